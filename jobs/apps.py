@@ -1,0 +1,35 @@
+"""Wiring of the app."""
+
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+
+
+class JobsConfig(AppConfig):
+    """Poolwise's one Django app."""
+
+    name = "jobs"
+    verbose_name = "Poolwise"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Register the checks and every job definition; keep the table of pools in step with the settings."""
+        from jobs import catalog, checks, definitions
+
+        checks.register_all()
+        catalog.load()
+        definitions.discover()
+        post_migrate.connect(_sync_pools, sender=self)
+
+
+def _sync_pools(**_: object) -> None:
+    from jobs.models import Pool
+    from jobs.pools import all_pools
+
+    pools = all_pools()
+    Pool.objects.exclude(pk__in=pools).delete()
+    Pool.objects.bulk_create(
+        [Pool(name=p.name, model=p.model, queue=p.queue, concurrency=p.concurrency) for p in pools.values()],
+        update_conflicts=True,
+        unique_fields=["name"],
+        update_fields=["model", "queue", "concurrency"],
+    )

@@ -1,0 +1,51 @@
+"""Every error that Poolwise raises on purpose, as one tree."""
+
+from collections.abc import Mapping
+
+
+class PoolwiseError(Exception):
+    """Poolwise could not do what was asked."""
+
+    def __init__(self, message: str = "") -> None:
+        # The class docstring is the one authoritative sentence when nothing more is known.
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+
+class BadDefinition(PoolwiseError):
+    """A job definition is declared wrongly."""
+
+
+class BadPool(PoolwiseError):
+    """A pool is configured wrongly."""
+
+
+class UnknownDefinition(PoolwiseError):
+    """No job definition has this name."""
+
+
+class UnknownPool(PoolwiseError):
+    """No pool has this name."""
+
+
+class InvalidParameters(PoolwiseError):
+    """The parameters do not fit the definition."""
+
+    def __init__(self, errors: Mapping[str, str]) -> None:
+        self.errors = dict(errors)
+        super().__init__("; ".join(f"{field}: {text}" for field, text in self.errors.items()))
+
+
+class Unavailable(PoolwiseError):
+    """The definition cannot run in this installation."""
+
+
+class QueueFull(PoolwiseError):
+    """The pool's queue is at its bound; submit again later."""
+
+
+class BrokerUnavailable(PoolwiseError):
+    """Redis does not answer; try again when it is back."""
+
+
+class ResultRefused(PoolwiseError):
+    """What the job returned cannot be stored."""

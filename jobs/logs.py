@@ -1,0 +1,146 @@
+"""Structured logs that follow one request by process, thread and task, and keep a job's own lines."""
+
+import logging
+import os
+import re
+import threading
+import time
+import uuid
+from collections.abc import Callable, MutableMapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from django.http import HttpRequest, HttpResponse
+
+STYLES = ("console", "json")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_MAX_LINE_CHARS = 2_000
+
+
+@dataclass(slots=True)
+class LogBuffer:
+    """The log lines of one attempt, bounded."""
+
+    max_lines: int
+    lines: list[tuple[float, str, str]] = field(default_factory=list)
+    dropped: int = 0
+    _started_mono: float = field(default_factory=time.monotonic)
+
+    def add(self, level: str, text: str) -> None:
+        """Keep a line, or count it as dropped past the bound."""
+        if len(self.lines) >= self.max_lines:
+            self.dropped += 1
+            return
+        self.lines.append((round(time.monotonic() - self._started_mono, 6), level, text[:_MAX_LINE_CHARS]))
+
+
+#: The buffer of the attempt that runs in this context: thread, greenlet or asyncio task.
+attempt_log: ContextVar[LogBuffer | None] = ContextVar("attempt_log", default=None)
+
+
+class AttemptLogHandler(logging.Handler):
+    """Keeps what a job's body logs, for the job's page."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Add the record to the running attempt's buffer, if one runs here."""
+        buffer = attempt_log.get()
+        if buffer is not None:
+            buffer.add(record.levelname.lower(), _plain_text(record))
+
+
+def _plain_text(record: logging.LogRecord) -> str:
+    if isinstance(record.msg, dict):  # a structlog event on its way to the formatter
+        event = {k: v for k, v in record.msg.items() if not k.startswith("_") and k not in _CONTEXT_KEYS}
+        text = str(event.pop("event", ""))
+        return " ".join([text, *(f"{key}={value!r}" for key, value in event.items())])
+    return record.getMessage()
+
+
+_CONTEXT_KEYS = frozenset(
+    ("level", "timestamp", "logger", "pid", "thread", "carrier", "job", "attempt", "definition", "pool", "worker",
+     "request_id")
+)  # fmt: skip
+
+
+def add_place(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Add the process and the thread to a log event."""
+    event.setdefault("pid", os.getpid())
+    event.setdefault("thread", threading.current_thread().name)
+    return event
+
+
+_SHARED = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    add_place,
+]
+
+
+def logging_config(*, style: str, level: str) -> dict[str, Any]:
+    """Return Django's LOGGING and set structlog up. Raise ValueError on an unknown style."""
+    if style not in STYLES:
+        raise ValueError(f"LOG_FORMAT must be one of {', '.join(STYLES)}, not {style!r}.")
+    structlog.configure(
+        processors=[
+            *_SHARED,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.processors.StackInfoRenderer(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    renderer: Any
+    if style == "json":
+        renderer = structlog.processors.JSONRenderer(default=repr)
+    else:
+        renderer = structlog.dev.ConsoleRenderer(colors=False)
+    final = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if style == "json":
+        final.append(structlog.processors.format_exc_info)
+    formatter = {
+        "()": structlog.stdlib.ProcessorFormatter,
+        "processors": [*final, renderer],
+        "foreign_pre_chain": _SHARED,
+    }
+    quiet = {"level": "WARNING"}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"poolwise": formatter},
+        "handlers": {
+            "stderr": {"class": "logging.StreamHandler", "formatter": "poolwise"},
+            "attempt": {"()": "jobs.logs.AttemptLogHandler"},
+        },
+        "root": {"handlers": ["stderr", "attempt"], "level": level},
+        "loggers": {
+            "django": {"level": level},
+            "django.server": {"handlers": [], "propagate": True, **quiet},
+            "httpx": quiet,
+            "httpcore": quiet,
+            "kombu": quiet,
+            "asyncio": quiet,
+        },
+    }
+
+
+class RequestIdMiddleware:
+    """Gives each web request an id that its log lines, its jobs and their log lines carry."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer the request with its id bound to the log context and sent back in `X-Request-ID`."""
+        given = request.headers.get("X-Request-ID", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        request.request_id = request_id  # type: ignore[attr-defined]
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            response = self.get_response(request)
+        response["X-Request-ID"] = request_id
+        return response

@@ -1,0 +1,235 @@
+"""The ledger: jobs, comparisons and what the pools looked like over time."""
+
+import uuid
+from typing import Self
+
+from django.conf import settings
+from django.db import models
+from django.urls import reverse
+from django.utils import timezone
+
+
+class State(models.TextChoices):
+    """States of a job."""
+
+    QUEUED = "queued", "Queued"
+    RUNNING = "running", "Running"
+    SUCCEEDED = "succeeded", "Succeeded"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+LIVE = (State.QUEUED, State.RUNNING)
+ENDED = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+
+
+class JobQuerySet(models.QuerySet["Job"]):
+    """Jobs by the words of the domain."""
+
+    def queued(self) -> Self:
+        """Return the jobs that wait for a slot."""
+        return self.filter(state=State.QUEUED)
+
+    def running(self) -> Self:
+        """Return the jobs that a worker has claimed."""
+        return self.filter(state=State.RUNNING)
+
+    def live(self) -> Self:
+        """Return the jobs that have not ended."""
+        return self.filter(state__in=LIVE)
+
+    def ended(self) -> Self:
+        """Return the jobs that have ended, however."""
+        return self.filter(state__in=ENDED)
+
+    def unpublished(self, *, now: "timezone.datetime") -> Self:
+        """Return the queued jobs whose message is due and not known to be at the broker."""
+        return self.queued().filter(due_at__lte=now)
+
+    def visible_to(self, user: "settings.AUTH_USER_MODEL") -> Self:  # type: ignore[name-defined]
+        """Return the jobs that a user may see: their own, or all with the permission `view_job`."""
+        return self if user.has_perm("jobs.view_job") else self.filter(user=user)
+
+
+class Comparison(models.Model):
+    """One definition with the same parameters on several pools: rounds × pools × copies."""
+
+    class State(models.TextChoices):
+        """States of a comparison."""
+
+        PLANNED = "planned", "Planned"
+        RUNNING = "running", "Running"
+        FINISHED = "finished", "Finished"
+        CANCELLED = "cancelled", "Cancelled"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    definition = models.CharField(max_length=200)
+    params = models.JSONField(default=dict)
+    copies = models.PositiveIntegerField(help_text="Jobs in one block.")
+    rounds = models.PositiveIntegerField(default=1)
+    seed = models.BigIntegerField(default=0, help_text="Shuffles the order of the pools within a round.")
+    state = models.CharField(max_length=10, choices=State, default=State.PLANNED)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
+    created_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("-created_at", "-id")
+
+    def __str__(self) -> str:
+        return f"{self.definition} × {self.copies} ({self.get_state_display().lower()})"
+
+
+class Block(models.Model):
+    """The copies of one job that one pool runs in one round of a comparison."""
+
+    id: int
+    comparison = models.ForeignKey(Comparison, on_delete=models.CASCADE, related_name="blocks")
+    pool = models.CharField(max_length=100)
+    round = models.PositiveIntegerField()
+    position = models.PositiveIntegerField(help_text="Blocks run one after another, in this order.")
+    slots = models.PositiveIntegerField(null=True, help_text="Slots of the pool when the block was released.")
+    released_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("comparison", "position")
+        constraints = (models.UniqueConstraint(fields=("comparison", "position"), name="block_position"),)
+
+    def __str__(self) -> str:
+        return f"round {self.round}, {self.pool}"
+
+
+class Job(models.Model):
+    """One request to run a definition on one pool; its id is also the Celery task id.
+
+    The columns from `attempt` down speak of the newest attempt; `history` keeps the earlier ones.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    definition = models.CharField(max_length=200)
+    kind = models.CharField(max_length=10)
+    params = models.JSONField(default=dict)
+    pool = models.CharField(max_length=100)
+    state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="jobs"
+    )
+    request_id = models.CharField(max_length=64, blank=True, help_text="The web request that caused it.")
+    block = models.ForeignKey(Block, null=True, blank=True, on_delete=models.SET_NULL, related_name="jobs")
+    parent = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="reruns", help_text="Run again from."
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+    due_at = models.DateTimeField(
+        null=True, blank=True, help_text="From then on the coordinator publishes the message; empty once published."
+    )
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+
+    attempt = models.PositiveSmallIntegerField(default=1)
+    max_attempts = models.PositiveSmallIntegerField(default=1)
+    history = models.JSONField(default=list, help_text="Earlier attempts: how each ended, its timings and place.")
+    published_at = models.DateTimeField(null=True, blank=True)
+    received_at = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    recorded_at = models.DateTimeField(null=True, blank=True)
+    broker_wait_s = models.FloatField(null=True, blank=True)
+    worker_wait_s = models.FloatField(null=True, blank=True)
+    run_s = models.FloatField(null=True, blank=True)
+    cpu_s = models.FloatField(null=True, blank=True)
+    off_cpu_s = models.FloatField(null=True, blank=True)
+    record_lag_s = models.FloatField(null=True, blank=True)
+    payload_bytes = models.PositiveIntegerField(default=0)
+    result_bytes = models.PositiveIntegerField(null=True, blank=True)
+    worker = models.CharField(max_length=200, blank=True)
+    pid = models.PositiveIntegerField(null=True, blank=True)
+    thread = models.CharField(max_length=100, blank=True)
+    carrier = models.CharField(max_length=100, blank=True, help_text="The greenlet or asyncio task that ran it.")
+    offloaded = models.BooleanField(default=False, help_text="A sync body run in a thread of an asyncio worker.")
+    error_type = models.CharField(max_length=200, blank=True)
+    error = models.TextField(blank=True)
+
+    objects = JobQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-created_at", "-id")
+        indexes = (
+            models.Index(fields=("-created_at", "-id"), name="job_newest"),
+            models.Index(fields=("user", "-created_at"), name="job_of_user"),
+            models.Index(fields=("state", "-created_at"), name="job_state"),
+            models.Index(fields=("pool", "-created_at"), name="job_pool"),
+            models.Index(fields=("definition", "-created_at"), name="job_definition"),
+            models.Index(fields=("pool", "created_at"), name="job_queue", condition=models.Q(state="queued")),
+            models.Index(fields=("due_at",), name="job_due", condition=models.Q(state="queued", due_at__isnull=False)),
+            models.Index(fields=("worker",), name="job_running", condition=models.Q(state="running")),
+            models.Index(fields=("pool", "finished_at"), name="job_finished"),
+        )
+        permissions = (("submit_job", "Can submit jobs"), ("cancel_job", "Can cancel any job"))
+
+    def __str__(self) -> str:
+        return f"{self.definition} on {self.pool} ({self.state})"
+
+    def get_absolute_url(self) -> str:
+        """Return the address of the job's page."""
+        return reverse("jobs:job", args=[self.pk])
+
+    @property
+    def has_ended(self) -> bool:
+        """Return whether nothing more will happen to the job."""
+        return self.state in ENDED
+
+    @property
+    def is_published(self) -> bool:
+        """Return whether the newest attempt's message is known to be at the broker."""
+        return self.due_at is None
+
+
+class JobLog(models.Model):
+    """The log lines of one attempt: `[seconds since start, level, text]` each."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="logs")
+    attempt = models.PositiveSmallIntegerField()
+    lines = models.JSONField(default=list)
+    dropped = models.PositiveIntegerField(default=0, help_text="Lines past the bound that were not kept.")
+
+    class Meta:
+        ordering = ("attempt",)
+        constraints = (models.UniqueConstraint(fields=("job", "attempt"), name="log_of_attempt"),)
+
+    def __str__(self) -> str:
+        return f"log of attempt {self.attempt}"
+
+
+class Pool(models.Model):
+    """A pool as the settings declare it; what is live about it comes from the workers' heartbeats."""
+
+    name = models.CharField(max_length=100, primary_key=True)
+    model = models.CharField(max_length=20)
+    queue = models.CharField(max_length=100)
+    concurrency = models.PositiveIntegerField()
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PoolSample(models.Model):
+    """What a pool looked like at one moment, written by the coordinator every few seconds."""
+
+    pool = models.CharField(max_length=100)
+    at = models.DateTimeField(default=timezone.now)
+    queued = models.PositiveIntegerField()
+    running = models.PositiveIntegerField()
+    oldest_s = models.FloatField(default=0, help_text="Age of the oldest queued job.")
+    workers = models.PositiveIntegerField()
+    slots = models.PositiveIntegerField()
+    memory_bytes = models.BigIntegerField()
+
+    class Meta:
+        indexes = (models.Index(fields=("pool", "at"), name="sample_pool_at"), models.Index(fields=("at",), name="sample_at"))
+
+    def __str__(self) -> str:
+        return f"{self.pool}: {self.queued} queued, {self.running} running"

@@ -1,0 +1,81 @@
+"""Worker pools: what the settings declare, and the pool classes that Celery lacks or leaves incomplete."""
+
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+
+from jobs.errors import BadPool, UnknownPool
+
+#: Our pool classes, by the concurrency model they serve; prefork stays Celery's own.
+POOL_CLASSES = {
+    "threads": "jobs.pools.thread_pool:TaskPool",
+    "gevent": "jobs.pools.gevent_pool:TaskPool",
+    "asyncio": "jobs.pools.asyncio_pool:TaskPool",
+}
+MODELS = ("prefork", "threads", "gevent", "asyncio")
+NEEDED_LIBRARY = {"gevent": "gevent", "asyncio": "greenlet"}
+MAX_CONCURRENCY = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSpec:
+    """A named set of worker slots with one concurrency model and its own queue."""
+
+    name: str
+    model: str
+    queue: str
+    concurrency: int
+
+    @classmethod
+    def parse(cls, name: str, options: Mapping[str, Any]) -> "PoolSpec":
+        """Return the pool that `JOB_POOLS[name]` declares. Raise BadPool with the remedy."""
+        unknown = set(options) - {"model", "queue", "concurrency"}
+        if unknown:
+            raise BadPool(f"JOB_POOLS[{name!r}] has unknown keys {sorted(unknown)}: use model, queue, concurrency.")
+        if not name.isidentifier():
+            raise BadPool(f"The pool name {name!r} must be letters, digits and underscores only.")
+        model = options.get("model", name)
+        if model not in MODELS:
+            raise BadPool(f"JOB_POOLS[{name!r}]: the model {model!r} is unknown; use one of {', '.join(MODELS)}.")
+        concurrency = options.get("concurrency")
+        if not isinstance(concurrency, int) or not 1 <= concurrency <= MAX_CONCURRENCY:
+            raise BadPool(f"JOB_POOLS[{name!r}]: concurrency must be a whole number from 1 to {MAX_CONCURRENCY}.")
+        queue = options.get("queue", name)
+        if not isinstance(queue, str) or not queue or len(queue) > 100:
+            raise BadPool(f"JOB_POOLS[{name!r}]: queue must be a name of 1 to 100 characters.")
+        return cls(name, model, queue, concurrency)
+
+    @property
+    def missing_library(self) -> str | None:
+        """Return the name of the package that the model needs and that is not installed."""
+        library = NEEDED_LIBRARY.get(self.model)
+        return library if library and importlib.util.find_spec(library) is None else None
+
+
+def all_pools() -> dict[str, PoolSpec]:
+    """Return the pools of the settings by name. Raise BadPool with the remedy."""
+    pools = {name: PoolSpec.parse(name, options) for name, options in settings.JOB_POOLS.items()}
+    owners: dict[str, str] = {}
+    for pool in pools.values():
+        if pool.queue in owners:
+            raise BadPool(f"The pools {owners[pool.queue]!r} and {pool.name!r} share the queue {pool.queue!r}: give each its own.")
+        owners[pool.queue] = pool.name
+    return pools
+
+
+def get_pool(name: str) -> PoolSpec:
+    """Return the pool of that name. Raise UnknownPool with the names that exist."""
+    pools = all_pools()
+    if name not in pools:
+        raise UnknownPool(f"There is no pool {name!r}; JOB_POOLS has {', '.join(pools) or 'none'}.")
+    return pools[name]
+
+
+def install() -> None:
+    """Make Celery's `-P` names stand for our pool classes."""
+    from celery import concurrency
+
+    concurrency.ALIASES.update(POOL_CLASSES)

@@ -1,0 +1,87 @@
+"""Clocks and the named durations of an attempt. Wall clock between processes, monotonic clock inside one."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+
+
+def wall_now() -> float:
+    """Return the wall clock as a POSIX timestamp in seconds."""
+    return time.time()
+
+
+def elapsed_wall_s(earlier: float | None, later: float | None) -> float | None:
+    """Return the seconds between two wall-clock stamps, clamped at 0 since clocks differ between hosts."""
+    if earlier is None or later is None:
+        return None
+    return max(0.0, later - earlier)
+
+
+def to_datetime(stamp: float | None) -> datetime | None:
+    """Return a POSIX timestamp in seconds as an aware UTC datetime."""
+    return None if stamp is None else datetime.fromtimestamp(stamp, UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """What one attempt's time went to; stamps are POSIX seconds, durations are seconds."""
+
+    published_at: float | None = None
+    received_at: float | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+    broker_wait_s: float | None = None
+    worker_wait_s: float | None = None
+    run_s: float | None = None
+    cpu_s: float | None = None
+
+    @property
+    def off_cpu_s(self) -> float | None:
+        """Return the part of the run that was not spent on a core; never below 0."""
+        if self.run_s is None or self.cpu_s is None:
+            return None
+        return max(0.0, self.run_s - self.cpu_s)
+
+    def as_dict(self) -> dict[str, float | None]:
+        """Return the fields and `off_cpu_s` by name."""
+        return {**asdict(self), "off_cpu_s": self.off_cpu_s}
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Measures one attempt on the worker: `receive` on arrival, `start` before the body, `stop` after it."""
+
+    timings: Timings
+    _cpu_clock: Callable[[], float]
+    _started_mono: float = 0.0
+    _started_cpu: float = 0.0
+
+    @classmethod
+    def start(
+        cls,
+        *,
+        published_at: float | None,
+        received_at: float | None,
+        received_mono: float | None,
+        cpu_clock: Callable[[], float],
+    ) -> "Stopwatch":
+        """Return a running stopwatch; the waits up to now are settled here."""
+        mono = time.monotonic()
+        waited = None if received_mono is None else max(0.0, mono - received_mono)
+        timings = Timings(
+            published_at=published_at,
+            received_at=received_at,
+            started_at=wall_now(),
+            broker_wait_s=elapsed_wall_s(published_at, received_at),
+            worker_wait_s=waited,
+        )
+        return cls(timings, cpu_clock, mono, cpu_clock())
+
+    def stop(self) -> Timings:
+        """Return the timings with the run's end set; `cpu_s` never exceeds `run_s` by rounding."""
+        run_s = max(0.0, time.monotonic() - self._started_mono)
+        cpu_s = max(0.0, self._cpu_clock() - self._started_cpu)
+        # The end is the start plus the monotonic duration, so that a stepped wall clock cannot turn it around.
+        finished_at = (self.timings.started_at or wall_now()) + run_s
+        return replace(self.timings, finished_at=finished_at, run_s=run_s, cpu_s=cpu_s)

@@ -1,0 +1,192 @@
+"""Settings of the site; every one that an operator may change is read from the environment.
+
+A value may also come from a file: `NAME_FILE` names it, as container secrets do.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.csp import CSP
+from environs import Env
+
+from jobs.logs import logging_config
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = BASE_DIR / "var"
+
+
+def _read_secret_files() -> None:
+    for name in ("SECRET_KEY", "DATABASE_URL", "REDIS_URL", "BROKER_URL"):
+        if path := os.environ.get(f"{name}_FILE"):
+            try:
+                os.environ.setdefault(name, Path(path).read_text().strip())
+            except OSError as error:
+                raise ImproperlyConfigured(f"{name}_FILE cannot be read: {error}") from error
+
+
+_read_secret_files()
+env = Env()
+
+# --- the site -------------------------------------------------------------------------------------------
+DEBUG: bool = env.bool("DEBUG", True)
+SECRET_KEY: str = env.str("SECRET_KEY", "insecure-development-key" if DEBUG else "")
+if not DEBUG and (not SECRET_KEY or SECRET_KEY.startswith("insecure")):
+    raise ImproperlyConfigured("Set SECRET_KEY (or SECRET_KEY_FILE) to a long random text when DEBUG is off.")
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "django_htmx",
+    "django_celery_results",
+    "jobs",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "jobs.logs.RequestIdMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "project.urls"
+WSGI_APPLICATION = "project.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "login"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = Path(env.str("STATIC_ROOT", str(BASE_DIR / "staticfiles")))
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+# --- browser security -----------------------------------------------------------------------------------
+SECURE_CSP = {
+    "default-src": [CSP.NONE],
+    "script-src": [CSP.SELF],
+    "style-src": [CSP.SELF],
+    "img-src": [CSP.SELF, "data:"],
+    "font-src": [CSP.SELF],
+    "connect-src": [CSP.SELF],
+    "form-action": [CSP.SELF],
+    "base-uri": [CSP.NONE],
+    "frame-ancestors": [CSP.NONE],
+}
+HTTPS: bool = env.bool("HTTPS", False)
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+X_FRAME_OPTIONS = "DENY"
+
+# --- the ledger -----------------------------------------------------------------------------------------
+DATABASE_URL: str = env.str("DATABASE_URL", f"sqlite:///{VAR_DIR / 'poolwise.sqlite3'}")
+DATABASES: dict[str, Any] = {"default": dj_database_url.parse(DATABASE_URL, conn_max_age=60)}
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    VAR_DIR.mkdir(exist_ok=True)
+    # IMMEDIATE: a read-then-write transaction under WAL otherwise fails with "database is locked" at once.
+    DATABASES["default"]["OPTIONS"] = {
+        "timeout": 20,
+        "transaction_mode": "IMMEDIATE",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Redis and Celery -----------------------------------------------------------------------------------
+REDIS_URL: str = env.str("REDIS_URL", "redis://127.0.0.1:6379/0")
+BROKER_URL: str = env.str("BROKER_URL", REDIS_URL)
+
+CELERY_BROKER_URL = BROKER_URL
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_RESULT_BACKEND = "django-db"
+CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_DEFAULT_QUEUE = "celery"
+CELERY_WORKER_PREFETCH_MULTIPLIER = env.int("WORKER_PREFETCH_MULTIPLIER", 1)
+CELERY_WORKER_CONSUMER = "jobs.pools.consumer:PoolConsumer"
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = env.float("SHUTDOWN_GRACE_S", 10.0)
+CELERY_WORKER_SEND_TASK_EVENTS = env.bool("TASK_EVENTS", False)
+CELERY_TASK_SEND_SENT_EVENT = False
+CELERY_ENABLE_UTC = True
+CELERY_TIMEZONE = TIME_ZONE
+
+# --- Poolwise -------------------------------------------------------------------------------------------
+_CORES = os.process_cpu_count() or 1 if hasattr(os, "process_cpu_count") else os.cpu_count() or 1
+#: The pools by name. JOB_POOLS in the environment replaces them all, as JSON of the same shape.
+JOB_POOLS: dict[str, dict[str, Any]] = env.json("JOB_POOLS", None) or {
+    "prefork": {"model": "prefork", "queue": "prefork", "concurrency": env.int("PREFORK_CONCURRENCY", _CORES)},
+    "threads": {"model": "threads", "queue": "threads", "concurrency": env.int("THREADS_CONCURRENCY", 32)},
+    "gevent": {"model": "gevent", "queue": "gevent", "concurrency": env.int("GEVENT_CONCURRENCY", 200)},
+    "asyncio": {"model": "asyncio", "queue": "asyncio", "concurrency": env.int("ASYNCIO_CONCURRENCY", 200)},
+}
+#: Where a job of each kind runs when nobody names a pool.
+JOB_DEFAULT_POOLS: dict[str, str] = {"io": "gevent", "cpu": "prefork", "mixed": "threads", "hazard": "threads"}
+JOB_KEY_PREFIX: str = env.str("JOB_KEY_PREFIX", "poolwise:")
+JOB_MAX_COPIES: int = env.int("JOB_MAX_COPIES", 1000)
+JOB_MAX_QUEUED: int = env.int("JOB_MAX_QUEUED", 10_000)
+JOB_RESULT_MAX_BYTES: int = env.int("JOB_RESULT_MAX_BYTES", 1_048_576)
+JOB_LOG_MAX_LINES: int = env.int("JOB_LOG_MAX_LINES", 200)
+JOB_HEARTBEAT_S: float = env.float("JOB_HEARTBEAT_S", 2.0)
+JOB_WORKER_DEAD_AFTER_S: float = env.float("JOB_WORKER_DEAD_AFTER_S", 10.0)
+JOB_PUBLISH_BUDGET_S: float = env.float("JOB_PUBLISH_BUDGET_S", 0.5)
+JOB_SAMPLE_EVERY_S: float = env.float("JOB_SAMPLE_EVERY_S", 5.0)
+JOB_SAMPLE_KEEP_DAYS: int = env.int("JOB_SAMPLE_KEEP_DAYS", 8)
+JOB_FILES_DIR: str = env.str("JOB_FILES_DIR", str(VAR_DIR / "files"))
+JOB_HTTP_DEMO_URL: str = env.str("JOB_HTTP_DEMO_URL", "http://127.0.0.1:8099")
+JOB_HTTP_ALLOWED_HOSTS: list[str] = env.list("JOB_HTTP_ALLOWED_HOSTS", [JOB_HTTP_DEMO_URL.split("://", 1)[-1]])
+
+TASKS = {"default": {"BACKEND": "jobs.backend.PoolwiseBackend", "QUEUES": []}}
+
+# --- logs -----------------------------------------------------------------------------------------------
+LOG_FORMAT: str = env.str("LOG_FORMAT", "console")
+LOG_LEVEL: str = env.str("LOG_LEVEL", "INFO")
+LOGGING = logging_config(style=LOG_FORMAT, level=LOG_LEVEL)
