@@ -163,7 +163,7 @@ class Job(models.Model):
             models.Index(fields=("pool", "created_at"), name="job_queue", condition=models.Q(state="queued")),
             models.Index(fields=("due_at",), name="job_due", condition=models.Q(state="queued", due_at__isnull=False)),
             models.Index(fields=("worker",), name="job_running", condition=models.Q(state="running")),
-            models.Index(fields=("pool", "finished_at"), name="job_finished"),
+            models.Index(fields=("pool", "finished_at", "state"), name="job_finished"),
         )
         permissions = (("submit_job", "Can submit jobs"), ("cancel_job", "Can cancel any job"))
 

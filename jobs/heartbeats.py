@@ -1,0 +1,116 @@
+"""Signs of life: each worker writes one, by Redis' own clock; pages and the coordinator read them."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import redis
+from django.conf import settings
+
+from jobs.errors import BrokerUnavailable
+from jobs.redis_client import REDIS_ERRORS, key, script, web_client
+
+_BEAT = """
+local now = redis.call('TIME')
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('ZADD', KEYS[2], now[1] + now[2] / 1000000, ARGV[1])
+return 1
+"""
+_FORGET_AFTER_S = 3600.0
+COORDINATOR = "coordinator"
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What a worker, or the coordinator, says of itself."""
+
+    name: str
+    pool: str
+    pid: int
+    host: str
+    slots: int = 0
+    in_use: int = 0
+    memory_bytes: int = 0
+    loop_lag_s: float = 0.0
+    started_at: float = 0.0
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerBeat:
+    """A beat as its reader sees it."""
+
+    beat: Beat
+    seen_s_ago: float
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.beat, name)
+
+    @property
+    def is_alive(self) -> bool:
+        """Return whether the last sign of life is recent enough."""
+        return self.seen_s_ago < float(settings.JOB_WORKER_DEAD_AFTER_S)
+
+
+def _keys() -> list[str]:
+    return [key("heartbeats"), key("heartbeats", "at")]
+
+
+def send(client: redis.Redis, beat: Beat) -> None:
+    """Write a sign of life. Raise redis-py's errors."""
+    script(client, _BEAT)(keys=_keys(), args=[beat.name, json.dumps(asdict(beat))], client=client)
+
+
+def withdraw(client: redis.Redis, name: str) -> None:
+    """Take a worker off the list, as it stops on purpose."""
+    beats, at = _keys()
+    client.pipeline().hdel(beats, name).zrem(at, name).execute()
+
+
+def _parse(text: str) -> Beat:
+    known = {f.name for f in fields(Beat)}  # a newer or older release may say more or less
+    return Beat(**{name: value for name, value in json.loads(text).items() if name in known})
+
+
+def read_all(client: redis.Redis) -> list[WorkerBeat]:
+    """Return every sign of life that Redis holds, the silent ones too. Raise redis-py's errors."""
+    beats, at = _keys()
+    (seconds, micros), seen, raw = client.pipeline(transaction=False).time().zrange(at, 0, -1, withscores=True).hgetall(beats).execute()
+    now = seconds + micros / 1e6
+    return [
+        WorkerBeat(_parse(raw[name]), max(0.0, now - stamp)) for name, stamp in seen if name in raw
+    ]
+
+
+def forget_silent(client: redis.Redis, beats: Iterable[WorkerBeat]) -> None:
+    """Drop the beats of workers that have been silent for an hour."""
+    for beat in beats:
+        if beat.seen_s_ago > _FORGET_AFTER_S:
+            withdraw(client, beat.name)
+
+
+def workers() -> list[WorkerBeat]:
+    """Return the living workers of all pools. Raise BrokerUnavailable within 0.3 s if Redis is away."""
+    try:
+        beats = read_all(web_client())
+    except REDIS_ERRORS as error:
+        raise BrokerUnavailable() from error
+    return [b for b in beats if b.is_alive and b.pool != COORDINATOR]
+
+
+def coordinator_is_up() -> bool:
+    """Return whether a coordinator lives. Raise BrokerUnavailable if Redis is away."""
+    try:
+        beats = read_all(web_client())
+    except REDIS_ERRORS as error:
+        raise BrokerUnavailable() from error
+    return any(b.is_alive and b.pool == COORDINATOR for b in beats)
+
+
+def pools_up() -> dict[str, list[WorkerBeat]]:
+    """Return the living workers by pool name; pools without any are absent. Raise BrokerUnavailable."""
+    by_pool: dict[str, list[WorkerBeat]] = {}
+    for worker in workers():
+        by_pool.setdefault(worker.pool, []).append(worker)
+    return by_pool

@@ -1,0 +1,49 @@
+"""The platform's own Redis connections, apart from the broker's."""
+
+import functools
+from typing import Any
+
+import redis
+from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+#: What redis-py and the socket raise while Redis is away.
+REDIS_ERRORS = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, redis.ReadOnlyError, OSError)
+
+
+def key(*parts: object) -> str:
+    """Return a key of ours: the configured prefix and the parts joined by colons."""
+    return str(settings.JOB_KEY_PREFIX) + ":".join(str(part) for part in parts)
+
+
+def connect(*, timeout_s: float, max_connections: int = 16) -> redis.Redis:
+    """Return a client whose every call ends within about `timeout_s` a try; nothing is retried in silence."""
+    pool = redis.BlockingConnectionPool.from_url(
+        settings.REDIS_URL,
+        max_connections=max_connections,
+        timeout=timeout_s,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=min(timeout_s, 2.0),
+        retry=Retry(NoBackoff(), 0),
+        decode_responses=True,
+    )
+    return redis.Redis(connection_pool=pool)
+
+
+@functools.cache
+def worker_client() -> redis.Redis:
+    """Return the client of a worker or the coordinator, patient enough for a busy Redis."""
+    return connect(timeout_s=5.0)
+
+
+@functools.cache
+def web_client() -> redis.Redis:
+    """Return the client of a web request, which must not wait for Redis."""
+    return connect(timeout_s=0.3)
+
+
+@functools.lru_cache(maxsize=64)
+def script(client: redis.Redis, source: str) -> Any:
+    """Return the registered Lua script; redis-py sends its digest and loads it where it is missing."""
+    return client.register_script(source)

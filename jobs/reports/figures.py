@@ -1,0 +1,128 @@
+"""What a block, a pool and a comparison came to, in the shape that `compare --json` writes."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from statistics import median
+from typing import Any, NamedTuple
+
+from django.conf import settings
+
+from jobs.models import ENDED, Block, Comparison, Job, State
+from jobs.statistics import quantile, share
+
+Figures = dict[str, Any]
+
+
+class Run(NamedTuple):
+    """The columns of one job that figures are made of; stamps are aware datetimes, durations seconds."""
+
+    block_id: int | None
+    state: str
+    published_at: datetime | None
+    finished_at: datetime | None
+    broker_wait_s: float | None
+    worker_wait_s: float | None
+    run_s: float | None
+    cpu_s: float | None
+    attempt: int
+    history: Sequence[Mapping[str, Any]]
+
+
+def _read(block_ids: Iterable[int]) -> list[Run]:
+    rows = Job.objects.filter(block_id__in=list(block_ids)).order_by()
+    return [Run(*row) for row in rows.values_list(*Run._fields)]
+
+
+def block_figures(block: Block) -> Figures:
+    """Return one block in figures."""
+    return pool_figures(block.pool, _read([block.pk]), slots=block.slots)
+
+
+def comparison_figures(comparison: Comparison) -> Figures:
+    """Return the comparison in figures: pooled over its rounds, the pools in the order of their first block."""
+    blocks = list(comparison.blocks.order_by("position"))
+    runs = _read(block.pk for block in blocks)
+    pools = []
+    for name in dict.fromkeys(block.pool for block in blocks):
+        own = [block for block in blocks if block.pool == name]
+        ids = {block.pk for block in own}
+        slots = next((block.slots for block in reversed(own) if block.slots is not None), None)
+        pools.append(pool_figures(name, [run for run in runs if run.block_id in ids], slots=slots))
+    return {
+        "definition": comparison.definition,
+        "params": comparison.params,
+        "copies": comparison.copies,
+        "rounds": comparison.rounds,
+        "pools": _with_speed_up(pools),
+    }
+
+
+def pool_figures(name: str, runs: Sequence[Run], *, slots: int | None) -> Figures:
+    """Return a pool's jobs in figures.
+
+    Durations are seconds and None where nothing was measured. `makespan_s` is first published to last finished
+    of a block, the median over blocks; it is None until every job has ended.
+    """
+    states = Counter(run.state for run in runs)
+    makespans = _makespans(runs)
+    return {
+        "name": name,
+        "model": settings.JOB_POOLS.get(name, {}).get("model", name),
+        "slots": settings.JOB_POOLS.get(name, {}).get("concurrency") if slots is None else slots,
+        "jobs": len(runs),
+        "succeeded": states[State.SUCCEEDED],
+        "failed": states[State.FAILED],
+        "cancelled": states[State.CANCELLED],
+        "unfinished": sum(count for state, count in states.items() if state not in ENDED),
+        "makespan_s": median(makespans) if makespans else None,
+        "makespans_s": makespans,
+        "run_s": _spread(run.run_s for run in runs),
+        "broker_wait_s": _spread(run.broker_wait_s for run in runs),
+        "worker_wait_s": _spread(run.worker_wait_s for run in runs),
+        "cpu_s": _spread(run.cpu_s for run in runs),
+        "cpu_share": share([run.cpu_s for run in runs], [run.run_s for run in runs]),
+    }
+
+
+def _spread(values: Iterable[float | None]) -> dict[str, float | None]:
+    # A program reads these beside `jobs`, so they are there for small samples too, unlike on a page.
+    sample = list(values)
+    return {"p50": quantile(sample, 0.5), "p95": quantile(sample, 0.95)}
+
+
+def _makespans(runs: Sequence[Run]) -> list[float]:
+    blocks: dict[int | None, list[Run]] = {}
+    for run in runs:
+        blocks.setdefault(run.block_id, []).append(run)
+    return [span for block in blocks.values() if (span := _makespan_s(block)) is not None]
+
+
+def _makespan_s(runs: Sequence[Run]) -> float | None:
+    if any(run.state not in ENDED for run in runs):
+        return None
+    published = [stamp for run in runs if (stamp := _first_published(run)) is not None]
+    finished = [run.finished_at for run in runs if run.finished_at is not None]
+    if not published or not finished:
+        return None
+    return max(0.0, (max(finished) - min(published)).total_seconds())
+
+
+def _first_published(run: Run) -> datetime | None:
+    # A retried job's own column speaks of its newest attempt; the makespan counts from the first.
+    for attempt in run.history if run.attempt > 1 else ():
+        stamp = attempt.get("published_at")
+        if isinstance(stamp, int | float):
+            return datetime.fromtimestamp(stamp, UTC)
+        if isinstance(stamp, str):
+            return datetime.fromisoformat(stamp)
+    return run.published_at
+
+
+def _with_speed_up(pools: list[Figures]) -> list[Figures]:
+    spans = [pool["makespan_s"] for pool in pools if pool["makespan_s"]]
+    slowest = max(spans, default=None)
+    for pool in pools:
+        span = pool["makespan_s"]
+        pool["speed_up"] = slowest / span if slowest and span else None
+    return pools

@@ -1,0 +1,212 @@
+"""The Redis stream between workers and the coordinator: at most two entries a job, `started` and `ended`."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import redis
+
+from jobs.redis_client import key, script
+from jobs.timing import Timings
+
+GROUP = "recorder"
+#: How long a claim outlives its attempt: a message redelivered within it is known as a duplicate.
+CLAIM_AFTERLIFE_S = 120
+CLAIM_TTL_S = 86_400
+CANCEL_TTL_S = 86_400
+
+_CLAIM = """
+if redis.call('EXISTS', KEYS[2]) == 1 then return 'cancelled' end
+local holder = redis.call('GET', KEYS[1])
+if holder == ARGV[1] then return 'claimed' end
+if holder then return 'taken' end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+redis.call('XADD', KEYS[3], '*', 'e', ARGV[3])
+return 'claimed'
+"""
+_END = """
+redis.call('XADD', KEYS[2], '*', 'e', ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+return 1
+"""
+_RELEASE = """
+redis.call('XADD', KEYS[2], '*', 'e', ARGV[1])
+redis.call('DEL', KEYS[1])
+return 1
+"""
+
+
+class Ending(StrEnum):
+    """How an attempt ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"  # its process went away
+    RELEASED = "released"  # given back unfinished at shutdown; the same attempt runs again
+
+
+class Claim(StrEnum):
+    """Redis' answer to a claim."""
+
+    CLAIMED = "claimed"
+    TAKEN = "taken"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an attempt ran."""
+
+    worker: str = ""
+    pid: int = 0
+    thread: str = ""
+    carrier: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A worker has claimed an attempt and begins it."""
+
+    job_id: str
+    attempt: int
+    place: Place
+    timings: Timings
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The frozen value that an attempt ends with."""
+
+    job_id: str
+    attempt: int
+    place: Place
+    timings: Timings
+    ending: Ending
+    result: str | None = None  # JSON text
+    error_type: str = ""
+    error: str = ""
+    traceback: str = ""
+    log: Sequence[tuple[float, str, str]] = field(default_factory=tuple)
+    log_dropped: int = 0
+    offloaded: bool = False
+    retry_in_s: float | None = None  # set where the definition wants another attempt
+
+
+Entry = Started | Outcome
+
+
+def encode(entry: Entry) -> str:
+    """Return an entry as compact JSON."""
+    data: dict[str, Any] = {
+        "id": entry.job_id,
+        "n": entry.attempt,
+        "p": astuple(entry.place),
+        "t": astuple(entry.timings),
+    }
+    if isinstance(entry, Outcome):
+        data["e"] = entry.ending
+        optional = {
+            "r": entry.result, "y": entry.error_type, "x": entry.error, "b": entry.traceback, "l": list(entry.log),
+            "d": entry.log_dropped, "o": entry.offloaded, "w": entry.retry_in_s,
+        }  # fmt: skip
+        data |= {k: v for k, v in optional.items() if v not in (None, "", [], 0, False) or k == "w" and v is not None}
+    return json.dumps(data, separators=(",", ":"))
+
+
+def decode(text: str) -> Entry:
+    """Return the entry of a JSON text. Raise ValueError when it is none of ours."""
+    try:
+        data = json.loads(text)
+        common = (str(data["id"]), int(data["n"]), Place(*data["p"]), Timings(*data["t"]))
+        if "e" not in data:
+            return Started(*common)
+        return Outcome(
+            *common,
+            ending=Ending(data["e"]),
+            result=data.get("r"),
+            error_type=data.get("y", ""),
+            error=data.get("x", ""),
+            traceback=data.get("b", ""),
+            log=tuple((float(at), str(level), str(line)) for at, level, line in data.get("l", ())),
+            log_dropped=data.get("d", 0),
+            offloaded=data.get("o", False),
+            retry_in_s=data.get("w"),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a report: {error!r}") from error
+
+
+def stream_key() -> str:
+    """Return the key of the stream."""
+    return key("reports")
+
+
+def _claim_key(job_id: str, attempt: int) -> str:
+    return key("claim", job_id, attempt)
+
+
+def claim(client: redis.Redis, entry: Started, token: str) -> Claim:
+    """Claim an attempt and report it as started, in one step; the same token may ask again. Raise redis-py's errors."""
+    keys = [_claim_key(entry.job_id, entry.attempt), key("cancelled", entry.job_id), stream_key()]
+    return Claim(script(client, _CLAIM)(keys=keys, args=[token, CLAIM_TTL_S, encode(entry)], client=client))
+
+
+def report(client: redis.Redis, outcome: Outcome) -> None:
+    """Report how an attempt ended. Raise redis-py's errors; saying it twice does no harm."""
+    keys = [_claim_key(outcome.job_id, outcome.attempt), stream_key()]
+    if outcome.ending is Ending.RELEASED:
+        script(client, _RELEASE)(keys=keys, args=[encode(outcome)], client=client)
+    else:
+        script(client, _END)(keys=keys, args=[CLAIM_AFTERLIFE_S, encode(outcome)], client=client)
+
+
+def mark_cancelled(client: redis.Redis, job_ids: Sequence[str]) -> None:
+    """Let workers drop the messages of cancelled jobs. Raise redis-py's errors."""
+    pipe = client.pipeline(transaction=False)
+    for job_id in job_ids:
+        pipe.set(key("cancelled", job_id), 1, ex=CANCEL_TTL_S)
+    pipe.execute()
+
+
+@dataclass(slots=True)
+class Reader:
+    """One consumer of the stream's group; entries stay pending until `acknowledge`."""
+
+    client: redis.Redis
+    name: str
+
+    def prepare(self) -> None:
+        """Create the stream and the group where they are missing. Raise redis-py's errors."""
+        try:
+            self.client.xgroup_create(stream_key(), GROUP, id="0", mkstream=True)
+        except redis.ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+
+    def read(self, *, count: int, block_ms: int) -> list[tuple[str, str]]:
+        """Return new entries as (id, text), waiting up to `block_ms`."""
+        answer = self.client.xreadgroup(GROUP, self.name, {stream_key(): ">"}, count=count, block=block_ms)
+        return _flatten(answer)
+
+    def adopt(self, *, idle_ms: int, count: int) -> list[tuple[str, str]]:
+        """Return entries that a reader took and never acknowledged."""
+        answer = self.client.xautoclaim(stream_key(), GROUP, self.name, idle_ms, count=count)
+        return [(entry_id, fields.get("e", "")) for entry_id, fields in answer[1] if fields]
+
+    def acknowledge(self, ids: Sequence[str]) -> None:
+        """Take recorded entries off the stream."""
+        if ids:
+            self.client.pipeline(transaction=True).xack(stream_key(), GROUP, *ids).xdel(stream_key(), *ids).execute()
+
+
+def _flatten(answer: Any) -> list[tuple[str, str]]:
+    streams = answer.items() if isinstance(answer, dict) else answer or ()
+    found: list[tuple[str, str]] = []
+    for _, batch in streams:
+        # RESP3 wraps the batch of a stream in one more list.
+        items = batch[0] if batch and isinstance(batch[0], list) and batch[0] and isinstance(batch[0][0], (list, tuple)) else batch
+        found += [(entry_id, fields.get("e", "")) for entry_id, fields in items]
+    return found
