@@ -1,14 +1,15 @@
 """Job definitions: how a plain typed function becomes a job, and where to find them all.
 
-    @job(kind="io", title="Timed wait")
-    def wait(duration_s: Annotated[float, Field(ge=0, le=600)] = 0.1) -> float: ...
+@job(kind="io", title="Timed wait")
+def wait(duration_s: Annotated[float, Field(ge=0, le=600)] = 0.1) -> float: ...
 
-    @wait.asyncio
-    async def _(duration_s): ...
+@wait.asyncio
+async def _(duration_s): ...
 """
 
+from jobs.definitions.context import AttemptContext
 from jobs.definitions.declare import JobTask, job
-from jobs.definitions.definition import KINDS, AttemptContext, Definition
+from jobs.definitions.definition import KINDS, Definition
 from jobs.definitions.parameters import ParameterField
 from jobs.definitions.registry import all_definitions, discover, from_task, get, register, resolve
 

@@ -1,10 +1,9 @@
 """The decorator `@job`: `django.tasks.task` plus a kind, a title and parameters that are checked."""
 
 import inspect
-import re
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from django.apps import apps
 from django.tasks import Task
@@ -12,29 +11,29 @@ from django.tasks import Task
 from jobs.definitions.definition import (
     DEFAULT_MAX_ATTEMPTS,
     DEFAULT_MAX_PAYLOAD_BYTES,
-    KINDS,
     AsyncBody,
     Definition,
     available,
 )
-from jobs.definitions.parameters import build_model, describe, humanised, parameters_of
+from jobs.definitions.parameters import build_model, describe, humanised
 from jobs.definitions.plain import texts_of
 from jobs.definitions.registry import DISCOVERED, from_task, register
+from jobs.definitions.rules import check_async_body, check_function, check_options, checked_parameters
 from jobs.errors import BadDefinition
 
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
-_MAX_ATTEMPTS = 100
-_MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
-_UNNAMED_KINDS = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+if TYPE_CHECKING:
+    _Task = Task[Any, Any]
+else:
+    _Task = Task  # generic in the type stubs only
 
 
-class JobTask(Task[Any, Any]):
+class JobTask(_Task):
     """A django.tasks Task made by `@job`."""
 
     __slots__ = ()
 
     def __post_init__(self) -> None:
-        # A model's module may import a jobs module; the backend needs the models, and checks again on enqueue.
+        # A module of models may import a jobs module, and the backend needs the models. It checks on enqueue.
         if apps.models_ready:
             super().__post_init__()
 
@@ -51,20 +50,9 @@ class JobTask(Task[Any, Any]):
         definition = self.definition
         if definition.async_body is not None:
             raise BadDefinition(f"{definition.name} has an async body already; keep one of the two.")
-        if not inspect.iscoroutinefunction(func):
-            raise BadDefinition(f"The asyncio body of {definition.name} must be an `async def`.")
-        wanted, given = list(_names(self.func)), list(_names(func))
-        if wanted != given:
-            raise BadDefinition(
-                f"The asyncio body of {definition.name} takes ({', '.join(given)}); "
-                f"give it the parameters of the sync one: ({', '.join(wanted)})."
-            )
+        check_async_body(definition.name, func, self.func)
         register(replace(definition, async_body=func))
         return func
-
-
-def _names(func: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    return dict(inspect.signature(func).parameters)
 
 
 @overload
@@ -104,8 +92,9 @@ def job(
 ) -> JobTask | Callable[[Callable[..., Any]], JobTask]:
     """Make a typed, module-level function a job; `async def` makes an async-only one.
 
-    `pool` is where it runs when nobody names one, else the kind decides. A body that raises one of `retry_on` is
-    tried again after `retry_delay_s`, up to `max_attempts` times in all. Raise BadDefinition, with the remedy.
+    `pool` is where it runs when nobody names one; without it, the kind decides. A body that raises one of
+    `retry_on` is tried again after `retry_delay_s`, up to `max_attempts` times in all.
+    Raise BadDefinition, with the remedy.
     """
     options = {
         "kind": kind,
@@ -126,11 +115,14 @@ def job(
     return declare if function is None else declare(function)
 
 
-def _declare(func: Callable[..., Any], name: str | None, title: str | None, options: dict[str, Any]) -> JobTask:
-    _check_function(func)
+def _declare(
+    func: Callable[..., Any], name: str | None, title: str | None, options: dict[str, Any]
+) -> JobTask:
+    check_function(func)
     name = default_name(func) if name is None else name
-    _check_options(name, options)
-    signature = _checked_parameters(name, func, options["takes_context"])
+    title = humanised(func.__name__) if title is None else title
+    check_options(name, title, options)
+    signature = checked_parameters(name, func, takes_context=options["takes_context"])
     model = build_model(name, signature)
     summary, description = texts_of(func)
     is_async = inspect.iscoroutinefunction(func)
@@ -138,7 +130,7 @@ def _declare(func: Callable[..., Any], name: str | None, title: str | None, opti
     register(
         Definition(
             name=name,
-            title=title or humanised(func.__name__),
+            title=title,
             summary=summary,
             description=description,
             module_path=task.module_path,

@@ -5,8 +5,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.tasks import Task, TaskResult, TaskResultStatus
-from django.utils import timezone
+from django.tasks import Task
 from django.utils.module_loading import import_string
 from pydantic import BaseModel, ValidationError
 
@@ -64,14 +63,17 @@ class Definition:
     def validate(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters, defaults filled in, as plain JSON values.
 
-        Raise InvalidParameters that names each field at fault: unknown, missing, out of range, not JSON, oversized.
+        Raise InvalidParameters, each field named: unknown, missing, out of range, not JSON, oversized.
         """
         ready = json_ready(self._validated(params))
         refuse_oversized(ready, self.max_payload_bytes)
         return ready
 
     def call_arguments(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return Python values for the body. Raise InvalidParameters: the code may have changed since submission."""
+        """Return Python values for the body.
+
+        Raise InvalidParameters: the code may have changed since submission.
+        """
         return python_values(self._validated(params))
 
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,35 +124,3 @@ class Definition:
             surplus = {name: bound.pop(name) for name in list(bound) if name not in known}
             bound |= {catch_all: surplus} if surplus else {}
         return bound
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptContext:
-    """What a body with `takes_context` may know of its own run."""
-
-    job_id: str
-    attempt: int
-    """Counts from 1."""
-    definition: str
-    pool: str
-
-    @property
-    def task_result(self) -> "TaskResult[Any, Any]":
-        """Return the run in the words of django.tasks, for plain `@task(takes_context=True)` functions."""
-        from jobs.definitions.registry import resolve
-
-        now = timezone.now()
-        return TaskResult(
-            task=resolve(self.definition).task,
-            id=self.job_id,
-            status=TaskResultStatus.RUNNING,
-            enqueued_at=None,
-            started_at=now,
-            finished_at=None,
-            last_attempted_at=now,
-            args=[],
-            kwargs={},
-            backend="default",
-            errors=[],
-            worker_ids=[self.pool] * self.attempt,
-        )

@@ -1,4 +1,4 @@
-"""Parameters of a definition: a pydantic model made from a function's annotations, and what a form needs to know."""
+"""Parameters of a definition: a pydantic model made from annotations, and what a form needs to know."""
 
 import inspect
 import typing
@@ -22,7 +22,8 @@ _CONFIG = ConfigDict(
     protected_namespaces=(),
 )
 _UNUSABLE = (PydanticSchemaGenerationError, PydanticUserError, PydanticInvalidForJsonSchema, TypeError)
-_VARIADIC = {
+_UNITS = {"s": "s", "ms": "ms", "bytes": "bytes", "kib": "KiB", "mib": "MiB", "px": "px"}
+_VARIADIC: dict[Any, Any] = {
     inspect.Parameter.VAR_POSITIONAL: list[Any],
     inspect.Parameter.VAR_KEYWORD: dict[str, Any],
 }
@@ -62,13 +63,14 @@ def parameters_of(func: Callable[..., Any], *, takes_context: bool) -> list[insp
         found = list(inspect.signature(func).parameters.values())
     except (NameError, AttributeError, TypeError) as error:
         raise BadDefinition(
-            f"{func.__qualname__}: an annotation cannot be evaluated ({error}); import its type outside TYPE_CHECKING."
+            f"{func.__qualname__}: an annotation cannot be evaluated ({error}); "
+            "import its type outside TYPE_CHECKING."
         ) from error
     return [p.replace(annotation=hints.get(p.name, p.annotation)) for p in found[takes_context:]]
 
 
 def build_model(owner: str, parameters: Iterable[inspect.Parameter]) -> type[BaseModel]:
-    """Return the pydantic model of some parameters. Raise BadDefinition when a type or a default does not fit."""
+    """Return the pydantic model of parameters. Raise BadDefinition when a type or a default does not fit."""
     parameters = list(parameters)
     for parameter in parameters:
         _check_parameter(owner, parameter)
@@ -106,15 +108,18 @@ def _model(owner: str, parameters: Iterable[inspect.Parameter]) -> type[BaseMode
 def _field(parameter: inspect.Parameter) -> tuple[Any, Any]:
     names: dict[str, Any] = {"alias": parameter.name, "title": humanised(parameter.name)}
     if annotation := _VARIADIC.get(parameter.kind):
-        return annotation, Field(default_factory=typing.get_origin(annotation), **names)
+        return annotation, Field(default=typing.get_origin(annotation)(), **names)
     if parameter.default is inspect.Parameter.empty:
         return parameter.annotation, Field(**names)
     return parameter.annotation, Field(default=parameter.default, **names)
 
 
 def humanised(name: str) -> str:
-    """Return a Python name as a label: `duration_s` becomes `Duration s`."""
-    return name.replace("_", " ").strip().capitalize()
+    """Return a Python name as a label: `duration_s` becomes `Duration (s)`."""
+    words = name.strip("_").split("_")
+    unit = _UNITS.get(words[-1]) if len(words) > 1 else None
+    text = " ".join(words[:-1] if unit else words)
+    return text[:1].upper() + text[1:] + (f" ({unit})" if unit else "")
 
 
 def python_values(instance: BaseModel) -> dict[str, Any]:
@@ -122,7 +127,9 @@ def python_values(instance: BaseModel) -> dict[str, Any]:
     return {name.removeprefix(_PREFIX): getattr(instance, name) for name in type(instance).model_fields}
 
 
-def messages(error: ValidationError, owner: str, known: Iterable[str] = (), *, most: int = 20) -> dict[str, str]:
+def messages(
+    error: ValidationError, owner: str, known: Iterable[str] = (), *, most: int = 20
+) -> dict[str, str]:
     """Return one sentence for each field that pydantic refused, at most `most` of them."""
     found: dict[str, str] = {}
     for item in error.errors(include_url=False, include_input=False, include_context=False):
@@ -145,7 +152,9 @@ def describe(model: type[BaseModel]) -> tuple[ParameterField, ...]:
     schema = model.model_json_schema()
     definitions = schema.get("$defs", {})
     return tuple(
-        _describe_one(field.alias or name, field.annotation, field.is_required(), schema["properties"], definitions)
+        _describe_one(
+            field.alias or name, field.annotation, field.is_required(), schema["properties"], definitions
+        )
         for name, field in model.model_fields.items()
     )
 

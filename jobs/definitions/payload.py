@@ -14,7 +14,7 @@ _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def json_ready(instance: BaseModel) -> dict[str, Any]:
-    """Return a model's values as plain JSON values. Raise InvalidParameters that names what JSON cannot hold."""
+    """Return a model's values as plain JSON. Raise InvalidParameters that names what JSON cannot hold."""
     ready: dict[str, Any] = {}
     errors: dict[str, str] = {}
     for name, field in type(instance).model_fields.items():
@@ -38,7 +38,9 @@ def _plain(instance: BaseModel, name: str) -> dict[str, Any]:
 
 
 def _reason(error: Exception) -> str:
-    detail = "it is nested too deeply" if isinstance(error, RecursionError) else str(error).splitlines()[0][:200]
+    if isinstance(error, RecursionError):
+        return "This value is nested too deeply."
+    detail = str(error).splitlines()[0][:200]
     return f"This value cannot be stored as JSON: {detail}."
 
 
@@ -51,8 +53,8 @@ def refuse_oversized(params: Mapping[str, Any], max_bytes: int) -> None:
     largest = max(sizes, key=sizes.__getitem__)
     raise InvalidParameters(
         {
-            largest: f"The parameters take {total_bytes:,} bytes and this one {sizes[largest]:,}; at most {max_bytes:,} "
-            "are allowed. Pass a reference to the data instead of the data."
+            largest: f"The parameters take {total_bytes:,} bytes and this one {sizes[largest]:,}; "
+            f"at most {max_bytes:,} are allowed. Pass a reference to the data instead of the data."
         }
     )
 

@@ -73,7 +73,7 @@ def _trusted(owner: str, parameter: inspect.Parameter) -> inspect.Parameter:
 
 
 def _spreading(func: Callable[..., Any], signature: list[inspect.Parameter]) -> Callable[..., Any]:
-    """Return a function that takes every argument by name, even `*args`, `**kwargs` and positional-only ones."""
+    """Return a function that takes every argument by name, be it `*args`, `**kwargs` or positional-only."""
     if not any(p.kind in _SPREAD for p in signature):
         return func
 

@@ -46,9 +46,9 @@ def get(name: str) -> Definition:
 
 
 def resolve(name: str) -> Definition:
-    """Return a definition in a worker, which may have to import a plain task from outside `jobs` and `tasks` modules.
+    """Return a definition in a worker; a plain task outside `jobs` and `tasks` modules is imported first.
 
-    Only modules of installed apps are imported. Raise UnknownDefinition.
+    Only from modules of installed apps. Raise UnknownDefinition.
     """
     if name not in _by_name and apps.get_containing_app_config(name) is not None:
         try:
@@ -66,7 +66,7 @@ def all_definitions() -> list[Definition]:
 
 
 def from_task(task: "Task[Any, Any]") -> Definition:
-    """Return a task's definition; a plain `@task` function gets one, named by its module path, when first seen.
+    """Return a task's definition; a plain `@task` function gets one when first seen, named by its path.
 
     Raise BadDefinition when its arguments cannot be told.
     """

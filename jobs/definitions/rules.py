@@ -1,0 +1,128 @@
+"""What a declaration must fulfil; each refusal names the remedy."""
+
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from django.tasks import Task
+
+from jobs.definitions.definition import KINDS
+from jobs.definitions.parameters import parameters_of
+from jobs.errors import BadDefinition
+
+MAX_ATTEMPTS = 100
+MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
+MAX_TITLE_CHARS = 100
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
+
+
+def check_function(func: Any) -> None:
+    """Raise BadDefinition unless `func` is a named function of a module that workers can import."""
+    if isinstance(func, Task):
+        raise BadDefinition(f"{func.module_path} is a task already; use @job alone, without @task.")
+    if not inspect.isfunction(func):
+        raise BadDefinition(f"@job decorates a function, not {func!r}; wrap what you have in a `def`.")
+    if "." in func.__qualname__ or func.__name__ == "<lambda>":
+        raise BadDefinition(
+            f"{func.__module__}.{func.__qualname__} does not stand at module level, "
+            "so a worker cannot import it; move it to the top level of its module."
+        )
+    if inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
+        raise BadDefinition(
+            f"{func.__qualname__} is a generator; return one JSON value instead, such as a list."
+        )
+
+
+def check_options(name: str, title: str, options: Mapping[str, Any]) -> None:
+    """Raise BadDefinition that lists every option out of its bounds."""
+    wrong = [
+        *_wrong_texts(name, title, options),
+        *_wrong_counts(options),
+        *_wrong_times(options["soft_time_limit_s"], options["time_limit_s"], options["retry_delay_s"]),
+    ]
+    if wrong:
+        raise BadDefinition(f"@job of {name}: {'; '.join(wrong)}.")
+
+
+def _wrong_texts(name: str, title: str, options: Mapping[str, Any]) -> Iterator[str]:
+    if not _NAME.fullmatch(name):
+        yield "name: use letters, digits, `_`, `.` and `-`, at most 200"
+    if not 1 <= len(title) <= MAX_TITLE_CHARS:
+        yield f"title: give 1 to {MAX_TITLE_CHARS} characters"
+    if options["kind"] not in KINDS:
+        yield f"kind: {options['kind']!r} is none of {', '.join(KINDS)}"
+    if not callable(options["unavailable"]):
+        yield "unavailable: give a function that returns a reason or None"
+
+
+def _wrong_counts(options: Mapping[str, Any]) -> Iterator[str]:
+    if not _is_whole(options["max_attempts"], MAX_ATTEMPTS):
+        yield f"max_attempts: use 1 to {MAX_ATTEMPTS}"
+    if not _is_whole(options["max_payload_bytes"], MAX_PAYLOAD_BYTES):
+        yield f"max_payload_bytes: use 1 to {MAX_PAYLOAD_BYTES:,}"
+    if not all(map(_is_exception, options["retry_on"])):
+        yield "retry_on: give Exception classes"
+
+
+def _wrong_times(soft_s: float | None, hard_s: float | None, retry_delay_s: float) -> Iterator[str]:
+    # Written so that NaN is refused as well.
+    if not retry_delay_s >= 0:
+        yield "retry_delay_s: use 0 or more"
+    if hard_s is not None and not hard_s > 0:
+        yield "time_limit_s: use more than 0"
+    if soft_s is not None and not soft_s > 0:
+        yield "soft_time_limit_s: use more than 0"
+    if soft_s is not None and hard_s is not None and not soft_s < hard_s:
+        yield "soft_time_limit_s: must be below time_limit_s"
+
+
+def _is_whole(value: Any, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
+
+
+def _is_exception(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, Exception)
+
+
+def checked_parameters(
+    name: str, func: Callable[..., Any], *, takes_context: bool
+) -> list[inspect.Parameter]:
+    """Return the parameters that a caller gives. Raise BadDefinition unless each is named and annotated."""
+    first = next(iter(inspect.signature(func).parameters), None)
+    if takes_context and first != "context":
+        raise BadDefinition(f"{name} has takes_context=True; call its first parameter `context`.")
+    if not takes_context and first == "context":
+        raise BadDefinition(
+            f"{name} has a parameter `context`; declare it with takes_context=True, or rename it."
+        )
+    parameters = parameters_of(func, takes_context=takes_context)
+    for parameter in parameters:
+        _check_parameter(name, parameter)
+    return parameters
+
+
+def _check_parameter(name: str, parameter: inspect.Parameter) -> None:
+    shown = str(parameter).partition(":")[0]
+    if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        raise BadDefinition(f"{name} takes {shown}; list its parameters one by one, each with a type.")
+    if parameter.kind is parameter.POSITIONAL_ONLY:
+        raise BadDefinition(
+            f"{name}: {parameter.name!r} is positional-only; remove the `/`, bodies are called by name."
+        )
+    if parameter.annotation is parameter.empty:
+        raise BadDefinition(
+            f"{name}: {parameter.name!r} has no type; annotate it, for example `{parameter.name}: int`."
+        )
+
+
+def check_async_body(name: str, body: Callable[..., Any], sync_body: Callable[..., Any]) -> None:
+    """Raise BadDefinition unless `body` is an `async def` with the parameters of the sync one."""
+    if not inspect.iscoroutinefunction(body):
+        raise BadDefinition(f"The asyncio body of {name} must be an `async def`.")
+    wanted, given = list(inspect.signature(sync_body).parameters), list(inspect.signature(body).parameters)
+    if wanted != given:
+        raise BadDefinition(
+            f"The asyncio body of {name} takes ({', '.join(given)}); "
+            f"give it the parameters of the sync one: ({', '.join(wanted)})."
+        )
