@@ -59,7 +59,7 @@ def summary(values: Iterable[float | None]) -> Summary:
 
 
 def share(part: Iterable[float | None], whole: Iterable[float | None]) -> float | None:
-    """Return the sum of `part` over the sum of `whole`, of pairs that are both known; None when the whole is 0."""
+    """Return the sum of `part` over that of `whole`, of pairs with both known; None when the whole is 0."""
     pairs = [(a, b) for a, b in zip(part, whole, strict=True) if a is not None and b is not None]
     total = sum(b for _, b in pairs)
     return sum(a for a, _ in pairs) / total if total > 0 else None

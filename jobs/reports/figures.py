@@ -40,7 +40,7 @@ def block_figures(block: Block) -> Figures:
 
 
 def comparison_figures(comparison: Comparison) -> Figures:
-    """Return the comparison in figures: pooled over its rounds, the pools in the order of their first block."""
+    """Return the comparison in figures, pooled over its rounds, the pools in the order they first ran."""
     blocks = list(comparison.blocks.order_by("position"))
     runs = _read(block.pk for block in blocks)
     pools = []
@@ -61,8 +61,8 @@ def comparison_figures(comparison: Comparison) -> Figures:
 def pool_figures(name: str, runs: Sequence[Run], *, slots: int | None) -> Figures:
     """Return a pool's jobs in figures.
 
-    Durations are seconds and None where nothing was measured. `makespan_s` is first published to last finished
-    of a block, the median over blocks; it is None until every job has ended.
+    Durations are seconds, None where nothing was measured. `makespan_s` is first published to last finished of
+    a block, the median over blocks; a block counts once every job of it has ended.
     """
     states = Counter(run.state for run in runs)
     makespans = _makespans(runs)
