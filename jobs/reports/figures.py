@@ -61,8 +61,8 @@ def comparison_figures(comparison: Comparison) -> Figures:
 def pool_figures(name: str, runs: Sequence[Run], *, slots: int | None) -> Figures:
     """Return a pool's jobs in figures.
 
-    Durations are seconds, None where nothing was measured. `makespan_s` is first published to last finished of
-    a block, the median over blocks; a block counts once every job of it has ended.
+    Durations are seconds, None where nothing was measured. `makespan_s` is first published to last finished
+    of a block, the median over blocks; a block counts once every job of it has ended.
     """
     states = Counter(run.state for run in runs)
     makespans = _makespans(runs)
