@@ -1,0 +1,47 @@
+# Poolwise: `make` lists the targets. Settings come from the environment, e.g. PORT=8001 make up
+
+SHELL := /bin/sh
+BIN := .venv/bin
+RUN := $(BIN)/python
+
+.DEFAULT_GOAL := help
+.PHONY: help install up test lint check format env clean distclean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
+
+install: ## Create .venv and install what Poolwise needs; find Redis or build one
+	@python=$$(dev/python) && "$$python" dev/install.py
+
+up: install ## Run the platform until Ctrl-C: web, coordinator, four pools, Redis (PORT=8001 for another port)
+	@$(RUN) -m dev.up
+
+.installed-dev:
+	@python=$$(dev/python) && "$$python" dev/install.py --dev
+.PHONY: .installed-dev
+
+lint: .installed-dev ## Check style, format and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+check: .installed-dev ## Check settings and that no migration is missing
+	$(RUN) manage.py check
+	$(RUN) manage.py makemigrations --check --dry-run
+
+test: lint check ## Run every check and test (ARGS="-k name" picks tests)
+	$(RUN) -m pytest $(ARGS)
+
+format: .installed-dev ## Put the source into the agreed format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+env: install ## Write .env with random secrets for compose.yaml
+	@$(RUN) -m dev.env
+
+clean: ## Remove caches and built files; data in var/ stays
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis staticfiles
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+distclean: clean ## Remove .venv too, and all data in var/
+	rm -rf .venv var

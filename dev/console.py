@@ -1,0 +1,49 @@
+"""What `make up` shows: the lines of all processes, each with its name, and those of some as they are."""
+
+import sys
+from collections.abc import Callable, Collection
+from typing import TextIO
+
+from honcho.printer import Message, Printer
+
+
+class Output:
+    """A text stream that goes quiet when its reader is gone: a closed terminal must not stop a clean end."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream: TextIO | None = stream
+
+    def isatty(self) -> bool:
+        """Tell whether colours are welcome."""
+        return self._stream is not None and self._stream.isatty()
+
+    def write(self, text: str) -> int:
+        """Write while somebody reads."""
+        self._try(lambda stream: stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush while somebody reads."""
+        self._try(lambda stream: stream.flush())
+
+    def _try(self, action: Callable[[TextIO], object]) -> None:
+        if self._stream is not None:
+            try:
+                action(self._stream)
+            except (OSError, ValueError):
+                self._stream = None
+
+
+class Console(Printer):  # type: ignore[misc]
+    """honcho's printer, which leaves the lines of the processes named `plain` alone."""
+
+    def __init__(self, plain: Collection[str]) -> None:
+        super().__init__(Output(sys.stdout))
+        self._plain = plain
+
+    def write(self, message: Message) -> None:
+        """Print one line."""
+        if message.name in self._plain and isinstance(message.data, bytes):
+            print(message.data.decode(errors="replace"), end="", file=self.output, flush=True)
+        else:
+            super().write(message)

@@ -1,0 +1,127 @@
+"""The processes of the Procfile, run by honcho and ended so that no job is lost.
+
+Three things differ from honcho's own way. A signal goes to the one process that the line started and not
+to its whole group, since Celery's prefork children die of it in mid-job. Jobs get longer to end than five
+seconds. What running jobs need, the coordinator and the demo server, ends after the workers.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from honcho.environ import parse_procfile
+from honcho.manager import Manager
+from honcho.process import Popen, Process
+
+from dev.console import Console
+
+LAST = ("coordinator", "demo")
+GUIDE = "guide"
+GRACE_S = 30.0
+HURRY_AFTER_S = 1.0
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(signum: int) -> None:
+    """Have this process signalled when its parent is gone, even when the parent was killed. Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signum)
+
+
+class Child(Process):  # type: ignore[misc]
+    """One line of the Procfile; it ends when the platform is killed."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._child_ctor = partial(Popen, preexec_fn=partial(die_with_parent, signal.SIGTERM))
+
+    def run(self, events: Any = None, ignore_signals: bool = False) -> None:
+        """Start the program and pass its lines on until it ends."""
+        die_with_parent(signal.SIGKILL)
+        super().run(events, ignore_signals)
+
+
+class Platform(Manager):  # type: ignore[misc]
+    """Every process of the Procfile, until a signal comes or one of them ends; the guide alone may end."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        super().__init__(Console(plain=(GUIDE,)))
+        self._process_ctor = Child
+        self._environment = dict(environment)
+        self._signals = self._signals_seen = 0
+        self._asked: set[str] = set()
+        self._stopping_since: float | None = None
+        self.ended_alone: str | None = None
+
+    def add_procfile(self, path: Path) -> None:
+        """Add every line of a Procfile."""
+        for name, command in parse_procfile(path.read_text()).processes.items():
+            self.add_process(name, command, env=self._environment, cwd=str(path.parent))
+
+    def add_guide(self, command: str) -> None:
+        """Add the process that leads the user in: its lines are printed as they are, and it may end."""
+        self.add_process(GUIDE, command, env=self._environment)
+
+    def run(self) -> int:
+        """Run until all have ended; return 0 after a signal, 1 when a process ended by itself."""
+        try:
+            self.loop()
+        finally:
+            self._killall(force=True)
+        return 1 if self.ended_alone else 0
+
+    def terminate(self) -> None:
+        """Begin to end all; called again, do not wait for their jobs."""
+        if self._stopping_since is None:
+            self._stopping_since = time.monotonic()
+            self.ended_alone = next((name for name in self._processes if self._failed(name)), None)
+        elif self._signals and time.monotonic() - self._stopping_since > HURRY_AFTER_S:
+            self._killall(force=True)
+
+    def kill(self) -> None:
+        """Kill what still runs when the time for jobs is over (honcho calls this all the while)."""
+        if self._stopping_since and time.monotonic() - self._stopping_since > GRACE_S:
+            super().kill()
+
+    def _start(self) -> None:
+        # honcho's handlers print, and a signal that comes in the middle of a print would raise there.
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(signum, self._note_signal)
+        super()._start()
+
+    def _note_signal(self, _signum: int, _frame: FrameType | None) -> None:
+        self._signals += 1
+
+    def _all_stopped(self) -> bool:
+        """Answer honcho's loop, and let it do our share of each turn."""
+        if self._signals > self._signals_seen:
+            self._signals_seen = self._signals
+            self.terminate()
+        if self._stopping_since is not None:
+            self._ask_those_due()
+        return bool(super()._all_stopped())
+
+    def _ask_those_due(self) -> None:
+        running = {name for name in self._processes if self._runs(name)}
+        due = running - set(LAST) or running
+        for name in due - self._asked:
+            self._asked.add(name)
+            with suppress(ProcessLookupError):
+                os.kill(self._processes[name]["pid"], signal.SIGTERM)
+
+    def _any_stopped(self) -> bool:
+        return any(self._failed(name) for name in self._processes)
+
+    def _failed(self, name: str) -> bool:
+        return not self._runs(name) and (name != GUIDE or self._processes[name]["returncode"] != 0)
+
+    def _runs(self, name: str) -> bool:
+        return "returncode" not in self._processes[name]

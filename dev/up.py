@@ -1,0 +1,146 @@
+"""Run the whole platform on this machine until Ctrl-C: `make up`."""
+
+import fcntl
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import redis
+
+from dev import redis_server
+from dev.ports import LOOPBACK, free_port, is_free
+from dev.processes import Platform
+
+ROOT = Path(__file__).resolve().parent.parent
+VAR = ROOT / "var"
+RUNNING = VAR / "running.json"
+DEMO_PORT = 8099
+
+Environment = dict[str, str]
+
+
+class CannotStart(Exception):
+    """Something is in the way; the text says what to do."""
+
+
+def main() -> int:
+    """Start everything, wait for the end, end everything; return the exit status."""
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, signal.default_int_handler)
+    try:
+        with ExitStack() as cleanup:
+            return _run(cleanup)
+    except (CannotStart, redis_server.RedisError) as error:
+        print(f"poolwise: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 0
+
+
+def _run(cleanup: ExitStack) -> int:
+    cleanup.enter_context(_only_one())
+    shared = _ports()
+    shared |= cleanup.enter_context(_redis())
+    environment = {**_environment(), **shared}
+    login = _prepare(environment)
+    cleanup.enter_context(_told_to_other_terminals(shared))
+    platform = Platform(environment)
+    platform.add_procfile(ROOT / "Procfile")
+    platform.add_guide(shlex.join(["exec", "python", "-m", "dev.welcome", _address(environment), login]))
+    status = platform.run()
+    if platform.ended_alone:
+        print(
+            f"poolwise: {platform.ended_alone} ended by itself; its last lines above say why.",
+            file=sys.stderr,
+        )
+    else:
+        print("Poolwise has stopped.")
+    return status
+
+
+@contextmanager
+def _only_one() -> Iterator[None]:
+    """Hold var/up.lock: two platforms would share one Redis file and one database."""
+    VAR.mkdir(exist_ok=True)
+    with (VAR / "up.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CannotStart("Poolwise runs here already: stop it with Ctrl-C in its terminal.") from None
+        yield
+
+
+def _ports() -> Environment:
+    """Check the web's port and find one for the demo server."""
+    port = os.environ.get("PORT") or "8000"
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        raise CannotStart(
+            f"PORT={port} is not a port number; choose one from 1024 to 65535: PORT=8001 make up"
+        )
+    if not is_free(int(port), os.environ.get("HOST", LOOPBACK)):
+        other = int(port) + 1 if int(port) < 65535 else 8000
+        raise CannotStart(
+            f"Port {port} is in use: stop what holds it, or choose another: PORT={other} make up"
+        )
+    demo = DEMO_PORT if is_free(DEMO_PORT) else free_port()
+    return {
+        "PORT": port,
+        "JOB_HTTP_DEMO_URL": os.environ.get("JOB_HTTP_DEMO_URL", f"http://{LOOPBACK}:{demo}"),
+    }
+
+
+@contextmanager
+def _redis() -> Iterator[Environment]:
+    """Use the Redis of REDIS_URL, else run one with its data in var/redis."""
+    if os.environ.get("REDIS_URL_FILE"):
+        yield {}
+    elif url := os.environ.get("REDIS_URL"):
+        try:
+            redis.Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3).ping()
+        except (redis.RedisError, ValueError) as error:
+            raise CannotStart(
+                f"REDIS_URL does not answer: {error}. Mend it, or unset it for a private Redis."
+            ) from None
+        yield {"REDIS_URL": url}
+    else:
+        with redis_server.running(VAR / "redis") as server:
+            yield {"REDIS_URL": server.url}
+
+
+def _environment() -> Environment:
+    """Return what every process gets; the development settings unless the user says otherwise."""
+    path = os.pathsep.join((str(Path(sys.prefix) / "bin"), os.environ.get("PATH", "")))
+    return {"DEBUG": "true", **os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+def _prepare(environment: Environment) -> str:
+    command = [sys.executable, "-m", "dev.prepare"]
+    prepared = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    if prepared.returncode:
+        raise CannotStart("the database is not ready, so nothing was started.")
+    return prepared.stdout.strip().rpartition("\n")[2]
+
+
+@contextmanager
+def _told_to_other_terminals(shared: Environment) -> Iterator[None]:
+    """Keep var/running.json, from which settings know the running platform's addresses."""
+    RUNNING.touch(mode=0o600)
+    RUNNING.write_text(json.dumps(shared))
+    try:
+        yield
+    finally:
+        RUNNING.unlink(missing_ok=True)
+
+
+def _address(environment: Environment) -> str:
+    return f"http://{environment.get('HOST', LOOPBACK)}:{environment['PORT']}/"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
