@@ -50,38 +50,34 @@ class Timings:
 
 @dataclass(slots=True)
 class Stopwatch:
-    """Measures one attempt on the worker: `receive` on arrival, `start` before the body, `stop` after it."""
+    """Measures one attempt on the worker: made on arrival in a slot, `start` before the body, `stop` after it."""
 
-    timings: Timings
-    _cpu_clock: Callable[[], float]
+    cpu_clock: Callable[[], float]
+    published_at: float | None = None
+    received_at: float | None = None
+    received_mono: float | None = None
+    _timings: Timings = Timings()
     _started_mono: float = 0.0
-    _started_cpu: float = 0.0
+    _started_cpu_s: float = 0.0
 
-    @classmethod
-    def start(
-        cls,
-        *,
-        published_at: float | None,
-        received_at: float | None,
-        received_mono: float | None,
-        cpu_clock: Callable[[], float],
-    ) -> "Stopwatch":
-        """Return a running stopwatch; the waits up to now are settled here."""
-        mono = time.monotonic()
-        waited = None if received_mono is None else max(0.0, mono - received_mono)
-        timings = Timings(
-            published_at=published_at,
-            received_at=received_at,
+    def start(self) -> Timings:
+        """Return the timings up to now: the run begins here. Calling it again moves the beginning."""
+        self._started_mono = time.monotonic()
+        waited_s = None if self.received_mono is None else max(0.0, self._started_mono - self.received_mono)
+        self._timings = Timings(
+            published_at=self.published_at,
+            received_at=self.received_at,
             started_at=wall_now(),
-            broker_wait_s=elapsed_wall_s(published_at, received_at),
-            worker_wait_s=waited,
+            broker_wait_s=elapsed_wall_s(self.published_at, self.received_at),
+            worker_wait_s=waited_s,
         )
-        return cls(timings, cpu_clock, mono, cpu_clock())
+        self._started_cpu_s = self.cpu_clock()
+        return self._timings
 
     def stop(self) -> Timings:
-        """Return the timings with the run's end set; `cpu_s` never exceeds `run_s` by rounding."""
+        """Return the timings with the end of the run set."""
+        cpu_s = max(0.0, self.cpu_clock() - self._started_cpu_s)
         run_s = max(0.0, time.monotonic() - self._started_mono)
-        cpu_s = max(0.0, self._cpu_clock() - self._started_cpu)
         # The end is the start plus the monotonic duration, so that a stepped wall clock cannot turn it around.
-        finished_at = (self.timings.started_at or wall_now()) + run_s
-        return replace(self.timings, finished_at=finished_at, run_s=run_s, cpu_s=cpu_s)
+        finished_at = (self._timings.started_at or wall_now()) + run_s
+        return replace(self._timings, finished_at=finished_at, run_s=run_s, cpu_s=cpu_s)

@@ -1,0 +1,216 @@
+"""One attempt, as named steps: claim → run → report. Only `_run` may see the body raise; nothing here touches
+the database."""
+
+import json
+import os
+import secrets
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from random import uniform
+from typing import Any
+
+import structlog
+from celery.exceptions import SoftTimeLimitExceeded
+from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
+
+from jobs import definitions
+from jobs.definitions import AttemptContext, Definition
+from jobs.errors import PoolwiseError, ResultRefused
+from jobs.logs import LogBuffer, attempt_log
+from jobs.pools import bridge
+from jobs.redis_client import REDIS_ERRORS, worker_client
+from jobs.stream import Claim, Ending, Outcome, Place, Started, claim, report
+from jobs.timing import Stopwatch, Timings
+
+log = structlog.get_logger(__name__)
+_MAX_BACK_OFF_S = 2.0
+_MAX_ERROR_CHARS = 4_000
+_MAX_TRACEBACK_CHARS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message as a worker received it; it carries all that the attempt needs."""
+
+    job_id: str
+    attempt: int
+    definition: str
+    params: Mapping[str, Any]
+    pool: str
+    worker: str
+    published_at: float | None = None
+    received_at: float | None = None
+    received_mono: float | None = None
+    request_id: str = ""
+
+
+def execute(delivery: Delivery) -> Outcome | None:
+    """Run a delivered attempt to its report; return the outcome, or None where it was not ours to run.
+
+    Raise `bridge.Interrupted` after the report if the pool stopped the attempt.
+    """
+    with structlog.contextvars.bound_contextvars(**_log_context(delivery)):
+        started, watch = _begin(delivery)
+        if not _claim(started):
+            return None
+        outcome, interruption = _run(delivery, started, watch)
+        _report(outcome)
+        _announce(outcome)
+        if interruption is not None:
+            raise interruption
+        return outcome
+
+
+def _log_context(delivery: Delivery) -> dict[str, Any]:
+    context = {
+        "job": delivery.job_id,
+        "attempt": delivery.attempt,
+        "definition": delivery.definition,
+        "pool": delivery.pool,
+        "worker": delivery.worker,
+        "request_id": delivery.request_id,
+        "carrier": bridge.carrier_name(),
+    }
+    return {name: value for name, value in context.items() if value not in ("", None)}
+
+
+def _begin(delivery: Delivery) -> tuple[Started, Stopwatch]:
+    watch = Stopwatch(bridge.cpu_s, delivery.published_at, delivery.received_at, delivery.received_mono)
+    place = Place(delivery.worker, os.getpid(), threading.current_thread().name, bridge.carrier_name())
+    return Started(delivery.job_id, delivery.attempt, place, watch.start()), watch
+
+
+def _claim(started: Started) -> bool:
+    # The token makes asking again harmless where the answer, not the question, was lost.
+    token = f"{started.place.worker} {secrets.token_hex(8)}"
+    answer = _patiently(lambda: claim(worker_client(), started, token))
+    if answer is not Claim.CLAIMED:
+        log.info("message dropped", reason=answer.value)
+    return answer is Claim.CLAIMED
+
+
+def _run(delivery: Delivery, started: Started, watch: Stopwatch) -> tuple[Outcome, bridge.Interrupted | None]:
+    buffer = LogBuffer(settings.JOB_LOG_MAX_LINES)
+    outcome = Outcome(delivery.job_id, delivery.attempt, started.place, started.timings, Ending.SUCCEEDED)
+    interruption: bridge.Interrupted | None = None
+    definition: Definition | None = None
+    token = attempt_log.set(buffer)
+    watch.start()  # again, so that the claim's round trip counts as waiting
+    try:
+        definition = definitions.get(delivery.definition)
+        with bridge.body():
+            value, offloaded = _call(definition, delivery)
+        timings = watch.stop()
+        outcome = replace(outcome, timings=timings, offloaded=offloaded, result=_as_json(value))
+    except bridge.Interrupted as stop:
+        interruption = stop
+        outcome = replace(_interrupted(outcome, stop, definition), timings=watch.stop())
+    except BaseException as error:  # a body may raise anything, SystemExit and GreenletExit too
+        outcome = _failed(outcome, error, definition, delivery.attempt, watch.stop())
+    finally:
+        attempt_log.reset(token)
+    return replace(outcome, log=tuple(buffer.lines), log_dropped=buffer.dropped), interruption
+
+
+def _call(definition: Definition, delivery: Delivery) -> tuple[Any, bool]:
+    """Run the body that suits this pool; return its value and whether it was offloaded to a thread."""
+    arguments = definition.call_arguments(dict(delivery.params))
+    args: tuple[Any, ...] = ()
+    if definition.takes_context:
+        args = (AttemptContext(delivery.job_id, delivery.attempt, definition.name, delivery.pool),)
+    on_loop = bridge.on_loop()
+    if definition.async_body is not None and (on_loop or definition.body is None):
+        return bridge.run_coroutine(definition.async_body(*args, **arguments)), False
+    assert definition.body is not None  # noqa: S101 - a definition has at least one body
+    return bridge.run_sync(definition.body, *args, **arguments), on_loop
+
+
+def _as_json(value: Any) -> str:
+    try:
+        text = json.dumps(value, cls=DjangoJSONEncoder, allow_nan=False)
+    except Exception as error:  # an encoder calls the value's own methods
+        raise ResultRefused(
+            f"The result of type {type(value).__name__} cannot be stored as JSON ({_text_of(error)}): "
+            "return numbers, texts, lists and dictionaries."
+        ) from error
+    if (size := len(text.encode())) > settings.JOB_RESULT_MAX_BYTES:
+        raise ResultRefused(
+            f"The result has {size} bytes, the bound is {settings.JOB_RESULT_MAX_BYTES} (JOB_RESULT_MAX_BYTES): "
+            "store it elsewhere and return a reference."
+        )
+    return text
+
+
+def _interrupted(outcome: Outcome, stop: bridge.Interrupted, definition: Definition | None) -> Outcome:
+    if stop.why == "shutdown":
+        return replace(outcome, ending=Ending.RELEASED, error="The worker was shut down; the job goes back to its queue.")
+    if stop.why == "hard":
+        limit = definition.time_limit_s if definition else None
+        return replace(
+            outcome, ending=Ending.FAILED, error_type="TimeLimitExceeded", error=f"The time limit of {limit} s was exceeded."
+        )
+    return replace(outcome, ending=Ending.CANCELLED, error_type="Cancelled", error="Cancelled while it ran.")
+
+
+def _failed(
+    outcome: Outcome, error: BaseException, definition: Definition | None, attempt: int, timings: Timings
+) -> Outcome:
+    text = _text_of(error)
+    if isinstance(error, SoftTimeLimitExceeded) and definition is not None:
+        text = f"The soft time limit of {definition.soft_time_limit_s} s was exceeded."
+    return replace(
+        outcome,
+        ending=Ending.FAILED,
+        timings=timings,
+        error_type=type(error).__name__,
+        error=text[:_MAX_ERROR_CHARS],
+        traceback=_traceback_of(error)[-_MAX_TRACEBACK_CHARS:],
+        retry_in_s=_retry_in_s(error, definition, attempt),
+    )
+
+
+def _retry_in_s(error: BaseException, definition: Definition | None, attempt: int) -> float | None:
+    if definition is None or isinstance(error, PoolwiseError) or not isinstance(error, definition.retry_on):
+        return None
+    # Full jitter over a doubling delay keeps retries of one fault from arriving together.
+    return definition.retry_delay_s * 2 ** (attempt - 1) * uniform(0.5, 1.0)  # noqa: S311 - no secret
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except BaseException as second:  # an exception's own text may raise
+        return f"<the text of this {type(error).__name__} cannot be shown: {type(second).__name__}>"
+
+
+def _traceback_of(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except BaseException:  # the exception's repr or text raised; its frames are still worth having
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        return f"Traceback (most recent call last):\n{frames}{type(error).__name__}: {_text_of(error)}\n"
+
+
+def _report(outcome: Outcome) -> None:
+    _patiently(lambda: report(worker_client(), outcome))
+
+
+def _patiently[T](call: Callable[[], T]) -> T:
+    """Return what `call` returns, trying again until Redis is back: the job's own time is already measured."""
+    pause_s = 0.05
+    while True:
+        try:
+            return bridge.offload(call)
+        except REDIS_ERRORS as error:
+            log.warning("Redis is away, trying again", error=str(error), pause_s=pause_s)
+            bridge.sleep(pause_s)
+            pause_s = min(pause_s * 2, _MAX_BACK_OFF_S)
+
+
+def _announce(outcome: Outcome) -> None:
+    timings = outcome.timings
+    level = log.info if outcome.ending is Ending.SUCCEEDED else log.warning
+    level("job ended", ending=outcome.ending.value, run_s=timings.run_s, cpu_s=timings.cpu_s, error=outcome.error or None)

@@ -1,0 +1,131 @@
+"""Messages: from a committed row to the broker, within a budget of time, or left to the coordinator."""
+
+import functools
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from celery import current_app
+from django.conf import settings
+from django.utils import timezone
+from kombu import Connection, pools
+
+from jobs import definitions
+from jobs.errors import UnknownDefinition
+from jobs.models import Job, State
+from jobs.pools import get_pool
+from jobs.tasks import HEADER, run
+from jobs.timing import wall_now
+
+log = structlog.get_logger(__name__)
+#: After a failure no web request tries the broker for so long; the coordinator goes on trying.
+_BREAKER_OPEN_S = 5.0
+
+
+class _Breaker:
+    """Remembers that the broker just failed, so that the next requests do not wait for it too."""
+
+    def __init__(self) -> None:
+        self._open_until_mono = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        return time.monotonic() < self._open_until_mono
+
+    def trip(self) -> None:
+        self._open_until_mono = time.monotonic() + _BREAKER_OPEN_S
+
+
+_breaker = _Breaker()
+
+
+@functools.cache
+def _connection(timeout_s: float) -> Connection:
+    options = {
+        **current_app.conf.broker_transport_options,
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "connect_timeout": timeout_s,
+        "read_timeout": timeout_s,
+        "write_timeout": timeout_s,
+        "max_retries": 0,
+    }
+    connection: Connection = current_app.connection_for_write(
+        transport_options=options, connect_timeout=timeout_s
+    )
+    return connection
+
+
+def publish(jobs: Sequence[Job], *, budget_s: float) -> int:
+    """Publish the jobs' messages, in order, until the budget is spent; return how many went out.
+
+    What did not go out keeps its `due_at`, and the coordinator publishes it. Never raises for a broker's fault.
+    """
+    until_mono = time.monotonic() + budget_s
+    sent: list[Job] = []
+    try:
+        with pools.producers[_connection(budget_s)].acquire(block=True, timeout=budget_s) as producer:
+            for job in jobs:
+                if time.monotonic() > until_mono:
+                    break
+                _send(producer, job)
+                sent.append(job)
+    except (*current_app.connection_for_write().recoverable_connection_errors, OSError, TimeoutError) as error:
+        log.warning("the broker does not answer; the coordinator will publish", error=str(error))
+        _breaker.trip()
+        pools.producers[_connection(budget_s)].force_close_all()
+    _mark_published(sent)
+    return len(sent)
+
+
+def publish_from_web(jobs: Sequence[Job]) -> int:
+    """Publish within the budget of a web request; while the broker is known to be away, not at all."""
+    if _breaker.is_open:
+        return 0
+    return publish(jobs, budget_s=settings.JOB_PUBLISH_BUDGET_S)
+
+
+def publish_due(*, limit: int = 500, budget_s: float = 5.0) -> int:
+    """Publish what is due and not known to be at the broker; return how many messages went out."""
+    due = list(Job.objects.unpublished(now=timezone.now()).order_by("due_at")[:limit])
+    return publish(due, budget_s=budget_s) if due else 0
+
+
+def grace() -> timedelta:
+    """Return for how long the process that inserts a job may publish it before the coordinator does."""
+    return timedelta(seconds=settings.JOB_PUBLISH_BUDGET_S * 2 + 1.0)
+
+
+def _mark_published(jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        job.due_at = None
+    attempts: dict[int, list[Any]] = {}
+    for job in jobs:
+        attempts.setdefault(job.attempt, []).append(job.pk)
+    for attempt, ids in attempts.items():
+        for start in range(0, len(ids), 500):
+            # Only while the row is still at the attempt that was published: a fast worker may have ended it.
+            Job.objects.filter(
+                pk__in=ids[start : start + 500], attempt=attempt, state=State.QUEUED
+            ).update(due_at=None)
+
+
+def _send(producer: Any, job: Job) -> None:
+    limits: dict[str, float | None] = {}
+    try:
+        definition = definitions.get(job.definition)
+        limits = {"soft_time_limit": definition.soft_time_limit_s, "time_limit": definition.time_limit_s}
+    except UnknownDefinition:
+        pass  # the worker reports it as failed, which the ledger then shows
+    run.apply_async(
+        args=(job.definition, job.params),
+        task_id=str(job.pk),
+        queue=get_pool(job.pool).queue,
+        shadow=job.definition,
+        headers={HEADER: {"attempt": job.attempt, "published_at": wall_now(), "request_id": job.request_id}},
+        producer=producer,
+        retry=False,
+        **limits,
+    )

@@ -1,0 +1,124 @@
+"""The one Celery task, `jobs.run`, and what its worker does at start and end. No logic of its own."""
+
+import os
+import time
+from typing import Any
+
+from billiard.exceptions import WorkerLostError
+from celery import shared_task, signals
+from celery.worker import state as worker_state
+from celery.worker.request import Request
+
+from jobs import execution
+from jobs.pools.task import PoolTask
+from jobs.stream import Ending, Outcome, Place
+from jobs.timing import Timings, elapsed_wall_s, wall_now
+from jobs.worker import Heart, flush, post
+
+HEADER = "poolwise"
+POOL_ENV = "POOLWISE_POOL"
+
+
+class JobFailed(Exception):
+    """The job ended as failed; its outcome is already reported. Raised so that Celery's events say so too."""
+
+
+class JobRequest(Request):
+    """A received message; reports what only the worker's main process can know of its ending."""
+
+    def __init__(self, message: Any, **options: Any) -> None:
+        super().__init__(message, **options)
+        self._request_dict["received"] = (wall_now(), time.monotonic())
+
+    def _outcome(self, ending: Ending, error_type: str, error: str) -> Outcome:
+        headers = self._request_dict.get(HEADER) or {}
+        published_at = headers.get("published_at")
+        received_at, _ = self._request_dict["received"]
+        started_at = self.time_start
+        now = wall_now()
+        timings = Timings(
+            published_at=published_at,
+            received_at=received_at,
+            started_at=started_at,
+            finished_at=now,
+            broker_wait_s=elapsed_wall_s(published_at, received_at),
+            worker_wait_s=elapsed_wall_s(received_at, started_at or now),
+            run_s=elapsed_wall_s(started_at or now, now),
+        )
+        place = Place(str(self.hostname), self.worker_pid if isinstance(self.worker_pid, int) else os.getpid())
+        return Outcome(self.id, headers.get("attempt", 1), place, timings, ending, error_type=error_type, error=error)
+
+    def on_timeout(self, soft: bool, timeout: float) -> None:
+        """Report a hard time limit: the process that ran the job cannot."""
+        if not soft and not worker_state.should_terminate:
+            text = f"The time limit of {timeout} s was exceeded."
+            post(self._outcome(Ending.FAILED, "TimeLimitExceeded", text))
+        super().on_timeout(soft, timeout)
+
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
+        """Report a child process that ended under its job."""
+        error = getattr(exc_info.exception, "exc", exc_info.exception)
+        stopped = self._already_cancelled or self._already_revoked
+        if isinstance(error, (WorkerLostError, SystemExit)) and not stopped:
+            post(self._outcome(Ending.LOST, "WorkerLost", f"The process that ran the job ended: {error}"))
+        super().on_failure(exc_info, send_failed_event, return_ok)
+
+    def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
+        post(self._outcome(Ending.CANCELLED, "Cancelled", "Cancelled before it ended."))
+        super()._announce_revoked(reason, terminated, signum, expired)
+
+    def _announce_cancelled(self, emit_retry: bool = True) -> None:
+        # A cold shutdown; the message goes back to its queue and the same attempt may run elsewhere.
+        post(self._outcome(Ending.RELEASED, "", "The worker was shut down."))
+        super()._announce_cancelled(emit_retry=False)
+
+
+class JobTask(PoolTask):
+    """The base of `jobs.run`: execution itself says when the job's own body runs."""
+
+    abstract = True
+    Request = "jobs.tasks:JobRequest"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run without marking all of it as the job's body, so that no limit can hit a report."""
+        return self.run(*args, **kwargs)
+
+
+@shared_task(name="jobs.run", base=JobTask, bind=True, ignore_result=True, throws=(JobFailed,), acks_late=True)
+def run(self: Any, definition: str, params: dict[str, Any]) -> None:
+    """Run one attempt of a job; its id is the task's id."""
+    request = self.request
+    headers = request.get(HEADER) or {}
+    received_at, received_mono = request.get("received") or (None, None)
+    outcome = execution.execute(
+        execution.Delivery(
+            job_id=request.id,
+            attempt=headers.get("attempt", 1),
+            definition=definition,
+            params=params,
+            pool=os.environ.get(POOL_ENV, ""),
+            worker=request.hostname or "",
+            published_at=headers.get("published_at"),
+            received_at=received_at,
+            received_mono=received_mono,
+            request_id=headers.get("request_id", ""),
+        )
+    )
+    if outcome is not None and outcome.ending is Ending.FAILED:
+        raise JobFailed(f"{outcome.error_type}: {outcome.error}")
+
+
+_heart = Heart()
+
+
+@signals.worker_ready.connect
+def _start_heart(sender: Any = None, **_: Any) -> None:
+    if pool := os.environ.get(POOL_ENV):
+        _heart.start(sender, pool)
+
+
+@signals.worker_shutdown.connect
+def _stop_heart(**_: Any) -> None:
+    flush(timeout_s=2.0)
+    if POOL_ENV in os.environ:
+        _heart.stop()

@@ -1,0 +1,18 @@
+"""Addresses of the pages."""
+
+from django.urls import path
+
+from jobs import views
+
+app_name = "jobs"
+urlpatterns = [
+    path("", views.catalogue, name="catalogue"),
+    path("definitions/<str:name>/", views.definition, name="definition"),
+    path("pools/", views.pools, name="pools"),
+    path("jobs/", views.jobs, name="jobs"),
+    path("jobs/<uuid:pk>/", views.job, name="job"),
+    path("jobs/<uuid:pk>/result.json", views.result, name="result"),
+    path("jobs/<uuid:pk>/again/", views.run_again, name="run-again"),
+    path("jobs/<uuid:pk>/cancel/", views.cancel, name="cancel"),
+    path("healthz", views.healthz, name="healthz"),
+]

@@ -1,0 +1,81 @@
+"""The catalogue: every definition by kind, under the state of the pools."""
+
+from dataclasses import dataclass
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.cache import patch_vary_headers
+from django.utils.http import urlencode
+from django.views.decorators.http import require_safe
+
+from jobs.definitions import Definition, all_definitions
+from jobs.views.live import LivePart, PageRequest, live_answer, live_part, signed_in
+from jobs.views.pools import pool_states
+
+POOLS_EVERY_S = 3.0
+_ENDINGS = "jobs.catalog.ending."
+_GROUPS = (
+    ("io", "Waits", "I/O: these jobs wait for a clock, a disk, a socket or a server."),
+    ("cpu", "Computes", "CPU: these jobs keep a core busy."),
+    ("mixed", "Mixed", "Some waiting and some computing."),
+    ("ending", "Endings", "Jobs whose way to end you choose: for tests and for a demonstration."),
+    ("hazard", "Hazards", "These harm the worker that runs them, on purpose."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The definitions of one kind."""
+
+    key: str
+    title: str
+    text: str
+    definitions: list[tuple[Definition, str | None]]
+    """Each with the reason why it cannot run here, if there is one."""
+
+
+def _group_of(definition: Definition) -> str:
+    return "ending" if definition.module_path.startswith(_ENDINGS) else definition.kind
+
+
+def _fits(definition: Definition, query: str) -> bool:
+    text = f"{definition.name} {definition.title} {definition.summary} {definition.kind}".casefold()
+    return all(word in text for word in query.casefold().split())
+
+
+def _groups(query: str) -> list[Group]:
+    found = [(d, d.unavailable()) for d in all_definitions() if _fits(d, query)]
+    groups = [Group(*group, [pair for pair in found if _group_of(pair[0]) == group[0]]) for group in _GROUPS]
+    return [group for group in groups if group.definitions]
+
+
+def _live_pools(request: PageRequest) -> LivePart:
+    states = pool_states()
+    context = {"states": states, "redis_is_away": not all(state.is_known for state in states)}
+    url = reverse("jobs:pools")
+    return live_part(request, "jobs/_pools.html", context, name="pools", url=url, every_s=POOLS_EVERY_S)
+
+
+@require_safe
+@signed_in
+def catalogue(request: PageRequest) -> HttpResponse:
+    """Show what can be run, and to htmx the definitions that fit the search alone."""
+    query = request.GET.get("q", "")[:200]
+    context = {"groups": _groups(query), "q": query}
+    if request.htmx:
+        response = render(request, "jobs/_definitions.html", context)
+        response["HX-Replace-Url"] = f"?{urlencode({'q': query})}" if query else request.path
+    else:
+        response = render(request, "jobs/catalogue.html", {**context, "pools": _live_pools(request).html})
+    patch_vary_headers(response, ["HX-Request"])
+    return response
+
+
+@require_safe
+@signed_in
+def pools(request: PageRequest) -> HttpResponse:
+    """Answer with the state of the pools: as the catalogue shows it, or for the boxes of a form."""
+    if "boxes" in request.GET:
+        return render(request, "jobs/_pool_boxes.html", {"states": pool_states()})
+    return live_answer(request, _live_pools(request), "jobs/pools.html", {})

@@ -1,0 +1,125 @@
+"""The form of one definition, and what happens on Submit."""
+
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.db import transaction
+from django.http import Http404, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.views.decorators.http import require_http_methods
+
+from jobs import definitions, submission
+from jobs.definitions import Definition
+from jobs.errors import BrokerUnavailable, InvalidParameters, PoolwiseError, QueueFull, UnknownDefinition
+from jobs.forms import ParametersForm, SubmitForm
+from jobs.models import Job
+from jobs.views.live import PageRequest, signed_in
+from jobs.views.pools import pool_states
+
+#: When a full queue, or a Redis that is away, is worth another try.
+RETRY_AFTER_S = 10
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@signed_in
+def definition(request: PageRequest, name: str) -> HttpResponse:
+    """Show the form of a definition; on Submit enqueue the jobs and go to them."""
+    found = _definition(name)
+    origin = _origin(request, found)
+    if request.method != "POST":
+        return _page(request, found, *_forms(found, origin), origin)
+    parameters, where = ParametersForm(found, request.POST), SubmitForm(request.POST)
+    if not (parameters.is_valid() & where.is_valid()):
+        return _page(request, found, parameters, where, origin, status=422)
+    try:
+        jobs = _submit(request, found, parameters.params, where.cleaned_data, origin)
+    except InvalidParameters as error:
+        parameters.name_errors(error.errors)
+        return _page(request, found, parameters, where, origin, status=422)
+    except (QueueFull, BrokerUnavailable) as error:
+        where.add_error(None, str(error))
+        response = _page(request, found, parameters, where, origin, status=503)
+        response["Retry-After"] = str(RETRY_AFTER_S)
+        return response
+    except PoolwiseError as error:
+        where.add_error(None, str(error))
+        return _page(request, found, parameters, where, origin, status=422)
+    announce(request, jobs)
+    return _to_jobs(request, jobs)
+
+
+def _definition(name: str) -> Definition:
+    try:
+        return definitions.get(name)
+    except UnknownDefinition as error:
+        raise Http404(str(error)) from error
+
+
+def _origin(request: PageRequest, found: Definition) -> Job | None:
+    """Return the job that is run again with changes."""
+    try:
+        pk = UUID(request.GET.get("from", ""))
+    except ValueError:
+        return None
+    return Job.objects.visible_to(request.user).filter(pk=pk, definition=found.name).first()
+
+
+def _forms(found: Definition, origin: Job | None) -> tuple[ParametersForm, SubmitForm]:
+    pool = origin.pool if origin else found.pool or settings.JOB_DEFAULT_POOLS.get(found.kind)
+    return ParametersForm(found, initial=origin.params if origin else None), SubmitForm(initial={"pools": [pool]})
+
+
+def _submit(
+    request: PageRequest, found: Definition, params: dict[str, Any], where: dict[str, Any], origin: Job | None
+) -> list[Job]:
+    """Submit to all the pools or to none."""
+    pools, copies = where["pools"], where["copies"]
+    if origin and copies == 1 and len(pools) == 1:
+        return [submission.run_again(origin, user=request.user, params=params, pool=pools[0])]
+    shared = {"copies": copies, "user": request.user, "request_id": request.request_id}
+    with transaction.atomic():
+        return [job for pool in pools for job in submission.submit(found.name, params, pool=pool, **shared)]
+
+
+def announce(request: PageRequest, jobs: list[Job]) -> None:
+    """Tell the person what was submitted, and what keeps it from running."""
+    what = f"{len(jobs)} jobs" if len(jobs) > 1 else "The job"
+    messages.success(request, f"{what} of {jobs[0].definition} {'were' if len(jobs) > 1 else 'was'} submitted.")
+    wanted = {job.pool for job in jobs}
+    states = [state for state in pool_states() if state.name in wanted]
+    if down := [state.name for state in states if state.is_down]:
+        messages.warning(request, f"No worker serves the pool {', '.join(down)}: its jobs wait until one is started.")
+    if not all(state.is_known for state in states):
+        messages.warning(request, "Redis does not answer: the jobs are stored, and sent when it is back.")
+
+
+def _to_jobs(request: PageRequest, jobs: list[Job]) -> HttpResponseRedirect:
+    if len(jobs) == 1:
+        return redirect(jobs[0])
+    return redirect(f"{reverse('jobs:jobs')}?{urlencode({'submission': request.request_id})}")
+
+
+def _page(
+    request: PageRequest,
+    found: Definition,
+    parameters: ParametersForm,
+    where: SubmitForm,
+    origin: Job | None,
+    status: int = 200,
+) -> HttpResponse:
+    states = {state.name: state for state in pool_states()}
+    boxes = [(box, states[str(box.data["value"])]) for box in where["pools"].subwidgets]
+    context = {
+        "definition": found,
+        "parameters": parameters,
+        "where": where,
+        "boxes": boxes,
+        "origin": origin,
+        "unavailable": found.unavailable(),
+        "failed": bool(parameters.errors or where.errors),
+    }
+    return render(request, "jobs/definition.html", context, status=status)

@@ -1,0 +1,132 @@
+"""One job: its page, its result as a file, Run again and Cancel."""
+
+import json
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.views.decorators.http import require_POST, require_safe
+from django_celery_results.models import TaskResult
+
+from jobs import definitions, submission
+from jobs.errors import PoolwiseError, UnknownDefinition
+from jobs.models import Job, State
+from jobs.views import timeline
+from jobs.views.definition import announce
+from jobs.views.live import PageRequest, live_answer, live_part, own_address, signed_in
+from jobs.views.pools import pool_of
+
+LIVE_EVERY_S = 1.0
+#: A longer result is shown in part; the whole of it is a download.
+RESULT_SHOWN_CHARS = 20_000
+
+
+def _job(request: PageRequest, pk: UUID) -> Job:
+    return get_object_or_404(Job.objects.visible_to(request.user).select_related("user", "parent"), pk=pk)
+
+
+@require_safe
+@signed_in
+def job(request: PageRequest, pk: UUID) -> HttpResponse:
+    """Show one job; htmx asks for what changes until the job has ended."""
+    found = _job(request, pk)
+    context = {**_page_context(request, found), **_live_context(found)}
+    every_s = None if found.has_ended else LIVE_EVERY_S
+    part = live_part(request, "jobs/_job.html", context, name="live", url=own_address(request), every_s=every_s)
+    return live_answer(request, part, "jobs/job.html", context)
+
+
+def _page_context(request: PageRequest, found: Job) -> dict[str, Any]:
+    try:
+        definition = definitions.get(found.definition)
+    except UnknownDefinition:
+        definition = None
+    reruns = Job.objects.visible_to(request.user).filter(parent=found).only("pk", "state", "definition", "pool")
+    return {"job": found, "definition": definition, "reruns": reruns[:10], "may_cancel": _may_cancel(request, found)}
+
+
+def _live_context(found: Job) -> dict[str, Any]:
+    outcome = TaskResult.objects.filter(task_id=str(found.pk)).only("result", "traceback").first()
+    text = result_text(found, outcome)
+    return {
+        "pieces": timeline.pieces(timeline.timings_of(found)),
+        "cpu_share": timeline.cpu_share(found),
+        "pool": None if found.has_ended else pool_of(found),
+        "attempts": [_earlier(entry) for entry in found.history],
+        "logs": list(found.logs.all()),
+        "result": text and text[:RESULT_SHOWN_CHARS],
+        "result_is_cut": bool(text) and len(text or "") > RESULT_SHOWN_CHARS,
+        "traceback": outcome.traceback if outcome and found.state == State.FAILED else "",
+    }
+
+
+def _earlier(entry: dict[str, Any]) -> dict[str, Any]:
+    timings = entry.get("timings", entry)
+    return {**entry, "pieces": timeline.pieces(timings, without=["lag"]), "timings": timings}
+
+
+def result_text(found: Job, outcome: TaskResult | None) -> str | None:
+    """Return what the job returned as indented JSON, or None when there is nothing."""
+    if found.state != State.SUCCEEDED or outcome is None or outcome.result is None:
+        return None
+    try:
+        return json.dumps(json.loads(outcome.result), indent=2, ensure_ascii=False)
+    except ValueError:
+        return str(outcome.result)
+
+
+@require_safe
+@signed_in
+def result(request: PageRequest, pk: UUID) -> HttpResponse:
+    """Answer with what the job returned, as a JSON file."""
+    found = _job(request, pk)
+    text = result_text(found, TaskResult.objects.filter(task_id=str(found.pk)).first())
+    if text is None:
+        raise Http404("The job has no result.")
+    headers = {"Content-Disposition": f'attachment; filename="{found.definition}-{found.pk}.json"'}
+    return HttpResponse(text, content_type="application/json", headers=headers)
+
+
+@require_POST
+@signed_in
+def run_again(request: PageRequest, pk: UUID) -> HttpResponse:
+    """Submit the job once more, with the same parameters on the same pool, and go to the new job."""
+    found = _job(request, pk)
+    try:
+        again = submission.run_again(found, user=request.user)
+    except PoolwiseError as error:
+        messages.error(request, str(error))
+        return redirect(found)
+    announce(request, [again])
+    return redirect(again)
+
+
+def _may_cancel(request: PageRequest, found: Job) -> bool:
+    return found.user_id == request.user.pk or request.user.has_perm("jobs.cancel_job")
+
+
+_CANCELLED = {
+    "cancelled": (messages.success, "The job is cancelled."),
+    "asked": (messages.info, "The worker was asked to stop the job; it is cancelled as soon as it does."),
+    "ended": (messages.warning, "The job had ended already, so there was nothing to cancel."),
+}
+
+
+@require_POST
+@signed_in
+def cancel(request: PageRequest, pk: UUID) -> HttpResponse:
+    """Cancel the job, or ask its worker to stop it."""
+    found = _job(request, pk)
+    if not _may_cancel(request, found):
+        raise PermissionDenied("You may cancel your own jobs only.")
+    try:
+        outcome = submission.cancel(found, user=request.user)
+    except PoolwiseError as error:
+        messages.error(request, str(error))
+    else:
+        say, text = _CANCELLED[outcome.value]
+        say(request, text)
+    return redirect(found)

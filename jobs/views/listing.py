@@ -1,0 +1,153 @@
+"""Which jobs a list shows: filters, bounded counts and keyset pages."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.models import User
+from django.db.models import Q, TextField
+from django.db.models.functions import Cast
+
+from jobs.models import LIVE, Job, JobQuerySet, State
+from jobs.views import timeline
+
+PAGE_SIZE = 50
+#: Counts and the search in parameters look at the newest jobs only, so that a long history costs nothing.
+COUNT_BOUND = 5_000
+SEARCH_BOUND = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One job of the list."""
+
+    job: Job
+    wait_s: float | None
+    cpu_share: float | None
+    pieces: list[timeline.Piece]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of jobs, newest first, and the keys of its neighbours."""
+
+    jobs: list[Job]
+    newer: str | None = None
+    older: str | None = None
+    has_key: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many of the newest jobs are in each state."""
+
+    by_state: Mapping[str, int]
+
+    @property
+    def total(self) -> int:
+        """Return how many jobs were counted."""
+        return sum(self.by_state.values())
+
+    @property
+    def live(self) -> int:
+        """Return how many have not ended."""
+        return sum(self.by_state.get(state, 0) for state in LIVE)
+
+    @property
+    def ended(self) -> int:
+        """Return how many have ended."""
+        return self.total - self.live
+
+    @property
+    def is_bounded(self) -> bool:
+        """Return whether there may be more jobs than were counted."""
+        return self.total >= COUNT_BOUND
+
+
+def chosen_jobs(user: User, chosen: Mapping[str, str]) -> JobQuerySet:
+    """Return what the filters leave, whatever its state, of the jobs that the user may see."""
+    jobs = Job.objects.visible_to(user).order_by("-created_at", "-id")
+    if chosen.get("owner") != "all":
+        jobs = jobs.filter(user=user)
+    exact = {name: chosen[name] for name in ("pool", "definition") if chosen.get(name)}
+    jobs = jobs.filter(**exact)
+    if submission := chosen.get("submission"):
+        jobs = _newest(jobs).filter(request_id=submission)
+    if text := chosen.get("q"):
+        jobs = _newest(jobs).alias(text=Cast("params", TextField())).filter(_holds(text))
+    return jobs
+
+
+def _newest(jobs: JobQuerySet) -> JobQuerySet:
+    return Job.objects.filter(pk__in=jobs.values("pk")[:SEARCH_BOUND])
+
+
+def _holds(text: str) -> Q:
+    # SQLite keeps JSON as it was written, with \u escapes; PostgreSQL decodes it.
+    return Q(text__icontains=text) | Q(text__icontains=json.dumps(text)[1:-1])
+
+
+def counts_of(jobs: JobQuerySet) -> Counts:
+    """Count the newest jobs by state."""
+    return Counts(Counter(jobs.values_list("state", flat=True)[:COUNT_BOUND]))
+
+
+def page_of(jobs: JobQuerySet, keys: Mapping[str, Any]) -> Page:
+    """Return the page after the key `before` (older jobs) or before the key `after` (newer ones)."""
+    if key := _parse(keys.get("after", "")):
+        found = list(jobs.filter(_beyond("gt", *key)).order_by("created_at", "id")[: PAGE_SIZE + 1])
+        if len(found) > PAGE_SIZE:
+            shown = found[PAGE_SIZE - 1 :: -1]
+            return Page(shown, newer=_key(shown[0]), older=_key(shown[-1]), has_key=True)
+        key = None  # fewer than a page: that is the first page
+    else:
+        key = _parse(keys.get("before", ""))
+    if key:
+        jobs = jobs.filter(_beyond("lt", *key))
+    found = list(jobs[: PAGE_SIZE + 1])
+    shown = found[:PAGE_SIZE]
+    older = _key(shown[-1]) if len(found) > PAGE_SIZE else None
+    return Page(shown, newer=_key(shown[0]) if key and shown else None, older=older, has_key=bool(key))
+
+
+def _beyond(way: str, created_at: datetime, pk: UUID) -> Q:
+    # The first condition alone lets the database start in the middle of the index.
+    return Q(**{f"created_at__{way}e": created_at}) & (
+        Q(**{f"created_at__{way}": created_at}) | Q(**{f"id__{way}": pk})
+    )
+
+
+def _key(job: Job) -> str:
+    return f"{job.created_at.isoformat()}_{job.pk.hex}"
+
+
+def _parse(key: str) -> tuple[datetime, UUID] | None:
+    stamp, _, pk = key.partition("_")
+    try:
+        created_at = datetime.fromisoformat(stamp)
+        return (created_at, UUID(pk)) if created_at.tzinfo else None
+    except ValueError:
+        return None
+
+
+def rows_of(jobs: list[Job]) -> list[Row]:
+    """Return the jobs with bars of one scale: the longest job of the page fills its bar."""
+    longest_s = max(map(timeline.total_s, jobs), default=0.0)
+    return [
+        Row(
+            job,
+            None if job.worker_wait_s is None else (job.broker_wait_s or 0.0) + job.worker_wait_s,
+            timeline.cpu_share(job),
+            timeline.pieces(timeline.timings_of(job), scale_s=longest_s or None, without=["lag"]),
+        )
+        for job in jobs
+    ]
+
+
+def states() -> list[tuple[str, str]]:
+    """Return the tabs of the list: every state, and all of them first."""
+    return [("", "All"), *State.choices]

@@ -1,0 +1,165 @@
+"""What a worker process does beside its jobs: its sign of life, and reports from its main thread.
+
+Both run on real OS threads, so that no job, greenlet or loop can hold them up.
+"""
+
+import os
+import platform
+import queue
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+import psutil
+import structlog
+from django.conf import settings
+
+from jobs.heartbeats import Beat, send, withdraw
+from jobs.pools import bridge
+from jobs.redis_client import REDIS_ERRORS, connect
+from jobs.stream import Outcome, report
+
+log = structlog.get_logger(__name__)
+
+
+def native(name: str) -> Callable[..., Any]:
+    """Return a primitive as it was before gevent patched it: `native("_thread.start_new_thread")`."""
+    module, attribute = name.rsplit(".", 1)
+    if "gevent.monkey" in sys.modules:
+        from gevent.monkey import get_original
+
+        return get_original(module, attribute)  # type: ignore[no-any-return]
+    return getattr(sys.modules[module], attribute)  # type: ignore[no-any-return]
+
+
+def memory_bytes(pid: int) -> int:
+    """Return the memory of a process and its children: proportional shares on Linux, else resident sizes."""
+    total = 0
+    try:
+        parent = psutil.Process(pid)
+        for process in [parent, *parent.children(recursive=True)]:
+            info = process.memory_full_info()
+            total += getattr(info, "pss", 0) or info.rss
+    except psutil.Error:
+        pass  # a child that ended meanwhile has no memory to count
+    return total
+
+
+def versions() -> dict[str, str]:
+    """Return what a reader needs to know of this worker's software."""
+    gil = getattr(sys, "_is_gil_enabled", lambda: True)()
+    return {
+        "python": platform.python_version(),
+        "gil": "on" if gil else "off",
+        "celery": version("celery"),
+        "django": version("django"),
+        "gevent": version("gevent"),
+        "cores": str(os.cpu_count()),
+    }
+
+
+class Heart:
+    """Writes a worker's sign of life every few seconds, from a thread of its own."""
+
+    def __init__(self) -> None:
+        self._stopped = False
+        self._name = ""
+
+    def start(self, consumer: Any, pool: str) -> None:
+        """Begin to beat for the worker whose consumer this is."""
+        self._name, self._stopped = str(consumer.hostname), False
+        native("_thread.start_new_thread")(self._beat_on, (consumer, pool))
+
+    def stop(self) -> None:
+        """Take the worker off the list; it stops on purpose."""
+        self._stopped = True
+        try:
+            withdraw(connect(timeout_s=1.0, max_connections=1), self._name)
+        except REDIS_ERRORS as error:
+            log.warning("the sign of life stays until it is too old", error=str(error))
+
+    def _beat_on(self, consumer: Any, pool: str) -> None:
+        sleep, started_at = native("time.sleep"), time.time()
+        client = connect(timeout_s=2.0, max_connections=1)
+        facts = versions()
+        while not self._stopped:
+            try:
+                send(client, self._beat(consumer, pool, started_at, facts))
+            except REDIS_ERRORS as error:
+                log.warning("no sign of life could be written", error=str(error))
+            sleep(settings.JOB_HEARTBEAT_S)
+
+    def _beat(self, consumer: Any, pool: str, started_at: float, facts: dict[str, str]) -> Beat:
+        workers = consumer.pool
+        slots = getattr(workers, "limit", None) or getattr(workers, "num_processes", 0)
+        _, lag_s = bridge.loop_lag_s()
+        return Beat(
+            name=self._name,
+            pool=pool,
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            slots=int(slots),
+            in_use=bridge.slots_in_use(),
+            memory_bytes=memory_bytes(os.getpid()),
+            loop_lag_s=round(lag_s, 4),
+            started_at=started_at,
+            versions=facts,
+        )
+
+
+class _Poster:
+    """Sends reports from a thread of its own, in order, until Redis has them."""
+
+    def __init__(self) -> None:
+        self._waiting: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._running_in_pid = 0
+        self._unsent = 0
+
+    def post(self, outcome: Outcome) -> None:
+        self._waiting.put(outcome)
+        with self._lock:
+            self._unsent += 1
+            if self._running_in_pid != os.getpid():
+                self._running_in_pid = os.getpid()
+                threading.Thread(target=self._send_on, name="reports", daemon=True).start()
+
+    def _send_on(self) -> None:
+        client = connect(timeout_s=5.0, max_connections=1)
+        while True:
+            outcome = self._waiting.get()
+            while not self._sent(client, outcome):
+                time.sleep(1.0)
+            with self._lock:
+                self._unsent -= 1
+
+    def flush(self, timeout_s: float) -> None:
+        until = time.monotonic() + timeout_s
+        while self._unsent and time.monotonic() < until:
+            time.sleep(0.01)
+
+    @staticmethod
+    def _sent(client: Any, outcome: Outcome) -> bool:
+        try:
+            report(client, outcome)
+        except REDIS_ERRORS as error:
+            log.warning("a report waits for Redis", job=outcome.job_id, error=str(error))
+            return False
+        return True
+
+
+_poster = _Poster()
+
+
+def post(outcome: Outcome) -> None:
+    """Report an outcome without waiting: the caller is the worker's event loop, which must not block."""
+    _poster.post(outcome)
+
+
+def flush(timeout_s: float) -> None:
+    """Wait until every posted report is sent, at most `timeout_s`; called before the process ends."""
+    _poster.flush(timeout_s)
