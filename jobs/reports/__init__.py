@@ -1,7 +1,8 @@
 """Reports: the only reader of many rows."""
 
-from jobs.reports.dashboard import WINDOWS, Dashboard, Point, PoolFigures, Queue, Window, dashboard, queues
+from jobs.reports.dashboard import WINDOWS, Dashboard, Point, PoolFigures, Window, dashboard
 from jobs.reports.figures import block_figures, comparison_figures, pool_figures
+from jobs.reports.queues import Queue, queues
 
 __all__ = [
     "WINDOWS",

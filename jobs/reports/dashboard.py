@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from django.db.models import Avg, Count, F, Max, Min, Q, QuerySet
+from django.db.models import Avg, Count, Max, QuerySet
 from django.utils import timezone
 
 from jobs.models import Job, PoolSample, State
@@ -186,23 +186,3 @@ def _points(
         mean, most = backlogs.get((pool, bucket), (None, None))
         at = datetime.fromtimestamp(bucket * window.bucket_s, UTC)
         yield Point(at, pool, mean, most, runs.get((pool, bucket)))
-
-
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """What the ledger says of a pool at this moment."""
-
-    queued: int = 0
-    running: int = 0
-    oldest_at: datetime | None = None
-
-
-def queues() -> dict[str, Queue]:
-    """Return the queue of each pool that has live jobs, by pool name."""
-    live = Job.objects.live().order_by().values("pool")
-    rows: Any = live.annotate(
-        queued=Count("*", filter=Q(state=State.QUEUED)),
-        running=Count("*", filter=Q(state=State.RUNNING)),
-        oldest_at=Min(F("created_at"), filter=Q(state=State.QUEUED)),
-    )
-    return {row.pop("pool"): Queue(**row) for row in rows}

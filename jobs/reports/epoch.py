@@ -16,7 +16,7 @@ class Epoch(Func):
 
     def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> Any:
         """Return SQL for SQLite, whose stored text is UTC."""
-        template = "CAST(strftime('%%s', %(expressions)s) AS INTEGER)"
+        template = "CAST(strftime('%%%%s', %(expressions)s) AS INTEGER)"
         return self.as_sql(compiler, connection, template=template, **context)
 
     def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> Any:
