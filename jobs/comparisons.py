@@ -42,7 +42,7 @@ def plan(
         raise InvalidParameters({"pools": "Name one pool or more, each once."})
     for name in pools:
         get_pool(name)
-    if reason := found.unavailable_reason():
+    if reason := found.unavailable():
         raise InvalidParameters({"definition": reason})
     if not 1 <= copies <= settings.JOB_MAX_COPIES:
         raise InvalidParameters({"copies": f"Choose 1 to {settings.JOB_MAX_COPIES} copies."})

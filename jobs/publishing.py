@@ -11,6 +11,7 @@ from celery import current_app
 from django.conf import settings
 from django.utils import timezone
 from kombu import Connection, pools
+from kombu.exceptions import OperationalError
 
 from jobs import definitions
 from jobs.errors import UnknownDefinition
@@ -58,6 +59,11 @@ def _connection(timeout_s: float) -> Connection:
     return connection
 
 
+def quick_connection() -> Connection:
+    """Return the connection of web requests to the broker: every wait on it ends within the budget."""
+    return _connection(settings.JOB_PUBLISH_BUDGET_S)
+
+
 def publish(jobs: Sequence[Job], *, budget_s: float) -> int:
     """Publish the jobs' messages, in order, until the budget is spent; return how many went out.
 
@@ -72,7 +78,7 @@ def publish(jobs: Sequence[Job], *, budget_s: float) -> int:
                     break
                 _send(producer, job)
                 sent.append(job)
-    except (*current_app.connection_for_write().recoverable_connection_errors, OSError, TimeoutError) as error:
+    except (*_connection(budget_s).recoverable_connection_errors, OperationalError, OSError) as error:
         log.warning("the broker does not answer; the coordinator will publish", error=str(error))
         _breaker.trip()
         pools.producers[_connection(budget_s)].force_close_all()

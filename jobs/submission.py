@@ -15,9 +15,9 @@ from django.utils import timezone
 
 from jobs import definitions, heartbeats
 from jobs.errors import BrokerUnavailable, InvalidParameters, QueueFull, Unavailable
-from jobs.models import ENDED, Block, Job, State
+from jobs.models import Block, Job, State
 from jobs.pools import get_pool
-from jobs.publishing import grace, publish_from_web
+from jobs.publishing import grace, publish_from_web, quick_connection
 from jobs.redis_client import REDIS_ERRORS, web_client
 from jobs.stream import mark_cancelled
 
@@ -83,7 +83,7 @@ def prepare(definition: str, params: Mapping[str, Any], *, pool: str, copies: in
     """Return unsaved jobs for validated parameters. Raise as `submit` does."""
     found = definitions.get(definition)
     get_pool(pool)
-    if reason := found.unavailable_reason():
+    if reason := found.unavailable():
         raise Unavailable(f"{definition} cannot run here: {reason}")
     if not 1 <= copies <= settings.JOB_MAX_COPIES:
         raise InvalidParameters({"copies": f"Choose 1 to {settings.JOB_MAX_COPIES} copies."})
@@ -145,8 +145,8 @@ def _tell_workers(job_id: str, *, terminate: bool) -> None:
     """Reach the workers if Redis answers; if not, the recorder still refuses what a cancelled job reports."""
     try:
         mark_cancelled(web_client(), [job_id])
-        current_app.control.revoke(job_id, terminate=terminate)
-    except (*REDIS_ERRORS, *current_app.connection_for_write().recoverable_connection_errors) as error:
+        current_app.control.revoke(job_id, terminate=terminate, connection=quick_connection())
+    except (*REDIS_ERRORS, *quick_connection().recoverable_connection_errors) as error:
         log.warning("workers could not be told of a cancelled job", job=job_id, error=str(error))
 
 
@@ -169,5 +169,3 @@ def queue_state(pool: str) -> QueueState:
     age_s = max(0.0, (timezone.now() - oldest).total_seconds()) if oldest else 0.0
     return QueueState(pool, queued.order_by()[:100_000].count(), age_s, workers)
 
-
-__all__ = ["ENDED", "CancelOutcome", "QueueState", "cancel", "prepare", "queue_state", "run_again", "submit"]

@@ -1,0 +1,115 @@
+"""The django.tasks backend: `task.enqueue()` stores a job and publishes it to a pool."""
+
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.core import checks
+from django.db import transaction
+from django.tasks import DEFAULT_TASK_QUEUE_NAME
+from django.tasks.backends.base import BaseTaskBackend
+from django.tasks.base import Task, TaskError, TaskResult, TaskResultStatus
+from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
+from django.tasks.signals import task_enqueued
+from django_celery_results.models import TaskResult as StoredResult
+
+from jobs import definitions
+from jobs.definitions import Definition, JobTask
+from jobs.models import Job, State
+from jobs.pools import all_pools
+from jobs.submission import submit
+
+_STATUS = {
+    State.QUEUED: TaskResultStatus.READY,
+    State.RUNNING: TaskResultStatus.RUNNING,
+    State.SUCCEEDED: TaskResultStatus.SUCCESSFUL,
+    State.FAILED: TaskResultStatus.FAILED,
+    State.CANCELLED: TaskResultStatus.FAILED,
+}
+
+
+class PoolwiseBackend(BaseTaskBackend):
+    """Runs Django's tasks on the pools; `using(queue_name=...)` picks the pool by its queue."""
+
+    task_class = JobTask
+    supports_defer = True
+    supports_async_task = True
+    supports_get_result = True
+    supports_priority = False
+
+    def validate_task(self, task: Task) -> None:
+        """Check a task at its declaration. Raise InvalidTask with the queues that exist."""
+        super().validate_task(task)
+        queues = {pool.queue for pool in all_pools().values()}
+        if task.queue_name not in queues | {DEFAULT_TASK_QUEUE_NAME}:
+            raise InvalidTask(f"Queue {task.queue_name!r} belongs to no pool; use one of {', '.join(sorted(queues))}.")
+
+    def enqueue(self, task: Task, args: Any, kwargs: Any) -> TaskResult:
+        """Store and publish a job; return its result handle. Raise as `submission.submit` does."""
+        self.validate_task(task)
+        definition = definitions.from_task(task)
+        params = definitions.bind(definition, args, kwargs)
+        with transaction.atomic():
+            job = submit(definition.name, params, pool=pool_for(task, definition), run_after=task.run_after)[0]
+        result = self._result(job, task)
+        task_enqueued.send(type(self), task_result=result)
+        return result
+
+    def get_result(self, result_id: str) -> TaskResult:
+        """Return the handle of a job. Raise TaskResultDoesNotExist."""
+        try:
+            job = Job.objects.get(pk=UUID(str(result_id)))
+        except (Job.DoesNotExist, ValueError) as error:
+            raise TaskResultDoesNotExist(f"There is no job {result_id!r}.") from error
+        return self._result(job, definitions.get(job.definition).task())
+
+    def _result(self, job: Job, task: Task) -> TaskResult:
+        result = TaskResult(
+            task=task,
+            id=str(job.pk),
+            status=_STATUS[State(job.state)],
+            enqueued_at=job.created_at,
+            started_at=job.started_at,
+            finished_at=job.finished_at,
+            last_attempted_at=job.started_at,
+            args=[],
+            kwargs=job.params,
+            backend=self.alias,
+            errors=[],
+            worker_ids=[str(past.get("worker", "")) for past in job.history] + ([job.worker] if job.worker else []),
+        )
+        if job.has_ended:
+            _add_ending(result, job)
+        return result
+
+    def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
+        """Return no messages of its own: `jobs.checks` speaks for all of Poolwise."""
+        return []
+
+
+def pool_for(task: Task, definition: Definition) -> str:
+    """Return the name of the pool that serves the task's queue; for the default queue, the one for its kind."""
+    if task.queue_name != DEFAULT_TASK_QUEUE_NAME:
+        return next(pool.name for pool in all_pools().values() if pool.queue == task.queue_name)
+    return default_pool(definition)
+
+
+def default_pool(definition: Definition) -> str:
+    """Return the pool of a definition that names none: its own choice, else the settings' one for its kind."""
+    wanted = definition.pool or settings.JOB_DEFAULT_POOLS.get(definition.kind, "")
+    return wanted if wanted in settings.JOB_POOLS else next(iter(settings.JOB_POOLS))
+
+
+def _add_ending(result: TaskResult, job: Job) -> None:
+    stored = StoredResult.objects.filter(task_id=str(job.pk)).first()
+    if job.state == State.SUCCEEDED:
+        object.__setattr__(result, "_return_value", _value(stored))
+    else:
+        text = (stored.traceback if stored else "") or job.error
+        result.errors.append(TaskError(exception_class_path=job.error_type or "Exception", traceback=text))
+
+
+def _value(stored: StoredResult | None) -> Any:
+    import json
+
+    return None if stored is None or stored.result is None else json.loads(stored.result)

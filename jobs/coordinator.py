@@ -1,0 +1,230 @@
+"""The one process besides web and workers: records outcomes, publishes what is unpublished, rescues what a dead
+worker held, releases blocks, samples the pools. Several may run; none of them needs to know of the others."""
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import redis
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections
+from django.db.models import Count, Min, Q
+from django.utils import timezone
+
+from jobs import comparisons, heartbeats, publishing, recorder, stream
+from jobs.heartbeats import COORDINATOR, Beat, WorkerBeat
+from jobs.models import Job, PoolSample, State
+from jobs.pools import all_pools
+from jobs.redis_client import REDIS_ERRORS, worker_client
+from jobs.stream import Ending, Outcome, Place
+from jobs.timing import Timings, elapsed_wall_s, wall_now
+from jobs.worker import memory_bytes, versions
+
+log = structlog.get_logger(__name__)
+_BATCH = 500
+_BLOCK_MS = 100
+#: Entries that another coordinator took and did not acknowledge for so long are ours.
+_ADOPT_IDLE_MS = 10_000
+_PAUSE_AFTER_FAULT_S = 1.0
+
+
+@dataclass(slots=True)
+class _Duty:
+    """Something to do every so often."""
+
+    name: str
+    every_s: float
+    act: Callable[[], object]
+    due_mono: float = 0.0
+
+
+@dataclass(slots=True)
+class Coordinator:
+    """Runs its duties in one loop until `stop` is called."""
+
+    client: redis.Redis = field(default_factory=worker_client)
+    _stopping: bool = False
+    _fault_silenced: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return the name under which this process reads the stream and shows itself."""
+        return f"{COORDINATOR}@{socket.gethostname()}:{os.getpid()}"
+
+    def run(self) -> None:
+        """Work until told to stop; a fault of Redis or the database is logged and waited out."""
+        reader = stream.Reader(self.client, self.name)
+        duties = self._duties(reader)
+        ready = False
+        while not self._stopping:
+            try:
+                if not ready:
+                    reader.prepare()
+                    ready = True
+                if record_new(reader):
+                    comparisons.advance()
+                _do_what_is_due(duties)
+                self._fault_silenced = ""
+            except (*REDIS_ERRORS, redis.ResponseError, DatabaseError) as error:
+                # A ResponseError is NOGROUP after Redis lost its data: the group is made anew.
+                ready = False
+                self._wait_out(error)
+        self._leave()
+
+    def stop(self) -> None:
+        """End the loop after the step at hand."""
+        self._stopping = True
+
+    def _duties(self, reader: stream.Reader) -> list[_Duty]:
+        started_at = wall_now()
+        facts = versions()
+        return [
+            _Duty("beat", settings.JOB_HEARTBEAT_S, lambda: heartbeats.send(self.client, self._beat(started_at, facts))),
+            _Duty("publish", 0.25, publishing.publish_due),
+            _Duty("release", 0.25, comparisons.advance),
+            _Duty("rescue", 2.0, lambda: rescue(self.client)),
+            _Duty("adopt", 5.0, lambda: record_adopted(reader)),
+            _Duty("sample", settings.JOB_SAMPLE_EVERY_S, lambda: sample(self.client)),
+            _Duty("prune", 3600.0, prune_samples),
+            _Duty("connections", 30.0, close_old_connections),
+        ]
+
+    def _beat(self, started_at: float, facts: dict[str, str]) -> Beat:
+        return Beat(
+            name=self.name,
+            pool=COORDINATOR,
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            memory_bytes=memory_bytes(os.getpid()),
+            started_at=started_at,
+            versions=facts,
+        )
+
+    def _wait_out(self, error: Exception) -> None:
+        if str(error) != self._fault_silenced:
+            self._fault_silenced = str(error)
+            log.error("the coordinator waits", error=str(error), type=type(error).__name__)
+        close_old_connections()
+        time.sleep(_PAUSE_AFTER_FAULT_S)
+
+    def _leave(self) -> None:
+        try:
+            heartbeats.withdraw(self.client, self.name)
+        except REDIS_ERRORS as error:
+            log.warning("the sign of life stays until it is too old", error=str(error))
+
+
+def _do_what_is_due(duties: list[_Duty]) -> None:
+    for duty in duties:
+        if time.monotonic() >= duty.due_mono:
+            duty.due_mono = time.monotonic() + duty.every_s
+            duty.act()
+
+
+def record_new(reader: stream.Reader) -> int:
+    """Record what is new on the stream, waiting a moment for it; return how many entries."""
+    return _record(reader, reader.read(count=_BATCH, block_ms=_BLOCK_MS))
+
+
+def record_adopted(reader: stream.Reader) -> int:
+    """Record what a reader took and never acknowledged; return how many entries."""
+    return _record(reader, reader.adopt(idle_ms=_ADOPT_IDLE_MS, count=_BATCH))
+
+
+def _record(reader: stream.Reader, raw: list[tuple[str, str]]) -> int:
+    if not raw:
+        return 0
+    entries = []
+    for entry_id, text in raw:
+        try:
+            entries.append(stream.decode(text))
+        except ValueError as error:
+            log.error("a report cannot be read and is dropped", entry=entry_id, error=str(error))
+    recorded = recorder.record(entries)
+    reader.acknowledge([entry_id for entry_id, _ in raw])
+    if recorded.stale or recorded.unknown:
+        log.info("reports dropped", **recorded.counts())
+    return len(raw)
+
+
+def rescue(client: redis.Redis) -> int:
+    """Report as lost what runs on workers that are silent; the recorder gives it its next attempt. Return how many."""
+    beats = heartbeats.read_all(client)
+    alive = {beat.name for beat in beats if beat.is_alive}
+    heartbeats.forget_silent(client, beats)
+    silent_since = timezone.now() - timedelta(seconds=settings.JOB_WORKER_DEAD_AFTER_S)
+    orphans = (
+        Job.objects.running().exclude(worker__in=alive).filter(started_at__lt=silent_since).order_by("started_at")
+    )
+    lost = [_lost(job) for job in orphans[:_BATCH]]
+    if lost:
+        log.warning("jobs of silent workers are rescued", jobs=len(lost))
+        recorder.record(lost)
+    return len(lost)
+
+
+def _lost(job: Job) -> Outcome:
+    now = wall_now()
+    started_at = job.started_at.timestamp() if job.started_at else None
+    timings = Timings(
+        published_at=job.published_at.timestamp() if job.published_at else None,
+        received_at=job.received_at.timestamp() if job.received_at else None,
+        started_at=started_at,
+        finished_at=now,
+        broker_wait_s=job.broker_wait_s,
+        worker_wait_s=job.worker_wait_s,
+        run_s=elapsed_wall_s(started_at, now),
+    )
+    place = Place(job.worker, job.pid or 0, job.thread, job.carrier)
+    return Outcome(
+        str(job.pk),
+        job.attempt,
+        place,
+        timings,
+        Ending.LOST,
+        error_type="WorkerLost",
+        error=f"The worker {job.worker} went away while it ran the job.",
+    )
+
+
+def sample(client: redis.Redis) -> None:
+    """Store what each pool looks like now."""
+    alive = [beat for beat in heartbeats.read_all(client) if beat.is_alive]
+    now = timezone.now()
+    counts = {
+        row["pool"]: row
+        for row in Job.objects.live()
+        .order_by()
+        .values("pool")
+        .annotate(
+            queued=Count("id", filter=Q(state=State.QUEUED)),
+            running=Count("id", filter=Q(state=State.RUNNING)),
+            oldest=Min("created_at", filter=Q(state=State.QUEUED)),
+        )
+    }
+    PoolSample.objects.bulk_create(_sample_of(name, counts.get(name, {}), alive, now) for name in all_pools())
+
+
+def _sample_of(name: str, counts: dict[str, object], alive: list[WorkerBeat], now: timezone.datetime) -> PoolSample:
+    workers = [beat for beat in alive if beat.pool == name]
+    oldest = counts.get("oldest")
+    return PoolSample(
+        pool=name,
+        at=now,
+        queued=counts.get("queued", 0),
+        running=counts.get("running", 0),
+        oldest_s=max(0.0, (now - oldest).total_seconds()) if oldest else 0.0,  # type: ignore[operator]
+        workers=len(workers),
+        slots=sum(beat.slots for beat in workers),
+        memory_bytes=sum(beat.memory_bytes for beat in workers),
+    )
+
+
+def prune_samples() -> None:
+    """Delete samples that are older than the settings keep."""
+    keep_from = timezone.now() - timedelta(days=settings.JOB_SAMPLE_KEEP_DAYS)
+    PoolSample.objects.filter(at__lt=keep_from).delete()

@@ -1,0 +1,96 @@
+"""`manage.py pool NAME`: run the worker of a pool."""
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from jobs.errors import PoolwiseError
+from jobs.pools import POOL_CLASSES, PoolSpec, get_pool
+
+_STEADY_AFTER_S = 10.0
+_LONGEST_PAUSE_S = 30.0
+
+
+class Command(BaseCommand):
+    """Become the Celery worker of a pool, or supervise one."""
+
+    help = "Run the worker of a pool that JOB_POOLS declares."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("name", help="a pool's name, such as gevent")
+        parser.add_argument("--concurrency", type=int, help="slots, instead of those of JOB_POOLS")
+        parser.add_argument("--restart", action="store_true", help="start the worker again whenever it ends by itself")
+
+    def handle(self, *, name: str, concurrency: int | None, restart: bool, **options: Any) -> None:
+        """Start the worker. Raise CommandError for an unknown pool or a missing library."""
+        try:
+            pool = get_pool(name)
+        except PoolwiseError as error:
+            raise CommandError(str(error)) from error
+        if pool.missing_library:
+            raise CommandError(f"The pool {name} needs the package {pool.missing_library}: run `make install`.")
+        slots = concurrency or pool.concurrency
+        if restart:
+            raise SystemExit(_supervise(pool, slots))
+        # The worker replaces this process, since gevent must patch before Django is imported.
+        command = worker_command(pool, slots)
+        os.execvpe(command[0], command, worker_environment(pool))  # noqa: S606 - our own interpreter and arguments
+
+
+def worker_command(pool: PoolSpec, concurrency: int) -> list[str]:
+    """Return the command line of the pool's Celery worker, with a name that no worker had before."""
+    # A restarted worker must not be taken for its predecessor, whose jobs are to be rescued.
+    name = f"{pool.name}-{secrets.token_hex(3)}@%h"
+    model = "custom" if pool.model == "asyncio" else pool.model
+    return [
+        *(sys.executable, "-m", "celery", "-A", settings.JOB_CELERY_APP, "worker"),
+        *("--pool", model, "--concurrency", str(concurrency), "--queues", pool.queue),
+        *("--hostname", name, "--without-gossip", "--without-mingle"),
+    ]
+
+
+def worker_environment(pool: PoolSpec) -> dict[str, str]:
+    """Return the environment of the pool's Celery worker."""
+    environment = {**os.environ, "POOLWISE_POOL": pool.name}
+    if pool.model == "asyncio":
+        environment["CELERY_CUSTOM_WORKER_POOL"] = POOL_CLASSES["asyncio"]
+    return environment
+
+
+def _supervise(pool: PoolSpec, slots: int) -> int:
+    """Keep a worker running; hand SIGTERM and SIGINT on as one warm shutdown. Return its last exit status."""
+    stopping = False
+    worker: subprocess.Popen[bytes] | None = None
+
+    def stop(*_: object) -> None:
+        nonlocal stopping
+        if not stopping and worker is not None:
+            worker.send_signal(signal.SIGTERM)
+        stopping = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    pause_s = 0.5
+    while not stopping:
+        began = time.monotonic()
+        # A session of its own: Ctrl-C reaches only this process, so that the worker gets one signal, not two.
+        command = worker_command(pool, slots)
+        worker = subprocess.Popen(command, env=worker_environment(pool), start_new_session=True)  # noqa: S603
+        if stopping:  # the signal came while it was being started
+            worker.send_signal(signal.SIGTERM)
+        status = worker.wait()
+        if stopping:
+            return 0 if status in (0, -signal.SIGTERM) else status
+        pause_s = 0.5 if time.monotonic() - began > _STEADY_AFTER_S else min(pause_s * 2, _LONGEST_PAUSE_S)
+        print(f"the worker ended with status {status}; it starts again in {pause_s} s", file=sys.stderr)  # noqa: T201
+        time.sleep(pause_s)
+    return 0

@@ -1,0 +1,52 @@
+"""`manage.py pool_status`: which pools have a living worker."""
+
+import os
+import socket
+import time
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from jobs.errors import BrokerUnavailable
+from jobs.heartbeats import coordinator_is_up, pools_up
+from jobs.pools import all_pools
+
+
+class Command(BaseCommand):
+    """Print the workers of each pool; exit 0 only when every pool asked for has one."""
+
+    help = "Show which pools have a living worker; exit 1 if one has none."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("pools", nargs="*", help="pools to look at; all of JOB_POOLS if none is named")
+        parser.add_argument("--wait", type=float, default=0.0, metavar="SECONDS", help="how long to wait for them")
+        parser.add_argument("--coordinator", action="store_true", help="want a living coordinator too")
+        parser.add_argument("--self", action="store_true", dest="own", help="only this host's worker or coordinator")
+
+    def handle(self, *, pools: list[str], wait: float, coordinator: bool, own: bool, **options: Any) -> None:
+        """Print a line a pool. Raise CommandError when one is missing at the end of the wait."""
+        if own:
+            pools = [os.environ["POOLWISE_POOL"]] if "POOLWISE_POOL" in os.environ else pools
+        wanted = pools or ([] if own or coordinator else list(all_pools()))
+        until_mono = time.monotonic() + wait
+        while missing := self._missing(wanted, coordinator=coordinator, own=own):
+            if time.monotonic() >= until_mono:
+                raise CommandError(missing)
+            time.sleep(0.25)
+        self.stdout.write("all up")
+
+    def _missing(self, wanted: list[str], *, coordinator: bool, own: bool) -> str:
+        try:
+            up = pools_up()
+            if coordinator and not coordinator_is_up():
+                return "No coordinator is running: start `python manage.py coordinator`."
+        except BrokerUnavailable as error:
+            return str(error)
+        host = socket.gethostname()
+        for name in wanted:
+            workers = [worker for worker in up.get(name, []) if not own or worker.host == host]
+            if not workers:
+                return f"No worker serves the pool {name}: start `python manage.py pool {name}`."
+        return ""
