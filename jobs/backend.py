@@ -1,5 +1,6 @@
 """The django.tasks backend: `task.enqueue()` stores a job and publishes it to a pool."""
 
+import json
 from typing import Any
 from uuid import UUID
 
@@ -48,7 +49,7 @@ class PoolwiseBackend(BaseTaskBackend):
         """Store and publish a job; return its result handle. Raise as `submission.submit` does."""
         self.validate_task(task)
         definition = definitions.from_task(task)
-        params = definitions.bind(definition, args, kwargs)
+        params = definition.bind(args, kwargs)
         with transaction.atomic():
             job = submit(definition.name, params, pool=pool_for(task, definition), run_after=task.run_after)[0]
         result = self._result(job, task)
@@ -61,7 +62,7 @@ class PoolwiseBackend(BaseTaskBackend):
             job = Job.objects.get(pk=UUID(str(result_id)))
         except (Job.DoesNotExist, ValueError) as error:
             raise TaskResultDoesNotExist(f"There is no job {result_id!r}.") from error
-        return self._result(job, definitions.get(job.definition).task())
+        return self._result(job, definitions.resolve(job.definition).task)
 
     def _result(self, job: Job, task: Task) -> TaskResult:
         result = TaskResult(
@@ -110,6 +111,4 @@ def _add_ending(result: TaskResult, job: Job) -> None:
 
 
 def _value(stored: StoredResult | None) -> Any:
-    import json
-
     return None if stored is None or stored.result is None else json.loads(stored.result)

@@ -100,7 +100,7 @@ def _run(delivery: Delivery, started: Started, watch: Stopwatch) -> tuple[Outcom
     token = attempt_log.set(buffer)
     watch.start()  # again, so that the claim's round trip counts as waiting
     try:
-        definition = definitions.get(delivery.definition)
+        definition = definitions.resolve(delivery.definition)
         with bridge.body():
             value, offloaded = _call(definition, delivery)
         timings = watch.stop()

@@ -121,7 +121,7 @@ def _mark_published(jobs: Sequence[Job]) -> None:
 def _send(producer: Any, job: Job) -> None:
     limits: dict[str, float | None] = {}
     try:
-        definition = definitions.get(job.definition)
+        definition = definitions.resolve(job.definition)
         limits = {"soft_time_limit": definition.soft_time_limit_s, "time_limit": definition.time_limit_s}
     except UnknownDefinition:
         pass  # the worker reports it as failed, which the ledger then shows

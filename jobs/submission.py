@@ -81,7 +81,7 @@ def submit(
 
 def prepare(definition: str, params: Mapping[str, Any], *, pool: str, copies: int, **fields: Any) -> list[Job]:
     """Return unsaved jobs for validated parameters. Raise as `submit` does."""
-    found = definitions.get(definition)
+    found = definitions.resolve(definition)
     get_pool(pool)
     if reason := found.unavailable():
         raise Unavailable(f"{definition} cannot run here: {reason}")

@@ -1,0 +1,82 @@
+"""Workers and a coordinator that a command starts for itself where none is running, and ends again."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from django.conf import settings
+
+from jobs.errors import BrokerUnavailable
+from jobs.heartbeats import coordinator_is_up, pools_up
+
+_START_TIMEOUT_S = 60.0
+_STOP_TIMEOUT_S = 30.0
+
+
+class LocalProcesses:
+    """A context in which every pool asked for has a worker, and the ledger a coordinator."""
+
+    def __init__(self) -> None:
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End what was started, by SIGTERM, in the order: workers, then the coordinator that records their last words."""
+        for process in reversed(self._processes):
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in reversed(self._processes):
+            try:
+                process.wait(_STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def start_missing(self, pools: Sequence[str]) -> list[str]:
+        """Start what is missing and wait for its sign of life; return the names. Raise BrokerUnavailable, TimeoutError."""
+        try:
+            up = pools_up()
+            coordinated = coordinator_is_up()
+        except BrokerUnavailable as error:
+            raise BrokerUnavailable(
+                f"Redis does not answer at {_without_password(settings.REDIS_URL)}: start it, or set REDIS_URL."
+            ) from error
+        started = [] if coordinated else ["coordinator"]
+        if not coordinated:
+            self._start("coordinator")
+        for pool in pools:
+            if pool not in up:
+                self._start("pool", pool)
+                started.append(f"pool {pool}")
+        self._wait(pools)
+        return started
+
+    def _start(self, *arguments: str) -> None:
+        command = [sys.executable, os.path.abspath(sys.argv[0]), *arguments]
+        # Sessions of their own: Ctrl-C ends them once, through this process, not twice.
+        self._processes.append(
+            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
+        )
+
+    def _wait(self, pools: Sequence[str]) -> None:
+        until_mono = time.monotonic() + _START_TIMEOUT_S
+        while not (set(pools) <= set(pools_up()) and coordinator_is_up()):
+            if any(process.poll() is not None for process in self._processes):
+                raise TimeoutError("A worker ended while it started: run `python manage.py pool NAME` to see why.")
+            if time.monotonic() > until_mono:
+                raise TimeoutError(f"No worker came up within {_START_TIMEOUT_S:g} s for one of {', '.join(pools)}.")
+            time.sleep(0.2)
+
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"

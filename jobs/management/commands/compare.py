@@ -1,0 +1,102 @@
+"""`manage.py compare DEFINITION`: run one job on several pools and print what each did."""
+
+import json
+import sys
+import time
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from jobs import comparisons, reports
+from jobs.errors import BrokerUnavailable, PoolwiseError
+from jobs.local_processes import LocalProcesses
+from jobs.models import Comparison
+from jobs.pools import all_pools
+
+_POLL_S = 0.2
+
+
+class Command(BaseCommand):
+    """Plan a comparison, follow it to its end, print its table."""
+
+    help = "Run a job on several pools, through the running workers or workers of its own, and compare."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("definition", help="such as io.wait; `manage.py definitions` lists them")
+        parser.add_argument("--pools", default="", help="names joined by commas; all pools if not given")
+        parser.add_argument("--copies", type=int, default=100, help="jobs a pool and round (100)")
+        parser.add_argument("--rounds", type=int, default=1, help="rounds, each over all pools (1)")
+        parser.add_argument("--seed", type=int, default=0, help="shuffles the order of pools within a round (0)")
+        parser.add_argument(
+            "--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter; VALUE is JSON or text"
+        )
+        parser.add_argument("--timeout", type=float, default=3600.0, metavar="SECONDS", help="give up after (3600)")
+        parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there; - for standard output")
+
+    def handle(self, *, definition: str, pools: str, **options: Any) -> None:
+        """Run the comparison. Raise CommandError for bad input, a broker away, or jobs that did not end."""
+        names = [name.strip() for name in pools.split(",") if name.strip()] or list(all_pools())
+        try:
+            params = dict(_parameter(text) for text in options["param"])
+            comparison = comparisons.plan(
+                definition, params, names, options["copies"], rounds=options["rounds"], seed=options["seed"]
+            )
+        except PoolwiseError as error:
+            raise CommandError(str(error)) from error
+        try:
+            with LocalProcesses() as processes:
+                for name in processes.start_missing(names):
+                    self.stderr.write(f"started {name}, since none was running")
+                self._follow(comparison, options["timeout"])
+        except KeyboardInterrupt:
+            comparisons.stop(comparison)
+            raise SystemExit(130) from None
+        except (BrokerUnavailable, TimeoutError) as error:
+            comparisons.stop(comparison)
+            raise CommandError(str(error)) from error
+        self._show(reports.comparison_figures(comparison), options["json"])
+
+    def _follow(self, comparison: Comparison, timeout_s: float) -> None:
+        until_mono = time.monotonic() + timeout_s
+        shown = ""
+        while True:
+            comparison.refresh_from_db()
+            shown = self._show_progress(comparison, shown)
+            if comparison.state == Comparison.State.FINISHED:
+                break
+            if comparison.state == Comparison.State.CANCELLED:
+                raise CommandError("The comparison was cancelled.")
+            if time.monotonic() > until_mono:
+                raise TimeoutError(f"Not every job ended within {timeout_s:g} s ({shown}); the rest was cancelled.")
+            time.sleep(_POLL_S)
+        if sys.stderr.isatty():
+            self.stderr.write("")
+
+    def _show_progress(self, comparison: Comparison, shown: str) -> str:
+        counts = comparisons.progress(comparison)
+        line = " · ".join(f"{pool} {done['ended']}/{done['planned']}" for pool, done in counts.items())
+        if line != shown and sys.stderr.isatty():
+            self.stderr.write(f"\r{comparison.definition}: {line}", ending="")
+            self.stderr.flush()
+        return line
+
+    def _show(self, figures: dict[str, Any], file: Path | None) -> None:
+        if str(file) == "-":
+            self.stdout.write(json.dumps(figures, indent=2))
+            return
+        self.stdout.write(reports.as_text_table(figures))
+        if file is not None:
+            file.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise PoolwiseError(f"--param takes NAME=VALUE, not {text!r}.")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
