@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
 from django.apps import apps
 from django.tasks import Task
@@ -55,82 +55,59 @@ class JobTask(_Task):
         return func
 
 
+class Options(TypedDict, total=False):
+    """What `@job` may be given."""
+
+    kind: str
+    """One of KINDS; `mixed` without it."""
+    title: str
+    """What people read; the function's name without it."""
+    name: str
+    """What programs use; `<module>.<function>` without it."""
+    pool: str | None
+    """Where it runs when nobody names a pool; the kind decides without it."""
+    max_attempts: int
+    retry_on: type[Exception] | tuple[type[Exception], ...]
+    """Errors after which it is tried again, up to `max_attempts` times in all; none without it."""
+    retry_delay_s: float
+    soft_time_limit_s: float | None
+    time_limit_s: float | None
+    max_payload_bytes: int
+    takes_context: bool
+    """Whether the body's first parameter is `context`, an AttemptContext."""
+    unavailable: Callable[[], str | None]
+    """Returns the reason why it cannot run in this installation, or None."""
+
+
 @overload
 def job(function: Callable[..., Any], /) -> JobTask: ...
 @overload
+def job(**options: Unpack[Options]) -> Callable[[Callable[..., Any]], JobTask]: ...
 def job(
-    *,
-    kind: str = ...,
-    title: str | None = ...,
-    name: str | None = ...,
-    pool: str | None = ...,
-    max_attempts: int = ...,
-    retry_on: type[Exception] | tuple[type[Exception], ...] = ...,
-    retry_delay_s: float = ...,
-    soft_time_limit_s: float | None = ...,
-    time_limit_s: float | None = ...,
-    max_payload_bytes: int = ...,
-    takes_context: bool = ...,
-    unavailable: Callable[[], str | None] | None = ...,
-) -> Callable[[Callable[..., Any]], JobTask]: ...
-def job(
-    function: Callable[..., Any] | None = None,
-    /,
-    *,
-    kind: str = "mixed",
-    title: str | None = None,
-    name: str | None = None,
-    pool: str | None = None,
-    max_attempts: int = DEFAULT_MAX_ATTEMPTS,
-    retry_on: type[Exception] | tuple[type[Exception], ...] = (),
-    retry_delay_s: float = 1.0,
-    soft_time_limit_s: float | None = None,
-    time_limit_s: float | None = None,
-    max_payload_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES,
-    takes_context: bool = False,
-    unavailable: Callable[[], str | None] | None = None,
+    function: Callable[..., Any] | None = None, /, **options: Unpack[Options]
 ) -> JobTask | Callable[[Callable[..., Any]], JobTask]:
     """Make a typed, module-level function a job; `async def` makes an async-only one.
 
-    `pool` is where it runs when nobody names one; without it, the kind decides. A body that raises one of
-    `retry_on` is tried again after `retry_delay_s`, up to `max_attempts` times in all.
     Raise BadDefinition, with the remedy.
     """
-    options = {
-        "kind": kind,
-        "pool": pool,
-        "max_attempts": max_attempts,
-        "retry_on": (retry_on,) if isinstance(retry_on, type) else tuple(retry_on),
-        "retry_delay_s": retry_delay_s,
-        "soft_time_limit_s": soft_time_limit_s,
-        "time_limit_s": time_limit_s,
-        "max_payload_bytes": max_payload_bytes,
-        "takes_context": takes_context,
-        "unavailable": unavailable or available,
-    }
 
     def declare(func: Callable[..., Any]) -> JobTask:
-        return _declare(func, name, title, options)
+        return _declare(func, dict(options))
 
     return declare if function is None else declare(function)
 
 
-def _declare(
-    func: Callable[..., Any], name: str | None, title: str | None, options: dict[str, Any]
-) -> JobTask:
+def _declare(func: Callable[..., Any], options: dict[str, Any]) -> JobTask:
     check_function(func)
-    name = default_name(func) if name is None else name
-    title = humanised(func.__name__) if title is None else title
-    check_options(name, title, options)
-    signature = checked_parameters(name, func, takes_context=options["takes_context"])
-    model = build_model(name, signature)
+    settled = _settled(func, options)
+    check_options(settled)
+    signature = checked_parameters(settled["name"], func, takes_context=settled["takes_context"])
+    model = build_model(settled["name"], signature)
     summary, description = texts_of(func)
     is_async = inspect.iscoroutinefunction(func)
-    task = JobTask(func=func, takes_context=options["takes_context"])
+    task = JobTask(func=func, takes_context=settled["takes_context"])
     register(
         Definition(
-            name=name,
-            title=title,
             summary=summary,
             description=description,
             module_path=task.module_path,
@@ -140,10 +117,30 @@ def _declare(
             parameters=model,
             fields=describe(model),
             signature=tuple(signature),
-            **options,
+            **settled,
         )
     )
     return task
+
+
+def _settled(func: Callable[..., Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options with the defaults filled in. Raise BadDefinition for an unknown one."""
+    if unknown := options.keys() - Options.__annotations__.keys():
+        raise BadDefinition(
+            f"@job of {func.__qualname__} has no option {', '.join(sorted(unknown))}; "
+            f"it takes {', '.join(Options.__annotations__)}."
+        )
+    retry_on = options.get("retry_on", ())
+    defaults = {
+        "kind": "mixed",
+        "title": humanised(func.__name__),
+        "name": default_name(func),
+        "takes_context": False,
+    }
+    defaults |= {"max_attempts": DEFAULT_MAX_ATTEMPTS, "max_payload_bytes": DEFAULT_MAX_PAYLOAD_BYTES}
+    limits = dict.fromkeys(("soft_time_limit_s", "time_limit_s"))
+    given = {**options, "retry_on": retry_on if isinstance(retry_on, tuple) else (retry_on,)}
+    return {**defaults, **limits, "retry_delay_s": 1.0, "unavailable": available, **given}
 
 
 def default_name(func: Callable[..., Any]) -> str:

@@ -34,21 +34,21 @@ def check_function(func: Any) -> None:
         )
 
 
-def check_options(name: str, title: str, options: Mapping[str, Any]) -> None:
+def check_options(options: Mapping[str, Any]) -> None:
     """Raise BadDefinition that lists every option out of its bounds."""
     wrong = [
-        *_wrong_texts(name, title, options),
+        *_wrong_texts(options),
         *_wrong_counts(options),
         *_wrong_times(options["soft_time_limit_s"], options["time_limit_s"], options["retry_delay_s"]),
     ]
     if wrong:
-        raise BadDefinition(f"@job of {name}: {'; '.join(wrong)}.")
+        raise BadDefinition(f"@job of {options['name']}: {'; '.join(wrong)}.")
 
 
-def _wrong_texts(name: str, title: str, options: Mapping[str, Any]) -> Iterator[str]:
-    if not _NAME.fullmatch(name):
+def _wrong_texts(options: Mapping[str, Any]) -> Iterator[str]:
+    if not _NAME.fullmatch(options["name"]):
         yield "name: use letters, digits, `_`, `.` and `-`, at most 200"
-    if not 1 <= len(title) <= MAX_TITLE_CHARS:
+    if not 1 <= len(options["title"]) <= MAX_TITLE_CHARS:
         yield f"title: give 1 to {MAX_TITLE_CHARS} characters"
     if options["kind"] not in KINDS:
         yield f"kind: {options['kind']!r} is none of {', '.join(KINDS)}"
