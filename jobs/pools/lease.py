@@ -1,0 +1,87 @@
+"""The lease of a worker on the messages it holds: renewed while it lives, so that orphans are found quickly.
+
+A real OS thread renews it, under gevent too, so that no computing job can stop it as long as the GIL is shared.
+"""
+
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import redis
+from celery import bootsteps
+from celery.utils.log import get_logger
+
+from jobs.pools.transport import Transport
+from jobs.pools.unacked import Unacked
+
+logger = get_logger(__name__)
+
+#: A lease is renewed this many times in a visibility timeout.
+RENEWALS = 4
+MIN_INTERVAL_S = 0.2
+
+
+def original(module: str, name: str) -> Any:
+    """Return a function of the standard library as it was before gevent patched it."""
+    patcher = sys.modules.get("gevent.monkey")
+    if patcher is not None:
+        return patcher.get_original(module, name)
+    return getattr(sys.modules[module], name)
+
+
+def start_native_thread(target: Callable[[], object], name: str) -> None:
+    """Run `target` in a daemon thread of the operating system, under gevent too."""
+
+    def run() -> None:
+        threading.current_thread().name = name
+        try:
+            target()
+        except Exception:
+            logger.exception("the thread %s ended", name)
+
+    original("_thread", "start_new_thread")(run, ())
+
+
+class Lease(bootsteps.StartStopStep):
+    """Renew the time stamps of the messages that this worker holds; do nothing on other brokers than Redis."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, c: Any, **kwargs: Any) -> None:
+        self.timeout_s = 0.0
+        self.is_running = False
+        self.unacked: Unacked | None = None
+        super().__init__(c, **kwargs)
+
+    def start(self, c: Any) -> None:
+        """Start the thread with the first connection; it outlives that one, since running jobs do."""
+        if self.is_running or not isinstance(c.connection.transport, Transport):
+            return
+        channel = c.task_consumer.channel
+        self.timeout_s = float(channel.visibility_timeout)
+        self.unacked = self._connect(channel)
+        self.is_running = True
+        start_native_thread(lambda: self._run(c.held_tags), "lease")
+
+    def _connect(self, channel: Any) -> Unacked:
+        parameters = {**channel._connparams(), "socket_timeout": self.timeout_s / RENEWALS, "max_connections": 1}
+        client = redis.Redis(connection_pool=redis.ConnectionPool(**parameters))
+        return Unacked(client, channel.unacked.hash_key, channel.unacked.index_key)
+
+    def shutdown(self, c: Any) -> None:
+        """End the thread; until here even a stopping worker keeps its lease."""
+        self.is_running = False
+
+    def _run(self, held_tags: Callable[[], set[str]]) -> None:
+        sleep = original("time", "sleep")
+        while self.is_running:
+            sleep(max(MIN_INTERVAL_S, self.timeout_s / RENEWALS))
+            try:
+                self._renew(held_tags())
+            except (redis.RedisError, OSError) as error:
+                logger.warning("the lease could not be renewed, trying again: %r", error)
+
+    def _renew(self, tags: set[str]) -> None:
+        if tags and self.unacked is not None:
+            self.unacked.renew(tags)

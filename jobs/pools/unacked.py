@@ -1,0 +1,129 @@
+"""The messages that workers hold: kombu's `unacked` hash and its index of time stamps, changed by scripts alone.
+
+Every time stamp is Redis' own clock, so that hosts with different clocks agree on what is overdue.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import redis
+
+#: Settles acknowledged tags, then moves up to `room` messages from the queues into `unacked`. Queues come in
+#: groups of `group` (one per priority): a group is taken turn by turn, and emptied before the next one.
+#: A message that the script cannot parse, or of a queue consumed without acknowledgement, is only popped.
+FETCH = """
+local function parse(raw)
+    local properties = cjson.decode(raw).properties
+    local info = properties.delivery_info
+    local held = '[' .. raw .. ',' .. cjson.encode(info.exchange) .. ',' .. cjson.encode(info.routing_key) .. ']'
+    return assert(properties.delivery_tag), held
+end
+if #ARGV > 3 then
+    redis.call('HDEL', KEYS[1], unpack(ARGV, 4))
+    redis.call('ZREM', KEYS[2], unpack(ARGV, 4))
+end
+local now = redis.call('TIME')
+local stamp = now[1] + now[2] / 1000000
+local room, group, last = tonumber(ARGV[1]), tonumber(ARGV[2]), #KEYS - 2
+local fetched = {}
+for first = 1, last, group do
+    local found = true
+    while found and room > 0 do
+        found = false
+        for queue = first, math.min(first + group - 1, last) do
+            local raw = room > 0 and redis.call('RPOP', KEYS[queue + 2])
+            if raw then
+                found, room = true, room - 1
+                local ok, tag, held = false, nil, nil
+                if ARGV[3]:sub(queue, queue) == '1' then ok, tag, held = pcall(parse, raw) end
+                if ok then
+                    redis.call('HSET', KEYS[1], tag, held)
+                    redis.call('ZADD', KEYS[2], stamp, tag)
+                end
+                fetched[#fetched + 1] = {queue - 1, ok and 1 or 0, raw}
+            end
+        end
+    end
+end
+return fetched
+"""
+FETCH_SHA = hashlib.sha1(FETCH.encode(), usedforsecurity=False).hexdigest()
+
+#: Puts one message back into its queues, once, however many workers try; a tag whose lease was renewed stays.
+_RESTORE = """
+local stamp = redis.call('ZSCORE', KEYS[2], ARGV[1])
+if ARGV[2] ~= '' and stamp and tonumber(stamp) > tonumber(ARGV[2]) then return 0 end
+if #KEYS == 2 then
+    if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then redis.call('ZREM', KEYS[2], ARGV[1]) end
+    return 0
+end
+redis.call('ZREM', KEYS[2], ARGV[1])
+if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
+for queue = 3, #KEYS do redis.call(ARGV[3], KEYS[queue], ARGV[4]) end
+return 1
+"""
+_OVERDUE = """
+local now = redis.call('TIME')
+local cutoff = string.format('%.6f', now[1] + now[2] / 1000000 - ARGV[1])
+local tags = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', cutoff, 'LIMIT', 0, ARGV[2])
+table.insert(tags, 1, cutoff)
+return tags
+"""
+_RENEW = """
+local now = redis.call('TIME')
+local stamp = now[1] + now[2] / 1000000
+for _, tag in ipairs(ARGV) do redis.call('ZADD', KEYS[1], 'XX', stamp, tag) end
+return 1
+"""
+_CHUNK = 1000  # Lua's unpack and the script's run time both have bounds
+
+
+@dataclass(frozen=True, slots=True)
+class Unacked:
+    """Kombu's two keys of unacknowledged messages, through one client without key prefix."""
+
+    client: redis.Redis
+    hash_key: str
+    index_key: str
+    _scripts: dict[str, Any] = field(default_factory=dict)
+
+    def _script(self, source: str) -> Any:
+        if source not in self._scripts:
+            self._scripts[source] = self.client.register_script(source)
+        return self._scripts[source]
+
+    def load_fetch(self) -> None:
+        """Make Redis know the fetch script, which it forgets when it restarts."""
+        self.client.script_load(FETCH)
+
+    def settle(self, tags: Sequence[str]) -> None:
+        """Forget acknowledged messages. Raise redis.ConnectionError."""
+        for start in range(0, len(tags), _CHUNK):
+            chunk = tags[start : start + _CHUNK]
+            # the hash first: what a cut between the two leaves in the index alone, the sweep removes
+            with self.client.pipeline(transaction=False) as pipe:
+                pipe.hdel(self.hash_key, *chunk)
+                pipe.zrem(self.index_key, *chunk)
+                pipe.execute()
+
+    def held(self, tag: str) -> bytes | None:
+        """Return the stored message, exchange and routing key as JSON, or None when nobody holds it."""
+        return self.client.hget(self.hash_key, tag)  # type: ignore[return-value]
+
+    def restore(self, tag: str, queues: Sequence[str], payload: str | bytes, *, push: str, cutoff: str = "") -> bool:
+        """Put a held message back by `push` (LPUSH: last in line, RPUSH: next); with a cut-off only if overdue."""
+        keys = [self.hash_key, self.index_key, *queues]
+        return bool(self._script(_RESTORE)(keys=keys, args=[tag, cutoff, push, payload]))
+
+    def overdue(self, after_s: float, limit: int) -> tuple[str, list[str]]:
+        """Return the cut-off (a Redis time) and the tags that nobody renewed for `after_s` seconds."""
+        cutoff, *tags = self._script(_OVERDUE)(keys=[self.index_key], args=[after_s, limit])
+        return cutoff.decode(), [tag.decode() for tag in tags]
+
+    def renew(self, tags: Iterable[str]) -> None:
+        """Stamp held messages anew, so that no other worker takes them."""
+        renewed = list(tags)
+        for start in range(0, len(renewed), _CHUNK):
+            self._script(_RENEW)(keys=[self.index_key], args=renewed[start : start + _CHUNK])
