@@ -12,10 +12,15 @@ class Output:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream: TextIO | None = stream
+        self._is_terminal = stream.isatty()
 
     def isatty(self) -> bool:
         """Tell whether colours are welcome."""
-        return self._stream is not None and self._stream.isatty()
+        return self._is_terminal
+
+    def has_reader(self) -> bool:
+        """Tell whether somebody may still read: the pipe is not broken, the terminal not closed."""
+        return self._stream is not None and self._stream.isatty() == self._is_terminal
 
     def write(self, text: str) -> int:
         """Write while somebody reads."""

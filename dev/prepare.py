@@ -6,14 +6,18 @@ import sys
 from pathlib import Path
 
 import django
+from django.core.exceptions import ImproperlyConfigured
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
-django.setup()
+try:
+    django.setup()
+except ImproperlyConfigured as error:
+    sys.exit(f"poolwise: {error}")
 
-from django.conf import settings  # noqa: E402  (needs the apps)
-from django.contrib.auth import get_user_model  # noqa: E402
-from django.core.management import CommandError, call_command  # noqa: E402
-from django.db import DatabaseError  # noqa: E402
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management import CommandError, call_command
+from django.db import DatabaseError
 
 NAME = "admin"
 

@@ -5,10 +5,8 @@ to its whole group, since Celery's prefork children die of it in mid-job. Jobs g
 seconds. What running jobs need, the coordinator and the demo server, ends after the workers.
 """
 
-import ctypes
 import os
 import signal
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,23 +15,19 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import psutil
 from honcho.environ import parse_procfile
 from honcho.manager import Manager
 from honcho.process import Popen, Process
 
 from dev.console import Console
+from dev.lifetime import die_with_parent
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LAST = ("coordinator", "demo")
 GUIDE = "guide"
 GRACE_S = 30.0
 HURRY_AFTER_S = 1.0
-PR_SET_PDEATHSIG = 1
-
-
-def die_with_parent(signum: int) -> None:
-    """Have this process signalled when its parent is gone, even when the parent was killed. Linux only."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signum)
 
 
 class Child(Process):  # type: ignore[misc]
@@ -49,6 +43,15 @@ class Child(Process):  # type: ignore[misc]
         super().run(events, ignore_signals)
 
 
+def kill_family(pid: int) -> None:
+    """Kill a process and all that it started: a supervised worker has a session of its own."""
+    with suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(pid)
+        for member in (parent, *parent.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
+
+
 class Platform(Manager):  # type: ignore[misc]
     """Every process of the Procfile, until a signal comes or one of them ends; the guide alone may end."""
 
@@ -58,6 +61,7 @@ class Platform(Manager):  # type: ignore[misc]
         self._environment = dict(environment)
         self._signals = self._signals_seen = 0
         self._asked: set[str] = set()
+        self._killed: set[str] = set()
         self._stopping_since: float | None = None
         self.ended_alone: str | None = None
 
@@ -75,7 +79,7 @@ class Platform(Manager):  # type: ignore[misc]
         try:
             self.loop()
         finally:
-            self._killall(force=True)
+            self._kill_families()
         return 1 if self.ended_alone else 0
 
     def terminate(self) -> None:
@@ -83,18 +87,27 @@ class Platform(Manager):  # type: ignore[misc]
         if self._stopping_since is None:
             self._stopping_since = time.monotonic()
             self.ended_alone = next((name for name in self._processes if self._failed(name)), None)
+            self._system_print(f"stopping; running jobs have {GRACE_S:.0f} s to end, Ctrl-C ends them now\n")
         elif self._signals and time.monotonic() - self._stopping_since > HURRY_AFTER_S:
-            self._killall(force=True)
+            self._kill_families()
 
     def kill(self) -> None:
         """Kill what still runs when the time for jobs is over (honcho calls this all the while)."""
         if self._stopping_since and time.monotonic() - self._stopping_since > GRACE_S:
-            super().kill()
+            self._kill_families()
+
+    def _kill_families(self) -> None:
+        for name in self._processes.keys() - self._killed:
+            if self._runs(name) and "pid" in self._processes[name]:
+                self._killed.add(name)
+                self._system_print(f"killing {name}\n")
+                kill_family(self._processes[name]["pid"])
 
     def _start(self) -> None:
         # honcho's handlers print, and a signal that comes in the middle of a print would raise there.
-        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(signum, self._note_signal)
+        for signum in STOP_SIGNALS:
+            if signal.getsignal(signum) != signal.SIG_IGN:  # as nohup sets it
+                signal.signal(signum, self._note_signal)
         super()._start()
 
     def _note_signal(self, _signum: int, _frame: FrameType | None) -> None:
@@ -102,7 +115,9 @@ class Platform(Manager):  # type: ignore[misc]
 
     def _all_stopped(self) -> bool:
         """Answer honcho's loop, and let it do our share of each turn."""
-        if self._signals > self._signals_seen:
+        # A closed terminal: make gets the signal, and does not pass it on.
+        abandoned = self._stopping_since is None and not self._printer.output.has_reader()
+        if self._signals > self._signals_seen or abandoned:
             self._signals_seen = self._signals
             self.terminate()
         if self._stopping_since is not None:

@@ -4,6 +4,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -11,8 +12,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from dev.lifetime import die_with_parent
 from dev.ports import LOOPBACK, free_port
 
 PROGRAMS = ("redis-server", "valkey-server")
@@ -54,7 +57,8 @@ def _version(binary: str) -> tuple[int, ...]:
 def start(directory: Path, *, durable: bool = True) -> Server:
     """Start a Redis of its own on a free loopback port with its data in a directory.
 
-    `durable` keeps an append-only file there. Raises RedisError when none is found or it does not answer.
+    `durable` keeps an append-only file there. It ends with the thread that started it at the latest.
+    Raises RedisError when none is found or it does not answer.
     """
     binary = find_binary()
     if binary is None:
@@ -68,6 +72,7 @@ def start(directory: Path, *, durable: bool = True) -> Server:
         stdin=subprocess.PIPE,
         stdout=log.open("ab"),
         stderr=subprocess.STDOUT,
+        preexec_fn=partial(die_with_parent, signal.SIGTERM),
         start_new_session=True,  # the terminal's Ctrl-C is for the platform; Redis ends after the workers
     )
     _configure(process, _options(directory, port, password, durable=durable))

@@ -15,7 +15,7 @@ import redis
 
 from dev import redis_server
 from dev.ports import LOOPBACK, free_port, is_free
-from dev.processes import Platform
+from dev.processes import STOP_SIGNALS, Platform
 
 ROOT = Path(__file__).resolve().parent.parent
 VAR = ROOT / "var"
@@ -31,8 +31,9 @@ class CannotStart(Exception):
 
 def main() -> int:
     """Start everything, wait for the end, end everything; return the exit status."""
-    for signum in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signum, signal.default_int_handler)
+    for signum in STOP_SIGNALS:
+        if signal.getsignal(signum) != signal.SIG_IGN:  # as nohup sets it
+            signal.signal(signum, signal.default_int_handler)
     try:
         with ExitStack() as cleanup:
             return _run(cleanup)

@@ -23,7 +23,7 @@ def main(address: str, login: str) -> int:
     """Print the way in once everything answers; return 1 when it never does."""
     try:
         _wait_for_web(f"{address}healthz")
-        call_command("pool_status", wait=TIMEOUT_S)
+        call_command("pool_status", wait=TIMEOUT_S, coordinator=True)
         first = not Comparison.objects.exists()
         if first:
             _compare()

@@ -1,0 +1,25 @@
+# One image for web, coordinator and workers; compose.yaml says which it runs.
+FROM python:3.13-slim
+
+ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 DEBUG=false LOG_FORMAT=json
+
+WORKDIR /app
+RUN useradd --system --uid 10001 --user-group --home-dir /app --no-create-home poolwise \
+    && mkdir var \
+    && chown poolwise:poolwise var
+
+# Before the source, so that a change of the source does not install the packages again.
+COPY requirements.txt .
+RUN pip install --requirement requirements.txt
+
+COPY manage.py ./
+COPY project project
+COPY jobs jobs
+RUN python -m compileall -q project jobs \
+    && SECRET_KEY=used-for-this-step-alone DATABASE_URL=sqlite:///:memory: python manage.py collectstatic --no-input
+
+USER poolwise
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+CMD ["gunicorn", "project.wsgi", "--bind", "0.0.0.0:8000", "--workers", "2", "--threads", "8", \
+     "--worker-tmp-dir", "/dev/shm", "--access-logfile", "-", "--no-control-socket"]
