@@ -101,8 +101,7 @@ def _run(delivery: Delivery, started: Started, watch: Stopwatch) -> tuple[Outcom
     watch.start()  # again, so that the claim's round trip counts as waiting
     try:
         definition = definitions.resolve(delivery.definition)
-        with bridge.body():
-            value, offloaded = _call(definition, delivery)
+        value, offloaded = _call(definition, delivery)
         timings = watch.stop()
         outcome = replace(outcome, timings=timings, offloaded=offloaded, result=_as_json(value))
     except bridge.Interrupted as stop:
@@ -208,6 +207,8 @@ def _patiently[T](call: Callable[[], T]) -> T:
             log.warning("Redis is away, trying again", error=str(error), pause_s=pause_s)
             bridge.sleep(pause_s)
             pause_s = min(pause_s * 2, _MAX_BACK_OFF_S)
+        except SoftTimeLimitExceeded:
+            continue  # prefork's limit is a signal, which may come after the body; asking again does no harm
 
 
 def _announce(outcome: Outcome) -> None:

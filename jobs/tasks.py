@@ -74,14 +74,12 @@ class JobRequest(Request):
 
 
 class JobTask(PoolTask):
-    """The base of `jobs.run`: execution itself says when the job's own body runs."""
+    """The base of `jobs.run`."""
 
     abstract = True
+    #: Execution hands the job's own body to the bridge, so that no limit can hit a claim or a report.
+    bridged = True
     Request = "jobs.tasks:JobRequest"
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run without marking all of it as the job's body, so that no limit can hit a report."""
-        return self.run(*args, **kwargs)
 
 
 @shared_task(name="jobs.run", base=JobTask, bind=True, ignore_result=True, throws=(JobFailed,), acks_late=True)

@@ -1,0 +1,116 @@
+"""Real worker processes and a coordinator for the tests, against the test database and the tests' Redis."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from django.conf import settings
+from django.db import connection
+
+from jobs.heartbeats import coordinator_is_up, pools_up
+from jobs.models import Job
+from tests.services import DIRECTORY, LEDGER
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def eventually[T](condition: Callable[[], T], *, timeout_s: float = 20.0, every_s: float = 0.05) -> T:
+    """Return the condition's first true value. Raise AssertionError after the time-out."""
+    until_mono = time.monotonic() + timeout_s
+    while not (value := condition()):
+        if time.monotonic() > until_mono:
+            raise AssertionError(f"still {value!r} after {timeout_s} s")
+        time.sleep(every_s)
+    return value
+
+
+class Platform:
+    """Starts `manage.py` processes that share the tests' ledger and Redis, and ends them."""
+
+    def __init__(self) -> None:
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End every process that was started."""
+        for process in self.processes.values():
+            process.send_signal(signal.SIGTERM)
+        for process in self.processes.values():
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def ensure(self, *names: str) -> None:
+        """Start what does not run, and wait for its sign of life."""
+        for name in names:
+            running = self.processes.get(name)
+            if running is None or running.poll() is not None:
+                self.start(name)
+        eventually(lambda: self._are_up(names), timeout_s=60)
+
+    def _are_up(self, names: tuple[str, ...]) -> bool:
+        up = pools_up()
+        return all(coordinator_is_up() if name == "coordinator" else name in up for name in names)
+
+    def start(self, name: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Start a coordinator, or a pool's worker that is started again should it end."""
+        arguments = [name] if name == "coordinator" else ["pool", name, "--restart"]
+        log = (DIRECTORY / f"{name}.log").open("ab")
+        self.processes[name] = subprocess.Popen(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env={**os.environ, "DATABASE_URL": _test_database_url(), **environment},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        log.close()
+        return self.processes[name]
+
+    def manage(self, *arguments: str, timeout_s: float = 120.0, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a management command to its end against the test ledger."""
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env={**os.environ, "DATABASE_URL": _test_database_url(), **environment},
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+        )
+
+    def log_of(self, name: str) -> str:
+        """Return what a process has printed."""
+        return (DIRECTORY / f"{name}.log").read_text()
+
+    def wait_for(self, *jobs: Job, timeout_s: float = 30.0) -> None:
+        """Wait until the jobs have ended and reload them."""
+        ids = [job.pk for job in jobs]
+        eventually(lambda: not Job.objects.live().filter(pk__in=ids).exists(), timeout_s=timeout_s)
+        for job in jobs:
+            job.refresh_from_db()
+
+    def drain(self) -> None:
+        """Wait until nothing runs, so that the next test begins with idle workers."""
+        try:
+            eventually(lambda: not Job.objects.live().exists(), timeout_s=20)
+        except AssertionError:
+            Job.objects.live().update(state="cancelled")
+
+
+def _test_database_url() -> str:
+    name: Any = connection.settings_dict["NAME"]
+    if LEDGER == "postgres":
+        return settings.DATABASE_URL.rpartition("/")[0] + f"/{name}"
+    return f"sqlite:///{name}"

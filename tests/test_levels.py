@@ -1,0 +1,49 @@
+"""A module imports only from lower levels; the table is the one in docs/architecture.md."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LEVELS = [
+    ("errors", "timing", "statistics", "logs"),
+    ("definitions", "pools", "redis_client"),
+    ("models", "stream", "heartbeats"),
+    ("recorder", "reports", "worker"),
+    ("execution",),
+    ("tasks",),
+    ("publishing",),
+    ("submission",),
+    ("comparisons",),
+    ("coordinator", "backend", "forms", "checks", "local_processes", "vega", "charts"),
+    ("admin", "views", "api", "catalog", "management", "templatetags"),
+    ("urls", "apps"),
+]
+LEVEL_OF = {name: level for level, names in enumerate(LEVELS) for name in names}
+MODULES = [path for path in (ROOT / "jobs").rglob("*.py") if "migrations" not in path.parts and path.stem != "__init__" or path.parent.name != "jobs"]
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(ROOT / "jobs").parts[0].removesuffix(".py")
+
+
+def imported_parts(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "jobs" else [node.module]
+        found |= {name.split(".")[1] for name in names if name.startswith("jobs.")}
+        assert not any(name.split(".")[0] == "project" for name in names), f"{path} imports project"
+    return found
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if "migrations" not in p.parts], ids=str)
+def test_a_module_imports_only_from_lower_levels(path: Path) -> None:
+    own = part_of(path)
+    if own == "__init__":
+        return
+    assert own in LEVEL_OF, f"give jobs/{own} a level in this test and in docs/architecture.md"
+    too_high = [part for part in imported_parts(path) - {own} if LEVEL_OF[part] >= LEVEL_OF[own]]
+    assert not too_high, f"{own} (level {LEVEL_OF[own]}) imports {too_high}"

@@ -1,0 +1,74 @@
+import pytest
+import redis
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs import stream
+from jobs.stream import Claim, Ending, Outcome, Place, Reader, Started
+from jobs.timing import Timings
+
+STARTED = Started("0" * 32, 1, Place("w@h", 7, "MainThread", "job-1"), Timings(1.0, 2.0, 3.0))
+
+
+def outcome(ending: Ending = Ending.SUCCEEDED, **fields) -> Outcome:
+    return Outcome(STARTED.job_id, STARTED.attempt, STARTED.place, STARTED.timings, ending, **fields)
+
+
+@given(
+    st.builds(
+        Outcome,
+        job_id=st.uuids().map(str),
+        attempt=st.integers(1, 99),
+        place=st.builds(Place, st.text(), st.integers(0, 9999), st.text(), st.text()),
+        timings=st.builds(Timings, *[st.none() | st.floats(0, 1e9) for _ in range(8)]),
+        ending=st.sampled_from(Ending),
+        result=st.none() | st.text(min_size=1),
+        error=st.text(),
+        log=st.lists(st.tuples(st.floats(0, 9), st.text(), st.text())).map(tuple),
+        offloaded=st.booleans(),
+        retry_in_s=st.none() | st.floats(0, 99),
+    )
+)
+def test_an_outcome_survives_the_wire(entry: Outcome) -> None:
+    assert stream.decode(stream.encode(entry)) == entry
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", "{}", '{"id":1}', '{"id":"x","n":"y","p":[],"t":[]}', "\x00"])
+def test_what_is_no_report_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - json's own error is one too
+        stream.decode(text)
+
+
+def test_an_attempt_is_claimed_once_and_the_same_token_may_ask_again(redis_client: redis.Redis) -> None:
+    assert stream.claim(redis_client, STARTED, "a") is Claim.CLAIMED
+    assert stream.claim(redis_client, STARTED, "a") is Claim.CLAIMED
+    assert stream.claim(redis_client, STARTED, "b") is Claim.TAKEN
+    assert redis_client.xlen(stream.stream_key()) == 1
+
+
+def test_a_cancelled_job_cannot_be_claimed(redis_client: redis.Redis) -> None:
+    stream.mark_cancelled(redis_client, [STARTED.job_id])
+    assert stream.claim(redis_client, STARTED, "a") is Claim.CANCELLED
+    assert redis_client.xlen(stream.stream_key()) == 0
+
+
+def test_a_claim_outlives_its_end_but_not_a_release(redis_client: redis.Redis) -> None:
+    stream.claim(redis_client, STARTED, "a")
+    stream.report(redis_client, outcome())
+    assert stream.claim(redis_client, STARTED, "b") is Claim.TAKEN
+    stream.report(redis_client, outcome(Ending.RELEASED))
+    assert stream.claim(redis_client, STARTED, "b") is Claim.CLAIMED
+
+
+def test_a_reader_gets_each_entry_and_another_adopts_what_it_left(redis_client: redis.Redis) -> None:
+    first, second = Reader(redis_client, "first"), Reader(redis_client, "second")
+    first.prepare()
+    second.prepare()
+    stream.claim(redis_client, STARTED, "a")
+    [(entry_id, text)] = first.read(count=10, block_ms=10)
+    assert stream.decode(text) == STARTED
+    assert second.read(count=10, block_ms=10) == []
+    assert second.adopt(idle_ms=0, count=10) == [(entry_id, text)]
+    second.acknowledge([entry_id])
+    assert redis_client.xlen(stream.stream_key()) == 0
+    assert first.adopt(idle_ms=0, count=10) == []
