@@ -1,0 +1,215 @@
+"""The asyncio pool: many jobs on the thread of one event loop.
+
+Celery's own synchronous tracer runs unchanged, inside one greenlet per job, on the loop's thread. A job's coroutine
+is driven from inside that greenlet, so that Celery's stacks (kept per job, see `identity`) are right at every await.
+"""
+
+import asyncio
+import contextvars
+import inspect
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import greenlet
+
+from jobs.pools.base import JobPool
+from jobs.pools.coroutines import CoroutineBody
+from jobs.pools.executor import DaemonThreads
+from jobs.pools.job import Cancellable, Job
+from jobs.pools.loop import JobLoop
+from jobs.pools.metering import LagProbe, Meter
+
+#: Threads for the platform's own blocking calls (reports, results), and for bodies that are not coroutines.
+BLOCKING_THREADS = 8
+SYNC_THREADS = 32
+_STOP_S = 5.0
+
+
+class JobGreenlet(greenlet.greenlet):
+    """The greenlet in which the tracer of one job, and its coroutine, run."""
+
+
+def on_loop() -> bool:
+    """Tell whether the caller runs in a job's greenlet on the loop."""
+    return isinstance(greenlet.getcurrent(), JobGreenlet)
+
+
+def await_(awaitable: Any) -> Any:
+    """Await from synchronous code that runs in a JobGreenlet: its asyncio task waits, the loop goes on."""
+    steps = awaitable if inspect.iscoroutine(awaitable) else awaitable.__await__()
+    to_task = greenlet.getcurrent().parent.switch
+    try:
+        waits_for = steps.send(None)
+        while True:
+            try:
+                value = to_task(waits_for)
+            except BaseException as error:
+                waits_for = steps.throw(error)
+            else:
+                waits_for = steps.send(value)
+    except StopIteration as stop:
+        return stop.value
+
+
+class Ride:
+    """What the asyncio task of a job awaits: the steps of the greenlet that carries the job."""
+
+    def __init__(self, call: Callable[[], None], meter: Meter) -> None:
+        self._call, self._meter = call, meter
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        carrier = JobGreenlet(self._call)
+        # Both see the context of the task: what the coroutine sets there, its child tasks inherit.
+        carrier.gr_context = greenlet.getcurrent().gr_context
+        meter, clock = self._meter, time.thread_time
+        step: Callable[..., Any] = carrier.switch
+        argument: tuple[Any, ...] = ()
+        while True:
+            meter.since = start = clock()
+            try:
+                waits_for = step(*argument)
+            finally:
+                meter.since = None
+                meter.steps_s += clock() - start
+            if carrier.dead:
+                return
+            try:
+                step, argument = carrier.switch, ((yield waits_for),)
+            except BaseException as error:
+                step, argument = carrier.throw, (error,)
+
+
+async def _carry(ride: Ride) -> None:
+    await ride
+
+
+class TaskPool(JobPool):
+    """One thread with an event loop, one greenlet and one asyncio task a job."""
+
+    task_join_will_block = True  # `.get()` inside a job would wait for the loop that it stops
+
+    def on_start(self) -> None:
+        """Start the loop's thread."""
+        super().on_start()
+        self._probe = LagProbe()
+        self._blocking, self._sync = DaemonThreads(BLOCKING_THREADS), DaemonThreads(SYNC_THREADS)
+        self._rides: set[asyncio.Task[None]] = set()
+        up = threading.Event()
+        self._thread = threading.Thread(target=self._run_loop, args=(up,), name="asyncio-pool", daemon=True)
+        self._thread.start()
+        up.wait()
+
+    def _run_loop(self, up: threading.Event) -> None:
+        with asyncio.Runner(loop_factory=JobLoop) as runner:
+            self._loop = runner.get_loop()
+            self._stopped = asyncio.Event()
+            runner.run(self._live(up))
+
+    async def _live(self, up: threading.Event) -> None:
+        up.set()
+        self._probe.woke()
+        while not self._stopped.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), LagProbe.PERIOD_S)
+            self._probe.woke()
+
+    def on_stop(self) -> None:
+        """Shut down warm, then end the loop."""
+        super().on_stop()
+        if self._thread.is_alive():
+            self.post(self._stopped.set)
+            self._thread.join(_STOP_S)
+
+    # Jobs.
+
+    def post(self, call: Callable[..., None], *args: Any) -> None:
+        """Make the call on the loop's thread; at once if this is it."""
+        if threading.get_ident() == self._thread.ident:
+            call(*args)
+        else:
+            with suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(call, *args)
+
+    def launch(self, job: Job) -> None:
+        """Give the job a greenlet and a task."""
+        self._ride(job.run, job.meter, job.name)
+
+    def detach(self, call: Callable[[], None]) -> None:
+        """Make the call in a greenlet of its own."""
+        self._ride(call, Meter(), "abandoned")
+
+    def _ride(self, call: Callable[[], None], meter: Meter, name: str) -> None:
+        # Not by the loop's factory, since the ride counts its own steps; nor in the context of the job that ended just now.
+        ride = _carry(Ride(call, meter))
+        task = asyncio.Task(ride, loop=self._loop, name=name, context=contextvars.Context())
+        self._rides.add(task)
+        task.add_done_callback(self._rides.discard)
+
+    def reach_out(self, job: Job) -> None:
+        """Interrupt on the loop's thread."""
+        self.post(job.deliver)
+
+    def call_later(self, delay_s: float, call: Callable[[], None]) -> Cancellable:
+        """Make the call after a delay, unless it is cancelled; on the loop's thread only."""
+        return self._loop.call_later(delay_s, call)
+
+    # Bodies.
+
+    def on_loop(self) -> bool:
+        """Tell whether the caller is a job's greenlet on the loop."""
+        return on_loop()
+
+    def run_coroutine(self, job: Job, coro: Any) -> Any:
+        """Await the coroutine on the loop."""
+        body = CoroutineBody(coro)
+        try:
+            return job.call(body.cancel, lambda: await_(body.run()))
+        finally:
+            body.close()
+
+    def run_sync(self, job: Job, call: Callable[[], Any]) -> Any:
+        """Call the body in a thread; it sees the job's context, and no database connection stays open there."""
+        if not on_loop():
+            return job.call_in_thread(call)
+        return self._in_thread(self._sync, lambda: _with_fresh_connections(partial(job.call_in_thread, call)))
+
+    def offload(self, job: Job, call: Callable[[], Any]) -> Any:
+        """Make the platform's own blocking call in a thread; interrupts wait for it."""
+        if not on_loop():
+            return job.call_shielded(call)
+        return job.call_shielded(lambda: self._in_thread(self._blocking, call))
+
+    def _in_thread(self, threads: DaemonThreads, call: Callable[[], Any]) -> Any:
+        context = contextvars.copy_context()
+        return await_(asyncio.shield(self._loop.run_in_executor(threads, context.run, call)))
+
+    def sleep(self, job: Job, seconds: float) -> None:
+        """Let the job's task sleep."""
+        if not on_loop():
+            job.sleep_in_thread(seconds)
+        elif job.in_body:
+            self.run_coroutine(job, asyncio.sleep(seconds))
+        else:
+            await_(asyncio.sleep(seconds))
+
+    def cpu_s(self, job: Job) -> float:
+        """Return the CPU seconds of the job's steps, child tasks and offloaded calls."""
+        return job.meter.loop_s()
+
+    def loop_lag_s(self) -> tuple[float, float]:
+        """Return the loop's lag in seconds."""
+        return self._probe.read()
+
+
+def _with_fresh_connections(call: Callable[[], Any]) -> Any:
+    from django.db import close_old_connections
+
+    close_old_connections()
+    try:
+        return call()
+    finally:
+        close_old_connections()

@@ -1,0 +1,217 @@
+"""What the three pools share: the queue of jobs that wait for a slot, and Celery's interface."""
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from celery.concurrency.base import BasePool
+from celery.concurrency.prefork import _run_ready_callbacks
+from celery.utils import log as celery_log
+
+from jobs.pools.executor import native_lock
+from jobs.pools.identity import use_job_identity
+from jobs.pools.interrupts import Why
+from jobs.pools.job import Cancellable, Job
+
+_DRAIN_STEP_S = 0.02
+_running: list["JobPool"] = []
+
+
+def running_pool() -> "JobPool | None":
+    """Return the pool of ours that this process runs, if it runs one."""
+    return _running[-1] if _running else None
+
+
+class JobPool(BasePool):
+    """A pool that runs jobs in its own process: bounded slots, limits, revocation, warm and cold shutdown."""
+
+    signal_safe = False
+    body_can_be_buffer = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.closing = False
+        self.hub: Any = None
+        self.jobs: dict[int, Job] = {}
+        self._waiting: deque[Job] = deque()
+        self._numbers = itertools.count(1)
+        self._lock = native_lock()
+
+    # What a carrier must do.
+
+    def launch(self, job: Job) -> None:
+        """Run the job in a slot."""
+        raise NotImplementedError
+
+    def reach_out(self, job: Job) -> None:
+        """Call `job.deliver` where the body of the job can be interrupted."""
+        raise NotImplementedError
+
+    def call_later(self, delay_s: float, call: Callable[[], None]) -> Cancellable:
+        """Make the call after a delay, unless it is cancelled."""
+        raise NotImplementedError
+
+    def detach(self, call: Callable[[], None]) -> None:
+        """Make the call elsewhere than in a job."""
+        raise NotImplementedError
+
+    def post(self, call: Callable[..., None], *args: Any) -> None:
+        """Make the call where jobs are launched."""
+        call(*args)
+
+    # Slots.
+
+    @property
+    def slots(self) -> int:
+        """How many jobs may run at a time."""
+        return self.limit
+
+    @property
+    def active(self) -> int:  # type: ignore[override]
+        """How many jobs run now."""
+        return len(self.jobs)
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs were handed over and wait for a slot."""
+        return len(self._waiting)
+
+    def fill(self) -> None:
+        """Launch waiting jobs while slots are free."""
+        while job := self._next():
+            self.launch(job)
+
+    def _next(self) -> Job | None:
+        with self._lock:
+            if self.closing or not self._waiting or len(self.jobs) >= self.limit:
+                return None
+            job = self._waiting.popleft()
+            self.jobs[job.number] = job
+            return job
+
+    def finished(self, job: Job) -> None:
+        """Take the job's slot back and tell the consumer, which may now fetch again."""
+        with self._lock:
+            if self.jobs.pop(job.number, None) is None:  # it was given up before
+                return
+        self.fill()
+        if self.hub is not None:
+            self.hub.call_soon(_nothing)
+
+    # Celery's interface.
+
+    def on_start(self) -> None:
+        """Make `current_task` follow the job wherever its code runs."""
+        use_job_identity(*self.app.tasks.values())
+        _running.append(self)
+
+    def register_with_event_loop(self, hub: Any) -> None:
+        """Remember the hub that has to be woken."""
+        self.hub = hub
+
+    def on_apply(
+        self, target: Callable[..., Any], args: Any = None, kwargs: Any = None,
+        callback: Callable[..., Any] | None = None, accept_callback: Callable[..., Any] | None = None,
+        error_callback: Callable[..., Any] | None = None, timeout_callback: Callable[..., Any] | None = None,
+        soft_timeout: float | None = None, timeout: float | None = None, **_: Any,
+    ) -> Job:  # fmt: skip
+        """Take a request over."""
+        job = Job(
+            self, next(self._numbers), partial(target, *(args or ()), **(kwargs or {})),
+            accept_callback, callback, error_callback, timeout_callback,
+            soft_timeout or self.options.get("soft_timeout"), timeout or self.options.get("timeout"),
+        )  # fmt: skip
+        self.post(self._enqueue, job)
+        return job
+
+    def _enqueue(self, job: Job) -> None:
+        self._waiting.append(job)
+        self.fill()
+
+    def terminate_job(self, pid: int, signal: object = None) -> None:
+        """Interrupt a running job: it was revoked, or the worker shuts down cold (Celery's handler calls this)."""
+        shutdown = bool(celery_log._in_sighandler)
+        if shutdown:
+            self.closing = True
+        job = self.jobs.get(pid)
+        if job is not None:
+            self.post(job.interrupt, Why.SHUTDOWN if shutdown else Why.REVOKED)
+
+    def flush(self) -> None:
+        """Forget the jobs that have not begun: the connection that brought them is lost, they come again."""
+        self.post(self._waiting.clear)
+
+    def grow(self, n: int = 1) -> None:
+        """Add slots."""
+        self.limit += n
+        self.post(self.fill)
+
+    def shrink(self, n: int = 1) -> None:
+        """Take slots away as their jobs end. Raise ValueError if none would be left."""
+        if self.limit - n < 1:
+            raise ValueError("A pool needs at least one slot.")
+        self.limit -= n
+
+    def on_stop(self) -> None:
+        """Shut down warm: running jobs end, jobs that have not begun are given back unacknowledged."""
+        self.closing = True
+        while self.jobs:
+            time.sleep(_DRAIN_STEP_S)
+            if self.hub is not None:  # it does not run any more, yet the jobs that end want to be acknowledged
+                _run_ready_callbacks(self.hub)
+
+    def on_terminate(self) -> None:
+        """Shut down cold: running jobs are interrupted."""
+        self.closing = True
+        for job in tuple(self.jobs.values()):
+            self.post(job.interrupt, Why.SHUTDOWN)
+        self.on_stop()
+
+    def _get_info(self) -> dict[str, Any]:
+        return {**super()._get_info(), "active": self.active, "waiting": self.waiting, **self.loop_info()}
+
+    def loop_info(self) -> dict[str, Any]:
+        """Return what `inspect stats` shows of the loop, if there is one."""
+        now_s, worst_s = self.loop_lag_s()
+        return {"loop-lag": round(now_s, 4), "loop-lag-max": round(worst_s, 4)}
+
+    # What the bridge asks.
+
+    def run_coroutine(self, job: Job, coro: Any) -> Any:
+        """Return what the coroutine returns."""
+        raise NotImplementedError
+
+    def run_sync(self, job: Job, call: Callable[[], Any]) -> Any:
+        """Return `call()`, run as a body."""
+        raise NotImplementedError
+
+    def sleep(self, job: Job, seconds: float) -> None:
+        """Block the job alone."""
+        raise NotImplementedError
+
+    def cpu_s(self, job: Job) -> float:
+        """Return the CPU seconds of the job so far."""
+        raise NotImplementedError
+
+    def on_loop(self) -> bool:
+        """Tell whether the caller is a job's greenlet on an event loop."""
+        return False
+
+    def offload(self, job: Job, call: Callable[[], Any]) -> Any:
+        """Return `call()`; the platform's own blocking call, which nothing interrupts."""
+        return job.call_shielded(call)
+
+    def carrier_name(self, job: Job) -> str:
+        """Name the greenlet or task that carries the job."""
+        return job.name
+
+    def loop_lag_s(self) -> tuple[float, float]:
+        """Return the lag in seconds now, and the largest since the last call."""
+        return 0.0, 0.0
+
+
+def _nothing() -> None:
+    pass

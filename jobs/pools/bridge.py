@@ -1,0 +1,102 @@
+"""What a job asks of the pool that runs it; every pool answers, and so does a plain process."""
+
+import time
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+from jobs.pools import base
+from jobs.pools.coroutines import CoroutineBody, run_in_this_thread
+from jobs.pools.interrupts import BodyCancelled, Interrupted, Why
+from jobs.pools.job import CURRENT, Job
+from jobs.pools.metering import METER
+
+__all__ = [
+    "BodyCancelled", "Interrupted", "Why", "carrier_name", "cpu_s", "current_job", "loop_lag_s", "offload",
+    "on_loop", "run_coroutine", "run_sync", "sleep", "slots_in_use",
+]  # fmt: skip
+
+
+def current_job() -> Job | None:
+    """Return the job that the caller works for; None in prefork, in solo and outside workers."""
+    return CURRENT.get()
+
+
+def run_coroutine(coro: Coroutine[Any, Any, Any]) -> Any:
+    """Return what the coroutine returns: the body of a job, awaited where its pool can wait best.
+
+    Raise SoftTimeLimitExceeded or Interrupted where the pool interrupted it, BodyCancelled where it cancelled itself.
+    """
+    job = CURRENT.get()
+    if job is not None:
+        return job.carrier.run_coroutine(job, coro)
+    body = CoroutineBody(coro)
+    try:
+        return run_in_this_thread(body)
+    finally:
+        body.close()
+
+
+def run_sync(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Return `function(*args, **kwargs)`: the body of a job, called in a thread where it would stop a loop.
+
+    Raise SoftTimeLimitExceeded or Interrupted where the pool interrupted it.
+    """
+    job = CURRENT.get()
+    if job is None:
+        return function(*args, **kwargs)
+    return job.carrier.run_sync(job, partial(function, *args, **kwargs))
+
+
+def offload(function: Callable[..., Any], /, *args: Any) -> Any:
+    """Return `function(*args)`: the platform's own blocking call, which blocks no loop and which nothing interrupts."""
+    job = CURRENT.get()
+    if job is None:
+        return function(*args)
+    return job.carrier.offload(job, partial(function, *args))
+
+
+def sleep(seconds: float) -> None:
+    """Block the caller's job alone; inside a body, an interrupt ends the sleep at once."""
+    job = CURRENT.get()
+    if job is None:
+        time.sleep(seconds)
+    else:
+        job.carrier.sleep(job, seconds)
+
+
+def on_loop() -> bool:
+    """Tell whether the caller is a job on the loop of the asyncio pool, so that a coroutine suits it best."""
+    job = CURRENT.get()
+    return job is not None and job.carrier.on_loop()
+
+
+def cpu_s() -> float:
+    """Return the CPU seconds of the current job so far, counted from an arbitrary start: take differences."""
+    job = CURRENT.get()
+    if job is not None:
+        return job.carrier.cpu_s(job)
+    meter = METER.get()
+    return time.thread_time() + (0.0 if meter is None else meter.threads_s())
+
+
+def carrier_name() -> str:
+    """Name the greenlet or the asyncio task of the current job; empty where a thread or a process carries it."""
+    job = CURRENT.get()
+    return "" if job is None else job.carrier.carrier_name(job)
+
+
+def loop_lag_s() -> tuple[float, float]:
+    """Return how late this worker's loop or hub is, in seconds, now and at most since the last call."""
+    pool = base.running_pool()
+    return (0.0, 0.0) if pool is None else pool.loop_lag_s()
+
+
+def slots_in_use() -> int:
+    """Return how many jobs run in this worker now."""
+    pool = base.running_pool()
+    if pool is not None:
+        return pool.active
+    from celery.worker import state
+
+    return len(state.active_requests)

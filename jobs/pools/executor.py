@@ -1,0 +1,61 @@
+"""Native threads that nobody has to join: one that is stuck in a job cannot keep a worker from ending."""
+
+import sys
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from importlib import import_module
+from typing import Any
+
+# The C queue blocks a native thread even where gevent has replaced queue.SimpleQueue.
+from _queue import SimpleQueue
+
+
+def original(module: str, name: str) -> Any:
+    """Return what the standard library had under that name before gevent patched it."""
+    monkey = sys.modules.get("gevent.monkey")
+    return getattr(import_module(module), name) if monkey is None else monkey.get_original(module, name)
+
+
+#: A lock of the operating system, for short sections in which no greenlet can switch.
+native_lock = original("_thread", "allocate_lock")
+
+
+class DaemonThreads(Executor):
+    """At most `limit` native daemon threads, started when they are needed."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._started = 0
+        self._busy = 0
+        self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
+        self._lock = native_lock()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Call `fn` in a thread; the future has what it returns or raises."""
+        future: Future[Any] = Future()
+        self._calls.put((future, lambda: fn(*args, **kwargs)))
+        with self._lock:
+            self._busy += 1
+            more = self._busy > self._started < self._limit
+            self._started += more
+        if more:
+            original("_thread", "start_new_thread")(self._work, ())
+        return future
+
+    def _work(self) -> None:
+        while True:
+            future, call = self._calls.get()
+            if future.set_running_or_notify_cancel():
+                _settle(future, call)
+            del future, call  # an idle thread must not keep a job's objects alive
+            with self._lock:
+                self._busy -= 1
+
+
+def _settle(future: Future[Any], call: Callable[[], Any]) -> None:
+    try:
+        value = call()
+    except BaseException as error:
+        future.set_exception(error)
+    else:
+        future.set_result(value)

@@ -1,0 +1,130 @@
+"""Greenlets that honour soft limits, give back what they have not begun, and count each job's CPU time."""
+
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import greenlet
+from celery import platforms
+from celery.concurrency.gevent import Timer as GreenTimer
+
+from jobs.pools.base import JobPool
+from jobs.pools.coroutines import CoroutineBody
+from jobs.pools.gevent_loop import LoopThread
+from jobs.pools.interrupts import Why, exception_for
+from jobs.pools.job import Job
+from jobs.pools.metering import GreenletClock, LagProbe, Meter
+
+_JOB = "poolwise_job"
+
+
+def _meter_of(starting: Any) -> Meter | None:
+    """Return the meter of a greenlet that a job spawned, and make the job known in its context.
+
+    gevent hands `spawn_tree_locals` to every greenlet, thread and executor that a greenlet starts, contexts it does not.
+    """
+    job: Job | None = (getattr(starting, "spawn_tree_locals", None) or {}).get(_JOB)
+    if job is None:
+        return None
+    job.adopt_context()
+    return job.meter
+
+
+class GreenSignals(platforms.Signals):
+    """Signals whose handlers run in a greenlet: Celery's wait, and the hub cannot."""
+
+    def __setitem__(self, name: str, handler: Any) -> None:
+        if callable(handler):
+            super().__setitem__(name, lambda *args: gevent.spawn(handler, *args))
+        else:
+            super().__setitem__(name, handler)
+
+
+class _GreenAlarm:
+    def __init__(self, delay_s: float, call: Callable[[], None]) -> None:
+        self._greenlet = gevent.spawn_later(delay_s, call)
+
+    def cancel(self) -> None:
+        self._greenlet.kill(block=False)
+
+
+class _Throw:
+    """Raise an interrupt in the greenlet that made this object; call it in the hub only."""
+
+    def __init__(self) -> None:
+        self._greenlet = gevent.getcurrent()
+
+    def __call__(self, why: Why) -> None:
+        self._greenlet.throw(exception_for(why)())
+
+
+class TaskPool(JobPool):
+    """One greenlet a job."""
+
+    Timer = GreenTimer
+    is_green = True
+    task_join_will_block = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.spawn_n = gevent.spawn_raw  # the consumer's remote control asks for it
+        if not isinstance(platforms.signals, GreenSignals):
+            platforms.signals = GreenSignals()
+
+    def on_start(self) -> None:
+        """Begin to count CPU time per greenlet."""
+        super().on_start()
+        self._clock = GreenletClock(_meter_of)
+        self._clock.install()
+        self._probe = LagProbe()
+        self._loop_thread = LoopThread()
+        gevent.spawn(self._probe_lag)
+
+    def _probe_lag(self) -> None:
+        while True:
+            gevent.sleep(LagProbe.PERIOD_S)
+            self._probe.woke()
+
+    def launch(self, job: Job) -> None:
+        """Give the job a greenlet."""
+        carrier = gevent.Greenlet(job.run)
+        carrier.name = job.name
+        carrier.spawn_tree_locals = {_JOB: job}
+        carrier.start()
+
+    def reach_out(self, job: Job) -> None:
+        """Interrupt from the hub, where no body runs."""
+        gevent.get_hub().loop.run_callback(job.deliver)
+
+    def call_later(self, delay_s: float, call: Callable[[], None]) -> _GreenAlarm:
+        """Make the call after a delay, unless it is cancelled."""
+        return _GreenAlarm(delay_s, call)
+
+    def detach(self, call: Callable[[], None]) -> None:
+        """Make the call in a greenlet of its own."""
+        gevent.spawn(call)
+
+    def run_coroutine(self, job: Job, coro: Any) -> Any:
+        """Run the coroutine on the loop of a native thread; the greenlet waits."""
+        body = CoroutineBody(coro)
+        try:
+            return job.call(body.interrupt, lambda: self._loop_thread.run(body))
+        finally:
+            body.close()
+
+    def run_sync(self, job: Job, call: Callable[[], Any]) -> Any:
+        """Call the body here."""
+        return job.call(_Throw(), call)
+
+    def sleep(self, job: Job, seconds: float) -> None:
+        """Let the greenlet sleep."""
+        gevent.sleep(seconds)
+
+    def cpu_s(self, job: Job) -> float:
+        """Return the CPU seconds of the job's greenlet, the greenlets it spawned, its coroutine and its native threads."""
+        self._clock.charge()
+        return job.meter.greenlet_s + job.meter.loop_s()
+
+    def loop_lag_s(self) -> tuple[float, float]:
+        """Return the hub's lag in seconds."""
+        return self._probe.read()

@@ -1,0 +1,22 @@
+"""Let `current_task` and `self.request` follow a job into its child tasks and threads."""
+
+from contextvars import ContextVar
+from typing import Any
+
+import greenlet
+from celery import _state
+
+#: What Celery's stacks are keyed by; it is a greenlet, since that is their own key where this is not set.
+IDENTITY: ContextVar[Any] = ContextVar("poolwise_identity", default=None)
+
+
+def identity() -> Any:
+    """Return the key of the job that the current code works for."""
+    return IDENTITY.get() or greenlet.getcurrent()
+
+
+def use_job_identity(*tasks: Any) -> None:
+    """Key Celery's stack of tasks, and the stack of requests of each of these tasks, by the job."""
+    _state._task_stack.__ident_func__ = identity
+    for task in tasks:
+        task.request_stack.__ident_func__ = identity

@@ -1,0 +1,285 @@
+"""One Celery request on its way through a pool: waiting → running → ended. The carriers differ, this does not."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from enum import Enum, auto
+from functools import partial
+from typing import Any, Protocol
+
+import greenlet
+from billiard.einfo import ExceptionInfo
+
+from jobs.pools.executor import native_lock
+from jobs.pools.identity import IDENTITY
+from jobs.pools.interrupts import FINAL, HardStop, Interrupted, Reach, Why, call_in_thread, exception_for
+from jobs.pools.metering import METER, Meter
+
+logger = logging.getLogger("celery.pool")
+
+#: The job that the current code works for; its child tasks and offloaded calls inherit it.
+CURRENT: ContextVar["Job | None"] = ContextVar("poolwise_job", default=None)
+
+#: A body that swallows a final interrupt gets it again after this many seconds, this often; then it loses its slot.
+INSIST_S = 1.0
+INSIST_TIMES = 3
+
+
+class Cancellable(Protocol):
+    """A timer that has not fired."""
+
+    def cancel(self) -> object:
+        """Let it not fire."""
+
+
+class Carrier(Protocol):
+    """What a job needs from its pool."""
+
+    def reach_out(self, job: "Job") -> None:
+        """Call `job.deliver` where the body of the job can be interrupted."""
+
+    def call_later(self, delay_s: float, call: Callable[[], None]) -> Cancellable:
+        """Make the call after a delay, unless it is cancelled."""
+
+    def detach(self, call: Callable[[], None]) -> None:
+        """Make the call elsewhere than in the job."""
+
+    def finished(self, job: "Job") -> None:
+        """Take the job's slot back."""
+
+    def run_coroutine(self, job: "Job", coro: Any) -> Any:
+        """Return what the coroutine returns, as a part of the body."""
+
+    def run_sync(self, job: "Job", call: Callable[[], Any]) -> Any:
+        """Return `call()`, made as a part of the body."""
+
+    def offload(self, job: "Job", call: Callable[[], Any]) -> Any:
+        """Return `call()`, which may block and which nothing interrupts."""
+
+    def sleep(self, job: "Job", seconds: float) -> None:
+        """Block the job alone."""
+
+    def on_loop(self) -> bool:
+        """Tell whether the caller is a job's greenlet on an event loop."""
+
+    def cpu_s(self, job: "Job") -> float:
+        """Return the CPU seconds of the job so far."""
+
+    def carrier_name(self, job: "Job") -> str:
+        """Name the greenlet or task that carries the job."""
+
+
+class State(Enum):
+    """Where a job is in its pool."""
+
+    WAITING = auto()
+    RUNNING = auto()
+    ENDED = auto()
+
+
+def _nothing(*_: Any) -> None:
+    pass
+
+
+class Job:
+    """Carry one request; every ending calls exactly one of success, error, timeout, or none if it was given up."""
+
+    def __init__(
+        self, carrier: Carrier, number: int, target: Callable[[], Any], accept: Callable[..., Any] | None = None,
+        success: Callable[..., Any] | None = None, error: Callable[..., Any] | None = None,
+        timeout: Callable[..., Any] | None = None, soft_s: float | None = None, hard_s: float | None = None,
+    ) -> None:  # fmt: skip
+        self.carrier, self.number, self.target = carrier, number, target
+        self.accept, self.success = accept or _nothing, success or _nothing
+        self.error, self.timeout = error or _nothing, timeout or _nothing
+        self.soft_s, self.hard_s = soft_s, hard_s
+        self.state = State.WAITING
+        self.why: Why | None = None
+        self.pending: Why | None = None
+        self.reach: Reach | None = None
+        self.meter = Meter()
+        self.identity: Any = None
+        self.abandoned = False
+        self._insisted = 0
+        self._timers: list[Cancellable] = []
+        self._lock = native_lock()
+
+    @property
+    def name(self) -> str:
+        """Name the greenlet or task that carries the job."""
+        return f"job-{self.number}"
+
+    @property
+    def in_body(self) -> bool:
+        """Tell whether an interrupt would reach the body now."""
+        return self.reach is not None
+
+    def terminate(self, _signal: object = None) -> None:
+        """Do nothing: `Request.terminate` calls this beside the pool's `terminate_job`."""
+
+    # The way of a job, in the carrier's own context.
+
+    def run(self) -> None:
+        """Carry the job from its start to its end."""
+        self.identity = greenlet.getcurrent()
+        self.adopt_context()
+        try:
+            if self._begin():
+                self._settle()
+        except BaseException:  # a callback of Celery failed; the slot must come back all the same
+            logger.critical("The pool could not settle %s", self.name, exc_info=True)
+        finally:
+            self._end()
+
+    def adopt_context(self) -> None:
+        """Make the current context one that works for the job."""
+        CURRENT.set(self)
+        METER.set(self.meter)
+        IDENTITY.set(self.identity)
+
+    def _begin(self) -> bool:
+        request = getattr(self.accept, "__self__", None)
+        if request is not None and request.revoked():
+            return False
+        self.accept(self.number, time.monotonic())
+        if self.pending is not None:  # a revocation waited for the job to be accepted
+            return False
+        self.state = State.RUNNING
+        for limit_s, why in ((self.soft_s, Why.SOFT), (self.hard_s, Why.HARD)):
+            if limit_s:
+                self._timers.append(self.carrier.call_later(limit_s, partial(self.interrupt, why)))
+        return True
+
+    def _settle(self) -> None:
+        try:
+            value = self.target()
+        except HardStop:
+            self._announce(self.timeout, False, self.hard_s)
+        except Interrupted:
+            self._announce(_nothing)
+        except BaseException:
+            self._announce(self.error, ExceptionInfo())
+        else:
+            # Celery has announced a revoked job already; a limit that came too late changes nothing.
+            self._announce(_nothing if self.why is Why.REVOKED else self.success, value)
+
+    def _announce(self, callback: Callable[..., Any], *args: Any) -> None:
+        if self._claim_end():
+            callback(*args)
+
+    def _claim_end(self) -> bool:
+        with self._lock:
+            first, self.state = self.state is not State.ENDED, State.ENDED
+        return first
+
+    def _end(self) -> None:
+        self._claim_end()
+        for timer in self._timers:
+            timer.cancel()
+        self.carrier.finished(self)
+
+    # Interrupts, from outside.
+
+    def interrupt(self, why: Why) -> None:
+        """Interrupt the body, at once or as soon as there is one."""
+        with self._lock:
+            if self.state is State.ENDED or self.why in FINAL or self.pending in FINAL:
+                return
+            self.pending = why
+        if why is Why.SOFT:
+            self.timeout(True, self.soft_s)
+        self.carrier.reach_out(self)
+
+    def deliver(self) -> None:
+        """Hand a pending interrupt to the body, if one runs."""
+        with self._lock:
+            reach, why = self.reach, self.pending
+            if reach is None or why is None or self.state is State.ENDED:
+                return
+            self.why, self.pending = why, None
+        if why in FINAL:
+            self._timers.append(self.carrier.call_later(INSIST_S, self._insist))
+        reach(why)
+
+    def _insist(self) -> None:
+        with self._lock:
+            if self.state is State.ENDED:
+                return
+            in_body = self.reach is not None
+            if in_body:
+                self._insisted += 1
+                self.pending = self.why
+        if self._insisted >= INSIST_TIMES:
+            self._abandon()
+        elif in_body:
+            self.carrier.reach_out(self)
+        else:  # it reports its end at this moment
+            self._timers.append(self.carrier.call_later(INSIST_S, self._insist))
+
+    def _abandon(self) -> None:
+        with self._lock:
+            if self.state is State.ENDED:
+                return
+            self.state, self.abandoned = State.ENDED, True
+        logger.error("%s ignores its end (%s); its slot is given up, it may still run", self.name, self.why)
+        if self.why is Why.HARD:
+            self.carrier.detach(lambda: self.timeout(False, self.hard_s))
+        self.carrier.finished(self)
+
+    # The body, from inside.
+
+    def enter(self, reach: Reach | None) -> Reach | None:
+        """Begin a part in which `reach` hands interrupts over, or none may come; return what `leave` takes back."""
+        with self._lock:
+            if reach is not None and self.pending is not None:
+                self.why, self.pending = self.pending, None
+            elif reach is None or self.why not in FINAL:
+                outer, self.reach = self.reach, reach
+                return outer
+        raise exception_for(self.why)()  # type: ignore[arg-type]  # it is set in both ways to here
+
+    def leave(self, outer: Reach | None) -> None:
+        """End the part; an interrupt that came meanwhile goes to the part around it."""
+        with self._lock:
+            self.reach = outer
+        if outer is not None and self.pending is not None:
+            self.carrier.reach_out(self)
+
+    def call(self, reach: Reach, call: Callable[[], Any]) -> Any:
+        """Return `call()` as a part of the body that `reach` can interrupt."""
+        outer = self.enter(reach)
+        try:
+            return call()
+        finally:
+            self.leave(outer)
+
+    def call_shielded(self, call: Callable[[], Any]) -> Any:
+        """Return `call()`, during which interrupts wait."""
+        outer = self.enter(None)
+        try:
+            return call()
+        finally:
+            self.leave(outer)
+
+    def call_in_thread(self, call: Callable[[], Any]) -> Any:
+        """Return `call()` as a part of the body that exceptions raised in this thread can interrupt."""
+        outer = self.reach
+        try:
+            return call_in_thread(lambda reach: _ignore(self.enter(reach)), call)
+        finally:
+            self.leave(outer)
+
+    def sleep_in_thread(self, seconds: float) -> None:
+        """Block this thread, and the job alone, for so long; an interrupt ends it at once."""
+        if not self.in_body:
+            time.sleep(seconds)
+            return
+        woken = threading.Event()
+        if self.call(lambda why: woken.set(), lambda: woken.wait(seconds)):
+            raise exception_for(self.why)()  # type: ignore[arg-type]  # what woke it has set it
+
+
+def _ignore(_: object) -> None:
+    pass

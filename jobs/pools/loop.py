@@ -1,0 +1,87 @@
+"""The event loop that Poolwise runs coroutines on: it counts CPU time per job and never blocks the exit."""
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Coroutine, Generator
+from concurrent.futures import Executor
+from typing import Any
+
+from jobs.pools.executor import DaemonThreads
+from jobs.pools.metering import METER, Meter, _clock
+
+#: Called with each task that a body starts, so that none outlives its job.
+ADOPT: contextvars.ContextVar[Callable[[asyncio.Task[Any]], None] | None] = contextvars.ContextVar(
+    "poolwise_adopt", default=None
+)
+MAX_TO_THREAD = 32
+
+
+class MeteredCoroutine(Coroutine[Any, Any, Any]):
+    """A coroutine whose steps are charged to a job."""
+
+    __slots__ = ("__name__", "__qualname__", "_meter", "_send", "_throw", "wrapped")
+
+    def __init__(self, wrapped: Any, meter: Meter) -> None:
+        self.wrapped, self._meter = wrapped, meter
+        self._send, self._throw = wrapped.send, wrapped.throw
+        self.__name__ = getattr(wrapped, "__name__", "coroutine")
+        self.__qualname__ = getattr(wrapped, "__qualname__", "coroutine")
+
+    def send(self, value: Any) -> Any:
+        """Take one step."""
+        return self._step(self._send, value)
+
+    def throw(self, *exception: Any) -> Any:
+        """Take one step that begins with an exception."""
+        return self._step(self._throw, *exception)
+
+    def _step(self, step: Callable[..., Any], *args: Any) -> Any:
+        meter = self._meter
+        if meter.since is not None:  # an eager task: its step is inside one that is counted already
+            return step(*args)
+        meter.since = start = _clock()
+        try:
+            return step(*args)
+        finally:
+            meter.since = None
+            meter.steps_s += _clock() - start
+
+    def close(self) -> None:
+        """Close the coroutine."""
+        self.wrapped.close()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return (yield from self.wrapped.__await__())
+
+    def __getattr__(self, name: str) -> Any:
+        # inspect, anyio and asyncio's own debugging look at cr_await, cr_frame, cr_running, cr_suspended, cr_code.
+        if name.startswith("cr_"):
+            return getattr(self.wrapped, name)
+        raise AttributeError(name)
+
+
+def _make_task(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Task[Any]:
+    meter = METER.get()
+    task = asyncio.Task(coro if meter is None else MeteredCoroutine(coro, meter), loop=loop, **options)
+    adopt = ADOPT.get()
+    if adopt is not None:
+        adopt(task)
+    return task
+
+
+class JobLoop(asyncio.SelectorEventLoop):
+    """An event loop whose child tasks and executor calls count for the job that started them."""
+
+    def __init__(self, selector: Any = None) -> None:
+        super().__init__(selector)
+        self.set_task_factory(_make_task)
+        self._to_thread = DaemonThreads(MAX_TO_THREAD)
+
+    def run_in_executor(  # type: ignore[override]  # typeshed's *Ts cannot be forwarded through the meter
+        self, executor: Executor | None, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
+        """Call `func` in a thread; the default threads never keep the process from ending."""
+        meter = METER.get()
+        if meter is not None:
+            func, args = meter.call, (func, *args)
+        return super().run_in_executor(executor or self._to_thread, func, *args)
