@@ -10,7 +10,6 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
@@ -20,20 +19,11 @@ from django.conf import settings
 
 from jobs.heartbeats import Beat, send, withdraw
 from jobs.pools import bridge
+from jobs.pools.lease import original, start_native_thread
 from jobs.redis_client import REDIS_ERRORS, connect
 from jobs.stream import Outcome, report
 
 log = structlog.get_logger(__name__)
-
-
-def native(name: str) -> Callable[..., Any]:
-    """Return a primitive as it was before gevent patched it: `native("_thread.start_new_thread")`."""
-    module, attribute = name.rsplit(".", 1)
-    if "gevent.monkey" in sys.modules:
-        from gevent.monkey import get_original
-
-        return get_original(module, attribute)  # type: ignore[no-any-return]
-    return getattr(sys.modules[module], attribute)  # type: ignore[no-any-return]
 
 
 def memory_bytes(pid: int) -> int:
@@ -72,7 +62,7 @@ class Heart:
     def start(self, consumer: Any, pool: str) -> None:
         """Begin to beat for the worker whose consumer this is."""
         self._name, self._stopped = str(consumer.hostname), False
-        native("_thread.start_new_thread")(self._beat_on, (consumer, pool))
+        start_native_thread(lambda: self._beat_on(consumer, pool), "heartbeat")
 
     def stop(self) -> None:
         """Take the worker off the list; it stops on purpose."""
@@ -83,7 +73,7 @@ class Heart:
             log.warning("the sign of life stays until it is too old", error=str(error))
 
     def _beat_on(self, consumer: Any, pool: str) -> None:
-        sleep, started_at = native("time.sleep"), time.time()
+        sleep, started_at = original("time", "sleep"), time.time()
         client = connect(timeout_s=2.0, max_connections=1)
         facts = versions()
         while not self._stopped:

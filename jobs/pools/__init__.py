@@ -75,7 +75,10 @@ def get_pool(name: str) -> PoolSpec:
 
 
 def install() -> None:
-    """Make Celery's `-P` names stand for our pool classes."""
+    """Make Celery's `-P` names stand for our pool classes, and kombu's Redis URLs for our transport."""
     from celery import concurrency
 
+    from jobs.pools import transport
+
     concurrency.ALIASES.update(POOL_CLASSES)
+    transport.install()
