@@ -5,10 +5,10 @@ BIN := .venv/bin
 RUN := $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test lint check format env clean distclean
+.PHONY: help install up test test-postgres lint check format env clean distclean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-14s %s\n' "$$name" "$$what"; done
 
 install: ## Create .venv and install what Poolwise needs; find Redis or build one
 	@python=$$(dev/python) && "$$python" dev/install.py
@@ -31,6 +31,9 @@ check: .installed-dev ## Check settings and that no migration is missing
 
 test: lint check ## Run every check and test (ARGS="-k name" picks tests)
 	$(RUN) -m pytest $(ARGS)
+
+test-postgres: .installed-dev ## Run the tests that touch the ledger and the pools again, on PostgreSQL
+	LEDGER=postgres $(RUN) -m pytest -m "services or postgres" $(ARGS)
 
 format: .installed-dev ## Put the source into the agreed format
 	$(BIN)/ruff check --fix

@@ -8,6 +8,7 @@ from urllib.request import urlopen
 import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+os.environ["LOG_LEVEL"] = "WARNING"  # what it says is for people
 django.setup()
 
 from django.conf import settings  # noqa: E402  (needs the apps)
@@ -23,7 +24,7 @@ def main(address: str, login: str) -> int:
     """Print the way in once everything answers; return 1 when it never does."""
     try:
         _wait_for_web(f"{address}healthz")
-        call_command("pool_status", wait=TIMEOUT_S, coordinator=True)
+        call_command("pool_status", *settings.JOB_POOLS, wait=TIMEOUT_S, coordinator=True)
         first = not Comparison.objects.exists()
         if first:
             _compare()
