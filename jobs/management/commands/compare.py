@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from jobs import comparisons, reports
 from jobs.errors import BrokerUnavailable, PoolwiseError
 from jobs.local_processes import LocalProcesses
+from jobs.management.text_table import comparison_table
 from jobs.models import Comparison
 from jobs.pools import all_pools
 
@@ -87,7 +88,7 @@ class Command(BaseCommand):
         if str(file) == "-":
             self.stdout.write(json.dumps(figures, indent=2))
             return
-        self.stdout.write(reports.as_text_table(figures))
+        self.stdout.write(comparison_table(figures))
         if file is not None:
             file.write_text(json.dumps(figures, indent=2) + "\n")
 

@@ -1,0 +1,51 @@
+"""The figures of a comparison as a table for a terminal."""
+
+from collections.abc import Sequence
+from typing import Any
+
+_HEADINGS = (
+    "pool", "slots", "jobs", "median run", "p95 run", "wait p50", "makespan", "speed-up", "on CPU", "failed",
+)  # fmt: skip
+
+
+def comparison_table(figures: dict[str, Any]) -> str:
+    """Return a title and a table with a row a pool: median run, p95, makespan, speed-up against the slowest."""
+    params = ", ".join(f"{name}={value!r}" for name, value in figures["params"].items())
+    rounds = figures.get("rounds", 1)
+    title = f"{figures['definition']}({params}) × {figures['copies']}" + (f", {rounds} rounds" if rounds > 1 else "")
+    return "\n".join([title, *_lines([_HEADINGS, *(_row(pool) for pool in figures["pools"])])])
+
+
+def _row(pool: dict[str, Any]) -> tuple[str, ...]:
+    waits = (pool["broker_wait_s"]["p50"], pool["worker_wait_s"]["p50"])
+    wait = None if None in waits else sum(waits)
+    name = pool["name"] if pool["name"] == pool["model"] else f"{pool['name']} ({pool['model']})"
+    return (
+        name,
+        str(pool["slots"]),
+        str(pool["jobs"]),
+        duration(pool["run_s"]["p50"]),
+        duration(pool["run_s"]["p95"]),
+        duration(wait),
+        duration(pool["makespan_s"]),
+        "–" if pool.get("speed_up") is None else f"{pool['speed_up']:.1f}×",
+        "–" if pool["cpu_share"] is None else f"{100 * pool['cpu_share']:.0f} %",
+        str(pool["failed"]),
+    )
+
+
+def duration(seconds: float | None) -> str:
+    """Return a duration in the unit that reads best: µs, ms or s."""
+    if seconds is None:
+        return "–"
+    if seconds < 0.001:
+        return f"{seconds * 1e6:.0f} µs"
+    if seconds < 1:
+        return f"{seconds * 1e3:.1f} ms" if seconds < 0.1 else f"{seconds * 1e3:.0f} ms"
+    return f"{seconds:.2f} s"
+
+
+def _lines(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]) for row in rows]
+    return [lines[0], "─" * len(lines[0]), *lines[1:]]
