@@ -65,7 +65,9 @@ def _choice_field(parameter: ParameterField, **options: Any) -> forms.Field:
     choices = [(str(choice), str(choice)) for choice in parameter.choices]
     blank = [] if parameter.required or not parameter.nullable else [("", "—")]
     values = {str(choice): choice for choice in parameter.choices}
-    return forms.TypedChoiceField(choices=[*blank, *choices], coerce=values.__getitem__, empty_value=None, **options)
+    return forms.TypedChoiceField(
+        choices=[*blank, *choices], coerce=values.__getitem__, empty_value=None, **options
+    )
 
 
 _BY_TYPE: dict[str, Callable[..., forms.Field]] = {
@@ -77,18 +79,31 @@ _BY_TYPE: dict[str, Callable[..., forms.Field]] = {
 }
 
 
+def bounds(parameter: ParameterField) -> str:
+    """Return the bounds of a parameter as a sentence, empty when there are none."""
+    counted = {"array": " items", "string": " characters"}.get(parameter.type, "")
+    low, high = parameter.minimum, parameter.maximum
+    if counted:
+        low, high = parameter.min_length, parameter.max_length
+    if low is not None and high is not None:
+        return f"From {low:,} to {high:,}{counted}."
+    if high is not None:
+        return f"At most {high:,}{counted}."
+    return f"At least {low:,}{counted}." if low else ""
+
+
 def form_field(parameter: ParameterField) -> forms.Field:
     """Return the form field of one parameter; what has no field of its own is typed as JSON."""
     options = {
         "label": parameter.label,
-        "help_text": parameter.help,
+        "help_text": " ".join(filter(None, [parameter.help, bounds(parameter)])),
         "required": parameter.required,
         "initial": parameter.default,
     }
     if parameter.choices:
         return _choice_field(parameter, **options)
-    make = _BY_TYPE.get(parameter.type, lambda _, **options: _json_field(**options))
-    return make(parameter, **options)
+    make = _BY_TYPE.get(parameter.type)
+    return make(parameter, **options) if make else _json_field(**options)
 
 
 class ParametersForm(forms.Form):
@@ -121,7 +136,7 @@ class ParametersForm(forms.Form):
                 self.add_error(name, text)
 
     def _given(self, cleaned: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what was filled in: an empty input stands for null where that is allowed, else for the default."""
+        """Return what was filled in; an empty input stands for null where allowed, else for the default."""
         given = {}
         for name, value in cleaned.items():
             parameter = self._parameters[name]
@@ -162,13 +177,17 @@ class JobFilterForm(forms.Form):
         required=False,
         max_length=200,
         label="Text in parameters",
-        widget=forms.TextInput(attrs={"type": "search", "placeholder": "for example 0.25", "autocomplete": "off"}),
+        widget=forms.TextInput(
+            attrs={"type": "search", "placeholder": "for example 0.25", "autocomplete": "off"}
+        ),
     )
     state = forms.ChoiceField(required=False, choices=[("", "Any state"), *State.choices])
     pool = forms.ChoiceField(required=False)
     definition = forms.ChoiceField(required=False)
     submission = forms.RegexField(r"^[A-Za-z0-9._-]{1,64}$", required=False, widget=forms.HiddenInput)
-    owner = forms.ChoiceField(required=False, choices=[("", "My jobs"), ("all", "Everybody's jobs")], label="Whose")
+    owner = forms.ChoiceField(
+        required=False, choices=[("", "My jobs"), ("all", "Everybody's jobs")], label="Whose"
+    )
 
     def __init__(self, *args: Any, sees_all: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -178,3 +197,8 @@ class JobFilterForm(forms.Form):
         self.fields["definition"].choices = names  # type: ignore[attr-defined]
         if not sees_all:
             del self.fields["owner"]
+
+    @property
+    def is_filtered(self) -> bool:
+        """Return whether anything is chosen."""
+        return any(self.data.get(name) for name in self.fields)

@@ -53,14 +53,22 @@ def pretty(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2)
 
 
+@register.inclusion_tag("jobs/_bar.html")
+def bar(pieces: list[Any]) -> dict[str, Any]:
+    """Draw a job's time as a horizontal bar."""
+    return {"pieces": pieces}
+
+
 @register.simple_tag
 def moment(value: datetime | None, *, style: str = "ago") -> SafeString | str:
-    """Return a time element that the page's script keeps current: `ago`, `since` (a running duration) or `exact`."""
+    """Return a time element that the page's script keeps current: `ago`, `since` (it runs on), `exact`."""
     if value is None:
         return "–"
     local = timezone.localtime(value)
     stamp = f"{local:%d %b %Y, %H:%M:%S}" + (f".{local.microsecond // 1000:03}" if style == "exact" else "")
-    return format_html('<time datetime="{}" data-time="{}">{}</time>', local.isoformat(), style, f"{stamp} {local:%Z}")
+    return format_html(
+        '<time datetime="{}" data-time="{}">{}</time>', local.isoformat(), style, f"{stamp} {local:%Z}"
+    )
 
 
 @register.filter

@@ -70,7 +70,8 @@ def _origin(request: PageRequest, found: Definition) -> Job | None:
 
 def _forms(found: Definition, origin: Job | None) -> tuple[ParametersForm, SubmitForm]:
     pool = origin.pool if origin else found.pool or settings.JOB_DEFAULT_POOLS.get(found.kind)
-    return ParametersForm(found, initial=origin.params if origin else None), SubmitForm(initial={"pools": [pool]})
+    where = SubmitForm(initial={"pools": [pool]})
+    return ParametersForm(found, initial=origin.params if origin else None), where
 
 
 def _submit(
@@ -79,20 +80,36 @@ def _submit(
     """Submit to all the pools or to none."""
     pools, copies = where["pools"], where["copies"]
     if origin and copies == 1 and len(pools) == 1:
-        return [submission.run_again(origin, user=request.user, params=params, pool=pools[0])]
-    shared = {"copies": copies, "user": request.user, "request_id": request.request_id}
+        again = submission.run_again(
+            origin, user=request.user, params=params, pool=pools[0], request_id=request.request_id
+        )
+        return [again]
     with transaction.atomic():
-        return [job for pool in pools for job in submission.submit(found.name, params, pool=pool, **shared)]
+        return [
+            job
+            for pool in pools
+            for job in submission.submit(
+                found.name,
+                params,
+                pool=pool,
+                copies=copies,
+                user=request.user,
+                request_id=request.request_id,
+                parent=origin,
+            )
+        ]
 
 
 def announce(request: PageRequest, jobs: list[Job]) -> None:
     """Tell the person what was submitted, and what keeps it from running."""
     what = f"{len(jobs)} jobs" if len(jobs) > 1 else "The job"
-    messages.success(request, f"{what} of {jobs[0].definition} {'were' if len(jobs) > 1 else 'was'} submitted.")
+    were = "were" if len(jobs) > 1 else "was"
+    messages.success(request, f"{what} of {jobs[0].definition} {were} submitted.")
     wanted = {job.pool for job in jobs}
     states = [state for state in pool_states() if state.name in wanted]
     if down := [state.name for state in states if state.is_down]:
-        messages.warning(request, f"No worker serves the pool {', '.join(down)}: its jobs wait until one is started.")
+        text = f"No worker serves the pool {', '.join(down)}: its jobs wait until one is started."
+        messages.warning(request, text)
     if not all(state.is_known for state in states):
         messages.warning(request, "Redis does not answer: the jobs are stored, and sent when it is back.")
 

@@ -8,12 +8,14 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 from django_celery_results.models import TaskResult
 
 from jobs import definitions, submission
 from jobs.errors import PoolwiseError, UnknownDefinition
 from jobs.models import Job, State
+from jobs.templatetags.poolwise import pretty
 from jobs.views import timeline
 from jobs.views.definition import announce
 from jobs.views.live import PageRequest, live_answer, live_part, own_address, signed_in
@@ -35,7 +37,9 @@ def job(request: PageRequest, pk: UUID) -> HttpResponse:
     found = _job(request, pk)
     context = {**_page_context(request, found), **_live_context(found)}
     every_s = None if found.has_ended else LIVE_EVERY_S
-    part = live_part(request, "jobs/_job.html", context, name="live", url=own_address(request), every_s=every_s)
+    part = live_part(
+        request, "jobs/_job.html", context, name="live", url=own_address(request), every_s=every_s
+    )
     return live_answer(request, part, "jobs/job.html", context)
 
 
@@ -44,8 +48,15 @@ def _page_context(request: PageRequest, found: Job) -> dict[str, Any]:
         definition = definitions.get(found.definition)
     except UnknownDefinition:
         definition = None
-    reruns = Job.objects.visible_to(request.user).filter(parent=found).only("pk", "state", "definition", "pool")
-    return {"job": found, "definition": definition, "reruns": reruns[:10], "may_cancel": _may_cancel(request, found)}
+    reruns = (
+        Job.objects.visible_to(request.user).filter(parent=found).only("pk", "state", "definition", "pool")
+    )
+    return {
+        "job": found,
+        "definition": definition,
+        "reruns": reruns[:10],
+        "may_cancel": _may_cancel(request, found),
+    }
 
 
 def _live_context(found: Job) -> dict[str, Any]:
@@ -54,8 +65,9 @@ def _live_context(found: Job) -> dict[str, Any]:
     return {
         "pieces": timeline.pieces(timeline.timings_of(found)),
         "cpu_share": timeline.cpu_share(found),
+        "is_late": found.due_at is not None and found.due_at < timezone.now(),
         "pool": None if found.has_ended else pool_of(found),
-        "attempts": [_earlier(entry) for entry in found.history],
+        "attempts": [{**entry, "pieces": timeline.pieces(entry, without=["lag"])} for entry in found.history],
         "logs": list(found.logs.all()),
         "result": text and text[:RESULT_SHOWN_CHARS],
         "result_is_cut": bool(text) and len(text or "") > RESULT_SHOWN_CHARS,
@@ -63,17 +75,12 @@ def _live_context(found: Job) -> dict[str, Any]:
     }
 
 
-def _earlier(entry: dict[str, Any]) -> dict[str, Any]:
-    timings = entry.get("timings", entry)
-    return {**entry, "pieces": timeline.pieces(timings, without=["lag"]), "timings": timings}
-
-
 def result_text(found: Job, outcome: TaskResult | None) -> str | None:
     """Return what the job returned as indented JSON, or None when there is nothing."""
     if found.state != State.SUCCEEDED or outcome is None or outcome.result is None:
         return None
     try:
-        return json.dumps(json.loads(outcome.result), indent=2, ensure_ascii=False)
+        return pretty(json.loads(outcome.result))
     except ValueError:
         return str(outcome.result)
 
@@ -96,7 +103,7 @@ def run_again(request: PageRequest, pk: UUID) -> HttpResponse:
     """Submit the job once more, with the same parameters on the same pool, and go to the new job."""
     found = _job(request, pk)
     try:
-        again = submission.run_again(found, user=request.user)
+        again = submission.run_again(found, user=request.user, request_id=request.request_id)
     except PoolwiseError as error:
         messages.error(request, str(error))
         return redirect(found)

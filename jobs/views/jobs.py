@@ -24,9 +24,14 @@ def jobs(request: PageRequest) -> HttpResponse:
     page = page_of(found.filter(state=chosen["state"]) if chosen.get("state") else found, request.GET)
     context: dict[str, Any] = {"form": form, "chosen": chosen, "page": page, "rows": rows_of(page.jobs)}
     context |= {"counts": counts, "count_bound": COUNT_BOUND, "tabs": _tabs(request.GET, chosen, counts)}
-    context |= {"links": _links(request.GET, page.newer, page.older), "clear": _query(request.GET, submission=None)}
+    context |= {
+        "links": _links(request.GET, page.newer, page.older),
+        "clear": _query(request.GET, submission=None),
+    }
     every_s = LIVE_EVERY_S if counts.live else IDLE_EVERY_S
-    part = live_part(request, "jobs/_jobs.html", context, name="live", url=own_address(request), every_s=every_s)
+    part = live_part(
+        request, "jobs/_jobs.html", context, name="live", url=own_address(request), every_s=every_s
+    )
     return _named(request, live_answer(request, part, "jobs/jobs.html", context))
 
 
@@ -39,7 +44,7 @@ def _named(request: PageRequest, response: HttpResponse) -> HttpResponse:
 
 def _query(query: QueryDict, **changes: str | None) -> str:
     """Return a query string with some values changed, without the empty ones."""
-    values = {**query.dict(), **changes}
+    values = {**{name: query[name] for name in query}, **changes}
     fresh = QueryDict(mutable=True)
     fresh.update({name: value for name, value in values.items() if value and name != "seen"})
     return f"?{fresh.urlencode()}" if fresh else ""

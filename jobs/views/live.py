@@ -33,7 +33,7 @@ def signed_in[**P](
     """Send whoever is not logged in to the login page: the whole page, also from a live part."""
 
     @functools.wraps(view)
-    def wrapper(request: Any, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+    def wrapper(request: Any, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         if request.user.is_authenticated:
             return view(request, *args, **kwargs)
         if request.htmx:
@@ -52,13 +52,24 @@ class LivePart:
 
 
 def live_part(
-    request: PageRequest, template: str, context: dict[str, Any], *, name: str, url: str, every_s: float | None
+    request: PageRequest,
+    template: str,
+    context: dict[str, Any],
+    *,
+    name: str,
+    url: str,
+    every_s: float | None,
 ) -> LivePart:
     """Render a part that htmx renews from `url` every `every_s` seconds; None: not again."""
     body = render_to_string(template, context, request)
     version = hashlib.sha256(f"{every_s} {body}".encode()).hexdigest()[:16]
-    values = {"name": name, "body": mark_safe(body), "version": version, "url": url}  # noqa: S308 - a rendered template
-    values["every_ms"] = round(every_s * 1000) if every_s else None
+    values = {
+        "name": name,
+        "url": url,
+        "every_ms": round(every_s * 1000) if every_s else None,
+        "version": version,
+        "body": mark_safe(body),  # noqa: S308 - a rendered template
+    }
     return LivePart(render_to_string("jobs/_live.html", values), version)
 
 
@@ -70,7 +81,7 @@ def own_address(request: PageRequest) -> str:
 
 
 def live_answer(request: PageRequest, part: LivePart, page: str, context: dict[str, Any]) -> HttpResponse:
-    """Answer with the page, or to htmx with its live part alone; with 204 when the browser shows that already."""
+    """Answer with the page; to htmx with its live part alone, or 204 when the browser shows that already."""
     if not request.htmx:
         response = render(request, page, {**context, "live": part.html})
     elif request.GET.get("seen") == part.version:

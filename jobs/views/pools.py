@@ -1,10 +1,16 @@
 """The state of the pools, as the pages show it."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from django.db.models import Count, Min
+from django.utils import timezone
+
+from jobs.errors import BrokerUnavailable
+from jobs.heartbeats import WorkerBeat, pools_up
 from jobs.models import Job
 from jobs.pools import PoolSpec, all_pools
-from jobs.submission import queue_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,27 +41,42 @@ class PoolState:
         return self.is_known and not self.workers
 
 
-def pool_state(spec: PoolSpec) -> PoolState:
-    """Return the state of one pool."""
-    state = queue_state(spec.name)
-    beats = state.workers or []
-    return PoolState(
-        spec=spec,
-        is_known=state.workers is not None,
-        workers=len(beats),
-        slots=sum(beat.slots for beat in beats),
-        in_use=sum(beat.in_use for beat in beats),
-        queued=state.queued,
-        oldest_s=state.oldest_s or 0.0,
-    )
-
-
 def pool_states() -> list[PoolState]:
     """Return the state of every pool, in the order of the settings."""
-    return [pool_state(spec) for spec in all_pools().values()]
+    beats = _beats()
+    queues = {row["pool"]: row for row in _queues()}
+    return [_state(spec, beats, queues.get(spec.name, {})) for spec in all_pools().values()]
 
 
 def pool_of(job: Job) -> PoolState | None:
     """Return the state of a job's pool, or None when the settings no longer declare it."""
     spec = all_pools().get(job.pool)
-    return pool_state(spec) if spec else None
+    return _state(spec, _beats(), {}) if spec else None
+
+
+def _beats() -> dict[str, list[WorkerBeat]] | None:
+    try:
+        return pools_up()
+    except BrokerUnavailable:
+        return None
+
+
+def _queues() -> Iterable[Mapping[str, Any]]:
+    by_pool = Job.objects.queued().order_by().values("pool")
+    return by_pool.annotate(queued=Count("pk"), oldest=Min("created_at"))
+
+
+def _state(
+    spec: PoolSpec, by_pool: dict[str, list[WorkerBeat]] | None, queue: Mapping[str, Any]
+) -> PoolState:
+    beats = (by_pool or {}).get(spec.name, [])
+    oldest = queue.get("oldest")
+    return PoolState(
+        spec=spec,
+        is_known=by_pool is not None,
+        workers=len(beats),
+        slots=sum(beat.slots for beat in beats),
+        in_use=sum(beat.in_use for beat in beats),
+        queued=queue.get("queued", 0),
+        oldest_s=max(0.0, (timezone.now() - oldest).total_seconds()) if oldest else 0.0,
+    )

@@ -31,8 +31,10 @@ class Piece:
     width: float
 
 
-def pieces(timings: Mapping[str, Any], *, scale_s: float | None = None, without: Iterable[str] = ()) -> list[Piece]:
-    """Return the known durations side by side; `scale_s` seconds fill the bar, by default all of them together."""
+def pieces(
+    timings: Mapping[str, Any], *, scale_s: float | None = None, without: Iterable[str] = ()
+) -> list[Piece]:
+    """Return the known durations side by side; `scale_s` seconds fill the bar, by default all together."""
     known = [piece for piece in _PIECES if timings.get(piece[2]) is not None and piece[0] not in without]
     seconds = [max(0.0, float(timings[field])) for _, _, field, _ in known]
     total_s = scale_s or sum(seconds)
