@@ -62,7 +62,7 @@ def defined(module: types.ModuleType, name: str = "work") -> Definition:
 
 def test_a_typed_function_becomes_a_django_task_with_a_definition(shop: Shop) -> None:
     module = shop(
-        '@job(kind="io", title="Work")\ndef work(n: int = 1) -> int:\n    "Do it.\\n\\n    All of it."\n    return n'
+        '@job(kind="io", title="Work")\ndef work(n: int = 1) -> int:\n    "Do it.\\n\\n    All of it."\n'
     )
     definition = defined(module)
     assert isinstance(module.work, JobTask)
@@ -127,12 +127,12 @@ def test_the_context_is_no_parameter(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("source", "remedy"),
     [
-        ("@job\ndef work(n): ...", "annotate it, as in `n: int`"),
+        ("@job\ndef work(n): ...", "annotate it, for example `n: int`"),
         ("@job\ndef work(*numbers: int): ...", "list its parameters one by one"),
         ("@job\ndef work(**numbers: int): ...", "list its parameters one by one"),
         ("@job\ndef work(n: int, /): ...", "remove the `/`"),
         ("@job\ndef work(n: 'Missing'): ...", "import its type"),
-        ("@job\ndef work(n: object): ...", "cannot travel as JSON"),
+        ("class User: ...\n@job\ndef work(n: User): ...", "cannot travel as JSON"),
         ("@job\ndef work(n: Callable[[], int]): ...", "cannot travel as JSON"),
         ("@job\ndef work(n: Annotated[int, Field(ge=3)] = 2): ...", "change the default or the bounds"),
         ("@job\ndef work(n: int = None): ...", "change the default or the bounds"),
@@ -143,7 +143,7 @@ def test_the_context_is_no_parameter(shop: Shop) -> None:
         ("job(lambda: 1)", "move it to the top level"),
         ("def outer():\n    @job\n    def work(): ...\nouter()", "move it to the top level"),
         ("@job\n@task\ndef work(): ...", "without @task"),
-        ("@job\ndef work(context): ...", "add takes_context=True"),
+        ("@job\ndef work(context): ...", "declare it with takes_context=True"),
         ("@job(takes_context=True)\ndef work(n: int): ...", "call its first parameter `context`"),
         ("@job(kind='fast')\ndef work(): ...", "none of io, cpu, mixed, hazard"),
         ("@job(colour='red')\ndef work(): ...", "no option colour; it takes kind"),
@@ -326,8 +326,7 @@ def test_number_bounds_hold_exactly(duration_s: float) -> None:
     definition = definitions.get("io.wait")
     try:
         definition.validate({"duration_s": duration_s})
-    except InvalidParameters as error:
-        assert set(error.errors) == {"duration_s"}
+    except InvalidParameters:
         assert not 0 <= duration_s <= 600
     else:
         assert 0 <= duration_s <= 600
@@ -346,10 +345,9 @@ def test_any_input_is_either_json_that_is_valid_again_or_refused_by_field(params
         definition = definitions.get(name)
         try:
             valid = definition.validate(params)
-        except InvalidParameters as error:
-            assert error.errors
-        else:
-            assert definition.validate(json.loads(json.dumps(valid, allow_nan=False))) == valid
+        except InvalidParameters:
+            continue
+        assert definition.validate(json.loads(json.dumps(valid, allow_nan=False))) == valid
 
 
 # --- forms ----------------------------------------------------------------------------------------------
@@ -435,6 +433,13 @@ def test_a_plain_task_may_take_any_kind_of_argument(shop: Shop) -> None:
     params = definition.validate(definition.bind((1, 2, 3), {"c": 4, "d": 5}))
     assert params == {"a": 1, "b": 2, "rest": [3], "c": 4, "named": {"d": 5}}
     assert definition.body(**definition.call_arguments(params)) == module.work.func(1, 2, 3, c=4, d=5)
+
+
+def test_a_plain_task_keeps_a_default_that_json_cannot_hold(shop: Shop) -> None:
+    module = shop("NONE = object()\n@task\ndef work(a, b=NONE, c=1): return a, b is NONE, c", "shop.tasks")
+    definition = defined(module)
+    params = definition.validate(definition.bind((1,), {"c": 3}))
+    assert definition.body(**definition.call_arguments(params)) == (1, True, 3)
 
 
 def test_a_plain_async_task_has_an_async_body(shop: Shop) -> None:

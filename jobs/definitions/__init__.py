@@ -10,7 +10,7 @@ async def _(duration_s): ...
 from jobs.definitions.context import AttemptContext
 from jobs.definitions.declare import JobTask, job
 from jobs.definitions.definition import KINDS, Definition
-from jobs.definitions.parameters import ParameterField
+from jobs.definitions.fields import ParameterField
 from jobs.definitions.registry import all_definitions, discover, from_task, get, register, resolve
 
 __all__ = [

@@ -15,7 +15,8 @@ from jobs.definitions.definition import (
     Definition,
     available,
 )
-from jobs.definitions.parameters import build_model, describe, humanised
+from jobs.definitions.fields import describe
+from jobs.definitions.parameters import build_model, humanised
 from jobs.definitions.plain import texts_of
 from jobs.definitions.registry import DISCOVERED, from_task, register
 from jobs.definitions.rules import check_async_body, check_function, check_options, checked_parameters

@@ -9,7 +9,8 @@ from django.tasks import Task
 from django.utils.module_loading import import_string
 from pydantic import BaseModel, ValidationError
 
-from jobs.definitions.parameters import ParameterField, messages, python_values
+from jobs.definitions.fields import ParameterField
+from jobs.definitions.parameters import messages, python_values
 from jobs.definitions.payload import json_ready, refuse_oversized
 from jobs.errors import InvalidParameters
 

@@ -1,9 +1,8 @@
-"""Parameters of a definition: a pydantic model made from annotations, and what a form needs to know."""
+"""The pydantic model of a function's parameters, made from its annotations."""
 
 import inspect
 import typing
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -17,6 +16,7 @@ _PREFIX = "p_"
 _CONFIG = ConfigDict(
     extra="forbid",
     allow_inf_nan=False,
+    ser_json_inf_nan="constants",  # else an infinity within Any would silently become null
     validate_default=True,
     hide_input_in_errors=True,
     protected_namespaces=(),
@@ -27,30 +27,6 @@ _VARIADIC: dict[Any, Any] = {
     inspect.Parameter.VAR_POSITIONAL: list[Any],
     inspect.Parameter.VAR_KEYWORD: dict[str, Any],
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParameterField:
-    """One parameter as a form or a page shows it; `Definition.validate` alone decides what is valid."""
-
-    name: str
-    label: str
-    annotation: Any
-    type: str
-    """JSON type: integer, number, string, boolean, array, object or any."""
-    format: str = ""
-    """JSON Schema's format of a string: date, date-time, duration, uuid and so on."""
-    required: bool
-    nullable: bool = False
-    default: Any = None
-    """JSON-ready; None when required."""
-    help: str = ""
-    minimum: float | None = None
-    maximum: float | None = None
-    min_length: int | None = None
-    """Shortest text or array."""
-    max_length: int | None = None
-    choices: tuple[Any, ...] = ()
 
 
 def parameters_of(func: Callable[..., Any], *, takes_context: bool) -> list[inspect.Parameter]:
@@ -78,23 +54,26 @@ def build_model(owner: str, parameters: Iterable[inspect.Parameter]) -> type[Bas
 
 
 def _check_parameter(owner: str, parameter: inspect.Parameter) -> None:
-    """Raise BadDefinition that names the parameter, unless JSON can carry it and its default is valid."""
+    """Raise BadDefinition that names the parameter, unless its default fits and JSON can carry it."""
     try:
         model = _model(owner, [parameter])
+        if not any(field.is_required() for field in model.model_fields.values()):
+            _check_default(owner, parameter.name, model)
         model.model_json_schema()
     except _UNUSABLE as error:
         raise BadDefinition(
             f"{owner}: parameter {parameter.name!r} cannot travel as JSON ({str(error).splitlines()[0]}); "
             "use int, float, str, bool, list, dict, a Literal, an Enum, a date or a pydantic model."
         ) from error
-    if any(field.is_required() for field in model.model_fields.values()):
-        return
+
+
+def _check_default(owner: str, name: str, model: type[BaseModel]) -> None:
     try:
         json_ready(model.model_validate({}))
-    except (ValidationError, InvalidParameters, TypeError) as error:
-        reason = messages(error, owner) if isinstance(error, ValidationError) else str(error)
+    except (ValidationError, InvalidParameters) as error:
+        reason = messages(error, owner) if isinstance(error, ValidationError) else error.errors
         raise BadDefinition(
-            f"{owner}: the default of {parameter.name!r} does not fit its own declaration: {reason}; "
+            f"{owner}: the default of {name!r} does not fit its own declaration ({' '.join(reason.values())}); "
             "change the default or the bounds."
         ) from error
 
@@ -134,7 +113,7 @@ def messages(
     found: dict[str, str] = {}
     for item in error.errors(include_url=False, include_input=False, include_context=False):
         name, *inner = (str(part)[:100] for part in item["loc"] or ("params",))
-        text = str(item["msg"])
+        text = str(item["msg"]).removeprefix("Value error, ")
         if item["type"] in ("extra_forbidden", "invalid_key") and not inner:
             text = f"{owner} has no such parameter; it takes {', '.join(known) or 'none'}."
         elif item["type"] == "missing" and not inner:
@@ -145,50 +124,3 @@ def messages(
         if len(found) >= most:
             break
     return found
-
-
-def describe(model: type[BaseModel]) -> tuple[ParameterField, ...]:
-    """Return what a form needs to know of each parameter, in order."""
-    schema = model.model_json_schema()
-    definitions = schema.get("$defs", {})
-    return tuple(
-        _describe_one(
-            field.alias or name, field.annotation, field.is_required(), schema["properties"], definitions
-        )
-        for name, field in model.model_fields.items()
-    )
-
-
-def _describe_one(
-    name: str, annotation: Any, required: bool, properties: Mapping[str, Any], definitions: Mapping[str, Any]
-) -> ParameterField:
-    outer = properties[name]
-    inner = _resolved(outer, definitions)
-    low, high = inner.get("exclusiveMinimum"), inner.get("exclusiveMaximum")
-    step = 1 if inner.get("type") == "integer" else 0
-    return ParameterField(
-        name=name,
-        label=outer.get("title", humanised(name)),
-        annotation=annotation,
-        type=inner.get("type", "any"),
-        format=inner.get("format", ""),
-        required=required,
-        nullable=any(branch.get("type") == "null" for branch in outer.get("anyOf", ())),
-        default=outer.get("default"),
-        help=outer.get("description", ""),
-        minimum=inner.get("minimum", None if low is None else low + step),
-        maximum=inner.get("maximum", None if high is None else high - step),
-        min_length=inner.get("minLength", inner.get("minItems")),
-        max_length=inner.get("maxLength", inner.get("maxItems")),
-        choices=tuple(inner["enum"]) if "enum" in inner else (inner["const"],) if "const" in inner else (),
-    )
-
-
-def _resolved(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Follow a reference, and take the first branch that is not null."""
-    if "$ref" in schema:
-        return _resolved(definitions[schema["$ref"].rsplit("/", 1)[-1]], definitions)
-    for branch in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
-        if branch.get("type") != "null":
-            return _resolved(branch, definitions)
-    return schema

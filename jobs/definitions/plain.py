@@ -1,14 +1,15 @@
 """Definitions of plain `@task` functions, which know nothing of Poolwise."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
 from django.tasks import Task
 
 from jobs.definitions.definition import Definition
-from jobs.definitions.parameters import build_model, describe, humanised, parameters_of
+from jobs.definitions.fields import describe
+from jobs.definitions.parameters import build_model, humanised, parameters_of
 from jobs.errors import BadDefinition
 
 _SPREAD = (
@@ -27,11 +28,12 @@ def texts_of(func: Callable[..., Any]) -> tuple[str, str]:
 def definition_of(task: "Task[Any, Any]") -> Definition:
     """Return the definition of a plain task. Raise BadDefinition when its arguments cannot be told."""
     func, name = task.func, task.module_path
-    signature = [_trusted(name, p) for p in _lenient_parameters(func, task.takes_context)]
+    declared = _lenient_parameters(func, task.takes_context)
+    signature = [_trusted(name, p) for p in declared]
     model = build_model(name, signature)
     summary, description = texts_of(func)
     is_async = inspect.iscoroutinefunction(func)
-    body = _spreading(func, signature)
+    body = _spreading(func, declared, signature)
     return Definition(
         name=name,
         kind="mixed",
@@ -58,39 +60,57 @@ def _lenient_parameters(func: Callable[..., Any], takes_context: bool) -> list[i
 
 
 def _trusted(owner: str, parameter: inspect.Parameter) -> inspect.Parameter:
-    """Return the parameter with an annotation that can be enforced.
+    """Return the parameter with an annotation and a default that can be enforced.
 
-    A plain task was never checked: `count: int = None` or `user: User` must not keep it from running.
+    A plain task was never checked: `n: int = None`, `user: User` or `x=object()` must not stop it.
     """
-    if parameter.annotation is not inspect.Parameter.empty:
+    untyped = parameter.replace(annotation=Any)
+    candidates = [untyped] if parameter.annotation is parameter.empty else [parameter, untyped]
+    for candidate in candidates:
         try:
-            build_model(owner, [parameter])
+            build_model(owner, [candidate])
         except BadDefinition:
-            pass
-        else:
-            return parameter
-    return parameter.replace(annotation=Any)
+            continue
+        return candidate
+    return untyped.replace(default=None)
 
 
-def _spreading(func: Callable[..., Any], signature: list[inspect.Parameter]) -> Callable[..., Any]:
-    """Return a function that takes every argument by name, be it `*args`, `**kwargs` or positional-only."""
-    if not any(p.kind in _SPREAD for p in signature):
+def _spreading(
+    func: Callable[..., Any], declared: list[inspect.Parameter], signature: list[inspect.Parameter]
+) -> Callable[..., Any]:
+    """Return a function that takes every argument by name, be it `*args`, `**kwargs` or positional-only.
+
+    A default that JSON cannot hold stands as None in the signature, and is put back here.
+    """
+    own = {p.name: p.default for p, q in zip(declared, signature, strict=True) if p.default is not q.default}
+    if not own and not any(p.kind in _SPREAD for p in signature):
         return func
 
     @wraps(func)
     def body(*context: Any, **arguments: Any) -> Any:
-        positional: list[Any] = []
-        named: dict[str, Any] = {}
-        for parameter in signature:
-            value = arguments[parameter.name]
-            if parameter.kind is parameter.VAR_POSITIONAL:
-                positional.extend(value)
-            elif parameter.kind is parameter.VAR_KEYWORD:
-                named |= value
-            elif parameter.kind is parameter.KEYWORD_ONLY:
-                named[parameter.name] = value
-            else:
-                positional.append(value)
+        positional, named = _spread(signature, {**arguments, **_put_back(arguments, own)})
         return func(*context, *positional, **named)
 
     return inspect.markcoroutinefunction(body) if inspect.iscoroutinefunction(func) else body
+
+
+def _put_back(arguments: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: default for name, default in own.items() if arguments[name] is None}
+
+
+def _spread(
+    signature: list[inspect.Parameter], arguments: Mapping[str, Any]
+) -> tuple[list[Any], dict[str, Any]]:
+    positional: list[Any] = []
+    named: dict[str, Any] = {}
+    for parameter in signature:
+        value = arguments[parameter.name]
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            positional.extend(value)
+        elif parameter.kind is parameter.VAR_KEYWORD:
+            named |= value
+        elif parameter.kind is parameter.KEYWORD_ONLY:
+            named[parameter.name] = value
+        else:
+            positional.append(value)
+    return positional, named

@@ -1,0 +1,88 @@
+"""What a form or a page needs to know of a definition's parameters."""
+
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from pydantic import BaseModel
+
+from jobs.definitions.parameters import humanised
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterField:
+    """One parameter as a form or a page shows it; `Definition.validate` alone decides what is valid."""
+
+    name: str
+    label: str
+    annotation: Any
+    """The Python type, without the bounds."""
+    type: str
+    """JSON type: integer, number, string, boolean, array, object or any."""
+    format: str = ""
+    """JSON Schema's format of a string: date, date-time, duration, uuid and so on."""
+    required: bool
+    nullable: bool = False
+    default: Any = None
+    """JSON-ready; None when required."""
+    help: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    min_length: int | None = None
+    """Shortest text or array."""
+    max_length: int | None = None
+    choices: tuple[Any, ...] = ()
+
+
+def describe(model: type[BaseModel]) -> tuple[ParameterField, ...]:
+    """Return what a form needs to know of each parameter, in order."""
+    schema = model.model_json_schema()
+    definitions = schema.get("$defs", {})
+    return tuple(
+        _describe_one(
+            field.alias or name, field.annotation, field.is_required(), schema["properties"], definitions
+        )
+        for name, field in model.model_fields.items()
+    )
+
+
+def _describe_one(
+    name: str, annotation: Any, required: bool, properties: Mapping[str, Any], definitions: Mapping[str, Any]
+) -> ParameterField:
+    outer = properties[name]
+    inner = _resolved(outer, definitions)
+    low, high = inner.get("exclusiveMinimum"), inner.get("exclusiveMaximum")
+    step = 1 if inner.get("type") == "integer" else 0
+    return ParameterField(
+        name=name,
+        label=outer.get("title", humanised(name)),
+        annotation=_bare(annotation),
+        type=inner.get("type", "any"),
+        format=inner.get("format", ""),
+        required=required,
+        nullable=any(branch.get("type") == "null" for branch in outer.get("anyOf", ())),
+        default=outer.get("default"),
+        help=outer.get("description", ""),
+        minimum=inner.get("minimum", None if low is None else low + step),
+        maximum=inner.get("maximum", None if high is None else high - step),
+        min_length=inner.get("minLength", inner.get("minItems")),
+        max_length=inner.get("maxLength", inner.get("maxItems")),
+        choices=tuple(inner["enum"]) if "enum" in inner else (inner["const"],) if "const" in inner else (),
+    )
+
+
+def _bare(annotation: Any) -> Any:
+    """Return a type without `Annotated`, inside lists too."""
+    return typing.get_type_hints(SimpleNamespace(__annotations__={"it": annotation}))["it"]
+
+
+def _resolved(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Follow a reference, and take the first branch that is not null."""
+    if "$ref" in schema:
+        return _resolved(definitions[schema["$ref"].rsplit("/", 1)[-1]], definitions)
+    for branch in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
+        if branch.get("type") != "null":
+            return _resolved(branch, definitions)
+    return schema
