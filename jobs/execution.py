@@ -4,7 +4,6 @@ the database."""
 import json
 import os
 import secrets
-import threading
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from jobs import definitions
 from jobs.definitions import AttemptContext, Definition
 from jobs.errors import PoolwiseError, ResultRefused
-from jobs.logs import LogBuffer, attempt_log
+from jobs.logs import LogBuffer, attempt_log, thread_name
 from jobs.pools import bridge
 from jobs.redis_client import REDIS_ERRORS, worker_client
 from jobs.stream import Claim, Ending, Outcome, Place, Started, claim, report
@@ -79,7 +78,7 @@ def _log_context(delivery: Delivery) -> dict[str, Any]:
 
 def _begin(delivery: Delivery) -> tuple[Started, Stopwatch]:
     watch = Stopwatch(bridge.cpu_s, delivery.published_at, delivery.received_at, delivery.received_mono)
-    place = Place(delivery.worker, os.getpid(), threading.current_thread().name, bridge.carrier_name())
+    place = Place(delivery.worker, os.getpid(), thread_name(), bridge.carrier_name())
     return Started(delivery.job_id, delivery.attempt, place, watch.start()), watch
 
 

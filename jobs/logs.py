@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import sys
 import threading
 import time
 import uuid
@@ -67,8 +68,16 @@ _CONTEXT_KEYS = frozenset(
 def add_place(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Add the process and the thread to a log event."""
     event.setdefault("pid", os.getpid())
-    event.setdefault("thread", threading.current_thread().name)
+    event.setdefault("thread", thread_name())
     return event
+
+
+def thread_name() -> str:
+    """Return the name of the operating system's thread; under gevent, greenlets have no thread of their own."""
+    if "gevent.monkey" not in sys.modules or not sys.modules["gevent.monkey"].is_module_patched("threading"):
+        return threading.current_thread().name
+    ident = threading.get_native_id()
+    return "MainThread" if ident == os.getpid() else f"thread-{ident}"
 
 
 _SHARED = [
@@ -124,6 +133,9 @@ def logging_config(*, style: str, level: str) -> dict[str, Any]:
             "httpx": quiet,
             "httpcore": quiet,
             "kombu": quiet,
+            # Poolwise says itself when a job ended, with all its durations.
+            "celery.worker.strategy": quiet,
+            "celery.app.trace": quiet,
             "asyncio": quiet,
         },
     }

@@ -58,6 +58,7 @@ class Heart:
     def __init__(self) -> None:
         self._stopped = False
         self._name = ""
+        self._lock = original("_thread", "allocate_lock")()
 
     def start(self, consumer: Any, pool: str) -> None:
         """Begin to beat for the worker whose consumer this is."""
@@ -66,7 +67,8 @@ class Heart:
 
     def stop(self) -> None:
         """Take the worker off the list; it stops on purpose."""
-        self._stopped = True
+        with self._lock:  # a beat under way must not come after the farewell
+            self._stopped = True
         try:
             withdraw(connect(timeout_s=1.0, max_connections=1), self._name)
         except REDIS_ERRORS as error:
@@ -77,8 +79,11 @@ class Heart:
         client = connect(timeout_s=2.0, max_connections=1)
         facts = versions()
         while not self._stopped:
+            beat = self._beat(consumer, pool, started_at, facts)
             try:
-                send(client, self._beat(consumer, pool, started_at, facts))
+                with self._lock:
+                    if not self._stopped:
+                        send(client, beat)
             except REDIS_ERRORS as error:
                 log.warning("no sign of life could be written", error=str(error))
             sleep(settings.JOB_HEARTBEAT_S)
