@@ -45,10 +45,13 @@ class Console(Printer):  # type: ignore[misc]
     def __init__(self, plain: Collection[str]) -> None:
         super().__init__(Output(sys.stdout))
         self._plain = plain
+        self.last_plain = ""
 
     def write(self, message: Message) -> None:
         """Print one line."""
         if message.name in self._plain and isinstance(message.data, bytes):
-            print(message.data.decode(errors="replace"), end="", file=self.output, flush=True)
+            text = message.data.decode(errors="replace")
+            self.last_plain = text.strip() or self.last_plain
+            print(text, end="", file=self.output, flush=True)
         else:
             super().write(message)

@@ -6,6 +6,7 @@ seconds. What running jobs need, the coordinator and the demo server, ends after
 """
 
 import os
+import shlex
 import signal
 import time
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from dev.console import Console
 from dev.lifetime import die_with_parent
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+NEED_DATABASE = ("web", "coordinator")
 LAST = ("coordinator", "demo")
 GUIDE = "guide"
 GRACE_S = 30.0
@@ -65,9 +67,11 @@ class Platform(Manager):  # type: ignore[misc]
         self._stopping_since: float | None = None
         self.ended_alone: str | None = None
 
-    def add_procfile(self, path: Path) -> None:
-        """Add every line of a Procfile."""
+    def add_procfile(self, path: Path, prepared: Path) -> None:
+        """Add every line of a Procfile; those that need the database wait for the file `prepared`."""
+        wait = f"until [ -e {shlex.quote(str(prepared))} ]; do sleep 0.05; done; "
         for name, command in parse_procfile(path.read_text()).processes.items():
+            command = wait + command if name in NEED_DATABASE else command
             self.add_process(name, command, env=self._environment, cwd=str(path.parent))
 
     def add_guide(self, command: str) -> None:
@@ -81,6 +85,14 @@ class Platform(Manager):  # type: ignore[misc]
         finally:
             self._kill_families()
         return 1 if self.ended_alone else 0
+
+    def reason(self) -> str | None:
+        """Say in one line why the platform ended, unless it was asked to."""
+        if self.ended_alone == GUIDE:
+            return str(self._printer.last_plain)
+        if self.ended_alone:
+            return f"poolwise: {self.ended_alone} ended by itself; its last lines above say why."
+        return None
 
     def terminate(self) -> None:
         """Begin to end all; called again, do not wait for their jobs."""

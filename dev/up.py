@@ -5,7 +5,6 @@ import json
 import os
 import shlex
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,6 +19,7 @@ from dev.processes import STOP_SIGNALS, Platform
 ROOT = Path(__file__).resolve().parent.parent
 VAR = ROOT / "var"
 RUNNING = VAR / "running.json"
+PREPARED = VAR / "prepared"
 DEMO_PORT = 8099
 
 Environment = dict[str, str]
@@ -48,20 +48,16 @@ def _run(cleanup: ExitStack) -> int:
     cleanup.enter_context(_only_one())
     shared = _ports()
     shared |= cleanup.enter_context(_redis())
-    environment = {**_environment(), **shared}
-    login = _prepare(environment)
     cleanup.enter_context(_told_to_other_terminals(shared))
+    environment = {**_environment(), **shared}
+    PREPARED.unlink(missing_ok=True)
     platform = Platform(environment)
-    platform.add_procfile(ROOT / "Procfile")
-    platform.add_guide(shlex.join(["exec", "python", "-m", "dev.welcome", _address(environment), login]))
+    platform.add_procfile(ROOT / "Procfile", PREPARED)
+    platform.add_guide(
+        shlex.join(["exec", "python", "-m", "dev.guide", _address(environment), str(PREPARED)])
+    )
     status = platform.run()
-    if platform.ended_alone:
-        print(
-            f"poolwise: {platform.ended_alone} ended by itself; its last lines above say why.",
-            file=sys.stderr,
-        )
-    else:
-        print("Poolwise has stopped.")
+    print(platform.reason() or "Poolwise has stopped.", file=sys.stderr if status else sys.stdout)
     return status
 
 
@@ -118,14 +114,6 @@ def _environment() -> Environment:
     """Return what every process gets; the development settings unless the user says otherwise."""
     path = os.pathsep.join((str(Path(sys.prefix) / "bin"), os.environ.get("PATH", "")))
     return {"DEBUG": "true", **os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
-
-
-def _prepare(environment: Environment) -> str:
-    command = [sys.executable, "-m", "dev.prepare"]
-    prepared = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
-    if prepared.returncode:
-        raise CannotStart("the database is not ready, so nothing was started.")
-    return prepared.stdout.strip().rpartition("\n")[2]
 
 
 @contextmanager
