@@ -1,7 +1,7 @@
 """The asyncio pool: many jobs on the thread of one event loop.
 
-Celery's own synchronous tracer runs unchanged, inside one greenlet per job, on the loop's thread. A job's coroutine
-is driven from inside that greenlet, so that Celery's stacks (kept per job, see `identity`) are right at every await.
+Celery's own synchronous tracer runs unchanged, inside one greenlet per job, on the loop's thread. A job's
+coroutine is driven from inside that greenlet, so that the tracer sees it as a call that returns or raises.
 """
 
 import asyncio
@@ -143,7 +143,7 @@ class TaskPool(JobPool):
         self._ride(call, Meter(), "abandoned")
 
     def _ride(self, call: Callable[[], None], meter: Meter, name: str) -> None:
-        # Not by the loop's factory, since the ride counts its own steps; nor in the context of the job that ended just now.
+        # Not by the loop's factory, since the ride counts its own steps; nor in the context of another job.
         ride = _carry(Ride(call, meter))
         task = asyncio.Task(ride, loop=self._loop, name=name, context=contextvars.Context())
         self._rides.add(task)
@@ -172,7 +172,7 @@ class TaskPool(JobPool):
             body.close()
 
     def run_sync(self, job: Job, call: Callable[[], Any]) -> Any:
-        """Call the body in a thread; it sees the job's context, and no database connection stays open there."""
+        """Call the body in a thread; it sees the job's context and leaves no database connection open."""
         if not on_loop():
             return job.call_in_thread(call)
         return self._in_thread(self._sync, lambda: _with_fresh_connections(partial(job.call_in_thread, call)))

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from celery.concurrency.base import BasePool
-from celery.concurrency.prefork import _run_ready_callbacks
-from celery.utils import log as celery_log
+from celery.concurrency import base, prefork
+from celery.utils import log
 
 from jobs.pools.executor import native_lock
 from jobs.pools.identity import use_job_identity
@@ -17,6 +16,10 @@ from jobs.pools.interrupts import Why
 from jobs.pools.job import Cancellable, Job
 
 _DRAIN_STEP_S = 0.02
+# Untyped, with or without stubs of Celery: what follows uses parts that stubs leave out.
+_BasePool: Any = base.BasePool
+_run_ready_callbacks: Any = getattr(prefork, "_run_ready_callbacks")  # noqa: B009
+_log: Any = log
 _running: list["JobPool"] = []
 
 
@@ -25,7 +28,7 @@ def running_pool() -> "JobPool | None":
     return _running[-1] if _running else None
 
 
-class JobPool(BasePool):
+class JobPool(_BasePool):
     """A pool that runs jobs in its own process: bounded slots, limits, revocation, warm and cold shutdown."""
 
     signal_safe = False
@@ -70,7 +73,7 @@ class JobPool(BasePool):
         return self.limit
 
     @property
-    def active(self) -> int:  # type: ignore[override]
+    def active(self) -> int:
         """How many jobs run now."""
         return len(self.jobs)
 
@@ -132,8 +135,8 @@ class JobPool(BasePool):
         self.fill()
 
     def terminate_job(self, pid: int, signal: object = None) -> None:
-        """Interrupt a running job: it was revoked, or the worker shuts down cold (Celery's handler calls this)."""
-        shutdown = bool(celery_log._in_sighandler)
+        """Interrupt a running job: it was revoked, or Celery's handler of a cold shutdown calls this."""
+        shutdown = bool(_log._in_sighandler)
         if shutdown:
             self.closing = True
         job = self.jobs.get(pid)
@@ -160,7 +163,7 @@ class JobPool(BasePool):
         self.closing = True
         while self.jobs:
             time.sleep(_DRAIN_STEP_S)
-            if self.hub is not None:  # it does not run any more, yet the jobs that end want to be acknowledged
+            if self.hub is not None:  # it does not run any more, yet jobs that end want to be acknowledged
                 _run_ready_callbacks(self.hub)
 
     def on_terminate(self) -> None:

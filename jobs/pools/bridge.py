@@ -25,7 +25,8 @@ def current_job() -> Job | None:
 def run_coroutine(coro: Coroutine[Any, Any, Any]) -> Any:
     """Return what the coroutine returns: the body of a job, awaited where its pool can wait best.
 
-    Raise SoftTimeLimitExceeded or Interrupted where the pool interrupted it, BodyCancelled where it cancelled itself.
+    Raise SoftTimeLimitExceeded or Interrupted where the pool interrupted it, BodyCancelled where it did that
+    itself.
     """
     job = CURRENT.get()
     if job is not None:
@@ -49,7 +50,7 @@ def run_sync(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
 
 
 def offload(function: Callable[..., Any], /, *args: Any) -> Any:
-    """Return `function(*args)`: the platform's own blocking call, which blocks no loop and which nothing interrupts."""
+    """Return `function(*args)`: the platform's own blocking call. It stops no loop, nothing interrupts it."""
     job = CURRENT.get()
     if job is None:
         return function(*args)
@@ -81,7 +82,7 @@ def cpu_s() -> float:
 
 
 def carrier_name() -> str:
-    """Name the greenlet or the asyncio task of the current job; empty where a thread or a process carries it."""
+    """Name the greenlet or the asyncio task of the current job; empty where a thread carries it."""
     job = CURRENT.get()
     return "" if job is None else job.carrier.carrier_name(job)
 

@@ -51,7 +51,7 @@ class CoroutineBody:
                 self._loop.call_soon_threadsafe(self.cancel, why)
 
     async def run(self) -> Any:
-        """Return what the coroutine returns. Raise SoftTimeLimitExceeded or Interrupted where it was interrupted."""
+        """Return what the coroutine returns. Raise SoftTimeLimitExceeded, Interrupted or BodyCancelled."""
         self._task, self._loop = asyncio.current_task(), asyncio.get_running_loop()
         token = ADOPT.set(self._adopt)
         try:

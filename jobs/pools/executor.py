@@ -1,13 +1,13 @@
 """Native threads that nobody has to join: one that is stuck in a job cannot keep a worker from ending."""
 
 import sys
+
+# The C queue blocks a native thread even where gevent has replaced queue.SimpleQueue.
+from _queue import SimpleQueue
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from importlib import import_module
 from typing import Any
-
-# The C queue blocks a native thread even where gevent has replaced queue.SimpleQueue.
-from _queue import SimpleQueue
 
 
 def original(module: str, name: str) -> Any:

@@ -4,9 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import gevent
-import greenlet
 from celery import platforms
-from celery.concurrency.gevent import Timer as GreenTimer
+from celery.concurrency import gevent as celery_gevent
 
 from jobs.pools.base import JobPool
 from jobs.pools.coroutines import CoroutineBody
@@ -21,7 +20,7 @@ _JOB = "poolwise_job"
 def _meter_of(starting: Any) -> Meter | None:
     """Return the meter of a greenlet that a job spawned, and make the job known in its context.
 
-    gevent hands `spawn_tree_locals` to every greenlet, thread and executor that a greenlet starts, contexts it does not.
+    gevent hands `spawn_tree_locals` to whatever a greenlet spawns, patched threads too, but not its context.
     """
     job: Job | None = (getattr(starting, "spawn_tree_locals", None) or {}).get(_JOB)
     if job is None:
@@ -33,7 +32,7 @@ def _meter_of(starting: Any) -> Meter | None:
 class GreenSignals(platforms.Signals):
     """Signals whose handlers run in a greenlet: Celery's wait, and the hub cannot."""
 
-    def __setitem__(self, name: str, handler: Any) -> None:
+    def __setitem__(self, name: Any, handler: Any) -> None:
         if callable(handler):
             super().__setitem__(name, lambda *args: gevent.spawn(handler, *args))
         else:
@@ -61,7 +60,7 @@ class _Throw:
 class TaskPool(JobPool):
     """One greenlet a job."""
 
-    Timer = GreenTimer
+    Timer: Any = getattr(celery_gevent, "Timer")  # noqa: B009 - stubs leave it out
     is_green = True
     task_join_will_block = False
 
@@ -121,7 +120,7 @@ class TaskPool(JobPool):
         gevent.sleep(seconds)
 
     def cpu_s(self, job: Job) -> float:
-        """Return the CPU seconds of the job's greenlet, the greenlets it spawned, its coroutine and its native threads."""
+        """Return the CPU seconds of the job's greenlet and those it spawned, its coroutine and threads."""
         self._clock.charge()
         return job.meter.greenlet_s + job.meter.loop_s()
 

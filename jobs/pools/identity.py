@@ -17,6 +17,7 @@ def identity() -> Any:
 
 def use_job_identity(*tasks: Any) -> None:
     """Key Celery's stack of tasks, and the stack of requests of each of these tasks, by the job."""
-    _state._task_stack.__ident_func__ = identity
+    stacks: Any = _state
+    stacks._task_stack.__ident_func__ = identity
     for task in tasks:
         task.request_stack.__ident_func__ = identity

@@ -52,7 +52,7 @@ class ShutdownStop(Interrupted):
 
 
 class BodyCancelled(PoolwiseError):
-    """The coroutine ended as cancelled, although nobody cancelled the job: catch asyncio.CancelledError in it."""
+    """The coroutine was cancelled, though not by the pool: catch asyncio.CancelledError in it."""
 
 
 _EXCEPTIONS: dict[Why, type[BaseException]] = {

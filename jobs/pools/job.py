@@ -1,4 +1,4 @@
-"""One Celery request on its way through a pool: waiting → running → ended. The carriers differ, this does not."""
+"""One Celery request on its way through a pool: waiting → running → ended, whatever carries it."""
 
 import logging
 import threading
@@ -22,9 +22,12 @@ logger = logging.getLogger("celery.pool")
 #: The job that the current code works for; its child tasks and offloaded calls inherit it.
 CURRENT: ContextVar["Job | None"] = ContextVar("poolwise_job", default=None)
 
-#: A body that swallows a final interrupt gets it again after this many seconds, this often; then it loses its slot.
+#: A body that swallows a final interrupt gets it again after so many seconds, so often; then it is given up.
 INSIST_S = 1.0
 INSIST_TIMES = 3
+
+
+type Callback = Callable[..., Any]
 
 
 class Cancellable(Protocol):
@@ -84,12 +87,12 @@ def _nothing(*_: Any) -> None:
 
 
 class Job:
-    """Carry one request; every ending calls exactly one of success, error, timeout, or none if it was given up."""
+    """Carry one request; its end calls exactly one of success, error, timeout, or none if it was given up."""
 
     def __init__(
-        self, carrier: Carrier, number: int, target: Callable[[], Any], accept: Callable[..., Any] | None = None,
-        success: Callable[..., Any] | None = None, error: Callable[..., Any] | None = None,
-        timeout: Callable[..., Any] | None = None, soft_s: float | None = None, hard_s: float | None = None,
+        self, carrier: Carrier, number: int, target: Callable[[], Any], accept: Callback | None = None,
+        success: Callback | None = None, error: Callback | None = None, timeout: Callback | None = None,
+        soft_s: float | None = None, hard_s: float | None = None,
     ) -> None:  # fmt: skip
         self.carrier, self.number, self.target = carrier, number, target
         self.accept, self.success = accept or _nothing, success or _nothing
@@ -231,14 +234,15 @@ class Job:
     # The body, from inside.
 
     def enter(self, reach: Reach | None) -> Reach | None:
-        """Begin a part in which `reach` hands interrupts over, or none may come; return what `leave` takes back."""
+        """Begin a part in which `reach` hands interrupts over, or they wait; return what `leave` takes."""
         with self._lock:
             if reach is not None and self.pending is not None:
                 self.why, self.pending = self.pending, None
             elif reach is None or self.why not in FINAL:
                 outer, self.reach = self.reach, reach
                 return outer
-        raise exception_for(self.why)()  # type: ignore[arg-type]  # it is set in both ways to here
+            why = self.why
+        raise exception_for(why or Why.HARD)()
 
     def leave(self, outer: Reach | None) -> None:
         """End the part; an interrupt that came meanwhile goes to the part around it."""
@@ -278,7 +282,7 @@ class Job:
             return
         woken = threading.Event()
         if self.call(lambda why: woken.set(), lambda: woken.wait(seconds)):
-            raise exception_for(self.why)()  # type: ignore[arg-type]  # what woke it has set it
+            raise exception_for(self.why or Why.HARD)()
 
 
 def _ignore(_: object) -> None:

@@ -54,7 +54,7 @@ class MeteredCoroutine(Coroutine[Any, Any, Any]):
         return (yield from self.wrapped.__await__())
 
     def __getattr__(self, name: str) -> Any:
-        # inspect, anyio and asyncio's own debugging look at cr_await, cr_frame, cr_running, cr_suspended, cr_code.
+        # inspect, anyio and asyncio's own debugging look at cr_await, cr_frame, cr_running and more.
         if name.startswith("cr_"):
             return getattr(self.wrapped, name)
         raise AttributeError(name)
@@ -77,7 +77,7 @@ class JobLoop(asyncio.SelectorEventLoop):
         self.set_task_factory(_make_task)
         self._to_thread = DaemonThreads(MAX_TO_THREAD)
 
-    def run_in_executor(  # type: ignore[override]  # typeshed's *Ts cannot be forwarded through the meter
+    def run_in_executor(  # type: ignore[override]
         self, executor: Executor | None, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
         """Call `func` in a thread; the default threads never keep the process from ending."""

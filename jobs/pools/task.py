@@ -29,7 +29,7 @@ class PoolTask(DjangoTask):
         if inspect.iscoroutinefunction(function):
             # The tracer, autoretry and direct calls all see a synchronous `run`.
             wrapped = _awaited(function)
-            cls.run = staticmethod(wrapped) if isinstance(run, staticmethod) else wrapped
+            setattr(cls, "run", staticmethod(wrapped) if isinstance(run, staticmethod) else wrapped)  # noqa: B010
             cls.bridged = True
 
     @classmethod
@@ -46,7 +46,7 @@ class PoolTask(DjangoTask):
         return bridge.run_sync(self.run, *args, **kwargs)
 
     def _run_plain(self, *args: Any, **kwargs: Any) -> Any:
-        # Without a pool of ours: what a body hands to other threads still counts for it, and finds its request.
+        # Without a pool of ours, too, what a body hands to other threads counts for it and finds its request.
         identity, meter = IDENTITY.set(IDENTITY.get() or greenlet.getcurrent()), METER.set(Meter())
         try:
             return self.run(*args, **kwargs)
@@ -82,9 +82,7 @@ def _awaited(function: Callable[..., Any]) -> Callable[..., Any]:
 class OffLoop:
     """A result backend whose blocking methods run in a thread."""
 
-    _BLOCKING = frozenset(
-        "store_result mark_as_started mark_as_failure mark_as_retry mark_as_revoked get_state get_task_meta".split()
-    )
+    _BLOCKING = ("store_result", "mark_as_started", "mark_as_failure", "mark_as_retry", "mark_as_revoked")
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
@@ -95,8 +93,10 @@ class OffLoop:
             return method
         return lambda *args, **kwargs: bridge.offload(functools.partial(method, *args, **kwargs))
 
-    def mark_as_done(self, task_id: str, result: Any, request: Any = None, store_result: bool = True, **rest: Any) -> Any:
-        """Store the result; without one to store, and without a chord to tell, there is nothing to wait for."""
+    def mark_as_done(
+        self, task_id: str, result: Any, request: Any = None, store_result: bool = True, **rest: Any
+    ) -> Any:
+        """Store the result; if there is none to store, and no chord to tell, nothing has to be waited for."""
         call = functools.partial(self._backend.mark_as_done, task_id, result, request, store_result, **rest)
         return bridge.offload(call) if store_result or (request and request.chord) else call()
 

@@ -1,0 +1,312 @@
+"""A Celery app whose tasks show what a pool does to them; the tests start its workers as real processes."""
+
+import asyncio
+import json
+import os
+import time
+from typing import Any
+
+import redis
+from celery import Celery, current_task, signals
+from celery.exceptions import SoftTimeLimitExceeded
+
+import jobs.pools
+from jobs.pools import bridge
+
+jobs.pools.install()
+REDIS_URL = os.environ["POOLS_TEST_REDIS"]
+NOTES = "pools-test-notes"
+
+app = Celery(
+    "pools-test",
+    broker=REDIS_URL,
+    backend=REDIS_URL,
+    task_cls="jobs.pools.task:PoolTask",
+    set_as_current=False,
+)
+app.conf.update(
+    task_acks_late=True,
+    worker_prefetch_multiplier=int(os.environ.get("POOLS_TEST_PREFETCH", "2")),
+    worker_consumer="jobs.pools.consumer:PoolConsumer",
+    worker_soft_shutdown_timeout=float(os.environ.get("POOLS_TEST_SOFT_SHUTDOWN_S", "0")),
+    result_backend_thread_safe=True,
+    broker_connection_retry_on_startup=True,
+)
+
+
+def note(what: str) -> None:
+    """Tell the test what happened in the current job."""
+    with redis.Redis.from_url(REDIS_URL) as client:
+        client.rpush(NOTES, json.dumps([current_task.request.id, what]))
+
+
+def compute(seconds: float) -> None:
+    """Use the CPU of this thread for so long."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        sum(range(200))
+
+
+def metered(start_s: float) -> float:
+    return bridge.cpu_s() - start_s
+
+
+@app.task
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+@app.task
+def fail(text: str) -> None:
+    raise ValueError(text)
+
+
+@app.task(bind=True, max_retries=2)
+def flaky(self: Any) -> int:
+    if self.request.retries < 2:
+        raise self.retry(countdown=0)
+    return self.request.retries
+
+
+@app.task(bind=True, autoretry_for=(ValueError,), max_retries=2, retry_backoff=False, default_retry_delay=0)
+async def flaky_async(self: Any) -> int:
+    await asyncio.sleep(0)
+    if self.request.retries < 2:
+        raise ValueError("again")
+    return self.request.retries
+
+
+@app.task(ignore_result=True)
+def short() -> None:
+    bridge.sleep(0.1)
+
+
+@app.task(acks_late=False)
+def short_early() -> None:
+    bridge.sleep(0.1)
+
+
+@app.task
+def wait(seconds: float) -> str:
+    """Wait as a blocking body does; note how it ended."""
+    note("began")
+    try:
+        bridge.sleep(seconds)
+    except BaseException as error:
+        note(type(error).__name__)
+        raise
+    note("ended")
+    return "waited"
+
+
+@app.task
+async def wait_async(seconds: float) -> str:
+    note("began")
+    try:
+        await asyncio.sleep(seconds)
+    except BaseException as error:
+        await asyncio.sleep(0.01)  # clean-up may wait
+        note(type(error).__name__)
+        raise
+    note("ended")
+    return "waited"
+
+
+@app.task(acks_late=False)
+def wait_early(seconds: float) -> None:
+    wait.run(seconds)
+
+
+@app.task
+def catch_soft(seconds: float) -> float:
+    """Return when the soft limit came."""
+    start = time.monotonic()
+    try:
+        bridge.sleep(seconds)
+    except SoftTimeLimitExceeded:
+        return time.monotonic() - start
+    raise AssertionError("no soft limit came")
+
+
+@app.task
+async def catch_soft_async(seconds: float) -> float:
+    start = time.monotonic()
+    try:
+        async with asyncio.TaskGroup() as group:
+            child = group.create_task(asyncio.sleep(seconds))
+    except SoftTimeLimitExceeded:
+        assert child.cancelled()
+        await asyncio.sleep(0.01)
+        return time.monotonic() - start
+    raise AssertionError("no soft limit came")
+
+
+@app.task
+def burn(seconds: float) -> str:
+    """Compute, and return what interrupted it."""
+    try:
+        compute(seconds)
+    except SoftTimeLimitExceeded:
+        return "soft"
+    return "to the end"
+
+
+@app.task
+def stubborn(seconds: float) -> None:
+    """Ignore every interrupt."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            bridge.sleep(0.5)
+        except BaseException:
+            note("ignored")
+
+
+@app.task
+async def stubborn_async(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            await asyncio.sleep(0.5)
+        except BaseException:
+            note("ignored")
+
+
+@app.task(bridged=True)
+def shielded() -> list[str]:
+    """Return what the platform's own steps and the body saw of a soft limit that came during the first step."""
+    seen = [bridge.offload(lambda: time.sleep(0.5) or "whole")]
+    try:
+        bridge.run_sync(lambda: "body")
+    except SoftTimeLimitExceeded:
+        seen.append("soft")
+    return [*seen, bridge.offload(lambda: "reported")]
+
+
+@app.task(bind=True)
+def identity(self: Any) -> list[str]:
+    seen = [current_task.request.id, self.request.id]
+    bridge.sleep(0.02)
+    return [*seen, self.request.id]
+
+
+@app.task
+async def identity_async() -> list[str]:
+    """Return the id of the current task as each part of the job sees it."""
+    seen = []
+
+    async def look() -> None:
+        await asyncio.sleep(0.001)
+        seen.append(current_task.request.id)
+
+    for _ in range(5):
+        await look()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(look())
+    await asyncio.gather(look(), asyncio.wait_for(look(), 5))
+    return [*seen, await asyncio.to_thread(lambda: current_task.request.id)]
+
+
+@app.task
+def get_inside() -> str:
+    try:
+        add.delay(1, 1).get(timeout=1)
+    except RuntimeError:
+        return "refused"
+    return "waited"
+
+
+@app.task
+def delay_inside(queue: str) -> str:
+    return str(add.apply_async((20, 3), queue=queue).id)
+
+
+@app.task
+def measure_burn(seconds: float) -> float:
+    start_s = bridge.cpu_s()
+    compute(seconds)
+    return metered(start_s)
+
+
+@app.task
+async def measure_burn_async(seconds: float) -> float:
+    """Compute a third of it in the coroutine, in a child task and in a thread each."""
+    start_s = bridge.cpu_s()
+
+    async def part() -> None:
+        await asyncio.sleep(0)
+        compute(seconds / 3)
+
+    await part()
+    await asyncio.create_task(part())
+    await asyncio.to_thread(compute, seconds / 3)
+    return metered(start_s)
+
+
+@app.task
+def measure_wait(seconds: float) -> float:
+    start_s = bridge.cpu_s()
+    for _ in range(10):
+        bridge.sleep(seconds / 10)
+    return metered(start_s)
+
+
+@app.task
+async def measure_wait_async(seconds: float) -> float:
+    start_s = bridge.cpu_s()
+    for _ in range(10):
+        await asyncio.sleep(seconds / 10)
+    return metered(start_s)
+
+
+@app.task(bridged=True)
+def measure_from_outside(seconds: float) -> float:
+    """Measure around the body, as the platform does."""
+    start_s = bridge.cpu_s()
+    bridge.run_sync(compute, seconds)
+    return metered(start_s)
+
+
+@app.task
+def measure_green_children(seconds: float) -> float:
+    import gevent
+
+    start_s = bridge.cpu_s()
+    gevent.joinall([gevent.spawn(compute, seconds / 2), gevent.spawn(compute, seconds / 2)])
+    return metered(start_s)
+
+
+@app.task
+def where() -> list[Any]:
+    bridge.sleep(0.05)
+    return [bridge.carrier_name(), bridge.on_loop(), bridge.slots_in_use()]
+
+
+@app.task(bridged=True)
+def lag(seconds: float) -> float:
+    """Stop the loop for so long, and return the largest lag that this worker then shows."""
+    bridge.loop_lag_s()
+    compute(seconds)
+    return bridge.loop_lag_s()[1]
+
+
+@app.task
+async def leave_a_stray() -> None:
+    async def stray() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            note("stray cancelled")
+
+    asyncio.get_running_loop().stray = asyncio.create_task(stray())  # type: ignore[attr-defined]
+    await asyncio.sleep(0.01)
+
+
+@signals.task_prerun.connect
+@signals.task_postrun.connect
+@signals.task_success.connect
+@signals.task_failure.connect
+@signals.task_retry.connect
+def _note_signal(signal: Any = None, sender: Any = None, **_: Any) -> None:
+    if sender.name.endswith((".add", ".fail")) and (sender.request.headers or {}).get("signals"):
+        note(next(name for name in dir(signals) if getattr(signals, name) is signal))
