@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
 from jobs.catalog.data import seeded
@@ -80,8 +80,8 @@ def page_html(number: int) -> str:
     return f'<!doctype html>\n<html lang="en"><title>{title}</title>\n<h1>{title}</h1>\n{sections}</html>\n'
 
 
-async def serve(host: str, port: int, on_ready: Callable[[int], None], stopped: Awaitable[object]) -> None:
-    """Answer requests until `stopped` is done; `on_ready` gets the port. Raise OSError when it is in use."""
+async def serve(host: str, port: int, on_ready: Callable[[int], None], stopped: asyncio.Event) -> None:
+    """Answer requests until `stopped` is set; `on_ready` gets the port. Raise OSError when it is in use."""
     connections: set[asyncio.Task[None]] = set()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -93,7 +93,7 @@ async def serve(host: str, port: int, on_ready: Callable[[int], None], stopped: 
     server = await asyncio.start_server(connected, host, port, limit=_HEAD_BYTES, backlog=512)
     try:
         on_ready(server.sockets[0].getsockname()[1])
-        await stopped
+        await stopped.wait()
     finally:
         server.close()
         for task in connections:

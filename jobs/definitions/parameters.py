@@ -71,9 +71,9 @@ def _check_default(owner: str, name: str, model: type[BaseModel]) -> None:
     try:
         json_ready(model.model_validate({}))
     except (ValidationError, InvalidParameters) as error:
-        reason = messages(error, owner) if isinstance(error, ValidationError) else error.errors
+        reasons = messages(error, owner) if isinstance(error, ValidationError) else error.errors
         raise BadDefinition(
-            f"{owner}: the default of {name!r} does not fit its own declaration ({' '.join(reason.values())}); "
+            f"{owner}: the default of {name!r} does not fit its declaration ({' '.join(reasons.values())}); "
             "change the default or the bounds."
         ) from error
 

@@ -40,7 +40,7 @@ class Command(BaseCommand):
         stopped = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-        await serve(host, port, lambda actual: self._announce(host, actual), stopped.wait())
+        await serve(host, port, lambda actual: self._announce(host, actual), stopped)
 
     def _announce(self, host: str, port: int) -> None:
         self.stdout.write(f"Demo server listens on http://{host}:{port}")
