@@ -96,6 +96,7 @@ def _run(delivery: Delivery, started: Started, watch: Stopwatch) -> tuple[Outcom
     outcome = Outcome(delivery.job_id, delivery.attempt, started.place, started.timings, Ending.SUCCEEDED)
     interruption: bridge.Interrupted | None = None
     definition: Definition | None = None
+    timings: Timings | None = None  # set once the body has ended: storing its result is not its time
     token = attempt_log.set(buffer)
     watch.start()  # again, so that the claim's round trip counts as waiting
     try:
@@ -107,7 +108,7 @@ def _run(delivery: Delivery, started: Started, watch: Stopwatch) -> tuple[Outcom
         interruption = stop
         outcome = replace(_interrupted(outcome, stop, definition), timings=watch.stop())
     except BaseException as error:  # a body may raise anything, SystemExit and GreenletExit too
-        outcome = _failed(outcome, error, definition, delivery.attempt, watch.stop())
+        outcome = _failed(outcome, error, definition, delivery.attempt, timings or watch.stop())
     finally:
         attempt_log.reset(token)
     return replace(outcome, log=tuple(buffer.lines), log_dropped=buffer.dropped), interruption
