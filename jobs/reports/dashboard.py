@@ -24,10 +24,11 @@ _DONE = (State.SUCCEEDED, State.FAILED)
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A span of time up to now, and the length of the buckets that its charts are drawn in."""
+    """A span of time up to now, in words and seconds, and the length of the buckets of its charts."""
 
     key: str
     title: str
+    phrase: str
     length_s: int
     bucket_s: int
 
@@ -35,9 +36,9 @@ class Window:
 WINDOWS = {
     window.key: window
     for window in (
-        Window("1h", "1 hour", 3_600, 60),
-        Window("24h", "24 hours", 86_400, 900),
-        Window("7d", "7 days", 604_800, 7_200),
+        Window("1h", "1 hour", "the last hour", 3_600, 60),
+        Window("24h", "24 hours", "the last 24 hours", 86_400, 900),
+        Window("7d", "7 days", "the last 7 days", 604_800, 7_200),
     )
 }
 
@@ -81,6 +82,7 @@ class Dashboard:
     """All pools within a window."""
 
     window: Window
+    since: datetime
     made_at: datetime
     pools: tuple[PoolFigures, ...]
     points: tuple[Point, ...]
@@ -124,7 +126,9 @@ def dashboard(window: Window, *, now: datetime | None = None) -> Dashboard:
         if len(rows) == _rows_of_pool():
             rows += _rows_before(spec.name, window, range(first, rows[-1].bucket))
         runs |= _medians(spec.name, rows)
-    return Dashboard(window, now, tuple(figures), tuple(_points(window, runs, _backlogs(window, since))))
+    return Dashboard(
+        window, since, now, tuple(figures), tuple(_points(window, runs, _backlogs(window, since)))
+    )
 
 
 def _done(pool: str) -> QuerySet[Job]:

@@ -22,8 +22,8 @@ def queues() -> dict[str, Queue]:
     """Return the queue of each pool that has live jobs, by pool name."""
     live = Job.objects.live().order_by().values("pool")
     rows: Any = live.annotate(
-        queued=Count("*", filter=Q(state=State.QUEUED)),
-        running=Count("*", filter=Q(state=State.RUNNING)),
+        queued=Count("pk", filter=Q(state=State.QUEUED)),
+        running=Count("pk", filter=Q(state=State.RUNNING)),
         oldest_at=Min("created_at", filter=Q(state=State.QUEUED)),
     )
     return {row.pop("pool"): Queue(**row) for row in rows}

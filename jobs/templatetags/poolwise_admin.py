@@ -31,6 +31,7 @@ def pool_dashboard(context: template.Context) -> dict[str, Any]:
         "live": now,
         "rows": [(figures, now.pools.get(figures.name)) for figures in found.pools],
         "chart": None if found.is_empty else charts.backlog_and_service_time(found),
+        "partial": max((figures.run.n for figures in found.pools if figures.is_partial), default=0),
         "names": [figures.name for figures in found.pools],
         "buckets": _by_time(found),
         "vega_url": reverse("admin:jobs_vega", args=[vega.bundle_digest()]),
@@ -38,7 +39,7 @@ def pool_dashboard(context: template.Context) -> dict[str, Any]:
 
 
 def _dashboard(window: Window) -> Dashboard:
-    keep_s = max(3, round(window.bucket_s * _KEEP_PART_OF_BUCKET))
+    keep_s = min(60, round(window.bucket_s * _KEEP_PART_OF_BUCKET))
     found: Dashboard = cache.get_or_set(
         f"poolwise-dashboard-{window.key}", lambda: reports.dashboard(window), keep_s
     )

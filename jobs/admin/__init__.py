@@ -1,0 +1,13 @@
+"""The admin: a viewer of the ledger whose actions call `submission`, and a dashboard on its index."""
+
+from django.contrib import admin
+
+from jobs.admin import comparison, job, pool, result
+
+__all__ = ["comparison", "job", "pool", "result"]
+
+admin.site.site_header = "Poolwise"
+admin.site.site_title = "Poolwise admin"
+admin.site.index_title = "Dashboard"
+# A name of its own: `admin/index.html` itself belongs to django.contrib.admin, which the site lists first.
+admin.site.index_template = "admin/jobs/index.html"

@@ -1,0 +1,112 @@
+"""What can be done with chosen jobs: each action calls `submission` and says in words what came of it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.admin.options import ActionLocation
+from django.db.models import QuerySet
+from django.http import HttpRequest, StreamingHttpResponse
+from django.template.defaultfilters import pluralize
+
+from jobs import submission
+from jobs.admin import export
+from jobs.errors import PoolwiseError
+from jobs.models import Job
+
+#: One action touches at most so many jobs: it runs within a web request.
+ACTION_BOUND = 1_000
+_EVERYWHERE = [ActionLocation.CHANGE_LIST, ActionLocation.CHANGE_FORM]
+_SHOWN_ERRORS = 3
+
+
+@admin.action(permissions=["submit"], description="Run again", location=_EVERYWHERE)
+def run_again(model_admin: Any, request: HttpRequest, jobs: QuerySet[Job]) -> None:
+    """Submit each job once more, with its parameters, to its pool."""
+    if (chosen := _within_bound(model_admin, request, jobs)) is None:
+        return
+    submitted, errors = [], Counter[str]()
+    for job in chosen:
+        try:
+            submission.run_again(job, user=request.user, request_id=getattr(request, "request_id", ""))  # type: ignore[arg-type]
+            submitted.append(job)
+        except PoolwiseError as error:
+            errors[str(error)] += 1
+    if submitted:
+        _say(model_admin, request, messages.SUCCESS, f"{_jobs(len(submitted))} submitted again.")
+        _log(request, submitted, "Ran again.")
+    _say_errors(model_admin, request, errors)
+
+
+@admin.action(permissions=["cancel"], description="Cancel", location=_EVERYWHERE)
+def cancel(model_admin: Any, request: HttpRequest, jobs: QuerySet[Job]) -> None:
+    """Cancel the queued jobs and ask the workers of the running ones to stop them."""
+    if (chosen := _within_bound(model_admin, request, jobs)) is None:
+        return
+    outcomes, errors, touched = Counter[str](), Counter[str](), []
+    for job in chosen:
+        try:
+            outcome = submission.cancel(job, user=request.user)  # type: ignore[arg-type]
+        except PoolwiseError as error:
+            errors[str(error)] += 1
+            continue
+        outcomes[outcome.value] += 1
+        if outcome.value != "ended":
+            touched.append(job)
+    _say_outcomes(model_admin, request, outcomes)
+    _log(request, touched, "Cancelled.")
+    _say_errors(model_admin, request, errors)
+
+
+@admin.action(permissions=["view"], description="Export as CSV")
+def export_csv(model_admin: Any, request: HttpRequest, jobs: QuerySet[Job]) -> StreamingHttpResponse:
+    """Answer with the jobs as CSV."""
+    return export.as_csv(jobs)
+
+
+@admin.action(permissions=["view"], description="Export as JSON")
+def export_json(model_admin: Any, request: HttpRequest, jobs: QuerySet[Job]) -> StreamingHttpResponse:
+    """Answer with the jobs as JSON."""
+    return export.as_json(jobs)
+
+
+def _within_bound(model_admin: Any, request: HttpRequest, jobs: QuerySet[Job]) -> list[Job] | None:
+    chosen = list(jobs.defer(None)[: ACTION_BOUND + 1])
+    if len(chosen) > ACTION_BOUND:
+        text = f"Choose at most {ACTION_BOUND:,} jobs at once: nothing was done. Filter for fewer."
+        _say(model_admin, request, messages.ERROR, text)
+        return None
+    return chosen
+
+
+def _jobs(count: int) -> str:
+    return f"{count:,} job{pluralize(count)}"
+
+
+def _say(model_admin: Any, request: HttpRequest, level: int, text: str) -> None:
+    model_admin.message_user(request, text, level)
+
+
+def _say_outcomes(model_admin: Any, request: HttpRequest, outcomes: Counter[str]) -> None:
+    words = {
+        "cancelled": (messages.SUCCESS, "{} cancelled before starting."),
+        "asked": (messages.INFO, "The workers were asked to stop {}; they end as cancelled once they do."),
+        "ended": (messages.WARNING, "{} had ended already, so there was nothing to cancel."),
+    }
+    for outcome, (level, text) in words.items():
+        if outcomes[outcome]:
+            _say(model_admin, request, level, text.format(_jobs(outcomes[outcome])))
+
+
+def _say_errors(model_admin: Any, request: HttpRequest, errors: Counter[str]) -> None:
+    for text, count in errors.most_common(_SHOWN_ERRORS):
+        _say(model_admin, request, messages.ERROR, f"{_jobs(count)} not submitted or cancelled: {text}")
+    if (rest := len(errors) - _SHOWN_ERRORS) > 0:
+        _say(model_admin, request, messages.ERROR, f"{rest} more kinds of error are not shown.")
+
+
+def _log(request: HttpRequest, jobs: Sequence[Job], text: str) -> None:
+    if jobs:
+        LogEntry.objects.log_actions(request.user.pk, jobs, CHANGE, text)  # type: ignore[arg-type]

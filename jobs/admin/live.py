@@ -1,0 +1,95 @@
+"""What is live about the pools: the workers' signs of life beside the ledger's queues."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.utils import timezone
+
+from jobs import heartbeats, reports
+from jobs.errors import BrokerUnavailable
+from jobs.heartbeats import WorkerBeat
+from jobs.pools import all_pools
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLive:
+    """One pool now; `workers` is None while Redis is away, since then nobody knows."""
+
+    name: str
+    workers: Sequence[WorkerBeat] | None
+    queued: int = 0
+    running: int = 0
+    oldest_s: float | None = None
+
+    @property
+    def state(self) -> str:
+        """Return `up`, `down` or `unknown`."""
+        if self.workers is None:
+            return "unknown"
+        return "up" if self.workers else "down"
+
+    @property
+    def words(self) -> str:
+        """Return the state in words."""
+        known = {"up": "Up", "down": "No worker", "unknown": "Unknown: Redis is away"}
+        return known[self.state]
+
+    @property
+    def slots(self) -> int:
+        """Return the slots of all its workers."""
+        return sum(worker.slots for worker in self.workers or ())
+
+    @property
+    def in_use(self) -> int:
+        """Return the slots where a job runs."""
+        return sum(worker.in_use for worker in self.workers or ())
+
+    @property
+    def memory_bytes(self) -> int:
+        """Return the memory of all its workers."""
+        return sum(worker.memory_bytes for worker in self.workers or ())
+
+    @property
+    def loop_lag_s(self) -> float | None:
+        """Return the longest lag of its workers' loops."""
+        return max((worker.loop_lag_s for worker in self.workers or ()), default=None)
+
+    @property
+    def seen_s_ago(self) -> float | None:
+        """Return the age of the oldest of its workers' last signs of life."""
+        return max((worker.seen_s_ago for worker in self.workers or ()), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """All pools now, by name; `has_coordinator` is None while Redis is away."""
+
+    pools: dict[str, PoolLive]
+    has_coordinator: bool | None
+
+    @property
+    def redis_is_away(self) -> bool:
+        """Return whether Redis did not answer."""
+        return self.has_coordinator is None
+
+    @property
+    def unserved(self) -> list[PoolLive]:
+        """Return the pools without a worker whose queue is not empty."""
+        return [pool for pool in self.pools.values() if pool.state == "down" and pool.queued]
+
+
+def live() -> Live:
+    """Return the state of every pool; waits for Redis 0.3 s at most."""
+    try:
+        workers = heartbeats.pools_up()
+        has_coordinator: bool | None = heartbeats.coordinator_is_up()
+    except BrokerUnavailable:
+        workers, has_coordinator = None, None
+    queues, now = reports.queues(), timezone.now()
+    pools = {}
+    for name in all_pools():
+        queue = queues.get(name, reports.Queue())
+        oldest_s = max(0.0, (now - queue.oldest_at).total_seconds()) if queue.oldest_at else None
+        beats = None if workers is None else workers.get(name, [])
+        pools[name] = PoolLive(name, beats, queue.queued, queue.running, oldest_s)
+    return Live(pools, has_coordinator)

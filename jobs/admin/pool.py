@@ -1,0 +1,93 @@
+"""Pools in the admin: declared by the settings, alive by their workers."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.http import HttpRequest
+from django.template.defaultfilters import filesizeformat
+from django.urls import URLPattern, path
+
+from jobs import vega
+from jobs.admin.base import BoundedChangeList, Viewer, badge
+from jobs.admin.live import PoolLive, live
+from jobs.models import Pool
+from jobs.templatetags.poolwise import seconds
+
+
+class PoolList(BoundedChangeList):
+    """The pools, each with what is live about it."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Read the pools, and the signs of life of all of them at once."""
+        super().get_results(request)
+        self.live = live()
+        self.result_list = list(self.result_list)
+        for pool in self.result_list:
+            pool.live = self.live.pools.get(pool.name, PoolLive(pool.name, ()))
+
+
+@admin.register(Pool)
+class PoolAdmin(Viewer):
+    """Pools with their live state."""
+
+    list_display = (
+        "name", "state", "model", "slots", "queued", "oldest", "memory", "workers", "loop_lag", "heartbeat"
+    )  # fmt: skip
+    list_display_links = ("name",)
+    fields = ("name",)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Return the list that knows what is live."""
+        return PoolList
+
+    def get_urls(self) -> list[URLPattern]:
+        """Return the views, and the script that draws charts."""
+        script = path("vega-<slug:digest>.js", vega.serve_bundle, name="jobs_vega")
+        return [script, *super().get_urls()]
+
+    def details(self, request: HttpRequest, row: Pool) -> dict[str, Any]:
+        """Return what is live about one pool."""
+        now = live()
+        return {"live": now, "pool_live": now.pools.get(row.name, PoolLive(row.name, ()))}
+
+    @admin.display(description="State")
+    def state(self, pool: Any) -> str:
+        """Return whether workers serve the pool."""
+        return badge(pool.live.state, pool.live.words)
+
+    @admin.display(description="Slots in use")
+    def slots(self, pool: Any) -> str | None:
+        """Return the slots in use of those there are."""
+        return f"{pool.live.in_use} of {pool.live.slots}" if pool.live.workers else None
+
+    @admin.display(description="Queued")
+    def queued(self, pool: Any) -> str:
+        """Return the length of the queue."""
+        return f"{pool.live.queued:,}"
+
+    @admin.display(description="Oldest waits")
+    def oldest(self, pool: Any) -> str:
+        """Return the age of the oldest queued job."""
+        return seconds(pool.live.oldest_s)
+
+    @admin.display(description="Memory")
+    def memory(self, pool: Any) -> str | None:
+        """Return the memory of the pool's workers."""
+        return filesizeformat(pool.live.memory_bytes) if pool.live.workers else None
+
+    @admin.display(description="Workers")
+    def workers(self, pool: Any) -> str | None:
+        """Return the names of the workers."""
+        return ", ".join(worker.name for worker in pool.live.workers or ()) or None
+
+    @admin.display(description="Loop lag")
+    def loop_lag(self, pool: Any) -> str | None:
+        """Return the longest lag of a loop, in the models that have one."""
+        return seconds(pool.live.loop_lag_s) if pool.model in ("gevent", "asyncio") else None
+
+    @admin.display(description="Last heartbeat")
+    def heartbeat(self, pool: Any) -> str | None:
+        """Return the age of the last sign of life."""
+        age_s = pool.live.seen_s_ago
+        return None if age_s is None else f"{seconds(age_s)} ago"

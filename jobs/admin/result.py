@@ -1,0 +1,82 @@
+"""What jobs returned, as django-celery-results keeps it: its own admin takes seconds at a million rows."""
+
+import importlib
+from typing import Any
+
+from celery import states
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django_celery_results.models import GroupResult, TaskResult
+
+from jobs.admin.base import Viewer, badge
+from jobs.admin.filters import Choices, ExactFilter
+from jobs.admin.joblist import as_uuid
+
+_BADGES = {
+    states.SUCCESS: "succeeded",
+    states.FAILURE: "failed",
+    states.REVOKED: "cancelled",
+    states.STARTED: "running",
+}
+
+
+class StatusFilter(ExactFilter):
+    """Results of a Celery state."""
+
+    title, parameter_name = "status", "status"
+
+    def lookups(self, request: HttpRequest, model_admin: "admin.ModelAdmin[Any]") -> Choices:
+        """Return the states that Poolwise records."""
+        return [(state, state.capitalize()) for state in (*_BADGES, states.RETRY)]
+
+
+# Their own admin must be registered before it can go, whatever the order of the installed apps.
+importlib.import_module("django_celery_results.admin")
+# Groups are not used here, and their admin has the same date hierarchy.
+admin.site.unregister([TaskResult, GroupResult])
+
+
+@admin.register(TaskResult)
+class TaskResultAdmin(Viewer):
+    """Results, newest first; each belongs to the job of the same id."""
+
+    list_display = ("task_id", "task_name", "status_badge", "worker", "date_done")
+    list_filter = (StatusFilter,)
+    search_fields = ("task_id",)
+    search_help_text = "The id of a job."
+    fields = (
+        *("task_id", "job", "task_name", "status", "worker", "date_started", "date_done"),
+        *("task_kwargs", "result", "traceback", "meta"),
+    )
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        """Return newest first; the primary key settles ties within the index' order."""
+        return ("-date_done", "-pk")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[TaskResult]:
+        """Return the results without the columns that a list does not show."""
+        results: QuerySet[TaskResult] = super().get_queryset(request)
+        return results.defer("task_args", "task_kwargs", "result", "traceback", "meta")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[TaskResult], search_term: str
+    ) -> tuple[QuerySet[TaskResult], bool]:
+        """Return the result of an id; nothing else is searched, since no index would help."""
+        text = search_term.strip()
+        pk = as_uuid(text)
+        return (queryset.filter(task_id=str(pk) if pk else text) if text else queryset), False
+
+    @admin.display(description="Status")
+    def status_badge(self, result: TaskResult) -> str:
+        """Return the state as a coloured word."""
+        return badge(_BADGES.get(result.status, "queued"), result.status.capitalize())
+
+    @admin.display(description="Job")
+    def job(self, result: TaskResult) -> str:
+        """Return a link to the job of the same id."""
+        return format_html(
+            '<a href="{}">{}</a>', reverse("admin:jobs_job_change", args=[result.task_id]), "The job"
+        )

@@ -1,0 +1,88 @@
+// Draws each [data-chart] from the JSON that it names, in the colours of the theme in use.
+"use strict";
+{
+    const narrow = 480;
+
+    function colours(element) {
+        const style = getComputedStyle(element);
+        const variable = (name, fallback) => style.getPropertyValue(name).trim() || fallback;
+        return {
+            text: style.color,
+            quiet: variable("--body-quiet-color", style.color),
+            line: variable("--border-color", "#888"),
+            grid: variable("--hairline-color", "#8884"),
+            font: style.fontFamily,
+        };
+    }
+
+    function config(element) {
+        const { text, quiet, line, grid, font } = colours(element);
+        const label = { labelColor: quiet, titleColor: text, labelFontSize: 12, titleFontSize: 12, titleFontWeight: 500 };
+        return {
+            background: "transparent",
+            font,
+            view: { stroke: null },
+            title: { color: text, anchor: "start", fontSize: 14, fontWeight: 600, offset: 8 },
+            axis: { ...label, gridColor: grid, domainColor: line, tickColor: line, titlePadding: 10 },
+            axisY: { minExtent: 46, maxExtent: 46, tickCount: 4 },
+            legend: { ...label, labelFontSize: 13, titleFontSize: 13 },
+        };
+    }
+
+    function fit(spec, width) {
+        const panels = spec.vconcat || [spec];
+        for (const panel of panels) {
+            panel.width = Math.max(160, Math.floor(width) - 72);
+        }
+        if (width < narrow) {
+            // Two columns, and fewer ticks: four names side by side would run out of a phone's screen.
+            for (const layer of panels.flatMap((panel) => panel.layer || [panel])) {
+                if (layer.encoding?.color?.legend) layer.encoding.color.legend.columns = 2;
+                if (layer.encoding?.x?.axis) layer.encoding.x.axis.tickCount = 3;
+            }
+        }
+        return spec;
+    }
+
+    async function draw(element) {
+        const spec = JSON.parse(document.getElementById(element.dataset.chart).textContent);
+        const options = {
+            actions: false,
+            ast: true,
+            config: config(element),
+            defaultStyle: false,
+            renderer: "svg",
+            tooltip: { disableDefaultStyle: true, theme: "poolwise" },
+        };
+        try {
+            element.vega?.finalize();
+            element.vega = await vegaEmbed(element, fit(spec, element.clientWidth), options);
+            element.setAttribute("aria-busy", "false");
+        } catch (error) {
+            element.textContent = "The chart could not be drawn; the table below has its figures.";
+            console.error(error);
+        }
+    }
+
+    function watch(element) {
+        let width = element.clientWidth;
+        let timer = 0;
+        const later = () => {
+            clearTimeout(timer);
+            timer = setTimeout(() => draw(element), 120);
+        };
+        new ResizeObserver(() => {
+            if (element.clientWidth !== width) {
+                width = element.clientWidth;
+                later();
+            }
+        }).observe(element);
+        new MutationObserver(later).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+        matchMedia("(prefers-color-scheme: dark)").addEventListener("change", later);
+        draw(element);
+    }
+
+    document.addEventListener("DOMContentLoaded", () => {
+        document.querySelectorAll("[data-chart]").forEach(watch);
+    });
+}
