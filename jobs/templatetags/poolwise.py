@@ -7,7 +7,7 @@ from typing import Any
 
 from django import template
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import conditional_escape, format_html, format_html_join
 from django.utils.safestring import SafeString
 
 register = template.Library()
@@ -53,6 +53,17 @@ def pretty(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2)
 
 
+@register.filter
+def with_code(text: str) -> SafeString:
+    """Return a docstring's text with `code` marked up."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:  # an odd backtick stands for itself
+        return conditional_escape(text)
+    return format_html_join(
+        "", "{}", [[format_html("<code>{}</code>", part) if i % 2 else part] for i, part in enumerate(parts)]
+    )
+
+
 @register.inclusion_tag("jobs/_bar.html")
 def bar(pieces: list[Any]) -> dict[str, Any]:
     """Draw a job's time as a horizontal bar."""
@@ -73,5 +84,7 @@ def moment(value: datetime | None, *, style: str = "ago") -> SafeString | str:
 
 @register.filter
 def parameter_value(value: Any) -> str:
-    """Return one parameter as a person would type it."""
+    """Return one parameter as a person would type it, a list with one item a line."""
+    if isinstance(value, list) and value and all(isinstance(item, str | int | float) for item in value):
+        return "\n".join(map(str, value))
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

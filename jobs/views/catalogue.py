@@ -25,18 +25,44 @@ _GROUPS = (
 
 
 @dataclass(frozen=True, slots=True)
+class Card:
+    """One definition as a template may see it: a template would call the body of one."""
+
+    name: str
+    title: str
+    summary: str
+    group: str
+    is_async_only: bool
+    has_async_body: bool
+    attempts: int
+    """0 when it is not tried again after a failure."""
+    unavailable: str | None
+    """Why it cannot run here."""
+
+    @classmethod
+    def of(cls, definition: Definition) -> "Card":
+        """Return the card of a definition."""
+        is_ending = definition.module_path.startswith(_ENDINGS)
+        return cls(
+            name=definition.name,
+            title=definition.title,
+            summary=definition.summary,
+            group="ending" if is_ending else definition.kind,
+            is_async_only=definition.is_async_only,
+            has_async_body=definition.async_body is not None,
+            attempts=definition.max_attempts if definition.retry_on else 0,
+            unavailable=definition.unavailable(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """The definitions of one kind."""
 
     key: str
     title: str
     text: str
-    definitions: list[tuple[Definition, str | None]]
-    """Each with the reason why it cannot run here, if there is one."""
-
-
-def _group_of(definition: Definition) -> str:
-    return "ending" if definition.module_path.startswith(_ENDINGS) else definition.kind
+    cards: list[Card]
 
 
 def _fits(definition: Definition, query: str) -> bool:
@@ -45,9 +71,9 @@ def _fits(definition: Definition, query: str) -> bool:
 
 
 def _groups(query: str) -> list[Group]:
-    found = [(d, d.unavailable()) for d in all_definitions() if _fits(d, query)]
-    groups = [Group(*group, [pair for pair in found if _group_of(pair[0]) == group[0]]) for group in _GROUPS]
-    return [group for group in groups if group.definitions]
+    found = [Card.of(definition) for definition in all_definitions() if _fits(definition, query)]
+    groups = [Group(*group, [card for card in found if card.group == group[0]]) for group in _GROUPS]
+    return [group for group in groups if group.cards]
 
 
 def _live_pools(request: PageRequest) -> LivePart:

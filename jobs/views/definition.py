@@ -136,6 +136,7 @@ def _page(
         "where": where,
         "boxes": boxes,
         "origin": origin,
+        "has_async_body": found.async_body is not None,  # a template would call the body itself
         "unavailable": found.unavailable(),
         "failed": bool(parameters.errors or where.errors),
     }

@@ -63,7 +63,7 @@ def _live_context(found: Job) -> dict[str, Any]:
     outcome = TaskResult.objects.filter(task_id=str(found.pk)).only("result", "traceback").first()
     text = result_text(found, outcome)
     return {
-        "pieces": timeline.pieces(timeline.timings_of(found)),
+        "pieces": timeline.pieces(timeline.timings_now(found, timezone.now())),
         "cpu_share": timeline.cpu_share(found),
         "is_late": found.due_at is not None and found.due_at < timezone.now(),
         "pool": None if found.has_ended else pool_of(found),

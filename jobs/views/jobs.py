@@ -44,7 +44,7 @@ def _named(request: PageRequest, response: HttpResponse) -> HttpResponse:
 
 def _query(query: QueryDict, **changes: str | None) -> str:
     """Return a query string with some values changed, without the empty ones."""
-    values = {**{name: query[name] for name in query}, **changes}
+    values = {name: query.get(name) for name in query} | changes
     fresh = QueryDict(mutable=True)
     fresh.update({name: value for name, value in values.items() if value and name != "seen"})
     return f"?{fresh.urlencode()}" if fresh else ""

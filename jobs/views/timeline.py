@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from jobs.models import Job
+from jobs.models import Job, State
 
 WIDTH = 1000.0
 _MIN_WIDTH = 4.0
@@ -14,6 +15,7 @@ _PIECES = (
     ("worker", "Worker wait", "worker_wait_s", "received to started: waiting for a slot"),
     ("cpu", "On CPU", "cpu_s", "the job's own time on a core"),
     ("off", "Off CPU", "off_cpu_s", "waiting inside the run"),
+    ("now", "Running so far", "so_far_s", "started to now"),
     ("lag", "Record lag", "record_lag_s", "finished to visible in the database"),
 )
 
@@ -62,7 +64,14 @@ def total_s(job: Job) -> float:
 
 def timings_of(job: Job) -> dict[str, Any]:
     """Return a job's durations by name."""
-    return {field: getattr(job, field) for _, _, field, _ in _PIECES}
+    return {field: getattr(job, field, None) for _, _, field, _ in _PIECES}
+
+
+def timings_now(job: Job, now: datetime) -> dict[str, Any]:
+    """Return a job's durations by name, with what a running one took so far."""
+    if job.state != State.RUNNING or job.started_at is None:
+        return timings_of(job)
+    return timings_of(job) | {"so_far_s": max(0.0, (now - job.started_at).total_seconds())}
 
 
 def cpu_share(job: Job) -> float | None:

@@ -2,8 +2,6 @@
 "use strict";
 
 const PAUSED = "poolwise-paused";
-const AGO = [[60, "second", 1], [3600, "minute", 60], [86400, "hour", 3600], [Infinity, "day", 86400]];
-const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 const exact = new Intl.DateTimeFormat("en-GB", {
   day: "2-digit", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit",
 });
@@ -15,8 +13,9 @@ const isLive = (element) => element.matches("[data-live]");
 
 function ago(seconds) {
   if (seconds < 5) return "just now";
-  const [, unit, size] = AGO.find(([limit]) => seconds < limit);
-  return relative.format(-Math.floor(seconds / size), unit);
+  if (seconds < 60) return `${Math.floor(seconds)} s ago`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  return `${Math.floor(seconds / 3600)} h ago`;
 }
 
 function since(seconds) {

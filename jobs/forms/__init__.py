@@ -1,0 +1,7 @@
+"""Forms of the pages, and the validation that pages and programs share."""
+
+from jobs.forms.fields import form_field
+from jobs.forms.jobs import JobFilterForm, SubmitForm
+from jobs.forms.parameters import ParametersForm
+
+__all__ = ["JobFilterForm", "ParametersForm", "SubmitForm", "form_field"]

@@ -1,0 +1,104 @@
+"""Form fields of a definition's parameters."""
+
+from collections.abc import Callable
+from typing import Any, get_args
+
+from django import forms
+
+from jobs.definitions import ParameterField
+
+_LONG_TEXT_CHARS = 200
+
+
+class LinesField(forms.CharField):
+    """A list, one item a line."""
+
+    def __init__(self, *, item: type, **options: Any) -> None:
+        super().__init__(widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}), **options)
+        self.item = item
+
+    def prepare_value(self, value: Any) -> Any:
+        """Return a list as lines, and what a person typed as it is."""
+        return "\n".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+    def to_python(self, value: Any) -> Any:
+        """Return the items that are not blank. Raise ValidationError that names the line at fault."""
+        lines = [line.strip() for line in (super().to_python(value) or "").splitlines()]
+        return [self._item(number, line) for number, line in enumerate(lines, start=1) if line]
+
+    def _item(self, number: int, line: str) -> Any:
+        try:
+            return self.item(line)
+        except ValueError:
+            raise forms.ValidationError(f"Line {number}: {line[:40]!r} is not a number.") from None
+
+
+def _json_field(**options: Any) -> forms.Field:
+    return forms.JSONField(widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}), **options)
+
+
+def _number_field(field: type[forms.IntegerField], parameter: ParameterField, **options: Any) -> forms.Field:
+    options |= {"min_value": parameter.minimum, "max_value": parameter.maximum}
+    if field is forms.FloatField:  # without it browsers accept whole steps from the minimum only
+        options["widget"] = forms.NumberInput(attrs={"step": "any"})
+    return field(**options)
+
+
+def _text_field(parameter: ParameterField, **options: Any) -> forms.Field:
+    if parameter.max_length is None or parameter.max_length > _LONG_TEXT_CHARS:
+        options["widget"] = forms.Textarea(attrs={"rows": 2})
+    if parameter.format:
+        options["widget"] = forms.TextInput()
+    return forms.CharField(max_length=parameter.max_length, strip=bool(parameter.format), **options)
+
+
+def _array_field(parameter: ParameterField, **options: Any) -> forms.Field:
+    item = next((a for a in get_args(parameter.annotation) if a in (str, int, float)), None)
+    if item is None:
+        return _json_field(**options)
+    return LinesField(item=item, **{**options, "help_text": f"One a line. {options['help_text']}".strip()})
+
+
+def _choice_field(parameter: ParameterField, **options: Any) -> forms.Field:
+    choices = [(str(choice), str(choice)) for choice in parameter.choices]
+    blank = [] if parameter.required or not parameter.nullable else [("", "—")]
+    values = {str(choice): choice for choice in parameter.choices}
+    return forms.TypedChoiceField(
+        choices=[*blank, *choices], coerce=values.__getitem__, empty_value=None, **options
+    )
+
+
+_BY_TYPE: dict[str, Callable[..., forms.Field]] = {
+    "integer": lambda parameter, **options: _number_field(forms.IntegerField, parameter, **options),
+    "number": lambda parameter, **options: _number_field(forms.FloatField, parameter, **options),
+    "string": _text_field,
+    "array": _array_field,
+    "boolean": lambda parameter, **options: forms.BooleanField(**(options | {"required": False})),
+}
+
+
+def bounds(parameter: ParameterField) -> str:
+    """Return the bounds of a parameter as a sentence, empty when there are none."""
+    counted = {"array": " items", "string": " characters"}.get(parameter.type, "")
+    low, high = parameter.minimum, parameter.maximum
+    if counted:
+        low, high = parameter.min_length, parameter.max_length
+    if low is not None and high is not None:
+        return f"From {low:,} to {high:,}{counted}."
+    if high is not None:
+        return f"At most {high:,}{counted}."
+    return f"At least {low:,}{counted}." if low else ""
+
+
+def form_field(parameter: ParameterField) -> forms.Field:
+    """Return the form field of one parameter; what has no field of its own is typed as JSON."""
+    options = {
+        "label": parameter.label,
+        "help_text": " ".join(filter(None, [parameter.help, bounds(parameter)])),
+        "required": parameter.required,
+        "initial": parameter.default,
+    }
+    if parameter.choices:
+        return _choice_field(parameter, **options)
+    make = _BY_TYPE.get(parameter.type)
+    return make(parameter, **options) if make else _json_field(**options)
