@@ -9,5 +9,7 @@ __all__ = ["comparison", "job", "pool", "result"]
 admin.site.site_header = "Poolwise"
 admin.site.site_title = "Poolwise admin"
 admin.site.index_title = "Dashboard"
+# The lists are wide, and what there is to choose from fits on the index.
+admin.site.enable_nav_sidebar = False
 # A name of its own: `admin/index.html` itself belongs to django.contrib.admin, which the site lists first.
 admin.site.index_template = "admin/jobs/index.html"

@@ -28,8 +28,8 @@ class JobList(BoundedChangeList):
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Job]:
         """Return the jobs that filters and search leave, of the newest ones where a bound is needed."""
         jobs: QuerySet[Job] = super().get_queryset(request, exclude_parameters)
-        self.is_bounded = self._needs_bound()
-        edge = self._edge(request) if self.is_bounded else None
+        edge = self._edge(request) if self._needs_bound() else None
+        self.is_bounded = edge is not None
         return jobs.filter(created_at__gte=edge) if edge else jobs
 
     def _needs_bound(self) -> bool:
