@@ -1,6 +1,6 @@
 """The lease of a worker on the messages it holds: renewed while it lives, so that orphans are found quickly.
 
-A real OS thread renews it, under gevent too, so that no computing job can stop it as long as the GIL is shared.
+A real OS thread renews it, under gevent too, so that a computing job cannot stop it.
 """
 
 import sys
@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 import redis
-from celery import bootsteps
 from celery.utils.log import get_logger
 
 from jobs.pools.transport import Transport
 from jobs.pools.unacked import Unacked
+from jobs.pools.upstream import bootsteps
 
 logger = get_logger(__name__)
 
@@ -35,16 +35,13 @@ def start_native_thread(target: Callable[[], object], name: str) -> None:
 
     def run() -> None:
         threading.current_thread().name = name
-        try:
-            target()
-        except Exception:
-            logger.exception("the thread %s ended", name)
+        target()
 
     original("_thread", "start_new_thread")(run, ())
 
 
 class Lease(bootsteps.StartStopStep):
-    """Renew the time stamps of the messages that this worker holds; do nothing on other brokers than Redis."""
+    """Renew the time stamps of the messages that this worker holds; nothing on other brokers than Redis."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
@@ -65,7 +62,8 @@ class Lease(bootsteps.StartStopStep):
         start_native_thread(lambda: self._run(c.held_tags), "lease")
 
     def _connect(self, channel: Any) -> Unacked:
-        parameters = {**channel._connparams(), "socket_timeout": self.timeout_s / RENEWALS, "max_connections": 1}
+        wait_s = self.timeout_s / RENEWALS
+        parameters = {**channel._connparams(), "socket_timeout": wait_s, "max_connections": 1}
         client = redis.Redis(connection_pool=redis.ConnectionPool(**parameters))
         return Unacked(client, channel.unacked.hash_key, channel.unacked.index_key)
 
@@ -79,7 +77,7 @@ class Lease(bootsteps.StartStopStep):
             sleep(max(MIN_INTERVAL_S, self.timeout_s / RENEWALS))
             try:
                 self._renew(held_tags())
-            except (redis.RedisError, OSError) as error:
+            except Exception as error:  # whatever it is: without this thread every job would run twice
                 logger.warning("the lease could not be renewed, trying again: %r", error)
 
     def _renew(self, tags: set[str]) -> None:

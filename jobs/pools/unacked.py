@@ -1,4 +1,4 @@
-"""The messages that workers hold: kombu's `unacked` hash and its index of time stamps, changed by scripts alone.
+"""The messages that workers hold: kombu's `unacked` hash and its index of time stamps.
 
 Every time stamp is Redis' own clock, so that hosts with different clocks agree on what is overdue.
 """
@@ -17,8 +17,8 @@ FETCH = """
 local function parse(raw)
     local properties = cjson.decode(raw).properties
     local info = properties.delivery_info
-    local held = '[' .. raw .. ',' .. cjson.encode(info.exchange) .. ',' .. cjson.encode(info.routing_key) .. ']'
-    return assert(properties.delivery_tag), held
+    local way = cjson.encode(info.exchange) .. ',' .. cjson.encode(info.routing_key)
+    return assert(properties.delivery_tag), '[' .. raw .. ',' .. way .. ']'
 end
 if #ARGV > 3 then
     redis.call('HDEL', KEYS[1], unpack(ARGV, 4))
@@ -71,7 +71,9 @@ local tags = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', cutoff, 'LIMIT', 0, AR
 table.insert(tags, 1, cutoff)
 return tags
 """
+#: The first write removes nothing: a script that has written may go on, even when Redis is full.
 _RENEW = """
+redis.call('ZREM', KEYS[1], '')
 local now = redis.call('TIME')
 local stamp = now[1] + now[2] / 1000000
 for _, tag in ipairs(ARGV) do redis.call('ZADD', KEYS[1], 'XX', stamp, tag) end
@@ -94,10 +96,6 @@ class Unacked:
             self._scripts[source] = self.client.register_script(source)
         return self._scripts[source]
 
-    def load_fetch(self) -> None:
-        """Make Redis know the fetch script, which it forgets when it restarts."""
-        self.client.script_load(FETCH)
-
     def settle(self, tags: Sequence[str]) -> None:
         """Forget acknowledged messages. Raise redis.ConnectionError."""
         for start in range(0, len(tags), _CHUNK):
@@ -112,8 +110,10 @@ class Unacked:
         """Return the stored message, exchange and routing key as JSON, or None when nobody holds it."""
         return self.client.hget(self.hash_key, tag)  # type: ignore[return-value]
 
-    def restore(self, tag: str, queues: Sequence[str], payload: str | bytes, *, push: str, cutoff: str = "") -> bool:
-        """Put a held message back by `push` (LPUSH: last in line, RPUSH: next); with a cut-off only if overdue."""
+    def restore(
+        self, tag: str, queues: Sequence[str], payload: str | bytes, *, push: str, cutoff: str = ""
+    ) -> bool:
+        """Put a held message back: LPUSH for last in line, RPUSH for next; with a cut-off only if overdue."""
         keys = [self.hash_key, self.index_key, *queues]
         return bool(self._script(_RESTORE)(keys=keys, args=[tag, cutoff, push, payload]))
 

@@ -1,6 +1,5 @@
 """The Celery application of the workers in these tests: the broker parts alone, without Django."""
 
-import importlib.util
 import os
 import time
 
@@ -8,11 +7,10 @@ from celery import Celery, concurrency
 
 from jobs.pools import POOL_CLASSES, transport
 
-if os.environ.get("TEST_STOCK") != "1":
+IS_STOCK = os.environ.get("TEST_STOCK") == "1"  # for comparing with Celery's own
+if not IS_STOCK:
     transport.install()
-for model, path in POOL_CLASSES.items():
-    if model != "asyncio" and importlib.util.find_spec(path.split(":")[0]) and os.environ.get("TEST_STOCK") != "1":
-        concurrency.ALIASES[model] = path
+    concurrency.ALIASES.update(POOL_CLASSES)
 
 app = Celery("workerapp", broker=os.environ.get("TEST_BROKER_URL"))
 app.conf.update(
@@ -22,11 +20,11 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     broker_transport_options={
         "visibility_timeout": float(os.environ.get("TEST_VISIBILITY_S", "30")),
-        **({} if os.environ.get("TEST_STOCK") != "1" else {"priority_steps": [0]}),
+        **({"priority_steps": [0]} if IS_STOCK else {}),
     },
     worker_hijack_root_logger=False,
 )
-if os.environ.get("TEST_STOCK") != "1":
+if not IS_STOCK:
     app.conf.worker_consumer = "jobs.pools.consumer:PoolConsumer"
 
 

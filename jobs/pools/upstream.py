@@ -1,0 +1,19 @@
+"""What the broker modules build on, typed as Any: the stubs of kombu and Celery lack the inner parts."""
+
+from typing import Any
+
+from celery import bootsteps as _bootsteps
+from celery.worker import consumer as _consumer
+from celery.worker import pidbox as _pidbox
+from celery.worker.consumer import control as _control
+from kombu import transport as _transport
+from kombu.transport import redis as _redis
+from kombu.transport import virtual as _virtual
+
+bootsteps: Any = _bootsteps
+consumer: Any = _consumer
+control: Any = _control
+pidbox: Any = _pidbox
+stock: Any = _redis
+transports: Any = _transport
+virtual: Any = _virtual

@@ -1,0 +1,158 @@
+"""A Redis of our own and real worker processes."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from celery import Celery
+
+from jobs.pools import POOL_CLASSES, transport
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+MODELS = ("prefork", "threads", "gevent", "asyncio")
+
+
+def eventually(check: Callable[[], object], within_s: float = 15.0) -> None:
+    """Wait until the check holds, else fail."""
+    deadline = time.monotonic() + within_s
+    while not check():
+        assert time.monotonic() < deadline, f"not within {within_s} s"
+        time.sleep(0.02)
+
+
+class Broker:
+    """A Redis server that a test may stop, start and ask."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.command = [os.environ.get("TEST_REDIS_SERVER", "redis-server"), "--port", str(self.port)]
+        self.command += ["--bind", "127.0.0.1", "--save", "", "--dir", str(folder), *options]
+        self.client = redis.Redis(port=self.port)
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        eventually(self._answers)
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.client.ping())
+        except redis.ConnectionError:
+            return False
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(10)
+
+    def close(self) -> None:
+        self.client.close()
+        self.stop()
+
+    def cut_connections(self, kind: str) -> None:
+        self.client.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+
+    @property
+    def is_settled(self) -> bool:
+        return not self.client.hlen("unacked") and not self.client.zcard("unacked_index")
+
+
+class Worker:
+    """One worker process of a pool model, consuming from the queue of that name."""
+
+    def __init__(self, model: str, environment: dict[str, str], log: Path, slots: int = 2) -> None:
+        self.model, self.log = model, log
+        environment = {**environment, "CELERY_CUSTOM_WORKER_POOL": POOL_CLASSES["asyncio"]}
+        pool = "custom" if model == "asyncio" else model
+        options = ["-P", pool, "-c", str(slots), "-Q", model, "-n", f"{log.stem}@here", "-l", "INFO"]
+        command = [sys.executable, "-m", "celery", "-A", "tests.broker.workerapp", "worker", *options]
+        command += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+        with log.open("w") as output:
+            self.process = subprocess.Popen(
+                command, env=environment, cwd=REPOSITORY, stdout=output, stderr=output, start_new_session=True
+            )
+
+    @property
+    def is_ready(self) -> bool:
+        assert self.is_alive, self.log.read_text()
+        return " ready." in self.log.read_text()
+
+    @property
+    def is_alive(self) -> bool:
+        return self.process.poll() is None
+
+    def kill(self) -> None:
+        """End the worker and its children as a power cut would."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        self.process.wait(10)
+
+    def stop(self) -> int:
+        """Ask for a warm shutdown and return the exit status."""
+        self.process.terminate()
+        return self.process.wait(20)
+
+
+class Lab:
+    """The broker, the workers and the witness file of one test."""
+
+    def __init__(self, folder: Path, broker: Broker) -> None:
+        self.folder, self.broker = folder, broker
+        self.witness = folder / "witness"
+        self.witness.touch()
+        self.workers: list[Worker] = []
+        transport.install()
+        self.app = Celery("client", broker=broker.url, set_as_current=False)
+
+    def start(self, *models: str, visibility_s: float = 30, slots: int = 2) -> list[Worker]:
+        """Start a worker of each model and wait until all are ready."""
+        environment = {
+            **os.environ,
+            "TEST_BROKER_URL": self.broker.url,
+            "TEST_WITNESS": str(self.witness),
+            "TEST_VISIBILITY_S": str(visibility_s),
+        }
+        logs = [self.folder / f"{model}{len(self.workers) + n}.log" for n, model in enumerate(models)]
+        started = [Worker(model, environment, log, slots) for model, log in zip(models, logs, strict=True)]
+        self.workers += started
+        eventually(lambda: all(worker.is_ready for worker in started), 30)
+        return started
+
+    def send(self, task: str, *args: object, to: str) -> None:
+        self.app.send_task(f"tests.broker.workerapp.{task}", args, queue=to)
+
+    def count(self, line: str) -> int:
+        return self.witness.read_text().splitlines().count(line)
+
+    def has(self, line: str) -> Callable[[], bool]:
+        return lambda: self.count(line) > 0
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    if shutil.which("redis-server") is None:
+        pytest.skip("no redis-server on PATH")
+    broker = Broker(tmp_path, "--appendonly", "yes")
+    yield broker
+    broker.close()
+
+
+@pytest.fixture
+def lab(tmp_path: Path, broker: Broker) -> Iterator[Lab]:
+    lab = Lab(tmp_path, broker)
+    yield lab
+    for worker in lab.workers:
+        worker.kill()
+    lab.app.close()
