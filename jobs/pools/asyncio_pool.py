@@ -80,7 +80,8 @@ class Ride:
             try:
                 step, argument = carrier.switch, ((yield waits_for),)
             except BaseException as error:
-                step, argument = carrier.throw, (error,)
+                # Three arguments: with the exception alone, greenlet would forget its traceback.
+                step, argument = carrier.throw, (type(error), error, error.__traceback__)
 
 
 async def _carry(ride: Ride) -> None:

@@ -34,8 +34,9 @@ class CoroutineBody:
         self._children: set[asyncio.Task[Any]] = set()
 
     def close(self) -> None:
-        """Give up a body that never began."""
-        self._steps.close()
+        """Give up the body if it never began, so that Python need not warn of that."""
+        if self._loop is None:
+            self._steps.close()
 
     def cancel(self, why: Why) -> None:
         """Interrupt the body; call it on its loop's thread."""
@@ -128,8 +129,13 @@ def run_in_this_thread(body: CoroutineBody) -> Any:
     runner = getattr(_local, "runner", None)
     if runner is None:
         runner = _local.runner = asyncio.Runner(loop_factory=JobLoop)
-    with _soft_limit_by_signal(body):
-        return runner.run(body.run(), context=contextvars.copy_context())
+    try:
+        with _soft_limit_by_signal(body):
+            return runner.run(body.run(), context=contextvars.copy_context())
+    except (SystemExit, KeyboardInterrupt):  # they leave the loop at once: let the body clean up
+        del _local.runner
+        runner.close()
+        raise
 
 
 @contextlib.contextmanager

@@ -9,12 +9,14 @@ from celery.concurrency import gevent as celery_gevent
 
 from jobs.pools.base import JobPool
 from jobs.pools.coroutines import CoroutineBody
+from jobs.pools.executor import original
 from jobs.pools.gevent_loop import LoopThread
 from jobs.pools.interrupts import Why, exception_for
 from jobs.pools.job import Job
 from jobs.pools.metering import GreenletClock, LagProbe, Meter
 
 _JOB = "poolwise_job"
+_native_ident = original("_thread", "get_ident")
 
 
 def _meter_of(starting: Any) -> Meter | None:
@@ -73,6 +75,7 @@ class TaskPool(JobPool):
     def on_start(self) -> None:
         """Begin to count CPU time per greenlet."""
         super().on_start()
+        self._hub_thread = _native_ident()
         self._clock = GreenletClock(_meter_of)
         self._clock.install()
         self._probe = LagProbe()
@@ -121,8 +124,10 @@ class TaskPool(JobPool):
 
     def cpu_s(self, job: Job) -> float:
         """Return the CPU seconds of the job's greenlet and those it spawned, its coroutine and threads."""
+        if _native_ident() != self._hub_thread:
+            return job.meter.greenlet_s + job.meter.loop_s()
         self._clock.charge()
-        return job.meter.greenlet_s + job.meter.loop_s()
+        return job.meter.greenlet_s + job.meter.ended_s()
 
     def loop_lag_s(self) -> tuple[float, float]:
         """Return the hub's lag in seconds."""

@@ -55,6 +55,10 @@ class BodyCancelled(PoolwiseError):
     """The coroutine was cancelled, though not by the pool: catch asyncio.CancelledError in it."""
 
 
+class ChildExited(PoolwiseError):
+    """A task that the job started asked the process to exit: only the job itself may do that."""
+
+
 _EXCEPTIONS: dict[Why, type[BaseException]] = {
     Why.SOFT: SoftTimeLimitExceeded,
     Why.HARD: HardStop,

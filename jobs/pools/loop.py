@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 from typing import Any
 
 from jobs.pools.executor import DaemonThreads
+from jobs.pools.interrupts import ChildExited
 from jobs.pools.metering import METER, Meter, _clock
 
 #: Called with each task that a body starts, so that none outlives its job.
@@ -42,6 +43,8 @@ class MeteredCoroutine(Coroutine[Any, Any, Any]):
         meter.since = start = _clock()
         try:
             return step(*args)
+        except (SystemExit, KeyboardInterrupt) as error:  # it would end the loop, and with it every job
+            raise ChildExited() from error
         finally:
             meter.since = None
             meter.steps_s += _clock() - start

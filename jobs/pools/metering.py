@@ -45,6 +45,10 @@ class Meter:
         start = self._calls.get(threading.get_ident())
         return self._threads_s + (0.0 if start is None else _clock() - start)
 
+    def ended_s(self) -> float:
+        """Return the CPU seconds of the job's steps on a loop and its offloaded calls that ended."""
+        return self.steps_s + self._threads_s
+
     def loop_s(self) -> float:
         """Return the CPU seconds of the job's steps on its loop and of its offloaded calls so far."""
         step_s = 0.0

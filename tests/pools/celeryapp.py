@@ -17,14 +17,10 @@ jobs.pools.install()
 REDIS_URL = os.environ["POOLS_TEST_REDIS"]
 NOTES = "pools-test-notes"
 
-app = Celery(
-    "pools-test",
-    broker=REDIS_URL,
-    backend=REDIS_URL,
-    task_cls="jobs.pools.task:PoolTask",
-    set_as_current=False,
-)
+app = Celery("pools-test", task_cls="jobs.pools.task:PoolTask", set_as_current=False)
 app.conf.update(
+    broker_url=REDIS_URL,
+    result_backend=REDIS_URL,
     task_acks_late=True,
     worker_prefetch_multiplier=int(os.environ.get("POOLS_TEST_PREFETCH", "2")),
     worker_consumer="jobs.pools.consumer:PoolConsumer",
@@ -174,7 +170,7 @@ async def stubborn_async(seconds: float) -> None:
 
 @app.task(bridged=True)
 def shielded() -> list[str]:
-    """Return what the platform's own steps and the body saw of a soft limit that came during the first step."""
+    """Return what the platform's own steps and the body saw of a soft limit that came first."""
     seen = [bridge.offload(lambda: time.sleep(0.5) or "whole")]
     try:
         bridge.run_sync(lambda: "body")
@@ -208,9 +204,9 @@ async def identity_async() -> list[str]:
 
 
 @app.task
-def get_inside() -> str:
+def get_inside(queue: str) -> str:
     try:
-        add.delay(1, 1).get(timeout=1)
+        add.apply_async((1, 1), queue=queue).get(timeout=5)
     except RuntimeError:
         return "refused"
     return "waited"

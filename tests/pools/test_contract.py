@@ -73,7 +73,7 @@ def test_a_time_limit_ends_a_waiting_job_and_frees_its_slot(worker: Worker, note
         with pytest.raises(TimeLimitExceeded):
             result.get(timeout=10)
     assert worker.run(tasks.add, 1, 1) == 2
-    assert time.monotonic() - start < 4
+    assert time.monotonic() - start < 6
 
 
 def test_the_body_sees_its_time_limit_and_may_clean_up(our_worker: Worker, notes: Notes) -> None:
@@ -174,7 +174,7 @@ def test_a_freed_slot_is_filled_at_once(our_worker: Worker, task: Any) -> None:
 
 
 def test_waiting_for_a_result_inside_a_job_is_refused(worker: Worker) -> None:
-    assert worker.run(tasks.get_inside) == ("waited" if worker.pool == "gevent" else "refused")
+    assert worker.run(tasks.get_inside, worker.queue) == ("waited" if worker.pool == "gevent" else "refused")
 
 
 def test_a_job_may_send_another(worker: Worker) -> None:
