@@ -7,17 +7,18 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = [
-    ("errors", "timing", "statistics", "logs"),
+    ("errors", "timing", "statistics", "logs", "formats"),
     ("definitions", "pools", "redis_client"),
-    ("models", "stream", "heartbeats"),
-    ("recorder", "reports", "worker"),
+    ("models", "stream", "heartbeats", "catalog"),
+    ("recorder", "reports", "timeline", "worker"),
     ("execution",),
     ("tasks",),
     ("publishing",),
     ("submission",),
     ("comparisons",),
     ("coordinator", "backend", "forms", "checks", "local_processes", "vega", "charts"),
-    ("admin", "views", "api", "catalog", "management", "templatetags"),
+    ("templatetags",),
+    ("admin", "views", "api", "management"),
     ("urls", "apps"),
 ]
 LEVEL_OF = {name: level for level, names in enumerate(LEVELS) for name in names}

@@ -2,16 +2,12 @@
 
 import hashlib
 import json
-import os
 import zlib
 from typing import Annotated, Any
 
+import numpy as np
 from PIL import Image
 from pydantic import Field
-
-# One thread for each product: its CPU time then is the job's, and two jobs do not fight over the cores.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-import numpy as np
 
 from jobs.catalog.data import MIB, Seed, digest, seeded
 from jobs.definitions import job

@@ -1,6 +1,8 @@
 """Jobs that compute, against known answers."""
 
 import hashlib
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -77,3 +79,18 @@ def test_the_same_seed_gives_the_same_result_and_another_seed_another(
 ) -> None:
     assert run(name, seed=5, **params) == run(name, seed=5, **params)
     assert run(name, seed=5, **params) != run(name, seed=6, **params)
+
+
+def test_a_matrix_product_computes_in_its_own_thread_alone() -> None:
+    source = """
+import django, time
+django.setup()
+from jobs.catalog.cpu import matrix_product
+begin = time.process_time(), time.thread_time()
+matrix_product.func(1500, 1)
+print((time.thread_time() - begin[1]) / (time.process_time() - begin[0]))
+"""
+    shown = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert float(shown.stdout) > 0.95

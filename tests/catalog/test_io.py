@@ -69,7 +69,7 @@ def test_sql_wait_says_why_it_cannot_run_on_sqlite() -> None:
         definition.body(duration_s=0)
 
 
-@pytest.mark.skipif(not on_postgresql, reason="pg_sleep needs PostgreSQL: set DATABASE_URL")
+@pytest.mark.skipif(not on_postgresql, reason="pg_sleep needs PostgreSQL: LEDGER=postgres")
 @pytest.mark.django_db(transaction=True)
 def test_sql_wait_waits_in_postgresql_and_gives_its_connection_back(run: Bodies) -> None:
     assert definitions.get("io.sql_wait").unavailable() is None
