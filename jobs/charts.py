@@ -5,7 +5,7 @@ Altair is imported where a chart is made: the admin is imported by every process
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from jobs.reports import Dashboard, Point
 
@@ -27,7 +27,7 @@ def backlog_and_service_time(found: Dashboard) -> Spec:
     import altair as alt
 
     rows = [_record(point) for point in found.points]
-    base = alt.Chart(alt.Data(values=rows)).encode(color=_pools(found), strokeDash=_dashes(found))
+    base = alt.Chart(alt.InlineData(values=rows)).encode(color=_pools(found), strokeDash=_dashes(found))
     backlog = _panel(
         base.encode(x=_time_axis(found, title=None)),
         alt.Y("queued:Q", title="Jobs queued", scale=alt.Scale(nice=True, domainMin=0)),
@@ -127,4 +127,4 @@ def _panel(base: "alt.Chart", y: "alt.Y") -> "alt.LayerChart":
     lines = base.mark_line(strokeWidth=2).encode(y=y)
     # A point of its own shows a bucket whose neighbours are empty, and gives the pointer something to hit.
     points = base.mark_circle(size=14, opacity=1).encode(y=y, tooltip=tooltip)
-    return lines + points
+    return cast("alt.LayerChart", alt.layer(lines, points))

@@ -22,7 +22,11 @@ LEVELS = [
     ("urls", "apps"),
 ]
 LEVEL_OF = {name: level for level, names in enumerate(LEVELS) for name in names}
-MODULES = [path for path in (ROOT / "jobs").rglob("*.py") if "migrations" not in path.parts and path.stem != "__init__" or path.parent.name != "jobs"]
+MODULES = [
+    path
+    for path in (ROOT / "jobs").rglob("*.py")
+    if "migrations" not in path.parts and path.stem != "__init__" or path.parent.name != "jobs"
+]
 
 
 def part_of(path: Path) -> str:
@@ -34,7 +38,11 @@ def imported_parts(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom) and node.module:
-            names = [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "jobs" else [node.module]
+            names = (
+                [f"{node.module}.{alias.name}" for alias in node.names]
+                if node.module == "jobs"
+                else [node.module]
+            )
         found |= {name.split(".")[1] for name in names if name.startswith("jobs.")}
         assert not any(name.split(".")[0] == "project" for name in names), f"{path} imports project"
     return found

@@ -7,8 +7,8 @@ from django.http import HttpRequest
 
 from jobs import reports
 from jobs.admin.base import Viewer, badge, pretty
+from jobs.formats import parameters
 from jobs.models import Comparison
-from jobs.templatetags.poolwise import parameters
 
 _BADGES = {"planned": "queued", "running": "running", "finished": "succeeded", "cancelled": "cancelled"}
 

@@ -19,6 +19,8 @@ Choices = Iterable[tuple[str, str]]
 class ExactFilter(SimpleListFilter):
     """Rows whose column equals the choice."""
 
+    parameter_name: str
+
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the rows of the choice, or all."""
         return queryset.filter(**{self.parameter_name: self.value()}) if self.value() else queryset

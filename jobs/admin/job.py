@@ -10,12 +10,12 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
+from jobs import timeline
 from jobs.admin import actions, filters
 from jobs.admin.base import Viewer, badge, pretty
 from jobs.admin.joblist import JobList, search
+from jobs.formats import percent, seconds
 from jobs.models import Job
-from jobs.templatetags.poolwise import percent, seconds
-from jobs.views import timeline
 
 #: A longer result or traceback is shown in part.
 _SHOWN_CHARS = 20_000

@@ -10,9 +10,9 @@ from django.urls import URLPattern, path
 
 from jobs import vega
 from jobs.admin.base import BoundedChangeList, Viewer, badge
-from jobs.admin.live import PoolLive, live
+from jobs.formats import seconds
 from jobs.models import Pool
-from jobs.templatetags.poolwise import seconds
+from jobs.reports import PoolNow, pools_now
 
 
 class PoolList(BoundedChangeList):
@@ -21,10 +21,10 @@ class PoolList(BoundedChangeList):
     def get_results(self, request: HttpRequest) -> None:
         """Read the pools, and the signs of life of all of them at once."""
         super().get_results(request)
-        self.live = live()
+        self.live = pools_now()
         self.result_list = list(self.result_list)
         for pool in self.result_list:
-            pool.live = self.live.pools.get(pool.name, PoolLive(pool.name, ()))
+            pool.live = self.live.pools.get(pool.name, PoolNow(pool.name, ()))
 
 
 @admin.register(Pool)
@@ -48,8 +48,8 @@ class PoolAdmin(Viewer):
 
     def details(self, request: HttpRequest, row: Pool) -> dict[str, Any]:
         """Return what is live about one pool."""
-        now = live()
-        return {"live": now, "pool_live": now.pools.get(row.name, PoolLive(row.name, ()))}
+        now = pools_now()
+        return {"live": now, "pool_live": now.pools.get(row.name, PoolNow(row.name, ()))}
 
     @admin.display(description="State")
     def state(self, pool: Any) -> str:

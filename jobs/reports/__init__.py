@@ -2,6 +2,7 @@
 
 from jobs.reports.dashboard import WINDOWS, Dashboard, Point, PoolFigures, Window, dashboard
 from jobs.reports.figures import block_figures, comparison_figures, pool_figures
+from jobs.reports.now import PoolNow, PoolsNow, pools_now
 from jobs.reports.queues import Queue, queues
 
 __all__ = [
@@ -9,11 +10,14 @@ __all__ = [
     "Dashboard",
     "Point",
     "PoolFigures",
+    "PoolNow",
+    "PoolsNow",
     "Queue",
     "Window",
     "block_figures",
     "comparison_figures",
     "dashboard",
     "pool_figures",
+    "pools_now",
     "queues",
 ]

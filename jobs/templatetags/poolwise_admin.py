@@ -8,7 +8,6 @@ from django.core.cache import cache
 from django.urls import reverse
 
 from jobs import charts, reports, vega
-from jobs.admin.live import live
 from jobs.reports import WINDOWS, Dashboard, Point, Window
 
 register = template.Library()
@@ -24,7 +23,7 @@ def pool_dashboard(context: template.Context) -> dict[str, Any]:
     if not request.user.has_perm("jobs.view_job"):
         return {}
     window = WINDOWS.get(request.GET.get("window", ""), WINDOWS["1h"])
-    found, now = _dashboard(window), live()
+    found, now = _dashboard(window), reports.pools_now()
     return {
         "dashboard": found,
         "windows": WINDOWS.values(),
@@ -40,9 +39,11 @@ def pool_dashboard(context: template.Context) -> dict[str, Any]:
 
 def _dashboard(window: Window) -> Dashboard:
     keep_s = min(60, round(window.bucket_s * _KEEP_PART_OF_BUCKET))
-    found: Dashboard = cache.get_or_set(
-        f"poolwise-dashboard-{window.key}", lambda: reports.dashboard(window), keep_s
-    )
+    key = f"poolwise-dashboard-{window.key}"
+    found: Dashboard | None = cache.get(key)
+    if found is None:
+        found = reports.dashboard(window)
+        cache.set(key, found, keep_s)
     return found
 
 

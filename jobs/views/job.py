@@ -12,11 +12,10 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 from django_celery_results.models import TaskResult
 
-from jobs import definitions, submission
+from jobs import definitions, submission, timeline
 from jobs.errors import PoolwiseError, UnknownDefinition
+from jobs.formats import pretty
 from jobs.models import Job, State
-from jobs.templatetags.poolwise import pretty
-from jobs.views import timeline
 from jobs.views.definition import announce
 from jobs.views.live import PageRequest, live_answer, live_part, own_address, signed_in
 from jobs.views.pools import pool_of

@@ -12,8 +12,8 @@ from django.contrib.auth.models import User
 from django.db.models import Q, TextField
 from django.db.models.functions import Cast
 
+from jobs import timeline
 from jobs.models import LIVE, Job, JobQuerySet, State
-from jobs.views import timeline
 
 PAGE_SIZE = 50
 #: Counts and the search in parameters look at the newest jobs only, so that a long history costs nothing.

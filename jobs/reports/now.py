@@ -5,14 +5,15 @@ from dataclasses import dataclass
 
 from django.utils import timezone
 
-from jobs import heartbeats, reports
+from jobs import heartbeats
 from jobs.errors import BrokerUnavailable
 from jobs.heartbeats import WorkerBeat
 from jobs.pools import all_pools
+from jobs.reports.queues import Queue, queues
 
 
 @dataclass(frozen=True, slots=True)
-class PoolLive:
+class PoolNow:
     """One pool now; `workers` is None while Redis is away, since then nobody knows."""
 
     name: str
@@ -61,10 +62,10 @@ class PoolLive:
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
+class PoolsNow:
     """All pools now, by name; `has_coordinator` is None while Redis is away."""
 
-    pools: dict[str, PoolLive]
+    pools: dict[str, PoolNow]
     has_coordinator: bool | None
 
     @property
@@ -73,23 +74,23 @@ class Live:
         return self.has_coordinator is None
 
     @property
-    def unserved(self) -> list[PoolLive]:
+    def unserved(self) -> list[PoolNow]:
         """Return the pools without a worker whose queue is not empty."""
         return [pool for pool in self.pools.values() if pool.state == "down" and pool.queued]
 
 
-def live() -> Live:
+def pools_now() -> PoolsNow:
     """Return the state of every pool; waits for Redis 0.3 s at most."""
     try:
         workers = heartbeats.pools_up()
         has_coordinator: bool | None = heartbeats.coordinator_is_up()
     except BrokerUnavailable:
         workers, has_coordinator = None, None
-    queues, now = reports.queues(), timezone.now()
+    waiting, now = queues(), timezone.now()
     pools = {}
     for name in all_pools():
-        queue = queues.get(name, reports.Queue())
+        queue = waiting.get(name, Queue())
         oldest_s = max(0.0, (now - queue.oldest_at).total_seconds()) if queue.oldest_at else None
         beats = None if workers is None else workers.get(name, [])
-        pools[name] = PoolLive(name, beats, queue.queued, queue.running, oldest_s)
-    return Live(pools, has_coordinator)
+        pools[name] = PoolNow(name, beats, queue.queued, queue.running, oldest_s)
+    return PoolsNow(pools, has_coordinator)
