@@ -43,7 +43,9 @@ class PoolwiseBackend(BaseTaskBackend):
         super().validate_task(task)
         queues = {pool.queue for pool in all_pools().values()}
         if task.queue_name not in queues | {DEFAULT_TASK_QUEUE_NAME}:
-            raise InvalidTask(f"Queue {task.queue_name!r} belongs to no pool; use one of {', '.join(sorted(queues))}.")
+            raise InvalidTask(
+                f"Queue {task.queue_name!r} belongs to no pool; use one of {', '.join(sorted(queues))}."
+            )
 
     def enqueue(self, task: Task, args: Any, kwargs: Any) -> TaskResult:
         """Store and publish a job; return its result handle. Raise as `submission.submit` does."""
@@ -51,7 +53,9 @@ class PoolwiseBackend(BaseTaskBackend):
         definition = definitions.from_task(task)
         params = definition.bind(args, kwargs)
         with transaction.atomic():
-            job = submit(definition.name, params, pool=pool_for(task, definition), run_after=task.run_after)[0]
+            job = submit(definition.name, params, pool=pool_for(task, definition), run_after=task.run_after)[
+                0
+            ]
         result = self._result(job, task)
         task_enqueued.send(type(self), task_result=result)
         return result
@@ -77,7 +81,8 @@ class PoolwiseBackend(BaseTaskBackend):
             kwargs=job.params,
             backend=self.alias,
             errors=[],
-            worker_ids=[str(past.get("worker", "")) for past in job.history] + ([job.worker] if job.worker else []),
+            worker_ids=[str(past.get("worker", "")) for past in job.history]
+            + ([job.worker] if job.worker else []),
         )
         if job.has_ended:
             _add_ending(result, job)

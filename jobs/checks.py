@@ -24,12 +24,16 @@ def check_pools(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> lis
     messages: list[CheckMessage] = []
     pools: list[PoolSpec] = []
     if not isinstance(settings.JOB_POOLS, dict) or not settings.JOB_POOLS:
-        return [Error("JOB_POOLS declares no pool.", hint="Declare one by name, or unset it.", id="jobs.E001")]
+        return [
+            Error("JOB_POOLS declares no pool.", hint="Declare one by name, or unset it.", id="jobs.E001")
+        ]
     for name, options in settings.JOB_POOLS.items():
         try:
             pools.append(PoolSpec.parse(name, options))
         except (BadPool, AttributeError, TypeError) as error:
-            messages.append(Error(str(error), hint="See JOB_POOLS in the settings page of the docs.", id="jobs.E002"))
+            messages.append(
+                Error(str(error), hint="See JOB_POOLS in the settings page of the docs.", id="jobs.E002")
+            )
     messages += _shared_queues(pools)
     for pool in pools:
         if library := pool.missing_library:

@@ -37,7 +37,7 @@ def plan(
 
     Raise UnknownDefinition, UnknownPool, Unavailable or InvalidParameters; then nothing is stored.
     """
-    found = definitions.resolve(definition)
+    found = definitions.get(definition)
     if not pools or len(set(pools)) != len(pools):
         raise InvalidParameters({"pools": "Name one pool or more, each once."})
     for name in pools:

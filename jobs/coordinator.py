@@ -83,7 +83,11 @@ class Coordinator:
         started_at = wall_now()
         facts = versions()
         return [
-            _Duty("beat", settings.JOB_HEARTBEAT_S, lambda: heartbeats.send(self.client, self._beat(started_at, facts))),
+            _Duty(
+                "beat",
+                settings.JOB_HEARTBEAT_S,
+                lambda: heartbeats.send(self.client, self._beat(started_at, facts)),
+            ),
             _Duty("publish", 0.25, publishing.publish_due),
             _Duty("release", 0.25, comparisons.advance),
             _Duty("rescue", 2.0, lambda: rescue(self.client)),
@@ -158,7 +162,10 @@ def rescue(client: redis.Redis) -> int:
     heartbeats.forget_silent(client, beats)
     silent_since = timezone.now() - timedelta(seconds=settings.JOB_WORKER_DEAD_AFTER_S)
     orphans = (
-        Job.objects.running().exclude(worker__in=alive).filter(started_at__lt=silent_since).order_by("started_at")
+        Job.objects.running()
+        .exclude(worker__in=alive)
+        .filter(started_at__lt=silent_since)
+        .order_by("started_at")
     )
     lost = [_lost(job) for job in orphans[:_BATCH]]
     if lost:
@@ -209,7 +216,9 @@ def sample(client: redis.Redis) -> None:
     PoolSample.objects.bulk_create(_sample_of(name, counts.get(name, {}), alive, now) for name in all_pools())
 
 
-def _sample_of(name: str, counts: dict[str, object], alive: list[WorkerBeat], now: timezone.datetime) -> PoolSample:
+def _sample_of(
+    name: str, counts: dict[str, object], alive: list[WorkerBeat], now: timezone.datetime
+) -> PoolSample:
     workers = [beat for beat in alive if beat.pool == name]
     oldest = counts.get("oldest")
     return PoolSample(

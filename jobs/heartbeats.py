@@ -76,11 +76,11 @@ def _parse(text: str) -> Beat:
 def read_all(client: redis.Redis) -> list[WorkerBeat]:
     """Return every sign of life that Redis holds, the silent ones too. Raise redis-py's errors."""
     beats, at = _keys()
-    (seconds, micros), seen, raw = client.pipeline(transaction=False).time().zrange(at, 0, -1, withscores=True).hgetall(beats).execute()
+    (seconds, micros), seen, raw = (
+        client.pipeline(transaction=False).time().zrange(at, 0, -1, withscores=True).hgetall(beats).execute()
+    )
     now = seconds + micros / 1e6
-    return [
-        WorkerBeat(_parse(raw[name]), max(0.0, now - stamp)) for name, stamp in seen if name in raw
-    ]
+    return [WorkerBeat(_parse(raw[name]), max(0.0, now - stamp)) for name, stamp in seen if name in raw]
 
 
 def forget_silent(client: redis.Redis, beats: Iterable[WorkerBeat]) -> None:

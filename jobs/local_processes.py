@@ -64,16 +64,22 @@ class LocalProcesses:
         command = [sys.executable, os.path.abspath(sys.argv[0]), *arguments]
         # Sessions of their own: Ctrl-C ends them once, through this process, not twice.
         self._processes.append(
-            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
+            subprocess.Popen(
+                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            )  # noqa: S603
         )
 
     def _wait(self, pools: Sequence[str]) -> None:
         until_mono = time.monotonic() + _START_TIMEOUT_S
         while not (set(pools) <= set(pools_up()) and coordinator_is_up()):
             if any(process.poll() is not None for process in self._processes):
-                raise TimeoutError("A worker ended while it started: run `python manage.py pool NAME` to see why.")
+                raise TimeoutError(
+                    "A worker ended while it started: run `python manage.py pool NAME` to see why."
+                )
             if time.monotonic() > until_mono:
-                raise TimeoutError(f"No worker came up within {_START_TIMEOUT_S:g} s for one of {', '.join(pools)}.")
+                raise TimeoutError(
+                    f"No worker came up within {_START_TIMEOUT_S:g} s for one of {', '.join(pools)}."
+                )
             time.sleep(0.2)
 
 

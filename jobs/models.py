@@ -118,17 +118,26 @@ class Job(models.Model):
     request_id = models.CharField(max_length=64, blank=True, help_text="The web request that caused it.")
     block = models.ForeignKey(Block, null=True, blank=True, on_delete=models.SET_NULL, related_name="jobs")
     parent = models.ForeignKey(
-        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="reruns", help_text="Run again from."
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="reruns",
+        help_text="Run again from.",
     )
     created_at = models.DateTimeField(default=timezone.now)
     due_at = models.DateTimeField(
-        null=True, blank=True, help_text="From then on the coordinator publishes the message; empty once published."
+        null=True,
+        blank=True,
+        help_text="From then on the coordinator publishes the message; empty once published.",
     )
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
 
     attempt = models.PositiveSmallIntegerField(default=1)
     max_attempts = models.PositiveSmallIntegerField(default=1)
-    history = models.JSONField(default=list, help_text="Earlier attempts: how each ended, its timings and place.")
+    history = models.JSONField(
+        default=list, help_text="Earlier attempts: how each ended, its timings and place."
+    )
     published_at = models.DateTimeField(null=True, blank=True)
     received_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -145,8 +154,12 @@ class Job(models.Model):
     worker = models.CharField(max_length=200, blank=True)
     pid = models.PositiveIntegerField(null=True, blank=True)
     thread = models.CharField(max_length=100, blank=True)
-    carrier = models.CharField(max_length=100, blank=True, help_text="The greenlet or asyncio task that ran it.")
-    offloaded = models.BooleanField(default=False, help_text="A sync body run in a thread of an asyncio worker.")
+    carrier = models.CharField(
+        max_length=100, blank=True, help_text="The greenlet or asyncio task that ran it."
+    )
+    offloaded = models.BooleanField(
+        default=False, help_text="A sync body run in a thread of an asyncio worker."
+    )
     error_type = models.CharField(max_length=200, blank=True)
     error = models.TextField(blank=True)
 
@@ -161,7 +174,9 @@ class Job(models.Model):
             models.Index(fields=("pool", "-created_at"), name="job_pool"),
             models.Index(fields=("definition", "-created_at"), name="job_definition"),
             models.Index(fields=("pool", "created_at"), name="job_queue", condition=models.Q(state="queued")),
-            models.Index(fields=("due_at",), name="job_due", condition=models.Q(state="queued", due_at__isnull=False)),
+            models.Index(
+                fields=("due_at",), name="job_due", condition=models.Q(state="queued", due_at__isnull=False)
+            ),
             models.Index(fields=("worker",), name="job_running", condition=models.Q(state="running")),
             models.Index(fields=("pool", "finished_at", "state"), name="job_finished"),
         )
@@ -229,7 +244,10 @@ class PoolSample(models.Model):
     memory_bytes = models.BigIntegerField()
 
     class Meta:
-        indexes = (models.Index(fields=("pool", "at"), name="sample_pool_at"), models.Index(fields=("at",), name="sample_at"))
+        indexes = (
+            models.Index(fields=("pool", "at"), name="sample_pool_at"),
+            models.Index(fields=("at",), name="sample_at"),
+        )
 
     def __str__(self) -> str:
         return f"{self.pool}: {self.queued} queued, {self.running} running"

@@ -113,9 +113,9 @@ def _mark_published(jobs: Sequence[Job]) -> None:
     for attempt, ids in attempts.items():
         for start in range(0, len(ids), 500):
             # Only while the row is still at the attempt that was published: a fast worker may have ended it.
-            Job.objects.filter(
-                pk__in=ids[start : start + 500], attempt=attempt, state=State.QUEUED
-            ).update(due_at=None)
+            Job.objects.filter(pk__in=ids[start : start + 500], attempt=attempt, state=State.QUEUED).update(
+                due_at=None
+            )
 
 
 def _send(producer: Any, job: Job) -> None:

@@ -207,14 +207,27 @@ def _write_results(outcomes: Iterable[tuple[Job, Outcome]]) -> None:
         sorted(rows, key=lambda row: row.task_id),
         update_conflicts=True,
         unique_fields=["task_id"],
-        update_fields=["status", "result", "traceback", "worker", "date_started", "date_done", "task_name", "meta"],
+        update_fields=[
+            "status",
+            "result",
+            "traceback",
+            "worker",
+            "date_started",
+            "date_done",
+            "task_name",
+            "meta",
+        ],
         batch_size=500,
     )
 
 
 def _result_of(job: Job, outcome: Outcome) -> TaskResult:
     failed = outcome.ending is not Ending.SUCCEEDED
-    result = json.dumps({"exc_type": outcome.error_type, "exc_message": [outcome.error]}) if failed else outcome.result
+    result = (
+        json.dumps({"exc_type": outcome.error_type, "exc_message": [outcome.error]})
+        if failed
+        else outcome.result
+    )
     return TaskResult(
         task_id=str(job.pk),
         task_name=job.definition,
@@ -235,4 +248,8 @@ def _log_of(outcome: Outcome) -> Sequence[JobLog]:
     if not outcome.log and not outcome.log_dropped:
         return ()
     lines = [list(line) for line in outcome.log]
-    return (JobLog(job_id=UUID(outcome.job_id), attempt=outcome.attempt, lines=lines, dropped=outcome.log_dropped),)
+    return (
+        JobLog(
+            job_id=UUID(outcome.job_id), attempt=outcome.attempt, lines=lines, dropped=outcome.log_dropped
+        ),
+    )

@@ -9,7 +9,13 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 #: What redis-py and the socket raise while Redis is away.
-REDIS_ERRORS = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, redis.ReadOnlyError, OSError)
+REDIS_ERRORS = (
+    redis.ConnectionError,
+    redis.TimeoutError,
+    redis.BusyLoadingError,
+    redis.ReadOnlyError,
+    OSError,
+)
 
 
 def key(*parts: object) -> str:

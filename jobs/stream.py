@@ -112,7 +112,11 @@ def encode(entry: Entry) -> str:
             "r": entry.result, "y": entry.error_type, "x": entry.error, "b": entry.traceback, "l": list(entry.log),
             "d": entry.log_dropped, "o": entry.offloaded, "w": entry.retry_in_s,
         }  # fmt: skip
-        data |= {k: v for k, v in optional.items() if v not in (None, "", [], 0, False) or k == "w" and v is not None}
+        data |= {
+            k: v
+            for k, v in optional.items()
+            if v not in (None, "", [], 0, False) or k == "w" and v is not None
+        }
     return json.dumps(data, separators=(",", ":"))
 
 
@@ -199,7 +203,9 @@ class Reader:
     def acknowledge(self, ids: Sequence[str]) -> None:
         """Take recorded entries off the stream."""
         if ids:
-            self.client.pipeline(transaction=True).xack(stream_key(), GROUP, *ids).xdel(stream_key(), *ids).execute()
+            self.client.pipeline(transaction=True).xack(stream_key(), GROUP, *ids).xdel(
+                stream_key(), *ids
+            ).execute()
 
 
 def _flatten(answer: Any) -> list[tuple[str, str]]:
@@ -207,6 +213,10 @@ def _flatten(answer: Any) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for _, batch in streams:
         # RESP3 wraps the batch of a stream in one more list.
-        items = batch[0] if batch and isinstance(batch[0], list) and batch[0] and isinstance(batch[0][0], (list, tuple)) else batch
+        items = (
+            batch[0]
+            if batch and isinstance(batch[0], list) and batch[0] and isinstance(batch[0][0], (list, tuple))
+            else batch
+        )
         found += [(entry_id, fields.get("e", "")) for entry_id, fields in items]
     return found

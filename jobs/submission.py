@@ -17,6 +17,7 @@ from jobs import definitions, heartbeats
 from jobs.errors import BrokerUnavailable, InvalidParameters, QueueFull, Unavailable
 from jobs.models import Block, Job, State
 from jobs.pools import get_pool
+from jobs.pools.prefork import REVOKE_SIGNAL
 from jobs.publishing import grace, publish_from_web, quick_connection
 from jobs.redis_client import REDIS_ERRORS, web_client
 from jobs.stream import mark_cancelled
@@ -64,7 +65,14 @@ def submit(
     Raise UnknownDefinition, UnknownPool, Unavailable, InvalidParameters or QueueFull; then nothing is stored.
     """
     jobs = prepare(
-        definition, params, pool=pool, copies=copies, user=user, request_id=request_id, block=block, parent=parent
+        definition,
+        params,
+        pool=pool,
+        copies=copies,
+        user=user,
+        request_id=request_id,
+        block=block,
+        parent=parent,
     )
     if block is None:
         _check_bound(pool, copies)
@@ -79,9 +87,11 @@ def submit(
     return jobs
 
 
-def prepare(definition: str, params: Mapping[str, Any], *, pool: str, copies: int, **fields: Any) -> list[Job]:
+def prepare(
+    definition: str, params: Mapping[str, Any], *, pool: str, copies: int, **fields: Any
+) -> list[Job]:
     """Return unsaved jobs for validated parameters. Raise as `submit` does."""
-    found = definitions.resolve(definition)
+    found = definitions.get(definition)
     get_pool(pool)
     if reason := found.unavailable():
         raise Unavailable(f"{definition} cannot run here: {reason}")
@@ -107,7 +117,11 @@ def prepare(definition: str, params: Mapping[str, Any], *, pool: str, copies: in
 
 
 def run_again(
-    job: Job, *, user: "AbstractBaseUser | None", params: Mapping[str, Any] | None = None, pool: str | None = None,
+    job: Job,
+    *,
+    user: "AbstractBaseUser | None",
+    params: Mapping[str, Any] | None = None,
+    pool: str | None = None,
     request_id: str = "",
 ) -> Job:
     """Submit a job like an earlier one, perhaps changed; the new one names it as its parent. Raise as `submit`."""
@@ -145,7 +159,9 @@ def _tell_workers(job_id: str, *, terminate: bool) -> None:
     """Reach the workers if Redis answers; if not, the recorder still refuses what a cancelled job reports."""
     try:
         mark_cancelled(web_client(), [job_id])
-        current_app.control.revoke(job_id, terminate=terminate, connection=quick_connection())
+        current_app.control.revoke(
+            job_id, terminate=terminate, signal=REVOKE_SIGNAL, connection=quick_connection()
+        )
     except (*REDIS_ERRORS, *quick_connection().recoverable_connection_errors) as error:
         log.warning("workers could not be told of a cancelled job", job=job_id, error=str(error))
 
@@ -155,7 +171,9 @@ def _check_bound(pool: str, copies: int) -> None:
     # Counting stops at the bound, so that a full queue costs no more than a short one.
     queued = Job.objects.queued().filter(pool=pool).order_by()[: bound + 1].count()
     if queued + copies > bound:
-        raise QueueFull(f"The queue of {pool} holds {queued} jobs, its bound is {bound} (JOB_MAX_QUEUED): try later.")
+        raise QueueFull(
+            f"The queue of {pool} holds {queued} jobs, its bound is {bound} (JOB_MAX_QUEUED): try later."
+        )
 
 
 def queue_state(pool: str) -> QueueState:
@@ -168,4 +186,3 @@ def queue_state(pool: str) -> QueueState:
         workers = None
     age_s = max(0.0, (timezone.now() - oldest).total_seconds()) if oldest else 0.0
     return QueueState(pool, queued.order_by()[:100_000].count(), age_s, workers)
-

@@ -19,6 +19,10 @@ HEADER = "poolwise"
 POOL_ENV = "POOLWISE_POOL"
 
 
+#: How long a stopped job has to report for itself, with all its timings; only then is the main process heard.
+_OWN_WORD_S = 3.0
+
+
 class JobFailed(Exception):
     """The job ended as failed; its outcome is already reported. Raised so that Celery's events say so too."""
 
@@ -45,26 +49,31 @@ class JobRequest(Request):
             worker_wait_s=elapsed_wall_s(received_at, started_at or now),
             run_s=elapsed_wall_s(started_at or now, now),
         )
-        place = Place(str(self.hostname), self.worker_pid if isinstance(self.worker_pid, int) else os.getpid())
-        return Outcome(self.id, headers.get("attempt", 1), place, timings, ending, error_type=error_type, error=error)
+        place = Place(
+            str(self.hostname), self.worker_pid if isinstance(self.worker_pid, int) else os.getpid()
+        )
+        return Outcome(
+            self.id, headers.get("attempt", 1), place, timings, ending, error_type=error_type, error=error
+        )
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
         """Report a hard time limit: the process that ran the job cannot."""
         if not soft and not worker_state.should_terminate:
             text = f"The time limit of {timeout} s was exceeded."
-            post(self._outcome(Ending.FAILED, "TimeLimitExceeded", text))
+            post(self._outcome(Ending.FAILED, "TimeLimitExceeded", text), after_s=_OWN_WORD_S)
         super().on_timeout(soft, timeout)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
         """Report a child process that ended under its job."""
         error = getattr(exc_info.exception, "exc", exc_info.exception)
-        stopped = self._already_cancelled or self._already_revoked
+        stopped = self._already_cancelled or self._already_revoked or worker_state.should_terminate
         if isinstance(error, (WorkerLostError, SystemExit)) and not stopped:
             post(self._outcome(Ending.LOST, "WorkerLost", f"The process that ran the job ended: {error}"))
         super().on_failure(exc_info, send_failed_event, return_ok)
 
     def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
-        post(self._outcome(Ending.CANCELLED, "Cancelled", "Cancelled before it ended."))
+        outcome = self._outcome(Ending.CANCELLED, "Cancelled", "Cancelled before it ended.")
+        post(outcome, after_s=_OWN_WORD_S if terminated else 0.0)
         super()._announce_revoked(reason, terminated, signum, expired)
 
     def _announce_cancelled(self, emit_retry: bool = True) -> None:
@@ -82,7 +91,9 @@ class JobTask(PoolTask):
     Request = "jobs.tasks:JobRequest"
 
 
-@shared_task(name="jobs.run", base=JobTask, bind=True, ignore_result=True, throws=(JobFailed,), acks_late=True)
+@shared_task(
+    name="jobs.run", base=JobTask, bind=True, ignore_result=True, throws=(JobFailed,), acks_late=True
+)
 def run(self: Any, definition: str, params: dict[str, Any]) -> None:
     """Run one attempt of a job; its id is the task's id."""
     request = self.request

@@ -110,13 +110,14 @@ class _Poster:
     """Sends reports from a thread of its own, in order, until Redis has them."""
 
     def __init__(self) -> None:
-        self._waiting: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[float, Outcome]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._running_in_pid = 0
         self._unsent = 0
+        self._hurried = False
 
-    def post(self, outcome: Outcome) -> None:
-        self._waiting.put(outcome)
+    def post(self, outcome: Outcome, after_s: float) -> None:
+        self._waiting.put((time.monotonic() + after_s, outcome))
         with self._lock:
             self._unsent += 1
             if self._running_in_pid != os.getpid():
@@ -126,13 +127,16 @@ class _Poster:
     def _send_on(self) -> None:
         client = connect(timeout_s=5.0, max_connections=1)
         while True:
-            outcome = self._waiting.get()
+            due_mono, outcome = self._waiting.get()
+            if not self._hurried:
+                time.sleep(max(0.0, due_mono - time.monotonic()))
             while not self._sent(client, outcome):
                 time.sleep(1.0)
             with self._lock:
                 self._unsent -= 1
 
     def flush(self, timeout_s: float) -> None:
+        self._hurried = True
         until = time.monotonic() + timeout_s
         while self._unsent and time.monotonic() < until:
             time.sleep(0.01)
@@ -150,9 +154,9 @@ class _Poster:
 _poster = _Poster()
 
 
-def post(outcome: Outcome) -> None:
-    """Report an outcome without waiting: the caller is the worker's event loop, which must not block."""
-    _poster.post(outcome)
+def post(outcome: Outcome, *, after_s: float = 0.0) -> None:
+    """Report an outcome without waiting, at once or later: the caller is the worker's loop, which must not block."""
+    _poster.post(outcome, after_s)
 
 
 def flush(timeout_s: float) -> None:

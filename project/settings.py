@@ -166,13 +166,22 @@ CELERY_TIMEZONE = TIME_ZONE
 _CORES = os.process_cpu_count() or 1 if hasattr(os, "process_cpu_count") else os.cpu_count() or 1
 #: The pools by name. JOB_POOLS in the environment replaces them all, as JSON of the same shape.
 JOB_POOLS: dict[str, dict[str, Any]] = env.json("JOB_POOLS", None) or {
-    "prefork": {"model": "prefork", "queue": "prefork", "concurrency": env.int("PREFORK_CONCURRENCY", _CORES)},
+    "prefork": {
+        "model": "prefork",
+        "queue": "prefork",
+        "concurrency": env.int("PREFORK_CONCURRENCY", _CORES),
+    },
     "threads": {"model": "threads", "queue": "threads", "concurrency": env.int("THREADS_CONCURRENCY", 32)},
     "gevent": {"model": "gevent", "queue": "gevent", "concurrency": env.int("GEVENT_CONCURRENCY", 200)},
     "asyncio": {"model": "asyncio", "queue": "asyncio", "concurrency": env.int("ASYNCIO_CONCURRENCY", 200)},
 }
 #: Where a job of each kind runs when nobody names a pool.
-JOB_DEFAULT_POOLS: dict[str, str] = {"io": "gevent", "cpu": "prefork", "mixed": "threads", "hazard": "threads"}
+JOB_DEFAULT_POOLS: dict[str, str] = {
+    "io": "gevent",
+    "cpu": "prefork",
+    "mixed": "threads",
+    "hazard": "threads",
+}
 JOB_KEY_PREFIX: str = env.str("JOB_KEY_PREFIX", "poolwise:")
 JOB_MAX_COPIES: int = env.int("JOB_MAX_COPIES", 1000)
 JOB_MAX_QUEUED: int = env.int("JOB_MAX_QUEUED", 10_000)
@@ -185,7 +194,9 @@ JOB_SAMPLE_EVERY_S: float = env.float("JOB_SAMPLE_EVERY_S", 5.0)
 JOB_SAMPLE_KEEP_DAYS: int = env.int("JOB_SAMPLE_KEEP_DAYS", 8)
 JOB_FILES_DIR: str = env.str("JOB_FILES_DIR", str(VAR_DIR / "files"))
 JOB_HTTP_DEMO_URL: str = env.str("JOB_HTTP_DEMO_URL", "http://127.0.0.1:8099")
-JOB_HTTP_ALLOWED_HOSTS: list[str] = env.list("JOB_HTTP_ALLOWED_HOSTS", [JOB_HTTP_DEMO_URL.split("://", 1)[-1]])
+JOB_HTTP_ALLOWED_HOSTS: list[str] = env.list(
+    "JOB_HTTP_ALLOWED_HOSTS", [JOB_HTTP_DEMO_URL.split("://", 1)[-1]]
+)
 
 TASKS = {"default": {"BACKEND": "jobs.backend.PoolwiseBackend", "QUEUES": []}}
 

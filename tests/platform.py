@@ -79,7 +79,9 @@ class Platform:
         log.close()
         return self.processes[name]
 
-    def manage(self, *arguments: str, timeout_s: float = 120.0, **environment: str) -> subprocess.CompletedProcess[str]:
+    def manage(
+        self, *arguments: str, timeout_s: float = 120.0, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run a management command to its end against the test ledger."""
         return subprocess.run(
             [sys.executable, "manage.py", *arguments],

@@ -35,16 +35,23 @@ def absent(service: str, remedy: str) -> None:
 
 
 def find_postgres() -> Path | None:
-    """Return the folder of PostgreSQL's server programs."""
-    if on_path := shutil.which("initdb"):
-        return Path(on_path).parent
-    found = sorted(glob("/usr/lib/postgresql/*/bin/initdb"))
-    return Path(found[-1]).parent if found else None
+    """Return the folder of PostgreSQL's server programs, the newest version first."""
+    on_path = [Path(found).resolve().parent for found in [shutil.which("initdb")] if found]
+    folders = [
+        *(Path(found).parent for found in sorted(glob("/usr/lib/postgresql/*/bin/initdb"), reverse=True)),
+        *on_path,
+    ]
+    wanted = ("initdb", "postgres", "pg_isready")
+    return next((folder for folder in folders if all((folder / name).exists() for name in wanted)), None)
 
 
 def _as_postgres(command: Sequence[str]) -> list[str]:
     # The server refuses to run as root.
-    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", *command] if os.getuid() == 0 else [*command]
+    return (
+        ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", *command]
+        if os.getuid() == 0
+        else [*command]
+    )
 
 
 def start_postgres(directory: Path) -> str:
@@ -58,15 +65,18 @@ def start_postgres(directory: Path) -> str:
     if os.getuid() == 0:
         shutil.chown(data, "postgres", "postgres")
     run = {"check": True, "stdout": subprocess.DEVNULL, "cwd": "/"}
-    subprocess.run(_as_postgres([str(programs / "initdb"), "-D", str(data), "-U", "poolwise", "-A", "trust"]), **run)
-    options = ["-h", "127.0.0.1", "-p", str(port), "-k", str(data), "-c", "fsync=off"]
-    server = subprocess.Popen(
-        _as_postgres([str(programs / "postgres"), "-D", str(data), *options]),
-        stdout=(directory / "postgres.log").open("wb"),
-        stderr=subprocess.STDOUT,
-        cwd="/",
-        start_new_session=True,
+    subprocess.run(
+        _as_postgres([str(programs / "initdb"), "-D", str(data), "-U", "poolwise", "-A", "trust"]), **run
     )
+    options = ["-h", "127.0.0.1", "-p", str(port), "-k", str(data), "-c", "fsync=off"]
+    with (directory / "postgres.log").open("wb") as log:
+        server = subprocess.Popen(
+            _as_postgres([str(programs / "postgres"), "-D", str(data), *options]),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            start_new_session=True,
+        )
     _stack.callback(_end, server)
     ready = [str(programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(port), "-q"]
     for _ in range(100):
@@ -90,7 +100,11 @@ def _prepare() -> None:
     for name in ("JOB_POOLS", "BROKER_URL", "DATABASE_URL", "POOLWISE_POOL", "LOG_FORMAT", "JOB_KEY_PREFIX"):
         os.environ.pop(name, None)
     os.environ["DEBUG"] = "true"
+    os.environ["JOB_WORKER_DEAD_AFTER_S"] = "5"
+    os.environ["JOB_HEARTBEAT_S"] = "1"
     os.environ["JOB_FILES_DIR"] = str(DIRECTORY / "files")
+    os.environ["STATIC_ROOT"] = str(DIRECTORY / "static")
+    (DIRECTORY / "static").mkdir()  # WhiteNoise warns of a folder that is not there
     os.environ["REDIS_URL"] = _stack.enter_context(
         redis_server.running(DIRECTORY / "redis", durable=False)
     ).url

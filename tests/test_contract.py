@@ -43,7 +43,9 @@ def test_many_copies_are_each_recorded_once(platform: Platform, pool: str) -> No
     jobs = run(platform, "io.wait", pool, copies=40, duration_s=0.01)
     assert {job.state for job in jobs} == {State.SUCCEEDED}
     assert {job.attempt for job in jobs} == {1}
-    assert TaskResult.objects.filter(task_id__in=[str(job.pk) for job in jobs], status="SUCCESS").count() == 40
+    assert (
+        TaskResult.objects.filter(task_id__in=[str(job.pk) for job in jobs], status="SUCCESS").count() == 40
+    )
 
 
 @every_pool
@@ -91,6 +93,8 @@ def test_a_running_job_can_be_cancelled(platform: Platform, pool: str, eventuall
     platform.wait_for(job, timeout_s=20)
     assert job.state == State.CANCELLED
     assert job.run_s is not None
+    # A thread inside one call of C cannot be stopped there: its worker reports in its place, without its CPU time.
+    assert settings.JOB_POOLS[pool]["model"] == "threads" or job.cpu_s is not None
 
 
 @every_pool
@@ -122,7 +126,9 @@ def test_a_job_can_run_again_and_names_its_parent(platform: Platform, pool: str)
     assert second.parent_id == first.pk
 
 
-@pytest.mark.parametrize("pool", [name for name in POOLS if settings.JOB_POOLS[name]["model"] in ("gevent", "asyncio")])
+@pytest.mark.parametrize(
+    "pool", [name for name in POOLS if settings.JOB_POOLS[name]["model"] in ("gevent", "asyncio")]
+)
 def test_a_waiting_job_is_not_charged_for_one_that_computes_beside_it(platform: Platform, pool: str) -> None:
     [waiting] = submit("io.wait", {"duration_s": 1.5}, pool=pool)
     computing = submit("cpu.primes", {}, pool=pool, copies=5)
@@ -131,7 +137,9 @@ def test_a_waiting_job_is_not_charged_for_one_that_computes_beside_it(platform: 
     assert all(job.cpu_s > 0.01 for job in computing)
 
 
-def test_a_coroutine_is_awaited_on_the_loop_and_a_sync_body_is_marked_as_offloaded(platform: Platform) -> None:
+def test_a_coroutine_is_awaited_on_the_loop_and_a_sync_body_is_marked_as_offloaded(
+    platform: Platform,
+) -> None:
     [awaited] = run(platform, "io.wait", "asyncio", duration_s=0.01)
     [offloaded] = run(platform, "cpu.primes", "asyncio", limit=1000)
     assert not awaited.offloaded

@@ -24,13 +24,17 @@ def started(job: Job, attempt: int = 1, place: Place = PLACE) -> Started:
     return Started(str(job.pk), attempt, place, timings())
 
 
-def ended(job: Job, ending: Ending = Ending.SUCCEEDED, attempt: int = 1, place: Place = PLACE, **fields) -> Outcome:
+def ended(
+    job: Job, ending: Ending = Ending.SUCCEEDED, attempt: int = 1, place: Place = PLACE, **fields
+) -> Outcome:
     return Outcome(str(job.pk), attempt, place, timings(), ending, **fields)
 
 
 @pytest.fixture
 def job(db: None) -> Job:
-    return Job.objects.create(definition="io.wait", kind="io", pool="gevent", max_attempts=2, due_at=timezone.now())
+    return Job.objects.create(
+        definition="io.wait", kind="io", pool="gevent", max_attempts=2, due_at=timezone.now()
+    )
 
 
 def test_a_start_makes_a_queued_job_running_and_takes_it_off_the_publisher(job: Job) -> None:

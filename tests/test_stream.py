@@ -33,7 +33,9 @@ def test_an_outcome_survives_the_wire(entry: Outcome) -> None:
     assert stream.decode(stream.encode(entry)) == entry
 
 
-@pytest.mark.parametrize("text", ["", "null", "[]", "{}", '{"id":1}', '{"id":"x","n":"y","p":[],"t":[]}', "\x00"])
+@pytest.mark.parametrize(
+    "text", ["", "null", "[]", "{}", '{"id":1}', '{"id":"x","n":"y","p":[],"t":[]}', "\x00"]
+)
 def test_what_is_no_report_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - json's own error is one too
         stream.decode(text)

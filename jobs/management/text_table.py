@@ -12,7 +12,9 @@ def comparison_table(figures: dict[str, Any]) -> str:
     """Return a title and a table with a row a pool: median run, p95, makespan, speed-up against the slowest."""
     params = ", ".join(f"{name}={value!r}" for name, value in figures["params"].items())
     rounds = figures.get("rounds", 1)
-    title = f"{figures['definition']}({params}) × {figures['copies']}" + (f", {rounds} rounds" if rounds > 1 else "")
+    title = f"{figures['definition']}({params}) × {figures['copies']}" + (
+        f", {rounds} rounds" if rounds > 1 else ""
+    )
     return "\n".join([title, *_lines([_HEADINGS, *(_row(pool) for pool in figures["pools"])])])
 
 
@@ -47,5 +49,8 @@ def duration(seconds: float | None) -> str:
 
 def _lines(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]) for row in rows]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
+        for row in rows
+    ]
     return [lines[0], "─" * len(lines[0]), *lines[1:]]

@@ -30,12 +30,22 @@ class Command(BaseCommand):
         parser.add_argument("--pools", default="", help="names joined by commas; all pools if not given")
         parser.add_argument("--copies", type=int, default=100, help="jobs a pool and round (100)")
         parser.add_argument("--rounds", type=int, default=1, help="rounds, each over all pools (1)")
-        parser.add_argument("--seed", type=int, default=0, help="shuffles the order of pools within a round (0)")
         parser.add_argument(
-            "--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter; VALUE is JSON or text"
+            "--seed", type=int, default=0, help="shuffles the order of pools within a round (0)"
         )
-        parser.add_argument("--timeout", type=float, default=3600.0, metavar="SECONDS", help="give up after (3600)")
-        parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there; - for standard output")
+        parser.add_argument(
+            "--param",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help="a parameter; VALUE is JSON or text",
+        )
+        parser.add_argument(
+            "--timeout", type=float, default=3600.0, metavar="SECONDS", help="give up after (3600)"
+        )
+        parser.add_argument(
+            "--json", type=Path, metavar="FILE", help="write the figures there; - for standard output"
+        )
 
     def handle(self, *, definition: str, pools: str, **options: Any) -> None:
         """Run the comparison. Raise CommandError for bad input, a broker away, or jobs that did not end."""
@@ -71,7 +81,9 @@ class Command(BaseCommand):
             if comparison.state == Comparison.State.CANCELLED:
                 raise CommandError("The comparison was cancelled.")
             if time.monotonic() > until_mono:
-                raise TimeoutError(f"Not every job ended within {timeout_s:g} s ({shown}); the rest was cancelled.")
+                raise TimeoutError(
+                    f"Not every job ended within {timeout_s:g} s ({shown}); the rest was cancelled."
+                )
             time.sleep(_POLL_S)
         if sys.stderr.isatty():
             self.stderr.write("")

@@ -28,7 +28,9 @@ class Command(BaseCommand):
         """Declare the arguments."""
         parser.add_argument("name", help="a pool's name, such as gevent")
         parser.add_argument("--concurrency", type=int, help="slots, instead of those of JOB_POOLS")
-        parser.add_argument("--restart", action="store_true", help="start the worker again whenever it ends by itself")
+        parser.add_argument(
+            "--restart", action="store_true", help="start the worker again whenever it ends by itself"
+        )
 
     def handle(self, *, name: str, concurrency: int | None, restart: bool, **options: Any) -> None:
         """Start the worker. Raise CommandError for an unknown pool or a missing library."""
@@ -37,7 +39,9 @@ class Command(BaseCommand):
         except PoolwiseError as error:
             raise CommandError(str(error)) from error
         if pool.missing_library:
-            raise CommandError(f"The pool {name} needs the package {pool.missing_library}: run `make install`.")
+            raise CommandError(
+                f"The pool {name} needs the package {pool.missing_library}: run `make install`."
+            )
         slots = concurrency or pool.concurrency
         if restart:
             raise SystemExit(_supervise(pool, slots))

@@ -21,9 +21,13 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the arguments."""
         parser.add_argument("pools", nargs="*", help="pools to look at; all of JOB_POOLS if none is named")
-        parser.add_argument("--wait", type=float, default=0.0, metavar="SECONDS", help="how long to wait for them")
+        parser.add_argument(
+            "--wait", type=float, default=0.0, metavar="SECONDS", help="how long to wait for them"
+        )
         parser.add_argument("--coordinator", action="store_true", help="want a living coordinator too")
-        parser.add_argument("--self", action="store_true", dest="own", help="only this host's worker or coordinator")
+        parser.add_argument(
+            "--self", action="store_true", dest="own", help="only this host's worker or coordinator"
+        )
 
     def handle(self, *, pools: list[str], wait: float, coordinator: bool, own: bool, **options: Any) -> None:
         """Print a line a pool. Raise CommandError when one is missing at the end of the wait."""
