@@ -1,0 +1,196 @@
+"""The parts that the pools are made of."""
+
+import asyncio
+import sys
+import threading
+import time
+from typing import Any
+
+import pytest
+from celery.exceptions import SoftTimeLimitExceeded
+
+from jobs.pools import bridge
+from jobs.pools.coroutines import CoroutineBody
+from jobs.pools.executor import DaemonThreads
+from jobs.pools.interrupts import BodyCancelled, ChildExited, HardStop, ThreadReach, Why, call_in_thread
+from jobs.pools.loop import JobLoop, MeteredCoroutine
+from jobs.pools.metering import METER, LagProbe, Meter
+from jobs.pools.thread_pool import Alarms
+
+
+def compute(seconds: float) -> None:
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+def on_loop(coro: Any) -> Any:
+    with asyncio.Runner(loop_factory=JobLoop) as runner:
+        return runner.run(coro)
+
+
+def test_without_a_pool_the_bridge_calls_here() -> None:
+    async def body() -> int:
+        await asyncio.sleep(0)
+        return 5
+
+    assert bridge.run_coroutine(body()) == 5
+    assert bridge.run_sync(lambda a, b=0: a + b, 1, b=2) == 3
+    assert bridge.offload(max, 1, 2) == 2
+    assert (bridge.on_loop(), bridge.carrier_name(), bridge.loop_lag_s()) == (False, "", (0.0, 0.0))
+
+
+def test_without_a_pool_cpu_time_is_the_threads() -> None:
+    start_s = bridge.cpu_s()
+    compute(0.05)
+    bridge.sleep(0.05)
+    assert bridge.cpu_s() - start_s == pytest.approx(0.05, abs=0.02)
+
+
+def test_a_coroutine_that_cancels_itself_fails() -> None:
+    async def body() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(BodyCancelled, match="was cancelled, though not by the pool"):
+        bridge.run_coroutine(body())
+
+
+def test_a_soft_limit_cancels_the_group_in_which_a_body_waits() -> None:
+    children = []
+
+    async def body() -> None:
+        async with asyncio.TaskGroup() as group:
+            children.append(group.create_task(asyncio.sleep(9)))
+
+    async def main() -> None:
+        stopped = CoroutineBody(body())
+        asyncio.get_running_loop().call_later(0.01, stopped.cancel, Why.SOFT)
+        await stopped.run()
+
+    with pytest.raises(SoftTimeLimitExceeded):
+        on_loop(main())
+    assert children[0].cancelled()
+
+
+def test_a_body_interrupted_from_another_thread_ends() -> None:
+    body = CoroutineBody(asyncio.sleep(9))
+    threading.Timer(0.02, body.interrupt, [Why.HARD]).start()
+    with pytest.raises(HardStop):
+        on_loop(body.run())
+
+
+def test_a_body_interrupted_before_it_began_does_not_begin() -> None:
+    body = CoroutineBody(asyncio.sleep(9))
+    body.interrupt(Why.HARD)
+    with pytest.raises(HardStop):
+        on_loop(body.run())
+
+
+def test_a_child_task_cannot_end_the_loop_of_all_jobs() -> None:
+    async def leave() -> None:
+        raise SystemExit(3)
+
+    async def main() -> None:
+        METER.set(Meter())
+        await asyncio.create_task(leave())
+
+    with pytest.raises(ChildExited):
+        on_loop(main())
+
+
+def test_child_tasks_and_threads_count_for_their_job() -> None:
+    async def part() -> None:
+        await asyncio.sleep(0)
+        compute(0.05)
+
+    async def main() -> float:
+        METER.set(meter := Meter())
+        await asyncio.gather(part(), part(), asyncio.to_thread(compute, 0.05))
+        return meter.loop_s()
+
+    assert on_loop(main()) == pytest.approx(0.15, abs=0.02)
+
+
+def test_a_metered_coroutine_looks_like_one() -> None:
+    async def part() -> None:
+        pass
+
+    metered = MeteredCoroutine(part(), Meter())
+    assert asyncio.iscoroutine(metered)
+    assert (metered.__name__, metered.cr_running) == ("part", False)
+    with pytest.raises(AttributeError):
+        _ = metered.gi_frame
+    metered.close()
+
+
+def test_daemon_threads_stay_within_their_limit_and_are_used_again() -> None:
+    threads, seen = DaemonThreads(3), set()
+
+    def work() -> None:
+        seen.add(threading.get_ident())
+        time.sleep(0.01)
+
+    for future in [threads.submit(work) for _ in range(12)]:
+        future.result(5)
+    assert len(seen) == 3
+
+
+def test_what_a_daemon_thread_raises_comes_back() -> None:
+    with pytest.raises(ZeroDivisionError):
+        DaemonThreads(1).submit(lambda: 1 / 0).result(5)
+
+
+def test_alarms_ring_in_order_and_not_when_cancelled() -> None:
+    alarms, rung, done = Alarms(), [], threading.Event()
+    alarms.call_later(0.06, done.set)
+    alarms.call_later(0.04, lambda: rung.append("second"))
+    alarms.call_later(0.02, lambda: rung.append("first"))
+    alarms.call_later(0.03, lambda: rung.append("never")).cancel()
+    assert done.wait(5)
+    assert rung == ["first", "second"]
+
+
+def test_cancelled_alarms_do_not_pile_up() -> None:
+    alarms = Alarms()
+    for _ in range(2000):
+        alarms.call_later(3600, lambda: None).cancel()
+    assert len(alarms._heap) < 2 * Alarms.SLACK + 2
+
+
+def test_an_interrupt_lands_in_the_body_or_not_at_all() -> None:
+    """Interrupts from another thread race with the ends of many short bodies."""
+    reaches: list[ThreadReach] = []
+    over = threading.Event()
+
+    def fire() -> None:
+        while not over.is_set():
+            if reaches:
+                reaches[-1](Why.SOFT)
+
+    shooter = threading.Thread(target=fire)
+    shooter.start()
+    hits, end = 0, time.monotonic() + 1
+    switch_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        while time.monotonic() < end:
+            try:
+                call_in_thread(reaches.append, lambda: sum(range(100)))
+            except SoftTimeLimitExceeded:
+                hits += 1
+    finally:
+        sys.setswitchinterval(switch_s)
+        over.set()
+        shooter.join()
+    assert hits > 0
+
+
+def test_a_loop_that_is_blocked_now_shows_its_lag() -> None:
+    probe = LagProbe()
+    probe.woke()
+    time.sleep(LagProbe.PERIOD_S + 0.05)
+    now_s, worst_s = probe.read()
+    assert 0.04 < now_s <= worst_s < 1
+    probe.woke()
+    probe.woke()
+    assert probe.read()[0] == 0
