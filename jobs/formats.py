@@ -1,0 +1,48 @@
+"""How durations, shares and parameters read, on every page and in the admin."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+_MAX_SHOWN_PARAMETERS_CHARS = 160
+
+
+def seconds(value: float | None) -> str:
+    """Return a duration in the unit that suits it: 0.4 ms, 12 ms, 1.25 s, 2 min 05 s, 1 h 02 min."""
+    if value is None:
+        return "–"
+    if value < 0.01:
+        return f"{value * 1000:.1f} ms"
+    if value < 0.9995:
+        return f"{value * 1000:.0f} ms"
+    if value < 59.995:
+        return f"{value:.2f} s"
+    whole = round(value)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def percent(share: float | None) -> str:
+    """Return a share of 1 as a percentage."""
+    if share is None:
+        return "–"
+    return f"{share * 100:.1f} %" if 0 < share < 0.0995 else f"{share * 100:.0f} %"
+
+
+def parameters(params: Mapping[str, Any]) -> str:
+    """Return parameters as one short line."""
+    text = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in params.items())
+    return text if len(text) <= _MAX_SHOWN_PARAMETERS_CHARS else text[: _MAX_SHOWN_PARAMETERS_CHARS - 1] + "…"
+
+
+def pretty(value: Any) -> str:
+    """Return a value as indented JSON."""
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def parameter_value(value: Any) -> str:
+    """Return one parameter as a person would type it, a list with one item a line."""
+    if isinstance(value, list) and value and all(isinstance(item, str | int | float) for item in value):
+        return "\n".join(map(str, value))
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

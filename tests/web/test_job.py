@@ -1,0 +1,162 @@
+"""One job's page and its actions."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from django_celery_results.models import TaskResult
+
+from jobs.models import Job, JobLog
+from tests.web.posted import HTMX, WAIT, form, text_of
+
+pytestmark = pytest.mark.django_db
+
+TIMES = {
+    "broker_wait_s": 0.01,
+    "worker_wait_s": 0.2,
+    "run_s": 0.5,
+    "cpu_s": 0.1,
+    "off_cpu_s": 0.4,
+    "record_lag_s": 0.03,
+}
+PLACE = {
+    "worker": "gevent@host",
+    "pid": 4711,
+    "thread": "MainThread",
+    "carrier": "Greenlet-3",
+    "offloaded": True,
+}
+SHOWN = (
+    "Broker wait / 10 ms / Worker wait / 200 ms / On CPU / 100 ms / Off CPU / 400 ms / Record lag / 30 ms / "
+    "gevent@host / 4711 / MainThread / Greenlet-3 / offloaded / req-9 / 2 of 3 / größe / disk is slow / "
+    "4 more lines / Attempt 1 / Lost / of which 20 % on a CPU"
+)
+
+
+def test_a_jobs_page_shows_where_its_time_went_and_where_it_ran(
+    bob: Client, make: Callable[..., Job]
+) -> None:
+    job = make(
+        state="succeeded",
+        **TIMES,
+        **PLACE,
+        request_id="req-9",
+        attempt=2,
+        max_attempts=3,
+        history=[{"attempt": 1, "ending": "lost", "error_type": "Lost", "error": "gone", "run_s": 0.3}],
+    )
+    TaskResult.objects.create(task_id=str(job.pk), result=json.dumps({"größe": 1}), status="SUCCESS")
+    JobLog.objects.create(job=job, attempt=2, lines=[[0.5, "warning", "disk is slow"]], dropped=4)
+    page = " ".join(text_of(bob.get(job.get_absolute_url())).split())
+    for words in SHOWN.split(" / "):
+        assert words in page, words
+    assert "style=" not in page
+    assert "hx-trigger" not in page
+
+
+def test_a_failed_job_shows_its_error_and_traceback(bob: Client, make: Callable[..., Job]) -> None:
+    job = make(state="failed", error_type="ValueError", error="it is broken")
+    TaskResult.objects.create(
+        task_id=str(job.pk), traceback="Traceback:\n  File x", result="{}", status="FAILURE"
+    )
+    page = text_of(bob.get(job.get_absolute_url()))
+    assert all(words in page for words in ("ValueError", "it is broken", "File x"))
+
+
+def test_a_long_result_is_cut_on_the_page_and_whole_in_the_download(
+    bob: Client, make: Callable[..., Job]
+) -> None:
+    job = make(state="succeeded")
+    TaskResult.objects.create(task_id=str(job.pk), result=json.dumps("x" * 50_000), status="SUCCESS")
+    page = text_of(bob.get(job.get_absolute_url()))
+    assert "This is the beginning" in page
+    assert len(page) < 40_000
+    download = bob.get(reverse("jobs:result", args=[job.pk]))
+    assert download.json() == "x" * 50_000
+    assert "attachment" in download["Content-Disposition"]
+
+
+def test_a_job_without_a_result_has_no_download(bob: Client, make: Callable[..., Job]) -> None:
+    assert bob.get(reverse("jobs:result", args=[make().pk])).status_code == 404
+
+
+def test_a_live_job_refreshes_until_it_has_ended(bob: Client, make: Callable[..., Job]) -> None:
+    job = make(state="running", started_at=timezone.now())
+    page = text_of(bob.get(job.get_absolute_url()))
+    assert "every 1000ms" in page
+    assert "Running so far" in page
+    Job.objects.filter(pk=job.pk).update(state="succeeded", **TIMES)
+    part = text_of(bob.get(job.get_absolute_url(), {"seen": "x"}, headers=HTMX))
+    assert "hx-trigger" not in part
+    assert "<title>io.wait · succeeded" in part
+    assert 'hx-swap-oob="true"' in part
+    assert ">Cancel<" not in part
+
+
+def test_a_job_of_a_removed_definition_or_pool_still_has_its_page(
+    bob: Client, make: Callable[..., Job]
+) -> None:
+    page = text_of(bob.get(make(definition="gone.away", pool="removed").get_absolute_url()))
+    assert "no longer in the catalogue" in page
+    assert "The pool removed is no longer declared" in page
+    assert "Run again" not in page
+
+
+def test_run_again_submits_the_same_and_goes_there(
+    bob: Client, make: Callable[..., Job], sent: list[Job]
+) -> None:
+    job = make(state="failed")
+    response = bob.post(reverse("jobs:run-again", args=[job.pk]))
+    again = Job.objects.get(parent=job)
+    assert response["Location"] == again.get_absolute_url()
+    assert (again.params, again.pool, again.state) == (job.params, job.pool, "queued")
+
+
+def test_run_again_says_what_no_longer_fits(bob: Client, make: Callable[..., Job]) -> None:
+    job = make(state="failed", params={"duration_s": 6000})
+    response = bob.post(reverse("jobs:run-again", args=[job.pk]), follow=True)
+    assert "duration_s" in text_of(response)
+    assert Job.objects.count() == 1
+
+
+def test_run_again_with_changes_fills_the_form_and_keeps_the_parent(
+    bob: Client, make: Callable[..., Job], sent: list[Job]
+) -> None:
+    job = make(state="failed", params={"duration_s": 7.5}, pool="threads")
+    address = f"{WAIT}?from={job.pk}"
+    page = text_of(bob.get(address))
+    assert 'value="7.5"' in page
+    assert re.findall(r'value="(\w+)"[^>]* checked', page) == ["threads"]
+    bob.post(address, form(pools=["asyncio"]))
+    again = Job.objects.get(parent=job)
+    assert (again.params, again.pool) == ({"duration_s": 0.2}, "asyncio")
+
+
+def test_another_persons_parameters_never_fill_a_form(
+    bob: Client, make: Callable[..., Job], administrator: Any
+) -> None:
+    job = make(params={"duration_s": 123.5}, user=administrator)
+    assert "123.5" not in text_of(bob.get(f"{WAIT}?from={job.pk}"))
+
+
+@pytest.mark.parametrize(
+    ("state", "words", "after"),
+    [
+        ("queued", "The job is cancelled", "cancelled"),
+        ("running", "was asked to stop", "running"),
+        ("failed", "had ended already", "failed"),
+    ],
+)
+def test_cancel_says_what_came_of_it(
+    bob: Client, make: Callable[..., Job], redis_client: redis.Redis, state: str, words: str, after: str
+) -> None:
+    job = make(state=state)
+    assert words in text_of(bob.post(reverse("jobs:cancel", args=[job.pk]), follow=True))
+    job.refresh_from_db()
+    assert job.state == after

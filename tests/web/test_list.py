@@ -1,0 +1,115 @@
+"""The list of jobs: filters, pages, refresh."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from jobs.models import Job
+from jobs.views import listing
+from tests.web.posted import HTMX, text_of
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize(
+    "query", ["state=failed", "pool=threads", "definition=cpu.primes", "q=needle", "q=Å", "submission=s-1"]
+)
+def test_a_filter_leaves_what_fits(bob: Client, make: Callable[..., Job], query: str) -> None:
+    other = make()
+    wanted = make(
+        state="failed",
+        pool="threads",
+        definition="cpu.primes",
+        params={"text": "a needle in Åland"},
+        request_id="s-1",
+    )
+    page = text_of(bob.get(f"/jobs/?{query}"))
+    assert str(wanted.pk) in page
+    assert str(other.pk) not in page
+
+
+@pytest.mark.parametrize("query", ["state=bogus", "pool=nowhere", "submission=%00", "definition=%27"])
+def test_a_filter_that_does_not_exist_is_named(bob: Client, make: Callable[..., Job], query: str) -> None:
+    make()
+    response = bob.get(f"/jobs/?{query}")
+    assert response.status_code == 200
+    assert "These filters cannot be used" in text_of(response)
+
+
+def test_the_list_is_friendly_when_empty(bob: Client) -> None:
+    assert "You have no jobs yet" in text_of(bob.get("/jobs/"))
+    assert "No job fits these filters" in text_of(bob.get("/jobs/?q=x"))
+
+
+def _ids(page: str) -> list[str]:
+    return [part.split('"')[0] for part in page.split('id="job-')[1:]]
+
+
+def test_pages_follow_each_other_without_gap_or_repeat(
+    bob: Client, make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "PAGE_SIZE", 3)
+    now = timezone.now()  # five of them at the same instant, as the copies of one submission are
+    jobs = [make(created_at=now - timedelta(seconds=max(0, i - 4))) for i in range(8)]
+    expected = [str(j.pk) for j in sorted(jobs, key=lambda j: (j.created_at, j.pk.hex), reverse=True)]
+    first = bob.get("/jobs/")
+    second = bob.get("/jobs/" + first.context["links"]["older"])
+    third = bob.get("/jobs/" + second.context["links"]["older"])
+    assert [*_ids(text_of(first)), *_ids(text_of(second)), *_ids(text_of(third))] == expected
+    assert third.context["links"]["older"] is None
+    back = bob.get("/jobs/" + third.context["links"]["newer"])
+    assert _ids(text_of(back)) == expected[3:6]
+    again = bob.get("/jobs/" + back.context["links"]["newer"])
+    assert _ids(text_of(again)) == expected[:3]
+
+
+@pytest.mark.parametrize("key", ["x", "2026-01-01_zz", "2026-01-01T00:00:00_" + "0" * 32, "_", "9" * 400])
+def test_a_bad_page_key_shows_the_first_page(bob: Client, make: Callable[..., Job], key: str) -> None:
+    job = make()
+    assert str(job.pk) in text_of(bob.get("/jobs/", {"before": key}))
+    assert str(job.pk) in text_of(bob.get("/jobs/", {"after": key}))
+
+
+def test_no_query_of_the_list_counts_without_bound_or_skips_rows(
+    bob: Client, make: Callable[..., Job]
+) -> None:
+    make()
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        bob.get("/jobs/?q=0.25&state=queued&submission=s")
+    sql = [query["sql"] for query in queries if "jobs_job" in query["sql"]]
+    assert sql
+    assert all("LIMIT" in text and "OFFSET" not in text for text in sql)
+
+
+def test_the_refresh_answers_204_until_something_changed(bob: Client, make: Callable[..., Job]) -> None:
+    job = make()
+    first = text_of(bob.get("/jobs/", headers=HTMX))
+    seen = first.split('"seen": "')[1].split('"')[0]
+    assert "every 1500ms" in first
+    assert bob.get("/jobs/", {"seen": seen}, headers=HTMX).status_code == 204
+    Job.objects.filter(pk=job.pk).update(state="cancelled")
+    changed = bob.get("/jobs/", {"seen": seen}, headers=HTMX)
+    assert changed.status_code == 200
+    assert "every 10000ms" in text_of(changed)
+
+
+def test_a_live_part_is_never_cached_as_the_page(bob: Client) -> None:
+    response = bob.get("/jobs/", headers=HTMX)
+    assert "<html" not in text_of(response)
+    assert "HX-Request" in response["Vary"]
+    assert "no-store" in response["Cache-Control"]
+
+
+def test_text_of_parameters_is_escaped(bob: Client, make: Callable[..., Job]) -> None:
+    job = make(params={"text": "<script>alert(1)</script>"}, error="<b>", error_type="<i>", state="failed")
+    for path in ("/jobs/", job.get_absolute_url(), "/jobs/?q=<script>"):
+        page = text_of(bob.get(path))
+        assert "<script>alert" not in page
+        assert "<b>" not in page
