@@ -1,15 +1,15 @@
 """The django.tasks backend: `task.enqueue()` stores a job and publishes it to a pool."""
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.conf import settings
 from django.core import checks
 from django.db import transaction
-from django.tasks import DEFAULT_TASK_QUEUE_NAME
+from django.tasks import DEFAULT_TASK_QUEUE_NAME, base
 from django.tasks.backends.base import BaseTaskBackend
-from django.tasks.base import Task, TaskError, TaskResult, TaskResultStatus
+from django.tasks.base import TaskError, TaskResultStatus
 from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
 from django.tasks.signals import task_enqueued
 from django_celery_results.models import TaskResult as StoredResult
@@ -19,6 +19,12 @@ from jobs.definitions import Definition, JobTask
 from jobs.models import Job, State
 from jobs.pools import all_pools
 from jobs.submission import submit
+
+if TYPE_CHECKING:
+    AnyTask = base.Task[Any, Any]
+    AnyResult = base.TaskResult[Any, Any]
+else:
+    AnyTask, AnyResult = base.Task, base.TaskResult  # generic in the type stubs only
 
 _STATUS = {
     State.QUEUED: TaskResultStatus.READY,
@@ -38,7 +44,7 @@ class PoolwiseBackend(BaseTaskBackend):
     supports_get_result = True
     supports_priority = False
 
-    def validate_task(self, task: Task) -> None:
+    def validate_task(self, task: AnyTask) -> None:
         """Check a task at its declaration. Raise InvalidTask with the queues that exist."""
         super().validate_task(task)
         queues = {pool.queue for pool in all_pools().values()}
@@ -47,7 +53,7 @@ class PoolwiseBackend(BaseTaskBackend):
                 f"Queue {task.queue_name!r} belongs to no pool; use one of {', '.join(sorted(queues))}."
             )
 
-    def enqueue(self, task: Task, args: Any, kwargs: Any) -> TaskResult:
+    def enqueue(self, task: AnyTask, args: Any, kwargs: Any) -> AnyResult:
         """Store and publish a job; return its result handle. Raise as `submission.submit` does."""
         self.validate_task(task)
         definition = definitions.from_task(task)
@@ -60,7 +66,7 @@ class PoolwiseBackend(BaseTaskBackend):
         task_enqueued.send(type(self), task_result=result)
         return result
 
-    def get_result(self, result_id: str) -> TaskResult:
+    def get_result(self, result_id: str) -> AnyResult:
         """Return the handle of a job. Raise TaskResultDoesNotExist."""
         try:
             job = Job.objects.get(pk=UUID(str(result_id)))
@@ -68,8 +74,8 @@ class PoolwiseBackend(BaseTaskBackend):
             raise TaskResultDoesNotExist(f"There is no job {result_id!r}.") from error
         return self._result(job, definitions.resolve(job.definition).task)
 
-    def _result(self, job: Job, task: Task) -> TaskResult:
-        result = TaskResult(
+    def _result(self, job: Job, task: AnyTask) -> AnyResult:
+        result: AnyResult = base.TaskResult(
             task=task,
             id=str(job.pk),
             status=_STATUS[State(job.state)],
@@ -93,7 +99,7 @@ class PoolwiseBackend(BaseTaskBackend):
         return []
 
 
-def pool_for(task: Task, definition: Definition) -> str:
+def pool_for(task: AnyTask, definition: Definition) -> str:
     """Return the name of the pool that serves the task's queue; for the default queue, the one for its kind."""
     if task.queue_name != DEFAULT_TASK_QUEUE_NAME:
         return next(pool.name for pool in all_pools().values() if pool.queue == task.queue_name)
@@ -106,7 +112,7 @@ def default_pool(definition: Definition) -> str:
     return wanted if wanted in settings.JOB_POOLS else next(iter(settings.JOB_POOLS))
 
 
-def _add_ending(result: TaskResult, job: Job) -> None:
+def _add_ending(result: AnyResult, job: Job) -> None:
     stored = StoredResult.objects.filter(task_id=str(job.pk)).first()
     if job.state == State.SUCCEEDED:
         object.__setattr__(result, "_return_value", _value(stored))

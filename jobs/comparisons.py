@@ -18,7 +18,7 @@ from jobs.publishing import publish
 from jobs.submission import cancel, submit
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser
+    from django.contrib.auth.models import User
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +31,7 @@ def plan(
     *,
     rounds: int = 1,
     seed: int = 0,
-    user: "AbstractBaseUser | None" = None,
+    user: "User | None" = None,
 ) -> Comparison:
     """Store a comparison with its blocks; the coordinator runs it. The order of the pools is shuffled in each round.
 
@@ -143,7 +143,7 @@ def _close(comparison: Comparison) -> None:
     )
 
 
-def stop(comparison: Comparison, *, user: "AbstractBaseUser | None" = None) -> None:
+def stop(comparison: Comparison, *, user: "User | None" = None) -> None:
     """Cancel a comparison: blocks not released stay so, live jobs are cancelled."""
     Comparison.objects.filter(pk=comparison.pk).exclude(state=Comparison.State.FINISHED).update(
         state=Comparison.State.CANCELLED, finished_at=timezone.now()
@@ -164,7 +164,7 @@ def progress(comparison: Comparison) -> dict[str, dict[str, int]]:
             ended=Count("id", filter=Q(state__in=("succeeded", "failed", "cancelled"))),
         )
     )
-    by_pool = {row["pool"]: row for row in counts}
+    by_pool: dict[str, Any] = {row["pool"]: row for row in counts}
     return {
         pool: {
             "planned": blocks * comparison.copies,

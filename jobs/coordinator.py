@@ -4,9 +4,10 @@ worker held, releases blocks, samples the pools. Several may run; none of them n
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import redis
 import structlog
@@ -19,7 +20,7 @@ from jobs import comparisons, heartbeats, publishing, recorder, stream
 from jobs.heartbeats import COORDINATOR, Beat, WorkerBeat
 from jobs.models import Job, PoolSample, State
 from jobs.pools import all_pools
-from jobs.redis_client import REDIS_ERRORS, worker_client
+from jobs.redis_client import REDIS_ERRORS, Client, worker_client
 from jobs.stream import Ending, Outcome, Place
 from jobs.timing import Timings, elapsed_wall_s, wall_now
 from jobs.worker import memory_bytes, versions
@@ -46,7 +47,7 @@ class _Duty:
 class Coordinator:
     """Runs its duties in one loop until `stop` is called."""
 
-    client: redis.Redis = field(default_factory=worker_client)
+    client: Client = field(default_factory=worker_client)
     _stopping: bool = False
     _fault_silenced: str = ""
 
@@ -155,7 +156,7 @@ def _record(reader: stream.Reader, raw: list[tuple[str, str]]) -> int:
     return len(raw)
 
 
-def rescue(client: redis.Redis) -> int:
+def rescue(client: Client) -> int:
     """Report as lost what runs on workers that are silent; the recorder gives it its next attempt. Return how many."""
     beats = heartbeats.read_all(client)
     alive = {beat.name for beat in beats if beat.is_alive}
@@ -198,7 +199,7 @@ def _lost(job: Job) -> Outcome:
     )
 
 
-def sample(client: redis.Redis) -> None:
+def sample(client: Client) -> None:
     """Store what each pool looks like now."""
     alive = [beat for beat in heartbeats.read_all(client) if beat.is_alive]
     now = timezone.now()
@@ -216,9 +217,7 @@ def sample(client: redis.Redis) -> None:
     PoolSample.objects.bulk_create(_sample_of(name, counts.get(name, {}), alive, now) for name in all_pools())
 
 
-def _sample_of(
-    name: str, counts: dict[str, object], alive: list[WorkerBeat], now: timezone.datetime
-) -> PoolSample:
+def _sample_of(name: str, counts: Mapping[str, Any], alive: list[WorkerBeat], now: datetime) -> PoolSample:
     workers = [beat for beat in alive if beat.pool == name]
     oldest = counts.get("oldest")
     return PoolSample(
@@ -226,7 +225,7 @@ def _sample_of(
         at=now,
         queued=counts.get("queued", 0),
         running=counts.get("running", 0),
-        oldest_s=max(0.0, (now - oldest).total_seconds()) if oldest else 0.0,  # type: ignore[operator]
+        oldest_s=max(0.0, (now - oldest).total_seconds()) if oldest else 0.0,
         workers=len(workers),
         slots=sum(beat.slots for beat in workers),
         memory_bytes=sum(beat.memory_bytes for beat in workers),

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from random import uniform
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
@@ -20,6 +20,7 @@ from jobs.definitions import AttemptContext, Definition
 from jobs.errors import PoolwiseError, ResultRefused
 from jobs.logs import LogBuffer, attempt_log, thread_name
 from jobs.pools import bridge
+from jobs.pools.prefork import stop_behind
 from jobs.redis_client import REDIS_ERRORS, worker_client
 from jobs.stream import Claim, Ending, Outcome, Place, Started, claim, report
 from jobs.timing import Stopwatch, Timings
@@ -49,17 +50,17 @@ class Delivery:
 def execute(delivery: Delivery) -> Outcome | None:
     """Run a delivered attempt to its report; return the outcome, or None where it was not ours to run.
 
-    Raise `bridge.Interrupted` after the report if the pool stopped the attempt.
+    Raise, after the report, what the pool stopped the attempt by: `bridge.Interrupted`, in prefork SystemExit.
     """
     with structlog.contextvars.bound_contextvars(**_log_context(delivery)):
         started, watch = _begin(delivery)
         if not _claim(started):
             return None
-        outcome, interruption = _run(delivery, started, watch)
+        outcome, stop = _run(delivery, started, watch)
         _report(outcome)
         _announce(outcome)
-        if interruption is not None:
-            raise interruption
+        if stop is not None:
+            raise stop
         return outcome
 
 
@@ -91,10 +92,10 @@ def _claim(started: Started) -> bool:
     return answer is Claim.CLAIMED
 
 
-def _run(delivery: Delivery, started: Started, watch: Stopwatch) -> tuple[Outcome, bridge.Interrupted | None]:
+def _run(delivery: Delivery, started: Started, watch: Stopwatch) -> tuple[Outcome, BaseException | None]:
     buffer = LogBuffer(settings.JOB_LOG_MAX_LINES)
     outcome = Outcome(delivery.job_id, delivery.attempt, started.place, started.timings, Ending.SUCCEEDED)
-    interruption: bridge.Interrupted | None = None
+    stop: BaseException | None = None
     definition: Definition | None = None
     timings: Timings | None = None  # set once the body has ended: storing its result is not its time
     token = attempt_log.set(buffer)
@@ -104,14 +105,16 @@ def _run(delivery: Delivery, started: Started, watch: Stopwatch) -> tuple[Outcom
         value, offloaded = _call(definition, delivery)
         timings = watch.stop()
         outcome = replace(outcome, timings=timings, offloaded=offloaded, result=_as_json(value))
-    except bridge.Interrupted as stop:
-        interruption = stop
-        outcome = replace(_interrupted(outcome, stop, definition), timings=watch.stop())
     except BaseException as error:  # a body may raise anything, SystemExit and GreenletExit too
-        outcome = _failed(outcome, error, definition, delivery.attempt, timings or watch.stop())
+        timings = timings or watch.stop()
+        interrupted = error if isinstance(error, bridge.Interrupted) else stop_behind(error)
+        if interrupted is None:
+            outcome = _failed(outcome, error, definition, delivery.attempt, timings)
+        else:
+            outcome, stop = _stopped(outcome, interrupted, definition, timings), error
     finally:
         attempt_log.reset(token)
-    return replace(outcome, log=tuple(buffer.lines), log_dropped=buffer.dropped), interruption
+    return replace(outcome, log=tuple(buffer.lines), log_dropped=buffer.dropped), stop
 
 
 def _call(definition: Definition, delivery: Delivery) -> tuple[Any, bool]:
@@ -143,14 +146,18 @@ def _as_json(value: Any) -> str:
     return text
 
 
-def _interrupted(outcome: Outcome, stop: bridge.Interrupted, definition: Definition | None) -> Outcome:
+def _stopped(
+    outcome: Outcome, stop: bridge.Interrupted, definition: Definition | None, timings: Timings
+) -> Outcome:
+    outcome = replace(outcome, timings=timings)
+    limit_s = definition.time_limit_s if definition else None
+    # prefork ends the process of a job past its limit by the same signal as at shutdown.
+    past_limit = limit_s is not None and (timings.run_s or 0.0) >= limit_s
+    if stop.why == "hard" or (stop.why == "shutdown" and past_limit):
+        text = f"The time limit of {limit_s} s was exceeded."
+        return replace(outcome, ending=Ending.FAILED, error_type="TimeLimitExceeded", error=text)
     if stop.why == "shutdown":
-        return replace(outcome, ending=Ending.RELEASED, error="The worker was shut down; the job goes back to its queue.")
-    if stop.why == "hard":
-        limit = definition.time_limit_s if definition else None
-        return replace(
-            outcome, ending=Ending.FAILED, error_type="TimeLimitExceeded", error=f"The time limit of {limit} s was exceeded."
-        )
+        return replace(outcome, ending=Ending.RELEASED, error="The worker was shut down.")
     return replace(outcome, ending=Ending.CANCELLED, error_type="Cancelled", error="Cancelled while it ran.")
 
 
@@ -175,7 +182,7 @@ def _retry_in_s(error: BaseException, definition: Definition | None, attempt: in
     if definition is None or isinstance(error, PoolwiseError) or not isinstance(error, definition.retry_on):
         return None
     # Full jitter over a doubling delay keeps retries of one fault from arriving together.
-    return definition.retry_delay_s * 2 ** (attempt - 1) * uniform(0.5, 1.0)  # noqa: S311 - no secret
+    return float(definition.retry_delay_s * 2 ** (attempt - 1) * uniform(0.5, 1.0))  # noqa: S311 - no secret
 
 
 def _text_of(error: BaseException) -> str:
@@ -202,7 +209,7 @@ def _patiently[T](call: Callable[[], T]) -> T:
     pause_s = 0.05
     while True:
         try:
-            return bridge.offload(call)
+            return cast(T, bridge.offload(call))
         except REDIS_ERRORS as error:
             log.warning("Redis is away, trying again", error=str(error), pause_s=pause_s)
             bridge.sleep(pause_s)
@@ -214,4 +221,10 @@ def _patiently[T](call: Callable[[], T]) -> T:
 def _announce(outcome: Outcome) -> None:
     timings = outcome.timings
     level = log.info if outcome.ending is Ending.SUCCEEDED else log.warning
-    level("job ended", ending=outcome.ending.value, run_s=timings.run_s, cpu_s=timings.cpu_s, error=outcome.error or None)
+    level(
+        "job ended",
+        ending=outcome.ending.value,
+        run_s=timings.run_s,
+        cpu_s=timings.cpu_s,
+        error=outcome.error or None,
+    )

@@ -5,11 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-import redis
 from django.conf import settings
 
 from jobs.errors import BrokerUnavailable
-from jobs.redis_client import REDIS_ERRORS, key, script, web_client
+from jobs.redis_client import REDIS_ERRORS, Client, key, script, web_client
 
 _BEAT = """
 local now = redis.call('TIME')
@@ -57,12 +56,12 @@ def _keys() -> list[str]:
     return [key("heartbeats"), key("heartbeats", "at")]
 
 
-def send(client: redis.Redis, beat: Beat) -> None:
+def send(client: Client, beat: Beat) -> None:
     """Write a sign of life. Raise redis-py's errors."""
     script(client, _BEAT)(keys=_keys(), args=[beat.name, json.dumps(asdict(beat))], client=client)
 
 
-def withdraw(client: redis.Redis, name: str) -> None:
+def withdraw(client: Client, name: str) -> None:
     """Take a worker off the list, as it stops on purpose."""
     beats, at = _keys()
     client.pipeline().hdel(beats, name).zrem(at, name).execute()
@@ -73,7 +72,7 @@ def _parse(text: str) -> Beat:
     return Beat(**{name: value for name, value in json.loads(text).items() if name in known})
 
 
-def read_all(client: redis.Redis) -> list[WorkerBeat]:
+def read_all(client: Client) -> list[WorkerBeat]:
     """Return every sign of life that Redis holds, the silent ones too. Raise redis-py's errors."""
     beats, at = _keys()
     (seconds, micros), seen, raw = (
@@ -83,7 +82,7 @@ def read_all(client: redis.Redis) -> list[WorkerBeat]:
     return [WorkerBeat(_parse(raw[name]), max(0.0, now - stamp)) for name, stamp in seen if name in raw]
 
 
-def forget_silent(client: redis.Redis, beats: Iterable[WorkerBeat]) -> None:
+def forget_silent(client: Client, beats: Iterable[WorkerBeat]) -> None:
     """Drop the beats of workers that have been silent for an hour."""
     for beat in beats:
         if beat.seen_s_ago > _FORGET_AFTER_S:

@@ -64,9 +64,9 @@ class LocalProcesses:
         command = [sys.executable, os.path.abspath(sys.argv[0]), *arguments]
         # Sessions of their own: Ctrl-C ends them once, through this process, not twice.
         self._processes.append(
-            subprocess.Popen(
+            subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
                 command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-            )  # noqa: S603
+            )
         )
 
     def _wait(self, pools: Sequence[str]) -> None:

@@ -80,7 +80,7 @@ def thread_name() -> str:
     return "MainThread" if ident == os.getpid() else f"thread-{ident}"
 
 
-_SHARED = [
+_SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
@@ -109,7 +109,7 @@ def logging_config(*, style: str, level: str) -> dict[str, Any]:
         renderer = structlog.processors.JSONRenderer(default=repr)
     else:
         renderer = structlog.dev.ConsoleRenderer(colors=False)
-    final = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    final: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if style == "json":
         final.append(structlog.processors.format_exc_info)
     formatter = {

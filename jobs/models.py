@@ -1,6 +1,7 @@
 """The ledger: jobs, comparisons and what the pools looked like over time."""
 
 import uuid
+from datetime import datetime
 from typing import Self
 
 from django.conf import settings
@@ -42,7 +43,7 @@ class JobQuerySet(models.QuerySet["Job"]):
         """Return the jobs that have ended, however."""
         return self.filter(state__in=ENDED)
 
-    def unpublished(self, *, now: "timezone.datetime") -> Self:
+    def unpublished(self, *, now: datetime) -> Self:
         """Return the queued jobs whose message is due and not known to be at the broker."""
         return self.queued().filter(due_at__lte=now)
 

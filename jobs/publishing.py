@@ -10,7 +10,7 @@ import structlog
 from celery import current_app
 from django.conf import settings
 from django.utils import timezone
-from kombu import Connection, pools
+from kombu import pools
 from kombu.exceptions import OperationalError
 
 from jobs import definitions
@@ -43,7 +43,7 @@ _breaker = _Breaker()
 
 
 @functools.cache
-def _connection(timeout_s: float) -> Connection:
+def _connection(timeout_s: float) -> Any:
     options = {
         **current_app.conf.broker_transport_options,
         "socket_timeout": timeout_s,
@@ -53,13 +53,11 @@ def _connection(timeout_s: float) -> Connection:
         "write_timeout": timeout_s,
         "max_retries": 0,
     }
-    connection: Connection = current_app.connection_for_write(
-        transport_options=options, connect_timeout=timeout_s
-    )
+    connection: Any = current_app.connection_for_write(transport_options=options, connect_timeout=timeout_s)
     return connection
 
 
-def quick_connection() -> Connection:
+def quick_connection() -> Any:
     """Return the connection of web requests to the broker: every wait on it ends within the budget."""
     return _connection(settings.JOB_PUBLISH_BUDGET_S)
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from celery import states as celery_states
@@ -20,8 +21,8 @@ from jobs.models import Job, JobLog, State
 from jobs.stream import Ending, Entry, Outcome, Place, Started
 from jobs.timing import Timings, to_datetime
 
-_ATTEMPT_DEFAULTS = {
-    name: Job._meta.get_field(name).get_default()
+_ATTEMPT_DEFAULTS: dict[str, Any] = {
+    name: getattr(Job._meta.get_field(name), "get_default")()  # noqa: B009 - relations have none
     for name in (
         "published_at", "received_at", "started_at", "finished_at", "broker_wait_s", "worker_wait_s", "run_s",
         "cpu_s", "off_cpu_s", "result_bytes", "worker", "pid", "thread", "carrier", "offloaded", "error_type",

@@ -8,6 +8,9 @@ from django.conf import settings
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+#: redis-py's stubs type every answer as the union of its sync and async ones; nothing can be done with that.
+Client = Any
+
 #: What redis-py and the socket raise while Redis is away.
 REDIS_ERRORS = (
     redis.ConnectionError,
@@ -23,7 +26,7 @@ def key(*parts: object) -> str:
     return str(settings.JOB_KEY_PREFIX) + ":".join(str(part) for part in parts)
 
 
-def connect(*, timeout_s: float, max_connections: int = 16) -> redis.Redis:
+def connect(*, timeout_s: float, max_connections: int = 16) -> Client:
     """Return a client whose every call ends within about `timeout_s` a try; nothing is retried in silence."""
     pool = redis.BlockingConnectionPool.from_url(
         settings.REDIS_URL,
@@ -38,18 +41,18 @@ def connect(*, timeout_s: float, max_connections: int = 16) -> redis.Redis:
 
 
 @functools.cache
-def worker_client() -> redis.Redis:
+def worker_client() -> Client:
     """Return the client of a worker or the coordinator, patient enough for a busy Redis."""
     return connect(timeout_s=5.0)
 
 
 @functools.cache
-def web_client() -> redis.Redis:
+def web_client() -> Client:
     """Return the client of a web request, which must not wait for Redis."""
     return connect(timeout_s=0.3)
 
 
 @functools.lru_cache(maxsize=64)
-def script(client: redis.Redis, source: str) -> Any:
+def script(client: Client, source: str) -> Any:
     """Return the registered Lua script; redis-py sends its digest and loads it where it is missing."""
     return client.register_script(source)

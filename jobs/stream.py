@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 
-from jobs.redis_client import key, script
+from jobs.redis_client import Client, key, script
 from jobs.timing import Timings
 
 GROUP = "recorder"
@@ -115,7 +115,7 @@ def encode(entry: Entry) -> str:
         data |= {
             k: v
             for k, v in optional.items()
-            if v not in (None, "", [], 0, False) or k == "w" and v is not None
+            if v not in (None, "", [], 0, False) or (k == "w" and v is not None)
         }
     return json.dumps(data, separators=(",", ":"))
 
@@ -152,13 +152,13 @@ def _claim_key(job_id: str, attempt: int) -> str:
     return key("claim", job_id, attempt)
 
 
-def claim(client: redis.Redis, entry: Started, token: str) -> Claim:
+def claim(client: Client, entry: Started, token: str) -> Claim:
     """Claim an attempt and report it as started, in one step; the same token may ask again. Raise redis-py's errors."""
     keys = [_claim_key(entry.job_id, entry.attempt), key("cancelled", entry.job_id), stream_key()]
     return Claim(script(client, _CLAIM)(keys=keys, args=[token, CLAIM_TTL_S, encode(entry)], client=client))
 
 
-def report(client: redis.Redis, outcome: Outcome) -> None:
+def report(client: Client, outcome: Outcome) -> None:
     """Report how an attempt ended. Raise redis-py's errors; saying it twice does no harm."""
     keys = [_claim_key(outcome.job_id, outcome.attempt), stream_key()]
     if outcome.ending is Ending.RELEASED:
@@ -167,7 +167,7 @@ def report(client: redis.Redis, outcome: Outcome) -> None:
         script(client, _END)(keys=keys, args=[CLAIM_AFTERLIFE_S, encode(outcome)], client=client)
 
 
-def mark_cancelled(client: redis.Redis, job_ids: Sequence[str]) -> None:
+def mark_cancelled(client: Client, job_ids: Sequence[str]) -> None:
     """Let workers drop the messages of cancelled jobs. Raise redis-py's errors."""
     pipe = client.pipeline(transaction=False)
     for job_id in job_ids:
@@ -179,7 +179,7 @@ def mark_cancelled(client: redis.Redis, job_ids: Sequence[str]) -> None:
 class Reader:
     """One consumer of the stream's group; entries stay pending until `acknowledge`."""
 
-    client: redis.Redis
+    client: Client
     name: str
 
     def prepare(self) -> None:

@@ -25,7 +25,7 @@ from jobs.stream import mark_cancelled
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from django.contrib.auth.models import AbstractBaseUser
+    from django.contrib.auth.models import User
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +54,7 @@ def submit(
     *,
     pool: str,
     copies: int = 1,
-    user: "AbstractBaseUser | None" = None,
+    user: "User | None" = None,
     request_id: str = "",
     block: Block | None = None,
     parent: Job | None = None,
@@ -119,7 +119,7 @@ def prepare(
 def run_again(
     job: Job,
     *,
-    user: "AbstractBaseUser | None",
+    user: "User | None",
     params: Mapping[str, Any] | None = None,
     pool: str | None = None,
     request_id: str = "",
@@ -131,7 +131,7 @@ def run_again(
     )[0]
 
 
-def cancel(job: Job, *, user: "AbstractBaseUser | None") -> CancelOutcome:
+def cancel(job: Job, *, user: "User | None") -> CancelOutcome:
     """Cancel a queued job, or ask the worker of a running one to stop it."""
     now = timezone.now()
     if Job.objects.filter(pk=job.pk, state=State.QUEUED).update(

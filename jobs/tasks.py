@@ -6,8 +6,8 @@ from typing import Any
 
 from billiard.exceptions import WorkerLostError
 from celery import shared_task, signals
+from celery.worker import request as celery_request
 from celery.worker import state as worker_state
-from celery.worker.request import Request
 
 from jobs import execution
 from jobs.pools.task import PoolTask
@@ -27,7 +27,10 @@ class JobFailed(Exception):
     """The job ended as failed; its outcome is already reported. Raised so that Celery's events say so too."""
 
 
-class JobRequest(Request):
+_Request: Any = celery_request.Request  # the stubs know only a part of it
+
+
+class JobRequest(_Request):
     """A received message; reports what only the worker's main process can know of its ending."""
 
     def __init__(self, message: Any, **options: Any) -> None:

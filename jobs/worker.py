@@ -90,7 +90,7 @@ class Heart:
 
     def _beat(self, consumer: Any, pool: str, started_at: float, facts: dict[str, str]) -> Beat:
         workers = consumer.pool
-        slots = getattr(workers, "limit", None) or getattr(workers, "num_processes", 0)
+        slots = getattr(workers, "limit", None) or getattr(workers, "num_processes", None) or 0
         _, lag_s = bridge.loop_lag_s()
         return Beat(
             name=self._name,

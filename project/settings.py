@@ -165,7 +165,7 @@ CELERY_TIMEZONE = TIME_ZONE
 # --- Poolwise -------------------------------------------------------------------------------------------
 _CORES = os.process_cpu_count() or 1 if hasattr(os, "process_cpu_count") else os.cpu_count() or 1
 #: The pools by name. JOB_POOLS in the environment replaces them all, as JSON of the same shape.
-JOB_POOLS: dict[str, dict[str, Any]] = env.json("JOB_POOLS", None) or {
+JOB_POOLS: Any = env.json("JOB_POOLS", None) or {
     "prefork": {
         "model": "prefork",
         "queue": "prefork",

@@ -25,7 +25,7 @@ LEVEL_OF = {name: level for level, names in enumerate(LEVELS) for name in names}
 MODULES = [
     path
     for path in (ROOT / "jobs").rglob("*.py")
-    if "migrations" not in path.parts and path.stem != "__init__" or path.parent.name != "jobs"
+    if ("migrations" not in path.parts and path.stem != "__init__") or path.parent.name != "jobs"
 ]
 
 

@@ -34,15 +34,21 @@ class PoolSpec:
         """Return the pool that `JOB_POOLS[name]` declares. Raise BadPool with the remedy."""
         unknown = set(options) - {"model", "queue", "concurrency"}
         if unknown:
-            raise BadPool(f"JOB_POOLS[{name!r}] has unknown keys {sorted(unknown)}: use model, queue, concurrency.")
+            raise BadPool(
+                f"JOB_POOLS[{name!r}] has unknown keys {sorted(unknown)}: use model, queue, concurrency."
+            )
         if not name.isidentifier():
             raise BadPool(f"The pool name {name!r} must be letters, digits and underscores only.")
         model = options.get("model", name)
         if model not in MODELS:
-            raise BadPool(f"JOB_POOLS[{name!r}]: the model {model!r} is unknown; use one of {', '.join(MODELS)}.")
+            raise BadPool(
+                f"JOB_POOLS[{name!r}]: the model {model!r} is unknown; use one of {', '.join(MODELS)}."
+            )
         concurrency = options.get("concurrency")
         if not isinstance(concurrency, int) or not 1 <= concurrency <= MAX_CONCURRENCY:
-            raise BadPool(f"JOB_POOLS[{name!r}]: concurrency must be a whole number from 1 to {MAX_CONCURRENCY}.")
+            raise BadPool(
+                f"JOB_POOLS[{name!r}]: concurrency must be a whole number from 1 to {MAX_CONCURRENCY}."
+            )
         queue = options.get("queue", name)
         if not isinstance(queue, str) or not queue or len(queue) > 100:
             raise BadPool(f"JOB_POOLS[{name!r}]: queue must be a name of 1 to 100 characters.")
@@ -61,7 +67,9 @@ def all_pools() -> dict[str, PoolSpec]:
     owners: dict[str, str] = {}
     for pool in pools.values():
         if pool.queue in owners:
-            raise BadPool(f"The pools {owners[pool.queue]!r} and {pool.name!r} share the queue {pool.queue!r}: give each its own.")
+            raise BadPool(
+                f"{owners[pool.queue]!r} and {pool.name!r} share the queue {pool.queue!r}: give each pool its own."
+            )
         owners[pool.queue] = pool.name
     return pools
 
@@ -80,5 +88,5 @@ def install() -> None:
 
     from jobs.pools import transport
 
-    concurrency.ALIASES.update(POOL_CLASSES)
+    concurrency.ALIASES.update(POOL_CLASSES)  # type: ignore[attr-defined]
     transport.install()

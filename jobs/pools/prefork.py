@@ -2,11 +2,12 @@
 
 import signal
 
-from billiard.common import terminate_handler_fired
+from billiard.common import terminate_handler_fired  # type: ignore[attr-defined]
 
 from jobs.pools.interrupts import Interrupted, RevokedStop, ShutdownStop
 
-#: Sent to the child of a job that is cancelled, so that it can tell this from the SIGTERM of a shutdown; billiard handles both.
+#: Sent to the child of a job that is cancelled, so that it can tell this from the SIGTERM of a shutdown.
+#: billiard turns both into SystemExit.
 REVOKE_SIGNAL = "SIGHUP"
 
 

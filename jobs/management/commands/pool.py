@@ -72,29 +72,47 @@ def worker_environment(pool: PoolSpec) -> dict[str, str]:
 
 def _supervise(pool: PoolSpec, slots: int) -> int:
     """Keep a worker running; hand SIGTERM and SIGINT on as one warm shutdown. Return its last exit status."""
-    stopping = False
-    worker: subprocess.Popen[bytes] | None = None
-
-    def stop(*_: object) -> None:
-        nonlocal stopping
-        if not stopping and worker is not None:
-            worker.send_signal(signal.SIGTERM)
-        stopping = True
-
+    supervisor = _Supervisor(pool, slots)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    pause_s = 0.5
-    while not stopping:
-        began = time.monotonic()
+        signal.signal(number, supervisor.stop)
+    return supervisor.run()
+
+
+class _Supervisor:
+    """Starts a pool's worker again whenever it ends by itself."""
+
+    def __init__(self, pool: PoolSpec, slots: int) -> None:
+        self._pool, self._slots = pool, slots
+        self._stopping = False
+        self._worker: subprocess.Popen[bytes] | None = None
+
+    def stop(self, *_: object) -> None:
+        """Ask the worker for a warm shutdown, once."""
+        if not self._stopping and self._worker is not None:
+            self._worker.send_signal(signal.SIGTERM)
+        self._stopping = True
+
+    def run(self) -> int:
+        """Run workers until told to stop; return the last one's exit status."""
+        pause_s = 0.5
+        while not self._is_stopping():
+            began = time.monotonic()
+            status = self._run_worker()
+            if self._is_stopping():
+                return 0 if status in (0, -signal.SIGTERM) else status
+            steady = time.monotonic() - began > _STEADY_AFTER_S
+            pause_s = 0.5 if steady else min(pause_s * 2, _LONGEST_PAUSE_S)
+            print(f"the worker ended with status {status}; it starts again in {pause_s} s", file=sys.stderr)  # noqa: T201
+            time.sleep(pause_s)
+        return 0
+
+    def _run_worker(self) -> int:
+        command, environment = worker_command(self._pool, self._slots), worker_environment(self._pool)
         # A session of its own: Ctrl-C reaches only this process, so that the worker gets one signal, not two.
-        command = worker_command(pool, slots)
-        worker = subprocess.Popen(command, env=worker_environment(pool), start_new_session=True)  # noqa: S603
-        if stopping:  # the signal came while it was being started
-            worker.send_signal(signal.SIGTERM)
-        status = worker.wait()
-        if stopping:
-            return 0 if status in (0, -signal.SIGTERM) else status
-        pause_s = 0.5 if time.monotonic() - began > _STEADY_AFTER_S else min(pause_s * 2, _LONGEST_PAUSE_S)
-        print(f"the worker ended with status {status}; it starts again in {pause_s} s", file=sys.stderr)  # noqa: T201
-        time.sleep(pause_s)
-    return 0
+        self._worker = subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603
+        if self._is_stopping():  # the signal came while it was being started
+            self._worker.send_signal(signal.SIGTERM)
+        return self._worker.wait()
+
+    def _is_stopping(self) -> bool:
+        return self._stopping
