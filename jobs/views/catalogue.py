@@ -10,8 +10,8 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_safe
 
 from jobs.definitions import Definition, all_definitions
+from jobs.reports import pools_now
 from jobs.views.live import LivePart, PageRequest, live_answer, live_part, signed_in
-from jobs.views.pools import pool_states
 
 POOLS_EVERY_S = 3.0
 _ENDINGS = "jobs.catalog.ending."
@@ -77,10 +77,10 @@ def _groups(query: str) -> list[Group]:
 
 
 def _live_pools(request: PageRequest) -> LivePart:
-    states = pool_states()
-    context = {"states": states, "redis_is_away": not all(state.is_known for state in states)}
     url = reverse("jobs:pools")
-    return live_part(request, "jobs/_pools.html", context, name="pools", url=url, every_s=POOLS_EVERY_S)
+    return live_part(
+        request, "jobs/_pools.html", {"now": pools_now()}, name="pools", url=url, every_s=POOLS_EVERY_S
+    )
 
 
 @require_safe
@@ -103,5 +103,5 @@ def catalogue(request: PageRequest) -> HttpResponse:
 def pools(request: PageRequest) -> HttpResponse:
     """Answer with the state of the pools: as the catalogue shows it, or for the boxes of a form."""
     if "boxes" in request.GET:
-        return render(request, "jobs/_pool_boxes.html", {"states": pool_states()})
+        return render(request, "jobs/_pool_boxes.html", {"now": pools_now()})
     return live_answer(request, _live_pools(request), "jobs/pools.html", {})

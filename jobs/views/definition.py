@@ -17,8 +17,8 @@ from jobs.definitions import Definition
 from jobs.errors import BrokerUnavailable, InvalidParameters, PoolwiseError, QueueFull, UnknownDefinition
 from jobs.forms import ParametersForm, SubmitForm
 from jobs.models import Job
+from jobs.reports import pools_now
 from jobs.views.live import PageRequest, signed_in
-from jobs.views.pools import pool_states
 
 #: When a full queue, or a Redis that is away, is worth another try.
 RETRY_AFTER_S = 10
@@ -105,12 +105,11 @@ def announce(request: PageRequest, jobs: list[Job]) -> None:
     what = f"{len(jobs)} jobs" if len(jobs) > 1 else "The job"
     were = "were" if len(jobs) > 1 else "was"
     messages.success(request, f"{what} of {jobs[0].definition} {were} submitted.")
-    wanted = {job.pool for job in jobs}
-    states = [state for state in pool_states() if state.name in wanted]
-    if down := [state.name for state in states if state.is_down]:
+    wanted, now = {job.pool for job in jobs}, pools_now()
+    if down := [name for name, pool in now.pools.items() if name in wanted and pool.state == "down"]:
         text = f"No worker serves the pool {', '.join(down)}: its jobs wait until one is started."
         messages.warning(request, text)
-    if not all(state.is_known for state in states):
+    if now.redis_is_away:
         messages.warning(request, "Redis does not answer: the jobs are stored, and sent when it is back.")
 
 
@@ -128,8 +127,8 @@ def _page(
     origin: Job | None,
     status: int = 200,
 ) -> HttpResponse:
-    states = {state.name: state for state in pool_states()}
-    boxes = [(box, states[str(box.data["value"])]) for box in where["pools"].subwidgets]
+    now = pools_now()
+    boxes = [(box, now.pools[str(box.data["value"])]) for box in where["pools"].subwidgets]
     context = {
         "definition": found,
         "parameters": parameters,

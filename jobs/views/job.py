@@ -16,9 +16,9 @@ from jobs import definitions, submission, timeline
 from jobs.errors import PoolwiseError, UnknownDefinition
 from jobs.formats import pretty
 from jobs.models import Job, State
+from jobs.reports import pools_now
 from jobs.views.definition import announce
 from jobs.views.live import PageRequest, live_answer, live_part, own_address, signed_in
-from jobs.views.pools import pool_of
 
 LIVE_EVERY_S = 1.0
 #: A longer result is shown in part; the whole of it is a download.
@@ -61,11 +61,13 @@ def _page_context(request: PageRequest, found: Job) -> dict[str, Any]:
 def _live_context(found: Job) -> dict[str, Any]:
     outcome = TaskResult.objects.filter(task_id=str(found.pk)).only("result", "traceback").first()
     text = result_text(found, outcome)
+    now = None if found.has_ended else pools_now()
     return {
         "pieces": timeline.pieces(timeline.timings_now(found, timezone.now())),
         "cpu_share": timeline.cpu_share(found),
         "is_late": found.due_at is not None and found.due_at < timezone.now(),
-        "pool": None if found.has_ended else pool_of(found),
+        "now": now,
+        "pool": now and now.pools.get(found.pool),
         "attempts": [{**entry, "pieces": timeline.pieces(entry, without=["lag"])} for entry in found.history],
         "logs": list(found.logs.all()),
         "result": text and text[:RESULT_SHOWN_CHARS],
