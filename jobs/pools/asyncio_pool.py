@@ -7,6 +7,7 @@ coroutine is driven from inside that greenlet, so that the tracer sees it as a c
 import asyncio
 import contextvars
 import inspect
+import logging
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -15,6 +16,8 @@ from functools import partial
 from typing import Any
 
 import greenlet
+from celery.platforms import EX_FAILURE
+from celery.worker import state
 
 from jobs.pools.base import JobPool
 from jobs.pools.coroutines import CoroutineBody
@@ -22,6 +25,8 @@ from jobs.pools.executor import DaemonThreads
 from jobs.pools.job import Cancellable, Job
 from jobs.pools.loop import JobLoop
 from jobs.pools.metering import LagProbe, Meter
+
+logger = logging.getLogger("celery.pool")
 
 #: Threads for the platform's own blocking calls (reports, results), and for bodies that are not coroutines.
 BLOCKING_THREADS = 8
@@ -105,10 +110,23 @@ class TaskPool(JobPool):
         up.wait()
 
     def _run_loop(self, up: threading.Event) -> None:
-        with asyncio.Runner(loop_factory=JobLoop) as runner:
-            self._loop = runner.get_loop()
-            self._stopped = asyncio.Event()
-            runner.run(self._live(up))
+        try:
+            with asyncio.Runner(loop_factory=JobLoop) as runner:
+                self._loop = runner.get_loop()
+                self._stopped = asyncio.Event()
+                runner.run(self._live(up))
+        except BaseException:
+            # Without its loop the worker could do nothing, and would not say so: let its supervisor start another.
+            logger.critical("The event loop of the asyncio pool ended; the worker ends too", exc_info=True)
+            worker_state: Any = state
+            worker_state.should_stop = EX_FAILURE
+            if self.hub is not None:
+                self.hub.call_soon(bool)
+
+    @property
+    def is_alive(self) -> bool:
+        """Tell whether the loop runs."""
+        return self._thread.is_alive()
 
     async def _live(self, up: threading.Event) -> None:
         up.set()
@@ -121,7 +139,7 @@ class TaskPool(JobPool):
     def on_stop(self) -> None:
         """Shut down warm, then end the loop."""
         super().on_stop()
-        if self._thread.is_alive():
+        if self.is_alive:
             self.post(self._stopped.set)
             self._thread.join(_STOP_S)
 

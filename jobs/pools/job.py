@@ -30,6 +30,15 @@ INSIST_TIMES = 3
 type Callback = Callable[..., Any]
 
 
+class Part:
+    """A part of a job's way, and what hands an interrupt over while it lasts; without that, interrupts wait."""
+
+    __slots__ = ("reach",)
+
+    def __init__(self, reach: Reach | None) -> None:
+        self.reach = reach
+
+
 class Cancellable(Protocol):
     """A timer that has not fired."""
 
@@ -101,7 +110,7 @@ class Job:
         self.state = State.WAITING
         self.why: Why | None = None
         self.pending: Why | None = None
-        self.reach: Reach | None = None
+        self._parts: list[Part] = []
         self.meter = Meter()
         self.identity: Any = None
         self.abandoned = False
@@ -113,6 +122,11 @@ class Job:
     def name(self) -> str:
         """Name the greenlet or task that carries the job."""
         return f"job-{self.number}"
+
+    @property
+    def reach(self) -> Reach | None:
+        """Return what interrupts the job now. Parts nest, but the parts of its child tasks may end in any order."""
+        return self._parts[-1].reach if self._parts else None
 
     @property
     def in_body(self) -> bool:
@@ -233,47 +247,48 @@ class Job:
 
     # The body, from inside.
 
-    def enter(self, reach: Reach | None) -> Reach | None:
-        """Begin a part in which `reach` hands interrupts over, or they wait; return what `leave` takes."""
+    def enter(self, reach: Reach | None) -> Part:
+        """Begin a part of the job. Raise what is pending, if the part can be interrupted."""
         with self._lock:
             if reach is not None and self.pending is not None:
                 self.why, self.pending = self.pending, None
             elif reach is None or self.why not in FINAL:
-                outer, self.reach = self.reach, reach
-                return outer
+                self._parts.append(part := Part(reach))
+                return part
             why = self.why
         raise exception_for(why or Why.HARD)()
 
-    def leave(self, outer: Reach | None) -> None:
+    def leave(self, part: Part) -> None:
         """End the part; an interrupt that came meanwhile goes to the part around it."""
         with self._lock:
-            self.reach = outer
-        if outer is not None and self.pending is not None:
+            self._parts.remove(part)
+        if self.pending is not None and self.in_body:
             self.carrier.reach_out(self)
 
     def call(self, reach: Reach, call: Callable[[], Any]) -> Any:
         """Return `call()` as a part of the body that `reach` can interrupt."""
-        outer = self.enter(reach)
+        part = self.enter(reach)
         try:
             return call()
         finally:
-            self.leave(outer)
+            self.leave(part)
 
     def call_shielded(self, call: Callable[[], Any]) -> Any:
         """Return `call()`, during which interrupts wait."""
-        outer = self.enter(None)
+        part = self.enter(None)
         try:
             return call()
         finally:
-            self.leave(outer)
+            self.leave(part)
 
     def call_in_thread(self, call: Callable[[], Any]) -> Any:
         """Return `call()` as a part of the body that exceptions raised in this thread can interrupt."""
-        outer = self.reach
+        parts: list[Part] = []
         try:
-            return call_in_thread(lambda reach: _ignore(self.enter(reach)), call)
+            return call_in_thread(lambda reach: parts.append(self.enter(reach)), call)
         finally:
-            self.leave(outer)
+            for part in parts:
+                self.leave(part)
 
     def sleep_in_thread(self, seconds: float) -> None:
         """Block this thread, and the job alone, for so long; an interrupt ends it at once."""
@@ -283,7 +298,3 @@ class Job:
         woken = threading.Event()
         if self.call(lambda why: woken.set(), lambda: woken.wait(seconds)):
             raise exception_for(self.why or Why.HARD)()
-
-
-def _ignore(_: object) -> None:
-    pass

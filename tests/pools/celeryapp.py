@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import sys
 import time
 from typing import Any
 
@@ -296,6 +297,35 @@ async def leave_a_stray() -> None:
 
     asyncio.get_running_loop().stray = asyncio.create_task(stray())  # type: ignore[attr-defined]
     await asyncio.sleep(0.01)
+
+
+@app.task
+async def end_the_loop() -> None:
+    """Do what no job should: ask the loop to call something that exits."""
+    asyncio.get_running_loop().call_soon(sys.exit, 3)
+    await asyncio.sleep(30)
+
+
+@app.task
+async def use_anyio(url: str) -> list[str]:
+    """Return what came of a scope that was cancelled, of a task group, and of an HTTP request."""
+    import anyio
+    import httpx
+
+    seen: list[str] = []
+
+    async def fetch() -> None:
+        async with httpx.AsyncClient() as client:
+            seen.append(str((await client.get(url)).status_code))
+
+    with anyio.move_on_after(0.1) as scope:
+        async with anyio.create_task_group() as group:
+            group.start_soon(anyio.sleep, 30)
+    seen.append(f"cancelled {scope.cancelled_caught}")
+    async with anyio.create_task_group() as group:
+        group.start_soon(fetch)
+    await fetch()
+    return seen
 
 
 @signals.task_prerun.connect

@@ -88,6 +88,10 @@ class Notes:
     def wait_for(self, result: Any, what: str, within_s: float = 10.0) -> None:
         eventually(lambda: what in self.of(result), within_s)
 
+    def unacknowledged(self) -> set[str]:
+        """Return the ids of the jobs that workers hold."""
+        return {json.loads(raw)[0]["headers"]["id"] for raw in self.client.hvals("unacked")}
+
     def queued(self, worker: Worker) -> set[str]:
         """Return the ids of the jobs in the worker's queue."""
         return {json.loads(raw)["headers"]["id"] for raw in self.client.lrange(worker.queue, 0, -1)}

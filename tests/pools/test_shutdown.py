@@ -38,6 +38,7 @@ def test_a_warm_shutdown_lets_running_jobs_end(warm: dict[str, Any], notes: Note
     assert status == 0
     assert [notes.of(result) for result in running] == [["began", "ended"]] * 2
     assert [result.state for result in running] == ["SUCCESS"] * 2
+    assert not {result.id for result in running} & notes.unacknowledged()
 
 
 @pytest.mark.parametrize("pool", ALL)
@@ -90,6 +91,13 @@ def test_a_soft_shutdown_lets_short_jobs_end_and_puts_long_ones_back(
     worker, _, (short, long) = soft[pool]
     assert notes.of(short) == ["began", "ended"]
     assert notes.queued(worker) == {long.id}
+
+
+def test_a_worker_whose_loop_ended_ends(start_workers: Start) -> None:
+    worker = start_workers("loopless", ("asyncio",), "-c", "2")["asyncio"]
+    worker.send(tasks.end_the_loop)
+    assert worker.wait() != 0
+    assert "The event loop of the asyncio pool ended" in worker.log.read_text()
 
 
 @pytest.mark.parametrize("pool", OURS)
