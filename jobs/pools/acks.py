@@ -14,7 +14,7 @@ logger = get_logger(__name__)
 
 MAX_FETCH = 64
 MAX_ACKS = 32
-SWEEP_LIMIT = 1000
+SWEEP_LIMIT = 200  # bounds the pause of the event loop
 
 
 def sweep_interval_s(visibility_timeout_s: float) -> float:

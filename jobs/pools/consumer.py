@@ -56,13 +56,15 @@ class PoolConsumer(consumer.Consumer):
     # --- losing a connection
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Note what is held, so that closing the broken connection re-queues no running job."""
-        for qos in self._open_qos():
+        lost = self._open_qos()
+        for qos in lost:
             qos.is_lost = True
             qos.channel.do_restore = False
             acked = set(qos.take_unsettled())
             self._late.extend((tag, False) for tag in acked)
             self._held_at_loss.extend(tag for tag in qos._delivered if tag not in acked | qos._dirty)
-        self._kept = [] if self._flush_drops_waiting() else copied(state.reserved_requests)
+        if lost and not self._flush_drops_waiting():
+            self._kept = copied(state.reserved_requests)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CPendingDeprecationWarning)
             super().on_connection_error_after_connected(exc)

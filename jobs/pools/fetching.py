@@ -6,7 +6,7 @@ leaves it in place; the script follows in the same write, so nothing is ever pop
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from queue import Empty
 from time import monotonic
@@ -17,8 +17,8 @@ from kombu.log import get_logger
 from kombu.utils.json import loads
 
 from jobs.pools.acks import QoS
-from jobs.pools.unacked import FETCH, FETCH_SHA, Unacked
-from jobs.pools.upstream import stock
+from jobs.pools.clients import ClientChannel
+from jobs.pools.unacked import FETCH, FETCH_SHA
 
 logger = get_logger(__name__)
 
@@ -44,43 +44,20 @@ class Fetched(NamedTuple):
     raw: bytes
 
 
-class FetchingChannel(stock.Channel):
-    """A channel that keeps its Redis client and fetches by script."""
+class FetchingChannel(ClientChannel):
+    """A channel that fetches by script."""
 
     QoS = QoS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.fetched_tags: set[str] = set()
         self.no_ack_queues: set[str] = set()
-        self._kept: dict[str, tuple[Any, Any]] = {}
         self._keys: list[Key] = []
         self._room = self._replies = self._waits = 0
         self._is_more_likely = False
         self._pause_until = 0.0
         self.wait_id: tuple[Any, int | None] = (None, None)
         super().__init__(*args, **kwargs)
-
-    # --- one client per channel: building one costs as much as a command
-    def _keep(self, name: str, build: Callable[[], Any]) -> Any:
-        pool, kept = self._kept.get(name, (None, None))
-        if pool is not self.pool:  # closing a channel, and forking, drop the pool
-            pool, kept = self._kept[name] = (self.pool, build())
-        return kept
-
-    def _create_client(self, asynchronous: bool = False) -> Any:
-        if asynchronous:
-            return super()._create_client(asynchronous=True)
-        return self._keep("client", super()._create_client)
-
-    @property
-    def unacked(self) -> Unacked:
-        """Return the keys of unacknowledged messages."""
-        return self._keep("unacked", self._make_unacked)
-
-    def _make_unacked(self) -> Unacked:
-        prefix = self.global_keyprefix
-        client = redis.Redis(connection_pool=self.pool)
-        return Unacked(client, prefix + self.unacked_key, prefix + self.unacked_index_key)
 
     # --- asking
     def _brpop_start(self, timeout: float | None = None) -> None:
@@ -97,10 +74,11 @@ class FetchingChannel(stock.Channel):
             for queue in queues
         ]
         acks = self.qos.start_sending_acks()
-        waits = (
-            [] if acks or self._is_more_likely else [self._wait_command(timeout or self.brpop_timeout or 0)]
-        )
-        self._send([*waits, self._fetch_command(len(queues), acks)])
+        fetch = self._fetch_command(len(queues), acks)
+        if acks or self._is_more_likely:
+            self._send([fetch])
+        else:
+            self._send([self._wait_command(timeout or self.brpop_timeout or 0), fetch])
 
     def _wait_command(self, timeout: float) -> Command:
         self._waits += 1

@@ -20,6 +20,7 @@ logger = get_logger(__name__)
 #: A lease is renewed this many times in a visibility timeout.
 RENEWALS = 4
 MIN_INTERVAL_S = 0.2
+RETRY_S = 1.0
 
 
 def original(module: str, name: str) -> Any:
@@ -73,12 +74,17 @@ class Lease(bootsteps.StartStopStep):
 
     def _run(self, held_tags: Callable[[], set[str]]) -> None:
         sleep = original("time", "sleep")
+        interval_s = max(MIN_INTERVAL_S, self.timeout_s / RENEWALS)
+        pause_s = interval_s
         while self.is_running:
-            sleep(max(MIN_INTERVAL_S, self.timeout_s / RENEWALS))
+            sleep(pause_s)
             try:
                 self._renew(held_tags())
+                pause_s = interval_s
             except Exception as error:  # whatever it is: without this thread every job would run twice
-                logger.warning("the lease could not be renewed, trying again: %r", error)
+                if pause_s == interval_s:
+                    logger.warning("the lease could not be renewed, trying again: %r", error)
+                pause_s = min(RETRY_S, interval_s * 0.9)
 
     def _renew(self, tags: set[str]) -> None:
         if tags and self.unacked is not None:

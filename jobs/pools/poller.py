@@ -5,7 +5,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any
 
-from jobs.pools.acks import QoS
+from jobs.pools.acks import QoS, sweep_interval_s
 from jobs.pools.upstream import stock
 
 ACK_DELAY_S = 0.05
@@ -69,8 +69,10 @@ class Poller(stock.MultiChannelPoller):
                 self._flush_acks()
         else:
             self._acks_since = None
-        if any(channel.active_queues and not channel.qos.can_consume() for channel in self._channels):
-            bounds.append(NO_CREDIT_POLL_S)
+        for channel in self._channels:
+            if channel.active_queues:
+                bounds.append(sweep_interval_s(channel.visibility_timeout))
+                bounds += [] if channel.qos.can_consume() else [NO_CREDIT_POLL_S]
         return min(bounds, default=None)
 
     def _has_acks(self) -> bool:

@@ -66,7 +66,7 @@ class SentinelTransport(Transport, stock.SentinelTransport):
 
 
 def install() -> None:
-    """Make `redis://`, `rediss://`, `redis+socket://` and `sentinel://` addresses stand for these transports."""
+    """Make `redis://`, `rediss://`, `redis+socket://` and `sentinel://` stand for these transports."""
     names = {"redis": "Transport", "rediss": "Transport", "sentinel": "SentinelTransport"}
     for scheme, name in names.items():
         transports.TRANSPORT_ALIASES[scheme] = f"{__name__}:{name}"

@@ -51,6 +51,8 @@ return fetched
 """
 FETCH_SHA = hashlib.sha1(FETCH.encode(), usedforsecurity=False).hexdigest()
 
+# A script's first write decides whether a full Redis lets it go on; hence the ZREM of nothing in two of them.
+
 #: Puts one message back into its queues, once, however many workers try; a tag whose lease was renewed stays.
 _RESTORE = """
 local stamp = redis.call('ZSCORE', KEYS[2], ARGV[1])
@@ -64,14 +66,23 @@ if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
 for queue = 3, #KEYS do redis.call(ARGV[3], KEYS[queue], ARGV[4]) end
 return 1
 """
+#: Returns what is overdue. When nobody looked for half a timeout, Redis or every worker was away, and so were the
+#: renewals: then the leases get half a timeout to be renewed before anything counts as orphaned.
 _OVERDUE = """
+redis.call('ZREM', KEYS[1], '')
 local now = redis.call('TIME')
-local cutoff = string.format('%.6f', now[1] + now[2] / 1000000 - ARGV[1])
+now = now[1] + now[2] / 1000000
+local timeout = tonumber(ARGV[1])
+local since = tonumber(redis.call('HGET', KEYS[2], 'since') or 0)
+local last = tonumber(redis.call('HGET', KEYS[2], 'last') or 0)
+if now < last or now - last > timeout / 2 then since = now end
+redis.call('HSET', KEYS[2], 'since', since, 'last', now)
+local cutoff = string.format('%.6f', now - timeout)
+if now - since < timeout / 2 then return {cutoff} end
 local tags = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', cutoff, 'LIMIT', 0, ARGV[2])
 table.insert(tags, 1, cutoff)
 return tags
 """
-#: The first write removes nothing: a script that has written may go on, even when Redis is full.
 _RENEW = """
 redis.call('ZREM', KEYS[1], '')
 local now = redis.call('TIME')
@@ -119,7 +130,8 @@ class Unacked:
 
     def overdue(self, after_s: float, limit: int) -> tuple[str, list[str]]:
         """Return the cut-off (a Redis time) and the tags that nobody renewed for `after_s` seconds."""
-        cutoff, *tags = self._script(_OVERDUE)(keys=[self.index_key], args=[after_s, limit])
+        keys = [self.index_key, f"{self.index_key}_swept"]
+        cutoff, *tags = self._script(_OVERDUE)(keys=keys, args=[after_s, limit])
         return cutoff.decode(), [tag.decode() for tag in tags]
 
     def renew(self, tags: Iterable[str]) -> None:

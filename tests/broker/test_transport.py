@@ -199,6 +199,7 @@ def test_a_full_redis_hands_out_messages_and_is_not_asked_in_a_loop(client: Clie
     client.consume("q", prefetch=9)
     broker.client.config_set("maxmemory", "1")
     assert client.drain(0.5) == [1]
+    client.connection.default_channel.unacked.renew([client.messages[0].delivery_tag])
     before = broker.client.info("commandstats")["cmdstat_evalsha"]["calls"]
     client.drain(0.5)
     assert broker.client.info("commandstats")["cmdstat_evalsha"]["calls"] - before < 5
