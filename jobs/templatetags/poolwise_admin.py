@@ -1,6 +1,6 @@
 """The dashboard on the admin's index."""
 
-from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from django import template
@@ -47,7 +47,8 @@ def _dashboard(window: Window) -> Dashboard:
     return found
 
 
-def _by_time(found: Dashboard) -> Iterable[tuple[Any, list[Point | None]]]:
+def _by_time(found: Dashboard) -> list[tuple[datetime, list[Point]]]:
     points = {(point.at, point.pool): point for point in found.points}
     times = sorted({point.at for point in found.points}, reverse=True)
-    return [(at, [points.get((at, figures.name)) for figures in found.pools]) for at in times]
+    names = [figures.name for figures in found.pools]
+    return [(at, [points.get((at, name), Point(at, name)) for name in names]) for at in times]

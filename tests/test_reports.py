@@ -1,0 +1,198 @@
+"""Figures of blocks, comparisons and pools: what they count, and what they leave unknown."""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import redis
+from django.core.cache import cache
+from django.utils import timezone
+
+from jobs import heartbeats, reports
+from jobs.errors import BrokerUnavailable
+from jobs.heartbeats import Beat
+from jobs.models import Block, Comparison, Job, PoolSample, State
+from jobs.reports import WINDOWS, windows
+
+pytestmark = pytest.mark.django_db
+HOUR = WINDOWS["1h"]
+NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _no_cache() -> Iterator[None]:
+    cache.clear()
+    yield
+    cache.clear()
+
+
+@pytest.fixture
+def comparison() -> Comparison:
+    return Comparison.objects.create(definition="io.wait", params={"duration_s": 0.1}, copies=2)
+
+
+def block_of(comparison: Comparison, pool: str, position: int, **fields: Any) -> Block:
+    return Block.objects.create(comparison=comparison, pool=pool, round=1, position=position, **fields)
+
+
+def ended(pool: str, *, start: datetime = NOON, run_s: float = 1.0, **fields: Any) -> Job:
+    defaults: dict[str, Any] = {
+        "definition": "io.wait", "kind": "io", "pool": pool, "state": State.SUCCEEDED, "published_at": start,
+        "started_at": start, "finished_at": start + timedelta(seconds=run_s), "broker_wait_s": 0.01,
+        "worker_wait_s": 0.02, "run_s": run_s, "cpu_s": run_s / 4, "created_at": start,
+    }  # fmt: skip
+    return Job.objects.create(**(defaults | fields))
+
+
+def test_a_block_is_counted_by_state_and_measured_from_first_published_to_last_finished(
+    comparison: Comparison,
+) -> None:
+    block = block_of(comparison, "gevent", 1, slots=200)
+    ended("gevent", block=block, run_s=2)
+    ended("gevent", block=block, start=NOON + timedelta(seconds=1), run_s=4, state=State.FAILED)
+    figures = reports.block_figures(block)
+    assert (figures["jobs"], figures["succeeded"], figures["failed"]) == (2, 1, 1)
+    assert (figures["name"], figures["model"], figures["slots"]) == ("gevent", "gevent", 200)
+    assert figures["makespan_s"] == 5
+    assert figures["run_s"] == {"p50": 3, "p95": pytest.approx(3.9)}
+    assert figures["cpu_share"] == pytest.approx(0.25)
+
+
+def test_a_block_with_a_job_under_way_has_no_makespan_yet(comparison: Comparison) -> None:
+    block = block_of(comparison, "gevent", 1)
+    ended("gevent", block=block)
+    Job.objects.create(definition="io.wait", kind="io", pool="gevent", block=block)
+    figures = reports.block_figures(block)
+    assert figures["makespan_s"] is None
+    assert figures["unfinished"] == 1
+
+
+def test_an_empty_block_has_figures_without_values(comparison: Comparison) -> None:
+    figures = reports.block_figures(block_of(comparison, "prefork", 1))
+    assert figures["jobs"] == 0
+    assert figures["cpu_share"] is None
+    assert figures["broker_wait_s"] == {"p50": None, "p95": None}
+
+
+def test_the_makespan_of_a_retried_job_counts_from_its_first_attempt(comparison: Comparison) -> None:
+    block = block_of(comparison, "gevent", 1)
+    first = {"attempt": 1, "published_at": (NOON - timedelta(seconds=10)).timestamp()}
+    ended("gevent", block=block, attempt=2, history=[first])
+    assert reports.block_figures(block)["makespan_s"] == 11
+
+
+def test_the_slowest_pool_is_what_the_others_are_faster_than(comparison: Comparison) -> None:
+    for position, (pool, run_s) in enumerate([("prefork", 8.0), ("gevent", 2.0)], start=1):
+        ended(pool, block=block_of(comparison, pool, position), run_s=run_s)
+    pools = reports.comparison_figures(comparison)["pools"]
+    assert [(pool["name"], pool["speed_up"]) for pool in pools] == [("prefork", 1), ("gevent", 4)]
+
+
+def test_rounds_are_pooled_and_the_makespan_is_their_median(comparison: Comparison) -> None:
+    for position, run_s in enumerate([1.0, 2.0, 9.0], start=1):
+        ended("gevent", block=block_of(comparison, "gevent", position), run_s=run_s)
+    [pool] = reports.comparison_figures(comparison)["pools"]
+    assert pool["jobs"] == 3
+    assert pool["makespan_s"] == 2
+    assert pool["makespans_s"] == [1, 2, 9]
+
+
+def test_the_figures_of_a_comparison_are_plain_json(comparison: Comparison) -> None:
+    ended("gevent", block=block_of(comparison, "gevent", 1))
+    figures = reports.comparison_figures(comparison)
+    assert json.loads(json.dumps(figures)) == figures
+    assert {"definition", "params", "copies", "pools"} <= figures.keys()
+    wanted = (
+        "name model slots jobs succeeded failed makespan_s run_s broker_wait_s worker_wait_s cpu_s cpu_share"
+    )
+    assert set(wanted.split()) <= figures["pools"][0].keys()
+
+
+def pool_of(found: reports.Dashboard, name: str) -> reports.PoolFigures:
+    return next(figures for figures in found.pools if figures.name == name)
+
+
+def test_the_dashboard_counts_what_ended_within_the_window() -> None:
+    for index in range(4):
+        ended(
+            "gevent",
+            start=NOON - timedelta(minutes=index),
+            state=State.FAILED if index == 3 else State.SUCCEEDED,
+        )
+    ended("gevent", start=NOON - timedelta(hours=3))
+    ended("gevent", start=NOON - timedelta(minutes=5), state=State.CANCELLED)
+    figures = pool_of(reports.dashboard(HOUR, now=NOON + timedelta(seconds=30)), "gevent")
+    assert (figures.done, figures.failed, figures.cancelled) == (4, 1, 1)
+    assert figures.failure_rate == 0.25
+    assert figures.wait.p50 == pytest.approx(0.03)
+
+
+def test_a_pool_without_jobs_has_no_failure_rate() -> None:
+    found = reports.dashboard(HOUR)
+    assert found.is_empty
+    assert pool_of(found, "prefork").failure_rate is None
+
+
+def test_the_dashboard_pairs_backlog_with_service_time_in_the_same_buckets() -> None:
+    ended("gevent", start=NOON, run_s=2.0)
+    for queued in (10, 30):
+        PoolSample.objects.create(
+            pool="gevent", at=NOON + timedelta(seconds=queued), queued=queued, running=1, workers=1, slots=1,
+            memory_bytes=1,
+        )  # fmt: skip
+    found = reports.dashboard(HOUR, now=NOON + timedelta(minutes=2))
+    [point] = [point for point in found.points if point.at == NOON]
+    assert (point.queued, point.queued_max, point.run_p50_s) == (20, 30, 2)
+
+
+def test_a_backlog_alone_is_not_an_empty_dashboard() -> None:
+    PoolSample.objects.create(pool="gevent", queued=3, running=0, workers=0, slots=0, memory_bytes=0)
+    assert not reports.dashboard(HOUR).is_empty
+
+
+def test_many_jobs_are_read_in_part_yet_every_bucket_has_its_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows, "MAX_ROWS", 20)  # 5 for each of 4 pools
+    for minute in range(30):
+        ended("gevent", start=NOON - timedelta(minutes=minute), run_s=1.0 + minute)
+    found = reports.dashboard(HOUR, now=NOON + timedelta(seconds=59))
+    figures = pool_of(found, "gevent")
+    assert (figures.done, figures.run.n, figures.is_partial) == (30, 5, True)
+    assert len([point for point in found.points if point.run_p50_s]) == 30
+
+
+def test_the_dashboard_reads_within_its_bound(django_assert_max_num_queries: Callable[..., Any]) -> None:
+    for minute in range(30):
+        ended("gevent", start=NOON - timedelta(minutes=minute))
+    with django_assert_max_num_queries(9):  # two a pool, and the samples
+        reports.dashboard(WINDOWS["7d"], now=NOON)
+
+
+def test_queues_come_from_the_ledger() -> None:
+    old = timezone.now() - timedelta(minutes=3)
+    Job.objects.create(definition="io.wait", kind="io", pool="gevent", created_at=old)
+    Job.objects.create(definition="io.wait", kind="io", pool="gevent", state=State.RUNNING)
+    ended("threads")
+    assert reports.queues() == {"gevent": reports.Queue(queued=1, running=1, oldest_at=old)}
+
+
+def test_a_pool_is_up_by_its_workers_heartbeats_and_down_without(redis_client: redis.Redis) -> None:
+    heartbeats.send(redis_client, Beat("g1", "gevent", 1, "here", slots=200, in_use=3, memory_bytes=7))
+    heartbeats.send(redis_client, Beat("g2", "gevent", 2, "here", slots=200, in_use=4, memory_bytes=8))
+    now = reports.pools_now()
+    gevent = now.pools["gevent"]
+    assert (gevent.state, gevent.in_use, gevent.slots, gevent.memory_bytes) == ("up", 7, 400, 15)
+    assert (now.pools["prefork"].state, now.has_coordinator) == ("down", False)
+
+
+def test_a_pool_is_unknown_while_redis_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise BrokerUnavailable
+
+    monkeypatch.setattr(heartbeats, "pools_up", refuse)
+    Job.objects.create(definition="io.wait", kind="io", pool="gevent")
+    now = reports.pools_now()
+    assert now.redis_is_away
+    assert (now.pools["gevent"].state, now.pools["gevent"].queued) == ("unknown", 1)
+    assert not now.unserved
