@@ -1,0 +1,57 @@
+"""Prose is tested too: every setting, pool, command, endpoint and option occurs in the docs."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.core.management import get_commands
+
+from jobs.definitions import job
+from jobs.models import State
+from jobs.pools import MODELS
+
+ROOT = Path(__file__).resolve().parent.parent
+SETTINGS_PAGE = (ROOT / "docs/settings.md").read_text()
+ARCHITECTURE_PAGE = (ROOT / "docs/architecture.md").read_text()
+JOB_PAGE = (ROOT / "docs/adding-a-job.md").read_text()
+README = (ROOT / "README.md").read_text()
+READ = sorted(set(re.findall(r'env\.\w+\(\s*"([A-Z_]+)"', (ROOT / "project/settings.py").read_text())))
+
+
+@pytest.mark.parametrize("name", READ)
+def test_every_setting_is_documented(name: str) -> None:
+    assert f"`{name}`" in SETTINGS_PAGE
+
+
+@pytest.mark.parametrize("name", [*settings.JOB_POOLS, *MODELS])
+def test_every_pool_is_documented(name: str) -> None:
+    assert f"`{name}`" in SETTINGS_PAGE
+    assert f"`{name}`" in ARCHITECTURE_PAGE
+
+
+@pytest.mark.parametrize("name", [name for name, app in get_commands().items() if app == "jobs"])
+def test_every_command_is_documented(name: str) -> None:
+    assert f"manage.py {name}" in SETTINGS_PAGE
+
+
+@pytest.mark.parametrize("state", State.values)
+def test_every_state_is_in_the_diagram(state: str) -> None:
+    assert state in ARCHITECTURE_PAGE
+
+
+@pytest.mark.parametrize("option", [n for n in inspect.signature(job).parameters if n != "function"])
+def test_every_option_of_a_definition_is_documented(option: str) -> None:
+    assert f"`{option}`" in JOB_PAGE
+
+
+@pytest.mark.parametrize("target", ["make up", "make test", "docker compose up"])
+def test_the_readme_names_the_commands(target: str) -> None:
+    assert target in README
+
+
+def test_links_between_the_pages_lead_somewhere() -> None:
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name} links to {link}"
