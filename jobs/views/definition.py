@@ -34,12 +34,12 @@ def definition(request: PageRequest, name: str) -> HttpResponse:
         return _page(request, found, *_forms(found, origin), origin)
     parameters, where = ParametersForm(found, request.POST), SubmitForm(request.POST)
     if not (parameters.is_valid() & where.is_valid()):
-        return _page(request, found, parameters, where, origin, status=422)
+        return _page(request, found, parameters, where, origin)
     try:
         jobs = _submit(request, found, parameters.params, where.cleaned_data, origin)
     except InvalidParameters as error:
         parameters.name_errors(error.errors)
-        return _page(request, found, parameters, where, origin, status=422)
+        return _page(request, found, parameters, where, origin)
     except (QueueFull, BrokerUnavailable) as error:
         where.add_error(None, str(error))
         response = _page(request, found, parameters, where, origin, status=503)
@@ -47,7 +47,7 @@ def definition(request: PageRequest, name: str) -> HttpResponse:
         return response
     except PoolwiseError as error:
         where.add_error(None, str(error))
-        return _page(request, found, parameters, where, origin, status=422)
+        return _page(request, found, parameters, where, origin)
     announce(request, jobs)
     return _to_jobs(request, jobs)
 

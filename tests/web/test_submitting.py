@@ -71,7 +71,7 @@ def test_bad_input_is_named_at_its_field_and_nothing_is_stored(
 ) -> None:
     response = bob.post(WAIT, form(**changes))
     page = text_of(response)
-    assert response.status_code == 422
+    assert response.status_code == 200
     assert "Nothing was submitted" in page
     assert words in page
     assert 'aria-invalid="true"' in page
