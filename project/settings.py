@@ -3,6 +3,7 @@
 A value may also come from a file: `NAME_FILE` names it, as container secrets do.
 """
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,16 @@ def _read_secret_files() -> None:
                 raise ImproperlyConfigured(f"{name}_FILE cannot be read: {error}") from error
 
 
+def _join_running_platform() -> None:
+    """Take over the addresses of the platform that `make up` runs here, for commands in another terminal."""
+    running = VAR_DIR / "running.json"
+    if running.exists():
+        for name, value in json.loads(running.read_text()).items():
+            os.environ.setdefault(name, value)
+
+
 _read_secret_files()
+_join_running_platform()
 env = Env()
 
 # --- the site -------------------------------------------------------------------------------------------
