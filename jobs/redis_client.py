@@ -52,6 +52,21 @@ def web_client() -> Client:
     return connect(timeout_s=0.3)
 
 
+def eviction_fault(client: Client) -> str | None:
+    """Return why this Redis may lose messages by eviction, or None. Raise redis-py's errors."""
+    try:
+        found = client.config_get("maxmemory*")
+    except redis.ResponseError:
+        return None  # CONFIG is not for everybody; a managed Redis is its operator's to configure
+    policy = found.get("maxmemory-policy", "noeviction")
+    if policy == "noeviction" or int(found.get("maxmemory", 0)) == 0:
+        return None
+    return (
+        f"Redis evicts keys when its memory is full (maxmemory-policy {policy}), whole queues among them: "
+        "set maxmemory-policy noeviction."
+    )
+
+
 @functools.lru_cache(maxsize=64)
 def script(client: Client, source: str) -> Any:
     """Return the registered Lua script; redis-py sends its digest and loads it where it is missing."""

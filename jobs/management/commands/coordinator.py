@@ -3,9 +3,10 @@
 import signal
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from jobs.coordinator import Coordinator
+from jobs.redis_client import REDIS_ERRORS, eviction_fault, worker_client
 
 
 class Command(BaseCommand):
@@ -14,7 +15,12 @@ class Command(BaseCommand):
     help = "Run the coordinator: it records outcomes, publishes, rescues, and releases blocks of comparisons."
 
     def handle(self, **options: Any) -> None:
-        """Run until a signal asks to stop."""
+        """Run until a signal asks to stop. Raise CommandError where Redis would evict queues."""
+        try:
+            if fault := eviction_fault(worker_client()):
+                raise CommandError(fault)
+        except REDIS_ERRORS as error:
+            self.stderr.write(f"Redis does not answer yet ({error}); the coordinator waits for it.")
         coordinator = Coordinator()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: coordinator.stop())
