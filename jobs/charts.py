@@ -125,6 +125,7 @@ def _panel(base: "alt.Chart", y: "alt.Y") -> "alt.LayerChart":
         alt.Tooltip("run_p50_s:Q", title="Median run, s", format=".3~g"),
     ]
     lines = base.mark_line(strokeWidth=2).encode(y=y)
-    # A point of its own shows a bucket whose neighbours are empty, and gives the pointer something to hit.
-    points = base.mark_circle(size=14, opacity=1).encode(y=y, tooltip=tooltip)
-    return cast("alt.LayerChart", alt.layer(lines, points))
+    # A point of its own shows a bucket whose neighbours are empty; the one unseen is what the pointer hits.
+    points = base.mark_circle(size=14, opacity=1).encode(y=y)
+    targets = base.mark_circle(size=220, opacity=0).encode(y=y, tooltip=tooltip)
+    return cast("alt.LayerChart", alt.layer(lines, points, targets))

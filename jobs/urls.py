@@ -14,5 +14,6 @@ urlpatterns = [
     path("jobs/<uuid:pk>/result.json", views.result, name="result"),
     path("jobs/<uuid:pk>/again/", views.run_again, name="run-again"),
     path("jobs/<uuid:pk>/cancel/", views.cancel, name="cancel"),
+    path("favicon.ico", views.favicon, name="favicon"),
     path("healthz", views.healthz, name="healthz"),
 ]

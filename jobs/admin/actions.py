@@ -60,13 +60,13 @@ def cancel(model_admin: Any, request: HttpRequest, jobs: QuerySet[Job]) -> None:
     _say_errors(model_admin, request, errors)
 
 
-@admin.action(permissions=["view"], description="Export as CSV")
+@admin.action(permissions=["view"], description=f"Export as CSV (newest {export.EXPORT_BOUND:,} at most)")
 def export_csv(model_admin: Any, request: HttpRequest, jobs: QuerySet[Job]) -> StreamingHttpResponse:
     """Answer with the jobs as CSV."""
     return export.as_csv(jobs)
 
 
-@admin.action(permissions=["view"], description="Export as JSON")
+@admin.action(permissions=["view"], description=f"Export as JSON (newest {export.EXPORT_BOUND:,} at most)")
 def export_json(model_admin: Any, request: HttpRequest, jobs: QuerySet[Job]) -> StreamingHttpResponse:
     """Answer with the jobs as JSON."""
     return export.as_json(jobs)

@@ -4,6 +4,17 @@ from jobs.views.catalogue import catalogue, pools
 from jobs.views.definition import definition
 from jobs.views.job import cancel, job, result, run_again
 from jobs.views.jobs import jobs
-from jobs.views.site import healthz
+from jobs.views.site import favicon, healthz
 
-__all__ = ["cancel", "catalogue", "definition", "healthz", "job", "jobs", "pools", "result", "run_again"]
+__all__ = [
+    "cancel",
+    "catalogue",
+    "definition",
+    "favicon",
+    "healthz",
+    "job",
+    "jobs",
+    "pools",
+    "result",
+    "run_again",
+]
