@@ -1,9 +1,12 @@
 """The parts that the pools are made of."""
 
 import asyncio
+import os
+import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +19,8 @@ from jobs.pools.interrupts import BodyCancelled, ChildExited, HardStop, ThreadRe
 from jobs.pools.loop import JobLoop, MeteredCoroutine
 from jobs.pools.metering import METER, LagProbe, Meter
 from jobs.pools.thread_pool import Alarms
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def compute(seconds: float) -> None:
@@ -183,6 +188,14 @@ def test_an_interrupt_lands_in_the_body_or_not_at_all() -> None:
         over.set()
         shooter.join()
     assert hits > 0
+
+
+@pytest.mark.parametrize("pool", ["threads", "gevent", "asyncio"])
+def test_jobs_end_once_however_limits_and_revocations_race_with_their_ends(pool: str) -> None:
+    command = [sys.executable, "-m", "tests.pools.stress", pool]
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.pools.settings"}
+    run = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=90)
+    assert run.returncode == 0, run.stdout + run.stderr
 
 
 def test_a_loop_that_is_blocked_now_shows_its_lag() -> None:

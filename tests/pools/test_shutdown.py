@@ -50,10 +50,10 @@ def test_a_warm_shutdown_gives_back_what_has_not_begun(warm: dict[str, Any], not
 
 @pytest.fixture(scope="module")
 def cold(start_workers: Start, notes: Notes) -> dict[str, Any]:
-    """A blocking and a coroutine body wait when SIGQUIT comes, in each pool."""
-    workers = start_workers("cold", ALL, "-c", "2")
+    """One short and two long jobs run when SIGQUIT comes to workers that then wait for 1.2 s."""
+    workers = start_workers("cold", ALL, "-c", "3", POOLS_TEST_SOFT_SHUTDOWN_S="1.2")
     jobs = {
-        pool: begin(worker, notes, tasks.wait, 30) + begin(worker, notes, tasks.wait_async, 30)
+        pool: begin(worker, notes, tasks.wait_async, 30) + begin(worker, notes, tasks.wait, 30, 0.6)
         for pool, worker in workers.items()
     }
     for worker in workers.values():
@@ -62,35 +62,19 @@ def cold(start_workers: Start, notes: Notes) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("pool", ALL)
-def test_a_cold_shutdown_puts_running_jobs_back(cold: dict[str, Any], notes: Notes, pool: str) -> None:
-    worker, _, jobs = cold[pool]
-    assert notes.queued(worker) == {result.id for result in jobs}
+def test_a_cold_shutdown_puts_back_what_outlasts_its_grace(
+    cold: dict[str, Any], notes: Notes, pool: str
+) -> None:
+    worker, _, (coroutine, blocking, short) = cold[pool]
+    assert notes.of(short) == ["began", "ended"]
+    assert notes.queued(worker) == {coroutine.id, blocking.id}
 
 
 @pytest.mark.parametrize("pool", OURS)
 def test_bodies_see_a_cold_shutdown(cold: dict[str, Any], notes: Notes, pool: str) -> None:
-    _, _, (blocking, coroutine) = cold[pool]
-    assert notes.of(blocking) == ["began", "ShutdownStop"]
+    _, _, (coroutine, blocking, _) = cold[pool]
     assert notes.of(coroutine) == ["began", "CancelledError"]
-
-
-@pytest.fixture(scope="module")
-def soft(start_workers: Start, notes: Notes) -> dict[str, Any]:
-    """A short and a long job run when SIGQUIT comes to workers that then wait for 1.5 s."""
-    workers = start_workers("soft", ALL, "-c", "2", POOLS_TEST_SOFT_SHUTDOWN_S="1.5")
-    jobs = {pool: begin(worker, notes, tasks.wait, 0.7, 30) for pool, worker in workers.items()}
-    for worker in workers.values():
-        worker.process.send_signal(signal.SIGQUIT)
-    return {pool: (worker, worker.wait(), jobs[pool]) for pool, worker in workers.items()}
-
-
-@pytest.mark.parametrize("pool", ALL)
-def test_a_soft_shutdown_lets_short_jobs_end_and_puts_long_ones_back(
-    soft: dict[str, Any], notes: Notes, pool: str
-) -> None:
-    worker, _, (short, long) = soft[pool]
-    assert notes.of(short) == ["began", "ended"]
-    assert notes.queued(worker) == {long.id}
+    assert notes.of(blocking) == ["began", "ShutdownStop"]
 
 
 def test_a_worker_whose_loop_ended_ends(start_workers: Start) -> None:
