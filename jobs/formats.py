@@ -1,10 +1,18 @@
 """How durations, shares and parameters read, on every page and in the admin."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 _MAX_SHOWN_PARAMETERS_CHARS = 160
+#: PostgreSQL stores no NUL; half a surrogate pair, as from an undecodable file name, is no UTF-8.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def storable(text: str) -> str:
+    """Return the text as every database and every page can take it."""
+    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def seconds(value: float | None) -> str:

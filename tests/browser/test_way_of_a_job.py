@@ -37,7 +37,7 @@ def test_from_the_catalogue_to_the_result_and_the_admin(page: Page, platform: Pl
 
     expect(page.locator(".pill.big")).to_have_text("Succeeded", timeout=SLOW_MS)
     assert page.evaluate("window.untouched"), "the page was reloaded"
-    expect(page.get_by_label("Result", exact=True)).to_have_text("0.5")
+    expect(page.get_by_label("Result as JSON")).to_have_text("0.5")
     expect(page.get_by_role("img", name=re.compile("Broker wait .* Off CPU"))).to_be_visible()
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
     expect(page).to_have_title(re.compile("succeeded"))

@@ -38,7 +38,9 @@ function showTimes() {
 }
 
 function announce() {
-  const said = document.querySelector("[data-announce]")?.textContent;
+  const source = document.querySelector("[data-announce]");
+  const said = source?.textContent;
+  if (source?.dataset.title) document.title = source.dataset.title;
   if (said && announcer.dataset.said !== said) {
     // The first text is what the person reads anyway.
     if (announcer.dataset.said) announcer.textContent = said;
