@@ -5,9 +5,11 @@ to its whole group, since Celery's prefork children die of it in mid-job. Jobs g
 seconds. What running jobs need, the coordinator and the demo server, ends after the workers.
 """
 
+import multiprocessing
 import os
 import shlex
 import signal
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -58,6 +60,8 @@ class Platform(Manager):  # type: ignore[misc]
     """Every process of the Procfile, until a signal comes or one of them ends; the guide alone may end."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
+        if sys.platform == "linux":
+            multiprocessing.set_start_method("fork", force=True)  # a parent to end with, and a fast start
         super().__init__(Console(plain=(GUIDE,)))
         self._process_ctor = Child
         self._environment = dict(environment)

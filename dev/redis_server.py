@@ -54,10 +54,10 @@ def _version(binary: str) -> tuple[int, ...]:
     return tuple(map(int, found.groups())) if found else (0,)
 
 
-def start(directory: Path, *, durable: bool = True) -> Server:
+def start(directory: Path, *, durable: bool = True, tied: bool = False) -> Server:
     """Start a Redis of its own on a free loopback port with its data in a directory.
 
-    `durable` keeps an append-only file there. It ends with the thread that started it at the latest.
+    `durable` keeps an append-only file there; `tied` ends it when this process is killed (no threads yet).
     Raises RedisError when none is found or it does not answer.
     """
     binary = find_binary()
@@ -67,14 +67,15 @@ def start(directory: Path, *, durable: bool = True) -> Server:
     password = secrets.token_urlsafe(24)
     port = free_port()
     log = directory / "redis.log"
-    process = subprocess.Popen(
-        [binary, "-"],
-        stdin=subprocess.PIPE,
-        stdout=log.open("ab"),
-        stderr=subprocess.STDOUT,
-        preexec_fn=partial(die_with_parent, signal.SIGTERM),
-        start_new_session=True,  # the terminal's Ctrl-C is for the platform; Redis ends after the workers
-    )
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [binary, "-"],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            preexec_fn=partial(die_with_parent, signal.SIGTERM) if tied else None,
+            start_new_session=True,  # the terminal's Ctrl-C is for the platform; Redis ends after the workers
+        )
     _configure(process, _options(directory, port, password, durable=durable))
     _wait_until_ready(process, port, password, log)
     return Server(process, f"redis://:{password}@{LOOPBACK}:{port}/0", port, directory)
@@ -139,9 +140,9 @@ def stop(server: Server) -> None:
 
 
 @contextmanager
-def running(directory: Path, *, durable: bool = True) -> Iterator[Server]:
+def running(directory: Path, *, durable: bool = True, tied: bool = False) -> Iterator[Server]:
     """Run a private Redis for the length of a with block."""
-    server = start(directory, durable=durable)
+    server = start(directory, durable=durable, tied=tied)
     try:
         yield server
     finally:

@@ -106,7 +106,7 @@ def _redis() -> Iterator[Environment]:
             ) from None
         yield {"REDIS_URL": url}
     else:
-        with redis_server.running(VAR / "redis") as server:
+        with redis_server.running(VAR / "redis", tied=True) as server:
             yield {"REDIS_URL": server.url}
 
 

@@ -1,0 +1,84 @@
+"""What compose.yaml and the Dockerfile promise, read from their text; `docker compose up` proves the rest."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from jobs.pools import all_pools
+
+ROOT = Path(__file__).resolve().parent.parent
+COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
+SERVICES = COMPOSE["services"]
+OURS = sorted(SERVICES.keys() - {"redis", "postgres"})
+
+
+def test_every_pool_has_a_worker_service():
+    workers = {name.removeprefix("worker-") for name in SERVICES if name.startswith("worker-")}
+    assert workers == set(all_pools())
+
+
+@pytest.mark.parametrize("pool", list(all_pools()))
+def test_workers_can_be_scaled(pool):
+    worker = SERVICES[f"worker-{pool}"]
+    assert worker["command"][-2:] == ["pool", pool]
+    assert "container_name" not in worker
+    assert "ports" not in worker
+
+
+def test_one_service_builds_the_image_that_the_others_run():
+    assert [name for name in SERVICES if "build" in SERVICES[name]] == ["web"]
+    assert {SERVICES[name]["image"] for name in OURS} == {SERVICES["web"]["image"]}
+    assert (SERVICES["redis"]["image"], SERVICES["postgres"]["image"]) == ("redis:8", "postgres:17")
+
+
+def test_no_secret_has_a_default():
+    text = (ROOT / "compose.yaml").read_text()
+    for name in ("SECRET_KEY", "POSTGRES_PASSWORD", "REDIS_PASSWORD"):
+        assert f"${{{name}:?" in text
+        assert not re.search(rf"\$\{{{name}:?-", text)
+        assert re.search(rf"^{name}=$", (ROOT / ".env.example").read_text(), re.M)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_containers_have_few_rights_and_no_debug(name):
+    service = SERVICES[name]
+    assert service["environment"]["DEBUG"] == "false"
+    assert service["cap_drop"] == ["ALL"]
+    assert service["read_only"] is True
+
+
+def test_every_lasting_service_restarts_and_every_server_is_checked():
+    assert [name for name in SERVICES if SERVICES[name]["restart"] != "unless-stopped"] == ["migrate"]
+    assert {name for name in SERVICES if "healthcheck" not in SERVICES[name]} == {"migrate", "demo"}
+
+
+def test_nothing_starts_before_the_ledger_is_ready():
+    for name in OURS:
+        if name not in ("migrate", "demo"):
+            waits = SERVICES[name]["depends_on"]
+            assert waits["migrate"]["condition"] == "service_completed_successfully"
+            assert waits["redis"]["condition"] == "service_healthy"
+
+
+def test_data_outlives_the_containers():
+    assert "redis:/data" in SERVICES["redis"]["volumes"]
+    assert "postgres:/var/lib/postgresql/data" in SERVICES["postgres"]["volumes"]
+    assert "--appendonly yes" in SERVICES["redis"]["command"]
+    assert "--maxmemory-policy noeviction" in SERVICES["redis"]["command"]
+
+
+def test_redis_and_postgres_are_reached_from_inside_alone():
+    for name in ("redis", "postgres"):
+        assert "ports" not in SERVICES[name]
+        assert SERVICES[name]["networks"] == ["internal"]
+    assert COMPOSE["networks"]["internal"]["internal"] is True
+    assert SERVICES["web"]["ports"] == ["${HOST:-127.0.0.1}:${PORT:-8000}:8000"]
+
+
+def test_the_image_is_slim_and_does_not_run_as_root():
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    assert "FROM python:3.13-slim" in lines
+    assert "USER poolwise" in lines
+    assert lines.index("USER poolwise") < next(i for i, line in enumerate(lines) if line.startswith("CMD"))

@@ -1,0 +1,140 @@
+"""`make up` in a copy of the project: from nothing to the address, and to nothing again."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import psutil
+import pytest
+
+from dev.ports import free_port
+
+ROOT = Path(__file__).resolve().parent.parent
+SETTINGS = ("REDIS_URL", "DATABASE_URL", "JOB_FILES_DIR", "DJANGO_SETTINGS_MODULE")
+READY_S = 90
+
+STUB = """
+import os, signal, subprocess, sys, time
+signals = []
+signal.signal(signal.SIGTERM, lambda *_: signals.append("TERM"))
+signal.signal(signal.SIGINT, lambda *_: signals.append("INT"))
+print("up", flush=True)
+while not signals:
+    time.sleep(0.02)
+time.sleep(0.3)
+print("heard", *signals, flush=True)
+"""
+RUN = """
+import os, sys
+from pathlib import Path
+from dev.processes import Platform
+platform = Platform(os.environ)
+platform.add_procfile(Path(sys.argv[1]), Path(sys.argv[1]))
+status = platform.run()
+print(platform.reason())
+sys.exit(status)
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    for folder in ("dev", "jobs", "project"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("manage.py", "Procfile"):
+        shutil.copy(ROOT / file, tmp_path)
+    return tmp_path
+
+
+def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    inherited = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env={**inherited, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def read_until(process: subprocess.Popen[str], text: str, times: int = 1) -> str:
+    assert process.stdout
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        times -= text in line
+        if times == 0:
+            break
+    return "".join(lines)
+
+
+@pytest.fixture
+def stubs(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A platform of three small processes: a worker, a coordinator, a demo server."""
+    (tmp_path / "stub.py").write_text(STUB)
+    names = ("threads", "coordinator", "demo")
+    (tmp_path / "Procfile").write_text("".join(f"{n}: exec {sys.executable} stub.py\n" for n in names))
+    process = start(ROOT, "-c", RUN, str(tmp_path / "Procfile"))
+    read_until(process, "| up", times=3)
+    yield process
+    process.kill()
+    process.wait()
+    assert process.stdout
+    process.stdout.close()
+
+
+def test_each_process_hears_of_the_end_once_and_workers_end_first(stubs):
+    os.killpg(stubs.pid, signal.SIGINT)
+    lines = stubs.communicate(timeout=20)[0].splitlines()
+    heard = [line.split()[1] for line in lines if line.endswith("heard TERM")]
+    assert heard[0] == "threads"
+    assert sorted(heard) == ["coordinator", "demo", "threads"]
+    assert stubs.returncode == 0
+
+
+def test_a_process_that_ends_by_itself_ends_all_and_is_named(stubs):
+    worker = next(p for p in psutil.Process(stubs.pid).children(recursive=True) if "stub.py" in p.cmdline())
+    worker.kill()
+    output = stubs.communicate(timeout=20)[0]
+    assert stubs.returncode == 1
+    assert "ended by itself; its last lines above say why." in output
+
+
+def test_killing_the_platform_leaves_nothing_behind(stubs):
+    family = psutil.Process(stubs.pid).children(recursive=True)
+    stubs.kill()
+    assert psutil.wait_procs(family, timeout=10)[1] == []
+
+
+@pytest.mark.services
+def test_make_up_leads_from_nothing_to_the_address_and_ctrl_c_to_nothing(project):
+    process = start(project, "-m", "dev.up", PORT=str(port := free_port()))
+    began = time.monotonic()
+    output = read_until(process, "Ctrl-C stops it")
+    assert time.monotonic() - began < READY_S
+    assert f"Poolwise is ready: http://127.0.0.1:{port}/" in output
+    assert output.count("First comparison") == 2
+    with urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as answer:
+        assert answer.status == 200
+    family = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)
+    rest = process.communicate(timeout=60)[0]
+    assert process.returncode == 0
+    assert "Poolwise has stopped." in rest
+    assert "Traceback" not in output + rest
+    assert psutil.wait_procs(family, timeout=1)[1] == []
+    assert {path.name for path in project.iterdir()} <= {
+        "var",
+        "dev",
+        "jobs",
+        "project",
+        "manage.py",
+        "Procfile",
+    }
