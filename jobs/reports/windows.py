@@ -38,7 +38,7 @@ WINDOWS = {
     for window in (
         Window("1h", "1 hour", "the last hour", 3_600, 60),
         Window("24h", "24 hours", "the last 24 hours", 86_400, 900),
-        Window("7d", "7 days", "the last 7 days", 604_800, 7_200),
+        Window("7d", "7 days", "the last 7 days", 604_800, 10_800),
     )
 }
 
