@@ -20,9 +20,10 @@ from celery.platforms import EX_FAILURE
 from celery.worker import state
 
 from jobs.pools.base import JobPool
+from jobs.pools.carrier import Cancellable
 from jobs.pools.coroutines import CoroutineBody
 from jobs.pools.executor import DaemonThreads
-from jobs.pools.job import Cancellable, Job
+from jobs.pools.job import Job
 from jobs.pools.loop import JobLoop
 from jobs.pools.metering import LagProbe, Meter
 

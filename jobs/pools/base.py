@@ -10,10 +10,11 @@ from typing import Any
 from celery.concurrency import base, prefork
 from celery.utils import log
 
+from jobs.pools.carrier import Carrier
 from jobs.pools.executor import native_lock
 from jobs.pools.identity import use_job_identity
 from jobs.pools.interrupts import Why
-from jobs.pools.job import Cancellable, Job
+from jobs.pools.job import Job
 
 _DRAIN_STEP_S = 0.02
 # Untyped, with or without stubs of Celery: what follows uses parts that stubs leave out.
@@ -28,7 +29,7 @@ def running_pool() -> "JobPool | None":
     return _running[-1] if _running else None
 
 
-class JobPool(_BasePool):
+class JobPool(_BasePool, Carrier):
     """A pool that runs jobs in its own process: bounded slots, limits, revocation, warm and cold shutdown."""
 
     signal_safe = False
@@ -48,22 +49,8 @@ class JobPool(_BasePool):
         """Tell whether jobs can still end."""
         return True
 
-    # What a carrier must do.
-
     def launch(self, job: Job) -> None:
         """Run the job in a slot."""
-        raise NotImplementedError
-
-    def reach_out(self, job: Job) -> None:
-        """Call `job.deliver` where the body of the job can be interrupted."""
-        raise NotImplementedError
-
-    def call_later(self, delay_s: float, call: Callable[[], None]) -> Cancellable:
-        """Make the call after a delay, unless it is cancelled."""
-        raise NotImplementedError
-
-    def detach(self, call: Callable[[], None]) -> None:
-        """Make the call elsewhere than in a job."""
         raise NotImplementedError
 
     def post(self, call: Callable[..., None], *args: Any) -> None:
@@ -187,22 +174,6 @@ class JobPool(_BasePool):
         return {"loop-lag": round(now_s, 4), "loop-lag-max": round(worst_s, 4)}
 
     # What the bridge asks.
-
-    def run_coroutine(self, job: Job, coro: Any) -> Any:
-        """Return what the coroutine returns."""
-        raise NotImplementedError
-
-    def run_sync(self, job: Job, call: Callable[[], Any]) -> Any:
-        """Return `call()`, run as a body."""
-        raise NotImplementedError
-
-    def sleep(self, job: Job, seconds: float) -> None:
-        """Block the job alone."""
-        raise NotImplementedError
-
-    def cpu_s(self, job: Job) -> float:
-        """Return the CPU seconds of the job so far."""
-        raise NotImplementedError
 
     def on_loop(self) -> bool:
         """Tell whether the caller is a job's greenlet on an event loop."""

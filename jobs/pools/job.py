@@ -7,11 +7,12 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from enum import Enum, auto
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import greenlet
 from billiard.einfo import ExceptionInfo
 
+from jobs.pools.carrier import Cancellable, Carrier
 from jobs.pools.executor import native_lock
 from jobs.pools.identity import IDENTITY
 from jobs.pools.interrupts import FINAL, HardStop, Interrupted, Reach, Why, call_in_thread, exception_for
@@ -37,50 +38,6 @@ class Part:
 
     def __init__(self, reach: Reach | None) -> None:
         self.reach = reach
-
-
-class Cancellable(Protocol):
-    """A timer that has not fired."""
-
-    def cancel(self) -> object:
-        """Let it not fire."""
-
-
-class Carrier(Protocol):
-    """What a job needs from its pool."""
-
-    def reach_out(self, job: "Job") -> None:
-        """Call `job.deliver` where the body of the job can be interrupted."""
-
-    def call_later(self, delay_s: float, call: Callable[[], None]) -> Cancellable:
-        """Make the call after a delay, unless it is cancelled."""
-
-    def detach(self, call: Callable[[], None]) -> None:
-        """Make the call elsewhere than in the job."""
-
-    def finished(self, job: "Job") -> None:
-        """Take the job's slot back."""
-
-    def run_coroutine(self, job: "Job", coro: Any) -> Any:
-        """Return what the coroutine returns, as a part of the body."""
-
-    def run_sync(self, job: "Job", call: Callable[[], Any]) -> Any:
-        """Return `call()`, made as a part of the body."""
-
-    def offload(self, job: "Job", call: Callable[[], Any]) -> Any:
-        """Return `call()`, which may block and which nothing interrupts."""
-
-    def sleep(self, job: "Job", seconds: float) -> None:
-        """Block the job alone."""
-
-    def on_loop(self) -> bool:
-        """Tell whether the caller is a job's greenlet on an event loop."""
-
-    def cpu_s(self, job: "Job") -> float:
-        """Return the CPU seconds of the job so far."""
-
-    def carrier_name(self, job: "Job") -> str:
-        """Name the greenlet or task that carries the job."""
 
 
 class State(Enum):

@@ -53,6 +53,11 @@ class Worker:
             )
 
     @property
+    def limit_s(self) -> float:
+        """The shortest limit that the pool keeps: prefork looks once a second."""
+        return 1 if self.pool == "prefork" else 0.3
+
+    @property
     def is_ready(self) -> bool:
         assert self.process.poll() is None, self.log.read_text()
         return " ready." in self.log.read_text()

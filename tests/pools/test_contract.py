@@ -23,7 +23,7 @@ def test_a_result_comes_back(worker: Worker) -> None:
 @pytest.mark.parametrize("task", [tasks.wait, tasks.wait_async])
 def test_jobs_wait_side_by_side(worker: Worker, task: Any) -> None:
     start = time.monotonic()
-    results = [worker.send(task, 0.5) for _ in range(4)]
+    results = [worker.send(task, 0.4) for _ in range(4)]
     assert [result.get(timeout=10) for result in results] == ["waited"] * 4
     assert time.monotonic() - start < 1.5
 
@@ -60,11 +60,11 @@ def test_each_signal_is_sent_once(
 
 @pytest.mark.parametrize("task", [tasks.catch_soft, tasks.catch_soft_async])
 def test_a_soft_limit_reaches_a_waiting_body_in_time(worker: Worker, task: Any) -> None:
-    assert 0.25 < worker.run(task, 5, soft_time_limit=0.3 if worker.pool != "prefork" else 1) < 2
+    assert 0.25 < worker.run(task, 5, soft_time_limit=worker.limit_s) < 2
 
 
 def test_a_soft_limit_that_is_not_caught_fails_the_job(worker: Worker, notes: Notes) -> None:
-    result = worker.send(tasks.wait, 5, soft_time_limit=1)
+    result = worker.send(tasks.wait, 5, soft_time_limit=worker.limit_s)
     with pytest.raises(SoftTimeLimitExceeded):
         result.get(timeout=10)
 
@@ -72,7 +72,7 @@ def test_a_soft_limit_that_is_not_caught_fails_the_job(worker: Worker, notes: No
 @pytest.mark.parametrize("task", [tasks.wait, tasks.wait_async])
 def test_a_time_limit_ends_a_waiting_job_and_frees_its_slot(worker: Worker, notes: Notes, task: Any) -> None:
     start = time.monotonic()
-    results = [worker.send(task, 30, time_limit=1) for _ in range(4)]
+    results = [worker.send(task, 30, time_limit=worker.limit_s) for _ in range(4)]
     for result in results:
         with pytest.raises(TimeLimitExceeded):
             result.get(timeout=10)
@@ -89,7 +89,7 @@ def test_the_body_sees_its_time_limit_and_may_clean_up(our_worker: Worker, notes
 
 
 def test_the_soft_limit_comes_before_the_time_limit(worker: Worker) -> None:
-    assert worker.run(tasks.catch_soft, 5, soft_time_limit=1, time_limit=3) < 2
+    assert worker.run(tasks.catch_soft, 5, soft_time_limit=worker.limit_s, time_limit=3) < 2
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads", "asyncio"])
@@ -106,7 +106,7 @@ def test_a_limit_waits_for_the_platforms_own_steps(our_worker: Worker) -> None:
 
 
 def test_a_job_revoked_before_its_start_never_runs(worker: Worker, notes: Notes) -> None:
-    running = [worker.send(tasks.wait, 1) for _ in range(4)]
+    running = [worker.send(tasks.wait, 0.7) for _ in range(4)]
     for result in running:
         notes.wait_for(result, "began")
     waiting = [worker.send(tasks.wait, 0) for _ in range(2)]
@@ -158,7 +158,7 @@ def test_a_job_that_ignores_its_end_loses_its_slot(workers: dict[str, Worker]) -
 def test_slots_can_be_added_and_taken_away(our_worker: Worker) -> None:
     control, node = tasks.app.control, [our_worker.node]
     control.pool_grow(2, destination=node, reply=True)
-    results = [our_worker.send(tasks.wait, 1.5) for _ in range(6)]
+    results = [our_worker.send(tasks.wait, 1) for _ in range(6)]
     eventually(lambda: info(our_worker)["active"] == 6)
     control.pool_shrink(2, destination=node, reply=True)
     assert info(our_worker)["max-concurrency"] == 4

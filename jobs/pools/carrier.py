@@ -1,0 +1,53 @@
+"""What a job needs from the pool that carries it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from jobs.pools.job import Job
+
+
+class Cancellable(Protocol):
+    """A timer that has not fired."""
+
+    def cancel(self) -> object:
+        """Let it not fire."""
+
+
+class Carrier(Protocol):
+    """What a job needs from its pool."""
+
+    def reach_out(self, job: Job) -> None:
+        """Call `job.deliver` where the body of the job can be interrupted."""
+
+    def call_later(self, delay_s: float, call: Callable[[], None]) -> Cancellable:
+        """Make the call after a delay, unless it is cancelled."""
+
+    def detach(self, call: Callable[[], None]) -> None:
+        """Make the call elsewhere than in the job."""
+
+    def finished(self, job: Job) -> None:
+        """Take the job's slot back."""
+
+    def run_coroutine(self, job: Job, coro: Any) -> Any:
+        """Return what the coroutine returns, as a part of the body."""
+
+    def run_sync(self, job: Job, call: Callable[[], Any]) -> Any:
+        """Return `call()`, made as a part of the body."""
+
+    def offload(self, job: Job, call: Callable[[], Any]) -> Any:
+        """Return `call()`, which may block and which nothing interrupts."""
+
+    def sleep(self, job: Job, seconds: float) -> None:
+        """Block the job alone."""
+
+    def on_loop(self) -> bool:
+        """Tell whether the caller is a job's greenlet on an event loop."""
+
+    def cpu_s(self, job: Job) -> float:
+        """Return the CPU seconds of the job so far."""
+
+    def carrier_name(self, job: Job) -> str:
+        """Name the greenlet or task that carries the job."""
