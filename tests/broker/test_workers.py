@@ -79,15 +79,12 @@ def test_the_jobs_of_a_killed_worker_run_again_after_the_visibility_timeout(lab:
     eventually(lambda: lab.broker.is_settled)
 
 
-def test_a_job_longer_than_the_visibility_timeout_keeps_its_lease(lab: Lab) -> None:
-    lab.start(*MODELS, *MODELS, visibility_s=2)
-    for model in MODELS:
-        task = "compute" if model == "gevent" else "wait"
-        lab.send(task, model, 5.0, to=model)
-    for model in MODELS:
-        eventually(lab.has(f"end {model}"), 40)
+def test_a_computing_gevent_job_longer_than_the_visibility_timeout_keeps_its_lease(lab: Lab) -> None:
+    lab.start("gevent", "gevent", visibility_s=2)
+    lab.send("compute", "long", 5.0, to="gevent")
+    eventually(lab.has("end long"), 40)
     eventually(lambda: lab.broker.is_settled)
-    assert {model: lab.count(f"start {model}") for model in MODELS} == dict.fromkeys(MODELS, 1)
+    assert lab.count("start long") == 1
 
 
 def test_a_stopping_worker_ends_its_job_and_leaves_nothing_unacknowledged(lab: Lab) -> None:
@@ -122,10 +119,10 @@ def test_jobs_wait_no_poll_interval_when_gevent_slots_refill(lab: Lab) -> None:
 
 
 def test_repeated_kills_under_tiny_jobs_lose_none(lab: Lab) -> None:
-    jobs, chance = 3000, random.Random(7)
+    jobs, chance = 2000, random.Random(7)
     for key in range(jobs):
         lab.send("effect", key, to="threads")
-    for _ in range(5):
+    for _ in range(4):
         (worker,) = lab.start("threads", visibility_s=1)
         time.sleep(chance.uniform(0.02, 0.12))
         worker.kill()
