@@ -106,7 +106,7 @@ def test_a_limit_waits_for_the_platforms_own_steps(our_worker: Worker) -> None:
 
 
 def test_a_job_revoked_before_its_start_never_runs(worker: Worker, notes: Notes) -> None:
-    running = [worker.send(tasks.wait, 0.7) for _ in range(4)]
+    running = [worker.send(tasks.wait, 2) for _ in range(4)]
     for result in running:
         notes.wait_for(result, "began")
     waiting = [worker.send(tasks.wait, 0) for _ in range(2)]
