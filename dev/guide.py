@@ -6,6 +6,7 @@ One process for all of it, beside the starting workers, so that `make up` is rea
 import os
 import sys
 import time
+from io import StringIO
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -41,12 +42,11 @@ def main(address: str, prepared: Path) -> int:
         prepared.touch()
         _wait_for_web(f"{address}healthz")
         call_command("pool_status", *settings.JOB_POOLS, wait=TIMEOUT_S, coordinator=True)
-        if not Comparison.objects.exists():
-            _compare()
+        tables = "" if Comparison.objects.exists() else _compare()
     except (CommandError, NotReady) as error:
         print(f"poolwise: {error}", file=sys.stderr)
         return 1
-    print(f"\nPoolwise is ready: {address}\nLog in as {way_in}\nCtrl-C stops it.\n", flush=True)
+    print(f"{tables}\nPoolwise is ready: {address}\nLog in as {way_in}\nCtrl-C stops it.\n", flush=True)
     return 0
 
 
@@ -69,10 +69,14 @@ def _wait_for_web(url: str) -> None:
     raise NotReady(f"The web server did not answer at {url} within {TIMEOUT_S} s; see its lines above.")
 
 
-def _compare() -> None:
+def _compare() -> str:
+    """Return the tables of the first comparison, to be shown together below the lines of its jobs."""
+    tables = StringIO()
     for definition, copies in FIRST_COMPARISON:
-        print(f"\nFirst comparison: {copies} × {definition} on each pool", flush=True)
-        call_command("compare", definition, pools=",".join(settings.JOB_POOLS), copies=copies)
+        print(f"First comparison: {copies} × {definition} on each pool", flush=True)
+        tables.write("\n")
+        call_command("compare", definition, pools=",".join(settings.JOB_POOLS), copies=copies, stdout=tables)
+    return tables.getvalue()
 
 
 if __name__ == "__main__":
