@@ -25,8 +25,9 @@ class Summary:
 
 def known(values: Iterable[float | None]) -> NDArray[np.float64]:
     """Return the values that are finite numbers; None and NaN stand for what was not measured."""
-    sample = np.fromiter((np.nan if value is None else value for value in values), dtype=np.float64)
-    return sample[np.isfinite(sample)]
+    if not isinstance(values, np.ndarray):
+        values = np.fromiter((np.nan if value is None else value for value in values), dtype=np.float64)
+    return values[np.isfinite(values)]
 
 
 def quantile(values: Iterable[float | None], q: float) -> float | None:
