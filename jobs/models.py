@@ -68,6 +68,37 @@ class Comparison(models.Model):
     params = models.JSONField(default=dict)
     copies = models.PositiveIntegerField(help_text="Jobs in one block.")
     rounds = models.PositiveIntegerField(default=1)
+    warmup = models.BooleanField(
+        default=False, help_text="A block per pool runs first and counts for nothing."
+    )
+    calibrate = models.BooleanField(
+        default=False, help_text="A block of no-op jobs per pool measures the overhead."
+    )
+    baseline = models.CharField(
+        max_length=100, blank=True, help_text="The pool that the others are compared with."
+    )
+    preset = models.CharField(max_length=20, blank=True)
+    in_flight = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Closed loop: at most so many jobs of a block are published at once."
+    )
+    arrival_rate_per_s = models.FloatField(
+        null=True, blank=True, help_text="Open loop: jobs are published at this rate, finished or not."
+    )
+    slots = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="The same number of slots for every pool, instead of each pool's own.",
+    )
+    is_sweep = models.BooleanField(
+        default=False, help_text="Over concurrency 1, 2, 4 … up to each pool's slots."
+    )
+    environment = models.JSONField(default=dict, help_text="Where it ran: cores, versions, broker, database.")
+    evidence = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="Figures, verdict, badges and advice, frozen when the last block ended.",
+    )
+    imported_at = models.DateTimeField(null=True, blank=True, help_text="When a bundle brought it here.")
     seed = models.BigIntegerField(default=0, help_text="Shuffles the order of the pools within a round.")
     state = models.CharField(max_length=10, choices=State, default=State.PLANNED)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
@@ -84,12 +115,33 @@ class Comparison(models.Model):
 class Block(models.Model):
     """The copies of one job that one pool runs in one round of a comparison."""
 
+    class Role(models.TextChoices):
+        """What a block is for."""
+
+        MEASURED = "measured", "Measured"
+        WARMUP = "warmup", "Warm-up"
+        CALIBRATION = "calibration", "Overhead calibration"
+
     id: int
     comparison = models.ForeignKey(Comparison, on_delete=models.CASCADE, related_name="blocks")
     pool = models.CharField(max_length=100)
     round = models.PositiveIntegerField()
     position = models.PositiveIntegerField(help_text="Blocks run one after another, in this order.")
+    role = models.CharField(max_length=12, choices=Role, default=Role.MEASURED)
+    params = models.JSONField(
+        null=True, blank=True, help_text="What differs from the comparison's parameters."
+    )
+    wanted_slots = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Slots to set before the release."
+    )
     slots = models.PositiveIntegerField(null=True, help_text="Slots of the pool when the block was released.")
+    void_reason = models.CharField(
+        max_length=300, blank=True, help_text="Why it counts for nothing and is repeated."
+    )
+    probe = models.JSONField(
+        default=dict,
+        help_text="Of the pool's processes at release and end: CPU seconds, memory, connections, stalls.",
+    )
     released_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -115,6 +167,9 @@ class Job(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="jobs"
+    )
+    chosen_by = models.CharField(
+        max_length=300, blank=True, help_text="How the pool was chosen, if submitted to `auto`."
     )
     request_id = models.CharField(max_length=64, blank=True, help_text="The web request that caused it.")
     block = models.ForeignKey(Block, null=True, blank=True, on_delete=models.SET_NULL, related_name="jobs")
@@ -149,6 +204,16 @@ class Job(models.Model):
     run_s = models.FloatField(null=True, blank=True)
     cpu_s = models.FloatField(null=True, blank=True)
     off_cpu_s = models.FloatField(null=True, blank=True)
+    run_queue_s = models.FloatField(null=True, blank=True, help_text="Ready to run, without a core.")
+    gil_wait_s = models.FloatField(
+        null=True, blank=True, help_text="Waiting for the interpreter's lock, estimated."
+    )
+    stall_s = models.FloatField(
+        null=True, blank=True, help_text="The longest stall of hub or loop during the run."
+    )
+    caused_stall_s = models.FloatField(
+        null=True, blank=True, help_text="The longest stall that this job caused."
+    )
     record_lag_s = models.FloatField(null=True, blank=True)
     payload_bytes = models.PositiveIntegerField(default=0)
     result_bytes = models.PositiveIntegerField(null=True, blank=True)
@@ -230,6 +295,20 @@ class Pool(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class PinnedDefinition(models.Model):
+    """A definition that an administrator pinned to a pool: `auto` obeys it."""
+
+    definition = models.CharField(max_length=200, primary_key=True)
+    pool = models.CharField(max_length=100)
+    reason = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering = ("definition",)
+
+    def __str__(self) -> str:
+        return f"{self.definition} → {self.pool}"
 
 
 class PoolSample(models.Model):
