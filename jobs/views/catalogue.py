@@ -32,6 +32,7 @@ class Card:
     title: str
     summary: str
     group: str
+    is_hazard: bool
     is_async_only: bool
     has_async_body: bool
     attempts: int
@@ -48,6 +49,7 @@ class Card:
             title=definition.title,
             summary=definition.summary,
             group="ending" if is_ending else definition.kind,
+            is_hazard=definition.kind == "hazard",
             is_async_only=definition.is_async_only,
             has_async_body=definition.async_body is not None,
             attempts=definition.max_attempts if definition.retry_on else 0,

@@ -110,7 +110,9 @@ def announce(request: PageRequest, jobs: list[Job]) -> None:
         text = f"No worker serves the pool {', '.join(down)}: its jobs wait until one is started."
         messages.warning(request, text)
     if now.redis_is_away:
-        messages.warning(request, "Redis does not answer: what you submitted is stored, and sent when it is back.")
+        messages.warning(
+            request, "Redis does not answer: what you submitted is stored, and sent when it is back."
+        )
 
 
 def _to_jobs(request: PageRequest, jobs: list[Job]) -> HttpResponseRedirect:
