@@ -11,10 +11,10 @@ from celery import current_app
 from django.conf import settings
 from django.utils import timezone
 from kombu import pools
-from kombu.exceptions import OperationalError
+from kombu.exceptions import LimitExceeded, OperationalError
 
 from jobs import definitions
-from jobs.errors import UnknownDefinition
+from jobs.errors import PoolwiseError, UnknownPool
 from jobs.models import Job, State
 from jobs.pools import get_pool
 from jobs.tasks import HEADER, run
@@ -23,6 +23,8 @@ from jobs.timing import wall_now
 log = structlog.get_logger(__name__)
 #: After a failure no web request tries the broker for so long; the coordinator goes on trying.
 _BREAKER_OPEN_S = 5.0
+#: How long a job waits whose pool the settings no longer declare, so that it is not in the way of others.
+_POSTPONED_S = 30.0
 
 
 class _Breaker:
@@ -70,16 +72,22 @@ def publish(jobs: Sequence[Job], *, budget_s: float) -> int:
     until_mono = time.monotonic() + budget_s
     sent: list[Job] = []
     try:
-        with pools.producers[_connection(budget_s)].acquire(block=True, timeout=budget_s) as producer:
+        # Without blocking: after a fault kombu's emptied pool would wait out its time-out before it connects anew.
+        with pools.producers[_connection(budget_s)].acquire(block=False) as producer:
             for job in jobs:
                 if time.monotonic() > until_mono:
                     break
-                _send(producer, job)
-                sent.append(job)
-    except (*_connection(budget_s).recoverable_connection_errors, OperationalError, OSError) as error:
+                if _send_or_postpone(producer, job):
+                    sent.append(job)
+    except (
+        *_connection(budget_s).recoverable_connection_errors,
+        OperationalError,
+        LimitExceeded,
+        OSError,
+    ) as error:
         log.warning("the broker does not answer; the coordinator will publish", error=str(error))
         _breaker.trip()
-        pools.producers[_connection(budget_s)].force_close_all()
+        pools.producers[_connection(budget_s)].force_close_all(close_pool=False)
     _mark_published(sent)
     return len(sent)
 
@@ -116,17 +124,28 @@ def _mark_published(jobs: Sequence[Job]) -> None:
             )
 
 
-def _send(producer: Any, job: Job) -> None:
+def _send_or_postpone(producer: Any, job: Job) -> bool:
+    try:
+        _send(producer, job, get_pool(job.pool).queue)
+    except UnknownPool as error:
+        log.error("a job waits for its pool to be declared again", job=str(job.pk), error=str(error))
+        job.due_at = timezone.now() + timedelta(seconds=_POSTPONED_S)
+        Job.objects.queued().filter(pk=job.pk).update(due_at=job.due_at)
+        return False
+    return True
+
+
+def _send(producer: Any, job: Job, queue: str) -> None:
     limits: dict[str, float | None] = {}
     try:
         definition = definitions.resolve(job.definition)
         limits = {"soft_time_limit": definition.soft_time_limit_s, "time_limit": definition.time_limit_s}
-    except UnknownDefinition:
+    except PoolwiseError:
         pass  # the worker reports it as failed, which the ledger then shows
     run.apply_async(
         args=(job.definition, job.params),
         task_id=str(job.pk),
-        queue=get_pool(job.pool).queue,
+        queue=queue,
         shadow=job.definition,
         headers={HEADER: {"attempt": job.attempt, "published_at": wall_now(), "request_id": job.request_id}},
         producer=producer,
