@@ -27,6 +27,7 @@ from jobs.timing import Stopwatch, Timings
 
 log = structlog.get_logger(__name__)
 _MAX_BACK_OFF_S = 2.0
+_MAX_RETRY_DELAY_S = 86_400.0
 _MAX_ERROR_CHARS = 4_000
 _MAX_TRACEBACK_CHARS = 60_000
 
@@ -133,6 +134,8 @@ def _call(definition: Definition, delivery: Delivery) -> tuple[Any, bool]:
 def _as_json(value: Any) -> str:
     try:
         text = json.dumps(value, cls=DjangoJSONEncoder, allow_nan=False)
+        if "\\ud" in text:  # perhaps half a surrogate pair, which no page could show
+            json.dumps(json.loads(text), ensure_ascii=False).encode()
     except Exception as error:  # an encoder calls the value's own methods
         raise ResultRefused(
             f"The result of type {type(value).__name__} cannot be stored as JSON ({_text_of(error)}): "
@@ -181,8 +184,10 @@ def _failed(
 def _retry_in_s(error: BaseException, definition: Definition | None, attempt: int) -> float | None:
     if definition is None or isinstance(error, PoolwiseError) or not isinstance(error, definition.retry_on):
         return None
-    # Full jitter over a doubling delay keeps retries of one fault from arriving together.
-    return float(definition.retry_delay_s * 2 ** (attempt - 1) * uniform(0.5, 1.0))  # noqa: S311 - no secret
+    # Jitter over a doubling delay keeps retries of one fault from arriving together; the bound keeps the
+    # hundredth attempt within what a clock can say.
+    delay_s = min(definition.retry_delay_s * 2.0 ** (attempt - 1), _MAX_RETRY_DELAY_S)
+    return delay_s * uniform(0.5, 1.0)  # noqa: S311 - no secret
 
 
 def _text_of(error: BaseException) -> str:

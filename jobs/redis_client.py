@@ -11,14 +11,8 @@ from redis.retry import Retry
 #: redis-py's stubs type every answer as the union of its sync and async ones; nothing can be done with that.
 Client = Any
 
-#: What redis-py and the socket raise while Redis is away.
-REDIS_ERRORS = (
-    redis.ConnectionError,
-    redis.TimeoutError,
-    redis.BusyLoadingError,
-    redis.ReadOnlyError,
-    OSError,
-)
+#: What redis-py and the socket raise while Redis is away, or there and refusing: full, loading, read-only.
+REDIS_ERRORS = (redis.RedisError, OSError)
 
 
 def key(*parts: object) -> str:
