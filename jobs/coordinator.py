@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-import redis
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, DataError, close_old_connections
 from django.db.models import Count, Min, Q
 from django.utils import timezone
 
@@ -21,7 +20,7 @@ from jobs.heartbeats import COORDINATOR, Beat, WorkerBeat
 from jobs.models import Job, PoolSample, State
 from jobs.pools import all_pools
 from jobs.redis_client import REDIS_ERRORS, Client, worker_client
-from jobs.stream import Ending, Outcome, Place
+from jobs.stream import Ending, Entry, Outcome, Place
 from jobs.timing import Timings, elapsed_wall_s, wall_now
 from jobs.worker import memory_bytes, versions
 
@@ -31,6 +30,10 @@ _BLOCK_MS = 100
 #: Entries that another coordinator took and did not acknowledge for so long are ours.
 _ADOPT_IDLE_MS = 10_000
 _PAUSE_AFTER_FAULT_S = 1.0
+#: What is waited out: Redis or the database is away. A ResponseError is NOGROUP after Redis lost its data.
+_FAULTS = (*REDIS_ERRORS, DatabaseError)
+#: What the values of one report raise; the others of its batch are not to suffer for it.
+_UNWRITABLE = (DataError, ValueError, TypeError, OverflowError)
 
 
 @dataclass(slots=True)
@@ -50,6 +53,7 @@ class Coordinator:
     client: Client = field(default_factory=worker_client)
     _stopping: bool = False
     _fault_silenced: str = ""
+    _no_rescue_until_mono: float = 0.0
 
     @property
     def name(self) -> str:
@@ -70,9 +74,8 @@ class Coordinator:
                     comparisons.advance()
                 _do_what_is_due(duties)
                 self._fault_silenced = ""
-            except (*REDIS_ERRORS, redis.ResponseError, DatabaseError) as error:
-                # A ResponseError is NOGROUP after Redis lost its data: the group is made anew.
-                ready = False
+            except _FAULTS as error:
+                ready = False  # the group may be gone with Redis' data: it is made anew
                 self._wait_out(error)
         self._leave()
 
@@ -91,7 +94,7 @@ class Coordinator:
             ),
             _Duty("publish", 0.25, publishing.publish_due),
             _Duty("release", 0.25, comparisons.advance),
-            _Duty("rescue", 2.0, lambda: rescue(self.client)),
+            _Duty("rescue", 2.0, self._rescue),
             _Duty("adopt", 5.0, lambda: record_adopted(reader)),
             _Duty("sample", settings.JOB_SAMPLE_EVERY_S, lambda: sample(self.client)),
             _Duty("prune", 3600.0, prune_samples),
@@ -115,6 +118,12 @@ class Coordinator:
             log.error("the coordinator waits", error=str(error), type=type(error).__name__)
         close_old_connections()
         time.sleep(_PAUSE_AFTER_FAULT_S)
+        # While Redis was away no worker could give a sign of life: each gets the time for one.
+        self._no_rescue_until_mono = time.monotonic() + settings.JOB_WORKER_DEAD_AFTER_S
+
+    def _rescue(self) -> None:
+        if time.monotonic() >= self._no_rescue_until_mono:
+            rescue(self.client)
 
     def _leave(self) -> None:
         try:
@@ -127,7 +136,12 @@ def _do_what_is_due(duties: list[_Duty]) -> None:
     for duty in duties:
         if time.monotonic() >= duty.due_mono:
             duty.due_mono = time.monotonic() + duty.every_s
-            duty.act()
+            try:
+                duty.act()
+            except _FAULTS:
+                raise
+            except Exception:  # one duty's mistake must not end the others
+                log.exception("a duty failed", duty=duty.name)
 
 
 def record_new(reader: stream.Reader) -> int:
@@ -149,11 +163,26 @@ def _record(reader: stream.Reader, raw: list[tuple[str, str]]) -> int:
             entries.append(stream.decode(text))
         except ValueError as error:
             log.error("a report cannot be read and is dropped", entry=entry_id, error=str(error))
-    recorded = recorder.record(entries)
+    try:
+        _record_together(entries)
+    except _UNWRITABLE:
+        for entry in entries:
+            _record_or_drop(entry)
     reader.acknowledge([entry_id for entry_id, _ in raw])
+    return len(raw)
+
+
+def _record_together(entries: list[Entry]) -> None:
+    recorded = recorder.record(entries)
     if recorded.stale or recorded.unknown:
         log.info("reports dropped", **recorded.counts())
-    return len(raw)
+
+
+def _record_or_drop(entry: Entry) -> None:
+    try:
+        _record_together([entry])
+    except _UNWRITABLE as error:
+        log.error("a report cannot be recorded and is dropped", job=entry.job_id, error=str(error))
 
 
 def rescue(client: Client) -> int:

@@ -7,7 +7,7 @@ the same entry twice, or an old attempt's, changes nothing.
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,6 +17,7 @@ from django.db import transaction
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
+from jobs.formats import storable
 from jobs.models import Job, JobLog, State
 from jobs.stream import Ending, Entry, Outcome, Place, Started
 from jobs.timing import Timings, to_datetime
@@ -60,7 +61,7 @@ class Recorded:
 
 def record(entries: Iterable[Entry]) -> Recorded:
     """Fold entries, in stream order, into the ledger in one transaction. Raise the database's errors."""
-    entries = list(entries)
+    entries = [_storable(entry) for entry in entries]
     recorded = Recorded()
     now = timezone.now()
     with transaction.atomic():
@@ -161,6 +162,24 @@ def summary_of(job: Job, outcome: Outcome) -> dict[str, object]:
         **outcome.timings.as_dict(),
         "record_lag_s": job.record_lag_s,
     }
+
+
+def _storable(entry: Entry) -> Entry:
+    place = Place(
+        storable(entry.place.worker),
+        entry.place.pid,
+        *map(storable, (entry.place.thread, entry.place.carrier)),
+    )
+    if isinstance(entry, Started):
+        return replace(entry, place=place)
+    return replace(
+        entry,
+        place=place,
+        error_type=storable(entry.error_type),
+        error=storable(entry.error),
+        traceback=storable(entry.traceback),
+        log=tuple((at, level, storable(text)) for at, level, text in entry.log),
+    )
 
 
 def _set_place(job: Job, place: Place) -> None:
