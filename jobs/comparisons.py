@@ -11,7 +11,7 @@ from django.db.models import Count, Q
 from django.utils import timezone
 
 from jobs import definitions, heartbeats
-from jobs.errors import BrokerUnavailable, InvalidParameters
+from jobs.errors import BrokerUnavailable, InvalidParameters, PoolwiseError
 from jobs.models import Block, Comparison, Job
 from jobs.pools import get_pool
 from jobs.publishing import publish
@@ -93,7 +93,14 @@ def advance() -> int:
     if block is None:
         _close(comparison)
         return advance()
-    return 1 if _release(comparison, block) else 0
+    try:
+        return 1 if _release(comparison, block) else 0
+    except PoolwiseError as error:  # its definition or pool was there when it was planned
+        log.error(
+            "a comparison cannot go on and is cancelled", comparison=str(comparison.pk), error=str(error)
+        )
+        stop(comparison)
+        return 0
 
 
 def _finish(block: Block) -> bool:
@@ -106,15 +113,16 @@ def _finish(block: Block) -> bool:
 def _release(comparison: Comparison, block: Block) -> bool:
     """Claim the block and create its jobs in one transaction, then publish them."""
     now = timezone.now()
+    slots = _slots_of(block.pool)
     with transaction.atomic():
-        claimed = Block.objects.filter(pk=block.pk, released_at=None).update(
-            released_at=now, slots=_slots_of(block.pool)
-        )
-        if not claimed:
-            return False  # another coordinator got there first
-        Comparison.objects.filter(pk=comparison.pk, state=Comparison.State.PLANNED).update(
-            state=Comparison.State.RUNNING
-        )
+        # The row is locked from here on: whoever cancels the comparison now finds the jobs, too.
+        live = Comparison.objects.filter(
+            pk=comparison.pk, state__in=(Comparison.State.PLANNED, Comparison.State.RUNNING)
+        ).update(state=Comparison.State.RUNNING)
+        if not live or not Block.objects.filter(pk=block.pk, released_at=None).update(
+            released_at=now, slots=slots
+        ):
+            return False  # it was cancelled, or another coordinator got there first
         jobs = submit(
             comparison.definition,
             comparison.params,
