@@ -67,9 +67,12 @@ def withdraw(client: Client, name: str) -> None:
     client.pipeline().hdel(beats, name).zrem(at, name).execute()
 
 
-def _parse(text: str) -> Beat:
+def _parse(text: str) -> Beat | None:
     known = {f.name for f in fields(Beat)}  # a newer or older release may say more or less
-    return Beat(**{name: value for name, value in json.loads(text).items() if name in known})
+    try:
+        return Beat(**{name: value for name, value in json.loads(text).items() if name in known})
+    except (ValueError, TypeError, AttributeError):
+        return None  # too much less: the worker is as good as silent
 
 
 def read_all(client: Client) -> list[WorkerBeat]:
@@ -79,7 +82,8 @@ def read_all(client: Client) -> list[WorkerBeat]:
         client.pipeline(transaction=False).time().zrange(at, 0, -1, withscores=True).hgetall(beats).execute()
     )
     now = seconds + micros / 1e6
-    return [WorkerBeat(_parse(raw[name]), max(0.0, now - stamp)) for name, stamp in seen if name in raw]
+    said = [(_parse(raw[name]), max(0.0, now - stamp)) for name, stamp in seen if name in raw]
+    return [WorkerBeat(beat, seen_s_ago) for beat, seen_s_ago in said if beat is not None]
 
 
 def forget_silent(client: Client, beats: Iterable[WorkerBeat]) -> None:
