@@ -1,6 +1,7 @@
 """Worker pools: what the settings declare, and the pool classes that Celery lacks or leaves incomplete."""
 
 import importlib.util
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ POOL_CLASSES = {
 MODELS = ("prefork", "threads", "gevent", "asyncio")
 NEEDED_LIBRARY = {"gevent": "gevent", "asyncio": "greenlet"}
 MAX_CONCURRENCY = 10_000
+_QUEUE = re.compile(r"[\w.:-]{1,100}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +41,26 @@ class PoolSpec:
             )
         if not name.isidentifier():
             raise BadPool(f"The pool name {name!r} must be letters, digits and underscores only.")
+        if name == "coordinator":
+            raise BadPool("The pool name 'coordinator' belongs to the coordinator: choose another.")
         model = options.get("model", name)
         if model not in MODELS:
             raise BadPool(
                 f"JOB_POOLS[{name!r}]: the model {model!r} is unknown; use one of {', '.join(MODELS)}."
             )
         concurrency = options.get("concurrency")
-        if not isinstance(concurrency, int) or not 1 <= concurrency <= MAX_CONCURRENCY:
+        if isinstance(concurrency, bool) or not isinstance(concurrency, int):
+            concurrency = 0
+        if not 1 <= concurrency <= MAX_CONCURRENCY:
             raise BadPool(
                 f"JOB_POOLS[{name!r}]: concurrency must be a whole number from 1 to {MAX_CONCURRENCY}."
             )
         queue = options.get("queue", name)
-        if not isinstance(queue, str) or not queue or len(queue) > 100:
-            raise BadPool(f"JOB_POOLS[{name!r}]: queue must be a name of 1 to 100 characters.")
+        # A worker is told its queues joined by commas, so that a name with one would never be served.
+        if not isinstance(queue, str) or not _QUEUE.fullmatch(queue):
+            raise BadPool(
+                f"JOB_POOLS[{name!r}]: queue must be a name of 1 to 100 letters, digits, `_`, `.`, `:` or `-`."
+            )
         return cls(name, model, queue, concurrency)
 
     @property
