@@ -103,8 +103,13 @@ class _Supervisor:
             steady = time.monotonic() - began > _STEADY_AFTER_S
             pause_s = 0.5 if steady else min(pause_s * 2, _LONGEST_PAUSE_S)
             print(f"the worker ended with status {status}; it starts again in {pause_s} s", file=sys.stderr)  # noqa: T201
-            time.sleep(pause_s)
+            self._pause(pause_s)
         return 0
+
+    def _pause(self, seconds: float) -> None:
+        until_mono = time.monotonic() + seconds
+        while not self._is_stopping() and (left_s := until_mono - time.monotonic()) > 0:
+            time.sleep(min(left_s, 0.1))  # a sleep goes on after a signal, so it must be short
 
     def _run_worker(self) -> int:
         command, environment = worker_command(self._pool, self._slots), worker_environment(self._pool)
