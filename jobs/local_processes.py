@@ -22,7 +22,8 @@ class LocalProcesses:
     """A context in which every pool asked for has a worker, and the ledger a coordinator."""
 
     def __init__(self) -> None:
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._coordinators: list[subprocess.Popen[bytes]] = []
+        self._workers: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -30,16 +31,12 @@ class LocalProcesses:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End what was started, by SIGTERM, in the order: workers, then the coordinator that records their last words."""
-        for process in reversed(self._processes):
-            if process.poll() is None:
+        """End what was started: the workers, and then the coordinator, which records their last words."""
+        for group in (self._workers, self._coordinators):
+            for process in group:
                 process.send_signal(signal.SIGTERM)
-        for process in reversed(self._processes):
-            try:
-                process.wait(_STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            for process in group:
+                _wait_for(process)
 
     def start_missing(self, pools: Sequence[str]) -> list[str]:
         """Start what is missing and wait for its sign of life; return the names. Raise BrokerUnavailable, TimeoutError."""
@@ -52,27 +49,18 @@ class LocalProcesses:
             ) from error
         started = [] if coordinated else ["coordinator"]
         if not coordinated:
-            self._start("coordinator")
+            self._coordinators.append(_start("coordinator"))
         for pool in pools:
             if pool not in up:
-                self._start("pool", pool)
+                self._workers.append(_start("pool", pool))
                 started.append(f"pool {pool}")
         self._wait(pools)
         return started
 
-    def _start(self, *arguments: str) -> None:
-        command = [sys.executable, os.path.abspath(sys.argv[0]), *arguments]
-        # Sessions of their own: Ctrl-C ends them once, through this process, not twice.
-        self._processes.append(
-            subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
-                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-            )
-        )
-
     def _wait(self, pools: Sequence[str]) -> None:
         until_mono = time.monotonic() + _START_TIMEOUT_S
         while not (set(pools) <= set(pools_up()) and coordinator_is_up()):
-            if any(process.poll() is not None for process in self._processes):
+            if any(process.poll() is not None for process in (*self._coordinators, *self._workers)):
                 raise TimeoutError(
                     "A worker ended while it started: run `python manage.py pool NAME` to see why."
                 )
@@ -81,6 +69,22 @@ class LocalProcesses:
                     f"No worker came up within {_START_TIMEOUT_S:g} s for one of {', '.join(pools)}."
                 )
             time.sleep(0.2)
+
+
+def _start(*arguments: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, os.path.abspath(sys.argv[0]), *arguments]
+    # Sessions of their own: Ctrl-C ends them once, through this process, not twice.
+    return subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+
+
+def _wait_for(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(_STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _without_password(url: str) -> str:

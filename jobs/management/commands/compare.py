@@ -1,9 +1,12 @@
 """`manage.py compare DEFINITION`: run one job on several pools and print what each did."""
 
 import json
+import signal
 import sys
 import time
 from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +29,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the arguments."""
-        parser.add_argument("definition", help="such as io.wait; `manage.py definitions` lists them")
+        parser.add_argument("definition", help="such as io.wait; the catalogue page lists them")
         parser.add_argument("--pools", default="", help="names joined by commas; all pools if not given")
         parser.add_argument("--copies", type=int, default=100, help="jobs a pool and round (100)")
         parser.add_argument("--rounds", type=int, default=1, help="rounds, each over all pools (1)")
@@ -50,6 +53,7 @@ class Command(BaseCommand):
     def handle(self, *, definition: str, pools: str, **options: Any) -> None:
         """Run the comparison. Raise CommandError for bad input, a broker away, or jobs that did not end."""
         names = [name.strip() for name in pools.split(",") if name.strip()] or list(all_pools())
+        _check_writable(options["json"])
         try:
             params = dict(_parameter(text) for text in options["param"])
             comparison = comparisons.plan(
@@ -58,15 +62,13 @@ class Command(BaseCommand):
         except PoolwiseError as error:
             raise CommandError(str(error)) from error
         try:
-            with LocalProcesses() as processes:
+            with LocalProcesses() as processes, _stopped_unless_finished(comparison):
                 for name in processes.start_missing(names):
                     self.stderr.write(f"started {name}, since none was running")
                 self._follow(comparison, options["timeout"])
         except KeyboardInterrupt:
-            comparisons.stop(comparison)
             raise SystemExit(130) from None
         except (BrokerUnavailable, TimeoutError) as error:
-            comparisons.stop(comparison)
             raise CommandError(str(error)) from error
         self._show(reports.comparison_figures(comparison), options["json"])
 
@@ -103,6 +105,29 @@ class Command(BaseCommand):
         self.stdout.write(comparison_table(figures))
         if file is not None:
             file.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+@contextmanager
+def _stopped_unless_finished(comparison: Comparison) -> Iterator[None]:
+    """Cancel the comparison while its workers still live, should the block not come to its end."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except BaseException:
+        comparisons.stop(comparison)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _check_writable(file: Path | None) -> None:
+    """Raise CommandError at once rather than when the figures are there."""
+    if file is None or str(file) == "-":
+        return
+    try:
+        file.open("a").close()
+    except OSError as error:
+        raise CommandError(f"--json: {file} cannot be written ({error.strerror}).") from error
 
 
 def _parameter(text: str) -> tuple[str, Any]:
