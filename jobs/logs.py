@@ -48,7 +48,11 @@ class AttemptLogHandler(logging.Handler):
         """Add the record to the running attempt's buffer, if one runs here."""
         buffer = attempt_log.get()
         if buffer is not None:
-            buffer.add(record.levelname.lower(), _plain_text(record))
+            try:
+                text = _plain_text(record)
+            except Exception as error:  # a value's own text may raise; that is not for the body to suffer
+                text = f"<a line that cannot be shown: {type(error).__name__}>"
+            buffer.add(record.levelname.lower(), text)
 
 
 def _plain_text(record: logging.LogRecord) -> str:
@@ -78,6 +82,19 @@ def thread_name() -> str:
         return threading.current_thread().name
     ident = threading.get_native_id()
     return "MainThread" if ident == os.getpid() else f"thread-{ident}"
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+#: Several lines by their nature.
+_MULTILINE = frozenset(("exception", "stack"))
+
+
+def one_line(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Escape control characters, so that no value can look like a line of its own or steer a terminal."""
+    for name, value in event.items():
+        if isinstance(value, str) and name not in _MULTILINE:
+            event[name] = _CONTROL.sub(lambda found: ascii(found[0])[1:-1], value)
+    return event
 
 
 _SHARED: list[Any] = [
@@ -110,8 +127,7 @@ def logging_config(*, style: str, level: str) -> dict[str, Any]:
     else:
         renderer = structlog.dev.ConsoleRenderer(colors=False)
     final: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
-    if style == "json":
-        final.append(structlog.processors.format_exc_info)
+    final.append(structlog.processors.format_exc_info if style == "json" else one_line)
     formatter = {
         "()": structlog.stdlib.ProcessorFormatter,
         "processors": [*final, renderer],
