@@ -1,6 +1,8 @@
 """The django.tasks backend: `task.enqueue()` stores a job and publishes it to a pool."""
 
+import builtins
 import json
+import re
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -16,6 +18,7 @@ from django_celery_results.models import TaskResult as StoredResult
 
 from jobs import definitions
 from jobs.definitions import Definition, JobTask
+from jobs.errors import PoolwiseError, UnknownDefinition
 from jobs.models import Job, State
 from jobs.pools import all_pools
 from jobs.submission import submit
@@ -70,9 +73,12 @@ class PoolwiseBackend(BaseTaskBackend):
         """Return the handle of a job. Raise TaskResultDoesNotExist."""
         try:
             job = Job.objects.get(pk=UUID(str(result_id)))
+            task = definitions.resolve(job.definition).task
         except (Job.DoesNotExist, ValueError) as error:
             raise TaskResultDoesNotExist(f"There is no job {result_id!r}.") from error
-        return self._result(job, definitions.resolve(job.definition).task)
+        except UnknownDefinition as error:
+            raise TaskResultDoesNotExist(f"The task of job {result_id} is gone: {error}") from error
+        return self._result(job, task)
 
     def _result(self, job: Job, task: AnyTask) -> AnyResult:
         result: AnyResult = base.TaskResult(
@@ -118,7 +124,17 @@ def _add_ending(result: AnyResult, job: Job) -> None:
         object.__setattr__(result, "_return_value", _value(stored))
     else:
         text = (stored.traceback if stored else "") or job.error
-        result.errors.append(TaskError(exception_class_path=job.error_type or "Exception", traceback=text))
+        result.errors.append(
+            TaskError(exception_class_path=_class_path(job.error_type, text), traceback=text)
+        )
+
+
+def _class_path(error_type: str, traceback: str) -> str:
+    """Return where the class of an error can be imported; for what the platform itself ends, PoolwiseError."""
+    if isinstance(getattr(builtins, error_type, None), type):
+        return f"builtins.{error_type}"
+    named = re.findall(rf"^([\w.]+\.{re.escape(error_type)})(?::|$)", traceback, re.MULTILINE)
+    return named[-1] if named else f"{PoolwiseError.__module__}.{PoolwiseError.__qualname__}"
 
 
 def _value(stored: StoredResult | None) -> Any:
