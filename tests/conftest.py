@@ -1,13 +1,18 @@
 """Fixtures that several test modules share."""
 
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import redis
 from django.conf import settings
 from django.contrib.auth import get_user_model
 
+from jobs.definitions import Definition, job, registry
+from tests.core import OwnRedis, forget_connections, point_at
 from tests.platform import Platform
 
 
@@ -53,3 +58,42 @@ def eventually() -> Callable[..., Any]:
     from tests.platform import eventually
 
     return eventually
+
+
+@pytest.fixture
+def own_keys(settings: Any) -> Iterator[redis.Redis]:
+    """A client of the tests' Redis while this process writes keys that the shared platform does not read."""
+    settings.JOB_KEY_PREFIX = f"test-{uuid4().hex[:8]}:"
+    client = redis.Redis.from_url(settings.REDIS_URL, decode_responses=True)
+    yield client
+    if keys := client.keys(f"{settings.JOB_KEY_PREFIX}*"):
+        client.delete(*keys)
+    client.close()
+
+
+@pytest.fixture
+def quiet_pool(settings: Any) -> Iterator[str]:
+    """The name of a pool that no worker serves; its queue has the same name."""
+    name = f"quiet_{uuid4().hex[:8]}"
+    settings.JOB_POOLS = {**settings.JOB_POOLS, name: {"model": "threads", "queue": name, "concurrency": 3}}
+    yield name
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:  # the settings may name another by now
+        client.delete(name, f"_kombu.binding.{name}")
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[OwnRedis]:
+    """A Redis of the test's own that this process uses for everything; it does not run yet."""
+    server = OwnRedis(tmp_path)
+    point_at(server.url, settings, monkeypatch)
+    yield server
+    server.kill()
+    forget_connections()
+
+
+@pytest.fixture
+def define(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Definition]:
+    """Register a module's function as a definition for the length of a test."""
+    monkeypatch.setattr(registry, "_by_name", dict(registry._by_name))
+    monkeypatch.setattr(registry, "_name_by_path", dict(registry._name_by_path))
+    return lambda body, **options: job(**options)(body).definition

@@ -1,0 +1,199 @@
+import os
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from kombu.exceptions import LimitExceeded
+
+from jobs import publishing
+from jobs.models import Job, State
+from jobs.publishing import publish, publish_due, publish_from_web
+from jobs.submission import submit
+from tests.core import coordinate, messages
+
+pytestmark = pytest.mark.django_db
+
+
+def timed(call: Callable[[], Any]) -> tuple[Any, float]:
+    began = time.monotonic()
+    return call(), time.monotonic() - began
+
+
+def waiting(pool: str, **fields: Any) -> Job:
+    """A queued job whose message is due."""
+    fields = {"definition": "io.wait", "params": {"duration_s": 0.1}, "due_at": timezone.now(), **fields}
+    return Job.objects.create(kind="io", pool=pool, **fields)
+
+
+# --- Redis is away --------------------------------------------------------------------------------------
+def test_a_submission_while_redis_is_down_returns_soon_and_loses_nothing(
+    own_redis: Any, quiet_pool: str, django_capture_on_commit_callbacks: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with django_capture_on_commit_callbacks() as callbacks:
+        [job] = submit("io.wait", {}, pool=quiet_pool)
+    _, took_s = timed(callbacks[0])
+    job.refresh_from_db()
+    assert took_s < 1.0
+    assert (job.state, job.is_published) == (State.QUEUED, False)
+
+    own_redis.start()
+    Job.objects.update(due_at=timezone.now())
+    coordinate(lambda: messages(own_redis.client(), quiet_pool), monkeypatch)
+    job.refresh_from_db()
+    assert job.is_published
+    assert len(messages(own_redis.client(), quiet_pool)) == 1
+
+
+def test_a_frozen_redis_costs_a_request_no_more_than_its_budget(own_redis: Any, quiet_pool: str) -> None:
+    own_redis.start()
+    first, second = waiting(quiet_pool), waiting(quiet_pool)
+    assert publish_from_web([first]) == 1
+    own_redis.freeze()
+    count, took_s = timed(lambda: publish_from_web([second]))
+    own_redis.thaw()
+    second.refresh_from_db()
+    assert count == 0
+    assert took_s < 1.2
+    assert not second.is_published
+
+
+def test_a_frozen_redis_that_was_never_connected_to_costs_no_more_either(
+    own_redis: Any, quiet_pool: str
+) -> None:
+    own_redis.start()
+    own_redis.freeze()
+    count, took_s = timed(lambda: publish_from_web([waiting(quiet_pool)]))
+    own_redis.thaw()
+    assert count == 0
+    assert took_s < 1.2
+
+
+def test_after_a_fault_requests_do_not_try_for_a_while_and_the_coordinator_does(
+    own_redis: Any, quiet_pool: str
+) -> None:
+    job = waiting(quiet_pool)
+    assert publish_from_web([job]) == 0
+    own_redis.start()
+    count, took_s = timed(lambda: publish_from_web([job]))
+    assert count == 0
+    assert took_s < 0.05
+    assert publish_due() == 1
+    assert len(messages(own_redis.client(), quiet_pool)) == 1
+
+
+def test_the_breaker_closes_again(own_redis: Any, quiet_pool: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing, "_BREAKER_OPEN_S", 0.05)
+    assert publish_from_web([waiting(quiet_pool)]) == 0
+    own_redis.start()
+    time.sleep(0.1)
+    assert publish_from_web([waiting(quiet_pool)]) == 1
+
+
+def test_redis_may_go_and_come_back_between_two_requests(
+    own_redis: Any, quiet_pool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "_BREAKER_OPEN_S", 0.0)
+    own_redis.start()
+    assert publish_from_web([waiting(quiet_pool)]) == 1
+    own_redis.kill()
+    assert publish_from_web([waiting(quiet_pool)]) == 0
+    own_redis.start()
+    assert publish_from_web([waiting(quiet_pool)]) == 1
+    assert len(messages(own_redis.client(), quiet_pool)) == 1
+
+
+def test_a_pool_of_connections_in_use_by_others_is_a_fault_of_the_broker_too(
+    quiet_pool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Busy:
+        def acquire(self, **_: Any) -> None:
+            raise LimitExceeded(1)
+
+        def force_close_all(self, **_: Any) -> None:
+            pass
+
+    monkeypatch.setattr(publishing.pools, "producers", {publishing._connection(0.5): Busy()})
+    monkeypatch.setattr(publishing, "_breaker", publishing._Breaker())
+    assert publish([waiting(quiet_pool)], budget_s=0.5) == 0
+    assert publishing._breaker.is_open
+
+
+# --- what is due ----------------------------------------------------------------------------------------
+def test_what_is_due_is_published_oldest_first_and_once(own_keys: Any, quiet_pool: str) -> None:
+    now = timezone.now()
+    jobs = [waiting(quiet_pool, due_at=now - timedelta(seconds=age)) for age in (1, 3, 2)]
+    assert publish_due() == 3
+    assert publish_due() == 0
+    sent = [message["headers"]["id"] for message in messages(own_keys, quiet_pool)]
+    assert sent == [str(jobs[at].pk) for at in (1, 2, 0)]
+
+
+def test_what_is_not_due_published_running_or_ended_is_left_alone(own_keys: Any, quiet_pool: str) -> None:
+    now = timezone.now()
+    waiting(quiet_pool, due_at=now + timedelta(minutes=1))
+    waiting(quiet_pool, due_at=None)
+    waiting(quiet_pool, state=State.RUNNING)
+    waiting(quiet_pool, state=State.CANCELLED)
+    assert publish_due() == 0
+    assert not messages(own_keys, quiet_pool)
+
+
+def test_a_batch_is_bounded(own_keys: Any, quiet_pool: str) -> None:
+    for _ in range(3):
+        waiting(quiet_pool)
+    assert (publish_due(limit=2), publish_due(limit=2)) == (2, 1)
+
+
+def test_a_spent_budget_leaves_the_rest_due(own_keys: Any, quiet_pool: str) -> None:
+    jobs = [waiting(quiet_pool) for _ in range(3)]
+    assert publish(jobs, budget_s=0.0) < 3
+    assert Job.objects.unpublished(now=timezone.now()).exists()
+
+
+def test_a_later_attempt_says_its_number(own_keys: Any, quiet_pool: str) -> None:
+    waiting(quiet_pool, attempt=4)
+    publish_due()
+    assert messages(own_keys, quiet_pool)[0]["headers"]["poolwise"]["attempt"] == 4
+
+
+def test_a_row_that_went_on_meanwhile_is_not_touched(own_keys: Any, quiet_pool: str) -> None:
+    job = waiting(quiet_pool)
+    retry_at = timezone.now() + timedelta(seconds=30)
+    Job.objects.filter(pk=job.pk).update(attempt=2, due_at=retry_at)
+    publish([job], budget_s=1)
+    assert Job.objects.get().due_at == retry_at
+
+
+def test_a_job_of_a_definition_that_is_gone_is_published_for_the_worker_to_say_so(
+    own_keys: Any, quiet_pool: str
+) -> None:
+    waiting(quiet_pool, definition="shop.sold")
+    assert publish_due() == 1
+    assert messages(own_keys, quiet_pool)[0]["args"][0] == "shop.sold"
+
+
+def test_a_job_of_a_pool_that_is_gone_waits_and_is_not_in_the_way(own_keys: Any, quiet_pool: str) -> None:
+    stuck = waiting("sold", due_at=timezone.now() - timedelta(hours=1))
+    waiting(quiet_pool)
+    assert publish_due() == 1
+    stuck.refresh_from_db()
+    assert stuck.state == State.QUEUED
+    assert stuck.due_at > timezone.now()
+    assert publish_due() == 0
+
+
+def test_a_message_goes_to_the_queue_that_its_pool_declares(
+    own_keys: Any, quiet_pool: str, settings: Any
+) -> None:
+    settings.JOB_POOLS = {"renamed": {**settings.JOB_POOLS[quiet_pool]}}
+    waiting("renamed")
+    assert publish_due() == 1
+    assert len(messages(own_keys, quiet_pool)) == 1
+
+
+def test_the_tests_do_not_publish_to_a_redis_of_somebody_else(own_redis: Any, settings: Any) -> None:
+    assert publishing.quick_connection().as_uri().endswith(f"@127.0.0.1:{own_redis.port}/0")
+    assert os.environ["REDIS_URL"] != settings.REDIS_URL
