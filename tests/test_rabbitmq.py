@@ -1,0 +1,91 @@
+"""RabbitMQ as the broker: the same jobs, by setting BROKER_URL alone."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from dev.ports import free_port
+from tests.platform import Platform
+from tests.services import absent
+
+pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
+# The wrapper on PATH insists on its own user; the script behind it does not.
+PROGRAM = next(
+    (
+        p
+        for p in ("/usr/lib/rabbitmq/bin/rabbitmq-server", shutil.which("rabbitmq-server"))
+        if p and Path(p).exists()
+    ),
+    None,
+)
+
+
+@pytest.fixture(scope="module")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A private RabbitMQ node; yields its URL."""
+    if PROGRAM is None:
+        absent("RabbitMQ", "sudo apt install rabbitmq-server")
+    home, port = tmp_path_factory.mktemp("rabbitmq"), free_port()
+    environment = {
+        **os.environ,
+        "HOME": str(home),
+        "RABBITMQ_NODENAME": f"poolwise{port}@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODE_PORT": str(port),
+        "RABBITMQ_DIST_PORT": str(free_port()),
+        "RABBITMQ_MNESIA_BASE": str(home / "data"),
+        "RABBITMQ_LOG_BASE": str(home / "log"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "plugins"),
+        "RABBITMQ_PID_FILE": str(home / "pid"),
+    }
+    with (home / "out.log").open("wb") as log:
+        node = subprocess.Popen(
+            [PROGRAM], env=environment, stdout=log, stderr=log, cwd=home, start_new_session=True
+        )
+    try:
+        _wait_for(port, node, home / "out.log")
+        yield f"amqp://guest:guest@127.0.0.1:{port}//"
+    finally:
+        node.terminate()
+        try:
+            node.wait(30)
+        except subprocess.TimeoutExpired:
+            node.kill()
+            node.wait()
+
+
+def _wait_for(port: int, node: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(300):
+        if node.poll() is not None:
+            break
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+                connection.sendall(b"AMQP\x00\x00\x09\x01")
+                connection.settimeout(2)
+                if connection.recv(8):
+                    return
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError(f"RabbitMQ did not start: {log.read_text()[-2000:]}")
+
+
+def test_every_pool_runs_jobs_from_rabbitmq(
+    transactional_db: None, platform_processes: Platform, rabbitmq: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "figures.json"
+    arguments = ("io.wait", "--copies", "10", "--param", "duration_s=0.05", "--json", str(file))
+    # A key prefix of its own, so that the command starts workers of its own instead of finding the others.
+    done = platform_processes.manage(
+        "compare", *arguments, BROKER_URL=rabbitmq, JOB_KEY_PREFIX="rabbit:", timeout_s=150
+    )
+    assert done.returncode == 0, done.stderr
+    pools = json.loads(file.read_text())["pools"]
+    assert [pool["succeeded"] for pool in pools] == [10] * len(settings.JOB_POOLS)
