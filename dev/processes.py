@@ -30,7 +30,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 NEED_DATABASE = ("web", "coordinator")
 LAST = ("coordinator", "demo")
 GUIDE = "guide"
-GRACE_S = 30.0
+GRACE_S = 40.0  # above SHUTDOWN_GRACE_S and what a cold shutdown may take
 HURRY_AFTER_S = 1.0
 
 

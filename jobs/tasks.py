@@ -8,12 +8,13 @@ from billiard.exceptions import WorkerLostError
 from celery import shared_task, signals
 from celery.worker import request as celery_request
 from celery.worker import state as worker_state
+from django.conf import settings
 
 from jobs import execution
 from jobs.pools.task import PoolTask
 from jobs.stream import Ending, Outcome, Place
 from jobs.timing import Timings, elapsed_wall_s, wall_now
-from jobs.worker import Heart, flush, post
+from jobs.worker import Heart, bound_shutdown, flush, post
 
 HEADER = "poolwise"
 POOL_ENV = "POOLWISE_POOL"
@@ -127,6 +128,12 @@ _heart = Heart()
 def _start_heart(sender: Any = None, **_: Any) -> None:
     if pool := os.environ.get(POOL_ENV):
         _heart.start(sender, pool)
+
+
+@signals.worker_shutting_down.connect
+def _bound_shutdown(how: str = "", **_: Any) -> None:
+    if POOL_ENV in os.environ and how == "Warm":
+        bound_shutdown(settings.SHUTDOWN_GRACE_S)
 
 
 @signals.worker_shutdown.connect

@@ -6,6 +6,7 @@ Both run on real OS threads, so that no job, greenlet or loop can hold them up.
 import os
 import platform
 import queue
+import signal
 import socket
 import sys
 import threading
@@ -104,6 +105,25 @@ class Heart:
             started_at=started_at,
             versions=facts,
         )
+
+
+#: How long a cold shutdown may take, for one that waits for a Redis that does not answer.
+_COLD_SHUTDOWN_S = 10.0
+
+
+def bound_shutdown(grace_s: float) -> None:
+    """Give running jobs `grace_s` to end, then hand them back (cold shutdown), then end the process in any case."""
+    start_native_thread(lambda: _end_by_force(grace_s), "shutdown")
+
+
+def _end_by_force(grace_s: float) -> None:
+    sleep = original("time", "sleep")
+    sleep(grace_s)
+    log.warning("jobs still run; they go back to their queue", grace_s=grace_s)
+    os.kill(os.getpid(), signal.SIGQUIT)
+    sleep(_COLD_SHUTDOWN_S)
+    log.error("the worker does not end by itself and is ended; what it held runs again")
+    os._exit(1)
 
 
 class _Poster:

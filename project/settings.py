@@ -166,9 +166,10 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "celery"
 CELERY_WORKER_PREFETCH_MULTIPLIER = env.int("WORKER_PREFETCH_MULTIPLIER", 1)
 CELERY_WORKER_CONSUMER = "jobs.pools.consumer:PoolConsumer"
-CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = env.float("SHUTDOWN_GRACE_S", 10.0)
 CELERY_WORKER_SEND_TASK_EVENTS = env.bool("TASK_EVENTS", False)
 CELERY_TASK_SEND_SENT_EVENT = False
+#: Seconds that running jobs get at SIGTERM; then they go back to their queue. Poolwise bounds the rest, too.
+SHUTDOWN_GRACE_S: float = env.float("SHUTDOWN_GRACE_S", 20.0)
 CELERY_ENABLE_UTC = True
 CELERY_TIMEZONE = TIME_ZONE
 

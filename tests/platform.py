@@ -79,6 +79,12 @@ class Platform:
         log.close()
         return self.processes[name]
 
+    def stop(self, name: str, *, timeout_s: float = 40.0) -> int:
+        """End a process as an operator does, by SIGTERM; return its exit status."""
+        process = self.processes.pop(name)
+        process.send_signal(signal.SIGTERM)
+        return process.wait(timeout_s)
+
     def manage(
         self, *arguments: str, timeout_s: float = 120.0, **environment: str
     ) -> subprocess.CompletedProcess[str]:
