@@ -99,6 +99,12 @@ class Comparison(models.Model):
         help_text="Figures, verdict, badges and advice, frozen when the last block ended.",
     )
     imported_at = models.DateTimeField(null=True, blank=True, help_text="When a bundle brought it here.")
+    end_reason = models.CharField(max_length=300, blank=True, help_text="Why it ended before its last block.")
+    changed_slots = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="Slots that workers had before they were set; empty once they have them again.",
+    )
     seed = models.BigIntegerField(default=0, help_text="Shuffles the order of the pools within a round.")
     state = models.CharField(max_length=10, choices=State, default=State.PLANNED)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
