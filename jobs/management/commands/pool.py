@@ -23,6 +23,7 @@ class Command(BaseCommand):
     """Become the Celery worker of a pool, or supervise one."""
 
     help = "Run the worker of a pool that JOB_POOLS declares."
+    requires_system_checks = ()  # the worker checks itself; a second of start-up counts
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the arguments."""
