@@ -1,0 +1,94 @@
+from typing import Any
+
+import pytest
+from django.core.checks import Error, Warning, run_checks
+
+from jobs import pools
+from jobs.checks import check_default_pools, check_definition_pools, check_pools
+
+SOUND = {"model": "threads", "queue": "q", "concurrency": 2}
+
+
+def nothing() -> None:
+    """Do nothing."""
+
+
+@pytest.mark.parametrize(
+    ("declared", "found", "text"),
+    [
+        ({}, "jobs.E001", "declares no pool"),
+        ([], "jobs.E001", "declares no pool"),
+        (None, "jobs.E001", "declares no pool"),
+        ("threads", "jobs.E001", "declares no pool"),
+        ({"a": {**SOUND, "model": "fibers"}}, "jobs.E002", "use one of prefork, threads, gevent, asyncio"),
+        ({"a": {**SOUND, "modle": 1}}, "jobs.E002", "use model, queue, concurrency"),
+        ({"a": {**SOUND, "concurrency": 0}}, "jobs.E002", "from 1 to 10000"),
+        ({"a": {**SOUND, "concurrency": 10_001}}, "jobs.E002", "from 1 to 10000"),
+        ({"a": {**SOUND, "concurrency": "4"}}, "jobs.E002", "from 1 to 10000"),
+        ({"a": {**SOUND, "concurrency": True}}, "jobs.E002", "from 1 to 10000"),
+        ({"a": {"model": "threads"}}, "jobs.E002", "concurrency"),
+        ({"a b": SOUND}, "jobs.E002", "letters, digits and underscores"),
+        ({"coordinator": SOUND}, "jobs.E002", "choose another"),
+        ({"a": {**SOUND, "queue": ""}}, "jobs.E002", "1 to 100 letters"),
+        ({"a": {**SOUND, "queue": "q,r"}}, "jobs.E002", "1 to 100 letters"),
+        ({"a": {**SOUND, "queue": "x" * 101}}, "jobs.E002", "1 to 100 letters"),
+        ({"a": {**SOUND, "queue": None}}, "jobs.E002", "1 to 100 letters"),
+        ({"a": None}, "jobs.E002", ""),
+        ({"a": 3}, "jobs.E002", ""),
+        ({1: SOUND}, "jobs.E002", ""),
+        ({"a": SOUND, "b": SOUND}, "jobs.E003", "share the queue 'q'"),
+    ],
+    ids=str,
+)
+def test_a_pool_that_cannot_work_is_an_error_with_its_remedy(
+    settings: Any, declared: Any, found: str, text: str
+) -> None:
+    settings.JOB_POOLS = declared
+    [message] = check_pools()
+    assert isinstance(message, Error)
+    assert (message.id, text in message.msg) == (found, True), message.msg
+    assert message.hint
+
+
+def test_every_wrong_pool_is_named_at_once(settings: Any) -> None:
+    settings.JOB_POOLS = {
+        "a": {**SOUND, "model": "x"},
+        "b": {**SOUND, "concurrency": 0},
+        "c": SOUND,
+        "d": SOUND,
+    }
+    assert [message.id for message in check_pools()] == ["jobs.E002", "jobs.E002", "jobs.E003"]
+
+
+@pytest.mark.parametrize(("model", "library"), [("gevent", "gevent"), ("asyncio", "greenlet")])
+def test_a_model_whose_library_is_missing_is_an_error_that_says_what_to_install(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, model: str, library: str
+) -> None:
+    settings.JOB_POOLS = {"a": {**SOUND, "model": model}}
+    assert check_pools() == []
+    monkeypatch.setattr(pools.importlib.util, "find_spec", lambda name: None)
+    [message] = check_pools()
+    assert (message.id, library in message.msg) == ("jobs.E004", True)
+    assert f"pip install {library}" in message.hint
+
+
+def test_a_default_pool_that_is_not_declared_is_a_warning(settings: Any) -> None:
+    settings.JOB_POOLS = {"threads": SOUND}
+    settings.JOB_DEFAULT_POOLS = {"io": "gevent", "cpu": "threads"}
+    [message] = check_default_pools()
+    assert isinstance(message, Warning)
+    assert ("io jobs to 'gevent'" in message.msg, message.id) == (True, "jobs.W001")
+    assert message.hint
+
+
+def test_a_definition_that_names_a_pool_which_is_not_declared_is_an_error(settings: Any, define: Any) -> None:
+    define(nothing, name="t.nothing", pool="sold")
+    [message] = [m for m in check_definition_pools() if "t.nothing" in m.msg]
+    assert ("'sold'" in message.msg, message.id) == (True, "jobs.E005")
+    assert message.hint
+
+
+def test_the_project_as_it_is_passes_and_the_checks_are_registered(db: None, settings: Any) -> None:
+    assert [message for message in run_checks() if (message.id or "").startswith("jobs.")] == []
+    settings.JOB_POOLS = {}
+    assert "jobs.E001" in {message.id for message in run_checks()}

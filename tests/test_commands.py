@@ -1,0 +1,349 @@
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from io import StringIO
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psutil
+import pytest
+from django.core.management import CommandError, call_command
+
+from jobs import local_processes
+from jobs.errors import PoolwiseError
+from jobs.heartbeats import Beat, coordinator_is_up, pools_up, send
+from jobs.management.commands import compare, pool
+from jobs.models import Comparison
+from jobs.pools import get_pool
+from jobs.publishing import quick_connection
+from jobs.stream import Ending, Outcome
+from jobs.tasks import HEADER, run
+from tests.core import OwnRedis, reports
+from tests.platform import ROOT, eventually
+
+
+class Site:
+    """`manage.py` with a Redis and a ledger of its own, of which the shared platform knows nothing."""
+
+    def __init__(self, redis: OwnRedis, ledger: Path) -> None:
+        self.redis, self.ledger = redis, ledger
+        self.started: list[subprocess.Popen[str]] = []
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Start a command; its output is one text."""
+        own = {"REDIS_URL": self.redis.url, "DATABASE_URL": f"sqlite:///{self.ledger}"}
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT, env={**os.environ, **own, **environment}, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        self.started.append(process)
+        return process
+
+    def ask(self, sql: str) -> list[Any]:
+        """Return rows of the ledger."""
+        with sqlite3.connect(self.ledger, timeout=10) as connection:
+            rows = connection.execute(sql).fetchall()
+        connection.close()
+        return rows
+
+
+def end(process: subprocess.Popen[str], number: int = signal.SIGTERM, timeout_s: float = 30) -> str:
+    """Signal a process, wait for its end and return what it had printed."""
+    process.send_signal(number)
+    return process.communicate(timeout=timeout_s)[0]
+
+
+@pytest.fixture(scope="module")
+def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file."""
+    path = tmp_path_factory.mktemp("ledger") / "empty.sqlite3"
+    subprocess.run(
+        [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
+        cwd=ROOT, env={**os.environ, "DATABASE_URL": f"sqlite:///{path}"}, check=True,
+    )  # fmt: skip
+    return path
+
+
+@pytest.fixture
+def site(own_redis: OwnRedis, empty_ledger: Path, tmp_path: Path) -> Iterator[Site]:
+    """A site whose Redis runs; this process uses the same Redis."""
+    ledger = tmp_path / "ledger.sqlite3"
+    shutil.copy(empty_ledger, ledger)
+    own_redis.start()
+    site = Site(own_redis, ledger)
+    yield site
+    for process in site.started:
+        if process.poll() is None:
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()
+            process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def send_job(definition: str, queue: str, **params: Any) -> str:
+    """Put a message into a queue, for a job that no ledger knows."""
+    job_id = str(uuid4())
+    headers = {HEADER: {"attempt": 1, "published_at": time.time(), "request_id": "r-77"}}
+    run.apply_async(
+        (definition, params), task_id=job_id, queue=queue, headers=headers, connection=quick_connection()
+    )
+    return job_id
+
+
+def endings(redis: OwnRedis) -> list[Ending]:
+    return [entry.ending for entry in reports(redis.client()) if isinstance(entry, Outcome)]
+
+
+# --- compare: bad input ---------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["io.wiat"], "io.wait"),
+        (["io.wait", "--pools", "threads,gevnet"], "'gevnet'"),
+        (["io.wait", "--pools", "threads,threads"], "each once"),
+        (["io.wait", "--param", "duration_s"], "NAME=VALUE"),
+        (["io.wait", "--param", "duration_s=-1"], "duration_s"),
+        (["io.wait", "--param", "seconds=1"], "seconds"),
+        (["io.wait", "--copies", "0"], "copies"),
+        (["io.wait", "--rounds", "0"], "rounds"),
+        (["io.wait", "--copies", "many"], "invalid int value"),
+        (["io.wait", "--json", "/nowhere/figures.json"], "/nowhere/figures.json cannot be written"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_compare_refuses_what_does_not_fit_at_once_and_stores_nothing(
+    db: None, arguments: list[str], text: str
+) -> None:
+    with pytest.raises(CommandError, match=text):
+        call_command("compare", *arguments)
+    assert not Comparison.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a=1", 1), ("a=1.5", 1.5), ("a=true", True), ("a=null", None), ('a="1"', "1"), ("a=[1, 2]", [1, 2]),
+        ('a={"b": 1}', {"b": 1}), ("a=text", "text"), ("a=", ""), ("a=b=c", "b=c"), ("a=01", "01"),
+    ],
+)  # fmt: skip
+def test_a_parameter_is_json_or_text(text: str, value: Any) -> None:
+    assert compare._parameter(text) == ("a", value)
+    with pytest.raises(PoolwiseError, match="NAME=VALUE"):
+        compare._parameter("a")
+
+
+def test_compare_without_redis_says_where_it_looked_and_leaves_nothing_planned(
+    db: None, own_redis: OwnRedis, settings: Any
+) -> None:
+    settings.REDIS_URL = own_redis.url.replace("//", "//:secret@")
+    with pytest.raises(
+        CommandError, match=f"Redis does not answer at redis://127.0.0.1:{own_redis.port}/0"
+    ) as caught:
+        call_command("compare", "io.wait")
+    assert "secret" not in str(caught.value)
+    assert Comparison.objects.get().state == Comparison.State.CANCELLED
+
+
+def test_compare_gives_up_after_its_time_and_cancels(
+    db: None, own_keys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_processes.LocalProcesses, "start_missing", lambda self, pools: [])
+    with pytest.raises(CommandError, match=r"within 0\.2 s \(threads 0/3\)"):
+        call_command("compare", "io.wait", "--pools", "threads", "--copies", "3", "--timeout", "0.2")
+    assert Comparison.objects.get().state == Comparison.State.CANCELLED
+
+
+def test_compare_ends_when_somebody_cancels_its_comparison(
+    db: None, own_keys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cancel_it(self: Any, pools: Any) -> list[str]:
+        Comparison.objects.update(state=Comparison.State.CANCELLED)
+        return []
+
+    monkeypatch.setattr(local_processes.LocalProcesses, "start_missing", cancel_it)
+    with pytest.raises(CommandError, match="was cancelled"):
+        call_command("compare", "io.wait")
+
+
+# --- compare: for real ----------------------------------------------------------------------------------
+@pytest.mark.services
+def test_compare_starts_what_is_missing_writes_the_figures_and_ends_it_again(
+    site: Site, tmp_path: Path
+) -> None:
+    file = tmp_path / "figures.json"
+    options = [
+        "--pools",
+        "threads,gevent",
+        "--copies",
+        "4",
+        "--param",
+        "duration_s=0.05",
+        "--json",
+        str(file),
+    ]
+    process = site.start("compare", "io.wait", *options)
+    output, _ = process.communicate(timeout=90)
+    assert process.returncode == 0, output
+    assert all(f"started {name}" in output for name in ("coordinator", "pool threads", "pool gevent"))
+    figures = json.loads(file.read_text())
+    assert {"definition": "io.wait", "params": {"duration_s": 0.05}, "copies": 4}.items() <= figures.items()
+    assert [(p["name"], p["model"], p["jobs"], p["succeeded"], p["failed"]) for p in figures["pools"]] == [
+        ("threads", "threads", 4, 4, 0), ("gevent", "gevent", 4, 4, 0),
+    ]  # fmt: skip
+    for figure in figures["pools"]:
+        spreads = [figure[name] for name in ("run_s", "broker_wait_s", "worker_wait_s", "cpu_s")]
+        assert all(0 <= spread["p50"] <= spread["p95"] for spread in spreads)
+        assert 0.05 <= figure["run_s"]["p50"] <= figure["makespan_s"]
+        assert 0 <= figure["cpu_share"] < 0.5
+        assert figure["slots"] in (32, 200)
+    assert "makespan" in output
+    assert pools_up() == {}
+    assert not coordinator_is_up()
+    assert site.ask("select count(*) from jobs_job where state = 'succeeded'") == [(8,)]
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_compare_that_is_interrupted_cancels_its_jobs_and_leaves_no_process(site: Site, number: int) -> None:
+    process = site.start("compare", "ending.slow", "--pools", "threads", "--copies", "3")
+    eventually(
+        lambda: site.ask("select count(*) from jobs_job where state = 'running'") == [(3,)], timeout_s=60
+    )
+    children = psutil.Process(process.pid).children(recursive=True)
+    output = end(process, number)
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    assert len(children) >= 2
+    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    assert site.ask("select state, count(*) from jobs_job group by state") == [("cancelled", 3)]
+    assert site.ask("select state from jobs_comparison") == [("cancelled",)]
+
+
+# --- pool -----------------------------------------------------------------------------------------------
+def test_a_pool_that_is_unknown_or_lacks_its_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(CommandError, match="no pool 'gevnet'; JOB_POOLS has prefork"):
+        call_command("pool", "gevnet")
+    monkeypatch.setattr("jobs.pools.importlib.util.find_spec", lambda name: None)
+    with pytest.raises(CommandError, match="needs the package gevent"):
+        call_command("pool", "gevent")
+
+
+def test_a_supervisor_ends_at_once_while_it_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    supervisor = pool._Supervisor(get_pool("threads"), 1)
+    monkeypatch.setattr(pool, "worker_command", lambda *_: [sys.executable, "-c", "raise SystemExit(3)"])
+    monkeypatch.setattr(pool, "_LONGEST_PAUSE_S", 20.0)
+    monkeypatch.setattr(
+        pool.time, "sleep", lambda seconds, sleep=time.sleep: (supervisor.stop(), sleep(seconds))
+    )
+    began = time.monotonic()
+    assert supervisor.run() == 0
+    assert time.monotonic() - began < 3
+
+
+@pytest.mark.services
+def test_a_supervised_worker_starts_again_and_ends_with_its_job_done(site: Site) -> None:
+    process = site.start("pool", "threads", "--restart", "--concurrency", "2")
+    [first] = eventually(lambda: pools_up().get("threads"), timeout_s=30)
+    assert first.slots == 2
+    os.kill(first.pid, signal.SIGKILL)
+    second = eventually(
+        lambda: next((w for w in pools_up().get("threads", []) if w.name != first.name), None), timeout_s=30
+    )
+    send_job("io.wait", "threads", duration_s=1.5)
+    eventually(lambda: reports(site.redis.client()))
+    output = end(process)
+    assert process.returncode == 0, output
+    assert "starts again" in output
+    assert endings(site.redis) == [Ending.SUCCEEDED]
+    assert not psutil.pid_exists(second.pid)
+    assert second.name not in [worker.name for worker in pools_up().get("threads", [])]
+
+
+@pytest.mark.services
+def test_every_log_line_of_a_job_says_whose_it_is(site: Site) -> None:
+    process = site.start("pool", "gevent", LOG_FORMAT="json")
+    eventually(lambda: "gevent" in pools_up(), timeout_s=30)
+    job_id = send_job("ending.log_lines", "gevent", count=3)
+    eventually(lambda: endings(site.redis))
+    lines = [json.loads(line) for line in end(process).splitlines() if line.startswith("{")]
+    own = [line for line in lines if line.get("job") == job_id]
+    assert {"Line 1 of 3", "structured line", "Line 3 of 3", "job ended"} <= {line["event"] for line in own}
+    for line in own:
+        known = {"attempt": 1, "definition": "ending.log_lines", "pool": "gevent", "request_id": "r-77"}
+        assert known.items() <= line.items()
+        assert line["worker"].startswith("gevent-")
+        assert all(line[name] for name in ("pid", "thread", "carrier", "timestamp", "level"))
+    assert next(line for line in own if line["event"] == "job ended")["run_s"] >= 0
+
+
+# --- pool_status ----------------------------------------------------------------------------------------
+def status(*arguments: str) -> str:
+    out = StringIO()
+    call_command("pool_status", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_pool_status_names_the_pool_without_a_worker_and_the_remedy(own_keys: Any) -> None:
+    send(own_keys, Beat("a", "threads", 1, "elsewhere"))
+    with pytest.raises(
+        CommandError, match=r"No worker serves the pool prefork: start `python manage\.py pool prefork`"
+    ):
+        status()
+    assert "all up" in status("threads")
+    with pytest.raises(CommandError, match="pool threads"):
+        status("threads", "--self")
+
+
+def test_pool_status_waits_and_asks_for_the_coordinator(own_keys: Any) -> None:
+    began = time.monotonic()
+    with pytest.raises(CommandError, match="No coordinator is running"):
+        status("--coordinator", "--wait", "0.4")
+    assert time.monotonic() - began >= 0.4
+    send(own_keys, Beat("c", "coordinator", 1, "h"))
+    assert "all up" in status("--coordinator")
+
+
+def test_pool_status_without_redis_says_so(own_redis: OwnRedis) -> None:
+    with pytest.raises(CommandError, match="Redis does not answer"):
+        status("threads")
+
+
+# --- coordinator ----------------------------------------------------------------------------------------
+@pytest.mark.services
+def test_a_coordinator_starts_before_redis_and_ends_cleanly_on_sigterm(site: Site) -> None:
+    site.redis.kill()
+    process = site.start("coordinator")
+    time.sleep(1.5)
+    site.redis.start()
+    eventually(coordinator_is_up, timeout_s=30)
+    output = end(process)
+    assert process.returncode == 0, output
+    assert "Traceback" not in output
+    assert not coordinator_is_up()
+
+
+@pytest.mark.services
+def test_a_job_submitted_while_redis_is_down_runs_when_it_is_back(site: Site) -> None:
+    site.start("coordinator")
+    site.start("pool", "threads")
+    eventually(lambda: coordinator_is_up() and "threads" in pools_up(), timeout_s=30)
+    site.redis.kill()
+    submit = (
+        "from jobs.submission import submit; submit('io.wait', {'duration_s': 0.1}, pool='threads', copies=3)"
+    )
+    assert site.start("shell", "-c", submit).wait(30) == 0
+    assert site.ask("select distinct state from jobs_job") == [("queued",)]
+    site.redis.start()
+    done: Callable[[], bool] = lambda: site.ask("select distinct state from jobs_job") == [("succeeded",)]  # noqa: E731
+    eventually(done, timeout_s=30)
+    assert site.ask("select max(attempt) from jobs_job") == [(1,)]

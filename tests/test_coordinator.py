@@ -1,0 +1,337 @@
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import DataError, OperationalError
+from django.utils import timezone
+from django_celery_results.models import TaskResult
+
+from jobs import coordinator, recorder, stream
+from jobs.coordinator import Coordinator, prune_samples, record_adopted, record_new, rescue, sample
+from jobs.heartbeats import Beat, coordinator_is_up, send
+from jobs.models import Job, JobLog, PoolSample, State
+from jobs.redis_client import key
+from jobs.stream import Ending, Outcome, Place, Reader, Started, stream_key
+from jobs.submission import submit
+from jobs.timing import Timings, wall_now
+from tests.core import after, coordinate, reports
+from tests.platform import ROOT, Platform, _test_database_url
+
+pytestmark = pytest.mark.django_db
+PLACE = Place("w1@host", 42, "MainThread")
+
+
+def make(**fields: Any) -> Job:
+    return Job.objects.create(
+        **{"definition": "io.wait", "kind": "io", "pool": "threads", "max_attempts": 3, **fields}
+    )
+
+
+def running(worker: str = "w1@host", ago_s: float = 60) -> Job:
+    started_at = timezone.now() - timedelta(seconds=ago_s)
+    return make(
+        state=State.RUNNING, worker=worker, started_at=started_at, pid=42, thread="t-1", broker_wait_s=0.5
+    )
+
+
+def timings() -> Timings:
+    now = wall_now()
+    return Timings(now - 3, now - 2, now - 1, now - 0.5, 1.0, 1.0, 0.5, 0.1)
+
+
+def ended(job: Job, ending: Ending = Ending.SUCCEEDED, place: Place = PLACE, **fields: Any) -> Outcome:
+    return Outcome(str(job.pk), job.attempt, place, timings(), ending, **{"result": "1", **fields})
+
+
+def silence(client: Any, worker: str, for_s: float) -> None:
+    """Put a worker's last sign of life into the past."""
+    client.zincrby(key("heartbeats", "at"), -for_s, worker)
+
+
+@pytest.fixture
+def reader(own_keys: Any) -> Reader:
+    reader = Reader(own_keys, "reader-1")
+    reader.prepare()
+    return reader
+
+
+# --- recording ------------------------------------------------------------------------------------------
+def test_what_is_reported_is_recorded_and_taken_off_the_stream(own_keys: Any, reader: Reader) -> None:
+    job = make()
+    stream.claim(own_keys, Started(str(job.pk), 1, PLACE, timings()), "token")
+    stream.report(own_keys, ended(job))
+    assert record_new(reader) == 2
+    job.refresh_from_db()
+    assert (job.state, TaskResult.objects.get(task_id=job.pk).result) == (State.SUCCEEDED, "1")
+    assert reports(own_keys) == []
+    assert own_keys.xpending(stream_key(), stream.GROUP)["pending"] == 0
+    assert record_new(reader) == 0
+
+
+def test_an_entry_that_cannot_be_read_is_dropped_and_the_others_are_recorded(
+    own_keys: Any, reader: Reader
+) -> None:
+    job = make()
+    for text in ("", "no json", '{"id": 1}', "[]"):
+        own_keys.xadd(stream_key(), {"e": text})
+    own_keys.xadd(stream_key(), {"other": "field"})
+    stream.report(own_keys, ended(job))
+    assert record_new(reader) == 6
+    job.refresh_from_db()
+    assert job.state == State.SUCCEEDED
+    assert own_keys.xlen(stream_key()) == 0
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"error": "a\x00b", "traceback": "\x00"},
+        {"error": "\udc80", "error_type": "\udc80", "traceback": "\udc80"},
+        {"log": ((0.1, "info", "\x00\udc80"),)},
+        {"place": Place("w\x00", 1, "\udc80", "\x00")},
+    ],
+    ids=["nul", "surrogate", "log", "place"],
+)
+def test_texts_that_no_database_takes_are_recorded_with_a_sign_in_their_place(
+    own_keys: Any, reader: Reader, fields: Any
+) -> None:
+    job = make()
+    stream.report(own_keys, ended(job, Ending.FAILED, **fields))
+    record_new(reader)
+    job.refresh_from_db()
+    assert job.state == State.FAILED
+    log = JobLog.objects.filter(job=job).first()
+    texts = (job.error, job.error_type, job.worker, job.thread, log.lines[0][2] if log else "")
+    assert "\N{REPLACEMENT CHARACTER}" in "".join(texts)
+    assert all("\x00" not in text and text.encode() is not None for text in texts)
+
+
+def test_a_report_with_values_that_no_row_can_hold_does_not_stop_the_others(
+    own_keys: Any, reader: Reader
+) -> None:
+    bad, good = make(), make()
+    nonsense = Timings(1e300, 1e300, 1e300, 1e300, 1.0, 1.0, 1.0, 1.0)
+    stream.report(own_keys, Outcome(str(bad.pk), 1, PLACE, nonsense, Ending.SUCCEEDED))
+    stream.report(own_keys, ended(good))
+    assert record_new(reader) == 2
+    good.refresh_from_db()
+    assert good.state == State.SUCCEEDED
+    assert own_keys.xlen(stream_key()) == 0
+
+
+def test_a_batch_that_the_database_refuses_is_recorded_one_by_one(
+    own_keys: Any, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs, record = [make() for _ in range(3)], recorder.record
+
+    def refuse(entries: Any) -> Any:
+        if str(jobs[1].pk) in {entry.job_id for entry in entries}:
+            raise DataError("out of range")
+        return record(entries)
+
+    monkeypatch.setattr(recorder, "record", refuse)
+    for job in jobs:
+        stream.report(own_keys, ended(job))
+    assert record_new(reader) == 3
+    assert Job.objects.filter(state=State.SUCCEEDED).count() == 2
+
+
+def test_what_a_dead_reader_took_is_adopted_and_recorded_once(
+    own_keys: Any, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coordinator, "_ADOPT_IDLE_MS", 500)
+    job = make()
+    stream.report(own_keys, ended(job))
+    taken = Reader(own_keys, "dead").read(count=10, block_ms=1)
+    assert record_new(reader) == 0
+    assert record_adopted(reader) == 0, "it may still be at it"
+    time.sleep(0.6)
+    assert record_adopted(reader) == 1
+    before = Job.objects.values().get()
+    coordinator._record(reader, taken)
+    assert Job.objects.values().get() == before
+
+
+def test_a_database_that_is_away_is_waited_for_and_nothing_is_lost(
+    own_keys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, record, faults = make(), recorder.record, iter([OperationalError("gone"), OperationalError("gone")])
+
+    def fail_twice(entries: Any) -> Any:
+        if (fault := next(faults, None)) is not None:
+            raise fault
+        return record(entries)
+
+    monkeypatch.setattr(recorder, "record", fail_twice)
+    monkeypatch.setattr(coordinator, "_PAUSE_AFTER_FAULT_S", 0.05)
+    monkeypatch.setattr(coordinator, "_ADOPT_IDLE_MS", 20)
+    stream.report(own_keys, ended(job))
+    coordinate(lambda: Job.objects.ended().exists(), monkeypatch, within_s=14)
+
+
+def test_a_redis_that_lost_its_data_gets_its_group_again(
+    own_redis: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coordinator, "_PAUSE_AFTER_FAULT_S", 0.05)
+    own_redis.start()
+    client, job = own_redis.client(), make()
+    after(0.4, client.flushall)
+    after(0.8, lambda: stream.report(client, ended(job)))
+    coordinate(lambda: Job.objects.ended().exists(), monkeypatch)
+
+
+def test_a_redis_that_comes_late_and_goes_away_is_waited_for(
+    own_redis: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coordinator, "_PAUSE_AFTER_FAULT_S", 0.05)
+    first, second = make(), make()
+    after(0.3, own_redis.start)
+    client = own_redis.client()
+    after(0.8, lambda: stream.report(client, ended(first)))
+    coordinate(lambda: Job.objects.ended().count() == 1, monkeypatch)
+    own_redis.kill()
+    after(0.3, own_redis.start)
+    after(0.8, lambda: stream.report(client, ended(second)))
+    coordinate(lambda: Job.objects.ended().count() == 2, monkeypatch)
+
+
+def test_a_duty_that_fails_does_not_end_the_others(own_keys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coordinator.publishing, "publish_due", lambda: 1 / 0)
+    job = make()
+    stream.report(own_keys, ended(job))
+    coordinate(lambda: Job.objects.ended().exists() and PoolSample.objects.exists(), monkeypatch)
+
+
+def test_a_coordinator_shows_itself_while_it_runs_and_not_afterwards(
+    own_redis: Any, monkeypatch: Any
+) -> None:
+    own_redis.start()
+    seen: list[bool] = []
+    acting = Coordinator()
+    timer = threading.Timer(0.5, lambda: (seen.append(coordinator_is_up()), acting.stop()))
+    timer.start()
+    monkeypatch.setattr(coordinator, "close_old_connections", lambda: None)
+    acting.run()
+    assert seen == [True]
+    assert not coordinator_is_up()
+
+
+# --- rescue ---------------------------------------------------------------------------------------------
+def test_the_jobs_of_a_silent_worker_are_tried_again_with_their_history(own_keys: Any) -> None:
+    job = running()
+    send(own_keys, Beat("w1@host", "threads", 42, "host"))
+    silence(own_keys, "w1@host", 6)
+    assert rescue(own_keys) == 1
+    job.refresh_from_db()
+    assert (job.state, job.attempt, job.worker, job.is_published) == (State.QUEUED, 2, "", False)
+    [past] = job.history
+    assert (past["ending"], past["error_type"], past["worker"]) == ("lost", "WorkerLost", "w1@host")
+    assert past["run_s"] > 50
+    assert rescue(own_keys) == 0
+
+
+def test_a_job_rescued_after_its_last_attempt_has_failed_with_its_durations(own_keys: Any) -> None:
+    job = running()
+    Job.objects.update(attempt=3)
+    rescue(own_keys)
+    job.refresh_from_db()
+    assert (job.state, job.error_type, job.worker, job.pid) == (State.FAILED, "WorkerLost", "w1@host", 42)
+    assert "w1@host" in job.error
+    assert job.run_s > 50
+    assert job.broker_wait_s == 0.5
+
+
+def test_a_job_of_a_living_worker_or_just_begun_or_not_running_is_left_alone(own_keys: Any) -> None:
+    send(own_keys, Beat("w1@host", "threads", 42, "host"))
+    running()
+    running("new@host", ago_s=1)
+    make(worker="old@host")
+    make(state=State.SUCCEEDED, worker="old@host", started_at=timezone.now() - timedelta(hours=1))
+    assert rescue(own_keys) == 0
+
+
+def test_a_report_that_comes_after_the_rescue_is_not_heard(own_keys: Any, reader: Reader) -> None:
+    job = running()
+    rescue(own_keys)
+    stream.report(own_keys, ended(job))
+    record_new(reader)
+    job.refresh_from_db()
+    assert (job.state, job.attempt) == (State.QUEUED, 2)
+
+
+def test_a_worker_silent_for_an_hour_is_forgotten(own_keys: Any) -> None:
+    for name in ("old", "new"):
+        send(own_keys, Beat(name, "threads", 1, "h"))
+    silence(own_keys, "old", 3700)
+    rescue(own_keys)
+    assert own_keys.hkeys(key("heartbeats")) == ["new"]
+
+
+def test_nobody_is_rescued_before_the_workers_could_speak_again_after_an_outage(
+    own_redis: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.JOB_WORKER_DEAD_AFTER_S = 3.0
+    monkeypatch.setattr(coordinator, "_PAUSE_AFTER_FAULT_S", 0.05)
+    running("w1@host")
+    gone = running("w2@host")
+    after(0.5, own_redis.start)
+    client = own_redis.client()
+    for at_s in (2.0, 4.0):
+        after(at_s, lambda: send(client, Beat("w1@host", "threads", 42, "host")))
+    coordinate(lambda: Job.objects.queued().exists(), monkeypatch, within_s=12)
+    assert Job.objects.queued().get() == gone
+
+
+# --- samples --------------------------------------------------------------------------------------------
+def test_a_sample_says_of_each_pool_what_waits_runs_and_serves(own_keys: Any, settings: Any) -> None:
+    for name, slots, memory in (("a", 4, 100), ("b", 2, 50), ("silent", 9, 9)):
+        send(own_keys, Beat(name, "threads", 1, "h", slots=slots, memory_bytes=memory))
+    silence(own_keys, "silent", 60)
+    make(created_at=timezone.now() - timedelta(seconds=30))
+    make()
+    running()
+    make(state=State.SUCCEEDED)
+    sample(own_keys)
+    found = PoolSample.objects.get(pool="threads")
+    assert (found.queued, found.running, found.workers, found.slots, found.memory_bytes) == (2, 1, 2, 6, 150)
+    assert 30 <= found.oldest_s < 40
+    idle = PoolSample.objects.get(pool="gevent")
+    assert (idle.queued, idle.running, idle.oldest_s, idle.workers) == (0, 0, 0.0, 0)
+    assert PoolSample.objects.count() == len(settings.JOB_POOLS)
+
+
+def test_old_samples_are_deleted(settings: Any) -> None:
+    settings.JOB_SAMPLE_KEEP_DAYS = 2
+    figures = {"queued": 0, "running": 0, "workers": 0, "slots": 0, "memory_bytes": 0}
+    for hours in (1, 47, 49):
+        PoolSample.objects.create(pool="p", at=timezone.now() - timedelta(hours=hours), **figures)
+    prune_samples()
+    assert PoolSample.objects.count() == 2
+
+
+# --- two at once ----------------------------------------------------------------------------------------
+@pytest.mark.services
+@pytest.mark.django_db(transaction=True)
+def test_two_coordinators_at_once_record_each_job_once(
+    platform: Platform, eventually: Callable[..., Any]
+) -> None:
+    second = subprocess.Popen(
+        [sys.executable, "manage.py", "coordinator"],
+        cwd=ROOT, env={**os.environ, "DATABASE_URL": _test_database_url()},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        jobs = submit("io.wait", {"duration_s": 0.02}, pool="threads", copies=300)
+        platform.wait_for(*jobs)
+        assert {(job.state, job.attempt, len(job.history)) for job in jobs} == {(State.SUCCEEDED, 1, 0)}
+        ids = [str(job.pk) for job in jobs]
+        assert TaskResult.objects.filter(task_id__in=ids, status="SUCCESS").count() == 300
+    finally:
+        second.terminate()
+        assert second.wait(15) == 0

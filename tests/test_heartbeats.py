@@ -1,0 +1,169 @@
+import json
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from jobs import heartbeats
+from jobs.errors import BrokerUnavailable
+from jobs.heartbeats import (
+    COORDINATOR,
+    Beat,
+    coordinator_is_up,
+    forget_silent,
+    pools_up,
+    read_all,
+    send,
+    withdraw,
+    workers,
+)
+from jobs.redis_client import key
+from jobs.worker import Heart, memory_bytes, versions
+
+
+def beat(name: str = "w1@h", pool: str = "threads", **fields: Any) -> Beat:
+    return Beat(name, pool, 42, "h", **fields)
+
+
+def silence(client: Any, name: str, for_s: float) -> None:
+    client.zincrby(key("heartbeats", "at"), -for_s, name)
+
+
+def test_a_sign_of_life_comes_back_as_it_was_sent_with_its_age(own_keys: Any) -> None:
+    sent = beat(
+        slots=4, in_use=2, memory_bytes=9, loop_lag_s=0.1, started_at=1.5, versions={"python": "3.13"}
+    )
+    send(own_keys, sent)
+    [read] = read_all(own_keys)
+    assert read.beat == sent
+    assert 0 <= read.seen_s_ago < 1
+    assert read.is_alive
+    assert (read.name, read.slots, read.versions["python"]) == ("w1@h", 4, "3.13")
+
+
+def test_a_later_sign_takes_the_place_of_the_earlier(own_keys: Any) -> None:
+    send(own_keys, beat(in_use=1))
+    silence(own_keys, "w1@h", 30)
+    send(own_keys, beat(in_use=2))
+    [read] = read_all(own_keys)
+    assert (read.in_use, read.is_alive) == (2, True)
+
+
+def test_a_silent_worker_is_read_but_not_alive(own_keys: Any, settings: Any) -> None:
+    settings.JOB_WORKER_DEAD_AFTER_S = 5
+    send(own_keys, beat("quiet"))
+    send(own_keys, beat("lively"))
+    silence(own_keys, "quiet", 5.5)
+    silence(own_keys, "lively", 3)
+    assert {read.name: read.is_alive for read in read_all(own_keys)} == {"quiet": False, "lively": True}
+    assert [worker.name for worker in workers()] == ["lively"]
+
+
+def test_a_worker_that_stops_on_purpose_is_gone_at_once(own_keys: Any) -> None:
+    send(own_keys, beat())
+    withdraw(own_keys, "w1@h")
+    withdraw(own_keys, "never was")
+    assert read_all(own_keys) == []
+
+
+@pytest.mark.parametrize("said", ["", "{", "[]", "null", '{"name": "w2@h"}', '"text"'])
+def test_what_cannot_be_read_is_passed_over(own_keys: Any, said: str) -> None:
+    send(own_keys, beat("w1@h"))
+    send(own_keys, beat("w2@h"))
+    own_keys.hset(key("heartbeats"), "w2@h", said)
+    assert [read.name for read in read_all(own_keys)] == ["w1@h"]
+
+
+def test_another_release_may_say_more_or_leave_out_what_has_a_default(own_keys: Any) -> None:
+    send(own_keys, beat())
+    said = {"name": "w1@h", "pool": "threads", "pid": 1, "host": "h", "mood": "good"}
+    own_keys.hset(key("heartbeats"), "w1@h", json.dumps(said))
+    assert read_all(own_keys)[0].slots == 0
+
+
+def test_only_who_is_silent_for_an_hour_is_forgotten(own_keys: Any) -> None:
+    for name in ("a", "b"):
+        send(own_keys, beat(name))
+    silence(own_keys, "a", 3601)
+    silence(own_keys, "b", 3500)
+    forget_silent(own_keys, read_all(own_keys))
+    assert [read.name for read in read_all(own_keys)] == ["b"]
+
+
+def test_workers_are_found_by_pool_and_the_coordinator_is_none_of_them(own_keys: Any) -> None:
+    assert (pools_up(), coordinator_is_up()) == ({}, False)
+    for name, pool in (("a", "threads"), ("b", "threads"), ("c", "gevent"), ("d", COORDINATOR)):
+        send(own_keys, beat(name, pool))
+    assert {pool: {w.name for w in found} for pool, found in pools_up().items()} == {
+        "threads": {"a", "b"},
+        "gevent": {"c"},
+    }
+    assert coordinator_is_up()
+    silence(own_keys, "d", 3600)
+    assert not coordinator_is_up()
+
+
+@pytest.mark.parametrize("ask", [workers, pools_up, coordinator_is_up])
+def test_while_redis_is_down_or_frozen_the_answer_comes_soon(own_redis: Any, ask: Any) -> None:
+    with pytest.raises(BrokerUnavailable):
+        ask()
+    own_redis.start()
+    ask()
+    own_redis.freeze()
+    began = time.monotonic()
+    with pytest.raises(BrokerUnavailable):
+        ask()
+    own_redis.thaw()
+    assert time.monotonic() - began < 1.0
+    assert ask() in ([], {}, False)
+
+
+# --- the heart of a worker ------------------------------------------------------------------------------
+@pytest.fixture
+def consumer(settings: Any) -> Any:
+    settings.JOB_HEARTBEAT_S = 0.1
+    return SimpleNamespace(hostname="threads-1@h", pool=SimpleNamespace(limit=8))
+
+
+def test_a_heart_beats_until_it_is_stopped_and_then_never_again(
+    own_keys: Any, consumer: Any, eventually: Any
+) -> None:
+    heart = Heart()
+    heart.start(consumer, "threads")
+    [read] = eventually(lambda: read_all(own_keys))
+    assert (read.name, read.pool, read.slots) == ("threads-1@h", "threads", 8)
+    assert read.memory_bytes > 1_000_000
+    heart.stop()
+    time.sleep(0.3)
+    assert read_all(own_keys) == []
+
+
+def test_a_heart_outlives_a_redis_that_is_away_or_full(
+    own_redis: Any, consumer: Any, eventually: Any
+) -> None:
+    heart, client = Heart(), own_redis.client()
+    heart.start(consumer, "threads")
+    time.sleep(0.15)
+    own_redis.start()
+    assert eventually(lambda: read_all(client), timeout_s=5)
+    client.config_set("maxmemory", 1)
+    time.sleep(0.4)
+    client.config_set("maxmemory", 0)
+    heartbeats.withdraw(client, "threads-1@h")
+    assert eventually(lambda: read_all(client), timeout_s=5)
+    heart.stop()
+
+
+def test_stopping_a_heart_while_redis_is_away_is_no_error(own_redis: Any, consumer: Any) -> None:
+    heart = Heart()
+    heart.start(consumer, "threads")
+    heart.stop()
+
+
+def test_the_memory_of_a_process_that_is_gone_is_nothing() -> None:
+    assert memory_bytes(2**22 + 1) == 0
+
+
+def test_a_worker_says_what_it_runs_on() -> None:
+    assert set(versions()) == {"python", "gil", "celery", "django", "gevent", "cores"}
