@@ -99,6 +99,23 @@ def publish_from_web(jobs: Sequence[Job]) -> int:
     return publish(jobs, budget_s=settings.JOB_PUBLISH_BUDGET_S)
 
 
+def revoke(job_id: str, *, terminate: bool, signal: str) -> None:
+    """Ask every worker to drop a job, or to stop it too. Raise the broker's errors within twice the budget."""
+    connection = quick_connection()
+    producers = pools.producers[connection]
+    control: Any = current_app.control  # the stubs do not know its mailbox
+    mailbox = control.mailbox(connection)
+    mailbox.producer_pool = producers  # else the app's own connections, which wait for a broker that hangs
+    request = {"task_id": job_id, "terminate": terminate, "signal": signal}
+    try:
+        mailbox.abcast("revoke", request)
+    except connection.recoverable_connection_errors:
+        # The connection may be of before the broker's restart; a new one tells whether it is back.
+        producers.force_close_all(close_pool=False)
+        connection.close()
+        mailbox.abcast("revoke", request)
+
+
 def publish_due(*, limit: int = 500, budget_s: float = 5.0) -> int:
     """Publish what is due and not known to be at the broker; return how many messages went out."""
     due = list(Job.objects.unpublished(now=timezone.now()).order_by("due_at")[:limit])

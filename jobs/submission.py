@@ -7,7 +7,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from celery import current_app
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Min
@@ -18,7 +17,7 @@ from jobs.errors import BrokerUnavailable, InvalidParameters, QueueFull, Unavail
 from jobs.models import Block, Job, State
 from jobs.pools import get_pool
 from jobs.pools.prefork import REVOKE_SIGNAL
-from jobs.publishing import grace, publish_from_web, quick_connection
+from jobs.publishing import grace, publish_from_web, quick_connection, revoke
 from jobs.redis_client import REDIS_ERRORS, web_client
 from jobs.stream import mark_cancelled
 
@@ -159,9 +158,7 @@ def _tell_workers(job_id: str, *, terminate: bool) -> None:
     """Reach the workers if Redis answers; if not, the recorder still refuses what a cancelled job reports."""
     try:
         mark_cancelled(web_client(), [job_id])
-        current_app.control.revoke(
-            job_id, terminate=terminate, signal=REVOKE_SIGNAL, connection=quick_connection()
-        )
+        revoke(job_id, terminate=terminate, signal=REVOKE_SIGNAL)
     except (*REDIS_ERRORS, *quick_connection().recoverable_connection_errors) as error:
         log.warning("workers could not be told of a cancelled job", job=job_id, error=str(error))
 

@@ -1,3 +1,5 @@
+import base64
+import json
 import time
 from datetime import timedelta
 from typing import Any
@@ -270,6 +272,33 @@ def test_a_job_is_cancelled_in_the_ledger_though_redis_is_away(own_redis: Any, q
     [job] = submit("io.wait", {}, pool=quiet_pool)
     began = time.monotonic()
     assert cancel(job, user=None) is CancelOutcome.CANCELLED
+    assert time.monotonic() - began < 1.5
+
+
+def test_the_workers_are_told_of_a_cancelled_job_also_after_a_restart_of_redis(
+    own_redis: Any, quiet_pool: str
+) -> None:
+    for terminate in (False, True):
+        own_redis.start()
+        [job] = submit("io.wait", {}, pool=quiet_pool)
+        Job.objects.filter(pk=job.pk).update(state=State.RUNNING if terminate else State.QUEUED)
+        with own_redis.client().pubsub() as listener:
+            listener.psubscribe("*pidbox*")
+            cancel(job, user=None)
+            heard = [listener.get_message(timeout=1) for _ in range(2)][1]
+        arguments = json.loads(base64.b64decode(json.loads(heard["data"])["body"]))["arguments"]
+        assert arguments == {"task_id": str(job.pk), "terminate": terminate, "signal": "SIGHUP"}
+        own_redis.kill()
+
+
+def test_a_frozen_redis_does_not_hold_up_a_cancellation(own_redis: Any, quiet_pool: str) -> None:
+    own_redis.start()
+    first, second = (submit("io.wait", {}, pool=quiet_pool)[0] for _ in range(2))
+    cancel(first, user=None)
+    own_redis.freeze()
+    began = time.monotonic()
+    assert cancel(second, user=None) is CancelOutcome.CANCELLED
+    own_redis.thaw()
     assert time.monotonic() - began < 1.5
 
 
