@@ -16,8 +16,8 @@ LEVELS = [
     ("publishing",),
     ("submission",),
     ("comparisons",),
-    ("coordinator", "backend", "forms", "checks", "local_processes", "vega", "charts"),
-    ("templatetags",),
+    ("coordinator", "backend", "forms", "checks", "local_processes", "vega", "charts", "pictures"),
+    ("templatetags", "comparison_charts"),
     ("admin", "views", "api", "management"),
     ("urls", "apps"),
 ]

@@ -1,0 +1,89 @@
+"""The charts of a comparison: pure functions from its frozen evidence to Vega-Lite, each with its table.
+
+Altair is imported when a chart is made: every process reads this module through the addresses of the site.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+Spec = dict[str, Any]
+Evidence = Mapping[str, Any]
+Samples = Sequence[Mapping[str, Any]]
+Rows = list[list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One chart: what draws it, what it says to whom cannot see it, and its figures as a table."""
+
+    key: str
+    title: str
+    help: str
+    """How to read it, one sentence."""
+    spec: Spec
+    head: list[str]
+    rows: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """A chart that may be made: the module and the name of its functions `draw_…` and `rows_of_…`."""
+
+    key: str
+    module: str
+    title: str
+    help: str
+
+    def function(self, prefix: str) -> Callable[..., Any]:
+        """Return `draw_<key>` or `rows_of_<key>`."""
+        found: Callable[..., Any] = getattr(
+            import_module(f"{__name__}.{self.module}"), f"{prefix}_{self.key}"
+        )
+        return found
+
+
+_KINDS = {
+    kind.key: kind
+    for kind in (
+        _Kind("ratios", "ratios", "Speed against {baseline}",
+              "Right of 1.0× a pool is faster than {baseline}; the whiskers hold the 95 % interval over rounds."),
+        _Kind("makespan", "makespan", "Makespan against the ideal",
+              "First published to last finished of a block; the ideal is what the slots or the cores allow."),
+        _Kind("time", "times", "Where a job’s time went",
+              "Mean seconds of one job: waiting for its turn, on a core, and off it within the run."),
+        _Kind("split", "times", "What the run was made of",
+              "Shares of the run. What cannot be told apart is shown as one part."),
+        _Kind("wait", "distributions", "Distribution of the wait",
+              "Published to started: the share of jobs that waited at most so long."),
+        _Kind("run", "distributions", "Distribution of the run",
+              "Started to finished: the share of jobs that ran at most so long."),
+        _Kind("concurrency", "concurrency", "Achieved concurrency",
+              "Jobs that ran at once, in the round with the median makespan; the dashed line is what was possible."),
+        _Kind("overhead", "overhead", "Overhead beside the job",
+              "A no-op job from published to finished, beside the time per job of this comparison."),
+        _Kind("sweep", "sweep", "Over concurrency",
+              "Throughput and p95 against slots; rings mark the knee, where more slots stop to pay."),
+    )
+}  # fmt: skip
+KEYS = tuple(_KINDS)
+
+
+def chart(key: str, evidence: Evidence, samples: Samples) -> Chart | None:
+    """Return one chart, or None when the evidence has nothing for it. Raise KeyError for an unknown key."""
+    kind = _KINDS[key]
+    rows = kind.function("rows_of")(evidence, samples)
+    if rows is None:
+        return None
+    head, body = rows
+    words = {"baseline": evidence.get("baseline") or "the baseline"}
+    title = kind.title.format(**words)
+    spec = {**kind.function("draw")(evidence, samples), "title": title}
+    return Chart(key, title, kind.help.format(**words), spec, head, body)
+
+
+def charts(evidence: Evidence, samples: Samples) -> dict[str, Chart]:
+    """Return every chart that the evidence can fill, by key."""
+    found = ((key, chart(key, evidence, samples)) for key in KEYS)
+    return {key: made for key, made in found if made is not None}

@@ -1,0 +1,100 @@
+"""What the charts share: colours, scales, the pools as a legend."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from math import ceil, floor, log10
+from typing import Any
+
+import altair as alt
+
+from jobs.charts import COLOURS, DASHES
+
+Spec = dict[str, Any]
+Evidence = Mapping[str, Any]
+Samples = Sequence[Mapping[str, Any]]
+Table = tuple[list[str], list[list[str]]]
+
+#: Above this ratio of largest to smallest, a linear axis would flatten all but the largest.
+LOG_ABOVE = 8.0
+#: Ticks of durations in the unit that suits each.
+DURATION_LABELS = (
+    "datum.value == 0 ? '0' : datum.value < 0.001 ? format(datum.value * 1e6, '~g') + ' µs' : "
+    "datum.value < 1 ? format(datum.value * 1000, '~g') + ' ms' : format(datum.value, '~g') + ' s'"
+)
+#: A line high enough for a pool's bar and the space around it.
+STEP = alt.Step(38)
+#: Height of a panel that shows a curve.
+HEIGHT = 230
+
+
+def names_of(evidence: Evidence) -> list[str]:
+    """Return the names of the pools, in the order that gives each its colour."""
+    return [pool["name"] for pool in evidence.get("pools", ())]
+
+
+def finished_spec(chart: Any) -> Spec:
+    """Return the chart as Vega-Lite without Altair's own look: the page or the picture brings it."""
+    spec: Spec = chart.to_dict()
+    spec.pop("config", None)
+    return spec
+
+
+def data(rows: Iterable[Mapping[str, Any]]) -> alt.InlineData:
+    """Return rows as the data of a chart."""
+    return alt.InlineData(values=[dict(row) for row in rows])
+
+
+def top_legend(**options: Any) -> alt.Legend:
+    """Return a legend above the chart."""
+    return alt.Legend(orient="top", direction="horizontal", columns=4, **options)
+
+
+def _scale(evidence: Evidence, looks: Sequence[Any], only: Collection[str] | None) -> alt.Scale:
+    looks_of = {name: looks[index % len(looks)] for index, name in enumerate(names_of(evidence))}
+    shown = [name for name in looks_of if only is None or name in only]
+    return alt.Scale(domain=shown, range=[looks_of[name] for name in shown])
+
+
+def pool_colour(evidence: Evidence, *, legend: bool = True, only: Collection[str] | None = None) -> alt.Color:
+    """Return each pool's own colour, the same in every chart of the comparison; `only` these in the legend."""
+    scale = _scale(evidence, COLOURS, only)
+    shown = top_legend(symbolType="stroke", symbolSize=260) if legend else None
+    return alt.Color("pool:N", title="Pool", scale=scale, legend=shown)
+
+
+def pool_dash(evidence: Evidence, *, only: Collection[str] | None = None) -> alt.StrokeDash:
+    """Return each pool's own dash, so that colour is not all that tells lines apart."""
+    return alt.StrokeDash("pool:N", title="Pool", scale=_scale(evidence, DASHES, only))
+
+
+def pool_rows(order: Sequence[str]) -> alt.Y:
+    """Return the pools as lines, one below the other."""
+    axis = alt.Axis(title="Pool", labelFontSize=13, labelLimit=140, ticks=False, domain=False, labelPadding=8)
+    return alt.Y("pool:N", sort=list(order), axis=axis)
+
+
+def is_wide(values: Iterable[float | None]) -> bool:
+    """Return whether the values span so much that only a logarithmic axis shows them all."""
+    known = [value for value in values if value and value > 0]
+    return bool(known) and max(known) / min(known) > LOG_ABOVE
+
+
+def duration_axis(title: str, values: Iterable[float | None] = ()) -> alt.Axis:
+    """Return an axis of durations whose labels carry their unit; `values` are what its scale is made of."""
+    known = [value for value in values if value and value > 0]
+    ticks = {"values": _log_ticks(min(known), max(known))} if is_wide(known) else {"tickCount": 5}
+    return alt.Axis(title=title, labelExpr=DURATION_LABELS, labelOverlap=True, **ticks)
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Return 1, 2 and 5 of each power of ten in reach; of many powers 1 alone."""
+    powers = range(floor(log10(low)), ceil(log10(high)) + 1)
+    steps = (1, 2, 5) if high / low < 300 else (1, 3) if high / low < 3000 else (1,)
+    return [float(f"{step}e{power}") for power in powers for step in steps]
+
+
+def duration_scale(values: Iterable[float | None], *, from_zero: bool = True) -> alt.Scale:
+    """Return a scale for durations: logarithmic where they span much, else linear."""
+    known = [value for value in values if value is not None and value > 0]
+    if is_wide(known):
+        return alt.Scale(type="log", domain=[min(known) * 0.85, max(known) * 1.18], nice=False)
+    return alt.Scale(zero=from_zero, nice=True)

@@ -1,0 +1,137 @@
+"""How many times faster each pool was than the baseline, sorted around 1.0×."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import altair as alt
+
+from jobs.comparison_charts.common import (
+    STEP,
+    Evidence,
+    Samples,
+    Spec,
+    Table,
+    data,
+    finished_spec,
+    pool_rows,
+    top_legend,
+)
+
+_WORDS = {
+    "faster": "#009e73",
+    "slower": "#d55e00",
+    "no difference detected": "#808080",
+    "cannot tell": "#a07d00",
+    "baseline": "#6b7f92",
+}
+#: Tick labels of a logarithmic axis that has no room for more.
+_TICKS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 0.8, 1, 1.25, 1.5, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000]
+
+
+def _entries(evidence: Evidence) -> list[dict[str, Any]]:
+    """Return the pools with a ratio, the fastest first, the baseline among them as 1.0×."""
+    baseline = evidence.get("baseline", "")
+    known = [
+        _entry(pool, found) for pool, found in evidence.get("verdicts", {}).items() if found.get("ratio")
+    ]
+    own = {
+        "pool": baseline,
+        "word": "baseline",
+        "ratio": 1.0,
+        "low": 1.0,
+        "high": 1.0,
+        "label": "1.0× baseline",
+    }
+    entries = [entry for entry in known if entry["pool"] != baseline] + [own]
+    return sorted(entries, key=lambda entry: entry["ratio"], reverse=True)
+
+
+def _entry(pool: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    ratio = float(found["ratio"])
+    low, high = found.get("low"), found.get("high")
+    return {
+        "pool": pool, "word": found["word"], "ratio": ratio, "low": ratio if low is None else low,
+        "high": ratio if high is None else high, "label": times(ratio),
+    }  # fmt: skip
+
+
+def times(ratio: float | None) -> str:
+    """Return a ratio as people read it: 9.6×, 1.04×, 120×."""
+    if ratio is None:
+        return "–"
+    digits = 0 if ratio >= 99.5 else 1 if ratio >= 1.95 else 2
+    return f"{ratio:.{digits}f}×"
+
+
+def _scale(entries: list[dict[str, Any]]) -> tuple[alt.Scale, list[float]]:
+    low = min(0.9, *(entry["low"] for entry in entries))
+    high = max(1.1, *(entry["high"] for entry in entries))
+    room = max(1.08, (high / low) ** 0.16)  # for the labels at both ends
+    domain = [low / max(1.03, room**0.3), high * room]
+    ticks = [tick for tick in _TICKS if domain[0] <= tick <= domain[1]]
+    if len(ticks) > 8:
+        ticks = [
+            tick for tick in ticks if f"{tick:g}".strip("0.")[:1] in ("1", "5") and tick not in (1.25, 1.5)
+        ]
+    return alt.Scale(type="log", domain=domain, nice=False), ticks
+
+
+def draw_ratios(evidence: Evidence, samples: Samples) -> Spec:
+    """Return bars from 1.0× with whiskers and the ratio in words."""
+    entries = _entries(evidence)
+    scale, ticks = _scale(entries)
+    axis = alt.Axis(
+        title="Times as fast (log scale)", values=ticks, labelExpr="format(datum.value, '~g') + '×'"
+    )
+    words = [word for word in _WORDS if any(entry["word"] == word for entry in entries)]
+    colour = alt.Color(
+        "word:N", title="Verdict", legend=top_legend(symbolType="square"),
+        scale=alt.Scale(domain=words, range=[_WORDS[word] for word in words]),
+    )  # fmt: skip
+    tips = [alt.Tooltip("pool:N", title="Pool"), alt.Tooltip("label:N", title="Ratio"),
+            alt.Tooltip("low:Q", title="95 % from", format=".3~g"), alt.Tooltip("high:Q", title="to", format=".3~g"),
+            alt.Tooltip("word:N", title="Verdict")]  # fmt: skip
+    base = alt.Chart(data(entries)).encode(y=pool_rows([entry["pool"] for entry in entries]), tooltip=tips)
+    bars = base.mark_bar(size=18, cornerRadius=3).encode(
+        x=alt.X("ratio:Q", scale=scale, axis=axis), x2=alt.datum(1), color=colour
+    )
+    whisker = base.transform_filter("datum.high > datum.low").encode(
+        x=alt.X("low:Q", scale=scale), x2="high:Q"
+    )
+    ends = [
+        base.transform_filter("datum.high > datum.low").mark_tick(thickness=2, size=12).encode(x=f"{end}:Q")
+        for end in ("low", "high")
+    ]
+    text = base.transform_calculate(at="max(datum.high, 1)").mark_text(
+        align="left", dx=9, fontSize=14, fontWeight=600
+    ).encode(x="at:Q", text="label:N")  # fmt: skip
+    own = (
+        base.transform_filter("datum.word == 'baseline'")
+        .mark_circle(size=150, opacity=1)
+        .encode(x="ratio:Q", color=colour)
+    )
+    one = alt.Chart(data([{}])).mark_rule(strokeDash=[4, 3], strokeWidth=1.2).encode(x=alt.datum(1))
+    chart = alt.layer(bars, whisker.mark_rule(strokeWidth=2), *ends, one, own, text)
+    return finished_spec(chart.properties(height=STEP))
+
+
+def rows_of_ratios(evidence: Evidence, samples: Samples) -> Table | None:
+    """Return the ratios as a table, or None where nothing is compared."""
+    entries = _entries(evidence)
+    if len(entries) < 2:
+        return None
+    verdicts = evidence["verdicts"]
+    rows = [_row(entry, verdicts.get(entry["pool"], {})) for entry in entries]
+    return ["Pool", "Times as fast", "95 % interval", "Verdict", "p"], rows
+
+
+def _row(entry: Mapping[str, Any], verdict: Mapping[str, Any]) -> list[str]:
+    interval = f"{times(entry['low'])} to {times(entry['high'])}" if entry["high"] > entry["low"] else "–"
+    p_value = verdict.get("p_value")
+    return [
+        entry["pool"],
+        times(entry["ratio"]),
+        interval,
+        entry["word"],
+        "–" if p_value is None else f"{p_value:.2g}",
+    ]

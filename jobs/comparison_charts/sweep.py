@@ -1,0 +1,91 @@
+"""Throughput, p95, memory and connections against concurrency."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import altair as alt
+
+from jobs.comparison_charts.common import (
+    DURATION_LABELS,
+    Evidence,
+    Samples,
+    Spec,
+    Table,
+    data,
+    finished_spec,
+    pool_colour,
+    pool_dash,
+)
+from jobs.formats import seconds
+
+_MB = 1_000_000
+_PANELS = (
+    ("jobs_per_s", "Throughput", "Jobs per second", None),
+    ("p95_s", "Published to finished, p95", "p95", DURATION_LABELS),
+    ("memory_mb", "Peak memory of the pool", "Memory, MB", None),
+    ("db_connections", "Database connections", "Connections", None),
+)
+
+
+def points_of(evidence: Evidence) -> list[dict[str, Any]]:
+    """Return one point for each pool and number of slots; memory in MB."""
+    return [
+        {
+            **point,
+            "pool": pool,
+            "memory_mb": None if point.get("memory_bytes") is None else point["memory_bytes"] / _MB,
+        }
+        for pool, points in (evidence.get("sweep") or {}).items()
+        for point in sorted(points, key=lambda point: point["slots"])
+    ]
+
+
+def draw_sweep(evidence: Evidence, samples: Samples) -> Spec:
+    """Return a panel for each measure that is known, over the number of slots."""
+    points = points_of(evidence)
+    panels = [
+        _panel(evidence, points, field, title, axis, labels)
+        for field, title, axis, labels in _PANELS
+        if any(point.get(field) is not None for point in points)
+    ]
+    return finished_spec(alt.concat(*panels, columns=2, spacing=30))
+
+
+def _panel(
+    evidence: Evidence, points: list[dict[str, Any]], field: str, title: str, axis: str, labels: str | None
+) -> Any:
+    slots = sorted({point["slots"] for point in points})
+    x_axis = alt.Axis(title="Slots", values=slots, format="d", grid=False, labelOverlap=True)
+    x = alt.X("slots:Q", axis=x_axis, scale=alt.Scale(type="log", base=2, nice=False))
+    labels = labels or "format(datum.value, '~s')"
+    y = alt.Y(
+        f"{field}:Q",
+        axis=alt.Axis(title=axis, tickCount=4, labelExpr=labels),
+        scale=alt.Scale(domainMin=0, nice=True),
+    )
+    base = alt.Chart(data(points)).transform_filter(f"isValid(datum.{field})").encode(
+        x=x, y=y, color=pool_colour(evidence, only=evidence["sweep"]),
+        tooltip=[alt.Tooltip("pool:N", title="Pool"), alt.Tooltip("slots:Q", title="Slots"),
+                 alt.Tooltip(f"{field}:Q", title=axis, format=".3~g")],
+    )  # fmt: skip
+    lines = base.mark_line(strokeWidth=2.4).encode(strokeDash=pool_dash(evidence, only=evidence["sweep"]))
+    dots = base.mark_circle(size=50, opacity=1)
+    rings = base.transform_filter("datum.is_knee").mark_point(size=260, strokeWidth=2.4, filled=False)
+    return alt.layer(lines, dots, rings).properties(
+        title=alt.TitleParams(title, fontSize=13), height=170, width=400
+    )
+
+
+def rows_of_sweep(evidence: Evidence, samples: Samples) -> Table | None:
+    """Return the points as a table, or None when this is no sweep."""
+    rows = [_row(point) for point in points_of(evidence)]
+    return (["Pool", "Slots", "Jobs/s", "p95", "Memory", "Connections", "Knee"], rows) if rows else None
+
+
+def _row(point: Mapping[str, Any]) -> list[str]:
+    speed, memory, connections = (point.get(key) for key in ("jobs_per_s", "memory_mb", "db_connections"))
+    return [
+        point["pool"], str(point["slots"]), "–" if speed is None else f"{speed:.1f}", seconds(point.get("p95_s")),
+        "–" if memory is None else f"{memory:.0f} MB", "–" if connections is None else str(connections),
+        "knee" if point.get("is_knee") else "",
+    ]  # fmt: skip
