@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = [
-    ("errors", "timing", "statistics", "logs", "formats"),
+    ("errors", "timing", "statistics", "verdicts", "logs", "formats"),
     ("definitions", "pools", "redis_client"),
     ("models", "stream", "heartbeats", "catalog"),
     ("recorder", "reports", "timeline", "worker"),

@@ -1,0 +1,44 @@
+"""Verdicts: samples of rounds in, *faster*, *slower*, *no difference detected* or *cannot tell* out. docs/statistics.md."""
+
+from jobs.verdicts.concurrency import Concurrency, achieved_concurrency, ideal_makespan_s, knee
+from jobs.verdicts.ratio import Interval, Rounds, holm, rank_test, ratio_interval, round_medians, spread
+from jobs.verdicts.words import (
+    BAND,
+    CANNOT_TELL,
+    FASTER,
+    NO_DIFFERENCE,
+    SLOWER,
+    Comparisons,
+    Verdict,
+    compare,
+    compare_all,
+    fewest_rounds,
+    sentence,
+    time_per_job,
+)
+
+__all__ = [
+    "BAND",
+    "CANNOT_TELL",
+    "FASTER",
+    "NO_DIFFERENCE",
+    "SLOWER",
+    "Comparisons",
+    "Concurrency",
+    "Interval",
+    "Rounds",
+    "Verdict",
+    "achieved_concurrency",
+    "compare",
+    "compare_all",
+    "fewest_rounds",
+    "holm",
+    "ideal_makespan_s",
+    "knee",
+    "rank_test",
+    "ratio_interval",
+    "round_medians",
+    "sentence",
+    "spread",
+    "time_per_job",
+]

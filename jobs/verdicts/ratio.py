@@ -1,0 +1,105 @@
+"""The figures under a verdict: a ratio of medians with its interval, a rank test, Holm's correction.
+
+SciPy is imported where it is used: it takes most of a second, and no worker needs it.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: The values of each round; rounds are clusters, what happened within one is not independent.
+type Rounds = Sequence[Sequence[float]]
+type Floats = NDArray[np.float64]
+
+_RESAMPLES = 4_999
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A ratio with its 95 % interval; `low` and `high` are None where one round is all there is."""
+
+    ratio: float
+    low: float | None = None
+    high: float | None = None
+
+
+def round_medians(rounds: Rounds) -> list[float]:
+    """Return the median of each round's finite values; a round without any is left out."""
+    kept = (_finite(values) for values in rounds)
+    return [float(np.median(values)) for values in kept if values.size]
+
+
+def ratio_interval(base: Sequence[float], other: Sequence[float], *, seed: int = 0) -> Interval:
+    """Return median(base) / median(other) of round medians > 0, with a percentile bootstrap over rounds.
+
+    As many rounds on both sides are taken for the same rounds and drawn together. Raise ValueError when one is empty.
+    """
+    if not base or not other:
+        raise ValueError("Give each side one round or more.")
+    if (sorted(base), list(base)) > (sorted(other), list(other)):  # so that swapping inverts to the digit
+        mirrored = ratio_interval(other, base, seed=seed)
+        low, high = (None if end is None else 1 / end for end in (mirrored.high, mirrored.low))
+        return Interval(1 / mirrored.ratio, low, high)
+    ratio = float(np.median(base) / np.median(other))
+    if min(len(base), len(other)) < 2:
+        return Interval(ratio)
+    low, high = _bootstrap(np.log(base), np.log(other), seed)
+    return Interval(ratio, math.exp(low), math.exp(high))
+
+
+def _bootstrap(base: Floats, other: Floats, seed: int) -> tuple[float, float]:
+    from scipy.stats import bootstrap
+
+    found = bootstrap(
+        (base, other),
+        _log_ratio,
+        paired=len(base) == len(other),
+        vectorized=True,
+        n_resamples=_RESAMPLES,
+        confidence_level=0.95,
+        method="percentile",
+        rng=np.random.default_rng(abs(seed)),
+    )
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
+def _log_ratio(base: Floats, other: Floats, axis: int = -1) -> Any:
+    # Of an even number of rounds the median is then the geometric mean of the middle two.
+    return np.median(base, axis=axis) - np.median(other, axis=axis)
+
+
+def rank_test(base: Sequence[float], other: Sequence[float]) -> float:
+    """Return the two-sided p-value of the Mann–Whitney U test, exact for small samples without ties; 1 for none."""
+    from scipy.stats import mannwhitneyu
+
+    if not base or not other:
+        return 1.0
+    return float(mannwhitneyu(base, other, alternative="two-sided", method="auto").pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return the p-values corrected by Holm's step-down procedure (Holm, 1979), in the order given."""
+    corrected, so_far = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        so_far = max(so_far, (len(p_values) - rank) * p_values[index])
+        corrected[index] = min(1.0, so_far)
+    return corrected
+
+
+def spread(values: Iterable[float | None]) -> float | None:
+    """Return the interquartile range over the median; None of fewer than two values or a median of 0."""
+    sample = _finite(values)
+    middle = float(np.median(sample)) if sample.size > 1 else 0.0
+    if middle <= 0:
+        return None
+    lower, upper = np.quantile(sample, (0.25, 0.75))
+    return float((upper - lower) / middle)
+
+
+def _finite(values: Iterable[float | None]) -> Floats:
+    sample = np.array([math.nan if value is None else value for value in values], dtype=np.float64)
+    return sample[np.isfinite(sample)]
