@@ -142,10 +142,10 @@ def cancel(job: Job, *, user: "User | None") -> CancelOutcome:
         error_type="Cancelled",
         error="Cancelled before it began.",
     ):
-        _tell_workers(str(job.pk), terminate=False)
+        _tell_workers(str(job.pk))  # it may have begun a moment ago, unknown to the ledger yet
         outcome = CancelOutcome.CANCELLED
     elif Job.objects.filter(pk=job.pk, state=State.RUNNING).update(cancel_requested_at=now):
-        _tell_workers(str(job.pk), terminate=True)
+        _tell_workers(str(job.pk))
         outcome = CancelOutcome.ASKED
     else:
         outcome = CancelOutcome.ENDED
@@ -154,11 +154,11 @@ def cancel(job: Job, *, user: "User | None") -> CancelOutcome:
     return outcome
 
 
-def _tell_workers(job_id: str, *, terminate: bool) -> None:
+def _tell_workers(job_id: str) -> None:
     """Reach the workers if Redis answers; if not, the recorder still refuses what a cancelled job reports."""
     try:
         mark_cancelled(web_client(), [job_id])
-        revoke(job_id, terminate=terminate, signal=REVOKE_SIGNAL)
+        revoke(job_id, terminate=True, signal=REVOKE_SIGNAL)
     except (*REDIS_ERRORS, *quick_connection().recoverable_connection_errors) as error:
         log.warning("workers could not be told of a cancelled job", job=job_id, error=str(error))
 

@@ -98,9 +98,10 @@ def test_a_running_job_can_be_cancelled(platform: Platform, pool: str, eventuall
 
 
 @every_pool
-def test_a_job_cancelled_in_the_queue_never_runs(platform: Platform, pool: str) -> None:
+def test_a_job_cancelled_in_the_queue_never_runs(platform: Platform, pool: str, eventually: Callable) -> None:
     slots = settings.JOB_POOLS[pool]["concurrency"]
-    blockers = submit("io.wait", {"duration_s": 2}, pool=pool, copies=slots)
+    blockers = submit("io.wait", {"duration_s": 3}, pool=pool, copies=slots)
+    eventually(lambda: Job.objects.running().count() == slots)
     [job] = submit("ending.log_lines", {}, pool=pool)
     assert cancel(job, user=None) is CancelOutcome.CANCELLED
     platform.wait_for(*blockers)
