@@ -11,7 +11,7 @@ LEVELS = [
     ("definitions", "pools", "redis_client"),
     ("models", "stream", "heartbeats", "catalog"),
     ("recorder", "reports", "timeline", "worker"),
-    ("execution",),
+    ("execution", "evidence"),
     ("tasks",),
     ("publishing",),
     ("submission",),

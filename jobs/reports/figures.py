@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from statistics import median
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.conf import settings
 
@@ -17,6 +18,8 @@ Figures = dict[str, Any]
 class Run(NamedTuple):
     """The columns of one job that figures are made of; stamps are aware datetimes, durations seconds."""
 
+    id: UUID
+
     block_id: int | None
     state: str
     published_at: datetime | None
@@ -27,22 +30,39 @@ class Run(NamedTuple):
     cpu_s: float | None
     attempt: int
     history: Sequence[Mapping[str, Any]]
+    received_at: datetime | None = None
+    started_at: datetime | None = None
+    run_queue_s: float | None = None
+    gil_wait_s: float | None = None
+    stall_s: float | None = None
+    caused_stall_s: float | None = None
+    worker: str = ""
 
 
-def _read(block_ids: Iterable[int]) -> list[Run]:
-    rows = Job.objects.filter(block_id__in=list(block_ids)).order_by()
+def read_runs(blocks: Iterable[Block]) -> list[Run]:
+    """Return the jobs of the blocks."""
+    rows = Job.objects.filter(block__in=list(blocks)).order_by()
     return [Run(*row) for row in rows.values_list(*Run._fields)]
+
+
+def counted(blocks: Iterable[Block]) -> list[Block]:
+    """Return the blocks that count for the result: measured, not void; of a sweep those at the most slots."""
+    measured = [block for block in blocks if block.role == Block.Role.MEASURED and not block.void_reason]
+    most: dict[str, int] = {}
+    for block in measured:
+        most[block.pool] = max(most.get(block.pool, 0), block.wanted_slots or 0)
+    return [block for block in measured if (block.wanted_slots or 0) == most[block.pool]]
 
 
 def block_figures(block: Block) -> Figures:
     """Return one block in figures."""
-    return pool_figures(block.pool, _read([block.pk]), slots=block.slots)
+    return pool_figures(block.pool, read_runs([block]), slots=block.slots)
 
 
 def comparison_figures(comparison: Comparison) -> Figures:
     """Return the comparison in figures, pooled over its rounds, the pools in the order they first ran."""
-    blocks = list(comparison.blocks.order_by("position"))
-    runs = _read(block.pk for block in blocks)
+    blocks = counted(comparison.blocks.order_by("position"))
+    runs = read_runs(blocks)
     pools = []
     for name in dict.fromkeys(block.pool for block in blocks):
         own = [block for block in blocks if block.pool == name]
@@ -101,14 +121,15 @@ def _makespans(runs: Sequence[Run]) -> list[float]:
 def _makespan_s(runs: Sequence[Run]) -> float | None:
     if any(run.state not in ENDED for run in runs):
         return None
-    published = [stamp for run in runs if (stamp := _first_published(run)) is not None]
+    published = [stamp for run in runs if (stamp := first_published(run)) is not None]
     finished = [run.finished_at for run in runs if run.finished_at is not None]
     if not published or not finished:
         return None
     return max(0.0, (max(finished) - min(published)).total_seconds())
 
 
-def _first_published(run: Run) -> datetime | None:
+def first_published(run: Run) -> datetime | None:
+    """Return when the message of the job's first attempt was published."""
     # A retried job's own column speaks of its newest attempt; the makespan counts from the first.
     for attempt in run.history if run.attempt > 1 else ():
         stamp = attempt.get("published_at")

@@ -1,0 +1,86 @@
+"""Advice: choose by the kind of waiting. Pure functions of the evidence's figures."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from jobs.evidence import words
+from jobs.evidence.kinds import COMPUTES, WAITS, is_stalled, least_contended_share, releases_gil
+from jobs.evidence.verdict import word_between
+from jobs.verdicts import NO_DIFFERENCE
+
+Figures = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """The recommended pool and slots, why, and what would change it."""
+
+    pool: str
+    slots: int
+    text: str
+    would_change: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the advice, ready for JSON."""
+        return asdict(self)
+
+
+def advise(evidence: Figures, cores: int) -> Advice | None:
+    """Return the advice that the evidence carries; of a withheld verdict, that of the job's kind. None of no runs."""
+    pools = [pool for pool in evidence["pools"] if pool.get("jobs_per_s")]
+    if not pools:
+        return None
+    share, is_valid = least_contended_share(pools), bool(evidence["gate"]["valid"])
+    pool = best(pools, evidence["pairs"]) if is_valid else by_kind(pools, share, cores)
+    slots = slots_for(evidence, pool, cores, share)
+    first = words.proven(evidence, pool, slots) if is_valid else words.unproven(evidence, pool, slots)
+    text = f"{first} {words.costs(pool, pools, cores)}"
+    return Advice(str(pool["name"]), slots, text, words.would_change(pool, share))
+
+
+def best(pools: Sequence[Figures], pairs: Sequence[Figures]) -> Figures:
+    """Return the pool with the most jobs a second; of those not detectably slower, the one that costs least.
+
+    A pool whose jobs stalled each other gives way to an equal one without; then less memory decides.
+    """
+    fastest = max(pools, key=lambda pool: float(pool["jobs_per_s"]))
+    equal = [
+        pool
+        for pool in pools
+        if pool is fastest or word_between(pairs, fastest["name"], pool["name"]) == NO_DIFFERENCE
+    ]
+    has_memory = all(pool.get("peak_memory_bytes") for pool in equal)
+
+    def cost(pool: Figures) -> tuple[bool, int, float]:
+        return is_stalled(pool), pool["peak_memory_bytes"] if has_memory else 0, -float(pool["jobs_per_s"])
+
+    return min(equal, key=cost)
+
+
+def by_kind(pools: Sequence[Figures], cpu_share: float | None, cores: int) -> Figures:
+    """Return the pool that the rule of thumb picks: processes or free threads to compute, a loop to wait."""
+    if cpu_share is not None and cpu_share >= COMPUTES:
+        order = ["threads"] if releases_gil(pools) and cores > 1 else ["prefork", "threads"]
+    elif cpu_share is not None and cpu_share <= WAITS:
+        order = ["gevent", "asyncio", "threads"]
+    else:
+        order = ["threads", "prefork"]
+    calm = [pool for pool in pools if not is_stalled(pool)] or list(pools)
+    matching = (pool for model in order for pool in calm if pool["model"] == model)
+    return next(matching, max(calm, key=lambda pool: float(pool["jobs_per_s"])))
+
+
+def slots_for(evidence: Figures, pool: Figures, cores: int, cpu_share: float | None) -> int:
+    """Return the slots to give: the knee of a sweep; for what computes, the cores; else those that were used."""
+    points = (evidence.get("sweep") or {}).get(pool["name"], [])
+    knee = next((int(point["slots"]) for point in points if point["is_knee"]), None)
+    if knee is not None:
+        return knee
+    if cpu_share is not None and cpu_share >= COMPUTES:
+        return max(1, min(cores, int(pool["slots"])))
+    measured = [block for block in pool["blocks"] if block["role"] == "measured" and not block["void_reason"]]
+    peak = max((int(block["concurrency"]["peak"]) for block in measured), default=0)
+    # A block with fewer jobs than slots says nothing against the slots that it left free.
+    is_telling = any(block["jobs"] > block["slots"] for block in measured)
+    return max(1, peak) if is_telling else int(pool["slots"])

@@ -1,0 +1,147 @@
+"""The validity gate: what the rules need, taken from a comparison."""
+
+import json
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from typing import Any
+
+from django.conf import settings
+
+from jobs import verdicts
+from jobs.evidence import effects, rules
+from jobs.evidence.badges import Badge
+from jobs.evidence.effects import Load
+from jobs.evidence.facts import Facts, Measured, Pool
+from jobs.evidence.pools import stall_of
+from jobs.models import State
+from jobs.reports import Run, first_published
+from jobs.statistics import quantile
+
+
+def badges(facts: Facts) -> list[Badge]:
+    """Return the badges that do not depend on the verdict."""
+    pools = facts.pools
+    environment = facts.comparison.environment
+    prefetch = str(environment.get("prefetch") or "")
+    return [
+        rules.complete({p: missing_rounds(facts, pools[p]) for p in pools}, _by_pool(facts, _void_reasons)),
+        rules.code(_by_pool(facts, lambda pool: _software(pool, str(environment.get("code") or "")))),
+        rules.machine(_by_pool(facts, _hosts)),
+        rules.parameters(_by_pool(facts, lambda pool: _parameters(facts, pool))),
+        rules.prefetch(_by_pool(facts, lambda pool: _prefetches(pool) or {prefetch})),
+        rules.alone(_by_pool(facts, _foreign_in_pool), _by_pool(facts, _foreign_elsewhere)),
+        rules.quiet(_by_pool(facts, _other_load), facts.cores),
+        rules.failures(_by_pool(facts, _failures)),
+        effects.concurrency({p: [load(facts, pools[p], one) for one in pools[p].counted] for p in pools}, _slots(facts)),
+        rules.clocks(_by_pool(facts, _reversed), sum(len(pool.runs) for pool in pools.values())),
+        effects.stalls({p: stall for p, pool in pools.items() if (stall := stall_of(pool)) is not None}),
+        rules.patched([p for p, pool in pools.items() if any(one.probe.is_unpatched for one in pool.counted)]),
+    ]  # fmt: skip
+
+
+def _by_pool(facts: Facts, ask: Any) -> dict[str, Any]:
+    return {name: ask(pool) for name, pool in facts.pools.items()}
+
+
+def missing_rounds(facts: Facts, pool: Pool) -> list[int]:
+    """Return the rounds of which the pool has no block that ended."""
+    done = {one.block.round for one in pool.counted if one.figures["makespan_s"] is not None}
+    return [number for number in range(1, facts.comparison.rounds + 1) if number not in done]
+
+
+def _void_reasons(pool: Pool) -> list[str]:
+    return [one.block.void_reason for one in pool.void]
+
+
+def _software(pool: Pool, code: str) -> set[str]:
+    seen = {text for one in pool.counted for text in one.probe.software}
+    return {f"{code}, {text}" for text in seen} if code and seen else seen or {code}
+
+
+def _hosts(pool: Pool) -> set[str]:
+    """Return the hosts of the workers: as they say, else the part of their names after the @."""
+    told = {host for one in pool.counted for host in one.probe.hosts}
+    return told or {run.worker.rpartition("@")[2] for run in pool.runs if run.worker}
+
+
+def _parameters(facts: Facts, pool: Pool) -> set[str]:
+    params = facts.comparison.params
+    return {json.dumps({**params, **(one.block.params or {})}, sort_keys=True) for one in pool.counted}
+
+
+def _prefetches(pool: Pool) -> set[str]:
+    return {text for one in pool.counted for text in one.probe.prefetches}
+
+
+def _foreign_in_pool(pool: Pool) -> int:
+    return sum(one.probe.foreign_in_pool or 0 for one in pool.counted)
+
+
+def _foreign_elsewhere(pool: Pool) -> int:
+    return sum(one.probe.foreign_elsewhere or 0 for one in pool.counted)
+
+
+def _other_load(pool: Pool) -> float | None:
+    return quantile([one.probe.other_load for one in pool.counted], 0.5)
+
+
+def _failures(pool: Pool) -> tuple[int, int]:
+    runs = pool.runs
+    return len(runs), sum(run.state != State.SUCCEEDED for run in runs)
+
+
+def _slots(facts: Facts) -> dict[str, tuple[int, int]]:
+    found = {}
+    for name, pool in facts.pools.items():
+        if pool.counted:
+            wanted = pool.counted[-1].block.wanted_slots
+            declared = wanted or settings.JOB_POOLS.get(name, {}).get("concurrency") or pool.slots
+            found[name] = (pool.slots, int(declared))
+    return found
+
+
+def _reversed(pool: Pool) -> list[float]:
+    return [by_s for run in pool.runs if (by_s := reversed_by_s(run)) > 0]
+
+
+def reversed_by_s(run: Run) -> float:
+    """Return by how many seconds a job's stamps are out of order; 0 of a retried one, whose stamps are of two."""
+    stamps = (first_published(run), run.received_at, run.started_at, run.finished_at)
+    known = [stamp for stamp in stamps if stamp is not None]
+    if run.attempt > 1:
+        return 0.0
+    return max((max(0.0, (a - b).total_seconds()) for a, b in pairwise(known)), default=0.0)
+
+
+def load(facts: Facts, pool: Pool, found: Measured) -> Load:
+    """Return what the rule about slots needs of a block."""
+    achieved = verdicts.achieved_concurrency(found.intervals())
+    comparison = facts.comparison
+    return Load(
+        model=pool.model,
+        slots=found.slots,
+        jobs=len(found.runs),
+        cores=facts.cores,
+        peak=achieved.peak,
+        mean=achieved.mean,
+        run_s=_median(run.run_s for run in found.runs),
+        cpu_s=_median(run.cpu_s for run in found.runs),
+        run_queue_s=_median(run.run_queue_s for run in found.runs),
+        overhead_s=pool.overhead_s,
+        in_flight=comparison.in_flight,
+        rate_per_s=comparison.arrival_rate_per_s,
+        starts_s=sorted(start for start, _ in found.intervals()),
+    )
+
+
+def _median(values: Iterable[float | None]) -> float:
+    return quantile(values, 0.5) or 0.0
+
+
+def spreads(facts: Facts) -> Mapping[str, float | None]:
+    """Return the relative spread of each pool's time per job over its rounds; None of fewer than two rounds."""
+    found: dict[str, float | None] = {}
+    for name, pool in facts.pools.items():
+        spans = [span_s for one in pool.counted if (span_s := one.figures["makespan_s"])]
+        found[name] = verdicts.spread(spans) if len(spans) > 1 else None
+    return found

@@ -1,0 +1,132 @@
+"""The rules of the validity gate that ask whether all pools had the same chance. Pure functions."""
+
+from collections.abc import Collection, Mapping
+
+from jobs.evidence.badges import Badge, failed
+
+#: What was seen, by pool.
+type Seen = Mapping[str, Collection[str]]
+
+#: A clock that is set back by less is the resolution of the stamps.
+CLOCK_TOLERANCE_S = 0.001
+#: Up to this share of failed jobs the figures still speak of the others.
+MAX_FAILED_SHARE = 0.01
+#: Up to this share of the cores Redis, the coordinator and the database may take.
+MAX_OTHER_LOAD = 0.5
+
+
+def _words(values: Collection[str]) -> str:
+    shown = sorted(values)
+    return ", ".join(shown[:4]) + (f" and {len(shown) - 4} more" if len(shown) > 4 else "")
+
+
+def _all(seen: Seen) -> set[str]:
+    return {value for values in seen.values() for value in values if value}
+
+
+def code(seen: Seen) -> Badge:
+    """Judge the versions of the code that each pool's workers ran."""
+    versions = _all(seen)
+    if not versions:
+        return failed("code", "The version of the workers' code was not recorded.", matters=False)
+    if len(versions) > 1:
+        return failed("code", f"The workers ran different versions of the code: {_words(versions)}.")
+    return Badge("code")
+
+
+def machine(seen: Seen) -> Badge:
+    """Judge the hosts that each pool ran on: the same ones for all."""
+    hosts = _all(seen)
+    if not hosts:
+        return failed("machine", "Which machine the jobs ran on was not recorded.", matters=False)
+    if len({frozenset(values) for values in seen.values() if values}) > 1:
+        return failed("machine", f"The pools ran on different machines: {_words(hosts)}.")
+    return Badge("machine")
+
+
+def parameters(seen: Seen) -> Badge:
+    """Judge the parameters, as JSON, that each pool's jobs had."""
+    sets = {frozenset(values) for values in seen.values() if values}
+    if len(sets) > 1:
+        return failed("parameters", "Not every pool ran its jobs with the same parameters.")
+    return Badge("parameters")
+
+
+def prefetch(seen: Seen) -> Badge:
+    """Judge the prefetch multipliers of the workers."""
+    multipliers = _all(seen)
+    if not multipliers:
+        return failed("prefetch", "The workers' prefetch setting was not recorded.", matters=False)
+    if len(multipliers) > 1:
+        return failed("prefetch", f"The workers prefetch differently: multipliers {_words(multipliers)}.")
+    return Badge("prefetch")
+
+
+def alone(in_pool: Mapping[str, int], elsewhere: Mapping[str, int]) -> Badge:
+    """Judge how many other jobs ran during each pool's blocks, in the pool or on the machine."""
+    spoiled = sorted({pool for counts in (in_pool, elsewhere) for pool, n in counts.items() if n})
+    if not spoiled:
+        return Badge("alone")
+    parts = []
+    for pool in spoiled:
+        inside, outside = in_pool.get(pool, 0), elsewhere.get(pool, 0)
+        where = [f"{inside} in the pool"] * bool(inside) + [f"{outside} on the machine"] * bool(outside)
+        parts.append(f"{pool} ({', '.join(where)})")
+    return failed("alone", f"Other jobs ran during the blocks of {', '.join(parts)}.", spoiled)
+
+
+def quiet(busy_cores: Mapping[str, float | None], cores: int) -> Badge:
+    """Judge how many cores other programs kept busy during each pool's blocks: a warning, they may be the platform's."""
+    loud = {p: busy for p, busy in busy_cores.items() if busy is not None and busy > MAX_OTHER_LOAD * cores}
+    if not loud:
+        return Badge("quiet")
+    shown = ", ".join(f"{busy:.1f} during {pool}" for pool, busy in loud.items())
+    return failed("quiet", f"Other programs kept cores of {cores} busy: {shown}.", loud, matters=False)
+
+
+def failures(counts: Mapping[str, tuple[int, int]]) -> Badge:
+    """Judge (jobs, jobs that did not succeed) by pool: who fails early is no example of speed."""
+    bad = {pool: (lost, jobs) for pool, (jobs, lost) in counts.items() if lost}
+    if not bad:
+        return Badge("failures")
+    much = [pool for pool, (lost, jobs) in bad.items() if lost / jobs > MAX_FAILED_SHARE]
+    shown = ", ".join(f"{lost} of {jobs} on {pool}" for pool, (lost, jobs) in bad.items())
+    return failed("failures", f"Jobs did not succeed: {shown}.", much or bad, matters=bool(much))
+
+
+def clocks(reversed_by_s: Mapping[str, Collection[float]], total: int) -> Badge:
+    """Judge by how many seconds stamps are out of order, by pool, in `total` jobs."""
+    worst = max((s for values in reversed_by_s.values() for s in values), default=0.0)
+    if worst <= CLOCK_TOLERANCE_S:
+        return Badge("clocks")
+    pools = [p for p, values in reversed_by_s.items() if max(values, default=0.0) > CLOCK_TOLERANCE_S]
+    count = sum(len(values) for values in reversed_by_s.values())
+    text = f"The stamps of {count} of {total} jobs are out of order, by up to {worst * 1000:.0f} ms: clocks differ."
+    return failed("clocks", text, pools)
+
+
+def complete(missing: Mapping[str, Collection[int]], void: Mapping[str, Collection[str]]) -> Badge:
+    """Judge the rounds that each pool lacks, and the reasons of blocks that were void and repeated."""
+    lacking = {pool: rounds for pool, rounds in missing.items() if rounds}
+    if lacking:
+        shown = ", ".join(
+            f"{pool} lacks round {_words([str(n) for n in ns])}" for pool, ns in lacking.items()
+        )
+        return failed("complete", f"Blocks are missing: {shown}.", lacking)
+    repeated = {pool: reasons for pool, reasons in void.items() if reasons}
+    if repeated:
+        count = sum(len(reasons) for reasons in repeated.values())
+        why = _words(_all(repeated))
+        blocks = "A block was" if count == 1 else f"{count} blocks were"
+        return failed("complete", f"{blocks} void and repeated: {why}", repeated, matters=False)
+    return Badge("complete")
+
+
+def patched(unpatched: Collection[str]) -> Badge:
+    """Judge the gevent pools whose standard library is not patched: their waits block every job."""
+    if unpatched:
+        text = (
+            f"The standard library is not patched in {_words(unpatched)}: every wait stops all of its jobs."
+        )
+        return failed("patched", text, unpatched)
+    return Badge("patched")

@@ -1,0 +1,42 @@
+"""A sweep: what each pool came to at 1, 2, 4 … slots."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from jobs import verdicts
+from jobs.evidence.facts import Facts, Measured, Pool
+from jobs.statistics import quantile
+
+
+def sweep(facts: Facts) -> dict[str, list[dict[str, Any]]] | None:
+    """Return each pool's points in the order of their slots, the knee marked; None when it is no sweep."""
+    if not facts.comparison.is_sweep:
+        return None
+    return {name: _points(pool) for name, pool in facts.pools.items()}
+
+
+def _points(pool: Pool) -> list[dict[str, Any]]:
+    by_slots: dict[int, list[Measured]] = {}
+    for found in pool.measured:
+        by_slots.setdefault(found.block.wanted_slots or found.slots, []).append(found)
+    points = [_point(slots, by_slots[slots]) for slots in sorted(by_slots)]
+    rates = [(float(point["slots"]), float(point["jobs_per_s"] or 0.0)) for point in points]
+    knee = verdicts.knee(rates)
+    return [{**point, "is_knee": index == knee} for index, point in enumerate(points)]
+
+
+def _point(slots: int, blocks: Sequence[Measured]) -> dict[str, Any]:
+    spans = [(len(found.runs), found.figures["makespan_s"]) for found in blocks]
+    return {
+        "slots": slots,
+        "jobs_per_s": quantile([jobs / span_s for jobs, span_s in spans if span_s], 0.5),
+        "p95_s": quantile([sojourn_s(run) for found in blocks for run in found.runs], 0.95),
+        "memory_bytes": max((found.probe.peak_memory_bytes or 0 for found in blocks), default=0) or None,
+        "db_connections": max((found.probe.db_connections or 0 for found in blocks), default=0),
+    }
+
+
+def sojourn_s(run: Any) -> float | None:
+    """Return the seconds from published to finished."""
+    parts = (run.broker_wait_s, run.worker_wait_s, run.run_s)
+    return None if None in parts else float(sum(parts))

@@ -1,0 +1,122 @@
+"""The two sentences of an advice, and what would change it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jobs.evidence.kinds import (
+    COMPUTES,
+    ONE_LOOP,
+    WAITS,
+    busy_cores,
+    least_contended_share,
+    memory_per_slot_bytes,
+    releases_gil,
+)
+from jobs.evidence.verdict import word_between
+from jobs.formats import percent, seconds
+from jobs.verdicts import FASTER, NO_DIFFERENCE
+
+_MB = 1_000_000
+
+Figures = Mapping[str, Any]
+
+
+def proven(evidence: Figures, pool: Figures, slots: int) -> str:
+    """Return the sentence that the verdict carries."""
+    pools = [other for other in evidence["pools"] if other.get("jobs_per_s")]
+    text = f"Run it on {pool['name']} with {_count(slots, 'slot')}: {kind(least_contended_share(pools))}"
+    rate = f"{pool['jobs_per_s']:.3g} jobs/s"
+    rivals = [other for other in pools if other is not pool]
+    if not rivals:
+        return f"{text}, and it did {rate}, with no other pool to compare."
+    verdict = evidence["verdicts"].get(pool["name"])
+    if verdict and verdict["word"] == FASTER:
+        interval = f"95 % CI {number(verdict['low'])}–{number(verdict['high'])}"
+        return f"{text}, and it did {rate}, {number(verdict['ratio'])}× {evidence['baseline']} ({interval})."
+    rival = max(rivals, key=lambda other: float(other["jobs_per_s"]))
+    is_equal = word_between(evidence["pairs"], pool["name"], rival["name"]) == NO_DIFFERENCE
+    how = ", no difference detected" if is_equal else ""
+    return f"{text}, and it did {rate} against {rival['jobs_per_s']:.3g} on {rival['name']}{how}."
+
+
+def unproven(evidence: Figures, pool: Figures, slots: int) -> str:
+    """Return the sentence for a verdict that is withheld."""
+    badges = evidence["gate"]["badges"]
+    reason = next((b["reason"] for b in badges if b["matters"] and not b["passed"]), "")
+    share = least_contended_share(evidence["pools"])
+    return (
+        f"By its kind alone, {pool['name']} with {_count(slots, 'slot')}: {kind(share)}, "
+        f"but the figures are not valid ({reason.rstrip('.')})."
+    )
+
+
+def kind(cpu_share: float | None) -> str:
+    """Return what a job does with its time."""
+    if cpu_share is None:
+        return "what it does with its time was not measured"
+    if cpu_share <= WAITS:
+        return f"the job waits for {percent(1 - min(1.0, cpu_share))} of its run"
+    if cpu_share >= COMPUTES:
+        return f"the job is on a core for {percent(cpu_share)} of its run"
+    return f"the job computes for {percent(cpu_share)} of its run and waits for the rest"
+
+
+def costs(pool: Figures, pools: Sequence[Figures], cores: int) -> str:
+    """Return the sentence on memory, stalls and the interpreter's lock, of what was measured."""
+    parts = [part for part in (_memory(pool, pools), _stall(pool), _gil(pools, cores)) if part]
+    if not parts:
+        parts = [f"a run took {seconds(pool['run_s']['p50'])} there, the median"]
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _memory(pool: Figures, pools: Sequence[Figures]) -> str:
+    each = {other["name"]: memory_per_slot_bytes(other) for other in pools}
+    own = each.pop(pool["name"])
+    most = max(((value, name) for name, value in each.items() if value), default=None)
+    if own is None:
+        return ""
+    text = f"a slot takes {own / _MB:.2g} MB there"
+    return f"{text} and {most[0] / _MB:.2g} MB on {most[1]}" if most else text
+
+
+def _stall(pool: Figures) -> str:
+    if pool["model"] not in ONE_LOOP or not pool["stall"]:
+        return ""
+    what = "hub" if pool["model"] == "gevent" else "loop"
+    return f"its {what} stalled for {seconds(pool['stall']['max_s'])} at most"
+
+
+def _gil(pools: Sequence[Figures], cores: int) -> str:
+    released, share = releases_gil(pools), least_contended_share(pools)
+    if released is None or cores < 2 or share is None or share < COMPUTES:
+        return ""
+    busy = max(busy_cores(pool) or 0.0 for pool in pools if pool["model"] == "threads")
+    lock = "released" if released else "held"
+    return f"in threads it kept {busy:.1f} of {cores} cores busy, so the interpreter's lock is {lock}"
+
+
+def would_change(pool: Figures, cpu_share: float | None) -> str:
+    """Return what would make another pool the better choice."""
+    if pool["model"] in ONE_LOOP:
+        now = f" (now {percent(cpu_share)})" if cpu_share is not None else ""
+        return (
+            f"A body that computes for more than {percent(WAITS)} of its run{now}, or a call that does not yield, "
+            "would hold up its neighbours: then threads, or prefork."
+        )
+    if cpu_share is not None and cpu_share >= COMPUTES:
+        if pool["model"] == "threads":
+            return "Code that holds the interpreter's lock, where a library now releases it: then prefork."
+        return "A body that waits for most of its run would leave the cores idle: then gevent, asyncio or threads."
+    if pool["model"] == "prefork":
+        return "More jobs at once than memory holds processes, or longer waits: then threads or gevent."
+    return "More waiting jobs at once than threads are worth: then gevent or asyncio; more computing: then prefork."
+
+
+def number(ratio: float | None) -> str:
+    """Return a ratio with the digits that it bears."""
+    return "–" if ratio is None else f"{ratio:.2f}" if ratio < 2 else f"{ratio:.1f}"
+
+
+def _count(count: int, word: str) -> str:
+    return f"{count} {word}" + ("" if count == 1 else "s")

@@ -1,0 +1,245 @@
+"""Evidence of a comparison in the ledger: its figures, its verdict, and what withholds it."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from jobs import evidence
+from jobs.models import Block, Comparison, State
+from tests.evidence_ledger import NOON, block, compared, probe
+
+pytestmark = pytest.mark.django_db
+SLOW = [1.0, 1.01, 0.99, 1.02, 1.0]
+FAST = [0.1, 0.101, 0.099, 0.102, 0.1]
+
+
+@pytest.fixture(autouse=True)
+def _pools(settings: Any) -> None:
+    settings.JOB_POOLS = {
+        name: {"model": name, "queue": name, "concurrency": 4}
+        for name in ("prefork", "threads", "gevent", "asyncio")
+    }
+
+
+def badge(found: dict[str, Any], key: str) -> dict[str, Any]:
+    return next(one for one in found["gate"]["badges"] if one["id"] == key)
+
+
+def pool(found: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(one for one in found["pools"] if one["name"] == name)
+
+
+def test_the_faster_pool_is_named_in_one_sentence_with_its_ratio_and_interval() -> None:
+    found = evidence.build(compared({"prefork": SLOW, "gevent": FAST}))
+    assert found["gate"]["valid"], found["gate"]
+    assert found["sentence"].startswith("gevent ran this job 10.0× faster than prefork (95 % CI ")
+    assert found["verdicts"].keys() == {"gevent"}
+    assert found["verdicts"]["gevent"]["word"] == "faster"
+    assert found["baseline"] == "prefork"
+
+
+def test_frozen_evidence_is_plain_json_and_kept_with_the_comparison() -> None:
+    comparison = compared({"prefork": SLOW, "gevent": FAST})
+    found = evidence.freeze(comparison)
+    comparison.refresh_from_db()
+    assert comparison.evidence == json.loads(json.dumps(found)) == found
+
+
+def test_a_pool_has_its_blocks_with_the_ideal_beside_the_makespan() -> None:
+    found = pool(evidence.build(compared({"prefork": SLOW, "gevent": FAST})), "prefork")
+    first = found["blocks"][0]
+    assert first["makespan_s"] == first["ideal_makespan_s"] == 1.0
+    assert first["efficiency"] == 1
+    assert first["jobs_per_s"] == 4
+    assert first["concurrency"] == {"peak": 4, "mean": 4}
+    assert first["cpu_s_pool"] == pytest.approx(0.2)
+    assert first["peak_memory_bytes"] == 62_000_000
+
+
+def test_warm_up_calibration_and_void_blocks_are_shown_and_do_not_count() -> None:
+    comparison = compared({"prefork": SLOW})
+    block(comparison, "prefork", 0, 9.0, role=Block.Role.WARMUP)
+    block(comparison, "prefork", 0, 0.02, role=Block.Role.CALIBRATION)
+    block(comparison, "prefork", 1, 8.0, void_reason="its worker was killed")
+    found = pool(evidence.build(comparison), "prefork")
+    assert [one["role"] for one in found["blocks"]] == ["measured"] * 5 + [
+        "warmup",
+        "calibration",
+        "measured",
+    ]
+    assert found["blocks"][-1]["void_reason"] == "its worker was killed"
+    assert found["makespans_s"] == SLOW
+    assert found["jobs"] == 20
+    assert found["overhead_s"] == pytest.approx(0.005)
+
+
+def test_the_time_of_the_runs_adds_up_to_the_runs() -> None:
+    comparison = compared({"threads": [1.0]})
+    block(comparison, "threads", 2, 1.0, jobs={"cpu_s": 0.2, "run_queue_s": 0.3, "gil_wait_s": 0.1})
+    block(comparison, "threads", 3, 1.0, jobs={"cpu_s": 0.2, "run_queue_s": None, "gil_wait_s": None})
+    time = pool(evidence.build(comparison), "threads")["time"]
+    assert sum(time.values()) == pytest.approx(12)
+    assert time["run_queue_s"] == pytest.approx(4 * 0.3)
+    assert time["unknown_s"] == pytest.approx(4 * 0.8)
+
+
+def test_what_was_measured_longer_than_its_run_is_cut_to_it() -> None:
+    comparison = compared({"threads": [1.0]}, copies=1)
+    comparison.blocks.get().jobs.update(cpu_s=0.7, run_queue_s=0.6, gil_wait_s=0.5)
+    time = pool(evidence.build(comparison), "threads")["time"]
+    assert time == {
+        "cpu_s": 0.7,
+        "run_queue_s": pytest.approx(0.3),
+        "gil_wait_s": 0,
+        "blocked_s": 0,
+        "unknown_s": 0,
+    }
+
+
+def test_the_job_that_caused_the_longest_stall_is_named() -> None:
+    comparison = compared({"gevent": FAST, "prefork": SLOW})
+    jobs = list(comparison.blocks.filter(pool="gevent").first().jobs.all())
+    type(jobs[0]).objects.filter(pk=jobs[0].pk).update(stall_s=0.5, caused_stall_s=0.5)
+    found = evidence.build(comparison)
+    assert pool(found, "gevent")["stall"] == {"max_s": 0.5, "caused_by": str(jobs[0].pk)}
+    assert not badge(found, "stalls")["passed"]
+    assert found["gate"]["valid"]  # it is what the comparison shows, not a disturbance
+
+
+def test_a_foreign_job_during_a_block_withholds_the_verdict_of_its_pool_alone() -> None:
+    comparison = compared({"prefork": SLOW, "gevent": FAST, "threads": FAST})
+    comparison.blocks.filter(pool="threads").update(
+        probe={**probe("threads", 4), "foreign": {"pool": 1, "others": 0}}
+    )
+    found = evidence.build(comparison)
+    assert not found["gate"]["valid"]
+    assert found["verdicts"]["threads"]["word"] == "cannot tell"
+    assert "threads (5 in the pool)" in found["verdicts"]["threads"]["reason"]
+    assert found["verdicts"]["gevent"]["word"] == "faster"
+    assert {pair["word"] for pair in found["pairs"] if "threads" in (pair["base"], pair["other"])} == {
+        "cannot tell"
+    }
+
+
+def test_a_withheld_verdict_says_why_in_its_sentence() -> None:
+    comparison = compared({"prefork": SLOW, "gevent": FAST})
+    comparison.blocks.filter(pool="gevent").first().jobs.update(state=State.FAILED)
+    found = evidence.build(comparison)
+    assert found["sentence"].startswith("Cannot tell whether gevent or prefork")
+    assert "4 of 20 on gevent" in found["sentence"]
+    assert found["advice"]["text"].startswith("By its kind alone, gevent")
+
+
+def test_a_pool_whose_slots_are_secretly_1_is_caught(settings: Any) -> None:
+    comparison = compared({"prefork": SLOW, "gevent": FAST}, copies=10)
+    for one in comparison.blocks.filter(pool="gevent"):
+        for number, job in enumerate(one.jobs.all()):  # one after another
+            job.started_at = one.released_at + timedelta(seconds=0.102 * number)
+            job.finished_at = job.started_at + timedelta(seconds=0.1)
+            job.save()
+    found = badge(evidence.build(comparison), "concurrency")
+    assert not found["passed"]
+    assert found["matters"]
+    assert found["reason"] == "gevent ran 1 job at a time though it has 4 slots."
+
+
+def test_a_pool_with_fewer_slots_than_declared_is_caught(settings: Any) -> None:
+    settings.JOB_POOLS["gevent"]["concurrency"] = 50
+    found = badge(evidence.build(compared({"prefork": SLOW, "gevent": FAST})), "concurrency")
+    assert found["reason"] == "gevent had 4 of its 50 slots."
+
+
+def test_workers_of_another_version_or_host_fail_the_gate() -> None:
+    comparison = compared({"prefork": SLOW, "gevent": FAST})
+    other = probe("gevent", 4, host="barn", versions={"python": "3.14.0"})
+    comparison.blocks.filter(pool="gevent").update(probe=other)
+    found = evidence.build(comparison)
+    assert badge(found, "machine")["reason"] == "The pools ran on different machines: barn, box."
+    assert "python 3.14.0" in badge(found, "code")["reason"]
+
+
+def test_a_block_with_other_parameters_fails_the_gate() -> None:
+    comparison = compared({"prefork": SLOW, "gevent": FAST})
+    comparison.blocks.filter(pool="gevent").update(params={"duration_s": 0.2})
+    assert not badge(evidence.build(comparison), "parameters")["passed"]
+
+
+def test_stamps_out_of_order_fail_the_gate() -> None:
+    comparison = compared({"prefork": SLOW, "gevent": FAST})
+    for one in comparison.blocks.filter(pool="gevent"):
+        one.jobs.update(received_at=one.released_at - timedelta(seconds=0.25))
+    found = badge(evidence.build(comparison), "clocks")
+    assert found["reason"] == "The stamps of 20 of 40 jobs are out of order, by up to 250 ms: clocks differ."
+
+
+def test_a_wide_spread_withholds_only_what_it_could_explain() -> None:
+    noisy = [1.0, 1.4, 0.9, 1.3, 0.8]
+    found = evidence.build(compared({"prefork": noisy, "gevent": FAST, "threads": SLOW}))
+    assert not badge(found, "spread")["passed"]
+    assert badge(found, "spread")["pools"] == ["threads"]
+    assert found["verdicts"]["gevent"]["word"] == "faster"
+
+
+def test_a_missing_round_fails_the_gate_and_a_repeated_one_is_noted() -> None:
+    comparison = compared({"prefork": SLOW, "gevent": FAST})
+    lost = comparison.blocks.filter(pool="gevent", round=3).get()
+    Block.objects.filter(pk=lost.pk).update(void_reason="Its worker was lost.")
+    assert (
+        badge(evidence.build(comparison), "complete")["reason"] == "Blocks are missing: gevent lacks round 3."
+    )
+    block(comparison, "gevent", 3, 0.1)
+    found = badge(evidence.build(comparison), "complete")
+    assert (found["passed"], found["matters"]) == (False, False)
+    assert found["reason"] == "A block was void and repeated: Its worker was lost."
+
+
+def test_a_sweep_has_its_points_and_speaks_of_the_most_slots() -> None:
+    comparison = compared({"threads": [0.1]}, is_sweep=True)
+    comparison.blocks.all().delete()
+    for slots, span_s in ((1, 4.0), (2, 2.0), (4, 1.9)):
+        block(comparison, "threads", 1, span_s, slots=slots, wanted_slots=slots)
+    found = evidence.build(comparison)
+    points = found["sweep"]["threads"]
+    assert [(point["slots"], point["jobs_per_s"]) for point in points] == [
+        (1, 1),
+        (2, 2),
+        (4, pytest.approx(4 / 1.9)),
+    ]
+    assert [point["slots"] for point in points if point["is_knee"]] == [2]
+    assert pool(found, "threads")["makespans_s"] == [1.9]
+    assert found["advice"]["slots"] == 2
+
+
+def test_an_open_loop_compares_how_long_jobs_took_to_complete() -> None:
+    found = evidence.build(compared({"prefork": SLOW, "gevent": FAST}, arrival_rate_per_s=2.0))
+    assert found["metric"] == "completion time: published to finished"
+    assert found["verdicts"]["gevent"]["ratio"] == pytest.approx(1.002 / 0.102, rel=0.02)
+
+
+def test_a_comparison_that_has_not_begun_has_evidence_without_figures() -> None:
+    comparison = Comparison.objects.create(definition="io.wait", copies=2)
+    Block.objects.create(comparison=comparison, pool="gevent", round=1, position=1)
+    found = evidence.build(comparison)
+    assert found["advice"] is None
+    assert found["pools"][0]["jobs"] == 0
+    assert found["sentence"] == "Nothing was compared: fewer than two pools have a block that ended."
+    assert json.dumps(found)
+
+
+def test_one_pool_alone_is_not_compared_and_still_advised_on() -> None:
+    found = evidence.build(compared({"gevent": FAST}))
+    assert found["verdicts"] == {}
+    assert found["advice"]["pool"] == "gevent"
+
+
+def test_samples_are_the_jobs_in_seconds_with_their_block(django_assert_max_num_queries: Any) -> None:
+    comparison = compared({"prefork": SLOW, "gevent": FAST})
+    block(comparison, "gevent", 1, 8.0, void_reason="it was void")
+    with django_assert_max_num_queries(3):
+        rows = evidence.samples(comparison)
+    assert len(rows) == 40
+    assert tuple(rows[0]) == evidence.SAMPLE_COLUMNS
+    assert rows[0]["published_at"] == NOON + timedelta(seconds=100)
+    assert {row["pool"] for row in rows} == {"prefork", "gevent"}
