@@ -2,8 +2,8 @@
 
 from importlib import import_module
 
-#: Each module's name is the first half of its definitions' names.
-MODULES = ("io", "cpu", "mixed", "ending")
+#: Each module's name is the first half of its definitions' names; those of `hazards` begin with `hazard`.
+MODULES = ("io", "cpu", "mixed", "ending", "hazards")
 
 
 def load() -> None:

@@ -15,7 +15,7 @@ def comparison_table(figures: dict[str, Any]) -> str:
     title = f"{figures['definition']}({params}) × {figures['copies']}" + (
         f", {rounds} rounds" if rounds > 1 else ""
     )
-    return "\n".join([title, *_lines([_HEADINGS, *(_row(pool) for pool in figures["pools"])])])
+    return "\n".join([title, *aligned([_HEADINGS, *(_row(pool) for pool in figures["pools"])])])
 
 
 def _row(pool: dict[str, Any]) -> tuple[str, ...]:
@@ -47,7 +47,8 @@ def duration(seconds: float | None) -> str:
     return f"{seconds:.2f} s"
 
 
-def _lines(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return lines of columns: the first to the left, the others to the right, under headings and a rule."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])

@@ -12,7 +12,8 @@ from jobs.definitions import Definition
 from jobs.errors import InvalidParameters
 
 catalog.load()
-MODULES = ("io", "cpu", "mixed", "ending")
+HAZARDS = ("backlog", "blocked", "counter", "locking", "payload", "prefetch", "stored_counter", "tiny")
+MODULES = ("io", "cpu", "mixed", "ending", *(f"hazards.{name}" for name in HAZARDS))
 CATALOGUE = [d for d in definitions.all_definitions() if d.module_path.startswith("jobs.catalog.")]
 NAMES = [
     "io.wait",
@@ -40,6 +41,13 @@ NAMES = [
     "ending.exit_process",
     "ending.bad_exception",
     "ending.log_lines",
+    "hazard.shared_counter",
+    "hazard.blocked_loop",
+    "hazard.large_payload",
+    "hazard.backlog",
+    "hazard.lock_held",
+    "hazard.head_of_line",
+    "hazard.tiny_jobs",
 ]
 
 each = pytest.mark.parametrize("definition", CATALOGUE, ids=lambda d: d.name)
@@ -70,16 +78,20 @@ def test_a_job_says_what_it_does_and_its_kind_fits_its_module(definition: Defini
 @each_field
 def test_every_parameter_is_explained_and_bounded(definition: Definition, field: Any) -> None:
     assert field.help
-    if field.type in ("integer", "number"):
+    if field.choices:
+        assert field.default in field.choices
+    elif field.type in ("integer", "number"):
         assert None not in (field.minimum, field.maximum)
         assert field.minimum <= field.default <= field.maximum
-    if field.type in ("string", "array"):
+    elif field.type in ("string", "array"):
         assert field.max_length
 
 
 @each_field
 def test_a_parameter_beyond_its_bounds_is_refused_by_name(definition: Definition, field: Any) -> None:
-    if field.type in ("integer", "number"):
+    if field.choices:
+        wrong = ["perhaps", 2, None]
+    elif field.type in ("integer", "number"):
         wrong = [field.minimum - 1, field.maximum + 1, "many", None]
     elif field.type == "boolean":
         wrong = ["perhaps"]

@@ -1,0 +1,164 @@
+"""`manage.py hazard NAME`: run a known mistake and its guards, and print what each did and the lesson."""
+
+import json
+import logging
+import time
+from argparse import ArgumentParser
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django_celery_results.models import TaskResult
+
+from jobs import definitions, submission
+from jobs.catalog.hazards.lessons import VARIANT, lesson
+from jobs.catalog.hazards.tables import table
+from jobs.definitions import Definition
+from jobs.errors import PoolwiseError
+from jobs.local_processes import LocalProcesses
+from jobs.management.arguments import parameter
+from jobs.management.text_table import aligned
+from jobs.models import Job, State
+from jobs.pools import all_pools, get_pool
+
+_POLL_S = 0.1
+#: Hazards that show themselves on some models only; any process shows the others.
+_SHOWN_ON = {"hazard.blocked_loop": ("gevent", "asyncio", "threads")}
+
+
+class Command(BaseCommand):
+    """Run each variant of a hazard, one after another, and print a table and the lesson."""
+
+    help = "Run a known mistake and its guards, in this process or on pools, and print the lesson."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("name", nargs="?", help="such as shared_counter; without it all are listed")
+        parser.add_argument(
+            "--pools", default="", help="run it there, names joined by commas; else in this process if it can"
+        )
+        parser.add_argument(
+            "--param",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help="a parameter; VALUE is JSON or text",
+        )
+        parser.add_argument(
+            "--timeout", type=float, default=120.0, metavar="SECONDS", help="for each variant (120)"
+        )
+
+    def handle(self, *, name: str | None, pools: str, **options: Any) -> None:
+        """Run the hazard. Raise CommandError for bad input, a broker away, or a variant that failed."""
+        if not name:
+            self.stdout.write(_listing())
+            return
+        try:
+            found = _hazard(name)
+            planned = _variants(found, dict(map(parameter, options["param"])))
+            names = [get_pool(text.strip()).name for text in pools.split(",") if text.strip()]
+            names = names or _default_pools(found.name)
+            if names:
+                results = self._on_pools(found, planned, names, options["timeout"])
+            else:
+                results = [
+                    ("", found.body(**found.call_arguments(params))) for params in planned if found.body
+                ]
+        except KeyboardInterrupt:
+            raise SystemExit(130) from None
+        except (PoolwiseError, TimeoutError) as error:
+            raise CommandError(str(error)) from error
+        self._show(found, results)
+
+    def _on_pools(
+        self,
+        found: Definition,
+        planned: Sequence[Mapping[str, Any]],
+        pools: Sequence[str],
+        timeout_s: float,
+    ) -> list[tuple[str, Any]]:
+        with _no_log_of_submissions(), LocalProcesses() as processes:
+            for name in processes.start_missing(pools):
+                self.stderr.write(f"started {name}, since none was running")
+            return [
+                (pool, _result_of(found.name, params, pool, timeout_s))
+                for pool in pools
+                for params in planned
+            ]
+
+    def _show(self, found: Definition, results: Sequence[tuple[str, Any]]) -> None:
+        rows = []
+        for pool, result in results:
+            headings, *lines = table(found.name, [result])
+            rows += [(pool, *line) if pool else line for line in lines]
+            head = ("pool", *headings) if pool else headings
+        self.stdout.write(f"{found.name}: {found.title}")
+        self.stdout.write("\n".join(aligned([head, *rows])))
+        self.stdout.write("\n" + lesson(found.name, [result for _, result in results]))
+
+
+def _hazard(name: str) -> Definition:
+    full = name if name.startswith("hazard.") else f"hazard.{name}"
+    if full not in VARIANT:
+        known = ", ".join(known.removeprefix("hazard.") for known in VARIANT)
+        raise PoolwiseError(f"No hazard is called {name!r}; there are {known}.")
+    return definitions.get(full)
+
+
+def _listing() -> str:
+    found = [definitions.get(name) for name in VARIANT]
+    width = max(len(hazard.name) for hazard in found)
+    return "\n".join(f"{hazard.name:{width}}  {hazard.summary}" for hazard in found)
+
+
+def _variants(found: Definition, given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the validated parameters of each variant, or of the one that was given."""
+    chooser = VARIANT[found.name]
+    choices = next(field.choices for field in found.fields if field.name == chooser)
+    chosen = [given[chooser]] if chooser in given else choices
+    return [found.validate({**given, chooser: choice}) for choice in chosen]
+
+
+def _default_pools(name: str) -> list[str]:
+    """Return the first pool of each model that the hazard needs; none where any process shows it."""
+    by_model = {pool.model: pool.name for pool in reversed(all_pools().values())}
+    return [by_model[model] for model in _SHOWN_ON.get(name, ()) if model in by_model]
+
+
+def _result_of(definition: str, params: Mapping[str, Any], pool: str, timeout_s: float) -> Any:
+    """Run one variant as a job. Raise PoolwiseError when it fails, TimeoutError when it does not end."""
+    [job] = submission.submit(definition, params, pool=pool)
+    with _cancelled_unless_ended(job):
+        until_mono = time.monotonic() + timeout_s
+        while not job.has_ended:
+            if time.monotonic() > until_mono:
+                raise TimeoutError(
+                    f"{definition} did not end within {timeout_s:g} s on {pool}; it was cancelled."
+                )
+            time.sleep(_POLL_S)
+            job.refresh_from_db()
+    if job.state != State.SUCCEEDED:
+        raise PoolwiseError(f"{definition} {job.state} on {pool}: {job.error or 'no reason is known'}")
+    return json.loads(TaskResult.objects.get(task_id=str(job.pk)).result)
+
+
+@contextmanager
+def _no_log_of_submissions() -> Iterator[None]:
+    """Keep what is logged for each submission out of the table's terminal."""
+    logger = logging.getLogger(submission.__name__)
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+@contextmanager
+def _cancelled_unless_ended(job: Job) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        submission.cancel(job, user=None)
+        raise
