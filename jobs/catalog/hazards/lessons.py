@@ -4,21 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from jobs.catalog.hazards.variants import VARIANT
 from jobs.formats import percent, seconds
 
 type Result = Mapping[str, Any]
 type Results = Sequence[Result]
-
-#: The parameter that chooses between the mistake and its guards; the result repeats its value.
-VARIANT = {
-    "hazard.shared_counter": "guard",
-    "hazard.blocked_loop": "work",
-    "hazard.large_payload": "way",
-    "hazard.backlog": "bound",
-    "hazard.lock_held": "held",
-    "hazard.head_of_line": "prefetch",
-    "hazard.tiny_jobs": "place",
-}
 
 
 def lesson(definition: str, results: Results) -> str:

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from jobs.catalog.hazards.lessons import VARIANT, size
+from jobs.catalog.hazards.lessons import size
+from jobs.catalog.hazards.variants import VARIANT
 from jobs.formats import percent, seconds
 
 type _Cell = Callable[[Any], str]

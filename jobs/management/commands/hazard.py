@@ -2,6 +2,7 @@
 
 import json
 import logging
+import signal
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,8 +13,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django_celery_results.models import TaskResult
 
 from jobs import definitions, submission
-from jobs.catalog.hazards.lessons import VARIANT, lesson
+from jobs.catalog.hazards.lessons import lesson
 from jobs.catalog.hazards.tables import table
+from jobs.catalog.hazards.variants import VARIANT, variants
 from jobs.definitions import Definition
 from jobs.errors import PoolwiseError
 from jobs.local_processes import LocalProcesses
@@ -56,7 +58,7 @@ class Command(BaseCommand):
             return
         try:
             found = _hazard(name)
-            planned = _variants(found, dict(map(parameter, options["param"])))
+            planned = _planned(found, dict(map(parameter, options["param"])))
             names = [get_pool(text.strip()).name for text in pools.split(",") if text.strip()]
             names = names or _default_pools(found.name)
             if names:
@@ -78,7 +80,7 @@ class Command(BaseCommand):
         pools: Sequence[str],
         timeout_s: float,
     ) -> list[tuple[str, Any]]:
-        with _no_log_of_submissions(), LocalProcesses() as processes:
+        with _ended_like_ctrl_c(), _no_log_of_submissions(), LocalProcesses() as processes:
             for name in processes.start_missing(pools):
                 self.stderr.write(f"started {name}, since none was running")
             return [
@@ -112,11 +114,10 @@ def _listing() -> str:
     return "\n".join(f"{hazard.name:{width}}  {hazard.summary}" for hazard in found)
 
 
-def _variants(found: Definition, given: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _planned(found: Definition, given: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the validated parameters of each variant, or of the one that was given."""
     chooser = VARIANT[found.name]
-    choices = next(field.choices for field in found.fields if field.name == chooser)
-    chosen = [given[chooser]] if chooser in given else choices
+    chosen = (given[chooser],) if chooser in given else variants(found.name)
     return [found.validate({**given, chooser: choice}) for choice in chosen]
 
 
@@ -153,6 +154,16 @@ def _no_log_of_submissions() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(before)
+
+
+@contextmanager
+def _ended_like_ctrl_c() -> Iterator[None]:
+    """Have SIGTERM end what was started, too."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
