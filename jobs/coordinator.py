@@ -11,13 +11,13 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, DataError, close_old_connections
+from django.db import DatabaseError, DataError, OperationalError, close_old_connections
 from django.db.models import Count, Min, Q
 from django.utils import timezone
 
-from jobs import comparisons, heartbeats, publishing, recorder, stream
+from jobs import comparisons, evidence, heartbeats, publishing, recorder, stream
 from jobs.heartbeats import COORDINATOR, Beat, WorkerBeat
-from jobs.models import Job, PoolSample, State
+from jobs.models import Comparison, Job, PoolSample, State
 from jobs.pools import all_pools
 from jobs.redis_client import REDIS_ERRORS, Client, worker_client
 from jobs.stream import Ending, Entry, Outcome, Place
@@ -70,8 +70,9 @@ class Coordinator:
                 if not ready:
                     reader.prepare()
                     ready = True
-                if record_new(reader):
-                    comparisons.advance()
+                arrival_s = comparisons.next_arrival_in_s()
+                if record_new(reader, wait_ms=_wait_ms(arrival_s)) or arrival_s is not None:
+                    comparisons.advance(freeze)
                 _do_what_is_due(duties)
                 self._fault_silenced = ""
             except _FAULTS as error:
@@ -93,7 +94,8 @@ class Coordinator:
                 lambda: heartbeats.send(self.client, self._beat(started_at, facts)),
             ),
             _Duty("publish", 0.25, publishing.publish_due),
-            _Duty("release", 0.25, comparisons.advance),
+            _Duty("release", 0.25, lambda: comparisons.advance(freeze)),
+            _Duty("watch", 1.0, comparisons.watch),
             _Duty("rescue", 2.0, self._rescue),
             _Duty("adopt", 5.0, lambda: record_adopted(reader)),
             _Duty("sample", settings.JOB_SAMPLE_EVERY_S, lambda: sample(self.client)),
@@ -144,9 +146,25 @@ def _do_what_is_due(duties: list[_Duty]) -> None:
                 log.exception("a duty failed", duty=duty.name)
 
 
-def record_new(reader: stream.Reader) -> int:
+def _wait_ms(arrival_s: float | None) -> int:
+    """Return how long to wait for news: no longer than until the next job of an open loop is due."""
+    # Never 0, which stands for «without end».
+    return _BLOCK_MS if arrival_s is None else max(1, min(_BLOCK_MS, int(arrival_s * 1000)))
+
+
+def freeze(comparison: Comparison) -> None:
+    """Keep the evidence of a comparison; a mistake in judging one must not hold up the others."""
+    try:
+        evidence.freeze(comparison)
+    except (*REDIS_ERRORS, OperationalError):
+        raise
+    except Exception:
+        log.exception("the evidence could not be judged", comparison=str(comparison.pk))
+
+
+def record_new(reader: stream.Reader, *, wait_ms: int = _BLOCK_MS) -> int:
     """Record what is new on the stream, waiting a moment for it; return how many entries."""
-    return _record(reader, reader.read(count=_BATCH, block_ms=_BLOCK_MS))
+    return _record(reader, reader.read(count=_BATCH, block_ms=wait_ms))
 
 
 def record_adopted(reader: stream.Reader) -> int:

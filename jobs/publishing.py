@@ -101,19 +101,24 @@ def publish_from_web(jobs: Sequence[Job]) -> int:
 
 def revoke(job_id: str, *, terminate: bool, signal: str) -> None:
     """Ask every worker to drop a job, or to stop it too. Raise the broker's errors within twice the budget."""
+    ask_workers("revoke", {"task_id": job_id, "terminate": terminate, "signal": signal})
+
+
+def ask_workers(command: str, arguments: dict[str, Any], *, only: Sequence[str] | None = None) -> None:
+    """Send a command of Celery's remote control. Raise the broker's errors within twice the budget of a request."""
     connection = quick_connection()
     producers = pools.producers[connection]
     control: Any = current_app.control  # the stubs do not know its mailbox
     mailbox = control.mailbox(connection)
     mailbox.producer_pool = producers  # else the app's own connections, which wait for a broker that hangs
-    request = {"task_id": job_id, "terminate": terminate, "signal": signal}
+    names = None if only is None else list(only)
     try:
-        mailbox.abcast("revoke", request)
+        mailbox._broadcast(command, arguments, destination=names)
     except connection.recoverable_connection_errors:
         # The connection may be of before the broker's restart; a new one tells whether it is back.
         producers.force_close_all(close_pool=False)
         connection.close()
-        mailbox.abcast("revoke", request)
+        mailbox._broadcast(command, arguments, destination=names)
 
 
 def publish_due(*, limit: int = 500, budget_s: float = 5.0) -> int:

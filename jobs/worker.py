@@ -18,6 +18,7 @@ import psutil
 import structlog
 from django.conf import settings
 
+from jobs.environment import code_version
 from jobs.heartbeats import Beat, send, withdraw
 from jobs.pools import bridge
 from jobs.pools.lease import original, start_native_thread
@@ -50,6 +51,7 @@ def versions() -> dict[str, str]:
         "django": version("django"),
         "gevent": version("gevent"),
         "cores": str(os.cpu_count()),
+        "code": code_version(),
     }
 
 
@@ -91,7 +93,8 @@ class Heart:
 
     def _beat(self, consumer: Any, pool: str, started_at: float, facts: dict[str, str]) -> Beat:
         workers = consumer.pool
-        slots = getattr(workers, "limit", None) or getattr(workers, "num_processes", None) or 0
+        # Celery's own pool of processes keeps its first `limit` when it grows or shrinks.
+        slots = getattr(workers, "num_processes", None) or getattr(workers, "limit", None) or 0
         _, lag_s = bridge.loop_lag_s()
         return Beat(
             name=self._name,

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LEVELS = [
     ("errors", "timing", "statistics", "verdicts", "logs", "formats"),
     ("definitions", "pools", "redis_client"),
-    ("models", "stream", "heartbeats", "catalog"),
+    ("models", "stream", "heartbeats", "catalog", "environment"),
     ("recorder", "reports", "timeline", "worker"),
     ("execution", "evidence"),
     ("tasks",),

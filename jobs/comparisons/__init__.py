@@ -1,0 +1,26 @@
+"""Comparisons: plan them, release their blocks one after another, say how far they are.
+
+What is measured is only as good as the peace it is measured in: one comparison at a time, one pool at a time, a block
+that something disturbed is void and repeated. `jobs.evidence` judges what came of it.
+"""
+
+from jobs.comparisons.feeding import copies_of, next_arrival_in_s
+from jobs.comparisons.plan import plan
+from jobs.comparisons.presets import PRESETS, Preset
+from jobs.comparisons.progress import PoolProgress, estimate_before, estimate_s, progress
+from jobs.comparisons.run import advance, stop, watch
+
+__all__ = [
+    "PRESETS",
+    "PoolProgress",
+    "Preset",
+    "advance",
+    "copies_of",
+    "estimate_before",
+    "estimate_s",
+    "next_arrival_in_s",
+    "plan",
+    "progress",
+    "stop",
+    "watch",
+]

@@ -1,0 +1,166 @@
+"""When the jobs of a block come: all at once, as others end (closed loop), or at a fixed rate (open loop).
+
+Jobs are stored when they are due, so that the ledger alone says how far a block is: whoever coordinates goes on.
+"""
+
+import math
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from django.db import transaction
+from django.db.models import Count, Q
+from django.utils import timezone
+
+from jobs.models import LIVE, Block, Comparison, Job
+from jobs.publishing import publish
+from jobs.submission import prepare
+
+#: What a calibration block runs, whatever the comparison's own job is.
+NO_OP = "ending.succeed"
+_PUBLISH_BUDGET_S = 10.0
+#: A slot of a pool that is to be warm runs so many jobs.
+_WARMUP_JOBS_A_SLOT = 2
+_ON_TIME_S = 2.0
+_ON_TIME_A_JOB_S = 0.01
+
+
+class Counted(NamedTuple):
+    """How far a block is."""
+
+    made: int
+    live: int
+
+
+def copies_of(comparison: Comparison, block: Block) -> int:
+    """Return how many jobs a block has; a warm-up needs no more than touch each slot."""
+    if block.role == Block.Role.WARMUP and block.slots:
+        return min(comparison.copies, _WARMUP_JOBS_A_SLOT * block.slots)
+    return comparison.copies
+
+
+def count(block: Block) -> Counted:
+    """Return how many jobs of a block there are, and how many of them have not ended."""
+    found = (
+        Job.objects.filter(block=block)
+        .order_by()
+        .aggregate(made=Count("id"), live=Count("id", filter=Q(state__in=LIVE)))
+    )
+    return Counted(**found)
+
+
+def is_over(comparison: Comparison, block: Block) -> bool:
+    """Return whether every job of a released block has come and ended; of a void one, those that came."""
+    made, live = count(block)
+    return not live and (bool(block.void_reason) or made >= copies_of(comparison, block))
+
+
+def _is_paced(comparison: Comparison, block: Block) -> bool:
+    return comparison.arrival_rate_per_s is not None and block.role == Block.Role.MEASURED
+
+
+def missing(comparison: Comparison, block: Block, counted: Counted, *, now: datetime) -> int:
+    """Return how many jobs are due now and not there yet."""
+    left = copies_of(comparison, block) - counted.made
+    if block.void_reason or block.released_at is None:
+        return 0
+    if block.role != Block.Role.MEASURED:
+        return left
+    if comparison.arrival_rate_per_s is not None:
+        elapsed_s = max(0.0, (now - block.released_at).total_seconds())
+        arrived = 1 + math.floor(elapsed_s * comparison.arrival_rate_per_s)
+        return max(0, min(left, arrived - counted.made))
+    if comparison.in_flight is not None:
+        return max(0, min(left, comparison.in_flight - counted.live))
+    return left
+
+
+def next_arrival_in_s() -> float | None:
+    """Return the seconds until a job of an open loop is due; None where no open loop runs or all have come."""
+    block = (
+        Block.objects.filter(
+            comparison__state=Comparison.State.RUNNING,
+            comparison__arrival_rate_per_s__isnull=False,
+            role=Block.Role.MEASURED,
+            released_at__isnull=False,
+            finished_at=None,
+            void_reason="",
+        )
+        .select_related("comparison")
+        .first()
+    )
+    if block is None or block.released_at is None:
+        return None
+    made = Job.objects.filter(block=block).count()
+    if made >= block.comparison.copies:
+        return None
+    due = block.released_at + timedelta(seconds=made / (block.comparison.arrival_rate_per_s or 1.0))
+    return max(0.0, (due - timezone.now()).total_seconds())
+
+
+def store(comparison: Comparison, block: Block) -> list[Job]:
+    """Store the jobs that are due; call it in the transaction that holds the comparison's row. Raise as `submit`."""
+    copies = missing(comparison, block, count(block), now=timezone.now())
+    if copies < 1:
+        return []
+    is_no_op = block.role == Block.Role.CALIBRATION
+    return Job.objects.bulk_create(
+        prepare(
+            NO_OP if is_no_op else comparison.definition,
+            {} if is_no_op else {**comparison.params, **(block.params or {})},
+            pool=block.pool,
+            copies=copies,
+            user=comparison.user,
+            request_id=f"comparison-{comparison.pk.hex[:12]}",
+            block=block,
+        ),
+        batch_size=500,
+    )
+
+
+def send(jobs: list[Job]) -> None:
+    """Publish what was stored; what the broker does not take is published later."""
+    if jobs:
+        publish(jobs, budget_s=_PUBLISH_BUDGET_S)
+
+
+def feed(comparison: Comparison, block: Block) -> int:
+    """Store and publish the jobs of a released block that are due by now; return how many. Raise as `submit`."""
+    if missing(comparison, block, count(block), now=timezone.now()) < 1:
+        return 0
+    with transaction.atomic():
+        # The row is locked from here on: whoever cancels now finds the jobs, and no other coordinator adds any.
+        running = Comparison.objects.filter(pk=comparison.pk, state=Comparison.State.RUNNING)
+        if not running.update(state=Comparison.State.RUNNING):
+            return 0
+        jobs = store(comparison, block)
+    send(jobs)
+    return len(jobs)
+
+
+def lateness_s(comparison: Comparison, block: Block) -> float:
+    """Return by how many seconds the latest job came after it was due: its coordinator or the broker was away."""
+    jobs = list(
+        Job.objects.filter(block=block)
+        .order_by("created_at")
+        .values_list("created_at", "published_at", "finished_at", "attempt")
+    )
+    due = _due_times(comparison, block, [finished for _, _, finished, _ in jobs])
+    late = [created - at for (created, *_), at in zip(jobs, due, strict=False)]
+    late += [published - created for created, published, _, attempt in jobs if published and attempt == 1]
+    return max((delay.total_seconds() for delay in late), default=0.0)
+
+
+def _due_times(comparison: Comparison, block: Block, ends: list[datetime | None]) -> list[datetime]:
+    if block.released_at is None:
+        return []
+    if _is_paced(comparison, block):
+        rate = comparison.arrival_rate_per_s or 1.0
+        return [block.released_at + timedelta(seconds=number / rate) for number in range(len(ends))]
+    if comparison.in_flight is not None and block.role == Block.Role.MEASURED:
+        return [block.released_at] * comparison.in_flight + sorted(end for end in ends if end is not None)
+    return [block.released_at] * len(ends)
+
+
+def is_late(late_s: float, copies: int) -> bool:
+    """Return whether the jobs came too late for their block to count."""
+    return late_s > _ON_TIME_S + _ON_TIME_A_JOB_S * copies

@@ -1,0 +1,159 @@
+"""Plan a comparison: which blocks run, in which order."""
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import transaction
+
+from jobs import definitions, heartbeats
+from jobs.comparisons.presets import PRESETS
+from jobs.definitions import Definition
+from jobs.errors import BrokerUnavailable, InvalidParameters
+from jobs.models import Block, Comparison
+from jobs.pools import MAX_CONCURRENCY, PoolSpec, get_pool
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+_MAX_ROUNDS = 100
+_MAX_RATE_PER_S = 1000.0
+#: A pool of processes is not grown beyond it: each takes its memory.
+_MAX_PROCESSES = 64
+#: The round of what runs before the first: warm-up and calibration.
+BEFORE_ROUNDS = 0
+
+
+def plan(
+    definition: str,
+    params: Mapping[str, Any],
+    pools: Sequence[str],
+    copies: int,
+    *,
+    rounds: int = 1,
+    seed: int = 0,
+    user: "User | None" = None,
+    warmup: bool = False,
+    calibrate: bool = False,
+    baseline: str = "",
+    preset: str = "",
+    in_flight: int | None = None,
+    arrival_rate_per_s: float | None = None,
+    slots: int | None = None,
+    is_sweep: bool = False,
+) -> Comparison:
+    """Store a comparison with its blocks; the coordinator runs it. The order of the pools is shuffled in each round.
+
+    Raise UnknownDefinition, UnknownPool, Unavailable or InvalidParameters; then nothing is stored.
+    """
+    found = definitions.get(definition)
+    comparison = Comparison(
+        definition=found.name,
+        copies=copies,
+        rounds=rounds,
+        seed=seed,
+        user=user if user is not None and user.pk else None,
+        warmup=warmup,
+        calibrate=calibrate,
+        baseline=baseline,
+        preset=preset,
+        in_flight=in_flight,
+        arrival_rate_per_s=arrival_rate_per_s,
+        slots=slots,
+        is_sweep=is_sweep,
+    )
+    if faults := _faults(found, comparison, [get_pool(name) for name in pools]):
+        raise InvalidParameters(faults)
+    comparison.params = found.validate(params)
+    with transaction.atomic():
+        comparison.save(force_insert=True)
+        Block.objects.bulk_create(_blocks(comparison, pools))
+    return comparison
+
+
+def _faults(found: Definition, comparison: Comparison, pools: Sequence[PoolSpec]) -> dict[str, str]:
+    names = [pool.name for pool in pools]
+    rules = {
+        "pools": (bool(names) and len(set(names)) == len(names), "Name one pool or more, each once."),
+        "copies": (
+            1 <= comparison.copies <= settings.JOB_MAX_COPIES,
+            f"Choose 1 to {settings.JOB_MAX_COPIES} copies.",
+        ),
+        "rounds": (1 <= comparison.rounds <= _MAX_ROUNDS, f"Choose 1 to {_MAX_ROUNDS} rounds."),
+        "baseline": (comparison.baseline in ("", *names), "Choose one of the pools that are compared."),
+        "preset": (comparison.preset in ("", *PRESETS), f"Choose one of {', '.join(PRESETS)}."),
+    }
+    faults = {name: text for name, (holds, text) in rules.items() if not holds}
+    if reason := found.unavailable():
+        faults["definition"] = reason
+    return faults | _load_faults(comparison) | _slots_faults(comparison, pools)
+
+
+def _load_faults(comparison: Comparison) -> dict[str, str]:
+    in_flight, rate = comparison.in_flight, comparison.arrival_rate_per_s
+    if in_flight is not None and rate is not None:
+        return {"in_flight": "Choose a limit in flight or an arrival rate, not both."}
+    if in_flight is not None and in_flight < 1:
+        return {"in_flight": "Choose 1 job in flight or more."}
+    if rate is not None and not 0 < rate <= _MAX_RATE_PER_S:
+        return {"arrival_rate_per_s": f"Choose a rate above 0, up to {_MAX_RATE_PER_S:g} jobs/s."}
+    return {}
+
+
+def _slots_faults(comparison: Comparison, pools: Sequence[PoolSpec]) -> dict[str, str]:
+    if comparison.slots is None:
+        return {}
+    has_processes = any(pool.model == "prefork" for pool in pools)
+    most = _MAX_PROCESSES if has_processes and not comparison.is_sweep else MAX_CONCURRENCY
+    if 1 <= comparison.slots <= most:
+        return {}
+    why = ", since each slot of a prefork pool is a process" if has_processes else ""
+    return {"slots": f"Choose 1 to {most} slots{why}."}
+
+
+def _blocks(comparison: Comparison, pools: Sequence[str]) -> list[Block]:
+    points = _points(comparison, pools)
+    rows: list[tuple[int, str, str, int | None]] = []
+    for wanted, role in (
+        (comparison.warmup, Block.Role.WARMUP),
+        (comparison.calibrate, Block.Role.CALIBRATION),
+    ):
+        if wanted:
+            rows += [(BEFORE_ROUNDS, role, pool, points[pool][-1]) for pool in pools]
+    order = random.Random(comparison.seed)  # noqa: S311 - reproducible by its seed, no secret
+    for number in range(1, comparison.rounds + 1):
+        entries = [(pool, slots) for pool in pools for slots in points[pool]]
+        if comparison.rounds > 1:
+            order.shuffle(entries)
+        rows += [(number, Block.Role.MEASURED, pool, slots) for pool, slots in entries]
+    return [
+        Block(
+            comparison=comparison, round=number, role=role, pool=pool, wanted_slots=slots, position=position
+        )
+        for position, (number, role, pool, slots) in enumerate(rows, start=1)
+    ]
+
+
+def _points(comparison: Comparison, pools: Sequence[str]) -> dict[str, list[int | None]]:
+    """Return, per pool, the numbers of slots to measure, the most last; None stands for the pool's own."""
+    if not comparison.is_sweep:
+        return {pool: [comparison.slots] for pool in pools}
+    try:
+        up = heartbeats.pools_up()
+    except BrokerUnavailable:
+        up = {}
+    points: dict[str, list[int | None]] = {}
+    for pool in pools:
+        workers = up.get(pool, [])
+        most = sum(worker.slots for worker in workers) or get_pool(pool).concurrency
+        most = min(most, comparison.slots or most)
+        # No worker can do with less than one slot.
+        points[pool] = list(sweep_points(max(1, len(workers)), max(most, len(workers))))
+    return points
+
+
+def sweep_points(least: int, most: int) -> list[int]:
+    """Return the powers of two from `least` to `most`, and `most` itself."""
+    powers = [2**exponent for exponent in range(most.bit_length())]
+    return [point for point in powers if least <= point < most] + [most]

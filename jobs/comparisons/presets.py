@@ -1,0 +1,39 @@
+"""Presets: how much a comparison measures."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A choice of copies, rounds and what runs before them."""
+
+    name: str
+    title: str
+    summary: str
+    copies: int
+    rounds: int
+    warmup: bool
+    calibrate: bool
+
+    def options(self) -> dict[str, Any]:
+        """Return the arguments of `plan` that it stands for."""
+        chosen = {
+            name: value for name, value in asdict(self).items() if name not in ("name", "title", "summary")
+        }
+        return {**chosen, "preset": self.name}
+
+
+PRESETS: Mapping[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            "quick", "Quick", "A first look: large differences show, small ones do not.", 20, 3, True, False
+        ),
+        Preset("standard", "Standard", "Enough rounds for a verdict in most cases.", 100, 5, True, True),
+        Preset(
+            "thorough", "Thorough", "Small differences show, too; it takes its time.", 200, 10, True, True
+        ),
+    )
+}

@@ -1,0 +1,105 @@
+"""What is kept of a pool's processes, and of others, about each block.
+
+`Block.probe` holds `release` and `end`: `{"at", "machine_cpu_s", "redis_run_id", "workers": [each beat]}`, where `end`
+is of beats given after the block's last job; `busy`: `{"at", "machine_cpu_s"}` when that job was recorded;
+`watched`: the largest `memory_bytes`, `db_connections` and `loop_lag_s` seen in between; `foreign`: how many other
+jobs ran meanwhile, on this `pool` and on `others`; `late_s`: by how much the latest job was published late.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import psutil
+from django.conf import settings
+from django.db.models import Count
+from django.utils import timezone
+
+from jobs.heartbeats import WorkerBeat
+from jobs.models import Block, Comparison, Job
+from jobs.pools import all_pools
+from jobs.redis_client import REDIS_ERRORS, web_client
+from jobs.timing import wall_now
+
+_IDLE = ("idle", "iowait", "guest", "guest_nice")  # the guests' time is part of user time already
+_WATCHED = ("memory_bytes", "db_connections", "loop_lag_s")
+
+
+def machine_cpu_s() -> float:
+    """Return the CPU seconds that all cores of the coordinator's machine have worked since it started."""
+    times = psutil.cpu_times()._asdict()
+    return round(float(sum(value for name, value in times.items() if name not in _IDLE)), 2)
+
+
+def redis_run_id() -> str | None:
+    """Return what tells one run of the Redis server from the next; None where it does not say."""
+    try:
+        return str(web_client().info("server")["run_id"])
+    except (*REDIS_ERRORS, KeyError):
+        return None
+
+
+def moment(workers: Sequence[WorkerBeat]) -> dict[str, Any]:
+    """Return what the pool's workers say now."""
+    return {
+        "at": wall_now(),
+        "machine_cpu_s": machine_cpu_s(),
+        "redis_run_id": redis_run_id(),
+        "workers": [asdict(worker.beat) for worker in workers],
+    }
+
+
+def at_busy_end() -> dict[str, Any]:
+    """Return what must be read at the very end of a block, before the workers' next signs of life."""
+    return {"at": wall_now(), "machine_cpu_s": machine_cpu_s()}
+
+
+def watched(probe: Mapping[str, Any], workers: Sequence[WorkerBeat]) -> dict[str, float]:
+    """Return the largest figures of a block so far."""
+    before = probe.get("watched", {})
+    now = {
+        "memory_bytes": sum(worker.memory_bytes for worker in workers),
+        "db_connections": sum(getattr(worker.beat, "db_connections", None) or 0 for worker in workers),
+        "loop_lag_s": max((worker.loop_lag_s for worker in workers), default=0.0),
+    }
+    return {name: max(before.get(name, 0), now[name]) for name in _WATCHED}
+
+
+def foreign(block: Block, start: datetime, end: datetime) -> dict[str, int]:
+    """Return how many jobs outside the block ran between start and end, on its pool and on the others."""
+    others = Job.objects.exclude(block=block).filter(started_at__lte=end).order_by()
+    counts = dict.fromkeys(("pool", "others"), 0)
+    for jobs in (others.filter(pool__in=list(all_pools()), finished_at__gte=start), others.running()):
+        for pool, number in jobs.values_list("pool").annotate(number=Count("id")):
+            counts["pool" if pool == block.pool else "others"] += number
+    return counts
+
+
+def open_probes(comparison: Comparison) -> list[Block]:
+    """Return the blocks that have ended and whose workers have not spoken since."""
+    return list(
+        comparison.blocks.filter(finished_at__isnull=False)
+        .exclude(released_at=None)
+        .exclude(probe__has_key="end")
+    )
+
+
+def close(blocks: Sequence[Block], up: Mapping[str, Sequence[WorkerBeat]]) -> list[Block]:
+    """Keep what the workers of ended blocks say, once each has spoken since; return the blocks still open."""
+    still_open = []
+    for block in blocks:
+        workers = up.get(block.pool, [])
+        if _have_spoken_since(block, workers):
+            block.probe["end"] = moment(workers)
+            Block.objects.filter(pk=block.pk).update(probe=block.probe)
+        else:
+            still_open.append(block)
+    return still_open
+
+
+def _have_spoken_since(block: Block, workers: Sequence[WorkerBeat]) -> bool:
+    since_s = (timezone.now() - (block.finished_at or timezone.now())).total_seconds()
+    return since_s > settings.JOB_WORKER_DEAD_AFTER_S or all(
+        worker.seen_s_ago < since_s for worker in workers
+    )

@@ -1,0 +1,186 @@
+"""Run comparisons: one at a time, block by block, never two pools at once.
+
+Everything that a step needs to know stands in the ledger and in the workers' signs of life, so that any coordinator
+can take the next step, whatever became of the one that took the last.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from django.db import transaction
+from django.utils import timezone
+
+from jobs import environment, heartbeats
+from jobs.comparisons import faults, feeding, probes, slots
+from jobs.errors import BrokerUnavailable, PoolwiseError
+from jobs.heartbeats import WorkerBeat
+from jobs.models import Block, Comparison, Job
+from jobs.pools import get_pool
+from jobs.submission import cancel
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+log = structlog.get_logger(__name__)
+LIVE = (Comparison.State.PLANNED, Comparison.State.RUNNING)
+
+type Workers = Mapping[str, list[WorkerBeat]]
+type Freeze = Callable[[Comparison], None]
+
+
+def advance(freeze: Freeze | None = None) -> int:
+    """Take the next step of the comparison whose turn it is; return how many blocks were released.
+
+    Only one comparison runs at a time, the oldest first, so that none disturbs another. When its last block has ended,
+    `freeze` is called with it, and only then does it count as finished.
+    """
+    if not slots.restore_ended():
+        return 0  # what ended last has to leave the workers as it found them
+    comparison = current()
+    if comparison is None:
+        return 0
+    try:
+        return _advance(comparison, freeze)
+    except BrokerUnavailable:
+        return 0
+    except PoolwiseError as error:  # its definition or pool was there when it was planned
+        log.error(
+            "a comparison cannot go on and is cancelled", comparison=str(comparison.pk), error=str(error)
+        )
+        stop(comparison, reason=str(error))
+        return 0
+
+
+def current() -> Comparison | None:
+    """Return the comparison that runs, or else the oldest that is planned."""
+    live = Comparison.objects.filter(state__in=LIVE)
+    return live.order_by("-state", "created_at", "id").first()  # «running» before «planned»
+
+
+def open_block(comparison: Comparison) -> Block | None:
+    """Return the first block that has not ended."""
+    return comparison.blocks.filter(finished_at=None).order_by("position").first()
+
+
+def _advance(comparison: Comparison, freeze: Freeze | None) -> int:
+    block = open_block(comparison)
+    if block is not None and block.released_at is not None:
+        feeding.feed(comparison, block)
+        if not feeding.is_over(comparison, block):
+            return 0
+        _finish(comparison, block)
+        comparison.refresh_from_db()
+        if comparison.state not in LIVE:
+            return 0
+        block = open_block(comparison)
+    open_probes = probes.open_probes(comparison)
+    up = heartbeats.pools_up() if open_probes or block is not None else {}
+    open_probes = probes.close(open_probes, up) if open_probes else []
+    if block is None:
+        return 0 if open_probes else _close(comparison, freeze)
+    if any(ended.pool == block.pool for ended in open_probes):
+        return 0  # the pool's figures are to be read before it works again
+    return int(release(comparison, block, up))
+
+
+def release(comparison: Comparison, block: Block, up: Workers) -> bool:
+    """Release a block whose pool is ready: claim it and store its first jobs in one transaction, then publish them."""
+    get_pool(block.pool)
+    workers = up.get(block.pool, [])
+    if not workers or not slots.reach(comparison, block, workers):
+        return False
+    if not comparison.environment:
+        comparison.environment = environment.capture()
+    probe = {**block.probe, "release": probes.moment(workers)}
+    now, live_slots = timezone.now(), sum(worker.slots for worker in workers)
+    with transaction.atomic():
+        # The row is locked from here on: whoever cancels the comparison now finds the jobs, too.
+        live = Comparison.objects.filter(pk=comparison.pk, state__in=LIVE).update(
+            state=Comparison.State.RUNNING, environment=comparison.environment
+        )
+        if not live or not Block.objects.filter(pk=block.pk, released_at=None).update(
+            released_at=now, slots=live_slots, probe=probe
+        ):
+            return False  # it was cancelled, or another coordinator got there first
+        block.released_at, block.slots, block.probe = now, live_slots, probe
+        jobs = feeding.store(comparison, block)
+    feeding.send(jobs)
+    log.info(
+        "block released", comparison=str(comparison.pk), pool=block.pool, round=block.round, role=block.role
+    )
+    return True
+
+
+def _finish(comparison: Comparison, block: Block) -> None:
+    """End a block all of whose jobs have ended; a void one is repeated, or ends the comparison."""
+    now = timezone.now()
+    block.probe |= {"busy": probes.at_busy_end(), **_looked_back(comparison, block)}
+    if not block.void_reason:
+        late = faults.fault_of_timing(block.probe["late_s"], feeding.copies_of(comparison, block))
+        block.void_reason = faults.find(block, _up_or_none()) or late
+    with transaction.atomic():
+        ended = Block.objects.filter(pk=block.pk, finished_at=None).update(
+            finished_at=now, probe=block.probe, void_reason=block.void_reason
+        )
+        goes_on = not ended or not block.void_reason or faults.repeat(block)
+    if ended and block.void_reason:
+        log.warning("a void block has ended", pool=block.pool, reason=block.void_reason, repeated=goes_on)
+    if not goes_on:
+        stop(comparison, reason=faults.reason_of_end(block))
+
+
+def _looked_back(comparison: Comparison, block: Block) -> dict[str, Any]:
+    now = timezone.now()
+    return {
+        "late_s": round(feeding.lateness_s(comparison, block), 4),
+        "foreign": probes.foreign(block, block.released_at or now, now),
+    }
+
+
+def _up_or_none() -> Workers | None:
+    try:
+        return heartbeats.pools_up()
+    except BrokerUnavailable:
+        return None
+
+
+def watch() -> None:
+    """Look at the block that runs: void it if something disturbed it, else keep the largest of its figures."""
+    comparison = current()
+    block = open_block(comparison) if comparison is not None else None
+    if comparison is None or block is None or block.released_at is None:
+        return
+    up = _up_or_none()
+    if reason := block.void_reason or faults.find(block, up):
+        faults.void(block, reason)
+    elif up is not None:
+        watched = probes.watched(block.probe, up.get(block.pool, []))
+        if watched != block.probe.get("watched"):
+            block.probe["watched"] = watched
+            Block.objects.filter(pk=block.pk, finished_at=None).update(probe=block.probe)
+
+
+def _close(comparison: Comparison, freeze: Freeze | None) -> int:
+    if not slots.restore(comparison):
+        return 0
+    if freeze is not None:
+        freeze(comparison)
+    Comparison.objects.filter(pk=comparison.pk).exclude(state=Comparison.State.CANCELLED).update(
+        state=Comparison.State.FINISHED, finished_at=timezone.now()
+    )
+    return advance(freeze)
+
+
+def stop(comparison: Comparison, *, user: "User | None" = None, reason: str = "") -> None:
+    """Cancel a comparison: blocks not released stay so, live jobs are cancelled, slots are given back."""
+    now = timezone.now()
+    ended = Comparison.objects.filter(pk=comparison.pk, state__in=LIVE).update(
+        state=Comparison.State.CANCELLED, finished_at=now, end_reason=reason[:300]
+    )
+    if ended:
+        comparison.blocks.filter(released_at__isnull=False, finished_at=None).update(
+            finished_at=now, void_reason="The comparison was cancelled."
+        )
+    for job in Job.objects.live().filter(block__comparison=comparison):
+        cancel(job, user=user)

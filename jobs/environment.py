@@ -1,0 +1,185 @@
+"""The environment card: where a measurement ran, so that two of them are compared only where that is fair."""
+
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+from celery import current_app
+from django.conf import settings
+from django.db import connection
+
+from jobs.redis_client import REDIS_ERRORS, web_client
+
+log = structlog.get_logger(__name__)
+_LIBRARIES = (
+    "celery", "kombu", "billiard", "redis", "django", "django-celery-results", "gevent", "greenlet", "pydantic",
+    "psycopg", "numpy", "scipy",
+)  # fmt: skip
+_PACKAGE = Path(__file__).resolve().parent
+_CGROUPS = Path("/sys/fs/cgroup")
+_IDENTITY = (Path("/etc/machine-id"), Path("/proc/sys/kernel/random/boot_id"))
+_GIT_TIMEOUT_S = 5.0
+_BROKER_TIMEOUT_S = 1
+
+
+def capture() -> dict[str, Any]:
+    """Return the card of this machine, this code, the broker and the database; what cannot be told is None."""
+    return {
+        "cores": cores(),
+        "cpu_quota": cpu_quota(),
+        "cpu_model": _cpu_model(),
+        "memory_bytes": _memory_bytes(),
+        "os": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "machine": machine(),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "gil": "on" if getattr(sys, "_is_gil_enabled", lambda: True)() else "off",
+        "libraries": libraries(),
+        "broker": _told(_broker),
+        "ledger": _told(_database),
+        "code": code_version(),
+        "prefetch": settings.CELERY_WORKER_PREFETCH_MULTIPLIER,
+    }
+
+
+def cores() -> int:
+    """Return the cores that this process may use."""
+    counted: Callable[[], int | None] = getattr(os, "process_cpu_count", os.cpu_count)
+    return counted() or 1
+
+
+def cpu_quota(root: Path = _CGROUPS) -> float | None:
+    """Return how many cores' worth of time the control group grants; None for no limit."""
+    try:
+        text = (root / "cpu.max").read_text().split()
+        quota, period = text[0], text[1]
+    except (OSError, IndexError):
+        try:
+            quota = (root / "cpu" / "cpu.cfs_quota_us").read_text()
+            period = (root / "cpu" / "cpu.cfs_period_us").read_text()
+        except OSError:
+            return None
+    try:
+        return round(int(quota) / int(period), 2) if int(quota) > 0 else None
+    except (ValueError, ZeroDivisionError):  # «max»: no limit
+        return None
+
+
+def machine(files: Sequence[Path] = _IDENTITY) -> str:
+    """Return a digest that tells this machine, since its last start, from others, and gives nothing away."""
+    digest = hashlib.sha256(platform.node().encode())
+    for file in files:
+        try:
+            digest.update(file.read_bytes())
+        except OSError:
+            digest.update(b"-")
+    return digest.hexdigest()[:12]
+
+
+def libraries() -> dict[str, str]:
+    """Return the versions of the libraries that a measurement depends on; without those that are absent."""
+    found = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@functools.cache
+def code_version() -> str:
+    """Return the version of the code as it is on disk when first asked: of git, or else a digest of the sources."""
+    return _git_version(_PACKAGE.parent) or f"sources-{_digest_of(_PACKAGE)}"
+
+
+def _git_version(directory: Path) -> str | None:
+    revision = _git(directory, "rev-parse", "--short=12", "HEAD")
+    if (
+        not revision or not (directory / ".git").exists()
+    ):  # a repository around an installed copy says nothing
+        return None
+    changes = _git(directory, "diff", "HEAD", "--", "*.py", "requirements*.txt", ":(exclude)tests")
+    if not changes:
+        return revision
+    return f"{revision}+{hashlib.sha256(changes.encode()).hexdigest()[:8]}"
+
+
+def _git(directory: Path, *arguments: str) -> str | None:
+    git = shutil.which("git")
+    if git is None:
+        return None
+    try:
+        done = subprocess.run(  # noqa: S603 - fixed arguments
+            [git, "-C", str(directory), *arguments],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_GIT_TIMEOUT_S,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _digest_of(directory: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(directory.rglob("*.py")):
+        digest.update(str(file.relative_to(directory)).encode() + file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _cpu_model() -> str | None:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or None
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def _told(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    try:
+        return ask()
+    except Exception as error:  # the card is no reason for a comparison to fail
+        log.warning("the environment card is incomplete", error=str(error))
+        return {"kind": None, "version": None}
+
+
+def _broker() -> dict[str, Any]:
+    kind = urlsplit(settings.BROKER_URL).scheme
+    if kind.startswith("redis"):
+        return {"kind": "redis", "version": _redis_version()}
+    options = {"connect_timeout": _BROKER_TIMEOUT_S, "max_retries": 0}
+    with current_app.connection_for_read(transport_options=options) as broker:
+        broker.ensure_connection(max_retries=1, timeout=_BROKER_TIMEOUT_S)
+        told = getattr(broker.connection, "server_properties", {})
+        return {"kind": told.get("product", kind), "version": told.get("version")}
+
+
+def _redis_version() -> str | None:
+    try:
+        return str(web_client().info("server")["redis_version"])
+    except (*REDIS_ERRORS, KeyError):
+        return None
+
+
+def _database() -> dict[str, Any]:
+    connection.ensure_connection()
+    found = connection.get_database_version()
+    return {"kind": connection.vendor, "version": ".".join(str(part) for part in found)}

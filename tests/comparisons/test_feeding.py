@@ -1,0 +1,90 @@
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.comparisons import copies_of, next_arrival_in_s
+from jobs.comparisons.feeding import Counted, missing
+from jobs.models import Block, Comparison, Job, State
+from tests.comparisons.conftest import Bench, planned, running_block
+
+pytestmark = pytest.mark.django_db
+
+
+def end_one() -> None:
+    job = Job.objects.live().order_by("created_at").first()
+    Job.objects.filter(pk=job.pk).update(state=State.SUCCEEDED, finished_at=timezone.now())
+
+
+def test_a_closed_loop_keeps_so_many_jobs_in_flight_and_no_more(bench: Bench) -> None:
+    comparison = planned(("alpha", "beta"), copies=5, in_flight=2)
+    bench.tick()
+    live = []
+    while running_block(comparison).pool == "alpha":
+        live.append(Job.objects.live().count())
+        assert Job.objects.live().count() <= 2
+        end_one()
+        bench.tick()
+    assert live == [2, 2, 2, 2, 1]
+    assert Job.objects.filter(pool="alpha").count() == 5
+
+
+def test_an_open_loop_lets_jobs_come_in_time_whether_others_have_ended_or_not(bench: Bench) -> None:
+    comparison = planned(("alpha",), copies=4, arrival_rate_per_s=1.0)
+    assert next_arrival_in_s() is None
+    bench.tick()
+    assert Job.objects.count() == 1
+    assert 0 < (next_arrival_in_s() or 0) <= 1
+    start = running_block(comparison).released_at
+    for seconds, come in ((1.3, 2), (2.3, 3), (9, 4)):
+        Block.objects.update(released_at=start - timedelta(seconds=seconds))
+        bench.tick()
+        assert Job.objects.live().count() == come
+    assert next_arrival_in_s() is None
+
+
+def test_an_overdue_arrival_is_due_at_once(bench: Bench) -> None:
+    planned(("alpha",), copies=4, arrival_rate_per_s=10.0)
+    bench.tick()
+    Block.objects.update(released_at=timezone.now() - timedelta(seconds=1))
+    assert next_arrival_in_s() == 0.0
+
+
+@pytest.mark.parametrize("options", [{"in_flight": 1}, {"arrival_rate_per_s": 0.1}])
+def test_warm_up_and_calibration_come_all_at_once_whatever_the_load(bench: Bench, options: Any) -> None:
+    planned(("alpha",), copies=4, warmup=True, calibrate=True, **options)
+    for definition, role in (("io.wait", "warmup"), ("ending.succeed", "calibration")):
+        while not bench.tick():
+            pass
+        jobs = Job.objects.filter(block__role=role)
+        assert {job.definition for job in jobs} == {definition}
+        assert jobs.live().count() == 4
+        bench.end_jobs()
+
+
+def test_a_warm_up_needs_only_two_jobs_a_slot(bench: Bench) -> None:
+    comparison = planned(("alpha",), copies=50, warmup=True)
+    bench.tick()
+    assert Job.objects.count() == 4
+    assert copies_of(comparison, running_block(comparison)) == 4
+
+
+@given(
+    copies=st.integers(1, 50), made=st.integers(0, 50), live=st.integers(0, 50), elapsed_s=st.floats(-5, 1000),
+    load=st.one_of(st.just({}), st.fixed_dictionaries({"in_flight": st.integers(1, 60)}),
+                   st.fixed_dictionaries({"arrival_rate_per_s": st.floats(0.001, 1000)})),
+)  # fmt: skip
+def test_never_more_jobs_come_than_the_block_has(
+    copies: int, made: int, live: int, elapsed_s: float, load: Any
+) -> None:
+    made, live = min(made, copies), min(live, made, copies)
+    comparison = Comparison(copies=copies, **load)
+    now = timezone.now()
+    block = Block(comparison=comparison, released_at=now - timedelta(seconds=elapsed_s))
+    more = missing(comparison, block, Counted(made, live), now=now)
+    assert 0 <= more <= copies - made
+    if "in_flight" in load:
+        assert live + more <= max(live, load["in_flight"])
