@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from django.conf import settings
 from django.core import checks
 from django.db import transaction
 from django.tasks import DEFAULT_TASK_QUEUE_NAME, base
@@ -16,7 +15,7 @@ from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
 from django.tasks.signals import task_enqueued
 from django_celery_results.models import TaskResult as StoredResult
 
-from jobs import definitions
+from jobs import definitions, evidence
 from jobs.definitions import Definition, JobTask
 from jobs.errors import PoolwiseError, UnknownDefinition
 from jobs.models import Job, State
@@ -114,8 +113,7 @@ def pool_for(task: AnyTask, definition: Definition) -> str:
 
 def default_pool(definition: Definition) -> str:
     """Return the pool of a definition that names none: its own choice, else the settings' one for its kind."""
-    wanted = definition.pool or settings.JOB_DEFAULT_POOLS.get(definition.kind, "")
-    return wanted if wanted in settings.JOB_POOLS else next(iter(settings.JOB_POOLS))
+    return evidence.by_kind(definition).pool
 
 
 def _add_ending(result: AnyResult, job: Job) -> None:

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import Min
 from django.utils import timezone
 
-from jobs import definitions, heartbeats
+from jobs import definitions, evidence, heartbeats
 from jobs.errors import BrokerUnavailable, InvalidParameters, QueueFull, Unavailable
 from jobs.models import Block, Job, State
 from jobs.pools import get_pool
@@ -61,13 +61,19 @@ def submit(
 ) -> list[Job]:
     """Store `copies` jobs and publish them once the surrounding transaction commits; return them.
 
+    The pool `auto` is the one that pins, evidence or the definition's kind choose; `Job.chosen_by` says which.
     Raise UnknownDefinition, UnknownPool, Unavailable, InvalidParameters or QueueFull; then nothing is stored.
     """
+    chosen = (
+        evidence.choose(definitions.get(definition)) if pool == evidence.AUTO else evidence.Choice(pool, "")
+    )
+    pool = chosen.pool
     jobs = prepare(
         definition,
         params,
         pool=pool,
         copies=copies,
+        chosen_by=chosen.why,
         user=user,
         request_id=request_id,
         block=block,

@@ -1,5 +1,6 @@
 """Evidence: a comparison's figures, gate, verdict and advice, built from the ledger and frozen. docs/evidence.md."""
 
 from jobs.evidence.build import SAMPLE_COLUMNS, build, freeze, samples
+from jobs.evidence.choice import AUTO, Choice, by_kind, choose
 
-__all__ = ["SAMPLE_COLUMNS", "build", "freeze", "samples"]
+__all__ = ["AUTO", "SAMPLE_COLUMNS", "Choice", "build", "by_kind", "choose", "freeze", "samples"]

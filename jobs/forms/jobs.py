@@ -6,6 +6,7 @@ from django import forms
 from django.conf import settings
 
 from jobs.definitions import all_definitions
+from jobs.evidence import AUTO
 from jobs.models import State
 from jobs.pools import all_pools
 
@@ -22,7 +23,8 @@ class SubmitForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         most = int(settings.JOB_MAX_COPIES)
-        self.fields["pools"].choices = [(name, name) for name in all_pools()]  # type: ignore[attr-defined]
+        names = [*all_pools(), AUTO]
+        self.fields["pools"].choices = [(name, name) for name in names]  # type: ignore[attr-defined]
         self.fields["copies"] = forms.IntegerField(
             label="Copies on each pool",
             min_value=1,

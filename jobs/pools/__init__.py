@@ -19,6 +19,8 @@ POOL_CLASSES = {
 MODELS = ("prefork", "threads", "gevent", "asyncio")
 NEEDED_LIBRARY = {"gevent": "gevent", "asyncio": "greenlet"}
 MAX_CONCURRENCY = 10_000
+#: Names that no pool may have, and what they stand for.
+RESERVED = {"coordinator": "the coordinator", "auto": "the choice by evidence"}
 _QUEUE = re.compile(r"[\w.:-]{1,100}")
 
 
@@ -41,8 +43,8 @@ class PoolSpec:
             )
         if not name.isidentifier():
             raise BadPool(f"The pool name {name!r} must be letters, digits and underscores only.")
-        if name == "coordinator":
-            raise BadPool("The pool name 'coordinator' belongs to the coordinator: choose another.")
+        if owner := RESERVED.get(name):
+            raise BadPool(f"The pool name {name!r} belongs to {owner}: choose another.")
         model = options.get("model", name)
         if model not in MODELS:
             raise BadPool(

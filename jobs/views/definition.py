@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods
 
-from jobs import definitions, submission
+from jobs import definitions, evidence, submission
 from jobs.definitions import Definition
 from jobs.errors import BrokerUnavailable, InvalidParameters, PoolwiseError, QueueFull, UnknownDefinition
 from jobs.forms import ParametersForm, SubmitForm
@@ -130,12 +130,13 @@ def _page(
     status: int = 200,
 ) -> HttpResponse:
     now = pools_now()
-    boxes = [(box, now.pools[str(box.data["value"])]) for box in where["pools"].subwidgets]
+    boxes = [(box, now.pools.get(str(box.data["value"]))) for box in where["pools"].subwidgets]
     context = {
         "definition": found,
         "parameters": parameters,
         "where": where,
         "boxes": boxes,
+        "auto": evidence.choose(found),
         "origin": origin,
         "has_async_body": found.async_body is not None,  # a template would call the body itself
         "unavailable": found.unavailable(),

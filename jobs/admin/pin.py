@@ -1,0 +1,53 @@
+"""Pins in the admin: the pool that a definition runs on when it is submitted to `auto`."""
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest
+
+from jobs.definitions import all_definitions
+from jobs.models import PinnedDefinition
+from jobs.pools import all_pools
+
+if TYPE_CHECKING:  # the stubs' classes are generic, Django's are not
+    _ModelForm = forms.ModelForm[PinnedDefinition]
+    _ModelAdmin = admin.ModelAdmin[PinnedDefinition]
+else:
+    _ModelForm, _ModelAdmin = forms.ModelForm, admin.ModelAdmin
+
+
+class PinForm(_ModelForm):
+    """A definition of the catalogue and one of the pools."""
+
+    definition = forms.ChoiceField(help_text="Jobs of it that are submitted to auto go to the pool below.")
+    pool = forms.ChoiceField()
+
+    class Meta:
+        model = PinnedDefinition
+        fields = ("definition", "pool", "reason")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        known = {
+            "definition": [found.name for found in all_definitions()],
+            "pool": list(all_pools()),
+        }
+        for name in self.fields.keys() & known.keys():  # the definition of a stored pin is read-only
+            choices = [("", "---------"), *((value, value) for value in known[name])]
+            self.fields[name].choices = choices  # type: ignore[attr-defined]
+
+
+@admin.register(PinnedDefinition)
+class PinnedDefinitionAdmin(_ModelAdmin):
+    """The pins; whoever may change them decides where `auto` runs a definition."""
+
+    form = PinForm
+    list_display = ("definition", "pool", "reason")
+    ordering = ("definition",)
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: PinnedDefinition | None = None
+    ) -> tuple[str, ...]:
+        """Keep the definition of a stored pin, which is its key."""
+        return ("definition",) if obj else ()

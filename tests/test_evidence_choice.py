@@ -1,0 +1,128 @@
+"""`auto`: a pin, else the newest valid evidence, else the kind; the job says which and why."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from jobs import definitions, evidence
+from jobs.environment import code_version
+from jobs.evidence import choose
+from jobs.models import Comparison, Job, PinnedDefinition
+from jobs.submission import submit
+
+pytestmark = pytest.mark.django_db
+WAIT = "io.wait"
+
+
+@pytest.fixture(autouse=True)
+def _pools(settings: Any, own_keys: Any) -> Any:
+    """Pools that nobody serves."""
+    prefix = settings.JOB_KEY_PREFIX.strip(":")
+    settings.JOB_POOLS = {
+        name: {"model": name, "queue": f"{prefix}-{name}", "concurrency": 2}
+        for name in ("prefork", "threads", "gevent", "asyncio")
+    }
+    yield
+    for name in settings.JOB_POOLS:
+        own_keys.delete(f"{prefix}-{name}", f"_kombu.binding.{prefix}-{name}")
+
+
+def proven(pool: str, *, valid: bool = True, age_days: int = 0, code: str = "", **fields: Any) -> Comparison:
+    found = {
+        "sentence": f"{pool} ran this job 9.6× faster than prefork",
+        "gate": {"valid": valid, "badges": []},
+        "environment": {"code": code or code_version()},
+        "advice": {"pool": pool, "slots": 2},
+    }
+    at = timezone.now() - timedelta(days=age_days)
+    return Comparison.objects.create(definition=WAIT, copies=1, evidence=found, created_at=at, **fields)
+
+
+def chosen() -> evidence.Choice:
+    return choose(definitions.get(WAIT))
+
+
+def test_without_evidence_the_kind_chooses(settings: Any) -> None:
+    assert chosen().pool == settings.JOB_DEFAULT_POOLS["io"]
+    assert chosen().why.startswith("kind: the pool for jobs of kind io")
+
+
+def test_a_definition_that_names_its_pool_runs_there() -> None:
+    found = definitions.Definition(**{**vars(definitions.get(WAIT)), "pool": "threads"})
+    assert evidence.by_kind(found).pool == "threads"
+
+
+def test_the_newest_valid_evidence_chooses() -> None:
+    proven("threads", age_days=2)
+    newest = proven("asyncio", age_days=1)
+    proven("prefork", valid=False)
+    assert chosen().pool == "asyncio"
+    assert chosen().why.startswith(f"evidence: comparison {str(newest.pk)[:8]} of ")
+    assert chosen().why.endswith("asyncio ran this job 9.6× faster than prefork")
+
+
+def test_evidence_of_the_present_code_goes_before_newer_evidence_of_another() -> None:
+    proven("threads", age_days=2)
+    proven("asyncio", code="0ld")
+    assert chosen().pool == "threads"
+    Comparison.objects.filter(evidence__advice__pool="threads").delete()
+    assert chosen().pool == "asyncio"
+    assert "by an earlier version of the code" in chosen().why
+
+
+def test_imported_evidence_and_pools_that_are_gone_choose_nothing(settings: Any) -> None:
+    proven("threads", imported_at=timezone.now())
+    proven("closed")
+    assert chosen().pool == settings.JOB_DEFAULT_POOLS["io"]
+
+
+def test_a_pin_goes_before_evidence_as_long_as_its_pool_exists() -> None:
+    proven("asyncio")
+    pin = PinnedDefinition.objects.create(
+        definition=WAIT, pool="prefork", reason="its library is not patched"
+    )
+    assert chosen() == evidence.Choice("prefork", "pinned: its library is not patched")
+    PinnedDefinition.objects.filter(pk=pin.pk).update(pool="closed")
+    assert chosen().pool == "asyncio"
+
+
+def test_a_job_submitted_to_auto_says_how_its_pool_was_chosen() -> None:
+    proven("asyncio")
+    [job] = submit(WAIT, {}, pool="auto")
+    assert job.pool == "asyncio"
+    assert Job.objects.get().chosen_by.startswith("evidence: ")
+    [other] = submit(WAIT, {}, pool="threads")
+    assert other.chosen_by == ""
+
+
+def test_the_form_offers_auto_and_the_job_page_says_why(client: Client, administrator: Any) -> None:
+    client.force_login(administrator)
+    proven("asyncio")
+    address = reverse("jobs:definition", args=[WAIT])
+    assert "now asyncio · evidence: comparison" in client.get(address).content.decode()
+    answer = client.post(address, {"param-duration_s": "0.1", "pools": ["auto"], "copies": "1"}, follow=True)
+    assert "Chosen by auto" in answer.content.decode()
+    assert Job.objects.get().pool == "asyncio"
+
+
+def test_an_administrator_pins_a_definition(client: Client, administrator: Any) -> None:
+    client.force_login(administrator)
+    address = reverse("admin:jobs_pinneddefinition_add")
+    assert "io.wait" in client.get(address).content.decode()
+    client.post(address, {"definition": WAIT, "pool": "prefork", "reason": "because"})
+    assert chosen().why == "pinned: because"
+    change = reverse("admin:jobs_pinneddefinition_change", args=[WAIT])
+    client.post(change, {"pool": "threads", "reason": ""})
+    assert chosen().pool == "threads"
+
+
+def test_a_pin_names_a_pool_that_exists(client: Client, administrator: Any) -> None:
+    client.force_login(administrator)
+    address = reverse("admin:jobs_pinneddefinition_add")
+    answer = client.post(address, {"definition": WAIT, "pool": "nowhere", "reason": ""})
+    assert "nowhere is not one of the available choices" in answer.content.decode()
+    assert not PinnedDefinition.objects.exists()
