@@ -3,6 +3,8 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 RUN := $(BIN)/python
+# Processes that share the tests; each has a Redis and a platform of its own.
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help install up test test-postgres lint check format env clean distclean
@@ -30,10 +32,10 @@ check: .installed-dev ## Check settings and that no migration is missing
 	$(RUN) manage.py makemigrations --check --dry-run
 
 test: lint check ## Run every check and test (ARGS="-k name" picks tests)
-	$(RUN) -m pytest $(ARGS)
+	$(RUN) -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 test-postgres: .installed-dev ## Run the tests that touch the ledger and the pools again, on PostgreSQL
-	LEDGER=postgres $(RUN) -m pytest -m "services or postgres" $(ARGS)
+	LEDGER=postgres $(RUN) -m pytest --numprocesses $(WORKERS) --dist loadfile -m "services or postgres" $(ARGS)
 
 format: .installed-dev ## Put the source into the agreed format
 	$(BIN)/ruff check --fix

@@ -7,6 +7,7 @@ A service that is missing skips its tests at home and fails them where CI=true.
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -97,6 +98,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _prepare() -> None:
     """Set the environment that settings.py reads; nothing of the caller's own platform leaks in."""
+    # Started in the background, a shell has SIGINT ignored, and every process that a test starts would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in ("JOB_POOLS", "BROKER_URL", "DATABASE_URL", "POOLWISE_POOL", "LOG_FORMAT", "JOB_KEY_PREFIX"):
         os.environ.pop(name, None)
     os.environ["DEBUG"] = "true"
