@@ -49,3 +49,7 @@ class BrokerUnavailable(PoolwiseError):
 
 class ResultRefused(PoolwiseError):
     """What the job returned cannot be stored."""
+
+
+class BadBundle(PoolwiseError):
+    """The file is no evidence bundle that can be trusted."""

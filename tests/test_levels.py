@@ -18,6 +18,7 @@ LEVELS = [
     ("comparisons",),
     ("coordinator", "backend", "forms", "checks", "local_processes", "vega", "charts", "pictures"),
     ("templatetags", "comparison_charts"),
+    ("bundles",),
     ("admin", "views", "api", "management"),
     ("urls", "apps"),
 ]

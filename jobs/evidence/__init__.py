@@ -1,6 +1,16 @@
 """Evidence: a comparison's figures, gate, verdict and advice, built from the ledger and frozen. docs/evidence.md."""
 
-from jobs.evidence.build import SAMPLE_COLUMNS, build, freeze, samples
+from jobs.evidence.build import IMPORTED_SAMPLES, SAMPLE_COLUMNS, build, freeze, samples
 from jobs.evidence.choice import AUTO, Choice, by_kind, choose
 
-__all__ = ["AUTO", "SAMPLE_COLUMNS", "Choice", "build", "by_kind", "choose", "freeze", "samples"]
+__all__ = [
+    "AUTO",
+    "IMPORTED_SAMPLES",
+    "SAMPLE_COLUMNS",
+    "Choice",
+    "build",
+    "by_kind",
+    "choose",
+    "freeze",
+    "samples",
+]

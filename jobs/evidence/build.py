@@ -54,7 +54,7 @@ def samples(comparison: Comparison) -> list[dict[str, Any]]:
     Those of an imported comparison come from its bundle.
     """
     if comparison.imported_at is not None:
-        return imported_samples(comparison.evidence or {})
+        return imported_samples(comparison)
     found = facts.read(comparison)
     rows = []
     for pool in found.pools.values():
@@ -69,6 +69,8 @@ SAMPLE_COLUMNS = (
     "pool", "round", "role", "slots", "state", "broker_wait_s", "worker_wait_s", "run_s", "cpu_s", "run_queue_s",
     "gil_wait_s", "stall_s", "published_at", "started_at", "finished_at",
 )  # fmt: skip
+#: Where a block that a bundle brought keeps its jobs, in `probe`.
+IMPORTED_SAMPLES = "samples"
 STAMPS = ("published_at", "started_at", "finished_at")
 
 
@@ -84,11 +86,12 @@ def _sample(one: facts.Measured, run: Any) -> dict[str, Any]:
     }
 
 
-def imported_samples(evidence: Evidence) -> list[dict[str, Any]]:
-    """Return the samples that a bundle brought: rows of SAMPLE_COLUMNS with stamps in ISO 8601."""
+def imported_samples(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return the samples that a bundle brought: rows of SAMPLE_COLUMNS with stamps in ISO 8601, kept by block."""
     found = []
-    for row in evidence.get("samples", []):
-        sample = dict(zip(SAMPLE_COLUMNS, row, strict=True))
-        stamps = {name: sample[name] and datetime.fromisoformat(sample[name]) for name in STAMPS}
-        found.append(sample | stamps)
+    for probe in comparison.blocks.order_by("position").values_list("probe", flat=True):
+        for row in probe.get(IMPORTED_SAMPLES, []):
+            sample = dict(zip(SAMPLE_COLUMNS, row, strict=True))
+            stamps = {name: sample[name] and datetime.fromisoformat(sample[name]) for name in STAMPS}
+            found.append(sample | stamps)
     return found

@@ -1,0 +1,86 @@
+"""The samples of a bundle: a row a job, as CSV."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from jobs.bundles.shape import MAX_SAMPLES
+from jobs.errors import BadBundle
+from jobs.evidence import SAMPLE_COLUMNS
+
+_TEXTS = ("pool", "role", "state")
+_WHOLE = ("round", "slots")
+_STAMPS = ("published_at", "started_at", "finished_at")
+_STATES = ("queued", "running", "succeeded", "failed", "cancelled")
+_ROLES = ("measured", "warmup", "calibration")
+_MAX_S = 1e9
+_STAMP = TypeAdapter(datetime)
+
+type Row = list[Any]
+
+
+def as_csv(samples: Iterable[Mapping[str, Any]]) -> str:
+    """Return the samples as CSV; what was not measured is empty, stamps are ISO 8601."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(SAMPLE_COLUMNS)
+    for sample in samples:
+        writer.writerow([_text(sample[column]) for column in SAMPLE_COLUMNS])
+    return out.getvalue()
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return "" if value is None else value
+
+
+def from_csv(text: str) -> list[Row]:
+    """Return the rows, in the order of SAMPLE_COLUMNS and ready for JSON. Raise BadBundle."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows: list[Row] = []
+    try:
+        if tuple(next(reader, ())) != SAMPLE_COLUMNS:
+            raise BadBundle(f"samples.csv must begin with the columns {', '.join(SAMPLE_COLUMNS)}.")
+        for number, cells in enumerate(reader, start=2):
+            if number > MAX_SAMPLES + 1:
+                raise BadBundle(f"samples.csv holds more than {MAX_SAMPLES} jobs.")
+            rows.append(_row(cells, number))
+    except csv.Error as error:
+        raise BadBundle(f"samples.csv is no CSV: {error}.") from error
+    return rows
+
+
+def _row(cells: list[str], number: int) -> Row:
+    try:
+        return [_value(name, cell) for name, cell in zip(SAMPLE_COLUMNS, cells, strict=True)]
+    except (ValueError, ValidationError, OverflowError) as error:
+        raise BadBundle(f"samples.csv, line {number}: {str(error).splitlines()[0]}.") from error
+
+
+def _value(name: str, cell: str) -> Any:
+    if name in _TEXTS:
+        allowed = {"role": _ROLES, "state": _STATES}.get(name)
+        if not cell.isidentifier() or len(cell) > 100 or (allowed and cell not in allowed):
+            raise ValueError(f"{cell[:40]!r} is no {name}")
+        return cell
+    if name in _WHOLE:
+        whole = int(cell[:12])
+        if not 0 <= whole <= 1_000_000:
+            raise ValueError(f"{name} is out of range")
+        return whole
+    if cell == "":
+        return None
+    if name in _STAMPS:
+        stamp = _STAMP.validate_python(cell[:40])
+        if stamp.tzinfo is None:
+            raise ValueError(f"{name} has no time zone")
+        return stamp.isoformat()
+    seconds = float(cell[:40])
+    if not 0 <= seconds <= _MAX_S:  # neither is NaN
+        raise ValueError(f"{name} is out of range")
+    return seconds

@@ -1,0 +1,134 @@
+"""Write a comparison's evidence as one zip file."""
+
+import hashlib
+import io
+import json
+import shlex
+import subprocess
+import sys
+import zipfile
+from typing import Any
+
+import structlog
+from django.utils import timezone
+
+from jobs import comparison_charts, evidence, pictures
+from jobs.bundles import rows
+from jobs.bundles.shape import COMMAND, FIGURES, FORMAT, MANIFEST, SAMPLES, VERSION
+from jobs.errors import PoolwiseError
+from jobs.formats import parameters
+from jobs.models import Comparison
+
+log = structlog.get_logger(__name__)
+_TIMEOUT_S = 120.0
+#: A fixed time stamp: the same evidence gives the same bytes, but for the manifest's time.
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+_DRAW = """
+import json, sys, vl_convert
+specs = json.load(sys.stdin)
+json.dump({key: vl_convert.vegalite_to_svg(spec) for key, spec in specs.items()}, sys.stdout)
+"""
+
+
+def write(comparison: Comparison) -> bytes:
+    """Return the bundle of a comparison: manifest, samples, figures, charts, and the command that repeats it.
+
+    Raise PoolwiseError when the comparison has no evidence.
+    """
+    if not comparison.evidence:
+        raise PoolwiseError("The comparison has no evidence yet: wait until it has ended.")
+    samples = evidence.samples(comparison)
+    files = {
+        SAMPLES: rows.as_csv(samples).encode(),
+        FIGURES: _json(comparison.evidence),
+        COMMAND: f"{command(comparison)}\n".encode(),
+        **charts(comparison, samples),
+    }
+    return _zipped({MANIFEST: _json(_manifest(comparison, files)), **files})
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _zipped(files: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
+    return out.getvalue()
+
+
+def _manifest(comparison: Comparison, files: dict[str, bytes]) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "written_at": timezone.now().isoformat(timespec="seconds"),
+        "created_at": comparison.created_at.isoformat(timespec="seconds"),
+        "sentence": (comparison.evidence or {})["sentence"],
+        "comparison": asked(comparison),
+        "environment": (comparison.evidence or {})["environment"],
+        "files": {
+            name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+            for name, content in files.items()
+        },
+    }
+
+
+def asked(comparison: Comparison) -> dict[str, Any]:
+    """Return what was asked for, as `comparisons.plan` takes it; the pools in the order that they first ran."""
+    names = ("definition", "params", "copies", "rounds", "seed", "warmup", "calibrate", "baseline", "preset",
+             "in_flight", "arrival_rate_per_s", "slots", "is_sweep")  # fmt: skip
+    pools = [pool["name"] for pool in (comparison.evidence or {})["pools"]]
+    return {**{name: getattr(comparison, name) for name in names}, "pools": pools}
+
+
+_OPTIONS = {
+    "--copies": "copies", "--rounds": "rounds", "--seed": "seed", "--slots": "slots", "--in-flight": "in_flight",
+    "--rate": "arrival_rate_per_s", "--baseline": "baseline",
+}  # fmt: skip
+_FLAGS = {"--warmup": "warmup", "--calibrate": "calibrate", "--sweep": "is_sweep"}
+
+
+def command(comparison: Comparison) -> str:
+    """Return the command that runs the same comparison again."""
+    given = asked(comparison)
+    words = ["manage.py", "compare", given["definition"], "--pools", ",".join(given["pools"])]
+    for option, name in _OPTIONS.items():
+        words += [option, str(given[name])] if given[name] not in (None, "") else []
+    words += [option for option, name in _FLAGS.items() if given[name]]
+    for name, value in given["params"].items():
+        words += ["--param", f"{name}={json.dumps(value, ensure_ascii=False)}"]
+    return shlex.join(words)
+
+
+def charts(comparison: Comparison, samples: list[dict[str, Any]]) -> dict[str, bytes]:
+    """Return every chart that the evidence can fill, as SVG by its path; none when they cannot be drawn."""
+    rounds = "1 round" if comparison.rounds == 1 else f"{comparison.rounds} rounds"
+    subtitle = " · ".join(
+        filter(
+            None, [comparison.definition, parameters(comparison.params), f"{rounds} of {comparison.copies}"]
+        )
+    )
+    try:
+        made = comparison_charts.charts(comparison.evidence or {}, samples)
+        specs = {key: pictures.with_look(chart.spec, subtitle) for key, chart in made.items()}
+        drawn: dict[str, str] = json.loads(_drawn(json.dumps(specs, default=str)))
+    except (subprocess.SubprocessError, OSError, ValueError, KeyError) as error:
+        log.warning("a bundle goes without charts", comparison=str(comparison.pk), error=str(error))
+        return {}
+    return {f"charts/{key}.svg": svg.encode() for key, svg in drawn.items()}
+
+
+def _drawn(specs: str) -> bytes:
+    # All of them in one process: the engine starts slowly and holds 120 MB while its process lives.
+    done = subprocess.run(  # noqa: S603 - fixed arguments
+        [sys.executable, "-I", "-c", _DRAW],
+        input=specs.encode(),
+        check=True,
+        capture_output=True,
+        timeout=_TIMEOUT_S,
+    )
+    return done.stdout

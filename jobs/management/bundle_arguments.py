@@ -1,0 +1,106 @@
+"""The options of `compare` about evidence bundles and pictures."""
+
+import subprocess
+from argparse import ArgumentParser, ArgumentTypeError
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from jobs import bundles, comparison_charts, evidence, pictures
+from jobs.bundles import Bundle
+from jobs.errors import PoolwiseError
+from jobs.formats import parameters
+from jobs.models import Comparison
+
+#: The chart that `--plot` draws: the first of these that the evidence fills.
+_PLOTTED = ("sweep", "ratios", "makespan")
+NOTHING_TOLD = 2
+
+
+def add_bundle_arguments(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    group = parser.add_argument_group("evidence")
+    group.add_argument("--import", dest="import_file", type=Path, metavar="FILE",
+                       help="read a bundle back as a comparison; runs nothing")  # fmt: skip
+    group.add_argument("--check", type=Path, metavar="FILE",
+                       help="run the comparison of a bundle again; exit 1 if a pool became slower")  # fmt: skip
+    group.add_argument("--max-regression", type=percentage, default=0.10, metavar="PERCENT",
+                       help="how much longer --check lets a job take (10%%)")  # fmt: skip
+    group.add_argument("--bundle", type=Path, metavar="FILE", help="write the evidence bundle there")
+    group.add_argument("--plot", type=picture, metavar="FILE", help="draw the result there, as .svg or .png")
+
+
+def percentage(text: str) -> float:
+    """Return `10%` or `10` as 0.1. Raise ArgumentTypeError."""
+    try:
+        value = float(text.strip().removesuffix("%")) / 100
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 100:
+        raise ArgumentTypeError(f"{text!r} is no percentage such as 10%.")
+    return value
+
+
+def picture(text: str) -> Path:
+    """Return the path of a picture. Raise ArgumentTypeError for a kind that is not drawn."""
+    path = Path(text)
+    if path.suffix.removeprefix(".") not in pictures.CONTENT_TYPES:
+        raise ArgumentTypeError(f"{text!r} must end in .svg or .png.")
+    return path
+
+
+def read_bundle(file: Path) -> Bundle:
+    """Return a bundle. Raise CommandError."""
+    try:
+        return bundles.read(file)
+    except (PoolwiseError, OSError) as error:
+        raise CommandError(f"{file}: {error}") from error
+
+
+def import_bundle(file: Path) -> Comparison:
+    """Store a bundle as a comparison. Raise CommandError."""
+    try:
+        return bundles.store(read_bundle(file))
+    except PoolwiseError as error:
+        raise CommandError(f"{file}: {error}") from error
+
+
+def planned_as(bundle: Bundle) -> dict[str, Any]:
+    """Return the arguments of `comparisons.plan` that repeat a bundle's comparison."""
+    return bundle.manifest.comparison.model_dump()
+
+
+def write_files(comparison: Comparison, bundle: Path | None, plot: Path | None) -> None:
+    """Write the bundle and the picture that were asked for. Raise CommandError."""
+    try:
+        if bundle is not None:
+            bundle.write_bytes(bundles.write(comparison))
+        if plot is not None:
+            plot.write_bytes(_picture(comparison, plot.suffix.removeprefix(".")))
+    except (PoolwiseError, OSError, subprocess.SubprocessError) as error:
+        raise CommandError(f"The evidence could not be written: {error}") from error
+
+
+def _picture(comparison: Comparison, kind: str) -> bytes:
+    samples, found = evidence.samples(comparison), comparison.evidence or {}
+    for key in _PLOTTED if found else ():
+        chart = comparison_charts.chart(key, found, samples)
+        if chart is not None:
+            subtitle = f"{comparison.definition} · {parameters(comparison.params)}"
+            return pictures.draw(chart.spec, kind, subtitle=subtitle)
+    raise PoolwiseError("The comparison came to nothing that could be drawn.")
+
+
+def verdict_of_check(bundle: Bundle, comparison: Comparison, max_regression: float) -> list[str]:
+    """Return what became of each pool, in sentences. Raise CommandError when one is slower, or nothing is told."""
+    if not comparison.evidence:
+        raise CommandError("The new comparison has no evidence: is the coordinator of the same version?")
+    found = bundles.changes(bundle.evidence, comparison.evidence, max_regression=max_regression)
+    summary = bundles.summary(found, max_regression)
+    lines = [change.text for change in found]
+    if any(change.is_regression for change in found):
+        raise CommandError("\n".join([*lines, summary]), returncode=1)
+    if all(change.verdict.word == "cannot tell" for change in found):
+        raise CommandError("\n".join([*lines, summary]), returncode=NOTHING_TOLD)
+    return [*lines, summary]
