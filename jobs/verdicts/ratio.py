@@ -73,10 +73,13 @@ def _log_ratio(base: Floats, other: Floats, axis: int = -1) -> Any:
 
 
 def rank_test(base: Sequence[float], other: Sequence[float]) -> float:
-    """Return the two-sided p-value of the Mann–Whitney U test, exact for small samples without ties; 1 for none."""
+    """Return the two-sided p-value of the Mann–Whitney U test, exact for small samples without ties.
+
+    It is 1 where a side is empty or all values are the same, for which SciPy knows none.
+    """
     from scipy.stats import mannwhitneyu
 
-    if not base or not other:
+    if not base or not other or len({*base, *other}) == 1:
         return 1.0
     return float(mannwhitneyu(base, other, alternative="two-sided", method="auto").pvalue)
 

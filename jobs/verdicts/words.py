@@ -118,24 +118,25 @@ def _verdict(
         return Verdict(CANNOT_TELL, reason="the durations are too short for the clock", **counts)
     found = ratio_interval(*medians, seed=seed)
     word, reason = _word(found, p_value, failed_share)
-    if not _can_be_significant(len(medians[0]), len(medians[1]), pairs) and failed_share <= MAX_FAILED_SHARE:
+    if not _can_be_significant(len(medians[0]), len(medians[1]), pairs):
         word, reason = CANNOT_TELL, _too_few(counts["rounds"], pairs)
     return Verdict(word, found.ratio, found.low, found.high, p_value, reason=reason, **counts)
 
 
 def _word(found: Interval, p_value: float, failed_share: float) -> tuple[str, str]:
     if failed_share > MAX_FAILED_SHARE:
-        return CANNOT_TELL, f"failures: {failed_share:.0%} of a pool's jobs failed"
+        return CANNOT_TELL, f"failures: {failed_share:.1%} of a pool's jobs failed"
     if found.low is None or found.high is None:
         return CANNOT_TELL, "too few rounds: one says nothing about the next"
-    if p_value <= ALPHA and found.low > 1 + BAND:
-        return FASTER, ""
-    if p_value <= ALPHA and found.high < 1 / (1 + BAND):
-        return SLOWER, ""
+    is_clear = found.low > 1 + BAND or found.high < 1 / (1 + BAND)
+    if p_value <= ALPHA and is_clear:
+        return (FASTER if found.ratio > 1 else SLOWER), ""
     if found.high / found.low > WIDEST:
         return CANNOT_TELL, f"noise: the ratio may be anything from {found.low:.2f} to {found.high:.2f}"
     if p_value <= ALPHA:
         return NO_DIFFERENCE, f"too small to count: not clear of ±{BAND:.0%}"
+    if is_clear:
+        return NO_DIFFERENCE, f"the rank test is not sure (p = {p_value:.2f}): more rounds may show one"
     return NO_DIFFERENCE, ""
 
 

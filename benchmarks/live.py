@@ -1,0 +1,119 @@
+"""Comparisons on real workers: a private Redis and ledger, a coordinator, and one pool entered twice."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from dev import redis_server
+
+ROOT = Path(__file__).resolve().parent.parent
+POOLS = ("first", "second")
+#: Declared, since definitions name them, but without a worker here.
+_IDLE = ("prefork", "threads", "gevent", "asyncio")
+_LIMIT_S = 60.0
+
+type Samples = tuple[list[list[float]], list[list[float]]]
+
+
+@contextmanager
+def platform(model: str, slots: int) -> Iterator[None]:
+    """Run two workers of the same model and slots, called first and second, and set Django up for them."""
+    with tempfile.TemporaryDirectory(prefix="poolwise-verdicts-") as name, ExitStack() as cleanup:
+        redis = cleanup.enter_context(redis_server.running(Path(name) / "redis", durable=False))
+        pools = {pool: {"model": model, "queue": pool, "concurrency": slots} for pool in POOLS}
+        pools |= {idle: {"model": idle, "queue": idle, "concurrency": 2} for idle in _IDLE}
+        os.environ |= {
+            "REDIS_URL": redis.url,
+            "BROKER_URL": redis.url,
+            "DATABASE_URL": f"sqlite:///{name}/ledger.sqlite3",
+            "JOB_POOLS": json.dumps(pools),
+            "LOG_LEVEL": "WARNING",
+        }
+        _set_up()
+        for arguments in (("coordinator",), *(("pool", pool) for pool in POOLS)):
+            cleanup.enter_context(_running(Path(name), *arguments))
+        _wait_until_up(Path(name))
+        yield
+
+
+def _set_up() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+    import django
+    from django.core.management import call_command
+
+    django.setup()
+    call_command("migrate", verbosity=0)
+
+
+@contextmanager
+def _running(directory: Path, *arguments: str) -> Iterator[None]:
+    command = [sys.executable, "manage.py", *arguments]
+    with (directory / f"{arguments[-1]}.log").open("ab") as log:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_until_up(directory: Path) -> None:
+    from jobs.heartbeats import coordinator_is_up, pools_up
+
+    until_mono = time.monotonic() + _LIMIT_S
+    while not (set(POOLS) <= set(pools_up()) and coordinator_is_up()):
+        if time.monotonic() > until_mono:
+            logs = "\n".join(log.read_text()[-2000:] for log in directory.glob("*.log"))
+            raise TimeoutError(f"The workers did not come up:\n{logs}")
+        time.sleep(0.2)
+
+
+def comparison(seed: int, definition: str, seconds: tuple[float, float], rounds: int, copies: int) -> Samples:
+    """Return the makespans per job, in seconds and per round, of both pools, whose jobs take so many `seconds`.
+
+    A warm-up block per pool comes first and does not count; the order of the pools is shuffled in each round.
+    """
+    order = random.Random(seed)
+    found: dict[str, list[list[float]]] = {pool: [] for pool in POOLS}
+    for number in range(rounds + 1):
+        shuffled = list(zip(POOLS, seconds, strict=True))
+        order.shuffle(shuffled)
+        for pool, duration_s in shuffled:
+            span_s = _block(definition, pool, duration_s, copies)
+            if number:
+                found[pool].append([span_s / copies])
+    return found["first"], found["second"]
+
+
+def _block(definition: str, pool: str, duration_s: float, copies: int) -> float:
+    from django.db.models import Max, Min
+
+    from jobs.models import Job, State
+    from jobs.publishing import publish
+    from jobs.submission import prepare
+
+    jobs = prepare(definition, {"duration_s": duration_s}, pool=pool, copies=copies)
+    Job.objects.bulk_create(jobs)
+    publish(jobs, budget_s=10.0)
+    own = Job.objects.filter(pk__in=[job.pk for job in jobs])
+    until_mono = time.monotonic() + _LIMIT_S
+    while own.live().exists():
+        if time.monotonic() > until_mono:
+            raise TimeoutError(f"A block of {copies} jobs did not end within {_LIMIT_S:g} s.")
+        time.sleep(0.05)
+    if own.exclude(state=State.SUCCEEDED).exists():
+        raise RuntimeError("A job of the benchmark failed: its page in the ledger would say why.")
+    span = own.aggregate(length=Max("finished_at") - Min("published_at"))["length"]
+    return float(span.total_seconds())

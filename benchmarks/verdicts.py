@@ -1,0 +1,100 @@
+"""Is the verdict right? `python -m benchmarks.verdicts`: the same pool twice, and a copy planted to be 1.3× slower.
+
+Each is compared 20 times. Exit status 1 when fewer than 19 of 20 verdicts are right.
+"""
+
+import argparse
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from benchmarks import live, simulation
+from jobs.verdicts import NO_DIFFERENCE, SLOWER, compare, spread
+
+PLANTED = 1.3
+WANTED_SHARE = 19 / 20
+
+type Compare = Callable[[int, float], live.Samples]
+
+
+def main() -> int:
+    """Run what the arguments ask for; return the exit status."""
+    options = _arguments()
+    if options.simulate:
+        return max(_judge(f"simulated, {name}", _simulated(options, name), options) for name in options.noise)
+    with live.platform(options.model, options.slots):
+        title = f"{options.model}, {options.slots} slots, {options.definition}"
+        return _judge(title, _measured(options), options)
+
+
+def _simulated(options: argparse.Namespace, noise: str) -> Compare:
+    return lambda seed, factor: simulation.comparison(
+        seed,
+        simulation.NOISES[noise],
+        factor,
+        rounds=options.rounds,
+        copies=options.copies,
+        slots=options.slots,
+    )
+
+
+def _measured(options: argparse.Namespace) -> Compare:
+    def run(seed: int, factor: float) -> live.Samples:
+        seconds = (options.seconds, options.seconds * factor)
+        return live.comparison(seed, options.definition, seconds, options.rounds, options.copies)
+
+    return run
+
+
+def _judge(title: str, run: Compare, options: argparse.Namespace) -> int:
+    """Print how often each verdict came; return 1 when fewer than 19 of 20 were right."""
+    failed = 0
+    for name, factor, right in (("same pool twice", 1.0, NO_DIFFERENCE), ("planted 1.3×", PLANTED, SLOWER)):
+        words: Counter[str] = Counter()
+        spreads: list[float] = []
+        begin_mono = time.monotonic()
+        for seed in range(options.comparisons):
+            base, other = run(seed, factor)
+            verdict = compare(base, other, seed=seed)
+            words[verdict.word] += 1
+            spreads += [spread(value for [value] in rounds) or 0.0 for rounds in (base, other)]
+            if options.verbose:
+                print(
+                    seed, verdict, [[round(v * 1e3, 2) for [v] in side] for side in (base, other)], flush=True
+                )
+        share = words[right] / options.comparisons
+        failed |= share < WANTED_SHARE
+        counts = ", ".join(f"{word} {count}" for word, count in words.most_common())
+        print(
+            f"{title} · {name}: {counts} ({share:.1%} right; spread of the rounds "
+            f"{sorted(spreads)[len(spreads) // 2]:.1%}; {time.monotonic() - begin_mono:.0f} s; "
+            f"load {os.getloadavg()[0]:.1f})",
+            flush=True,
+        )
+    return int(failed)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--simulate", action="store_true", help="draw the makespans instead of running jobs")
+    parser.add_argument(
+        "--noise",
+        nargs="+",
+        default=["calm", "usual"],
+        choices=simulation.NOISES,
+        help="of the simulated machine",
+    )
+    parser.add_argument("--comparisons", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--copies", type=int, default=50)
+    parser.add_argument("--seconds", type=float, default=simulation.RUN_S, help="that a job takes (0.02)")
+    parser.add_argument("--definition", default="io.wait", help="a definition with `duration_s` (io.wait)")
+    parser.add_argument("--model", default="threads", help="prefork, threads, gevent or asyncio (threads)")
+    parser.add_argument("--slots", type=int, default=2)
+    parser.add_argument("--verbose", action="store_true", help="print every verdict with its makespans in ms")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
