@@ -12,7 +12,7 @@ from django.utils import timezone
 from jobs import definitions, heartbeats
 from jobs.comparisons.feeding import copies_of
 from jobs.comparisons.presets import PRESETS, Preset
-from jobs.comparisons.run import LIVE, open_block
+from jobs.comparisons.run import LIVE, open_block, unserved
 from jobs.environment import cores
 from jobs.errors import BrokerUnavailable
 from jobs.models import ENDED, Block, Comparison, Job, State
@@ -49,7 +49,7 @@ def progress(comparison: Comparison) -> dict[str, PoolProgress]:
         )
     )
     by_pool: dict[str, Any] = {row["pool"]: row for row in counts}
-    notes = {block.pool: text for block, text in [waits_for(comparison)] if block is not None}
+    waiting, note = waits_for(comparison)
     found: dict[str, PoolProgress] = {}
     for block in blocks:
         row = by_pool.get(block.pool, {})
@@ -59,7 +59,7 @@ def progress(comparison: Comparison) -> dict[str, PoolProgress]:
                 planned=0,
                 begun=row.get("begun", 0),
                 ended=row.get("ended", 0),
-                note=notes.get(block.pool, ""),
+                note=note if block.pool == waiting else "",
             ),
         )
         if block in valid or block.finished_at is None:
@@ -67,27 +67,29 @@ def progress(comparison: Comparison) -> dict[str, PoolProgress]:
     return found
 
 
-def waits_for(comparison: Comparison) -> tuple[Block | None, str]:
-    """Return the block whose turn it is, and what it waits for; empty if it runs."""
+def waits_for(comparison: Comparison) -> tuple[str, str]:
+    """Return the pool whose turn it is, and what its block waits for; empty if it runs."""
     block = open_block(comparison) if comparison.state in LIVE else None
     if block is None:
-        return None, ""
+        return "", ""
     if block.void_reason:
-        return block, f"The block is void and will be repeated. {block.void_reason}"
+        return block.pool, f"The block is void and will be repeated. {block.void_reason}"
     others = Comparison.objects.filter(state=Comparison.State.RUNNING).exclude(pk=comparison.pk)
     if comparison.state == Comparison.State.PLANNED and others.exists():
-        return block, "It waits for another comparison to end."
+        return block.pool, "It waits for another comparison to end."
     try:
-        workers, coordinated = heartbeats.pools_up().get(block.pool, []), heartbeats.coordinator_is_up()
+        up, coordinated = heartbeats.pools_up(), heartbeats.coordinator_is_up()
     except BrokerUnavailable:
-        return block, "Redis does not answer."
+        return block.pool, "Redis does not answer."
     if not coordinated:
-        return block, "No coordinator runs."
-    if not workers:
-        return block, f"No worker serves {block.pool}: start one with `manage.py pool {block.pool}`."
-    if block.released_at is None and block.wanted_slots not in (None, sum(w.slots for w in workers)):
-        return block, f"The slots of {block.pool} are being set to {block.wanted_slots}."
-    return block, ""
+        return block.pool, "No coordinator runs."
+    for pool in unserved(comparison, up) or [block.pool]:
+        if pool not in up:
+            return pool, f"No worker serves {pool}: start one with `manage.py pool {pool}`."
+    slots = sum(worker.slots for worker in up[block.pool])
+    if block.released_at is None and block.wanted_slots not in (None, slots):
+        return block.pool, f"The slots of {block.pool} are being set to {block.wanted_slots}."
+    return block.pool, ""
 
 
 type _Key = tuple[str, str, int | None]

@@ -63,6 +63,14 @@ def open_block(comparison: Comparison) -> Block | None:
     return comparison.blocks.filter(finished_at=None).order_by("position").first()
 
 
+def unserved(comparison: Comparison, up: Workers) -> list[str]:
+    """Return the pools without a worker that a planned comparison waits for: one that starts would disturb the others."""
+    if comparison.state != Comparison.State.PLANNED:
+        return []
+    pools = comparison.blocks.order_by("position").values_list("pool", flat=True)
+    return [pool for pool in dict.fromkeys(pools) if pool not in up]
+
+
 def _advance(comparison: Comparison, freeze: Freeze | None) -> int:
     block = open_block(comparison)
     if block is not None and block.released_at is not None:
@@ -88,7 +96,7 @@ def release(comparison: Comparison, block: Block, up: Workers) -> bool:
     """Release a block whose pool is ready: claim it and store its first jobs in one transaction, then publish them."""
     get_pool(block.pool)
     workers = up.get(block.pool, [])
-    if not workers or not slots.reach(comparison, block, workers):
+    if not workers or unserved(comparison, up) or not slots.reach(comparison, block, workers):
         return False
     if not comparison.environment:
         comparison.environment = environment.capture()

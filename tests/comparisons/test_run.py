@@ -104,17 +104,30 @@ def test_no_block_is_released_while_redis_is_away(bench: Bench, own_redis: Any) 
     assert progress(comparison)["alpha"]["note"] == "Redis does not answer."
 
 
-def test_a_block_waits_for_a_worker_and_says_so(bench: Bench, own_keys: Any) -> None:
-    bench.workers.clear()
+def test_a_comparison_waits_for_a_worker_of_each_pool_and_says_so(bench: Bench, own_keys: Any) -> None:
+    beta = bench.workers.pop("beta-1@h")
     comparison = planned()
     assert bench.tick() == 0
     assert progress(comparison)["alpha"]["note"] == "No coordinator runs."
     send(own_keys, Beat("c@h", COORDINATOR, 1, "h"))
-    assert "No worker serves alpha" in progress(comparison)["alpha"]["note"]
-    assert {progress(comparison)[pool]["note"] for pool in ("beta", "gamma")} == {""}
-    bench.add("alpha-2@h", "alpha")
+    assert "No worker serves beta" in progress(comparison)["beta"]["note"]
+    assert {progress(comparison)[pool]["note"] for pool in ("alpha", "gamma")} == {""}
+    bench.workers["beta-1@h"] = beta
     assert bench.tick() == 1
     assert progress(comparison)["alpha"]["note"] == ""
+
+
+def test_a_block_waits_for_a_worker_and_says_so(bench: Bench, own_keys: Any) -> None:
+    comparison = planned()
+    bench.tick()
+    bench.end_jobs()
+    bench.remove("beta-1@h")
+    send(own_keys, Beat("c@h", COORDINATOR, 1, "h"))
+    assert bench.tick() == 0
+    comparison.refresh_from_db()
+    assert "No worker serves beta" in progress(comparison)["beta"]["note"]
+    bench.add("beta-2@h", "beta")
+    assert bench.tick() == 1
 
 
 # --- what is kept ---------------------------------------------------------------------------------------

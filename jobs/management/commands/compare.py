@@ -15,6 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 from jobs import comparisons, reports
 from jobs.errors import BrokerUnavailable, PoolwiseError
 from jobs.local_processes import LocalProcesses
+from jobs.management.plan_arguments import add_plan_arguments, plan_options
 from jobs.management.text_table import comparison_table
 from jobs.models import Comparison
 from jobs.pools import all_pools
@@ -31,11 +32,7 @@ class Command(BaseCommand):
         """Declare the arguments."""
         parser.add_argument("definition", help="such as io.wait; the catalogue page lists them")
         parser.add_argument("--pools", default="", help="names joined by commas; all pools if not given")
-        parser.add_argument("--copies", type=int, default=100, help="jobs a pool and round (100)")
-        parser.add_argument("--rounds", type=int, default=1, help="rounds, each over all pools (1)")
-        parser.add_argument(
-            "--seed", type=int, default=0, help="shuffles the order of pools within a round (0)"
-        )
+        add_plan_arguments(parser)
         parser.add_argument(
             "--param",
             action="append",
@@ -56,9 +53,7 @@ class Command(BaseCommand):
         _check_writable(options["json"])
         try:
             params = dict(_parameter(text) for text in options["param"])
-            comparison = comparisons.plan(
-                definition, params, names, options["copies"], rounds=options["rounds"], seed=options["seed"]
-            )
+            comparison = comparisons.plan(definition, params, names, **plan_options(options))
         except PoolwiseError as error:
             raise CommandError(str(error)) from error
         try:
@@ -70,18 +65,19 @@ class Command(BaseCommand):
             raise SystemExit(130) from None
         except (BrokerUnavailable, TimeoutError) as error:
             raise CommandError(str(error)) from error
-        self._show(reports.comparison_figures(comparison), options["json"])
+        self._show(comparison, reports.comparison_figures(comparison), options["json"])
 
     def _follow(self, comparison: Comparison, timeout_s: float) -> None:
         until_mono = time.monotonic() + timeout_s
         shown = ""
+        notes: set[str] = set()
         while True:
             comparison.refresh_from_db()
-            shown = self._show_progress(comparison, shown)
+            shown = self._show_progress(comparison, shown, notes)
             if comparison.state == Comparison.State.FINISHED:
                 break
             if comparison.state == Comparison.State.CANCELLED:
-                raise CommandError("The comparison was cancelled.")
+                raise CommandError(f"The comparison was cancelled. {comparison.end_reason}".strip())
             if time.monotonic() > until_mono:
                 raise TimeoutError(
                     f"Not every job ended within {timeout_s:g} s ({shown}); the rest was cancelled."
@@ -90,18 +86,25 @@ class Command(BaseCommand):
         if sys.stderr.isatty():
             self.stderr.write("")
 
-    def _show_progress(self, comparison: Comparison, shown: str) -> str:
+    def _show_progress(self, comparison: Comparison, shown: str, notes: set[str]) -> str:
         counts = comparisons.progress(comparison)
+        for note in {done["note"] for done in counts.values()} - {""} - notes:
+            notes.add(note)
+            self.stderr.write(note)
         line = " · ".join(f"{pool} {done['ended']}/{done['planned']}" for pool, done in counts.items())
         if line != shown and sys.stderr.isatty():
-            self.stderr.write(f"\r{comparison.definition}: {line}", ending="")
+            left_s = comparisons.estimate_s(comparison)
+            left = "" if left_s is None else f" · {left_s:.0f} s left  "
+            self.stderr.write(f"\r{comparison.definition}: {line}{left}", ending="")
             self.stderr.flush()
         return line
 
-    def _show(self, figures: dict[str, Any], file: Path | None) -> None:
+    def _show(self, comparison: Comparison, figures: dict[str, Any], file: Path | None) -> None:
         if str(file) == "-":
             self.stdout.write(json.dumps(figures, indent=2))
             return
+        if comparison.evidence:
+            self.stdout.write(f"{comparison.evidence['sentence']}\n")
         self.stdout.write(comparison_table(figures))
         if file is not None:
             file.write_text(json.dumps(figures, indent=2) + "\n")

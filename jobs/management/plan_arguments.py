@@ -1,0 +1,62 @@
+"""How a comparison is to run, as arguments of a command."""
+
+from argparse import ArgumentParser, BooleanOptionalAction
+from collections.abc import Mapping
+from typing import Any
+
+from jobs.comparisons import PRESETS
+
+_DEFAULTS: Mapping[str, Any] = {"copies": 100, "rounds": 1}
+_NAMES = (
+    "copies", "rounds", "seed", "warmup", "calibrate", "baseline", "preset", "in_flight", "arrival_rate_per_s",
+    "slots", "is_sweep",
+)  # fmt: skip
+
+
+def add_plan_arguments(parser: ArgumentParser) -> None:
+    """Declare the arguments that `plan_options` reads."""
+    presets = "; ".join(f"{one.name}: {one.rounds} rounds of {one.copies}" for one in PRESETS.values())
+    parser.add_argument(
+        "--preset", choices=tuple(PRESETS), default=None, help=f"how much to measure; {presets}"
+    )
+    parser.add_argument("--copies", type=int, help="jobs a pool and round (100)")
+    parser.add_argument("--rounds", type=int, help="rounds, each over all pools (1)")
+    parser.add_argument("--seed", type=int, default=0, help="shuffles the order of pools within a round (0)")
+    parser.add_argument("--baseline", metavar="POOL", help="the pool that the others are compared with")
+    parser.add_argument(
+        "--warmup",
+        action=BooleanOptionalAction,
+        default=None,
+        help="run a block a pool first that does not count",
+    )
+    parser.add_argument(
+        "--calibrate",
+        action=BooleanOptionalAction,
+        default=None,
+        help="measure the overhead by a block of no-op jobs a pool",
+    )
+    parser.add_argument(
+        "--sweep",
+        dest="is_sweep",
+        action="store_true",
+        default=None,
+        help="over 1, 2, 4 … slots of each pool",
+    )
+    parser.add_argument(
+        "--slots", type=int, help="as many slots for every pool; with --sweep, at most so many"
+    )
+    parser.add_argument("--in-flight", type=int, metavar="N", help="closed loop: at most N jobs at once")
+    parser.add_argument(
+        "--rate",
+        dest="arrival_rate_per_s",
+        type=float,
+        metavar="PER_S",
+        help="open loop: so many jobs a second, whether others have ended or not",
+    )
+
+
+def plan_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `comparisons.plan`: the preset's, and over them what was given."""
+    preset = given.get("preset")
+    chosen = {name: given[name] for name in _NAMES if given.get(name) is not None}
+    return {**_DEFAULTS, **(PRESETS[preset].options() if preset else {}), **chosen}
