@@ -232,6 +232,8 @@ def test_one_pool_alone_is_not_compared_and_still_advised_on() -> None:
     found = evidence.build(compared({"gevent": FAST}))
     assert found["verdicts"] == {}
     assert found["advice"]["pool"] == "gevent"
+    assert "no other pool was compared" in found["advice"]["text"]
+    assert not found["advice"]["proven"]
 
 
 def test_samples_are_the_jobs_in_seconds_with_their_block(django_assert_max_num_queries: Any) -> None:

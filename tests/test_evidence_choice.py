@@ -31,12 +31,14 @@ def _pools(settings: Any, own_keys: Any) -> Any:
         own_keys.delete(f"{prefix}-{name}", f"_kombu.binding.{prefix}-{name}")
 
 
-def proven(pool: str, *, valid: bool = True, age_days: int = 0, code: str = "", **fields: Any) -> Comparison:
+def found_best(
+    pool: str, *, valid: bool = True, proven: bool = True, age_days: int = 0, code: str = "", **fields: Any
+) -> Comparison:
     found = {
         "sentence": f"{pool} ran this job 9.6× faster than prefork",
         "gate": {"valid": valid, "badges": []},
         "environment": {"code": code or code_version()},
-        "advice": {"pool": pool, "slots": 2},
+        "advice": {"pool": pool, "slots": 2, "proven": proven},
     }
     at = timezone.now() - timedelta(days=age_days)
     return Comparison.objects.create(definition=WAIT, copies=1, evidence=found, created_at=at, **fields)
@@ -57,31 +59,36 @@ def test_a_definition_that_names_its_pool_runs_there() -> None:
 
 
 def test_the_newest_valid_evidence_chooses() -> None:
-    proven("threads", age_days=2)
-    newest = proven("asyncio", age_days=1)
-    proven("prefork", valid=False)
+    found_best("threads", age_days=2)
+    newest = found_best("asyncio", age_days=1)
+    found_best("prefork", valid=False)
     assert chosen().pool == "asyncio"
     assert chosen().why.startswith(f"evidence: comparison {str(newest.pk)[:8]} of ")
     assert chosen().why.endswith("asyncio ran this job 9.6× faster than prefork")
 
 
 def test_evidence_of_the_present_code_goes_before_newer_evidence_of_another() -> None:
-    proven("threads", age_days=2)
-    proven("asyncio", code="0ld")
+    found_best("threads", age_days=2)
+    found_best("asyncio", code="0ld")
     assert chosen().pool == "threads"
     Comparison.objects.filter(evidence__advice__pool="threads").delete()
     assert chosen().pool == "asyncio"
     assert "by an earlier version of the code" in chosen().why
 
 
+def test_evidence_that_told_nothing_chooses_nothing(settings: Any) -> None:
+    found_best("threads", proven=False)
+    assert chosen().pool == settings.JOB_DEFAULT_POOLS["io"]
+
+
 def test_imported_evidence_and_pools_that_are_gone_choose_nothing(settings: Any) -> None:
-    proven("threads", imported_at=timezone.now())
-    proven("closed")
+    found_best("threads", imported_at=timezone.now())
+    found_best("closed")
     assert chosen().pool == settings.JOB_DEFAULT_POOLS["io"]
 
 
 def test_a_pin_goes_before_evidence_as_long_as_its_pool_exists() -> None:
-    proven("asyncio")
+    found_best("asyncio")
     pin = PinnedDefinition.objects.create(
         definition=WAIT, pool="prefork", reason="its library is not patched"
     )
@@ -91,7 +98,7 @@ def test_a_pin_goes_before_evidence_as_long_as_its_pool_exists() -> None:
 
 
 def test_a_job_submitted_to_auto_says_how_its_pool_was_chosen() -> None:
-    proven("asyncio")
+    found_best("asyncio")
     [job] = submit(WAIT, {}, pool="auto")
     assert job.pool == "asyncio"
     assert Job.objects.get().chosen_by.startswith("evidence: ")
@@ -101,7 +108,7 @@ def test_a_job_submitted_to_auto_says_how_its_pool_was_chosen() -> None:
 
 def test_the_form_offers_auto_and_the_job_page_says_why(client: Client, administrator: Any) -> None:
     client.force_login(administrator)
-    proven("asyncio")
+    found_best("asyncio")
     address = reverse("jobs:definition", args=[WAIT])
     assert "now asyncio · evidence: comparison" in client.get(address).content.decode()
     answer = client.post(address, {"param-duration_s": "0.1", "pools": ["auto"], "copies": "1"}, follow=True)

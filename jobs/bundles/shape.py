@@ -201,6 +201,7 @@ class Advice(_Part):
     slots: Count
     text: Text
     would_change: Text
+    proven: bool
 
 
 class Point(_Part):

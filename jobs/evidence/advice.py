@@ -7,7 +7,7 @@ from typing import Any
 from jobs.evidence import words
 from jobs.evidence.kinds import COMPUTES, WAITS, is_stalled, least_contended_share, releases_gil
 from jobs.evidence.verdict import word_between
-from jobs.verdicts import NO_DIFFERENCE
+from jobs.verdicts import CANNOT_TELL, NO_DIFFERENCE
 
 Figures = Mapping[str, Any]
 
@@ -20,6 +20,8 @@ class Advice:
     slots: int
     text: str
     would_change: str
+    proven: bool
+    """Whether a verdict carries it; if not, it goes by the job's kind alone."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the advice, ready for JSON."""
@@ -31,12 +33,20 @@ def advise(evidence: Figures, cores: int) -> Advice | None:
     pools = [pool for pool in evidence["pools"] if pool.get("jobs_per_s")]
     if not pools:
         return None
-    share, is_valid = least_contended_share(pools), bool(evidence["gate"]["valid"])
-    pool = best(pools, evidence["pairs"]) if is_valid else by_kind(pools, share, cores)
+    share, proven = least_contended_share(pools), is_proven(evidence, pools)
+    pool = best(pools, evidence["pairs"]) if proven else by_kind(pools, share, cores)
     slots = slots_for(evidence, pool, cores, share)
-    first = words.proven(evidence, pool, slots) if is_valid else words.unproven(evidence, pool, slots)
+    first = words.proven(evidence, pool, slots) if proven else words.unproven(evidence, pool, slots)
     text = f"{first} {words.costs(pool, pools, cores)}"
-    return Advice(str(pool["name"]), slots, text, words.would_change(pool, share))
+    return Advice(str(pool["name"]), slots, text, words.would_change(pool, share), proven)
+
+
+def is_proven(evidence: Figures, pools: Sequence[Figures]) -> bool:
+    """Return whether the figures are valid and tell the pool with the most jobs a second from all others."""
+    fastest = max(pools, key=lambda pool: float(pool["jobs_per_s"]))
+    rivals = [pool["name"] for pool in pools if pool is not fastest]
+    told = (word_between(evidence["pairs"], fastest["name"], rival) != CANNOT_TELL for rival in rivals)
+    return bool(evidence["gate"]["valid"] and rivals and all(told))
 
 
 def best(pools: Sequence[Figures], pairs: Sequence[Figures]) -> Figures:

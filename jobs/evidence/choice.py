@@ -42,11 +42,12 @@ def pinned(name: str) -> Choice | None:
 def proven(name: str) -> Choice | None:
     """Return what the newest valid evidence recommends, that of the present code before that of another.
 
-    Imported evidence does not count: it speaks of another machine.
+    Evidence that could not tell the pools apart does not count, and imported evidence neither, which speaks of
+    another machine.
     """
+    is_proof = {"evidence__gate__valid": True, "evidence__advice__proven": True, "imported_at": None}
     rows = (
-        Comparison.objects.filter(definition=name, evidence__gate__valid=True, imported_at=None)
-        .order_by("-created_at")
+        Comparison.objects.filter(definition=name, **is_proof).order_by("-created_at")
         .values("pk", "created_at", advice=F("evidence__advice"), sentence=F("evidence__sentence"),
                 code=F("evidence__environment__code"))[:_LOOKED_AT]
     )  # fmt: skip

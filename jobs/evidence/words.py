@@ -1,6 +1,7 @@
 """The two sentences of an advice, and what would change it."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from jobs.evidence.kinds import (
@@ -14,7 +15,7 @@ from jobs.evidence.kinds import (
 )
 from jobs.evidence.verdict import word_between
 from jobs.formats import percent, seconds
-from jobs.verdicts import FASTER, NO_DIFFERENCE
+from jobs.verdicts import CANNOT_TELL, FASTER, NO_DIFFERENCE
 
 _MB = 1_000_000
 
@@ -26,13 +27,11 @@ def proven(evidence: Figures, pool: Figures, slots: int) -> str:
     pools = [other for other in evidence["pools"] if other.get("jobs_per_s")]
     text = f"Run it on {pool['name']} with {_count(slots, 'slot')}: {kind(least_contended_share(pools))}"
     rate = f"{pool['jobs_per_s']:.3g} jobs/s"
-    rivals = [other for other in pools if other is not pool]
-    if not rivals:
-        return f"{text}, and it did {rate}, with no other pool to compare."
     verdict = evidence["verdicts"].get(pool["name"])
     if verdict and verdict["word"] == FASTER:
         interval = f"95 % CI {number(verdict['low'])}–{number(verdict['high'])}"
         return f"{text}, and it did {rate}, {number(verdict['ratio'])}× {evidence['baseline']} ({interval})."
+    rivals = [other for other in pools if other is not pool]
     rival = max(rivals, key=lambda other: float(other["jobs_per_s"]))
     is_equal = word_between(evidence["pairs"], pool["name"], rival["name"]) == NO_DIFFERENCE
     how = ", no difference detected" if is_equal else ""
@@ -40,13 +39,16 @@ def proven(evidence: Figures, pool: Figures, slots: int) -> str:
 
 
 def unproven(evidence: Figures, pool: Figures, slots: int) -> str:
-    """Return the sentence for a verdict that is withheld."""
-    badges = evidence["gate"]["badges"]
-    reason = next((b["reason"] for b in badges if b["matters"] and not b["passed"]), "")
+    """Return the sentence for figures that are not valid, or that tell nothing."""
+    badges = (
+        badge["reason"] for badge in evidence["gate"]["badges"] if badge["matters"] and not badge["passed"]
+    )
+    untold = (pair["reason"] for pair in evidence["pairs"] if pair["word"] == CANNOT_TELL)
+    reason = next(chain(badges, untold), "no other pool was compared")
     share = least_contended_share(evidence["pools"])
     return (
         f"By its kind alone, {pool['name']} with {_count(slots, 'slot')}: {kind(share)}, "
-        f"but the figures are not valid ({reason.rstrip('.')})."
+        f"but the figures prove nothing ({reason.rstrip('.')})."
     )
 
 

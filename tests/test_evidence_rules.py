@@ -1,0 +1,232 @@
+"""The rules of the gate and the advice, each a pure function, at its edges."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from jobs.evidence import advice, badges, effects, kinds, rules, words
+from jobs.evidence.effects import Load, Stall
+
+WAITING = Load(
+    model="gevent", slots=50, jobs=100, cores=2, peak=50, mean=45.0, run_s=0.1, cpu_s=0.001, starts_s=[0.0] * 100
+)  # fmt: skip
+TWO = {"prefork": ["1"], "gevent": ["2"]}
+ONE = {"prefork": ["1"], "gevent": ["1"]}
+
+
+@pytest.mark.parametrize("rule", [rules.code, rules.machine, rules.parameters, rules.prefetch])
+def test_what_differs_between_pools_withholds_the_verdict(rule: Any) -> None:
+    assert rule(ONE).passed
+    assert rule(TWO).withholds
+
+
+@pytest.mark.parametrize("rule", [rules.code, rules.machine, rules.prefetch])
+def test_what_was_not_recorded_is_no_pass_and_withholds_nothing(rule: Any) -> None:
+    badge = rule({"prefork": [], "gevent": [""]})
+    assert not badge.passed
+    assert not badge.withholds
+    assert "recorded" in badge.reason
+
+
+def test_pools_that_all_ran_on_the_same_two_machines_had_the_same_chance() -> None:
+    assert rules.machine({"prefork": ["a", "b"], "gevent": ["b", "a"]}).passed
+    assert rules.machine({"prefork": ["a", "b"], "gevent": ["a"]}).withholds
+
+
+def test_other_jobs_are_named_with_where_they_ran() -> None:
+    assert rules.alone({"gevent": 0}, {"gevent": 0}).passed
+    badge = rules.alone({"gevent": 2}, {"gevent": 1, "prefork": 3})
+    assert "gevent (2 in the pool, 1 on the machine), prefork (3 on the machine)" in badge.reason
+    assert badge.pools == ("gevent", "prefork")
+
+
+def test_a_busy_machine_is_a_warning() -> None:
+    badge = rules.quiet({"gevent": 1.5, "prefork": 0.3, "threads": None}, cores=2)
+    assert (badge.passed, badge.withholds) == (False, False)
+    assert "of 2 busy: 1.5 during gevent" in badge.reason
+    assert rules.quiet({"gevent": 0.9}, cores=2).passed
+
+
+def test_one_failure_in_a_hundred_is_a_warning_and_more_withholds() -> None:
+    assert rules.failures({"gevent": (100, 0)}).passed
+    assert not rules.failures({"gevent": (100, 1)}).withholds
+    badge = rules.failures({"gevent": (100, 2), "prefork": (100, 1)})
+    assert badge.withholds
+    assert badge.pools == ("gevent",)
+
+
+def test_stamps_within_the_clocks_resolution_pass() -> None:
+    assert rules.clocks({"gevent": [0.0009]}, 10).passed
+    assert rules.clocks({"gevent": [0.002], "prefork": []}, 10).pools == ("gevent",)
+
+
+def test_a_failing_badge_stands_against_its_pools_or_against_all() -> None:
+    some, every = badges.failed("alone", "why", ["gevent"]), badges.failed("code", "why")
+    assert badges.objection([some], "gevent", "prefork") == "why"
+    assert badges.objection([some], "threads", "prefork") == ""
+    assert badges.objection([every], "threads") == "why"
+    assert badges.objection([replace(every, matters=False)], "threads") == ""
+
+
+def test_every_badge_has_a_title() -> None:
+    assert all(badges.Badge(key).title for key in badges.TITLES)
+
+
+# --- slots ----------------------------------------------------------------------------------------------
+def test_a_pool_that_fills_its_slots_passes() -> None:
+    assert not effects.is_far_below(WAITING)
+
+
+def test_one_job_after_another_is_far_below_many_slots() -> None:
+    assert effects.is_far_below(replace(WAITING, peak=1, mean=0.9))
+
+
+def test_four_at_a_time_where_fifty_could_run_is_far_below() -> None:
+    starts = [0.001 * n if n < 4 else 0.1 * (n // 4) + 0.001 * (n % 4) for n in range(100)]
+    assert effects.is_far_below(replace(WAITING, peak=4, mean=3.9, starts_s=starts))
+
+
+def test_jobs_as_fast_as_they_can_be_started_are_not_held_back_by_slots() -> None:
+    starts = [0.02 * n for n in range(100)]
+    assert not effects.is_far_below(replace(WAITING, peak=5, mean=4.9, starts_s=starts))
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [
+        {"overhead_s": 0.08},
+        {"in_flight": 1},
+        {"rate_per_s": 10.0},
+        {"cpu_s": 0.05, "overhead_s": 0.04},
+        {"jobs": 5},
+    ],
+)
+def test_what_else_bounds_the_concurrency_is_no_fault_of_the_slots(bound: dict[str, Any]) -> None:
+    assert not effects.is_far_below(replace(WAITING, peak=1, mean=0.9, **bound))
+
+
+def test_a_loop_that_computes_runs_one_job_at_a_time_by_nature_and_processes_do_not() -> None:
+    computing = replace(WAITING, cpu_s=0.099, peak=1, mean=0.99)
+    assert not effects.is_far_below(computing)
+    assert effects.is_far_below(replace(computing, model="prefork", slots=2))
+
+
+def test_a_pool_with_half_of_its_declared_slots_is_not_what_it_is_called() -> None:
+    assert effects.concurrency({}, {"threads": (16, 32)}).reason == "threads had 16 of its 32 slots."
+    assert effects.concurrency({}, {"threads": (17, 32)}).passed
+
+
+# --- stalls and spread ----------------------------------------------------------------------------------
+def test_a_stall_that_no_job_caused_is_a_disturbance() -> None:
+    assert effects.stalls({"gevent": Stall(0.5, None, 1.0)}).withholds
+    assert not effects.stalls({"gevent": Stall(0.5, "job", 1.0)}).withholds
+    assert effects.stalls({"gevent": Stall(0.09, None, 1.0)}).passed
+    assert effects.stalls({"gevent": Stall(0.5, None, 20.0)}).passed  # beside such a block it is nothing
+
+
+def test_spread_matters_where_it_could_explain_the_difference() -> None:
+    assert effects.spread({"prefork": 0.1, "gevent": None}, {"gevent": 1.05}, "prefork").passed
+    assert effects.spread({"prefork": 0.2, "gevent": 0.0}, {"gevent": 1.15}, "prefork").withholds
+    assert effects.spread({"prefork": 0.0, "gevent": 0.2}, {"gevent": 1 / 1.15}, "prefork").withholds
+    assert not effects.spread({"prefork": 0.2, "gevent": 0.0}, {"gevent": 9.0}, "prefork").withholds
+
+
+# --- advice ---------------------------------------------------------------------------------------------
+def figures(name: str, rate: float, **changes: Any) -> dict[str, Any]:
+    measured = {
+        "role": "measured",
+        "void_reason": "",
+        "jobs": 100,
+        "slots": 4,
+        "concurrency": {"peak": 4, "mean": 3.5},
+    }
+    return {
+        "name": name, "model": name, "slots": 4, "jobs_per_s": rate, "cpu_share": 0.01, "run_s": {"p50": 0.1},
+        "makespans_s": [1.0], "time": {"cpu_s": 0.1}, "stall": None, "peak_memory_bytes": 80_000_000,
+        "blocks": [measured],
+    } | changes  # fmt: skip
+
+
+def evidence(
+    *pools: dict[str, Any], word: str = "faster", valid: bool = True, **changes: Any
+) -> dict[str, Any]:
+    verdict = {"word": word, "ratio": 9.6, "low": 9.3, "high": 9.9, "reason": "too few rounds"}
+    first = pools[0]["name"]
+    failed = [] if valid else [{"matters": True, "passed": False, "reason": "Other jobs ran."}]
+    return {
+        "pools": list(pools), "baseline": first, "verdicts": {pool["name"]: verdict for pool in pools[1:]},
+        "pairs": [{"base": first, "other": pool["name"], **verdict} for pool in pools[1:]],
+        "gate": {"valid": valid, "badges": failed}, "sweep": None,
+    } | changes  # fmt: skip
+
+
+def test_the_advice_names_pool_and_slots_with_the_figures_that_carry_it() -> None:
+    gevent = figures("gevent", 960, slots=200, peak_memory_bytes=70_000_000, blocks=[])
+    found = advice.advise(evidence(figures("prefork", 100), gevent), cores=2)
+    assert found is not None
+    assert found.text == (
+        "Run it on gevent with 200 slots: the job waits for 99 % of its run, and it did 960 jobs/s, 9.6× prefork "
+        "(95 % CI 9.3–9.9). A slot takes 0.35 MB there and 20 MB on prefork."
+    )
+    assert found.proven
+    assert "computes for more than 30 % of its run (now 1.0 %)" in found.would_change
+
+
+def test_of_equal_pools_the_one_with_less_memory_is_advised_and_none_that_stalls() -> None:
+    small = figures("gevent", 99, peak_memory_bytes=60_000_000)
+    pools = [figures("threads", 100), small]
+    pairs = [{"base": "threads", "other": "gevent", "word": "no difference detected"}]
+    assert advice.best(pools, pairs)["name"] == "gevent"
+    assert advice.best([pools[0], {**small, "stall": {"max_s": 0.4}}], pairs)["name"] == "threads"
+
+
+@pytest.mark.parametrize(
+    ("cpu_share", "busy_cores", "pool"),
+    [(0.02, 0.1, "gevent"), (0.5, 0.5, "threads"), (0.95, 1.0, "prefork"), (0.95, 1.9, "threads")],
+)
+def test_by_kind_waiting_goes_to_a_loop_and_computing_to_processes_or_free_threads(
+    cpu_share: float, busy_cores: float, pool: str
+) -> None:
+    pools = [figures(name, 100, time={"cpu_s": busy_cores}) for name in ("prefork", "threads", "gevent")]
+    assert advice.by_kind(pools, cpu_share, cores=2)["name"] == pool
+
+
+@pytest.mark.parametrize(
+    ("word", "valid", "reason"),
+    [("cannot tell", True, "too few rounds"), ("faster", False, "Other jobs ran")],
+)
+def test_figures_that_prove_nothing_are_named_as_such(word: str, valid: bool, reason: str) -> None:
+    found = advice.advise(
+        evidence(figures("prefork", 100), figures("gevent", 960), word=word, valid=valid), cores=2
+    )
+    assert found is not None
+    assert not found.proven
+    assert f"but the figures prove nothing ({reason})." in found.text
+
+
+def test_slots_are_the_knee_the_cores_or_what_was_used() -> None:
+    pool = figures("gevent", 100, slots=200, blocks=[])
+    swept = evidence(pool, sweep={"gevent": [{"slots": 8, "is_knee": False}, {"slots": 16, "is_knee": True}]})
+    assert advice.slots_for(swept, pool, 2, 0.01) == 16
+    assert advice.slots_for(evidence(pool), pool, 2, 0.95) == 2
+    assert advice.slots_for(evidence(pool), pool, 2, 0.01) == 200
+    block = {"role": "measured", "void_reason": "", "jobs": 500, "slots": 200, "concurrency": {"peak": 40}}
+    assert advice.slots_for(evidence(pool), {**pool, "blocks": [block]}, 2, 0.01) == 40
+
+
+def test_computing_threads_tell_whether_the_lock_is_released() -> None:
+    free = figures("threads", 100, cpu_share=0.95, time={"cpu_s": 1.9})
+    assert kinds.releases_gil([free])
+    assert "kept 1.9 of 2 cores busy, so the interpreter's lock is released" in words.costs(free, [free], 2)
+    held = {**free, "time": {"cpu_s": 1.0}}
+    assert not kinds.releases_gil([held])
+    assert kinds.releases_gil([figures("gevent", 1)]) is None
+
+
+@pytest.mark.parametrize(
+    ("model", "cpu_share"),
+    [("gevent", 0.1), ("threads", 0.9), ("prefork", 0.9), ("prefork", 0.1), ("threads", None)],
+)
+def test_every_advice_says_what_would_change_it(model: str, cpu_share: float | None) -> None:
+    assert words.would_change(figures(model, 1), cpu_share).endswith(".")
