@@ -21,6 +21,7 @@ from jobs.errors import PoolwiseError, ResultRefused
 from jobs.logs import LogBuffer, attempt_log, thread_name
 from jobs.pools import bridge
 from jobs.pools.prefork import stop_behind
+from jobs.pools.probes import BodyProbe
 from jobs.redis_client import REDIS_ERRORS, worker_client
 from jobs.stream import Claim, Ending, Outcome, Place, Started, claim, report
 from jobs.timing import Stopwatch, Timings
@@ -100,14 +101,17 @@ def _run(delivery: Delivery, started: Started, watch: Stopwatch) -> tuple[Outcom
     definition: Definition | None = None
     timings: Timings | None = None  # set once the body has ended: storing its result is not its time
     token = attempt_log.set(buffer)
+    probe = BodyProbe()
     watch.start()  # again, so that the claim's round trip counts as waiting
     try:
         definition = definitions.resolve(delivery.definition)
-        value, offloaded = _call(definition, delivery)
+        value, offloaded = _call(definition, delivery, probe)
         timings = watch.stop()
-        outcome = replace(outcome, timings=timings, offloaded=offloaded, result=_as_json(value))
+        outcome = replace(outcome, timings=timings, waits=probe.end(timings.cpu_s), offloaded=offloaded)
+        outcome = replace(outcome, result=_as_json(value))
     except BaseException as error:  # a body may raise anything, SystemExit and GreenletExit too
         timings = timings or watch.stop()
+        outcome = replace(outcome, waits=probe.end(timings.cpu_s))
         interrupted = error if isinstance(error, bridge.Interrupted) else stop_behind(error)
         if interrupted is None:
             outcome = _failed(outcome, error, definition, delivery.attempt, timings)
@@ -118,7 +122,7 @@ def _run(delivery: Delivery, started: Started, watch: Stopwatch) -> tuple[Outcom
     return replace(outcome, log=tuple(buffer.lines), log_dropped=buffer.dropped), stop
 
 
-def _call(definition: Definition, delivery: Delivery) -> tuple[Any, bool]:
+def _call(definition: Definition, delivery: Delivery, probe: BodyProbe) -> tuple[Any, bool]:
     """Run the body that suits this pool; return its value and whether it was offloaded to a thread."""
     arguments = definition.call_arguments(dict(delivery.params))
     args: tuple[Any, ...] = ()
@@ -126,9 +130,10 @@ def _call(definition: Definition, delivery: Delivery) -> tuple[Any, bool]:
         args = (AttemptContext(delivery.job_id, delivery.attempt, definition.name, delivery.pool),)
     on_loop = bridge.on_loop()
     if definition.async_body is not None and (on_loop or definition.body is None):
+        probe.awaited()
         return bridge.run_coroutine(definition.async_body(*args, **arguments)), False
     assert definition.body is not None  # noqa: S101 - a definition has at least one body
-    return bridge.run_sync(definition.body, *args, **arguments), on_loop
+    return bridge.run_sync(probe.around(definition.body), *args, **arguments), on_loop
 
 
 def _as_json(value: Any) -> str:
@@ -231,5 +236,6 @@ def _announce(outcome: Outcome) -> None:
         ending=outcome.ending.value,
         run_s=timings.run_s,
         cpu_s=timings.cpu_s,
+        caused_stall_s=outcome.waits.caused_stall_s or None,
         error=outcome.error or None,
     )

@@ -34,6 +34,11 @@ class Beat:
     loop_lag_s: float = 0.0
     started_at: float = 0.0
     versions: Mapping[str, str] = field(default_factory=dict)
+    cpu_s: float = 0.0  # of the worker and its children, since it began
+    peak_memory_bytes: int = 0  # the most that a beat has found since then
+    db_connections: int | None = None  # open now; None where it cannot be told
+    is_patched: bool | None = None  # of gevent workers: whether the standard library waits for the hub
+    stall_max_s: float = 0.0  # of hub or loop, since the worker began
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,6 +214,9 @@ class Job(models.Model):
     gil_wait_s = models.FloatField(
         null=True, blank=True, help_text="Waiting for the interpreter's lock, estimated."
     )
+    blocked_s = models.FloatField(
+        null=True, blank=True, help_text="Certainly waiting for something else than a core or the lock."
+    )
     stall_s = models.FloatField(
         null=True, blank=True, help_text="The longest stall of hub or loop during the run."
     )

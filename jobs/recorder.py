@@ -7,7 +7,7 @@ the same entry twice, or an old attempt's, changes nothing.
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -19,6 +19,7 @@ from django_celery_results.models import TaskResult
 
 from jobs.formats import storable
 from jobs.models import Job, JobLog, State
+from jobs.pools.waits import Waits
 from jobs.stream import Ending, Entry, Outcome, Place, Started
 from jobs.timing import Timings, to_datetime
 
@@ -26,8 +27,8 @@ _ATTEMPT_DEFAULTS: dict[str, Any] = {
     name: getattr(Job._meta.get_field(name), "get_default")()  # noqa: B009 - relations have none
     for name in (
         "published_at", "received_at", "started_at", "finished_at", "broker_wait_s", "worker_wait_s", "run_s",
-        "cpu_s", "off_cpu_s", "result_bytes", "worker", "pid", "thread", "carrier", "offloaded", "error_type",
-        "error",
+        "cpu_s", "off_cpu_s", "run_queue_s", "gil_wait_s", "blocked_s", "stall_s", "caused_stall_s",
+        "result_bytes", "worker", "pid", "thread", "carrier", "offloaded", "error_type", "error",
     )
 }  # fmt: skip
 _WRITTEN = ("state", "attempt", "history", "due_at", "recorded_at", "record_lag_s", *_ATTEMPT_DEFAULTS)
@@ -98,6 +99,7 @@ def fold(job: Job, entry: Entry, *, now: datetime) -> bool:
         return _fold_released(job, entry, now=now)
     _set_place(job, entry.place)
     _set_timings(job, entry.timings)
+    _set_waits(job, entry.waits)
     job.recorded_at = now
     job.record_lag_s = max(0.0, (now - job.finished_at).total_seconds()) if job.finished_at else 0.0
     job.offloaded = entry.offloaded
@@ -160,6 +162,7 @@ def summary_of(job: Job, outcome: Outcome) -> dict[str, object]:
         "worker": outcome.place.worker,
         "pid": outcome.place.pid,
         **outcome.timings.as_dict(),
+        **asdict(outcome.waits),
         "record_lag_s": job.record_lag_s,
     }
 
@@ -194,6 +197,11 @@ def _set_timings(job: Job, timings: Timings) -> None:
     job.finished_at = to_datetime(timings.finished_at)
     job.broker_wait_s, job.worker_wait_s = timings.broker_wait_s, timings.worker_wait_s
     job.run_s, job.cpu_s, job.off_cpu_s = timings.run_s, timings.cpu_s, timings.off_cpu_s
+
+
+def _set_waits(job: Job, waits: Waits) -> None:
+    for name, seconds in asdict(waits).items():
+        setattr(job, name, seconds)
 
 
 def _as_uuid(text: str) -> UUID | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import redis
 
+from jobs.pools.waits import Waits
 from jobs.redis_client import Client, key, script
 from jobs.timing import Timings
 
@@ -93,6 +94,7 @@ class Outcome:
     log_dropped: int = 0
     offloaded: bool = False
     retry_in_s: float | None = None  # set where the definition wants another attempt
+    waits: Waits = field(default_factory=Waits)
 
 
 Entry = Started | Outcome
@@ -110,7 +112,7 @@ def encode(entry: Entry) -> str:
         data["e"] = entry.ending
         optional = {
             "r": entry.result, "y": entry.error_type, "x": entry.error, "b": entry.traceback, "l": list(entry.log),
-            "d": entry.log_dropped, "o": entry.offloaded, "w": entry.retry_in_s,
+            "d": entry.log_dropped, "o": entry.offloaded, "w": entry.retry_in_s, "q": _as_list(entry.waits),
         }  # fmt: skip
         data |= {
             k: v
@@ -118,6 +120,12 @@ def encode(entry: Entry) -> str:
             if v not in (None, "", [], 0, False) or (k == "w" and v is not None)
         }
     return json.dumps(data, separators=(",", ":"))
+
+
+def _as_list(waits: Waits) -> list[float | None]:
+    # Rounded to what the clocks can tell, which keeps the entry short.
+    values = [None if value is None else round(value, 6) for value in astuple(waits)]
+    return [] if waits == Waits() else values
 
 
 def decode(text: str) -> Entry:
@@ -138,6 +146,7 @@ def decode(text: str) -> Entry:
             log_dropped=data.get("d", 0),
             offloaded=data.get("o", False),
             retry_in_s=data.get("w"),
+            waits=Waits(*data.get("q", ())[: len(Waits.__slots__)]),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a report: {error!r}") from error

@@ -20,7 +20,7 @@ from django.conf import settings
 
 from jobs.environment import code_version
 from jobs.heartbeats import Beat, send, withdraw
-from jobs.pools import bridge
+from jobs.pools import bridge, probes, vitals
 from jobs.pools.lease import original, start_native_thread
 from jobs.redis_client import REDIS_ERRORS, connect
 from jobs.stream import Outcome, report
@@ -32,8 +32,7 @@ def memory_bytes(pid: int) -> int:
     """Return the memory of a process and its children: proportional shares on Linux, else resident sizes."""
     total = 0
     try:
-        parent = psutil.Process(pid)
-        for process in [parent, *parent.children(recursive=True)]:
+        for process in vitals.family(pid):
             info = process.memory_full_info()
             total += getattr(info, "pss", 0) or info.rss
     except psutil.Error:
@@ -61,12 +60,14 @@ class Heart:
     def __init__(self) -> None:
         self._stopped = False
         self._name = ""
+        self._peak_bytes = 0
         self._lock = original("_thread", "allocate_lock")()
 
     def start(self, consumer: Any, pool: str) -> None:
         """Begin to beat for the worker whose consumer this is."""
         self._name, self._stopped = str(consumer.hostname), False
-        start_native_thread(lambda: self._beat_on(consumer, pool), "heartbeat")
+        facts = versions()  # here, since gevent's processes can only be started where its hub runs
+        start_native_thread(lambda: self._beat_on(consumer, pool, facts), "heartbeat")
 
     def stop(self) -> None:
         """Take the worker off the list; it stops on purpose."""
@@ -77,10 +78,9 @@ class Heart:
         except REDIS_ERRORS as error:
             log.warning("the sign of life stays until it is too old", error=str(error))
 
-    def _beat_on(self, consumer: Any, pool: str) -> None:
+    def _beat_on(self, consumer: Any, pool: str, facts: dict[str, str]) -> None:
         sleep, started_at = original("time", "sleep"), time.time()
         client = connect(timeout_s=2.0, max_connections=1)
-        facts = versions()
         while not self._stopped:
             beat = self._beat(consumer, pool, started_at, facts)
             try:
@@ -96,17 +96,25 @@ class Heart:
         # Celery's own pool of processes keeps its first `limit` when it grows or shrinks.
         slots = getattr(workers, "num_processes", None) or getattr(workers, "limit", None) or 0
         _, lag_s = bridge.loop_lag_s()
+        pid = os.getpid()
+        used_bytes = memory_bytes(pid)
+        self._peak_bytes = max(self._peak_bytes, used_bytes)
         return Beat(
             name=self._name,
             pool=pool,
-            pid=os.getpid(),
+            pid=pid,
             host=socket.gethostname(),
             slots=int(slots),
             in_use=bridge.slots_in_use(),
-            memory_bytes=memory_bytes(os.getpid()),
+            memory_bytes=used_bytes,
             loop_lag_s=round(lag_s, 4),
             started_at=started_at,
             versions=facts,
+            cpu_s=round(vitals.cpu_s(pid), 2),
+            peak_memory_bytes=self._peak_bytes,
+            db_connections=vitals.db_connections(pid, settings.DATABASES["default"]),
+            is_patched=vitals.is_patched() if getattr(workers, "is_green", False) else None,
+            stall_max_s=round(probes.longest_stall_s(), 4),
         )
 
 

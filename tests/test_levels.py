@@ -10,7 +10,7 @@ LEVELS = [
     ("errors", "timing", "statistics", "verdicts", "logs", "formats"),
     ("definitions", "pools", "redis_client"),
     ("models", "stream", "heartbeats", "catalog", "environment"),
-    ("recorder", "reports", "timeline", "worker"),
+    ("recorder", "reports", "time_split", "timeline", "worker"),
     ("execution", "evidence"),
     ("tasks",),
     ("publishing",),

@@ -26,6 +26,7 @@ from jobs.pools.executor import DaemonThreads
 from jobs.pools.job import Job
 from jobs.pools.loop import JobLoop
 from jobs.pools.metering import LagProbe, Meter
+from jobs.pools.stalls import Stalls
 
 logger = logging.getLogger("celery.pool")
 
@@ -64,23 +65,25 @@ def await_(awaitable: Any) -> Any:
 class Ride:
     """What the asyncio task of a job awaits: the steps of the greenlet that carries the job."""
 
-    def __init__(self, call: Callable[[], None], meter: Meter) -> None:
-        self._call, self._meter = call, meter
+    def __init__(self, call: Callable[[], None], meter: Meter, stalls: Stalls) -> None:
+        self._call, self._meter, self._stalls = call, meter, stalls
 
     def __await__(self) -> Generator[Any, Any, None]:
         carrier = JobGreenlet(self._call)
         # Both see the context of the task: what the coroutine sets there, its child tasks inherit.
         carrier.gr_context = greenlet.getcurrent().gr_context
-        meter, clock = self._meter, time.thread_time
+        meter, stalls, clock = self._meter, self._stalls, time.thread_time
         step: Callable[..., Any] = carrier.switch
         argument: tuple[Any, ...] = ()
         while True:
             meter.since = start = clock()
+            stalls.begin(start)
             try:
                 waits_for = step(*argument)
             finally:
                 meter.since = None
-                meter.steps_s += clock() - start
+                meter.steps_s += (end := clock()) - start
+                stalls.over(meter, end)
             if carrier.dead:
                 return
             try:
@@ -103,6 +106,7 @@ class TaskPool(JobPool):
         """Start the loop's thread."""
         super().on_start()
         self._probe = LagProbe()
+        self.stalls = Stalls(self.meters)
         self._blocking, self._sync = DaemonThreads(BLOCKING_THREADS), DaemonThreads(SYNC_THREADS)
         self._rides: set[asyncio.Task[None]] = set()
         up = threading.Event()
@@ -110,9 +114,14 @@ class TaskPool(JobPool):
         self._thread.start()
         up.wait()
 
+    def _new_loop(self) -> JobLoop:
+        loop = JobLoop()
+        loop.stints = self.stalls
+        return loop
+
     def _run_loop(self, up: threading.Event) -> None:
         try:
-            with asyncio.Runner(loop_factory=JobLoop) as runner:
+            with asyncio.Runner(loop_factory=self._new_loop) as runner:
                 self._loop = runner.get_loop()
                 self._stopped = asyncio.Event()
                 runner.run(self._live(up))
@@ -131,11 +140,12 @@ class TaskPool(JobPool):
 
     async def _live(self, up: threading.Event) -> None:
         up.set()
+        assert self.stalls is not None  # noqa: S101 - on_start has made it
         self._probe.woke()
         while not self._stopped.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopped.wait(), LagProbe.PERIOD_S)
-            self._probe.woke()
+            self.stalls.tick(self._probe.woke())
 
     def on_stop(self) -> None:
         """Shut down warm, then end the loop."""
@@ -164,7 +174,8 @@ class TaskPool(JobPool):
 
     def _ride(self, call: Callable[[], None], meter: Meter, name: str) -> None:
         # Not by the loop's factory, since the ride counts its own steps; nor in the context of another job.
-        ride = _carry(Ride(call, meter))
+        assert self.stalls is not None  # noqa: S101 - on_start has made it
+        ride = _carry(Ride(call, meter, self.stalls))
         task = asyncio.Task(ride, loop=self._loop, name=name, context=contextvars.Context())
         self._rides.add(task)
         task.add_done_callback(self._rides.discard)

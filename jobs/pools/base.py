@@ -12,9 +12,12 @@ from celery.utils import log
 
 from jobs.pools.carrier import Carrier
 from jobs.pools.executor import native_lock
+from jobs.pools.gil import PROBE
 from jobs.pools.identity import use_job_identity
 from jobs.pools.interrupts import Why
 from jobs.pools.job import Job
+from jobs.pools.metering import Meter
+from jobs.pools.stalls import Stalls
 
 _DRAIN_STEP_S = 0.02
 # Untyped, with or without stubs of Celery: what follows uses parts that stubs leave out.
@@ -34,12 +37,16 @@ class JobPool(_BasePool, Carrier):
 
     signal_safe = False
     body_can_be_buffer = True
+    #: How long carriers keep the thread that all jobs share; None where each job has its own.
+    stalls: Stalls | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.closing = False
         self.hub: Any = None
         self.jobs: dict[int, Job] = {}
+        #: How many jobs got a slot so far.
+        self.launched = 0
         self._waiting: deque[Job] = deque()
         self._numbers = itertools.count(1)
         self._lock = native_lock()
@@ -85,7 +92,12 @@ class JobPool(_BasePool, Carrier):
                 return None
             job = self._waiting.popleft()
             self.jobs[job.number] = job
+            self.launched += 1
             return job
+
+    def meters(self) -> list[Meter]:
+        """Return the meters of the jobs that run now."""
+        return [job.meter for job in tuple(self.jobs.values())]
 
     def finished(self, job: Job) -> None:
         """Take the job's slot back and tell the consumer, which may now fetch again."""
@@ -102,6 +114,7 @@ class JobPool(_BasePool, Carrier):
         """Make `current_task` follow the job wherever its code runs."""
         use_job_identity(*self.app.tasks.values())
         _running.append(self)
+        PROBE.start()
 
     def register_with_event_loop(self, hub: Any) -> None:
         """Remember the hub that has to be woken."""

@@ -14,6 +14,7 @@ from jobs.pools.gevent_loop import LoopThread
 from jobs.pools.interrupts import Why, exception_for
 from jobs.pools.job import Job
 from jobs.pools.metering import GreenletClock, LagProbe, Meter
+from jobs.pools.stalls import Stalls
 
 _JOB = "poolwise_job"
 _native_ident = original("_thread", "get_ident")
@@ -76,16 +77,17 @@ class TaskPool(JobPool):
         """Begin to count CPU time per greenlet."""
         super().on_start()
         self._hub_thread = _native_ident()
-        self._clock = GreenletClock(_meter_of)
+        self.stalls = Stalls(self.meters)
+        self._clock = GreenletClock(_meter_of, self.stalls, gevent.get_hub())
         self._clock.install()
         self._probe = LagProbe()
         self._loop_thread = LoopThread()
-        gevent.spawn(self._probe_lag)
+        gevent.spawn(self._probe_lag, self.stalls)
 
-    def _probe_lag(self) -> None:
+    def _probe_lag(self, stalls: Stalls) -> None:
         while True:
             gevent.sleep(LagProbe.PERIOD_S)
-            self._probe.woke()
+            stalls.tick(self._probe.woke())
 
     def launch(self, job: Job) -> None:
         """Give the job a greenlet."""

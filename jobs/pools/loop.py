@@ -8,7 +8,7 @@ from typing import Any
 
 from jobs.pools.executor import DaemonThreads
 from jobs.pools.interrupts import ChildExited
-from jobs.pools.metering import METER, Meter, _clock
+from jobs.pools.metering import METER, Meter, Stints, _clock
 
 #: Called with each task that a body starts, so that none outlives its job.
 ADOPT: contextvars.ContextVar[Callable[[asyncio.Task[Any]], None] | None] = contextvars.ContextVar(
@@ -20,10 +20,10 @@ MAX_TO_THREAD = 32
 class MeteredCoroutine(Coroutine[Any, Any, Any]):
     """A coroutine whose steps are charged to a job."""
 
-    __slots__ = ("__name__", "__qualname__", "_meter", "_send", "_throw", "wrapped")
+    __slots__ = ("__name__", "__qualname__", "_meter", "_send", "_stints", "_throw", "wrapped")
 
-    def __init__(self, wrapped: Any, meter: Meter) -> None:
-        self.wrapped, self._meter = wrapped, meter
+    def __init__(self, wrapped: Any, meter: Meter, stints: Stints | None = None) -> None:
+        self.wrapped, self._meter, self._stints = wrapped, meter, stints
         self._send, self._throw = wrapped.send, wrapped.throw
         self.__name__ = getattr(wrapped, "__name__", "coroutine")
         self.__qualname__ = getattr(wrapped, "__qualname__", "coroutine")
@@ -41,13 +41,17 @@ class MeteredCoroutine(Coroutine[Any, Any, Any]):
         if meter.since is not None:  # an eager task: its step is inside one that is counted already
             return step(*args)
         meter.since = start = _clock()
+        if self._stints is not None:
+            self._stints.begin(start)
         try:
             return step(*args)
         except (SystemExit, KeyboardInterrupt) as error:  # it would end the loop, and with it every job
             raise ChildExited() from error
         finally:
             meter.since = None
-            meter.steps_s += _clock() - start
+            meter.steps_s += (end := _clock()) - start
+            if self._stints is not None:
+                self._stints.over(meter, end)
 
     def close(self) -> None:
         """Close the coroutine."""
@@ -65,7 +69,9 @@ class MeteredCoroutine(Coroutine[Any, Any, Any]):
 
 def _make_task(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Task[Any]:
     meter = METER.get()
-    task = asyncio.Task(coro if meter is None else MeteredCoroutine(coro, meter), loop=loop, **options)
+    if meter is not None:
+        coro = MeteredCoroutine(coro, meter, getattr(loop, "stints", None))
+    task = asyncio.Task(coro, loop=loop, **options)
     adopt = ADOPT.get()
     if adopt is not None:
         adopt(task)
@@ -74,6 +80,9 @@ def _make_task(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> as
 
 class JobLoop(asyncio.SelectorEventLoop):
     """An event loop whose child tasks and executor calls count for the job that started them."""
+
+    #: Who is told how long each coroutine keeps the loop, if many jobs share it.
+    stints: Stints | None = None
 
     def __init__(self, selector: Any = None) -> None:
         super().__init__(selector)

@@ -4,7 +4,7 @@ import contextvars
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import greenlet
 
@@ -19,13 +19,17 @@ METER: contextvars.ContextVar["Meter | None"] = contextvars.ContextVar("poolwise
 class Meter:
     """CPU seconds of one job, by where they were used; each field has one writing thread or the lock."""
 
-    __slots__ = ("_calls", "_lock", "_threads_s", "greenlet_s", "since", "steps_s")
+    __slots__ = (
+        "_calls", "_lock", "_threads_s", "caused_stall_s", "greenlet_s", "since", "stall_s", "steps_s",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.greenlet_s = 0.0
         self.steps_s = 0.0
         self.since: float | None = None
         self._threads_s = 0.0
+        #: The longest stall of the loop that this job met, and that it caused.
+        self.stall_s = self.caused_stall_s = 0.0
         self._calls: dict[int, float] = {}
         self._lock = native_lock()
 
@@ -57,12 +61,24 @@ class Meter:
         return self.steps_s + step_s + self.threads_s()
 
 
+class Stints(Protocol):
+    """Who is told how long each carrier stays on the thread."""
+
+    def begin(self, cpu_s: float) -> None:
+        """Note that a stint begins."""
+
+    def over(self, meter: Meter | None, cpu_s: float) -> None:
+        """Note that the stint of that meter's job is over."""
+
+
 class GreenletClock:
     """Charge the thread's CPU time to the job of the greenlet that used it, at every switch."""
 
-    def __init__(self, meter_of: Callable[[Any], Meter | None]) -> None:
-        # `meter_of` finds (and notes) the meter of a greenlet that runs for the first time.
+    def __init__(self, meter_of: Callable[[Any], Meter | None], stints: Stints, idle: object) -> None:
+        # `meter_of` finds (and notes) the meter of a greenlet that runs for the first time; `idle` is the
+        # greenlet that waits for events.
         self._meter_of = meter_of
+        self._stints, self._idle = stints, idle
         self._meter: Meter | None = None
         self._last = _clock()
         self._previous_hook: Any = None
@@ -72,12 +88,13 @@ class GreenletClock:
         self._last = _clock()
         self._previous_hook = greenlet.settrace(self._on_switch)
 
-    def charge(self) -> None:
-        """Charge what was used since the last switch."""
+    def charge(self) -> float:
+        """Charge what was used since the last switch; return the thread's CPU time."""
         now = _clock()
         if self._meter is not None:
             self._meter.greenlet_s += now - self._last
         self._last = now
+        return now
 
     def adopt(self, meter: Meter | None) -> None:
         """Charge the current greenlet's time to `meter` from now on."""
@@ -85,7 +102,11 @@ class GreenletClock:
         self._meter = meter
 
     def _on_switch(self, event: str, args: Any) -> None:
-        self.charge()
+        now = self.charge()
+        if args[0] is self._idle:
+            self._stints.begin(now)
+        else:
+            self._stints.over(self._meter, now)
         meter = METER.get()
         self._meter = self._meter_of(args[1]) if meter is None else meter
         if self._previous_hook is not None:
@@ -102,12 +123,13 @@ class LagProbe:
         self._last_s = 0.0
         self._worst_s = 0.0
 
-    def woke(self) -> None:
-        """Note that the sleep is over and the next begins."""
+    def woke(self) -> float:
+        """Note that the sleep is over and the next begins; return how late it was, in seconds."""
         now = time.monotonic()
         self._last_s = max(0.0, now - self._due)
         self._worst_s = max(self._worst_s, self._last_s)
         self._due = now + self.PERIOD_S
+        return self._last_s
 
     def read(self) -> tuple[float, float]:
         """Return the lag in seconds now, and the largest since the last call; any thread may ask."""
