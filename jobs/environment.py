@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import structlog
 from celery import current_app
+from django.apps import apps
 from django.conf import settings
 from django.db import connection
 
@@ -29,6 +30,8 @@ _PACKAGE = Path(__file__).resolve().parent
 _CGROUPS = Path("/sys/fs/cgroup")
 _IDENTITY = (Path("/etc/machine-id"), Path("/proc/sys/kernel/random/boot_id"))
 _GIT_TIMEOUT_S = 5.0
+#: Folders of other people's code beside ours.
+_FOREIGN = frozenset(("site-packages", "dist-packages"))
 _BROKER_TIMEOUT_S = 1
 
 
@@ -47,6 +50,7 @@ def capture() -> dict[str, Any]:
         "broker": _told(_broker),
         "ledger": _told(_database),
         "code": code_version(),
+        "revision": revision(),
         "prefetch": settings.CELERY_WORKER_PREFETCH_MULTIPLIER,
     }
 
@@ -98,20 +102,26 @@ def libraries() -> dict[str, str]:
 
 @functools.cache
 def code_version() -> str:
-    """Return the version of the code as it is on disk when first asked: of git, or else a digest of the sources."""
-    return _git_version(_PACKAGE.parent) or f"sources-{_digest_of(_PACKAGE)}"
+    """Return a digest of our own sources, as they were on disk when first asked: the apps' and the settings'.
+
+    It reads files only: a worker asks from a native thread, where gevent's subprocesses would wait for ever.
+    """
+    settings_file = getattr(sys.modules.get(os.environ.get("DJANGO_SETTINGS_MODULE", "")), "__file__", None)
+    folders = {_PACKAGE, *([Path(settings_file).resolve().parent] if settings_file else [])}
+    home = _PACKAGE.parent
+    for app in apps.get_app_configs():
+        folder = Path(app.path).resolve()
+        if folder.is_relative_to(home) and not _FOREIGN.intersection(folder.relative_to(home).parts):
+            folders.add(folder)
+    return _digest_of(sorted(folders))
 
 
-def _git_version(directory: Path) -> str | None:
-    revision = _git(directory, "rev-parse", "--short=12", "HEAD")
-    if (
-        not revision or not (directory / ".git").exists()
-    ):  # a repository around an installed copy says nothing
+def revision() -> str | None:
+    """Return the commit that is checked out, with a mark if files differ from it; None where git knows none."""
+    home = _PACKAGE.parent
+    if not (home / ".git").exists():  # a repository around an installed copy says nothing
         return None
-    changes = _git(directory, "diff", "HEAD", "--", "*.py", "requirements*.txt", ":(exclude)tests")
-    if not changes:
-        return revision
-    return f"{revision}+{hashlib.sha256(changes.encode()).hexdigest()[:8]}"
+    return _git(home, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
 
 
 def _git(directory: Path, *arguments: str) -> str | None:
@@ -131,10 +141,11 @@ def _git(directory: Path, *arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def _digest_of(directory: Path) -> str:
+def _digest_of(folders: Sequence[Path]) -> str:
     digest = hashlib.sha256()
-    for file in sorted(directory.rglob("*.py")):
-        digest.update(str(file.relative_to(directory)).encode() + file.read_bytes())
+    for folder in folders:
+        for file in sorted(folder.rglob("*.py")):
+            digest.update(f"{folder.name}/{file.relative_to(folder)}".encode() + file.read_bytes())
     return digest.hexdigest()[:12]
 
 
