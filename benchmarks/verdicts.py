@@ -8,6 +8,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable
+from statistics import median
 
 from benchmarks import live, simulation
 from jobs.verdicts import NO_DIFFERENCE, SLOWER, compare, spread
@@ -49,30 +50,35 @@ def _measured(options: argparse.Namespace) -> Compare:
 
 def _judge(title: str, run: Compare, options: argparse.Namespace) -> int:
     """Print how often each verdict came; return 1 when fewer than 19 of 20 were right."""
-    failed = 0
+    status = 0
     for name, factor, right in (("same pool twice", 1.0, NO_DIFFERENCE), ("planted 1.3×", PLANTED, SLOWER)):
-        words: Counter[str] = Counter()
-        spreads: list[float] = []
         begin_mono = time.monotonic()
-        for seed in range(options.comparisons):
-            base, other = run(seed, factor)
-            verdict = compare(base, other, seed=seed)
-            words[verdict.word] += 1
-            spreads += [spread(value for [value] in rounds) or 0.0 for rounds in (base, other)]
-            if options.verbose:
-                print(
-                    seed, verdict, [[round(v * 1e3, 2) for [v] in side] for side in (base, other)], flush=True
-                )
+        words, spreads = _compare_often(run, factor, options)
         share = words[right] / options.comparisons
-        failed |= share < WANTED_SHARE
+        status |= share < WANTED_SHARE
         counts = ", ".join(f"{word} {count}" for word, count in words.most_common())
         print(
-            f"{title} · {name}: {counts} ({share:.1%} right; spread of the rounds "
-            f"{sorted(spreads)[len(spreads) // 2]:.1%}; {time.monotonic() - begin_mono:.0f} s; "
-            f"load {os.getloadavg()[0]:.1f})",
+            f"{title} · {name}: {counts} ({share:.1%} right; spread of the rounds {median(spreads):.1%}; "
+            f"{time.monotonic() - begin_mono:.0f} s; load {os.getloadavg()[0]:.1f})",
             flush=True,
         )
-    return int(failed)
+    return int(status)
+
+
+def _compare_often(
+    run: Compare, factor: float, options: argparse.Namespace
+) -> tuple[Counter[str], list[float]]:
+    words: Counter[str] = Counter()
+    spreads: list[float] = []
+    for seed in range(options.comparisons):
+        samples = run(seed, factor)
+        verdict = compare(*samples, seed=seed)
+        words[verdict.word] += 1
+        spreads += [spread(value for [value] in side) or 0.0 for side in samples]
+        if options.verbose:
+            spans_ms = [[round(value * 1e3, 2) for [value] in side] for side in samples]
+            print(seed, verdict, spans_ms, flush=True)
+    return words, spreads
 
 
 def _arguments() -> argparse.Namespace:
