@@ -14,6 +14,15 @@ urlpatterns = [
     path("jobs/<uuid:pk>/result.json", views.result, name="result"),
     path("jobs/<uuid:pk>/again/", views.run_again, name="run-again"),
     path("jobs/<uuid:pk>/cancel/", views.cancel, name="cancel"),
+    path("comparisons/", views.comparisons, name="comparisons"),
+    path("comparisons/new/", views.new_comparison, name="new-comparison"),
+    path("comparisons/estimate/", views.estimate, name="estimate"),
+    path("comparisons/<uuid:pk>/", views.comparison, name="comparison"),
+    path("comparisons/<uuid:pk>/cancel/", views.cancel_comparison, name="cancel-comparison"),
+    path("comparisons/<uuid:pk>/bundle.zip", views.comparison_bundle, name="comparison-bundle"),
+    path(
+        "comparisons/<uuid:pk>/charts/<slug:key>.<str:kind>", views.comparison_chart, name="comparison-chart"
+    ),
     path("favicon.ico", views.favicon, name="favicon"),
     path("healthz", views.healthz, name="healthz"),
 ]

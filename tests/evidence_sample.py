@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import Any
 
+from jobs.models import Block, Comparison, Job
+
 Sample = dict[str, Any]
 POOLS = {
     "prefork": ("prefork", 2),
@@ -164,3 +166,31 @@ ADVICE = {
     "threads came to two thirds of that speed with 32 slots.",
     "would_change": "A body that computes for more than a tenth of its run would hold up its neighbours on the hub.",
 }
+
+
+def store(user: Any = None, **changes: Any) -> Comparison:
+    """Write the comparison into the ledger: its blocks, its jobs and its evidence; `changes` are of its columns."""
+    plain = {
+        "definition": "io.wait", "params": {"duration_s": RUN_S}, "copies": COPIES, "rounds": ROUNDS, "user": user,
+        "state": "finished", "finished_at": NOON, "evidence": evidence(), "baseline": "prefork",
+    }  # fmt: skip
+    comparison = Comparison.objects.create(**(plain | changes))
+    jobs = samples()
+    blocks = {(job["pool"], job["round"]): _block_row(comparison, job) for job in jobs}
+    for position, block in enumerate(blocks.values(), start=1):
+        block.position = position
+    Block.objects.bulk_create(blocks.values())
+    Job.objects.bulk_create(_job_row(user, blocks[job["pool"], job["round"]], job) for job in jobs)
+    return comparison
+
+
+def _block_row(comparison: Comparison, job: Sample) -> Block:
+    return Block(
+        comparison=comparison, pool=job["pool"], round=job["round"], slots=POOLS[job["pool"]][1],
+        released_at=job["published_at"], finished_at=job["finished_at"],
+    )  # fmt: skip
+
+
+def _job_row(user: Any, block: Block, job: Sample) -> Job:
+    columns = {name: value for name, value in job.items() if name not in ("round", "role")}
+    return Job(definition="io.wait", kind="io", user=user, block=block, **columns)

@@ -73,6 +73,8 @@ KEYS = tuple(_KINDS)
 def chart(key: str, evidence: Evidence, samples: Samples) -> Chart | None:
     """Return one chart, or None when the evidence has nothing for it. Raise KeyError for an unknown key."""
     kind = _KINDS[key]
+    if evidence.get("sweep"):
+        evidence, samples = _at_most_slots(evidence, samples)
     rows = kind.function("rows_of")(evidence, samples)
     if rows is None:
         return None
@@ -81,6 +83,22 @@ def chart(key: str, evidence: Evidence, samples: Samples) -> Chart | None:
     title = kind.title.format(**words)
     spec = {**kind.function("draw")(evidence, samples), "title": title}
     return Chart(key, title, kind.help.format(**words), spec, head, body)
+
+
+def _at_most_slots(evidence: Evidence, samples: Samples) -> tuple[Evidence, Samples]:
+    """Leave of a sweep what ran with each pool's most slots: only the sweep's own chart shows the rest."""
+    most = {
+        pool: max(point["slots"] for point in points) for pool, points in evidence["sweep"].items() if points
+    }
+
+    def is_most(pool: str, slots: Any) -> bool:
+        return slots is None or slots >= most.get(pool, slots)
+
+    pools = [
+        {**pool, "blocks": [block for block in pool["blocks"] if is_most(pool["name"], block.get("slots"))]}
+        for pool in evidence["pools"]
+    ]
+    return {**evidence, "pools": pools}, [job for job in samples if is_most(job["pool"], job.get("slots"))]
 
 
 def charts(evidence: Evidence, samples: Samples) -> dict[str, Chart]:

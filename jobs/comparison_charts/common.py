@@ -20,8 +20,8 @@ DURATION_LABELS = (
     "datum.value == 0 ? '0' : datum.value < 0.001 ? format(datum.value * 1e6, '~g') + ' µs' : "
     "datum.value < 1 ? format(datum.value * 1000, '~g') + ' ms' : format(datum.value, '~g') + ' s'"
 )
-#: A line high enough for a pool's bar and the space around it.
-STEP = alt.Step(38)
+#: A line high enough for a pool's bar and the space around it; a number, since a step cannot be fitted to a width.
+LINE = 38
 #: Height of a panel that shows a curve.
 HEIGHT = 230
 

@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 
 from jobs.comparison_charts.common import (
-    STEP,
+    LINE,
     Evidence,
     Samples,
     Spec,
@@ -82,7 +82,7 @@ def draw_makespan(evidence: Evidence, samples: Samples) -> Spec:
             ("A round", True, 90, 0.45), ("Ideal", True, 130, 1.0), ("Median of the rounds", False, 320, 1.0),
         )
     ]  # fmt: skip
-    return finished_spec(alt.layer(gap, *marks).properties(height=STEP))
+    return finished_spec(alt.layer(gap, *marks).properties(height=LINE * len(order)))
 
 
 def rows_of_makespan(evidence: Evidence, samples: Samples) -> Table | None:

@@ -5,7 +5,7 @@ from typing import Any
 import altair as alt
 
 from jobs.comparison_charts.common import (
-    STEP,
+    LINE,
     Evidence,
     Samples,
     Spec,
@@ -50,7 +50,7 @@ def draw_overhead(evidence: Evidence, samples: Samples) -> Spec:
                  alt.Tooltip("s:Q", title="Seconds", format=".3~g")],
     )  # fmt: skip
     gap = base.mark_line(strokeWidth=3, opacity=0.35, color="#808080").encode(detail="pool:N")
-    return finished_spec(alt.layer(gap, points).properties(height=STEP))
+    return finished_spec(alt.layer(gap, points).properties(height=LINE * len(pairs)))
 
 
 def rows_of_overhead(evidence: Evidence, samples: Samples) -> Table | None:

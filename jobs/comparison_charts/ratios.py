@@ -6,7 +6,7 @@ from typing import Any
 import altair as alt
 
 from jobs.comparison_charts.common import (
-    STEP,
+    LINE,
     Evidence,
     Samples,
     Spec,
@@ -25,7 +25,8 @@ _WORDS = {
     "baseline": "#6b7f92",
 }
 #: Tick labels of a logarithmic axis that has no room for more.
-_TICKS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 0.8, 1, 1.25, 1.5, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000]
+_ROUND = [step * 10.0**power for power in range(-3, 4) for step in (1, 2, 5)]
+_TICKS = sorted({*_ROUND, 0.8, 0.9, 0.95, 1.05, 1.1, 1.25, 1.5})
 
 
 def _entries(evidence: Evidence) -> list[dict[str, Any]]:
@@ -68,11 +69,11 @@ def _scale(entries: list[dict[str, Any]]) -> tuple[alt.Scale, list[float]]:
     high = max(1.1, *(entry["high"] for entry in entries))
     room = max(1.08, (high / low) ** 0.16)  # for the labels at both ends
     domain = [low / max(1.03, room**0.3), high * room]
-    ticks = [tick for tick in _TICKS if domain[0] <= tick <= domain[1]]
-    if len(ticks) > 8:
-        ticks = [
-            tick for tick in ticks if f"{tick:g}".strip("0.")[:1] in ("1", "5") and tick not in (1.25, 1.5)
-        ]
+    reach = domain[1] / domain[0]
+    digits = "1259" if reach < 3 else "125" if reach < 60 else "1"
+    ticks = [t for t in _TICKS if domain[0] <= t <= domain[1] and f"{t:g}".lstrip("0.")[0] in digits]
+    if reach >= 3:
+        ticks = [t for t in ticks if t in _ROUND]
     return alt.Scale(type="log", domain=domain, nice=False), ticks
 
 
@@ -112,7 +113,7 @@ def draw_ratios(evidence: Evidence, samples: Samples) -> Spec:
     )
     one = alt.Chart(data([{}])).mark_rule(strokeDash=[4, 3], strokeWidth=1.2).encode(x=alt.datum(1))
     chart = alt.layer(bars, whisker.mark_rule(strokeWidth=2), *ends, one, own, text)
-    return finished_spec(chart.properties(height=STEP))
+    return finished_spec(chart.properties(height=LINE * len(entries)))
 
 
 def rows_of_ratios(evidence: Evidence, samples: Samples) -> Table | None:

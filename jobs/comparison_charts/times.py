@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 
 from jobs.comparison_charts.common import (
-    STEP,
+    LINE,
     Evidence,
     Samples,
     Spec,
@@ -62,7 +62,7 @@ def _stack(
         y=pool_rows(order), x=x, order="rank:Q", tooltip=[alt.Tooltip("pool:N", title="Pool"), "part:N", tip],
         color=alt.Color("part:N", title="Part", scale=scale, legend=top_legend(symbolType="square")),
     )  # fmt: skip
-    return finished_spec(chart.properties(height=STEP))
+    return finished_spec(chart.properties(height=LINE * len(order)))
 
 
 def draw_time(evidence: Evidence, samples: Samples) -> Spec:

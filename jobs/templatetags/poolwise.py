@@ -16,6 +16,15 @@ for show in (formats.seconds, formats.percent, formats.parameters, formats.param
 
 
 @register.filter
+def seconds_left(value: float) -> str:
+    """Return an estimate of a duration, in no more digits than an estimate has."""
+    whole = max(1, round(value))
+    if whole < 90:
+        return f"{whole if whole < 10 else round(whole, -1) if whole > 30 else whole} s"
+    return f"{round(whole / 60)} min" if whole < 5400 else f"{whole / 3600:.1f} h"
+
+
+@register.filter
 def with_code(text: str) -> SafeString:
     """Return a docstring's text with `code` marked up."""
     parts = text.split("`")

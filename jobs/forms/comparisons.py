@@ -1,0 +1,125 @@
+"""The form of a new comparison: which pools, how much of it, and how the jobs arrive."""
+
+import random
+from typing import Any
+
+from django import forms
+from django.conf import settings
+
+from jobs.comparisons import PRESETS, Preset
+from jobs.pools import all_pools
+
+#: Numbers of one's own instead of a preset's.
+OWN, OWN_WORDS = "own", ("Own numbers", "You choose rounds and copies.")
+_MAX_ROUNDS = 100
+
+
+class CompareForm(forms.Form):
+    """The design of a comparison, but for the definition and its parameters."""
+
+    pools = forms.MultipleChoiceField(
+        widget=forms.CheckboxSelectMultiple,
+        help_text="Each runs the same jobs, one pool at a time.",
+        error_messages={"required": "Tick at least one pool."},
+    )
+    baseline = forms.ChoiceField(
+        required=False, help_text="The pool that the others are compared with; one of those ticked."
+    )
+    preset = forms.ChoiceField(widget=forms.RadioSelect, required=False, initial="standard")
+    rounds = forms.IntegerField(
+        required=False, min_value=1, max_value=_MAX_ROUNDS, initial=5,
+        help_text="Each round runs every pool once, in a new order. A verdict needs at least 3, better 5.",
+    )  # fmt: skip
+    copies = forms.IntegerField(required=False, min_value=1, initial=50, label="Copies in a block")
+    warmup = forms.BooleanField(
+        required=False,
+        initial=True,
+        label="Warm up first",
+        help_text="One block a pool that counts for nothing.",
+    )
+    calibrate = forms.BooleanField(
+        required=False,
+        initial=True,
+        label="Measure the overhead",
+        help_text="One block of no-op jobs a pool.",
+    )
+    in_flight = forms.IntegerField(
+        required=False, min_value=1, label="Jobs in flight at most",
+        help_text="A closed loop: the next job is sent when one has ended. Empty: all at once.",
+    )  # fmt: skip
+    arrival_rate_per_s = forms.FloatField(
+        required=False, min_value=0.01, max_value=1_000, label="Arrivals per second",
+        widget=forms.NumberInput(attrs={"step": "any"}),
+        help_text="An open loop: jobs arrive at this rate, finished or not, so that queues show. Empty: all at once.",
+    )  # fmt: skip
+    slots = forms.IntegerField(
+        required=False, min_value=1, max_value=10_000, label="Equal slots",
+        help_text="The same number of slots for every pool. Empty: each pool’s own.",
+    )  # fmt: skip
+    is_sweep = forms.BooleanField(
+        required=False, label="Sweep over concurrency",
+        help_text="Repeats it with 1, 2, 4 … slots up to each pool’s own, and finds the knee.",
+    )  # fmt: skip
+    seed = forms.IntegerField(
+        required=False, min_value=0, max_value=2**31 - 1,
+        help_text="Repeats the same order of the pools. Empty: by chance.",
+    )  # fmt: skip
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        names = list(all_pools())
+        fields: Any = self.fields
+        fields["pools"].choices = [(name, name) for name in names]
+        fields["baseline"].choices = [
+            ("", "a pool of processes, if one is ticked"),
+            *((name, name) for name in names),
+        ]
+        fields["preset"].choices = [*((key, key) for key in PRESETS), (OWN, "own numbers")]
+        most = int(settings.JOB_MAX_COPIES)
+        fields["copies"].validators.append(forms.IntegerField(max_value=most).validators[-1])
+        fields["copies"].widget.attrs["max"] = most
+        fields[
+            "copies"
+        ].help_text = f"From 1 to {most:,} jobs for each pool and round; p99 needs 100 in all rounds."
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse what excludes each other."""
+        cleaned = super().clean() or {}
+        if cleaned.get("in_flight") and cleaned.get("arrival_rate_per_s"):
+            self.add_error("arrival_rate_per_s", "Choose a limit in flight or a rate of arrivals, not both.")
+        if cleaned.get("is_sweep") and cleaned.get("slots"):
+            self.add_error("slots", "A sweep sets the slots itself: leave this empty, or untick the sweep.")
+        if (baseline := cleaned.get("baseline")) and baseline not in cleaned.get("pools", [baseline]):
+            self.add_error("baseline", f"Tick {baseline} as well, or choose another baseline.")
+        if cleaned.get("preset") in ("", OWN):
+            for name in ("rounds", "copies"):
+                if cleaned.get(name) is None and name not in self.errors:
+                    self.add_error(name, "Give a number, or choose a preset.")
+        return cleaned
+
+    @property
+    def design(self) -> dict[str, Any]:
+        """Return the arguments of `comparisons.plan` that the form decides."""
+        chosen = self.cleaned_data
+        names = ("in_flight", "arrival_rate_per_s", "slots", "is_sweep", "baseline")
+        plain = {name: chosen[name] for name in names}
+        seed = chosen["seed"]
+        if seed is None:
+            seed = random.randrange(2**31)  # noqa: S311 - shuffles an order, keeps no secret
+        return plain | self.amount | {"seed": seed}
+
+    @property
+    def amount(self) -> dict[str, Any]:
+        """Return how much is measured: the preset's numbers or one's own."""
+        preset = self.chosen
+        return preset.options() if preset.name in PRESETS else {**preset.options(), "preset": ""}
+
+    @property
+    def chosen(self) -> Preset:
+        """Return the preset, or one's own numbers as one."""
+        chosen = self.cleaned_data
+        if chosen["preset"] in PRESETS:
+            return PRESETS[chosen["preset"]]
+        return Preset(
+            OWN, *OWN_WORDS, **{name: chosen[name] for name in ("copies", "rounds", "warmup", "calibrate")}
+        )

@@ -1,0 +1,96 @@
+// Draws each [data-chart] from the JSON that it names, in the colours of the page, as wide as its place.
+"use strict";
+{
+  const narrow = 460;
+  const axisRoom = 78;
+
+  function config(element) {
+    const style = getComputedStyle(document.documentElement);
+    const colour = (name) => style.getPropertyValue(name).trim();
+    const [ink, soft, line] = [colour("--ink"), colour("--soft"), colour("--line")];
+    const words = { labelColor: soft, titleColor: ink, labelFontSize: 12, titleFontSize: 12, titleFontWeight: 500 };
+    return {
+      background: "transparent",
+      font: getComputedStyle(element).fontFamily,
+      view: { stroke: null },
+      title: { color: ink, anchor: "start", fontWeight: 600, offset: 8 },
+      axis: { ...words, gridColor: line, gridOpacity: 0.7, domainColor: line, tickColor: line, titlePadding: 10 },
+      legend: { ...words, labelFontSize: 13, titleFontSize: 13, symbolStrokeWidth: 2.5 },
+      text: { fill: ink },
+      rule: { color: ink },
+      tick: { color: ink },
+    };
+  }
+
+  function each(part, visit) {
+    if (!part || typeof part !== "object") return;
+    visit(part);
+    for (const [key, value] of Object.entries(part)) if (key !== "datasets" && key !== "data") each(value, visit);
+  }
+
+  function fit(spec, width) {
+    delete spec.title; // the page has it as a heading
+    const small = width < narrow;
+    if (spec.concat) {
+      if (width < 620) spec.columns = 1;
+      for (const panel of spec.concat) panel.width = Math.floor((width - 30) / spec.columns) - axisRoom;
+      each(spec, (part) => { if (part.y?.axis) Object.assign(part.y.axis, { minExtent: 42, maxExtent: 42 }); });
+    } else {
+      spec.width = width;
+      spec.autosize = { type: "fit-x", contains: "padding" };
+    }
+    each(spec, (part) => {
+      if (!part.legend?.columns || !part.scale?.domain) return;
+      const longest = Math.max(...part.scale.domain.map((name) => String(name).length));
+      part.legend.columns = Math.max(1, Math.min(part.scale.domain.length, Math.floor((width - 90) / (longest * 7.2 + 32))));
+    });
+    if (small) {
+      each(spec, (part) => {
+        if (part.x?.axis) part.x.axis.tickCount = 3;
+        if (part.y?.axis?.labelLimit) part.y.axis.title = null;
+      });
+    }
+    return spec;
+  }
+
+  async function draw(element) {
+    const spec = JSON.parse(document.getElementById(element.dataset.chart).textContent);
+    const options = {
+      actions: false,
+      ast: true,
+      config: config(element),
+      defaultStyle: false,
+      renderer: "svg",
+      tooltip: { disableDefaultStyle: true, theme: "poolwise" },
+    };
+    try {
+      element.vega?.finalize();
+      element.vega = await vegaEmbed(element, fit(spec, element.clientWidth), options);
+      element.setAttribute("aria-busy", "false");
+    } catch (error) {
+      element.textContent = "The chart could not be drawn; the table has its figures.";
+      console.error(error);
+    }
+  }
+
+  function watch(element) {
+    let width = element.clientWidth;
+    let timer = 0;
+    const later = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => draw(element), 120);
+    };
+    new ResizeObserver(() => {
+      if (element.clientWidth !== width) {
+        width = element.clientWidth;
+        later();
+      }
+    }).observe(element);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", later);
+    draw(element);
+  }
+
+  document.addEventListener("DOMContentLoaded", () => {
+    document.querySelectorAll("[data-chart]").forEach(watch);
+  });
+}

@@ -1,0 +1,62 @@
+"""Downloads of a comparison: its charts as pictures, its evidence as a bundle."""
+
+import subprocess
+from uuid import UUID
+
+import structlog
+from django.http import Http404, HttpResponse
+from django.views.decorators.http import require_safe
+
+from jobs import bundles, comparison_charts, pictures
+from jobs.comparison_charts import Chart
+from jobs.formats import parameters
+from jobs.models import Comparison
+from jobs.views import comparing, story
+from jobs.views.live import PageRequest, signed_in
+
+log = structlog.get_logger(__name__)
+
+
+@require_safe
+@signed_in
+def comparison_chart(request: PageRequest, pk: UUID, key: str, kind: str) -> HttpResponse:
+    """Answer with one chart as SVG or PNG, light, with its title and what it is of."""
+    found = comparing.comparison_of(request.user, pk)
+    chart = _chart(found, key)
+    if kind not in pictures.CONTENT_TYPES or chart is None:
+        raise Http404("There is no such picture of this comparison.")
+    try:
+        picture = pictures.draw(chart.spec, kind, subtitle=subtitle_of(found))
+    except (subprocess.SubprocessError, OSError) as error:
+        log.error("a chart could not be drawn", chart=key, error=str(error))
+        return HttpResponse(
+            "The picture could not be drawn; try again, or use the page's own chart.", status=503
+        )
+    name = f"{found.definition}-{key}-{found.pk.hex[:8]}.{kind}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return HttpResponse(picture, content_type=pictures.CONTENT_TYPES[kind], headers=headers)
+
+
+def _chart(found: Comparison, key: str) -> Chart | None:
+    if not found.evidence or key not in comparison_charts.KEYS:
+        return None
+    return comparison_charts.chart(key, found.evidence, story.samples_of(found))
+
+
+def subtitle_of(found: Comparison) -> str:
+    """Return the line under a picture's title: of what it is, and how much was measured."""
+    rounds = "1 round" if found.rounds == 1 else f"{found.rounds} rounds"
+    return " · ".join(
+        filter(None, [found.definition, parameters(found.params), f"{rounds} of {found.copies}"])
+    )
+
+
+@require_safe
+@signed_in
+def comparison_bundle(request: PageRequest, pk: UUID) -> HttpResponse:
+    """Answer with the evidence bundle: manifest, samples, figures, charts, and the command that repeats it."""
+    found = comparing.comparison_of(request.user, pk)
+    if not found.evidence:
+        raise Http404("This comparison has no evidence.")
+    headers = {"Content-Disposition": f'attachment; filename="{found.definition}-{found.pk.hex[:8]}.zip"'}
+    return HttpResponse(bundles.write(found), content_type="application/zip", headers=headers)

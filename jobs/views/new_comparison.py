@@ -1,0 +1,193 @@
+"""The form of a new comparison, and how long it would take."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.cache import patch_vary_headers
+from django.views.decorators.http import require_http_methods, require_POST
+
+from jobs import comparisons as planning
+from jobs import definitions
+from jobs.comparisons import PRESETS, Preset
+from jobs.definitions import Definition, all_definitions
+from jobs.errors import InvalidParameters, PoolwiseError, UnknownDefinition
+from jobs.forms import CompareForm, ParametersForm
+from jobs.forms.comparisons import OWN, OWN_WORDS
+from jobs.models import Comparison
+from jobs.reports import pools_now
+from jobs.views import comparing
+from jobs.views.live import PageRequest, signed_in
+
+_KINDS = {"io": "Waits", "cpu": "Computes", "mixed": "Mixed", "hazard": "Hazards"}
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@signed_in
+def new_comparison(request: PageRequest) -> HttpResponse:
+    """Show the form of a comparison; on Start plan it and go to its page."""
+    origin = _origin(request)
+    found = _definition(request, origin)
+    if request.method != "POST" or found is None:
+        forms = (
+            (ParametersForm(found, initial=origin and origin.params), _initial(found, origin))
+            if found
+            else None
+        )
+        return _page(request, found, forms, origin)
+    parameters, design = ParametersForm(found, request.POST), CompareForm(request.POST)
+    if not (parameters.is_valid() & design.is_valid()):
+        return _page(request, found, (parameters, design), origin)
+    try:
+        planned = planning.plan(
+            found.name, parameters.params, design.cleaned_data["pools"], user=request.user, **design.design
+        )
+    except InvalidParameters as error:
+        _name_errors(parameters, design, error.errors)
+        return _page(request, found, (parameters, design), origin)
+    except PoolwiseError as error:
+        design.add_error(None, str(error))
+        return _page(request, found, (parameters, design), origin)
+    messages.success(request, "The comparison is planned; it begins as soon as the coordinator takes it.")
+    return redirect("jobs:comparison", planned.pk)
+
+
+def _name_errors(parameters: ParametersForm, design: CompareForm, errors: Mapping[str, str]) -> None:
+    """Put each error at the field that it is about, in whichever form that is."""
+    for name, text in errors.items():
+        if name in design.fields:
+            design.add_error(name, text)
+        else:
+            parameters.name_errors({name: text})
+
+
+def _definition(request: HttpRequest, origin: Comparison | None) -> Definition | None:
+    name = request.GET.get("definition") or (origin.definition if origin else "")
+    try:
+        return definitions.get(name) if name else None
+    except UnknownDefinition as error:
+        raise Http404(str(error)) from error
+
+
+def _origin(request: PageRequest) -> Comparison | None:
+    """Return the comparison that is repeated with changes."""
+    try:
+        pk = UUID(request.GET.get("from", ""))
+    except ValueError:
+        return None
+    return comparing.visible_to(request.user).filter(pk=pk).first()
+
+
+def _initial(found: Definition, origin: Comparison | None) -> CompareForm:
+    if origin is None or origin.definition != found.name:
+        return CompareForm(initial={"pools": list(settings.JOB_POOLS), "preset": "standard"})
+    fields = (
+        "rounds",
+        "copies",
+        "warmup",
+        "calibrate",
+        "in_flight",
+        "arrival_rate_per_s",
+        "slots",
+        "is_sweep",
+    )
+    initial = {name: getattr(origin, name) for name in (*fields, "baseline", "seed")}
+    pools = list(dict.fromkeys(origin.blocks.order_by("pool").values_list("pool", flat=True)))
+    return CompareForm(initial={**initial, "pools": pools, "preset": origin.preset or OWN})
+
+
+def _page(
+    request: PageRequest,
+    found: Definition | None,
+    forms: tuple[ParametersForm, CompareForm] | None,
+    origin: Comparison | None,
+) -> HttpResponse:
+    context: dict[str, Any] = {"groups": _groups(), "definition": found, "origin": origin}
+    if found and forms:
+        parameters, design = forms
+        now = pools_now()
+        context |= {
+            "parameters": parameters,
+            "design": design,
+            "boxes": [(box, now.pools[str(box.data["value"])]) for box in design["pools"].subwidgets],
+            "presets": _presets(design, found, _given(parameters), _chosen(design)),
+            "optional": [design[name] for name in ("slots", "in_flight", "arrival_rate_per_s", "seed")],
+            "unavailable": found.unavailable(),
+            "failed": bool(parameters.errors or design.errors),
+            "now": now,
+        }
+    template = "jobs/_comparison_form.html" if request.htmx else "jobs/comparison_new.html"
+    response = render(request, template, context)
+    if request.htmx:
+        response["HX-Replace-Url"] = request.get_full_path()
+    patch_vary_headers(response, ["HX-Request"])
+    return response
+
+
+def _groups() -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return the definitions that can run here, by kind."""
+    can_run = [found for found in all_definitions() if not found.unavailable()]
+    groups = [
+        (title, [(d.name, d.title) for d in can_run if d.kind == kind]) for kind, title in _KINDS.items()
+    ]
+    return [group for group in groups if group[1]]
+
+
+def _given(parameters: ParametersForm) -> dict[str, Any]:
+    """Return the parameters of the form, or the defaults while they do not fit."""
+    if parameters.is_bound and parameters.is_valid():
+        return parameters.params
+    return {**parameters.definition.example(), **(parameters.initial or {})}
+
+
+def _chosen(design: CompareForm) -> list[str]:
+    value = design["pools"].value() or []
+    return [name for name in value if name in settings.JOB_POOLS]
+
+
+def _presets(
+    design: CompareForm, found: Definition, params: Mapping[str, Any], pools: list[str]
+) -> list[dict[str, Any]]:
+    """Return the presets with what each measures and about how long it takes."""
+    own = design.chosen if design.is_bound and design.is_valid() and design.chosen.name == OWN else None
+    rows = []
+    for radio in design["preset"].subwidgets:
+        key = str(radio.data["value"])
+        preset = PRESETS.get(key, own)
+        title, summary = (preset.title, preset.summary) if preset else OWN_WORDS
+        takes_s = _takes_s(found, params, pools, preset) if preset else None
+        amount = preset if key != OWN else None
+        rows.append(
+            {
+                "radio": radio,
+                "key": key,
+                "title": title,
+                "worth": summary,
+                "amount": amount,
+                "takes_s": takes_s,
+            }
+        )
+    return rows
+
+
+def _takes_s(found: Definition, params: Mapping[str, Any], pools: list[str], preset: Preset) -> float | None:
+    try:
+        return planning.estimate_before(found.name, params, pools, preset) if pools else None
+    except PoolwiseError:  # parameters that have no default yet
+        return None
+
+
+@require_POST
+@signed_in
+def estimate(request: PageRequest) -> HttpResponse:
+    """Answer with how long each preset takes with what the form holds; nothing is stored."""
+    found = _definition(request, None)
+    if found is None:
+        raise Http404("Name a definition.")
+    parameters, design = ParametersForm(found, request.POST), CompareForm(request.POST)
+    presets = _presets(design, found, _given(parameters), _chosen(design))
+    return render(request, "jobs/_comparison_estimates.html", {"presets": presets})

@@ -1,0 +1,310 @@
+"""The pages of comparisons: who sees them, what they plan, what they show."""
+
+import io
+import re
+import sys
+import zipfile
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.utils import timezone
+
+from jobs import pictures
+from jobs.models import Comparison, Job
+from tests import evidence_sample as sample
+from tests.web.posted import HTMX, text_of
+
+pytestmark = pytest.mark.django_db
+NEW = "/comparisons/new/?definition=io.wait"
+
+
+def form(**changes: Any) -> dict[str, Any]:
+    """Return the form of a comparison of io.wait as a browser would post it."""
+    plain = {"param-duration_s": "0.1", "pools": ["threads", "gevent"], "preset": "standard"}
+    return {name: value for name, value in (plain | changes).items() if value is not None}
+
+
+def address(found: Comparison, more: str = "") -> str:
+    return f"/comparisons/{found.pk}/{more}"
+
+
+@pytest.fixture
+def finished(user: Any) -> Comparison:
+    """A comparison of the user that has ended, with its evidence."""
+    return sample.store(user)
+
+
+@pytest.fixture
+def running(user: Any) -> Comparison:
+    """A comparison of the user with two blocks ended, one running and the rest to come."""
+    found = sample.store(user, state="running", evidence=None, finished_at=None)
+    found.blocks.filter(position__gt=2).update(finished_at=None)
+    found.blocks.filter(position__gt=3).update(released_at=None)
+    Job.objects.filter(block__comparison=found, block__position__gt=3).delete()
+    now = list(Job.objects.filter(block__comparison=found, block__position=3).values_list("pk", flat=True))
+    Job.objects.filter(pk__in=now[:20]).update(state="running")
+    return found
+
+
+@pytest.mark.parametrize("more", ["", "bundle.zip", "charts/ratios.svg"])
+def test_anothers_comparison_is_not_found(bob: Client, administrator: Any, more: str) -> None:
+    assert bob.get(address(sample.store(administrator), more)).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/comparisons/", NEW, f"/comparisons/{UUID(int=7)}/"])
+def test_a_page_sends_a_stranger_to_the_login(client: Client, path: str) -> None:
+    assert client.get(path).status_code == 302
+
+
+def test_who_may_view_all_sees_anothers_but_cannot_cancel_it(
+    bob: Client, user: Any, administrator: Any
+) -> None:
+    user.user_permissions.add(Permission.objects.get(codename="view_comparison"))
+    other = sample.store(administrator, state="running", evidence=None)
+    assert bob.get(address(other)).status_code == 200
+    assert str(other.pk) in text_of(bob.get("/comparisons/"))
+    assert bob.post(address(other, "cancel/")).status_code == 403
+
+
+def test_the_list_shows_each_with_its_sentence(bob: Client, finished: Comparison) -> None:
+    page = text_of(bob.get("/comparisons/"))
+    assert "gevent ran this job 16.8× faster than prefork" in page
+    assert "verdict withheld" not in page
+
+
+def test_the_list_says_where_a_verdict_is_withheld(bob: Client, user: Any) -> None:
+    sample.store(user, evidence=sample.evidence(gate=sample.gate(spread="It spreads.")))
+    assert "verdict withheld" in text_of(bob.get("/comparisons/"))
+
+
+def test_an_empty_list_says_what_to_do(bob: Client) -> None:
+    page = text_of(bob.get("/comparisons/"))
+    assert "Nothing has been compared yet" in page
+    assert "/comparisons/new/" in page
+
+
+def test_the_list_goes_on_over_the_page(bob: Client, user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["jobs.views.comparisons"], "PAGE_SIZE", 1)
+    for copies in (1, 2):
+        Comparison.objects.create(definition="io.wait", copies=copies, user=user, state="cancelled")
+    assert "of 2 ·" in text_of(bob.get("/comparisons/"))
+    assert "of 1 ·" in text_of(bob.get("/comparisons/?page=2"))
+
+
+def test_the_verdict_comes_first_and_everything_that_carries_it_follows(
+    bob: Client, finished: Comparison
+) -> None:
+    page = text_of(bob.get(address(finished)))
+    wanted = [
+        "gevent ran this job 16.8× faster", "Speed against prefork", "Makespan against the ideal", "Advice",
+        "Can it be trusted?", "Where a job’s time went", "Distribution of the wait", "Distribution of the run",
+        "Achieved concurrency", "Overhead", "Figures", "Environment", "Before and after",
+    ]  # fmt: skip
+    places = [page.index(words) for words in wanted]
+    assert places == sorted(places)
+    assert page.count("data-chart=") == 8
+    assert "style=" not in page
+
+
+def test_every_chart_names_its_data_and_has_a_table(bob: Client, finished: Comparison) -> None:
+    page = text_of(bob.get(address(finished)))
+    for name in re.findall(r'data-chart="([\w-]+)"', page):
+        assert f'<script id="{name}" type="application/json">' in page
+    assert page.count("As a table") == 8
+
+
+def test_a_withheld_verdict_says_why(bob: Client, user: Any) -> None:
+    verdicts = {"gevent": sample.verdict("cannot tell", 9.0, 8.0, 10.0, reason="It spreads.")}
+    changed = sample.evidence(verdicts=verdicts, gate=sample.gate(spread="It spreads by 14 %."))
+    page = text_of(bob.get(address(sample.store(user, evidence=changed))))
+    assert "The verdict is withheld" in page
+    assert "It spreads by 14 %." in page
+    assert "9 of 10 checks passed" in page
+
+
+def test_a_comparison_without_evidence_shows_its_figures(bob: Client, user: Any) -> None:
+    found = sample.store(user, evidence=None, state="cancelled", end_reason="Its pool is gone.")
+    page = text_of(bob.get(address(found)))
+    assert "Its pool is gone." in page
+    assert "Figures" in page
+    assert "data-chart=" not in page
+
+
+def test_a_sweep_shows_its_charts(bob: Client, user: Any) -> None:
+    page = text_of(bob.get(address(sample.store(user, evidence=sample.evidence(sweep=sample.sweep())))))
+    assert "Over concurrency" in page
+
+
+def test_a_hazard_tells_its_lesson(bob: Client, user: Any) -> None:
+    page = text_of(bob.get(address(sample.store(user, definition="hazard.blocked_loop"))))
+    assert "Lesson." in page
+    assert "holds up every other job" in page
+
+
+def test_a_running_comparison_shows_each_block(bob: Client, running: Comparison, redis_client: Any) -> None:
+    page = text_of(bob.get(address(running)))
+    assert "gevent, round 1: 30 of 50 jobs ended" in page
+    assert [page.count(f"tile is-{state}") for state in ("done", "running", "waiting")] == [2, 1, 17]
+    assert 'hx-trigger="every 1000ms' in page
+    assert "No coordinator runs" in page
+
+
+def test_a_running_comparison_answers_htmx_with_its_live_part(
+    bob: Client, running: Comparison, redis_client: Any
+) -> None:
+    page = text_of(bob.get(address(running), headers=HTMX))
+    assert page.lstrip().startswith('<div id="live"')
+    assert "<html" not in page
+
+
+def test_a_comparison_that_ended_meanwhile_reloads_the_page(bob: Client, finished: Comparison) -> None:
+    assert bob.get(address(finished), headers=HTMX)["HX-Refresh"] == "true"
+
+
+def test_a_void_block_says_why(bob: Client, running: Comparison) -> None:
+    running.blocks.filter(position=1).update(void_reason="A worker was killed.")
+    page = text_of(bob.get(address(running)))
+    assert "tile is-void" in page
+    assert "A worker was killed." in page
+
+
+def test_a_comparison_is_cancelled(bob: Client, running: Comparison, redis_client: Any) -> None:
+    response = bob.post(address(running, "cancel/"))
+    assert response["Location"] == address(running)
+    running.refresh_from_db()
+    assert running.state == "cancelled"
+
+
+def test_what_has_ended_cannot_be_cancelled(bob: Client, finished: Comparison) -> None:
+    page = text_of(bob.post(address(finished, "cancel/"), follow=True))
+    assert "nothing to cancel" in page
+    assert bob.get(address(finished, "cancel/")).status_code == 405
+
+
+def test_the_form_asks_for_a_job_first_and_then_shows_its_parameters(bob: Client) -> None:
+    assert "Which job?" in text_of(bob.get("/comparisons/new/"))
+    page = text_of(bob.get(NEW))
+    assert 'name="param-duration_s"' in page
+    assert len(re.findall(r'name="pools" value="\w+"[^>]* checked', page)) == 4
+    assert re.findall(r'name="preset" value="(\w+)"[^>]* checked', page) == ["standard"]
+
+
+def test_another_job_is_chosen_without_a_reload(bob: Client) -> None:
+    response = bob.get(NEW, headers=HTMX)
+    assert response["HX-Replace-Url"] == NEW
+    assert "<html" not in text_of(response)
+
+
+def test_a_preset_plans_its_rounds_and_copies(bob: Client, user: Any) -> None:
+    response = bob.post(NEW, form(baseline="threads", seed="7"))
+    found = Comparison.objects.get()
+    assert response["Location"] == address(found)
+    assert (found.rounds, found.copies, found.preset, found.warmup) == (5, 100, "standard", True)
+    assert (found.baseline, found.seed, found.user, found.params) == ("threads", 7, user, {"duration_s": 0.1})
+    assert set(found.blocks.values_list("pool", flat=True)) == {"threads", "gevent"}
+
+
+def test_own_numbers_and_the_load_are_planned(bob: Client) -> None:
+    own = {"preset": "own", "rounds": "2", "copies": "30", "in_flight": "4", "slots": "8"}
+    bob.post(NEW, form(**own, calibrate="on"))
+    found = Comparison.objects.get()
+    assert (found.rounds, found.copies, found.preset) == (2, 30, "")
+    assert (found.warmup, found.calibrate, found.in_flight, found.slots) == (False, True, 4, 8)
+
+
+def test_a_sweep_is_planned(bob: Client) -> None:
+    bob.post(NEW, form(is_sweep="on", preset="quick"))
+    assert Comparison.objects.get().is_sweep
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"pools": []}, "Tick at least one pool."),
+        ({"param-duration_s": "601"}, "600"),
+        ({"preset": "own"}, "Give a number, or choose a preset."),
+        ({"in_flight": "3", "arrival_rate_per_s": "10"}, "not both"),
+        ({"is_sweep": "on", "slots": "4"}, "A sweep sets the slots itself"),
+        ({"baseline": "prefork"}, "Tick prefork as well"),
+        ({"preset": "own", "rounds": "5", "copies": "100000"}, "less than or equal to 1000"),
+        ({"slots": "500", "pools": ["prefork"]}, "Choose 1 to"),
+    ],
+)
+def test_a_fault_in_the_form_is_named_and_nothing_is_planned(
+    bob: Client, changes: dict[str, Any], words: str
+) -> None:
+    page = text_of(bob.post(NEW, form(**changes)))
+    assert "Nothing was started." in page
+    assert words in page
+    assert not Comparison.objects.exists()
+
+
+def test_an_unknown_job_is_not_found(bob: Client) -> None:
+    assert bob.get("/comparisons/new/?definition=io.nothing").status_code == 404
+
+
+def test_a_comparison_is_repeated_with_its_own_design(bob: Client, finished: Comparison) -> None:
+    page = text_of(bob.get(f"/comparisons/new/?from={finished.pk}"))
+    assert re.findall(r'name="preset" value="(\w+)"[^>]* checked', page) == ["own"]
+    assert re.search(r'name="rounds" value="5"', page)
+    assert re.search(r'<option value="prefork" selected', page)
+
+
+def test_the_estimate_follows_the_form(bob: Client, finished: Comparison) -> None:
+    Job.objects.update(finished_at=timezone.now())
+    page = text_of(bob.post("/comparisons/estimate/?definition=io.wait", form(), headers=HTMX))
+    assert 'id="takes-standard" hx-swap-oob="true"' in page
+    assert Comparison.objects.count() == 1
+
+
+def test_two_comparisons_stand_side_by_side_with_what_changed(
+    bob: Client, user: Any, finished: Comparison
+) -> None:
+    after = sample.store(user, copies=60, params={"duration_s": 0.2})
+    page = text_of(bob.get(address(finished, f"?with={after.pk}")))
+    for words in (
+        "Before and after",
+        "Parameter duration_s",
+        "Copies",
+        "chart-before-wait",
+        "chart-after-wait",
+    ):
+        assert words in page
+    assert re.search(r"faster|slower|no difference detected|cannot tell", page)
+
+
+@pytest.mark.parametrize("other", ["nonsense", str(UUID(int=7)), "itself"])
+def test_side_by_side_with_what_is_not_there_is_not_found(
+    bob: Client, finished: Comparison, other: str
+) -> None:
+    wanted = str(finished.pk) if other == "itself" else other
+    assert bob.get(address(finished, f"?with={wanted}")).status_code == 404
+
+
+def test_a_chart_is_downloaded_as_a_picture(bob: Client, finished: Comparison) -> None:
+    response = bob.get(address(finished, "charts/ratios.svg"))
+    assert response["Content-Type"] == "image/svg+xml"
+    assert response["Content-Disposition"].startswith('attachment; filename="io.wait-ratios-')
+    assert "io.wait · duration_s=0.1 · 5 rounds of 50" in text_of(response)
+
+
+@pytest.mark.parametrize("more", ["charts/nothing.svg", "charts/ratios.exe", "charts/sweep.svg"])
+def test_a_picture_that_does_not_exist_is_not_found(bob: Client, finished: Comparison, more: str) -> None:
+    assert bob.get(address(finished, more)).status_code == 404
+
+
+def test_a_picture_that_cannot_be_drawn_says_so(
+    bob: Client, finished: Comparison, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "_drawn", lambda *_: (_ for _ in ()).throw(OSError("no engine")))
+    response = bob.get(address(finished, "charts/makespan.png"))
+    assert response.status_code == 503
+
+
+def test_the_evidence_is_downloaded_as_a_bundle(bob: Client, finished: Comparison) -> None:
+    response = bob.get(address(finished, "bundle.zip"))
+    assert response["Content-Type"] == "application/zip"
+    assert zipfile.ZipFile(io.BytesIO(response.content)).namelist()
