@@ -77,12 +77,12 @@ def check_default_pools(app_configs: Sequence[AppConfig] | None = None, **_: Any
 
 
 def check_definition_pools(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
-    """Return an error for each definition that prefers a pool which does not exist."""
+    """Return a warning for each definition that prefers a pool which does not exist in this installation."""
     return [
-        Error(
+        Warning(
             f"The definition {found.name} names the pool {found.pool!r}, which JOB_POOLS does not declare.",
-            hint="Correct pool= in its @job(...).",
-            id="jobs.E005",
+            hint="It runs where its kind does; declare the pool, or correct pool= in its @job(...).",
+            id="jobs.W002",
         )
         for found in definitions.all_definitions()
         if found.pool and found.pool not in settings.JOB_POOLS
