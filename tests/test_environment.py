@@ -1,0 +1,97 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobs import environment
+from jobs.environment import capture, cores, cpu_quota, machine
+
+
+def write(root: Path, name: str, text: str) -> None:
+    file = root / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+
+
+@pytest.mark.django_db
+def test_the_card_says_where_a_measurement_ran_and_can_be_stored(settings: object) -> None:
+    card = capture()
+    assert json.loads(json.dumps(card)) == card
+    assert card["cores"] == cores() >= 1
+    assert card["gil"] in ("on", "off")
+    assert card["libraries"]["celery"]
+    assert card["broker"]["kind"] == "redis"
+    assert card["broker"]["version"]
+    assert card["ledger"]["kind"] in ("sqlite", "postgresql")
+    assert card["prefetch"] == 1
+    assert len(card["code"]) == len(card["machine"]) == 12
+
+
+@pytest.mark.django_db
+def test_what_cannot_be_told_does_not_keep_the_card_from_being_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse() -> None:
+        raise OSError("away")
+
+    monkeypatch.setattr(environment.connection, "ensure_connection", refuse)
+    assert capture()["ledger"] == {"kind": None, "version": None}
+
+
+@pytest.mark.parametrize(
+    ("files", "quota"),
+    [
+        ({"cpu.max": "150000 100000\n"}, 1.5),
+        ({"cpu.max": "max 100000\n"}, None),
+        ({"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 0.5),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ({"cpu.max": ""}, None),
+        ({}, None),
+    ],
+)
+def test_the_quota_is_read_from_either_version_of_control_groups(
+    tmp_path: Path, files: dict[str, str], quota: float | None
+) -> None:
+    for name, text in files.items():
+        write(tmp_path, name, text)
+    assert cpu_quota(tmp_path) == quota
+
+
+def test_a_machine_is_told_from_another_and_from_itself_after_a_restart(tmp_path: Path) -> None:
+    write(tmp_path, "id", "a")
+    write(tmp_path, "boot", "1")
+    files = (tmp_path / "id", tmp_path / "boot")
+    first = machine(files)
+    assert machine(files) == first
+    write(tmp_path, "boot", "2")
+    assert machine(files) != first
+    assert machine((tmp_path / "none",)) != first
+
+
+def test_the_code_version_follows_the_sources(tmp_path: Path) -> None:
+    write(tmp_path, "a.py", "x = 1")
+    first = environment._digest_of([tmp_path])
+    write(tmp_path, "notes.txt", "nothing that runs")
+    assert environment._digest_of([tmp_path]) == first
+    write(tmp_path, "a.py", "x = 2")
+    assert environment._digest_of([tmp_path]) != first
+
+
+def test_the_code_version_can_be_asked_for_in_a_native_thread_under_gevent() -> None:
+    program = """
+from gevent import monkey; monkey.patch_all()
+import os; os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+import django; django.setup()
+from jobs.environment import code_version
+from jobs.pools.lease import start_native_thread
+told = []
+start_native_thread(lambda: told.append(code_version()), "asks")
+import time
+for _ in range(500):
+    if told: break
+    time.sleep(0.02)
+raise SystemExit(0 if told == [code_version()] else 1)
+"""
+    assert subprocess.run([sys.executable, "-c", program], timeout=120).returncode == 0
