@@ -67,7 +67,7 @@ def times(ratio: float | None) -> str:
 def _scale(entries: list[dict[str, Any]]) -> tuple[alt.Scale, list[float]]:
     low = min(0.9, *(entry["low"] for entry in entries))
     high = max(1.1, *(entry["high"] for entry in entries))
-    room = max(1.08, (high / low) ** 0.16)  # for the labels at both ends
+    room = max(1.1, (high / low) ** 0.26)  # for the labels at both ends
     domain = [low / max(1.03, room**0.3), high * room]
     reach = domain[1] / domain[0]
     digits = "1259" if reach < 3 else "125" if reach < 60 else "1"
