@@ -76,26 +76,15 @@ def test_warm_up_calibration_and_void_blocks_are_shown_and_do_not_count() -> Non
 
 
 def test_the_time_of_the_runs_adds_up_to_the_runs() -> None:
-    comparison = compared({"threads": [1.0]})
-    block(comparison, "threads", 2, 1.0, jobs={"cpu_s": 0.2, "run_queue_s": 0.3, "gil_wait_s": 0.1})
+    comparison = compared({"threads": [1.0]}, copies=2)
+    known = {"cpu_s": 0.2, "run_queue_s": 0.3, "gil_wait_s": 0.1, "blocked_s": 0.4}
+    block(comparison, "threads", 2, 1.0, jobs=known)
     block(comparison, "threads", 3, 1.0, jobs={"cpu_s": 0.2, "run_queue_s": None, "gil_wait_s": None})
     time = pool(evidence.build(comparison), "threads")["time"]
-    assert sum(time.values()) == pytest.approx(12)
-    assert time["run_queue_s"] == pytest.approx(4 * 0.3)
-    assert time["unknown_s"] == pytest.approx(4 * 0.8)
-
-
-def test_what_was_measured_longer_than_its_run_is_cut_to_it() -> None:
-    comparison = compared({"threads": [1.0]}, copies=1)
-    comparison.blocks.get().jobs.update(cpu_s=0.7, run_queue_s=0.6, gil_wait_s=0.5)
-    time = pool(evidence.build(comparison), "threads")["time"]
-    assert time == {
-        "cpu_s": 0.7,
-        "run_queue_s": pytest.approx(0.3),
-        "gil_wait_s": 0,
-        "blocked_s": 0,
-        "unknown_s": 0,
-    }
+    assert sum(time.values()) == pytest.approx(6)
+    assert time["run_queue_s"] == pytest.approx(2 * 0.3)
+    assert time["blocked_s"] == pytest.approx(2 * 0.4)
+    assert time["unknown_s"] == pytest.approx(2 * (0.8 + 0.99))
 
 
 def test_the_job_that_caused_the_longest_stall_is_named() -> None:

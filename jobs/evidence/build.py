@@ -67,7 +67,7 @@ def samples(comparison: Comparison) -> list[dict[str, Any]]:
 
 SAMPLE_COLUMNS = (
     "pool", "round", "role", "slots", "state", "broker_wait_s", "worker_wait_s", "run_s", "cpu_s", "run_queue_s",
-    "gil_wait_s", "stall_s", "published_at", "started_at", "finished_at",
+    "gil_wait_s", "blocked_s", "stall_s", "published_at", "started_at", "finished_at",
 )  # fmt: skip
 #: Where a block that a bundle brought keeps its jobs, in `probe`.
 IMPORTED_SAMPLES = "samples"

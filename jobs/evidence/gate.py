@@ -55,7 +55,7 @@ def _void_reasons(pool: Pool) -> list[str]:
 
 def _software(pool: Pool, code: str) -> set[str]:
     seen = {text for one in pool.counted for text in one.probe.software}
-    return {f"{code}, {text}" for text in seen} if code and seen else seen or {code}
+    return seen or {code}
 
 
 def _hosts(pool: Pool) -> set[str]:

@@ -1,7 +1,7 @@
 """The figures of one pool over its rounds, as the evidence holds them."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from jobs import reports
 from jobs.evidence.blocks import block_figures
@@ -9,6 +9,7 @@ from jobs.evidence.effects import Stall
 from jobs.evidence.facts import Facts, Pool
 from jobs.reports import Run
 from jobs.statistics import quantile
+from jobs.time_split import PARTS, time_split
 
 
 def pool_figures(facts: Facts, pool: Pool) -> dict[str, Any]:
@@ -21,7 +22,7 @@ def pool_figures(facts: Facts, pool: Pool) -> dict[str, Any]:
         **figures,
         "jobs_per_s": jobs_per_s(pool),
         "blocks": blocks,
-        "time": time_split(pool.runs),
+        "time": time_sums(pool.runs),
         "overhead_s": pool.overhead_s,
         "stall": {"max_s": stall.max_s, "caused_by": stall.caused_by} if stall else None,
         "peak_memory_bytes": memory,
@@ -34,22 +35,13 @@ def jobs_per_s(pool: Pool) -> float | None:
     return quantile([jobs / span_s for jobs, span_s in spans if span_s], 0.5)
 
 
-def time_split(runs: Sequence[Run]) -> dict[str, float]:
+def time_sums(runs: Sequence[Run]) -> dict[str, float]:
     """Return what the run seconds of the jobs went to; the parts add up to the sum of `run_s`.
 
-    `unknown_s` is what cannot be told apart: off a core, where waiting for a core or for the interpreter's lock
-    was not measured. A part that was measured longer than what is left of its run is cut to it.
+    `unknown_s` is what cannot be told apart, job by job.
     """
-    total = dict.fromkeys(("cpu_s", "run_queue_s", "gil_wait_s", "blocked_s", "unknown_s"), 0.0)
-    for run in runs:
-        left_s = run.run_s or 0.0
-        for field in ("cpu_s", "run_queue_s", "gil_wait_s"):
-            part_s = min(left_s, max(0.0, getattr(run, field) or 0.0))
-            total[field] += part_s
-            left_s -= part_s
-        is_known = None not in (run.cpu_s, run.run_queue_s, run.gil_wait_s)
-        total["blocked_s" if is_known else "unknown_s"] += left_s
-    return total
+    splits = [time_split(cast(Any, run)) for run in runs]  # a Run has the columns of a Job that it asks for
+    return {f"{part}_s": float(sum(split.get(part, 0.0) for split in splits)) for part in PARTS}
 
 
 def stall_of(pool: Pool) -> Stall | None:

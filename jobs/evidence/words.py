@@ -78,8 +78,13 @@ def _memory(pool: Figures, pools: Sequence[Figures]) -> str:
     most = max(((value, name) for name, value in each.items() if value), default=None)
     if own is None:
         return ""
-    text = f"a slot takes {own / _MB:.2g} MB there"
-    return f"{text} and {most[0] / _MB:.2g} MB on {most[1]}" if most else text
+    text = f"a slot takes {_mb(own)} there"
+    return f"{text} and {_mb(most[0])} on {most[1]}" if most else text
+
+
+def _mb(size_bytes: float) -> str:
+    size = size_bytes / _MB
+    return f"{size:.0f} MB" if size >= 10 else f"{size:.2g} MB"
 
 
 def _stall(pool: Figures) -> str:

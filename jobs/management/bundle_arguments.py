@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from jobs import bundles, comparison_charts, evidence, pictures
+from jobs import bundles, comparison_charts, comparisons, evidence, pictures
 from jobs.bundles import Bundle
 from jobs.errors import PoolwiseError
 from jobs.formats import parameters
@@ -66,9 +66,21 @@ def import_bundle(file: Path) -> Comparison:
         raise CommandError(f"{file}: {error}") from error
 
 
-def planned_as(bundle: Bundle) -> dict[str, Any]:
-    """Return the arguments of `comparisons.plan` that repeat a bundle's comparison."""
-    return bundle.manifest.comparison.model_dump()
+def imported_figures(comparison: Comparison) -> dict[str, Any]:
+    """Return an imported comparison as `reports.comparison_figures` returns one that ran here."""
+    names = ("definition", "params", "copies", "rounds")
+    return {name: getattr(comparison, name) for name in names} | {
+        "pools": (comparison.evidence or {})["pools"]
+    }
+
+
+def planned_as(bundle: Bundle) -> tuple[Comparison, list[str]]:
+    """Plan the comparison of a bundle again; return it and its pools. Raise CommandError."""
+    asked = bundle.manifest.comparison
+    try:
+        return comparisons.plan(**asked.model_dump()), asked.pools
+    except PoolwiseError as error:
+        raise CommandError(f"The bundle's comparison cannot run here: {error}") from error
 
 
 def write_files(comparison: Comparison, bundle: Path | None, plot: Path | None) -> None:

@@ -34,6 +34,7 @@ class Run(NamedTuple):
     started_at: datetime | None = None
     run_queue_s: float | None = None
     gil_wait_s: float | None = None
+    blocked_s: float | None = None
     stall_s: float | None = None
     caused_stall_s: float | None = None
     worker: str = ""

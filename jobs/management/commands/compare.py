@@ -15,6 +15,15 @@ from django.core.management.base import BaseCommand, CommandError
 from jobs import comparisons, reports
 from jobs.errors import BrokerUnavailable, PoolwiseError
 from jobs.local_processes import LocalProcesses
+from jobs.management.bundle_arguments import (
+    add_bundle_arguments,
+    import_bundle,
+    imported_figures,
+    planned_as,
+    read_bundle,
+    verdict_of_check,
+    write_files,
+)
 from jobs.management.plan_arguments import add_plan_arguments, plan_options
 from jobs.management.text_table import comparison_table
 from jobs.models import Comparison
@@ -30,7 +39,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the arguments."""
-        parser.add_argument("definition", help="such as io.wait; the catalogue page lists them")
+        parser.add_argument(
+            "definition", nargs="?", default="", help="such as io.wait; the catalogue page lists them"
+        )
         parser.add_argument("--pools", default="", help="names joined by commas; all pools if not given")
         add_plan_arguments(parser)
         parser.add_argument(
@@ -46,16 +57,19 @@ class Command(BaseCommand):
         parser.add_argument(
             "--json", type=Path, metavar="FILE", help="write the figures there; - for standard output"
         )
+        add_bundle_arguments(parser)
 
     def handle(self, *, definition: str, pools: str, **options: Any) -> None:
         """Run the comparison. Raise CommandError for bad input, a broker away, or jobs that did not end."""
-        names = [name.strip() for name in pools.split(",") if name.strip()] or list(all_pools())
-        _check_writable(options["json"])
-        try:
-            params = dict(_parameter(text) for text in options["param"])
-            comparison = comparisons.plan(definition, params, names, **plan_options(options))
-        except PoolwiseError as error:
-            raise CommandError(str(error)) from error
+        for option in ("json", "bundle", "plot"):
+            _check_writable(f"--{option}", options[option])
+        if options["import_file"] is not None:
+            comparison = import_bundle(options["import_file"])
+            self.stdout.write(f"imported as {comparison.pk}")
+            self._end(comparison, imported_figures(comparison), options)
+            return
+        earlier = None if options["check"] is None else read_bundle(options["check"])
+        comparison, names = _planned(definition, pools, options) if earlier is None else planned_as(earlier)
         try:
             with LocalProcesses() as processes, _stopped_unless_finished(comparison):
                 for name in processes.start_missing(names):
@@ -65,7 +79,14 @@ class Command(BaseCommand):
             raise SystemExit(130) from None
         except (BrokerUnavailable, TimeoutError) as error:
             raise CommandError(str(error)) from error
-        self._show(comparison, reports.comparison_figures(comparison), options["json"])
+        self._end(comparison, reports.comparison_figures(comparison), options)
+        if earlier is not None:
+            for line in verdict_of_check(earlier, comparison, options["max_regression"]):
+                self.stderr.write(line)
+
+    def _end(self, comparison: Comparison, figures: dict[str, Any], options: dict[str, Any]) -> None:
+        self._show(comparison, figures, options["json"])
+        write_files(comparison, options["bundle"], options["plot"])
 
     def _follow(self, comparison: Comparison, timeout_s: float) -> None:
         until_mono = time.monotonic() + timeout_s
@@ -110,6 +131,18 @@ class Command(BaseCommand):
             file.write_text(json.dumps(figures, indent=2) + "\n")
 
 
+def _planned(definition: str, pools: str, options: dict[str, Any]) -> tuple[Comparison, list[str]]:
+    """Return the comparison that was asked for, and its pools. Raise CommandError."""
+    if not definition:
+        raise CommandError("Name a definition such as io.wait, or give --check or --import with a bundle.")
+    names = [name.strip() for name in pools.split(",") if name.strip()] or list(all_pools())
+    try:
+        params = dict(_parameter(text) for text in options["param"])
+        return comparisons.plan(definition, params, names, **plan_options(options)), names
+    except PoolwiseError as error:
+        raise CommandError(str(error)) from error
+
+
 @contextmanager
 def _stopped_unless_finished(comparison: Comparison) -> Iterator[None]:
     """Cancel the comparison while its workers still live, should the block not come to its end."""
@@ -123,14 +156,14 @@ def _stopped_unless_finished(comparison: Comparison) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _check_writable(file: Path | None) -> None:
+def _check_writable(option: str, file: Path | None) -> None:
     """Raise CommandError at once rather than when the figures are there."""
     if file is None or str(file) == "-":
         return
     try:
         file.open("a").close()
     except OSError as error:
-        raise CommandError(f"--json: {file} cannot be written ({error.strerror}).") from error
+        raise CommandError(f"{option}: {file} cannot be written ({error.strerror}).") from error
 
 
 def _parameter(text: str) -> tuple[str, Any]:
