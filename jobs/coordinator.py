@@ -15,7 +15,7 @@ from django.db import DatabaseError, DataError, OperationalError, close_old_conn
 from django.db.models import Count, Min, Q
 from django.utils import timezone
 
-from jobs import comparisons, evidence, heartbeats, publishing, recorder, stream
+from jobs import comparisons, configurations, evidence, heartbeats, publishing, recorder, stream
 from jobs.heartbeats import COORDINATOR, Beat, WorkerBeat
 from jobs.models import Comparison, Job, PoolSample, State
 from jobs.pools import all_pools
@@ -262,6 +262,7 @@ def sample(client: Client) -> None:
         )
     }
     PoolSample.objects.bulk_create(_sample_of(name, counts.get(name, {}), alive, now) for name in all_pools())
+    configurations.note(alive, now)
 
 
 def _sample_of(name: str, counts: Mapping[str, Any], alive: list[WorkerBeat], now: datetime) -> PoolSample:
@@ -280,6 +281,7 @@ def _sample_of(name: str, counts: Mapping[str, Any], alive: list[WorkerBeat], no
 
 
 def prune_samples() -> None:
-    """Delete samples that are older than the settings keep."""
+    """Delete samples and configurations that are older than the settings keep."""
     keep_from = timezone.now() - timedelta(days=settings.JOB_SAMPLE_KEEP_DAYS)
     PoolSample.objects.filter(at__lt=keep_from).delete()
+    configurations.prune(keep_from)

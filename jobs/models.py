@@ -113,6 +113,7 @@ class Comparison(models.Model):
 
     class Meta:
         ordering = ("-created_at", "-id")
+        indexes = (models.Index(fields=("-created_at",), name="comparison_newest"),)
 
     def __str__(self) -> str:
         return f"{self.definition} × {self.copies} ({self.get_state_display().lower()})"
@@ -340,3 +341,17 @@ class PoolSample(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pool}: {self.queued} queued, {self.running} running"
+
+
+class PoolConfiguration(models.Model):
+    """What a pool's workers ran with from a moment on; the coordinator writes a row when that changes."""
+
+    pool = models.CharField(max_length=100)
+    at = models.DateTimeField(default=timezone.now)
+    facts = models.JSONField(default=dict, help_text="Model, slots, code version and library versions.")
+
+    class Meta:
+        indexes = (models.Index(fields=("pool", "at"), name="configuration_pool_at"),)
+
+    def __str__(self) -> str:
+        return f"{self.pool} from {self.at:%Y-%m-%d %H:%M}"

@@ -408,7 +408,11 @@ def test_the_index_shows_figures_of_every_pool_and_the_chart(admin: Client) -> N
         "Pools in the last hour",
         "25 %",
         "500 ms",
-        "Backlog and service time",
+        "Backlog, service time and throughput",
+        "Wait and run over time",
+        "Waiting against working",
+        "Most failing",
+        "No comparison has ended yet",
         "data-chart",
         "vegaEmbed"[:4],
     ):

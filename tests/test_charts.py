@@ -1,4 +1,4 @@
-"""The chart of the dashboard, and the script that draws it."""
+"""The charts of the dashboard, and the script that draws them."""
 
 import gzip
 import json
@@ -11,22 +11,24 @@ from django.test import Client
 from django.urls import reverse
 
 from jobs import vega
-from jobs.charts import COLOURS, backlog_and_service_time
-from jobs.reports import WINDOWS, Dashboard, Point, PoolFigures
+from jobs.charts import COLOURS, percentiles, pulse, time_split
+from jobs.reports import WINDOWS, Change, Dashboard, Point, PoolFigures, TimeSplit
 from jobs.statistics import summary
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 NAMES = ("prefork", "gevent")
+TIME = TimeSplit(n=1, wait_s=1.0, cpu_s=0.25, off_cpu_s=0.75)
+CHANGE = Change(NOON, "gevent", "slots 100 → 200")
 
 
 def dashboard(*runs_s: float | None, window: str = "1h") -> Dashboard:
-    pools = tuple(PoolFigures(name, name, 0, 0, 0, summary([]), summary([])) for name in NAMES)
+    pools = tuple(PoolFigures(name, name, 0, 0, 0, summary([]), summary([]), TIME) for name in NAMES)
     points = tuple(
-        Point(NOON + timedelta(minutes=minute), name, 3.0, 5, run_s)
+        Point(NOON + timedelta(minutes=minute), name, 3.0, 5, run_s, run_s, run_s, run_s, 60.0)
         for minute, run_s in enumerate(runs_s)
         for name in NAMES
     )
-    return Dashboard(WINDOWS[window], NOON, NOON + timedelta(hours=1), pools, points)
+    return Dashboard(WINDOWS[window], NOON, NOON + timedelta(hours=1), pools, points, (CHANGE,))
 
 
 def panels(spec: dict[str, Any]) -> list[dict[str, Any]]:
@@ -37,21 +39,26 @@ def encoding(panel: dict[str, Any]) -> dict[str, Any]:
     return dict(panel["layer"][0]["encoding"])
 
 
-def test_two_panels_share_the_time_axis() -> None:
-    spec = backlog_and_service_time(dashboard(1.0, 2.0))
-    assert [panel["title"] for panel in panels(spec)] == ["Backlog", "Service time"]
+def test_the_panels_share_the_time_axis() -> None:
+    spec = pulse(dashboard(1.0, 2.0))
+    assert [panel["title"] for panel in panels(spec)] == ["Backlog", "Service time", "Throughput"]
     assert spec["resolve"] == {"scale": {"x": "shared"}}
 
 
 def test_axes_and_legend_say_what_they_show_and_in_which_unit() -> None:
-    first, second = map(encoding, panels(backlog_and_service_time(dashboard(1.0))))
-    assert (first["y"]["title"], second["y"]["title"]) == ("Jobs queued", "Median run, s")
-    assert second["x"]["axis"]["title"] == "Time, UTC"
+    first, second, third = map(encoding, panels(pulse(dashboard(1.0))))
+    assert [found["y"]["title"] for found in (first, second, third)] == [
+        "Jobs queued",
+        "Median run",
+        "Jobs per minute",
+    ]
+    assert "' ms'" in second["y"]["axis"]["labelExpr"]
+    assert third["x"]["axis"]["title"] == "Time, UTC"
     assert first["color"]["title"] == "Pool"
 
 
 def test_each_pool_has_a_colour_and_a_dash_of_its_own() -> None:
-    found = encoding(panels(backlog_and_service_time(dashboard(1.0)))[0])
+    found = encoding(panels(pulse(dashboard(1.0)))[0])
     assert found["color"]["scale"] == {"domain": list(NAMES), "range": list(COLOURS[:2])}
     assert found["strokeDash"]["scale"]["range"][0] != found["strokeDash"]["scale"]["range"][1]
 
@@ -60,19 +67,54 @@ def test_each_pool_has_a_colour_and_a_dash_of_its_own() -> None:
 def test_durations_of_very_different_sizes_get_a_logarithmic_axis(
     runs_s: tuple[float | None, ...], kind: str | None
 ) -> None:
-    service = encoding(panels(backlog_and_service_time(dashboard(*runs_s)))[1])
+    service = encoding(panels(pulse(dashboard(*runs_s)))[1])
     assert service["y"]["scale"].get("type") == kind
 
 
 @pytest.mark.parametrize(("window", "labels"), [("1h", "%H:%M"), ("7d", "%d %b")])
 def test_the_time_axis_names_days_where_hours_would_repeat(window: str, labels: str) -> None:
-    found = encoding(panels(backlog_and_service_time(dashboard(1.0, window=window)))[0])
+    found = encoding(panels(pulse(dashboard(1.0, window=window)))[0])
     assert found["x"]["axis"]["format"] == labels
 
 
-def test_vega_compiles_the_chart_without_points_too() -> None:
-    for found in (dashboard(), dashboard(1.0, None, 2.0)):
-        spec = json.loads(json.dumps(backlog_and_service_time(found)))
+def test_each_pool_that_ran_has_its_wait_beside_its_run() -> None:
+    spec = percentiles(dashboard(1.0, 2.0))
+    titles = [panel["title"] for panel in spec["concat"]]
+    assert titles == ["prefork: wait", "prefork: run", "gevent: wait", "gevent: run"]
+    axes = [panel["encoding"]["x"]["axis"] for panel in spec["concat"]]
+    assert [axis["title"] for axis in axes] == [None, None, "Time, UTC", "Time, UTC"]
+
+
+def test_a_change_is_marked_on_its_own_pool_alone() -> None:
+    marked = [
+        panel["title"]
+        for panel in percentiles(dashboard(1.0))["concat"]
+        if any(row.get("words") == "slots 100 → 200" for row in panel["data"]["values"])
+    ]
+    assert marked == ["gevent: wait", "gevent: run"]
+
+
+def test_a_column_of_percentiles_has_one_scale() -> None:
+    def scale(panel: dict[str, Any]) -> Any:
+        return panel["layer"][-1]["encoding"]["y"]["scale"]
+
+    first, _, second, _ = percentiles(dashboard(0.5, 2.0))["concat"]
+    assert scale(first) == scale(second)
+
+
+def test_waiting_and_working_add_up_to_the_whole() -> None:
+    spec = time_split(dashboard(1.0))
+    [rows] = spec["datasets"].values()
+    shares = [row["share"] for row in rows if row["pool"] == "gevent"]
+    assert shares == [0.5, 0.125, 0.375]
+
+
+@pytest.mark.parametrize("chart", [pulse, percentiles, time_split])
+def test_vega_compiles_the_charts_without_points_too(chart: Any) -> None:
+    for found in (dashboard(1.0, None, 2.0), dashboard()):
+        spec = json.loads(json.dumps(chart(found)))
+        if spec.get("concat") == []:
+            continue  # the page shows no chart without runs
         assert vl_convert.vegalite_to_vega(spec)["marks"]
 
 

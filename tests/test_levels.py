@@ -11,7 +11,7 @@ LEVELS = [
     ("definitions", "pools", "redis_client"),
     ("models", "stream", "heartbeats", "catalog", "environment"),
     ("recorder", "reports", "time_split", "timeline", "worker"),
-    ("execution", "evidence"),
+    ("execution", "evidence", "configurations"),
     ("tasks",),
     ("publishing",),
     ("submission",),

@@ -13,8 +13,8 @@ from django.utils import timezone
 from jobs import heartbeats, reports
 from jobs.errors import BrokerUnavailable
 from jobs.heartbeats import Beat
-from jobs.models import Block, Comparison, Job, PoolSample, State
-from jobs.reports import WINDOWS, windows
+from jobs.models import Block, Comparison, Job, PoolConfiguration, PoolSample, State
+from jobs.reports import WINDOWS, rows
 
 pytestmark = pytest.mark.django_db
 HOUR = WINDOWS["1h"]
@@ -153,7 +153,7 @@ def test_a_backlog_alone_is_not_an_empty_dashboard() -> None:
 
 
 def test_many_jobs_are_read_in_part_yet_every_bucket_has_its_point(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(windows, "MAX_ROWS", 20)  # 5 for each of 4 pools
+    monkeypatch.setattr(rows, "MAX_ROWS", 20)  # 5 for each of 4 pools
     for minute in range(30):
         ended("gevent", start=NOON - timedelta(minutes=minute), run_s=1.0 + minute)
     found = reports.dashboard(HOUR, now=NOON + timedelta(seconds=59))
@@ -165,8 +165,66 @@ def test_many_jobs_are_read_in_part_yet_every_bucket_has_its_point(monkeypatch: 
 def test_the_dashboard_reads_within_its_bound(django_assert_max_num_queries: Callable[..., Any]) -> None:
     for minute in range(30):
         ended("gevent", start=NOON - timedelta(minutes=minute))
-    with django_assert_max_num_queries(9):  # two a pool, and the samples
+    with django_assert_max_num_queries(14):  # three a pool, the samples and the changes
         reports.dashboard(WINDOWS["7d"], now=NOON)
+
+
+def test_throughput_is_jobs_a_minute_and_zero_where_none_ended() -> None:
+    for second in (0, 10, 20):
+        ended("gevent", start=NOON + timedelta(seconds=second), run_s=1)
+    found = reports.dashboard(HOUR, now=NOON + timedelta(minutes=2, seconds=5))
+    rates = {point.at: point.per_minute for point in found.points if point.pool == "gevent"}
+    assert rates[NOON] == 3
+    assert rates[NOON + timedelta(minutes=1)] == 0
+    assert NOON + timedelta(minutes=2) not in rates  # it has only begun
+
+
+def test_the_time_of_a_pool_is_split_into_waiting_and_working() -> None:
+    ended("gevent", run_s=4.0, cpu_s=1.0, broker_wait_s=3.0, worker_wait_s=1.0)
+    time = pool_of(reports.dashboard(HOUR, now=NOON + timedelta(minutes=1)), "gevent").time
+    assert (time.n, time.wait_s, time.cpu_s, time.off_cpu_s, time.wait_share) == (1, 4, 1, 3, 0.5)
+
+
+def test_definitions_are_ranked_by_their_median_run_and_by_their_failures() -> None:
+    ended("gevent", definition="io.wait", run_s=1.0)
+    ended("threads", definition="cpu.primes", run_s=9.0)
+    for state in (State.FAILED, State.FAILED, State.SUCCEEDED):
+        ended("gevent", definition="ending.flaky", run_s=0.1, state=state)
+    found = reports.dashboard(HOUR, now=NOON + timedelta(minutes=1)).definitions
+    assert [one.name for one in reports.slowest(found, 2)] == ["cpu.primes", "io.wait"]
+    [worst] = reports.most_failing(found, 5)
+    assert (worst.name, worst.failed, worst.done) == ("ending.flaky", 2, 3)
+
+
+def test_the_jobs_of_a_comparison_do_not_count_as_where_a_definition_runs(comparison: Comparison) -> None:
+    ended("prefork", block=block_of(comparison, "prefork", 1))
+    ended("gevent")
+    [one] = reports.dashboard(HOUR, now=NOON + timedelta(minutes=1)).definitions
+    assert (one.done, one.pools) == (2, {"gevent": 1})
+
+
+def configured(pool: str, at: datetime, **facts: Any) -> None:
+    PoolConfiguration.objects.create(pool=pool, at=at, facts=facts)
+
+
+def test_a_change_names_what_differs_and_the_first_configuration_is_none() -> None:
+    configured("gevent", NOON, slots=100, celery="5.6.0")
+    configured("gevent", NOON + timedelta(minutes=5), slots=200, celery="5.7.0")
+    [change] = reports.changes(NOON - timedelta(minutes=1), 60)
+    assert (change.pool, change.at) == ("gevent", NOON + timedelta(minutes=5))
+    assert change.words == "slots 100 → 200, celery 5.6.0 → 5.7.0"
+
+
+def test_a_change_is_told_against_what_the_pool_had_before_the_window() -> None:
+    configured("gevent", NOON - timedelta(days=3), slots=100)
+    configured("gevent", NOON, slots=150)
+    assert [change.words for change in reports.changes(NOON, 60)] == ["slots 100 → 150"]
+
+
+def test_what_is_back_within_a_bucket_is_no_change() -> None:
+    for second, slots in enumerate((16, 8, 16)):
+        configured("threads", NOON + timedelta(seconds=second * 10), slots=slots)
+    assert reports.changes(NOON, 60) == []
 
 
 def test_queues_come_from_the_ledger() -> None:

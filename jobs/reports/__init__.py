@@ -1,5 +1,7 @@
 """Reports: the only reader of many rows."""
 
+from jobs.reports.by_definition import DefinitionFigures, most_failing, slowest
+from jobs.reports.changes import Change, Facts, changes, difference, latest_configurations
 from jobs.reports.figures import (
     Run,
     block_figures,
@@ -11,25 +13,34 @@ from jobs.reports.figures import (
 )
 from jobs.reports.now import PoolNow, PoolsNow, pools_now
 from jobs.reports.queues import Queue, queues
-from jobs.reports.windows import WINDOWS, Dashboard, Point, PoolFigures, Window, dashboard
+from jobs.reports.windows import WINDOWS, Dashboard, Point, PoolFigures, TimeSplit, Window, dashboard
 
 __all__ = [
     "WINDOWS",
+    "Change",
     "Dashboard",
+    "DefinitionFigures",
+    "Facts",
     "Point",
     "PoolFigures",
     "PoolNow",
     "PoolsNow",
     "Queue",
     "Run",
+    "TimeSplit",
     "Window",
     "block_figures",
+    "changes",
     "comparison_figures",
     "counted",
     "dashboard",
+    "difference",
     "first_published",
+    "latest_configurations",
+    "most_failing",
     "pool_figures",
     "pools_now",
     "queues",
     "read_runs",
+    "slowest",
 ]

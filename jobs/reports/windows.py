@@ -1,24 +1,20 @@
 """What each pool did within a window of time: bounded reads, so that it stays quick at millions of jobs."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
-from typing import NamedTuple
 
-from django.db.models import Avg, Case, Count, Max, QuerySet, When
+from django.db.models import Avg, Max
 from django.utils import timezone
 
-from jobs.models import ENDED, Job, PoolSample, State
+from jobs.models import PoolSample
 from jobs.pools import PoolSpec, all_pools
+from jobs.reports.by_definition import DefinitionFigures, by_definition
+from jobs.reports.changes import Change, changes
 from jobs.reports.epoch import bucket_of
-from jobs.statistics import Summary, quantile, summary
-
-#: At most so many jobs are read for percentiles, the newest of each pool; counts are of all.
-MAX_ROWS = 50_000
-#: Of a bucket of time that lies before those rows, so many jobs stand for all.
-ROWS_OF_OLD_BUCKET = 100
-_DONE = (State.SUCCEEDED, State.FAILED)
+from jobs.reports.rows import Ended, Row, ended, newest_rows, rows_before, rows_of_pool
+from jobs.statistics import Summary, quantile, summary, supported_quantile
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +39,22 @@ WINDOWS = {
 
 
 @dataclass(frozen=True, slots=True)
+class TimeSplit:
+    """Where the time of a job went, the mean of `n` jobs in seconds: in a queue, on a core, off it."""
+
+    n: int = 0
+    wait_s: float = 0.0
+    cpu_s: float = 0.0
+    off_cpu_s: float = 0.0
+
+    @property
+    def wait_share(self) -> float | None:
+        """Return the part of the time from published to finished that a job only waited."""
+        total = self.wait_s + self.cpu_s + self.off_cpu_s
+        return self.wait_s / total if total else None
+
+
+@dataclass(frozen=True, slots=True)
 class PoolFigures:
     """One pool within a window; `wait` and `run` in seconds, of the newest `n` jobs that ended."""
 
@@ -53,6 +65,7 @@ class PoolFigures:
     cancelled: int
     wait: Summary
     run: Summary
+    time: TimeSplit = TimeSplit()
 
     @property
     def failure_rate(self) -> float | None:
@@ -62,18 +75,22 @@ class PoolFigures:
     @property
     def is_partial(self) -> bool:
         """Return whether the percentiles are of the newest jobs only."""
-        return self.run.n < self.done and self.run.n >= _rows_of_pool()
+        return self.run.n < self.done and self.run.n >= rows_of_pool()
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One pool within one bucket of time: its backlog beside its service time."""
+    """One pool within one bucket of time; percentiles in seconds, None where too few jobs support them."""
 
     at: datetime
     pool: str
     queued: float | None = None
     queued_max: int | None = None
     run_p50_s: float | None = None
+    run_p95_s: float | None = None
+    wait_p50_s: float | None = None
+    wait_p95_s: float | None = None
+    per_minute: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +102,8 @@ class Dashboard:
     made_at: datetime
     pools: tuple[PoolFigures, ...]
     points: tuple[Point, ...]
+    changes: tuple[Change, ...] = ()
+    definitions: tuple[DefinitionFigures, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -94,21 +113,9 @@ class Dashboard:
         )
 
 
-class _Row(NamedTuple):
-    bucket: int
-    broker_wait_s: float | None
-    worker_wait_s: float | None
-    run_s: float | None
-
-    @property
-    def wait_s(self) -> float | None:
-        if self.broker_wait_s is None or self.worker_wait_s is None:
-            return None
-        return self.broker_wait_s + self.worker_wait_s
-
-
-def _rows_of_pool() -> int:
-    return MAX_ROWS // max(1, len(all_pools()))
+#: Where a point lies: its bucket, counted from 1970, and its pool.
+_Place = tuple[int, str]
+_Values = dict[str, float | int | None]
 
 
 def dashboard(window: Window, *, now: datetime | None = None) -> Dashboard:
@@ -118,75 +125,105 @@ def dashboard(window: Window, *, now: datetime | None = None) -> Dashboard:
     first = int((now - timedelta(seconds=window.length_s)).timestamp()) // window.bucket_s
     since = datetime.fromtimestamp(first * window.bucket_s, UTC)
     figures: list[PoolFigures] = []
-    runs: dict[tuple[str, int], float | None] = {}
+    newest: dict[str, Sequence[Row]] = {}
+    values: dict[_Place, _Values] = {}
     for spec in all_pools().values():
-        rows = _newest_rows(spec.name, window, since)
-        figures.append(_figures(spec, rows, since))
-        if len(rows) == _rows_of_pool():
-            rows += _rows_before(spec.name, window, range(first, rows[-1].bucket))
-        runs |= _medians(spec.name, rows)
+        rows, counts = (
+            newest_rows(spec.name, window.bucket_s, since),
+            ended(spec.name, window.bucket_s, since),
+        )
+        newest[spec.name] = rows
+        figures.append(_figures(spec, rows, counts))
+        older = []
+        if len(rows) == rows_of_pool():
+            older = rows_before(spec.name, window.bucket_s, range(first, rows[-1].bucket))
+        _add(values, _percentiles(spec.name, [*rows, *older]))
+        _add(values, _rates(spec.name, counts, window, first, now))
+    _add(values, _backlogs(window, since))
     return Dashboard(
-        window, since, now, tuple(figures), tuple(_points(window, runs, _backlogs(window, since)))
+        window,
+        since,
+        now,
+        tuple(figures),
+        tuple(_points(window, values)),
+        tuple(changes(since, window.bucket_s)),
+        by_definition(newest),
     )
 
 
-def _done(pool: str) -> QuerySet[Job]:
-    return Job.objects.filter(pool=pool, state__in=_DONE).order_by("-finished_at")
+def _add(values: dict[_Place, _Values], more: Mapping[_Place, _Values]) -> None:
+    for place, found in more.items():
+        values.setdefault(place, {}).update(found)
 
 
-def _read(jobs: QuerySet[Job], window: Window, limit: int) -> list[_Row]:
-    columns = jobs.annotate(bucket=bucket_of("finished_at", window.bucket_s)).values_list(*_Row._fields)
-    return [_Row(*row) for row in columns[:limit]]
-
-
-def _newest_rows(pool: str, window: Window, since: datetime) -> list[_Row]:
-    return _read(_done(pool).filter(finished_at__gte=since), window, _rows_of_pool())
-
-
-def _rows_before(pool: str, window: Window, buckets: Iterable[int]) -> list[_Row]:
-    rows: list[_Row] = []
-    for bucket in buckets:
-        start = datetime.fromtimestamp(bucket * window.bucket_s, UTC)
-        end = start + timedelta(seconds=window.bucket_s)
-        within = _done(pool).filter(finished_at__gte=start, finished_at__lt=end)
-        rows += _read(within, window, ROWS_OF_OLD_BUCKET)
-    return rows
-
-
-def _figures(spec: PoolSpec, rows: list[_Row], since: datetime) -> PoolFigures:
-    # Summed, not grouped: then the index (pool, finished_at, state) answers alone. To group by state,
-    # SQLite with statistics walks the index of states instead, and reads every job for it.
-    ended = Job.objects.filter(pool=spec.name, finished_at__gte=since)
-    states = ended.aggregate(**{state.value: Count(Case(When(state=state, then=1))) for state in ENDED})
+def _figures(spec: PoolSpec, rows: Sequence[Row], counts: Sequence[Ended]) -> PoolFigures:
+    failed = sum(count.failed for count in counts)
     return PoolFigures(
         name=spec.name,
         model=spec.model,
-        done=sum(states[state] for state in _DONE),
-        failed=states[State.FAILED],
-        cancelled=states[State.CANCELLED],
+        done=sum(count.succeeded for count in counts) + failed,
+        failed=failed,
+        cancelled=sum(count.cancelled for count in counts),
         wait=summary(row.wait_s for row in rows),
         run=summary(row.run_s for row in rows),
+        time=_time_split(rows),
     )
 
 
-def _medians(pool: str, rows: list[_Row]) -> dict[tuple[str, int], float | None]:
+def _time_split(rows: Sequence[Row]) -> TimeSplit:
+    known = [
+        (row.wait_s, row.cpu_s, max(0.0, row.run_s - row.cpu_s))
+        for row in rows
+        if row.wait_s is not None and row.cpu_s is not None and row.run_s is not None
+    ]
+    if not known:
+        return TimeSplit()
+    wait_s, cpu_s, off_cpu_s = (sum(column) / len(known) for column in zip(*known, strict=True))
+    return TimeSplit(len(known), wait_s, cpu_s, off_cpu_s)
+
+
+def _percentiles(pool: str, rows: Sequence[Row]) -> dict[_Place, _Values]:
     by_bucket = groupby(sorted(rows, key=lambda row: row.bucket), key=lambda row: row.bucket)
-    return {(pool, bucket): quantile((row.run_s for row in group), 0.5) for bucket, group in by_bucket}
+    return {(bucket, pool): _percentiles_of(list(group)) for bucket, group in by_bucket}
 
 
-def _backlogs(window: Window, since: datetime) -> dict[tuple[str, int], tuple[float, int]]:
+def _percentiles_of(rows: Sequence[Row]) -> _Values:
+    waits, runs = [row.wait_s for row in rows], [row.run_s for row in rows]
+    return {
+        "run_p50_s": quantile(runs, 0.5),
+        "run_p95_s": supported_quantile(runs, 0.95),
+        "wait_p50_s": quantile(waits, 0.5),
+        "wait_p95_s": supported_quantile(waits, 0.95),
+    }
+
+
+def _rates(
+    pool: str, counts: Sequence[Ended], window: Window, first: int, now: datetime
+) -> dict[_Place, _Values]:
+    """Return the jobs a minute of each bucket, 0 where none ended; the bucket under way counts once half over."""
+    done = {count.bucket: count.succeeded + count.failed for count in counts}
+    last, into_it_s = divmod(int(now.timestamp()), window.bucket_s)
+    rates: dict[_Place, _Values] = {}
+    if any(done.values()):
+        rates = {
+            (bucket, pool): {"per_minute": done.get(bucket, 0) * 60 / window.bucket_s}
+            for bucket in range(first, last)
+        }
+    if last in done and into_it_s > window.bucket_s / 2:
+        rates[last, pool] = {"per_minute": done[last] * 60 / into_it_s}
+    return rates
+
+
+def _backlogs(window: Window, since: datetime) -> dict[_Place, _Values]:
     samples = PoolSample.objects.filter(at__gte=since, pool__in=list(all_pools())).order_by()
     grouped = samples.annotate(bucket=bucket_of("at", window.bucket_s)).values("pool", "bucket")
     rows = grouped.annotate(mean=Avg("queued"), most=Max("queued"))
-    return {(row["pool"], row["bucket"]): (float(row["mean"]), row["most"]) for row in rows}
+    return {
+        (row["bucket"], row["pool"]): {"queued": float(row["mean"]), "queued_max": row["most"]}
+        for row in rows
+    }
 
 
-def _points(
-    window: Window,
-    runs: dict[tuple[str, int], float | None],
-    backlogs: dict[tuple[str, int], tuple[float, int]],
-) -> Iterator[Point]:
-    for pool, bucket in sorted(runs.keys() | backlogs.keys(), key=lambda found: (found[1], found[0])):
-        mean, most = backlogs.get((pool, bucket), (None, None))
-        at = datetime.fromtimestamp(bucket * window.bucket_s, UTC)
-        yield Point(at, pool, mean, most, runs.get((pool, bucket)))
+def _points(window: Window, values: Mapping[_Place, _Values]) -> Iterator[Point]:
+    for (bucket, pool), found in sorted(values.items()):
+        yield Point(datetime.fromtimestamp(bucket * window.bucket_s, UTC), pool, **found)  # type: ignore[arg-type]

@@ -7,13 +7,15 @@ from django import template
 from django.core.cache import cache
 from django.urls import reverse
 
-from jobs import charts, reports, vega
+from jobs import reports, vega
+from jobs.evidence import news
 from jobs.reports import WINDOWS, Dashboard, Point, Window
 
 register = template.Library()
 
 #: The figures of a window may be so old: a part of its buckets that nobody sees in the chart.
 _KEEP_PART_OF_BUCKET = 1 / 12
+_SHOWN = 5
 
 
 @register.inclusion_tag("admin/jobs/dashboard.html", takes_context=True)
@@ -23,13 +25,13 @@ def pool_dashboard(context: template.Context) -> dict[str, Any]:
     if not request.user.has_perm("jobs.view_job"):
         return {}
     window = WINDOWS.get(request.GET.get("window", ""), WINDOWS["1h"])
-    found, now = _dashboard(window), reports.pools_now()
+    board, now = _board(window), reports.pools_now()
+    found: Dashboard = board["dashboard"]
     return {
-        "dashboard": found,
+        **board,
         "windows": WINDOWS.values(),
         "live": now,
         "rows": [(figures, now.pools.get(figures.name)) for figures in found.pools],
-        "chart": None if found.is_empty else charts.backlog_and_service_time(found),
         "partial": max((figures.run.n for figures in found.pools if figures.is_partial), default=0),
         "names": [figures.name for figures in found.pools],
         "buckets": _by_time(found),
@@ -37,14 +39,32 @@ def pool_dashboard(context: template.Context) -> dict[str, Any]:
     }
 
 
-def _dashboard(window: Window) -> Dashboard:
+def _board(window: Window) -> dict[str, Any]:
     keep_s = min(60, round(window.bucket_s * _KEEP_PART_OF_BUCKET))
     key = f"poolwise-dashboard-{window.key}"
-    found: Dashboard | None = cache.get(key)
-    if found is None:
-        found = reports.dashboard(window)
-        cache.set(key, found, keep_s)
-    return found
+    board: dict[str, Any] | None = cache.get(key)
+    if board is None:
+        board = _made(window)
+        cache.set(key, board, keep_s)
+    return board
+
+
+def _made(window: Window) -> dict[str, Any]:
+    from jobs import charts  # here alone: every process that renders a page imports this module
+
+    found = reports.dashboard(window)
+    has_runs = any(figures.run.n for figures in found.pools)
+    return {
+        "dashboard": found,
+        "pulse": None if found.is_empty else charts.pulse(found),
+        "percentiles": charts.percentiles(found) if has_runs else None,
+        "time_split": charts.time_split(found) if any(pool.time.n for pool in found.pools) else None,
+        "slowest": reports.slowest(found.definitions, _SHOWN),
+        "most_failing": reports.most_failing(found.definitions, _SHOWN),
+        "verdicts": news.newest_verdicts(_SHOWN),
+        "misplaced": news.misplaced({one.name: one.pools for one in found.definitions if one.pools}),
+        "changes": found.changes[: -4 * _SHOWN : -1],
+    }
 
 
 def _by_time(found: Dashboard) -> list[tuple[datetime, list[Point]]]:

@@ -2,6 +2,8 @@
 "use strict";
 {
     const narrow = 480;
+    const stacked = 720;
+    const axisRoom = 72;
 
     function colours(element) {
         const style = getComputedStyle(element);
@@ -29,17 +31,28 @@
         };
     }
 
+    function panelsOf(spec) {
+        return spec.vconcat || spec.concat || [spec];
+    }
+
     function fit(spec, width) {
-        const panels = spec.vconcat || [spec];
-        for (const panel of panels) {
-            panel.width = Math.max(160, Math.floor(width) - 72);
+        const small = width < narrow;
+        if (spec.concat) {
+            // Side by side where there is room, else one below the other.
+            spec.columns = width < stacked ? 1 : spec.columns;
+            for (const panel of spec.concat) panel.width = Math.floor((width - 14) / spec.columns) - axisRoom;
+        } else if (spec.vconcat) {
+            for (const panel of spec.vconcat) panel.width = Math.max(160, Math.floor(width) - axisRoom);
+        } else {
+            spec.width = width;
+            spec.autosize = { type: "fit-x", contains: "padding" };
         }
-        if (width < narrow) {
-            // Two columns, and fewer ticks: four names side by side would run out of a phone's screen.
-            for (const layer of panels.flatMap((panel) => panel.layer || [panel])) {
-                if (layer.encoding?.color?.legend) layer.encoding.color.legend.columns = 2;
-                if (layer.encoding?.x?.axis) layer.encoding.x.axis.tickCount = 3;
-            }
+        for (const layer of panelsOf(spec).flatMap((panel) => [panel, ...(panel.layer ?? [])])) {
+            const { x, color, strokeDash } = layer.encoding ?? {};
+            if (x?.axis && width / (spec.columns ?? 1) < narrow) x.axis.tickCount = 3;
+            // Names side by side would run out of a phone's screen.
+            if (small && color?.legend) color.legend.columns = spec.vconcat ? 2 : 1;
+            if (small && strokeDash?.legend) strokeDash.legend.columns = 1;
         }
         return spec;
     }
@@ -54,6 +67,8 @@
             renderer: "svg",
             tooltip: { disableDefaultStyle: true, theme: "poolwise" },
         };
+        // The panels' titles take turns with their axes; a bar's names need the room that they need.
+        if (!spec.vconcat && !spec.concat) options.config.axisY = { grid: false };
         try {
             element.vega?.finalize();
             element.vega = await vegaEmbed(element, fit(spec, element.clientWidth), options);

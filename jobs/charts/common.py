@@ -1,0 +1,87 @@
+"""What the dashboard's charts share: colours, the axis of time, scales of durations."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from math import ceil, floor, log10
+from typing import Any
+
+import altair as alt
+
+from jobs.reports import Dashboard
+
+Spec = dict[str, Any]
+
+#: Colours that keep 3:1 against white and against near-black, and apart for the colour-blind (Okabe and Ito).
+COLOURS = ("#d55e00", "#0a84c6", "#009e73", "#cc6fa5", "#a07d00", "#7a6ff0", "#808080", "#b5534a")
+DASHES = ([1, 0], [7, 3], [2, 2], [9, 3, 2, 3])
+#: Ticks of durations in the unit that suits each.
+DURATION_LABELS = (
+    "datum.value == 0 ? '0' : datum.value < 0.001 ? format(datum.value * 1e6, '~g') + ' µs' : "
+    "datum.value < 1 ? format(datum.value * 1000, '~g') + ' ms' : format(datum.value, '~g') + ' s'"
+)
+#: Above this ratio of largest to smallest, a linear axis would flatten all but the largest.
+_LOG_ABOVE = 30.0
+_ONE_DAY_S = 86_400
+
+
+def cycle(values: Sequence[Any], length: int) -> list[Any]:
+    """Return as many values as asked for, from the first again after the last."""
+    return [values[index % len(values)] for index in range(length)]
+
+
+def finished_spec(chart: Any) -> Spec:
+    """Return the chart as Vega-Lite without Altair's own look: the page's script brings fonts and colours."""
+    spec: Spec = chart.to_dict()
+    spec.pop("config", None)
+    return spec
+
+
+def time_axis(found: Dashboard, *, title: str | None) -> alt.X:
+    """Return the axis of time, the whole window wide."""
+    scale = alt.Scale(type="utc", domain=[_date(found.since), _date(found.made_at)])
+    labels = "%H:%M" if found.window.length_s <= _ONE_DAY_S else "%d %b"
+    axis = alt.Axis(title=title, format=labels, labelOverlap=True, tickCount=7, grid=False)
+    return alt.X("at:T", scale=scale, axis=axis)
+
+
+def _date(moment: datetime) -> alt.DateTime:
+    at = moment.astimezone(UTC)
+    return alt.DateTime(
+        year=at.year,
+        month=at.month,
+        date=at.day,
+        hours=at.hour,
+        minutes=at.minute,
+        seconds=at.second,
+        utc=True,
+    )
+
+
+def time_tooltip() -> alt.Tooltip:
+    """Return the moment of a point, for its tooltip."""
+    return alt.Tooltip(
+        "at:T", title="Time, UTC", format="%d %b %H:%M", timeUnit="utcyearmonthdatehoursminutes"
+    )
+
+
+def is_wide(values: Iterable[float | None]) -> bool:
+    """Return whether the values span so much that only a logarithmic axis shows them all."""
+    known = [value for value in values if value]
+    return bool(known) and max(known) / min(known) > _LOG_ABOVE
+
+
+def duration_scale(values: Sequence[float | None]) -> alt.Scale:
+    """Return a scale that starts at 0, or a logarithmic one where the durations span much."""
+    known = [value for value in values if value]
+    if is_wide(known):
+        return alt.Scale(type="log", domain=[min(known) * 0.85, max(known) * 1.18], nice=False, clamp=True)
+    return alt.Scale(domain=[0, max(known, default=1.0) * 1.05], nice=False)
+
+
+def duration_axis(values: Sequence[float | None], **options: Any) -> alt.Axis:
+    """Return an axis whose labels carry their unit; of a logarithmic one, the powers of ten."""
+    known = [value for value in values if value]
+    if is_wide(known):
+        powers = range(floor(log10(min(known))), ceil(log10(max(known))) + 1)
+        options |= {"values": [float(f"1e{power}") for power in powers]}
+    return alt.Axis(labelExpr=DURATION_LABELS, **({"tickCount": 4} | options))
