@@ -29,7 +29,7 @@ PRESETS: Mapping[str, Preset] = {
     preset.name: preset
     for preset in (
         Preset(
-            "quick", "Quick", "A first look: large differences show, small ones do not.", 20, 3, True, False
+            "quick", "Quick", "A first look: large differences show, small ones do not.", 12, 5, True, False
         ),
         Preset("standard", "Standard", "Enough rounds for a verdict in most cases.", 100, 5, True, True),
         Preset(
