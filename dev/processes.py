@@ -99,13 +99,11 @@ class Platform(Manager):  # type: ignore[misc]
         return None
 
     def terminate(self) -> None:
-        """Begin to end all; called again, do not wait for their jobs."""
+        """Begin to end all; honcho calls this when the first process has ended, too."""
         if self._stopping_since is None:
             self._stopping_since = time.monotonic()
             self.ended_alone = next((name for name in self._processes if self._failed(name)), None)
             self._system_print(f"stopping; running jobs have {GRACE_S:.0f} s to end, Ctrl-C ends them now\n")
-        elif self._signals and time.monotonic() - self._stopping_since > HURRY_AFTER_S:
-            self._kill_families()
 
     def kill(self) -> None:
         """Kill what still runs when the time for jobs is over (honcho calls this all the while)."""
@@ -135,7 +133,10 @@ class Platform(Manager):  # type: ignore[misc]
         abandoned = self._stopping_since is None and not self._printer.output.has_reader()
         if self._signals > self._signals_seen or abandoned:
             self._signals_seen = self._signals
-            self.terminate()
+            if self._stopping_since is None:
+                self.terminate()
+            elif time.monotonic() - self._stopping_since > HURRY_AFTER_S:
+                self._kill_families()  # Ctrl-C again: do not wait for jobs
         if self._stopping_since is not None:
             self._ask_those_due()
         return bool(super()._all_stopped())
