@@ -109,6 +109,13 @@ def test_a_pool_keeps_its_colour_in_every_chart() -> None:
     assert list(colours(spec_of("sweep"))) == ["threads", "gevent"]
 
 
+def test_a_pool_keeps_its_colour_in_every_comparison_and_shares_it_with_none() -> None:
+    pools = {pool["name"]: pool for pool in EVIDENCE["pools"]}
+    twin = {**pools["gevent"], "name": "gevent2"}
+    found = colours(spec_of("wait", pools=[pools["gevent"], twin]))
+    assert found == {"gevent": COLOURS[2], "gevent2": COLOURS[4]}
+
+
 def test_a_distribution_rises_from_nothing_to_all() -> None:
     for pool in sample.POOLS:
         shares = [row["share"] for row in values(spec_of("wait"), pool=pool)]

@@ -7,6 +7,7 @@ from typing import Any
 import altair as alt
 
 from jobs.charts import COLOURS, DASHES
+from jobs.pools import MODELS
 
 Spec = dict[str, Any]
 Evidence = Mapping[str, Any]
@@ -48,8 +49,20 @@ def top_legend(**options: Any) -> alt.Legend:
     return alt.Legend(orient="top", direction="horizontal", columns=4, **options)
 
 
+def _ranks(evidence: Evidence) -> dict[str, int]:
+    """Return each pool's place among the colours: the first of a model has the model's, in every comparison."""
+    ranks: dict[str, int] = {}
+    for pool in evidence.get("pools", ()):
+        model = pool.get("model")
+        own = MODELS.index(model) if model in MODELS else len(MODELS)
+        taken = set(ranks.values())
+        free = (rank for rank in range(len(MODELS), len(MODELS) + len(taken) + 1) if rank not in taken)
+        ranks[pool["name"]] = next(free) if own in taken else own
+    return ranks
+
+
 def _scale(evidence: Evidence, looks: Sequence[Any], only: Collection[str] | None) -> alt.Scale:
-    looks_of = {name: looks[index % len(looks)] for index, name in enumerate(names_of(evidence))}
+    looks_of = {name: looks[rank % len(looks)] for name, rank in _ranks(evidence).items()}
     shown = [name for name in looks_of if only is None or name in only]
     return alt.Scale(domain=shown, range=[looks_of[name] for name in shown])
 

@@ -80,9 +80,11 @@ def lesson_of(comparison: Comparison) -> str:
 def words_of(found: Evidence) -> list[dict[str, Any]]:
     """Return each pool's verdict against the baseline in a word, the fastest first."""
     verdicts = found.get("verdicts", {})
-    words = [
-        {**verdict, "pool": pool, "times": times(verdict.get("ratio"))} for pool, verdict in verdicts.items()
-    ]
+    words = []
+    for pool, verdict in verdicts.items():
+        reason = verdict.get("reason") or ""
+        shown = "" if reason in found["sentence"] else reason  # the sentence above says it already
+        words.append({**verdict, "pool": pool, "times": times(verdict.get("ratio")), "reason": shown})
     return sorted(words, key=lambda verdict: -(verdict.get("ratio") or 0.0))
 
 
@@ -150,6 +152,8 @@ def _value(key: str, value: Any) -> str:
         return "on" if value else "off"
     if isinstance(value, int) and key.endswith(_BYTES):
         return str(filesizeformat(value))
+    if isinstance(value, Mapping) and set(value) == {"kind", "version"}:
+        return f"{value['kind']} {value['version'] or ''}".strip()
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_value(name, part)}" for name, part in value.items() if part is not None)
     if isinstance(value, list | tuple):

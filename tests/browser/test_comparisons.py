@@ -1,0 +1,80 @@
+"""Comparisons in a browser: one real comparison from the form to its charts, and the page at every size and theme."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from jobs.models import Comparison
+from tests import evidence_sample as sample
+from tests.browser.conftest import log_in
+from tests.platform import Platform
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+SLOW_MS = 120_000
+
+
+def drawn(page: Page) -> int:
+    """Wait until every chart is drawn; return how many there are."""
+    charts = page.locator("[data-chart]")
+    for chart in charts.all():
+        expect(chart).to_have_attribute("aria-busy", "false")
+        expect(chart.locator("svg").first).to_be_visible()
+    return charts.count()
+
+
+@pytest.mark.services
+def test_from_the_form_to_the_verdict(page: Page, platform: Platform) -> None:
+    page.get_by_role("link", name="Comparisons").click()
+    page.get_by_role("link", name="New comparison").first.click()
+    page.get_by_label("Job", exact=True).select_option("io.wait")
+    page.get_by_label(re.compile("Duration")).fill("0.02")
+    for box in page.get_by_role("group", name="Pools").get_by_role("checkbox").all():
+        box.set_checked(box.get_attribute("value") in ("threads", "gevent"))
+    page.get_by_text("Own numbers").click()
+    page.locator("#id_rounds").fill("3")
+    page.locator("#id_copies").fill("20")
+    page.get_by_role("button", name="Start the comparison").click()
+
+    expect(page.get_by_role("heading", name="Timed wait compared")).to_be_visible()
+    expect(page.locator(".tile").first).to_be_visible()
+    expect(page.locator("#verdict")).to_contain_text(re.compile("threads|gevent"), timeout=SLOW_MS)
+    found = Comparison.objects.get()
+    assert found.state == "finished"
+    assert found.evidence is not None
+    expect(page.locator("#verdict")).to_have_text(found.evidence["sentence"])
+    assert drawn(page) >= 6
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 400])
+def test_the_pages_draw_their_charts_and_do_not_scroll_sideways(
+    open_page: Callable[..., Page], administrator: Any, width: int, scheme: str
+) -> None:
+    found = sample.store(administrator, evidence=sample.evidence(sweep=sample.sweep()))
+    other = sample.store(administrator)
+    page = open_page(width=width, scheme=scheme)
+    log_in(page)
+    for path, charts in {
+        "/comparisons/": 0,
+        "/comparisons/new/?definition=io.wait": 0,
+        f"/comparisons/{found.pk}/": 9,
+        f"/comparisons/{found.pk}/?with={other.pk}": 12,
+    }.items():
+        page.goto(path)
+        assert drawn(page) == charts, path
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+
+
+def test_a_chart_follows_the_theme_and_its_table_opens(page: Page, administrator: Any) -> None:
+    found = sample.store(administrator)
+    page.goto(f"/comparisons/{found.pk}/")
+    drawn(page)
+    colour = "getComputedStyle(document.querySelector('[data-chart=chart-ratios] svg text')).fill"
+    light = page.evaluate(colour)
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(f"before => {colour} !== before", arg=light)
+    page.locator("#ratios").get_by_text("As a table").click()
+    expect(page.locator("#ratios").get_by_role("cell", name="16.8×", exact=True)).to_be_visible()
