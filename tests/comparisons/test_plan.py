@@ -116,4 +116,4 @@ def test_a_preset_says_what_to_plan_and_how_long_it_would_take(bench: Bench) -> 
     assert thorough is not None
     assert 0 < quick < thorough
     comparison = plan("io.wait", {}, POOLS, **PRESETS["quick"].options())
-    assert (comparison.preset, comparison.rounds, comparison.warmup) == ("quick", 3, True)
+    assert (comparison.preset, comparison.rounds, comparison.warmup) == ("quick", 5, True)
