@@ -6,6 +6,7 @@ from typing import Any
 import gevent
 from celery import platforms
 from celery.concurrency import gevent as celery_gevent
+from kombu.utils import functional
 
 from jobs.pools.base import JobPool
 from jobs.pools.coroutines import CoroutineBody
@@ -18,6 +19,10 @@ from jobs.pools.stalls import Stalls
 
 _JOB = "poolwise_job"
 _native_ident = original("_thread", "get_ident")
+
+# Patching threads looks at all objects, and so imports kombu before `time` is patched: the pauses between
+# attempts to reach a lost broker would stop every greenlet.
+functional.sleep = gevent.sleep  # type: ignore[attr-defined]
 
 
 def _meter_of(starting: Any) -> Meter | None:
