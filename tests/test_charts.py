@@ -94,6 +94,11 @@ def test_a_change_is_marked_on_its_own_pool_alone() -> None:
     assert marked == ["gevent: wait", "gevent: run"]
 
 
+def test_the_layers_of_a_panel_take_its_data() -> None:
+    for panel in percentiles(dashboard(1.0))["concat"]:
+        assert not any("data" in layer for layer in panel["layer"])
+
+
 def test_a_column_of_percentiles_has_one_scale() -> None:
     def scale(panel: dict[str, Any]) -> Any:
         return panel["layer"][-1]["encoding"]["y"]["scale"]

@@ -74,7 +74,7 @@ def duration_scale(values: Sequence[float | None]) -> alt.Scale:
     """Return a scale that starts at 0, or a logarithmic one where the durations span much."""
     known = [value for value in values if value]
     if is_wide(known):
-        return alt.Scale(type="log", domain=[min(known) * 0.85, max(known) * 1.18], nice=False, clamp=True)
+        return alt.Scale(type="log", domain=[min(known) * 0.85, max(known) * 1.18], nice=False)
     return alt.Scale(domain=[0, max(known, default=1.0) * 1.05], nice=False)
 
 
@@ -82,6 +82,6 @@ def duration_axis(values: Sequence[float | None], **options: Any) -> alt.Axis:
     """Return an axis whose labels carry their unit; of a logarithmic one, the powers of ten."""
     known = [value for value in values if value]
     if is_wide(known):
-        powers = range(floor(log10(min(known))), ceil(log10(max(known))) + 1)
+        powers = range(ceil(log10(min(known) * 0.85)), floor(log10(max(known) * 1.18)) + 1)
         options |= {"values": [float(f"1e{power}") for power in powers]}
     return alt.Axis(labelExpr=DURATION_LABELS, **({"tickCount": 4} | options))

@@ -75,8 +75,9 @@ def _layers(found: Dashboard, values: _Values) -> Spec:
     y: dict[str, Any] = {"scale": duration_scale(everything), "axis": duration_axis(everything, title=None)}
     chart = alt.layer(*_changes(), *_lines(alt.Y("p50:Q", **y), alt.Y("p95:Q", **y), _colour(found)))
     spec = finished_spec(chart.properties(width=300, height=_HEIGHT))
-    del spec["$schema"]
-    return spec
+    # A panel brings the data; Altair gives a layer without any an empty set of its own.
+    layers = [{key: part for key, part in layer.items() if key != "data"} for layer in spec["layer"]]
+    return {"layer": layers, "width": spec["width"], "height": spec["height"]}
 
 
 def _lines(p50: alt.Y, p95: alt.Y, colour: alt.Color) -> list[alt.Chart]:
