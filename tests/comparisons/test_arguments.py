@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from jobs.comparisons import PRESETS
 from jobs.management.plan_arguments import add_plan_arguments, plan_options
 
 
@@ -17,9 +18,7 @@ def test_without_arguments_one_round_of_a_hundred_is_planned() -> None:
 
 
 def test_a_preset_decides_and_what_is_given_decides_over_it() -> None:
-    assert options_of("--preset", "quick") == {
-        "copies": 20, "rounds": 3, "warmup": True, "calibrate": False, "preset": "quick", "seed": 0,
-    }  # fmt: skip
+    assert options_of("--preset", "quick") == {**PRESETS["quick"].options(), "seed": 0}
     own = options_of("--preset", "thorough", "--copies", "5", "--no-warmup")
     assert (own["copies"], own["rounds"], own["warmup"], own["calibrate"]) == (5, 10, False, True)
 
