@@ -107,8 +107,8 @@ def _run(delivery: Delivery, started: Started, watch: Stopwatch) -> tuple[Outcom
         definition = definitions.resolve(delivery.definition)
         value, offloaded = _call(definition, delivery, probe)
         timings = watch.stop()
-        outcome = replace(outcome, timings=timings, waits=probe.end(timings.cpu_s), offloaded=offloaded)
-        outcome = replace(outcome, result=_as_json(value))
+        waits = probe.end(timings.cpu_s)
+        outcome = replace(outcome, timings=timings, waits=waits, offloaded=offloaded, result=_as_json(value))
     except BaseException as error:  # a body may raise anything, SystemExit and GreenletExit too
         timings = timings or watch.stop()
         outcome = replace(outcome, waits=probe.end(timings.cpu_s))

@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 
-from jobs.pools.waits import Waits
+from jobs.pools.waits import UNKNOWN, Waits
 from jobs.redis_client import Client, key, script
 from jobs.timing import Timings
 
@@ -94,7 +94,7 @@ class Outcome:
     log_dropped: int = 0
     offloaded: bool = False
     retry_in_s: float | None = None  # set where the definition wants another attempt
-    waits: Waits = field(default_factory=Waits)
+    waits: Waits = UNKNOWN
 
 
 Entry = Started | Outcome
@@ -112,7 +112,8 @@ def encode(entry: Entry) -> str:
         data["e"] = entry.ending
         optional = {
             "r": entry.result, "y": entry.error_type, "x": entry.error, "b": entry.traceback, "l": list(entry.log),
-            "d": entry.log_dropped, "o": entry.offloaded, "w": entry.retry_in_s, "q": _as_list(entry.waits),
+            "d": entry.log_dropped, "o": entry.offloaded, "w": entry.retry_in_s,
+            "q": [] if entry.waits == UNKNOWN else astuple(entry.waits),
         }  # fmt: skip
         data |= {
             k: v
@@ -120,12 +121,6 @@ def encode(entry: Entry) -> str:
             if v not in (None, "", [], 0, False) or (k == "w" and v is not None)
         }
     return json.dumps(data, separators=(",", ":"))
-
-
-def _as_list(waits: Waits) -> list[float | None]:
-    # Rounded to what the clocks can tell, which keeps the entry short.
-    values = [None if value is None else round(value, 6) for value in astuple(waits)]
-    return [] if waits == Waits() else values
 
 
 def decode(text: str) -> Entry:

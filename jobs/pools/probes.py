@@ -12,7 +12,7 @@ from jobs.pools.gil import PROBE, Reading
 from jobs.pools.job import CURRENT
 from jobs.pools.metering import METER
 from jobs.pools.stalls import Stalls
-from jobs.pools.waits import Span, Waits, is_all_of, split
+from jobs.pools.waits import UNKNOWN, Span, Waits, is_all_of, split
 
 
 class Place(Enum):
@@ -103,7 +103,7 @@ class BodyProbe:
 
     def _end(self, after: Snapshot, cpu_s: float) -> Waits:
         PROBE.want()
-        waits = self._split(after, cpu_s) if runqueue.IS_LINUX else Waits()
+        waits = self._split(after, cpu_s) if runqueue.IS_LINUX else UNKNOWN
         if (stalls := _stalls()) is None or self._job is None:
             return waits
         meter = self._job.meter
@@ -118,14 +118,14 @@ class BodyProbe:
         if self._place is Place.OWN:
             return self._split_own(span, cpu_s)
         if self._place is Place.OTHER or not is_all_of(self._elsewhere_s, _elsewhere_s(), span.wall_s):
-            return Waits()
+            return UNKNOWN
         is_alone = self._is_alone and self._is_only_one() and self._before.launched == after.launched
         return split(span, cpu_s, is_alone=is_alone)
 
     def _split_own(self, span: Span, cpu_s: float) -> Waits:
         # While other threads work for the job, it may wait in one of them for what this thread knows nothing of.
         if not is_all_of(span.thread_cpu_s, cpu_s, span.wall_s):
-            return Waits()
+            return UNKNOWN
         return split(span, cpu_s, is_alone=True)
 
     def _is_only_one(self) -> bool:

@@ -21,6 +21,10 @@ class Waits:
     caused_stall_s: float | None = None
 
 
+#: Of an attempt that no probe saw the end of.
+UNKNOWN = Waits()
+
+
 class Span(NamedTuple):
     """What a thread and its process did between two snapshots."""
 
