@@ -28,7 +28,7 @@ class CompareForm(forms.Form):
     preset = forms.ChoiceField(widget=forms.RadioSelect, required=False, initial="standard")
     rounds = forms.IntegerField(
         required=False, min_value=1, max_value=_MAX_ROUNDS, initial=5,
-        help_text="Each round runs every pool once, in a new order. A verdict needs at least 3, better 5.",
+        help_text="Each runs every pool once, in a new order. More pools need more rounds for a verdict; 5 tell four apart.",
     )  # fmt: skip
     copies = forms.IntegerField(required=False, min_value=1, initial=50, label="Copies in a block")
     warmup = forms.BooleanField(

@@ -1,6 +1,7 @@
 """Two comparisons beside each other: before and after a change of code or settings."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from jobs.views.live import PageRequest
 #: Charts that are worth a look in pairs.
 _KEYS = ("makespan", "time", "wait", "run", "split", "sweep")
 _CHOICES = 30
+_HELP = "Right of 1.0× a pool is faster than it was; the whiskers hold the 95 % interval over rounds."
 _SETTINGS = (
     "copies",
     "rounds",
@@ -61,13 +63,14 @@ def page(request: PageRequest, found: Comparison, other: Comparison) -> HttpResp
         "verdicts": {change["pool"]: change for change in changes},
         "pools": [{"name": change["pool"]} for change in changes],
     }
+    ratios = comparison_charts.chart("ratios", evidence, ())
     drawn = [
         comparison_charts.charts(side.evidence or {}, story.samples_of(side)) for side in (before, after)
     ]
     context = {
         "comparison": found,
         "sides": [("Before", before), ("After", after)],
-        "ratios": comparison_charts.chart("ratios", evidence, ()),
+        "ratios": ratios and replace(ratios, title="Each pool against itself before", help=_HELP),
         "changes": changes,
         "differences": differences(before, after),
         "pairs": [[(side, charts.get(key)) for side, charts in zip(("before", "after"), drawn, strict=True)]

@@ -20,7 +20,7 @@ def drawn(page: Page) -> int:
     """Wait until every chart is drawn; return how many there are."""
     charts = page.locator("[data-chart]")
     for chart in charts.all():
-        expect(chart).to_have_attribute("aria-busy", "false")
+        expect(chart).to_have_attribute("aria-busy", "false", timeout=60_000)  # the script is made once
         expect(chart.locator("svg").first).to_be_visible()
     return charts.count()
 
