@@ -11,7 +11,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -70,6 +70,11 @@ class Platform(Manager):  # type: ignore[misc]
         self._killed: set[str] = set()
         self._stopping_since: float | None = None
         self.ended_alone: str | None = None
+        self.needed: dict[str, Callable[[], bool]] = {}
+
+    def need(self, name: str, is_alive: Callable[[], bool]) -> None:
+        """End the platform when something outside the Procfile that it lives on has gone."""
+        self.needed[name] = is_alive
 
     def add_procfile(self, path: Path, prepared: Path) -> None:
         """Add every line of a Procfile; those that need the database wait for the file `prepared`."""
@@ -137,9 +142,17 @@ class Platform(Manager):  # type: ignore[misc]
                 self.terminate()
             elif time.monotonic() - self._stopping_since > HURRY_AFTER_S:
                 self._kill_families()  # Ctrl-C again: do not wait for jobs
-        if self._stopping_since is not None:
+        if self._stopping_since is None:
+            self._stop_without_what_is_needed()
+        else:
             self._ask_those_due()
         return bool(super()._all_stopped())
+
+    def _stop_without_what_is_needed(self) -> None:
+        gone = next((name for name, is_alive in self.needed.items() if not is_alive()), None)
+        if gone is not None:
+            self.terminate()
+            self.ended_alone = gone
 
     def _ask_those_due(self) -> None:
         running = {name for name in self._processes if self._runs(name)}

@@ -8,7 +8,10 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
+from subprocess import Popen
+from typing import NamedTuple
 
 import redis
 
@@ -47,11 +50,14 @@ def main() -> int:
 def _run(cleanup: ExitStack) -> int:
     cleanup.enter_context(_only_one())
     shared = _ports()
-    shared |= cleanup.enter_context(_redis())
+    redis_of_ours = cleanup.enter_context(_redis())
+    shared |= redis_of_ours.environment
     cleanup.enter_context(_told_to_other_terminals(shared))
     environment = {**_environment(), **shared}
     PREPARED.unlink(missing_ok=True)
     platform = Platform(environment)
+    if redis_of_ours.process is not None:
+        platform.need("redis", partial(_runs, redis_of_ours.process))
     platform.add_procfile(ROOT / "Procfile", PREPARED)
     platform.add_guide(
         shlex.join(["exec", "python", "-m", "dev.guide", _address(environment), str(PREPARED)])
@@ -92,11 +98,22 @@ def _ports() -> Environment:
     }
 
 
+class Redis(NamedTuple):
+    """What the platform's processes are told of Redis, and its process where it is a private one."""
+
+    environment: Environment
+    process: Popen[bytes] | None = None
+
+
+def _runs(process: Popen[bytes]) -> bool:
+    return process.poll() is None
+
+
 @contextmanager
-def _redis() -> Iterator[Environment]:
+def _redis() -> Iterator[Redis]:
     """Use the Redis of REDIS_URL, else run one with its data in var/redis."""
     if os.environ.get("REDIS_URL_FILE"):
-        yield {}
+        yield Redis({})
     elif url := os.environ.get("REDIS_URL"):
         try:
             redis.Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3).ping()
@@ -104,10 +121,10 @@ def _redis() -> Iterator[Environment]:
             raise CannotStart(
                 f"REDIS_URL does not answer: {error}. Mend it, or unset it for a private Redis."
             ) from None
-        yield {"REDIS_URL": url}
+        yield Redis({"REDIS_URL": url})
     else:
         with redis_server.running(VAR / "redis", tied=True) as server:
-            yield {"REDIS_URL": server.url}
+            yield Redis({"REDIS_URL": server.url}, server.process)
 
 
 def _environment() -> Environment:

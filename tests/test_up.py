@@ -27,7 +27,7 @@ signal.signal(signal.SIGINT, lambda *_: signals.append("INT"))
 print("up", flush=True)
 while not signals:
     time.sleep(0.02)
-time.sleep(0.3)
+time.sleep(float(sys.argv[1]))
 print("heard", *signals, flush=True)
 """
 RUN = """
@@ -36,6 +36,9 @@ from pathlib import Path
 from dev.processes import Platform
 platform = Platform(os.environ)
 platform.add_procfile(Path(sys.argv[1]), Path(sys.argv[1]))
+needed = Path(sys.argv[1]).with_name("needed")
+needed.touch()
+platform.need("redis", needed.exists)
 status = platform.run()
 print(platform.reason())
 sys.exit(status)
@@ -77,12 +80,13 @@ def read_until(process: subprocess.Popen[str], text: str, times: int = 1) -> str
 
 @pytest.fixture
 def stubs(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A platform of three small processes: a worker, a coordinator, a demo server."""
+    """A platform of four small processes: two workers, one with a job to end, a coordinator, a demo server."""
     (tmp_path / "stub.py").write_text(STUB)
-    names = ("threads", "coordinator", "demo")
-    (tmp_path / "Procfile").write_text("".join(f"{n}: exec {sys.executable} stub.py\n" for n in names))
+    last_words_s = {"threads": 0.3, "gevent": 2.5, "coordinator": 0.3, "demo": 0.3}
+    lines = (f"{name}: exec {sys.executable} stub.py {s}\n" for name, s in last_words_s.items())
+    (tmp_path / "Procfile").write_text("".join(lines))
     process = start(ROOT, "-c", RUN, str(tmp_path / "Procfile"))
-    read_until(process, "| up", times=3)
+    read_until(process, "| up", times=4)
     yield process
     process.kill()
     process.wait()
@@ -94,8 +98,8 @@ def test_each_process_hears_of_the_end_once_and_workers_end_first(stubs):
     os.killpg(stubs.pid, signal.SIGINT)
     lines = stubs.communicate(timeout=20)[0].splitlines()
     heard = [line.split()[1] for line in lines if line.endswith("heard TERM")]
-    assert heard[0] == "threads"
-    assert sorted(heard) == ["coordinator", "demo", "threads"]
+    assert heard[:2] == ["threads", "gevent"]
+    assert sorted(heard) == ["coordinator", "demo", "gevent", "threads"]
     assert stubs.returncode == 0
 
 
@@ -105,6 +109,13 @@ def test_a_process_that_ends_by_itself_ends_all_and_is_named(stubs):
     output = stubs.communicate(timeout=20)[0]
     assert stubs.returncode == 1
     assert "ended by itself; its last lines above say why." in output
+
+
+def test_the_platform_ends_when_its_redis_has_gone_and_says_so(stubs, tmp_path):
+    (tmp_path / "needed").unlink()
+    output = stubs.communicate(timeout=20)[0]
+    assert stubs.returncode == 1
+    assert "poolwise: redis ended by itself" in output
 
 
 def test_killing_the_platform_leaves_nothing_behind(stubs):

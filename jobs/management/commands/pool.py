@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from jobs.errors import PoolwiseError
-from jobs.pools import POOL_CLASSES, PoolSpec, get_pool
+from jobs.pools import MAX_CONCURRENCY, POOL_CLASSES, PoolSpec, get_pool
 
 _STEADY_AFTER_S = 10.0
 _LONGEST_PAUSE_S = 30.0
@@ -43,7 +43,9 @@ class Command(BaseCommand):
             raise CommandError(
                 f"The pool {name} needs the package {pool.missing_library}: run `make install`."
             )
-        slots = concurrency or pool.concurrency
+        slots = pool.concurrency if concurrency is None else concurrency
+        if not 1 <= slots <= MAX_CONCURRENCY:
+            raise CommandError(f"--concurrency takes a whole number from 1 to {MAX_CONCURRENCY}.")
         if restart:
             raise SystemExit(_supervise(pool, slots))
         # The worker replaces this process, since gevent must patch before Django is imported.
