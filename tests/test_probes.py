@@ -247,7 +247,7 @@ def test_connections_behind_a_unix_socket_cannot_be_counted() -> None:
 @linux
 @pytest.mark.services
 def test_computing_jobs_on_threads_show_their_wait_for_the_lock(platform: Platform) -> None:
-    jobs = submit("cpu.queens", {"size": 11}, pool="threads", copies=3)
+    jobs = submit("cpu.queens", {"size": 12}, pool="threads", copies=3)
     platform.wait_for(*jobs)
     for job in jobs:
         parts = time_split(job)

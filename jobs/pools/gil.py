@@ -11,7 +11,7 @@ from jobs.pools.executor import native_lock, original
 PERIOD_S = 0.01
 #: After so many seconds without a job the probe looks seldom, so that an idle worker stays idle.
 LINGER_S = 2.0
-IDLE_PERIOD_S = 0.1
+IDLE_PERIOD_S = 0.05
 #: The weight of the newest wake in the moving average.
 _NEWEST = 1 / 32
 
