@@ -14,7 +14,7 @@ from jobs.reports import WINDOWS, Dashboard, Point, Window
 register = template.Library()
 
 #: The figures of a window may be so old: a part of its buckets that nobody sees in the chart.
-_KEEP_PART_OF_BUCKET = 1 / 12
+_KEEP_PART_OF_BUCKET = 1 / 4
 _SHOWN = 5
 
 
