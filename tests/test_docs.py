@@ -10,6 +10,7 @@ from django.core.management import get_commands
 from jobs.definitions.declare import Options
 from jobs.models import State
 from jobs.pools import MODELS
+from tests.test_levels import LEVELS
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS_PAGE = (ROOT / "docs/settings.md").read_text()
@@ -43,6 +44,11 @@ def test_every_state_is_in_the_diagram(state: str) -> None:
 @pytest.mark.parametrize("option", list(Options.__annotations__))
 def test_every_option_of_a_definition_is_documented(option: str) -> None:
     assert f"`{option}`" in JOB_PAGE
+
+
+@pytest.mark.parametrize("part", [part for level in LEVELS for part in level if part != "api"])
+def test_every_part_has_its_level_in_the_architecture_page(part: str) -> None:
+    assert f"`{part}`" in ARCHITECTURE_PAGE
 
 
 @pytest.mark.parametrize("target", ["make up", "make test", "docker compose up"])
