@@ -81,7 +81,9 @@ def test_a_default_pool_that_is_not_declared_is_a_warning(settings: Any) -> None
     assert message.hint
 
 
-def test_a_definition_that_names_a_pool_which_is_not_declared_is_a_warning(settings: Any, define: Any) -> None:
+def test_a_definition_that_names_a_pool_which_is_not_declared_is_a_warning(
+    settings: Any, define: Any
+) -> None:
     define(nothing, name="t.nothing", pool="sold")
     [message] = [m for m in check_definition_pools() if "t.nothing" in m.msg]
     assert ("'sold'" in message.msg, message.id) == (True, "jobs.W002")
