@@ -35,7 +35,7 @@ test: lint check ## Run every check and test (ARGS="-k name" picks tests)
 	$(RUN) -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 test-postgres: .installed-dev ## Run the tests that touch the ledger and the pools again, on PostgreSQL
-	LEDGER=postgres $(RUN) -m pytest --numprocesses $(WORKERS) --dist loadfile -m "services or postgres" $(ARGS)
+	LEDGER=postgres $(RUN) -m pytest --numprocesses $(WORKERS) --dist loadfile -m "services or postgres" --ignore tests/pools --ignore tests/broker $(ARGS)
 
 format: .installed-dev ## Put the source into the agreed format
 	$(BIN)/ruff check --fix

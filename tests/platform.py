@@ -17,6 +17,8 @@ from jobs.heartbeats import coordinator_is_up, pools_up
 from jobs.models import Job
 from tests.services import DIRECTORY, LEDGER
 
+#: The coordinator of the tests writes no samples of its own accord: other tests count them.
+QUIET = {"JOB_SAMPLE_EVERY_S": "86400"}
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -71,7 +73,7 @@ class Platform:
         self.processes[name] = subprocess.Popen(
             [sys.executable, "manage.py", *arguments],
             cwd=ROOT,
-            env={**os.environ, "DATABASE_URL": _test_database_url(), **environment},
+            env={**os.environ, "DATABASE_URL": _test_database_url(), **QUIET, **environment},
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,

@@ -15,7 +15,7 @@ from jobs.heartbeats import pools_up
 from jobs.models import Comparison, Job, State
 from jobs.redis_client import worker_client
 from jobs.stream import stream_key
-from jobs.submission import CancelOutcome, cancel, submit
+from jobs.submission import submit
 from tests.platform import Platform
 
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
@@ -85,15 +85,6 @@ def test_a_comparison_runs_without_two_pools_at_once(
     ]
     assert all(before[1] <= after[0] for before, after in pairwise(spans))
     assert Job.objects.filter(block__comparison=comparison, state=State.SUCCEEDED).count() == 24
-
-
-def test_a_comparison_goes_on_though_its_jobs_are_cancelled(
-    platform: Platform, eventually: Callable[..., Any]
-) -> None:
-    comparison = plan("ending.slow", {"duration_s": 60}, ["threads"], 2)
-    eventually(lambda: Job.objects.running().count() == 2)
-    assert {cancel(job, user=None) for job in Job.objects.all()} == {CancelOutcome.ASKED}
-    eventually(lambda: is_finished(comparison), timeout_s=20)
 
 
 def test_one_bad_report_does_not_stop_the_platform(platform: Platform) -> None:

@@ -217,10 +217,10 @@ def test_the_command_runs_on_the_workers_where_only_they_show_it(platform: Platf
 @stored
 @pytest.mark.parametrize("pool", ["gevent", "asyncio"])
 def test_a_real_job_of_the_same_worker_is_held_up(platform: Platform, pool: str) -> None:
-    [waiting] = submit("io.wait", {"duration_s": 0.3}, pool=pool)
-    [computing] = submit("hazard.blocked_loop", {"work": "compute", "compute_s": 1.0}, pool=pool)
+    [waiting] = submit("io.wait", {"duration_s": 1.5}, pool=pool)
+    [computing] = submit("hazard.blocked_loop", {"work": "compute", "compute_s": 2.0}, pool=pool)
     platform.wait_for(waiting, computing)
-    assert waiting.run_s > 0.6
+    assert waiting.run_s > 1.8
 
 
 @pytest.mark.services
