@@ -9,6 +9,7 @@ from celery import shared_task, signals
 from celery.worker import request as celery_request
 from celery.worker import state as worker_state
 from django.conf import settings
+from django.db import connections
 
 from jobs import execution
 from jobs.pools.task import PoolTask
@@ -126,6 +127,7 @@ _heart = Heart()
 
 @signals.worker_ready.connect
 def _start_heart(sender: Any = None, **_: Any) -> None:
+    connections.close_all()  # Django's checks at start opened one; from here on only jobs need any
     if pool := os.environ.get(POOL_ENV):
         _heart.start(sender, pool)
 
