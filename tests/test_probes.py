@@ -69,7 +69,7 @@ def test_three_computing_threads_wait_for_the_lock_and_never_block() -> None:
     for parts in measured(*[lambda: burn(0.3)] * 3):
         ready_s = sum(parts.values()) - parts["cpu"] - parts["run_queue"]
         assert parts["cpu"] == pytest.approx(0.3, abs=0.02)
-        assert ready_s / 3 < parts["gil_wait"] <= ready_s
+        assert ready_s / 3 < parts["gil_wait"] <= ready_s + 1e-9
         assert parts["blocked"] < 0.05 * ready_s
 
 
