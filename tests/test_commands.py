@@ -19,7 +19,8 @@ from django.core.management import CommandError, call_command
 from jobs import local_processes
 from jobs.errors import PoolwiseError
 from jobs.heartbeats import Beat, coordinator_is_up, pools_up, send
-from jobs.management.commands import compare, pool
+from jobs.management.arguments import parameter
+from jobs.management.commands import pool
 from jobs.models import Comparison
 from jobs.pools import get_pool
 from jobs.publishing import quick_connection
@@ -137,9 +138,9 @@ def test_compare_refuses_what_does_not_fit_at_once_and_stores_nothing(
     ],
 )  # fmt: skip
 def test_a_parameter_is_json_or_text(text: str, value: Any) -> None:
-    assert compare._parameter(text) == ("a", value)
+    assert parameter(text) == ("a", value)
     with pytest.raises(PoolwiseError, match="NAME=VALUE"):
-        compare._parameter("a")
+        parameter("a")
 
 
 def test_compare_without_redis_says_where_it_looked_and_leaves_nothing_planned(

@@ -64,6 +64,8 @@ def measure(body: Callable[[], object], job: Job) -> None:
     job.run_queue_s, job.gil_wait_s, job.blocked_s = waits.run_queue_s, waits.gil_wait_s, waits.blocked_s
 
 
+# On a stalled machine the probe may get no look in; then the part is rightly left unknown, and this asks again.
+@pytest.mark.flaky(reruns=3)
 @linux
 def test_three_computing_threads_wait_for_the_lock_and_never_block() -> None:
     for parts in measured(*[lambda: burn(0.3)] * 3):

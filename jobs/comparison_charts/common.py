@@ -7,6 +7,7 @@ from typing import Any
 import altair as alt
 
 from jobs.charts import COLOURS, DASHES
+from jobs.charts.common import DURATION_LABELS
 from jobs.pools import MODELS
 
 Spec = dict[str, Any]
@@ -16,11 +17,6 @@ Table = tuple[list[str], list[list[str]]]
 
 #: Above this ratio of largest to smallest, a linear axis would flatten all but the largest.
 LOG_ABOVE = 8.0
-#: Ticks of durations in the unit that suits each.
-DURATION_LABELS = (
-    "datum.value == 0 ? '0' : datum.value < 0.001 ? format(datum.value * 1e6, '~g') + ' µs' : "
-    "datum.value < 1 ? format(datum.value * 1000, '~g') + ' ms' : format(datum.value, '~g') + ' s'"
-)
 #: A line high enough for a pool's bar and the space around it; a number, since a step cannot be fitted to a width.
 LINE = 38
 #: Height of a panel that shows a curve.

@@ -5,8 +5,8 @@ from typing import Any
 
 import altair as alt
 
+from jobs.charts.common import DURATION_LABELS
 from jobs.comparison_charts.common import (
-    DURATION_LABELS,
     Evidence,
     Samples,
     Spec,

@@ -15,6 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 from jobs import comparisons, reports
 from jobs.errors import BrokerUnavailable, PoolwiseError
 from jobs.local_processes import LocalProcesses
+from jobs.management.arguments import parameter
 from jobs.management.bundle_arguments import (
     add_bundle_arguments,
     import_bundle,
@@ -137,7 +138,7 @@ def _planned(definition: str, pools: str, options: dict[str, Any]) -> tuple[Comp
         raise CommandError("Name a definition such as io.wait, or give --check or --import with a bundle.")
     names = [name.strip() for name in pools.split(",") if name.strip()] or list(all_pools())
     try:
-        params = dict(_parameter(text) for text in options["param"])
+        params = dict(parameter(text) for text in options["param"])
         return comparisons.plan(definition, params, names, **plan_options(options)), names
     except PoolwiseError as error:
         raise CommandError(str(error)) from error
@@ -164,13 +165,3 @@ def _check_writable(option: str, file: Path | None) -> None:
         file.open("a").close()
     except OSError as error:
         raise CommandError(f"{option}: {file} cannot be written ({error.strerror}).") from error
-
-
-def _parameter(text: str) -> tuple[str, Any]:
-    name, separator, value = text.partition("=")
-    if not separator:
-        raise PoolwiseError(f"--param takes NAME=VALUE, not {text!r}.")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
