@@ -5,6 +5,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,12 +17,14 @@ from django.db.models import Count, Min, Q
 from django.utils import timezone
 
 from jobs import comparisons, configurations, evidence, heartbeats, publishing, recorder, stream
+from jobs.errors import BrokerUnavailable
 from jobs.heartbeats import COORDINATOR, Beat, WorkerBeat
 from jobs.models import Comparison, Job, PoolSample, State
 from jobs.pools import all_pools
-from jobs.redis_client import REDIS_ERRORS, Client, worker_client
-from jobs.stream import Ending, Entry, Outcome, Place
-from jobs.timing import Timings, elapsed_wall_s, wall_now
+from jobs.redis_client import REDIS_ERRORS, Client, key, worker_client
+from jobs.rescue import Rescuer
+from jobs.stream import Entry
+from jobs.timing import wall_now
 from jobs.worker import memory_bytes, versions
 
 log = structlog.get_logger(__name__)
@@ -54,6 +57,10 @@ class Coordinator:
     _stopping: bool = False
     _fault_silenced: str = ""
     _no_rescue_until_mono: float = 0.0
+    _rescuer: Rescuer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._rescuer = Rescuer(self.client)
 
     @property
     def name(self) -> str:
@@ -96,12 +103,22 @@ class Coordinator:
             _Duty("publish", 0.25, publishing.publish_due),
             _Duty("release", 0.25, lambda: comparisons.advance(freeze)),
             _Duty("watch", 1.0, comparisons.watch),
-            _Duty("rescue", 2.0, self._rescue),
+            _Duty("rescue", 1.0, self._rescue),
             _Duty("adopt", 5.0, lambda: record_adopted(reader)),
-            _Duty("sample", settings.JOB_SAMPLE_EVERY_S, lambda: sample(self.client)),
-            _Duty("prune", 3600.0, prune_samples),
+            self._alone("sample", settings.JOB_SAMPLE_EVERY_S, lambda: sample(self.client)),
+            self._alone("prune", 3600.0, prune_samples),
             _Duty("connections", 30.0, close_old_connections),
         ]
+
+    def _alone(self, name: str, every_s: float, act: Callable[[], object]) -> _Duty:
+        """Return a duty that only one of several coordinators does each time."""
+
+        def act_if_first() -> None:
+            # A little shorter than the interval, so that the one who had it finds it free again.
+            if self.client.set(key("duty", name), self.name, nx=True, px=max(1, int(every_s * 900))):
+                act()
+
+        return _Duty(name, every_s, act_if_first)
 
     def _beat(self, started_at: float, facts: dict[str, str]) -> Beat:
         return Beat(
@@ -122,10 +139,12 @@ class Coordinator:
         time.sleep(_PAUSE_AFTER_FAULT_S)
         # While Redis was away no worker could give a sign of life: each gets the time for one.
         self._no_rescue_until_mono = time.monotonic() + settings.JOB_WORKER_DEAD_AFTER_S
+        self._rescuer.forget()
 
     def _rescue(self) -> None:
         if time.monotonic() >= self._no_rescue_until_mono:
-            rescue(self.client)
+            with suppress(BrokerUnavailable):  # publishing says so already
+                self._rescuer.look()
 
     def _leave(self) -> None:
         try:
@@ -201,49 +220,6 @@ def _record_or_drop(entry: Entry) -> None:
         _record_together([entry])
     except _UNWRITABLE as error:
         log.error("a report cannot be recorded and is dropped", job=entry.job_id, error=str(error))
-
-
-def rescue(client: Client) -> int:
-    """Report as lost what runs on workers that are silent; the recorder gives it its next attempt. Return how many."""
-    beats = heartbeats.read_all(client)
-    alive = {beat.name for beat in beats if beat.is_alive}
-    heartbeats.forget_silent(client, beats)
-    silent_since = timezone.now() - timedelta(seconds=settings.JOB_WORKER_DEAD_AFTER_S)
-    orphans = (
-        Job.objects.running()
-        .exclude(worker__in=alive)
-        .filter(started_at__lt=silent_since)
-        .order_by("started_at")
-    )
-    lost = [_lost(job) for job in orphans[:_BATCH]]
-    if lost:
-        log.warning("jobs of silent workers are rescued", jobs=len(lost))
-        recorder.record(lost)
-    return len(lost)
-
-
-def _lost(job: Job) -> Outcome:
-    now = wall_now()
-    started_at = job.started_at.timestamp() if job.started_at else None
-    timings = Timings(
-        published_at=job.published_at.timestamp() if job.published_at else None,
-        received_at=job.received_at.timestamp() if job.received_at else None,
-        started_at=started_at,
-        finished_at=now,
-        broker_wait_s=job.broker_wait_s,
-        worker_wait_s=job.worker_wait_s,
-        run_s=elapsed_wall_s(started_at, now),
-    )
-    place = Place(job.worker, job.pid or 0, job.thread, job.carrier)
-    return Outcome(
-        str(job.pk),
-        job.attempt,
-        place,
-        timings,
-        Ending.LOST,
-        error_type="WorkerLost",
-        error=f"The worker {job.worker} went away while it ran the job.",
-    )
 
 
 def sample(client: Client) -> None:

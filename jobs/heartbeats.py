@@ -14,9 +14,12 @@ _BEAT = """
 local now = redis.call('TIME')
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 redis.call('ZADD', KEYS[2], now[1] + now[2] / 1000000, ARGV[1])
+if ARGV[3] then redis.call('HSET', KEYS[3], ARGV[1], ARGV[3]) end
 return 1
 """
 _FORGET_AFTER_S = 3600.0
+#: A job's id and the number of the attempt.
+type Attempt = tuple[str, int]
 COORDINATOR = "coordinator"
 
 
@@ -58,18 +61,21 @@ class WorkerBeat:
 
 
 def _keys() -> list[str]:
-    return [key("heartbeats"), key("heartbeats", "at")]
+    return [key("heartbeats"), key("heartbeats", "at"), key("heartbeats", "held")]
 
 
-def send(client: Client, beat: Beat) -> None:
-    """Write a sign of life. Raise redis-py's errors."""
-    script(client, _BEAT)(keys=_keys(), args=[beat.name, json.dumps(asdict(beat))], client=client)
+def send(client: Client, beat: Beat, held: Iterable[Attempt] | None = None) -> None:
+    """Write a sign of life and, of a worker, the attempts that it holds. Raise redis-py's errors."""
+    args = [beat.name, json.dumps(asdict(beat))]
+    if held is not None:
+        args.append(json.dumps(list(held)))
+    script(client, _BEAT)(keys=_keys(), args=args, client=client)
 
 
 def withdraw(client: Client, name: str) -> None:
     """Take a worker off the list, as it stops on purpose."""
-    beats, at = _keys()
-    client.pipeline().hdel(beats, name).zrem(at, name).execute()
+    beats, at, held = _keys()
+    client.pipeline().hdel(beats, name).zrem(at, name).hdel(held, name).execute()
 
 
 def _parse(text: str) -> Beat | None:
@@ -82,13 +88,28 @@ def _parse(text: str) -> Beat | None:
 
 def read_all(client: Client) -> list[WorkerBeat]:
     """Return every sign of life that Redis holds, the silent ones too. Raise redis-py's errors."""
-    beats, at = _keys()
+    beats, at, _ = _keys()
     (seconds, micros), seen, raw = (
         client.pipeline(transaction=False).time().zrange(at, 0, -1, withscores=True).hgetall(beats).execute()
     )
     now = seconds + micros / 1e6
     said = [(_parse(raw[name]), max(0.0, now - stamp)) for name, stamp in seen if name in raw]
     return [WorkerBeat(beat, seen_s_ago) for beat, seen_s_ago in said if beat is not None]
+
+
+def held_attempts(client: Client) -> dict[str, frozenset[Attempt]]:
+    """Return by worker which attempts it held at its last sign of life, begun or only received.
+
+    A worker that cannot tell is absent. Raise redis-py's errors.
+    """
+    return {name: _attempts(text) for name, text in client.hgetall(_keys()[2]).items()}
+
+
+def _attempts(text: str) -> frozenset[Attempt]:
+    try:
+        return frozenset((str(job_id), int(attempt)) for job_id, attempt in json.loads(text))
+    except (ValueError, TypeError):
+        return frozenset()
 
 
 def forget_silent(client: Client, beats: Iterable[WorkerBeat]) -> None:

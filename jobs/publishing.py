@@ -2,19 +2,22 @@
 
 import functools
 import time
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 from celery import current_app
 from django.conf import settings
+from django.db import connection as ledger
+from django.db import transaction
 from django.utils import timezone
 from kombu import pools
 from kombu.exceptions import LimitExceeded, OperationalError
 
 from jobs import definitions
-from jobs.errors import PoolwiseError, UnknownPool
+from jobs.errors import BrokerUnavailable, PoolwiseError, UnknownPool
 from jobs.models import Job, State
 from jobs.pools import get_pool
 from jobs.tasks import HEADER, run
@@ -25,6 +28,9 @@ log = structlog.get_logger(__name__)
 _BREAKER_OPEN_S = 5.0
 #: How long a job waits whose pool the settings no longer declare, so that it is not in the way of others.
 _POSTPONED_S = 30.0
+_PATIENCE_S = 5.0
+#: How long a coordinator has what it is about to publish to itself; past it, another one tries.
+_LEASE = timedelta(seconds=10)
 
 
 class _Breaker:
@@ -62,6 +68,17 @@ def _connection(timeout_s: float) -> Any:
 def quick_connection() -> Any:
     """Return the connection of web requests to the broker: every wait on it ends within the budget."""
     return _connection(settings.JOB_PUBLISH_BUDGET_S)
+
+
+@contextmanager
+def patient_connection() -> Iterator[Any]:
+    """Yield a connection to the broker for what is in no hurry. Raise BrokerUnavailable within some seconds."""
+    connection = _connection(_PATIENCE_S)
+    try:
+        yield connection
+    except (*connection.recoverable_connection_errors, OperationalError, OSError) as error:
+        connection.close()  # the next one begins anew
+        raise BrokerUnavailable(f"The broker does not answer: {error}") from error
 
 
 def publish(jobs: Sequence[Job], *, budget_s: float) -> int:
@@ -121,10 +138,30 @@ def ask_workers(command: str, arguments: dict[str, Any], *, only: Sequence[str] 
         mailbox._broadcast(command, arguments, destination=names)
 
 
-def publish_due(*, limit: int = 500, budget_s: float = 5.0) -> int:
+def publish_due(*, limit: int = 500, budget_s: float = _PATIENCE_S) -> int:
     """Publish what is due and not known to be at the broker; return how many messages went out."""
-    due = list(Job.objects.unpublished(now=timezone.now()).order_by("due_at")[:limit])
-    return publish(due, budget_s=budget_s) if due else 0
+    now = timezone.now()
+    due = _leased(limit, now)
+    sent = publish(due, budget_s=budget_s) if due else 0
+    if sent < len(due):
+        ids = [job.pk for job in due]
+        Job.objects.queued().filter(pk__in=ids, due_at=now + _LEASE).update(due_at=now)
+    return sent
+
+
+def _leased(limit: int, now: datetime) -> list[Job]:
+    """Return due jobs that no other coordinator publishes meanwhile, their `due_at` put off."""
+    if not Job.objects.unpublished(now=now).exists():
+        return []  # nearly always: no transaction for that
+    with transaction.atomic():
+        rows = Job.objects.unpublished(now=now).order_by("due_at")
+        due = list(
+            rows.select_for_update(skip_locked=ledger.features.has_select_for_update_skip_locked)[:limit]
+        )
+        for job in due:
+            job.due_at = now + _LEASE
+        Job.objects.filter(pk__in=[job.pk for job in due]).update(due_at=now + _LEASE)
+    return due
 
 
 def grace() -> timedelta:

@@ -110,7 +110,15 @@ def fold(job: Job, entry: Entry, *, now: datetime) -> bool:
         _next_attempt(job, entry, now=now)
     else:
         job.state = _STATES[entry.ending]
+        if entry.ending is Ending.LOST and job.cancel_requested_at is None:
+            job.error = f"{job.error} {_why_no_more(job)}"
     return True
+
+
+def _why_no_more(job: Job) -> str:
+    if all(past.get("ending") == Ending.LOST for past in job.history):
+        return f"Each of its {job.attempt} attempts ended so: it is taken for poison and not tried again."
+    return f"It was its last attempt of {job.max_attempts}: it is not tried again."
 
 
 def _fold_started(job: Job, entry: Started) -> bool:

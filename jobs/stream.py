@@ -14,7 +14,7 @@ from jobs.timing import Timings
 
 GROUP = "recorder"
 #: How long a claim outlives its attempt: a message redelivered within it is known as a duplicate.
-CLAIM_AFTERLIFE_S = 120
+CLAIM_AFTERLIFE_S = 300
 CLAIM_TTL_S = 86_400
 CANCEL_TTL_S = 86_400
 
@@ -150,6 +150,17 @@ def decode(text: str) -> Entry:
 def stream_key() -> str:
     """Return the key of the stream."""
     return key("reports")
+
+
+def backlog_s(client: Client) -> float:
+    """Return the age of the oldest report that nobody has recorded, in seconds. Raise redis-py's errors."""
+    (seconds, micros), oldest = (
+        client.pipeline(transaction=False).time().xrange(stream_key(), count=1).execute()
+    )
+    if not oldest:
+        return 0.0
+    written_ms = int(oldest[0][0].partition("-")[0])
+    return max(0.0, seconds + micros / 1e6 - written_ms / 1e3)
 
 
 def _claim_key(job_id: str, attempt: int) -> str:

@@ -39,6 +39,12 @@ class JobRequest(_Request):
         super().__init__(message, **options)
         self._request_dict["received"] = (wall_now(), time.monotonic())
 
+    @property
+    def attempt(self) -> int:
+        """Return the number of the attempt that the message asks for; 1 where it says nothing sensible."""
+        attempt = (self._request_dict.get(HEADER) or {}).get("attempt", 1)
+        return attempt if isinstance(attempt, int) else 1
+
     def _outcome(self, ending: Ending, error_type: str, error: str) -> Outcome:
         headers = self._request_dict.get(HEADER) or {}
         published_at = headers.get("published_at")
@@ -57,9 +63,7 @@ class JobRequest(_Request):
         place = Place(
             str(self.hostname), self.worker_pid if isinstance(self.worker_pid, int) else os.getpid()
         )
-        return Outcome(
-            self.id, headers.get("attempt", 1), place, timings, ending, error_type=error_type, error=error
-        )
+        return Outcome(self.id, self.attempt, place, timings, ending, error_type=error_type, error=error)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
         """Report a hard time limit: the process that ran the job cannot."""

@@ -86,7 +86,7 @@ class Heart:
             try:
                 with self._lock:
                     if not self._stopped:
-                        send(client, beat)
+                        send(client, beat, consumer.held_attempts())
             except REDIS_ERRORS as error:
                 log.warning("no sign of life could be written", error=str(error))
             sleep(settings.JOB_HEARTBEAT_S)

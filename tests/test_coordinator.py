@@ -13,7 +13,7 @@ from django.utils import timezone
 from django_celery_results.models import TaskResult
 
 from jobs import coordinator, recorder, stream
-from jobs.coordinator import Coordinator, prune_samples, record_adopted, record_new, rescue, sample
+from jobs.coordinator import Coordinator, prune_samples, record_adopted, record_new, sample
 from jobs.heartbeats import Beat, coordinator_is_up, send
 from jobs.models import Job, JobLog, PoolSample, State
 from jobs.redis_client import key
@@ -33,11 +33,9 @@ def make(**fields: Any) -> Job:
     )
 
 
-def running(worker: str = "w1@host", ago_s: float = 60) -> Job:
-    started_at = timezone.now() - timedelta(seconds=ago_s)
-    return make(
-        state=State.RUNNING, worker=worker, started_at=started_at, pid=42, thread="t-1", broker_wait_s=0.5
-    )
+def running(worker: str = "w1@host") -> Job:
+    started_at = timezone.now() - timedelta(seconds=60)
+    return make(state=State.RUNNING, worker=worker, started_at=started_at, pid=42)
 
 
 def timings() -> Timings:
@@ -191,13 +189,11 @@ def test_a_redis_that_comes_late_and_goes_away_is_waited_for(
 ) -> None:
     monkeypatch.setattr(coordinator, "_PAUSE_AFTER_FAULT_S", 0.05)
     first, second = make(), make()
-    after(0.3, own_redis.start)
     client = own_redis.client()
-    after(0.8, lambda: stream.report(client, ended(first)))
+    after(0.3, lambda: [own_redis.start(), stream.report(client, ended(first))])
     coordinate(lambda: Job.objects.ended().count() == 1, monkeypatch)
     own_redis.kill()
-    after(0.3, own_redis.start)
-    after(0.8, lambda: stream.report(client, ended(second)))
+    after(0.3, lambda: [own_redis.start(), stream.report(client, ended(second))])
     coordinate(lambda: Job.objects.ended().count() == 2, monkeypatch)
 
 
@@ -222,57 +218,7 @@ def test_a_coordinator_shows_itself_while_it_runs_and_not_afterwards(
     assert not coordinator_is_up()
 
 
-# --- rescue ---------------------------------------------------------------------------------------------
-def test_the_jobs_of_a_silent_worker_are_tried_again_with_their_history(own_keys: Any) -> None:
-    job = running()
-    send(own_keys, Beat("w1@host", "threads", 42, "host"))
-    silence(own_keys, "w1@host", 6)
-    assert rescue(own_keys) == 1
-    job.refresh_from_db()
-    assert (job.state, job.attempt, job.worker, job.is_published) == (State.QUEUED, 2, "", False)
-    [past] = job.history
-    assert (past["ending"], past["error_type"], past["worker"]) == ("lost", "WorkerLost", "w1@host")
-    assert past["run_s"] > 50
-    assert rescue(own_keys) == 0
-
-
-def test_a_job_rescued_after_its_last_attempt_has_failed_with_its_durations(own_keys: Any) -> None:
-    job = running()
-    Job.objects.update(attempt=3)
-    rescue(own_keys)
-    job.refresh_from_db()
-    assert (job.state, job.error_type, job.worker, job.pid) == (State.FAILED, "WorkerLost", "w1@host", 42)
-    assert "w1@host" in job.error
-    assert job.run_s > 50
-    assert job.broker_wait_s == 0.5
-
-
-def test_a_job_of_a_living_worker_or_just_begun_or_not_running_is_left_alone(own_keys: Any) -> None:
-    send(own_keys, Beat("w1@host", "threads", 42, "host"))
-    running()
-    running("new@host", ago_s=1)
-    make(worker="old@host")
-    make(state=State.SUCCEEDED, worker="old@host", started_at=timezone.now() - timedelta(hours=1))
-    assert rescue(own_keys) == 0
-
-
-def test_a_report_that_comes_after_the_rescue_is_not_heard(own_keys: Any, reader: Reader) -> None:
-    job = running()
-    rescue(own_keys)
-    stream.report(own_keys, ended(job))
-    record_new(reader)
-    job.refresh_from_db()
-    assert (job.state, job.attempt) == (State.QUEUED, 2)
-
-
-def test_a_worker_silent_for_an_hour_is_forgotten(own_keys: Any) -> None:
-    for name in ("old", "new"):
-        send(own_keys, Beat(name, "threads", 1, "h"))
-    silence(own_keys, "old", 3700)
-    rescue(own_keys)
-    assert own_keys.hkeys(key("heartbeats")) == ["new"]
-
-
+# --- after an outage ------------------------------------------------------------------------------------
 def test_nobody_is_rescued_before_the_workers_could_speak_again_after_an_outage(
     own_redis: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,7 +228,7 @@ def test_nobody_is_rescued_before_the_workers_could_speak_again_after_an_outage(
     gone = running("w2@host")
     after(0.5, own_redis.start)
     client = own_redis.client()
-    for at_s in (2.0, 4.0):
+    for at_s in (2.0, 4.0, 6.0, 8.0):
         after(at_s, lambda: send(client, Beat("w1@host", "threads", 42, "host")))
     coordinate(lambda: Job.objects.queued().exists(), monkeypatch, within_s=12)
     assert Job.objects.queued().get() == gone

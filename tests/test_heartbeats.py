@@ -75,6 +75,15 @@ def test_what_cannot_be_read_is_passed_over(own_keys: Any, said: str) -> None:
     assert [read.name for read in read_all(own_keys)] == ["w1@h"]
 
 
+@pytest.mark.parametrize("said", ["", "{", "[]", "null", "[[1]]", '[["a", "x"]]', "7"])
+def test_what_a_worker_holds_is_nothing_where_it_cannot_be_read(own_keys: Any, said: str) -> None:
+    send(own_keys, beat("w1@h"), [("a", 1), ("b", 3)])
+    own_keys.hset(key("heartbeats", "held"), "w2@h", said)
+    assert heartbeats.held_attempts(own_keys) == {"w1@h": {("a", 1), ("b", 3)}, "w2@h": frozenset()}
+    withdraw(own_keys, "w1@h")
+    assert set(heartbeats.held_attempts(own_keys)) == {"w2@h"}
+
+
 def test_another_release_may_say_more_or_leave_out_what_has_a_default(own_keys: Any) -> None:
     send(own_keys, beat())
     said = {"name": "w1@h", "pool": "threads", "pid": 1, "host": "h", "mood": "good"}
@@ -123,7 +132,8 @@ def test_while_redis_is_down_or_frozen_the_answer_comes_soon(own_redis: Any, ask
 @pytest.fixture
 def consumer(settings: Any) -> Any:
     settings.JOB_HEARTBEAT_S = 0.1
-    return SimpleNamespace(hostname="threads-1@h", pool=SimpleNamespace(limit=8))
+    pool = SimpleNamespace(limit=8)
+    return SimpleNamespace(hostname="threads-1@h", pool=pool, held_attempts=lambda: [("a", 2)])
 
 
 def test_a_heart_beats_until_it_is_stopped_and_then_never_again(
@@ -134,6 +144,7 @@ def test_a_heart_beats_until_it_is_stopped_and_then_never_again(
     [read] = eventually(lambda: read_all(own_keys))
     assert (read.name, read.pool, read.slots) == ("threads-1@h", "threads", 8)
     assert read.memory_bytes > 1_000_000
+    assert heartbeats.held_attempts(own_keys) == {"threads-1@h": {("a", 2)}}
     heart.stop()
     time.sleep(0.3)
     assert read_all(own_keys) == []

@@ -14,7 +14,7 @@ LEVELS = [
     ("execution", "evidence", "configurations"),
     ("tasks",),
     ("publishing",),
-    ("submission",),
+    ("rescue", "submission"),
     ("comparisons",),
     ("coordinator", "backend", "forms", "checks", "local_processes", "vega", "charts", "pictures"),
     ("templatetags", "comparison_charts"),

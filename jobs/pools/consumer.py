@@ -145,6 +145,10 @@ class PoolConsumer(consumer.Consumer):
             tags.update(set(copied(qos._delivered)) - set(copied(qos._dirty)))
         return tags
 
+    def held_attempts(self) -> list[tuple[str, int]]:
+        """Return the job id and attempt number of every message held, begun or only received. Any thread may call it."""
+        return [(str(request.id), int(getattr(request, "attempt", 1))) for request in self._own_requests()]
+
     # --- starting and stopping
     def on_ready(self) -> None:
         """Settle what waited for the connection, then take jobs."""

@@ -1,0 +1,76 @@
+"""What waits at the broker. Only Redis can be read; another broker tells the length of a queue and no more."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from kombu.utils.json import loads
+
+from jobs.heartbeats import Attempt
+from jobs.pools import get_pool
+from jobs.pools.transport import Transport
+from jobs.publishing import patient_connection
+from jobs.tasks import HEADER
+
+#: A queue that is as long as it should be is read all the same every so many looks: a message delivered twice
+#: can make up for one that is missing.
+_EVERY_LOOKS = 30
+_CHUNK = 1000
+
+
+def is_to_be_read(
+    pool: str, published: int, living: frozenset[Attempt], orphaned: frozenset[Attempt], *, turn: int
+) -> bool:
+    """Tell whether a queue has to be read: when it is shorter than the ledger says, and every so often.
+
+    Raise BrokerUnavailable.
+    """
+    if orphaned or turn % _EVERY_LOOKS == 0:
+        return True
+    return published > length(pool) + len(living)
+
+
+def length(pool: str) -> int:
+    """Return how many messages wait in a pool's queue. Raise BrokerUnavailable."""
+    queue = get_pool(pool).queue
+    with patient_connection() as connection:
+        if isinstance(connection.transport, Transport):
+            return int(connection.default_channel._size(queue))
+        return _declared(connection, queue)
+
+
+def _declared(connection: Any, queue: str) -> int:
+    with connection.channel() as channel:
+        try:
+            return int(channel.queue_declare(queue, passive=True).message_count)
+        except connection.channel_errors:
+            return 0  # no worker has ever declared it
+
+
+def waiting(pool: str) -> set[Attempt] | None:
+    """Return the attempts whose messages wait at the broker; None where that cannot be told.
+
+    Raise BrokerUnavailable.
+    """
+    queue = get_pool(pool).queue
+    with patient_connection() as connection:
+        if not isinstance(connection.transport, Transport):
+            return None if _declared(connection, queue) else set()
+        return set(_attempts(connection.default_channel, queue))
+
+
+def _attempts(channel: Any, queue: str) -> Iterator[Attempt]:
+    for priority in channel.priority_steps:
+        for raw in _messages(channel, channel._q_for_pri(queue, priority)):
+            try:
+                headers = loads(raw)["headers"]
+                yield str(headers["id"]), int((headers.get(HEADER) or {}).get("attempt", 1))
+            except (ValueError, KeyError, TypeError, AttributeError):
+                continue  # no message of ours
+
+
+def _messages(channel: Any, name: str) -> Iterator[bytes]:
+    # From the end that producers push to: what moves on between two chunks is read twice, never passed over.
+    first = 0
+    while chunk := channel.client.lrange(name, first, first + _CHUNK - 1):
+        yield from chunk
+        first += _CHUNK

@@ -1,0 +1,98 @@
+"""Jobs, workers and a broker in every state that something can go missing from."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import redis
+from django.conf import settings as django_settings
+from django.utils import timezone
+
+from jobs import publishing
+from jobs.heartbeats import Attempt, Beat, send
+from jobs.models import Job, State
+from jobs.redis_client import key
+from jobs.rescue import Rescuer, absence
+
+
+class Clock:
+    """A monotonic clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def monotonic(self) -> float:
+        """Return the time that it stands at."""
+        return self.now_s
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now_s += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock by which the rescuer remembers."""
+    clock = Clock()
+    monkeypatch.setattr(absence, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def rescuer(db: None, own_keys: Any, clock: Clock, settings: Any) -> Rescuer:
+    """A rescuer for workers that beat each second and are dead after five."""
+    settings.JOB_HEARTBEAT_S, settings.JOB_WORKER_DEAD_AFTER_S = 1.0, 5.0
+    return Rescuer(own_keys)
+
+
+@pytest.fixture
+def make() -> Callable[..., Job]:
+    """Store a job."""
+
+    def make(**fields: Any) -> Job:
+        defaults = {"definition": "io.wait", "kind": "io", "pool": "threads", "max_attempts": 3}
+        return Job.objects.create(**{**defaults, "params": {"duration_s": 0.0}, **fields})
+
+    return make
+
+
+@pytest.fixture
+def running(make: Callable[..., Job]) -> Callable[..., Job]:
+    """Store a job that a worker runs."""
+
+    def running(worker: str = "w1@host", **fields: Any) -> Job:
+        begun = {"started_at": timezone.now() - timedelta(seconds=60), "pid": 42, "broker_wait_s": 0.5}
+        return make(**{"state": State.RUNNING, "worker": worker, **begun, **fields})
+
+    return running
+
+
+@pytest.fixture
+def published(make: Callable[..., Job], quiet_pool: str) -> Callable[..., Job]:
+    """Store and publish a job on a pool that no worker serves."""
+
+    def published(**fields: Any) -> Job:
+        job = make(**{"pool": quiet_pool, "due_at": timezone.now(), **fields})
+        assert publishing.publish([job], budget_s=5.0) == 1
+        return job
+
+    return published
+
+
+@pytest.fixture
+def beat(own_keys: Any) -> Callable[..., None]:
+    """Give a worker's sign of life, `ago_s` seconds ago; `holds` are attempts."""
+
+    def beat(name: str = "w1@host", *, ago_s: float = 0.0, holds: list[Attempt] | None = None) -> None:
+        send(own_keys, Beat(name, "threads", 42, "host"), holds)
+        own_keys.zincrby(key("heartbeats", "at"), -ago_s, name)
+
+    return beat
+
+
+@pytest.fixture
+def broker() -> Iterator[redis.Redis]:
+    """A client of the broker."""
+    with redis.Redis.from_url(django_settings.BROKER_URL, decode_responses=True) as client:
+        yield client

@@ -1,0 +1,124 @@
+"""Queued jobs whose message is nowhere."""
+
+from typing import Any
+
+import pytest
+import redis
+from django.utils import timezone
+
+from jobs import publishing
+from jobs.models import Job, State
+from jobs.rescue import Rescuer, queues
+from tests.core import OwnRedis, messages
+from tests.rescue.conftest import Clock
+
+pytestmark = pytest.mark.django_db
+
+
+def looks(rescuer: Rescuer, clock: Clock, count: int = 6) -> int:
+    """Look each second; return how many jobs were rescued in all."""
+    found = 0
+    for _ in range(count):
+        found += rescuer.look()
+        clock.advance(1.0)
+    return found
+
+
+def test_a_lost_message_is_published_again(
+    rescuer: Rescuer, published: Any, clock: Clock, quiet_pool: str, broker: redis.Redis
+) -> None:
+    lost, kept = published(), published()
+    [message] = broker.lrange(quiet_pool, -1, -1)
+    broker.lrem(quiet_pool, 1, message)
+    assert looks(rescuer, clock, 4) == 0  # a worker may have just fetched it
+    assert looks(rescuer, clock, 2) == 1
+    publishing.publish_due()
+    assert {found["headers"]["id"] for found in messages(broker, quiet_pool)} == {str(lost.pk), str(kept.pk)}
+    assert looks(rescuer, clock) == 0
+
+
+def test_after_redis_lost_its_data_everything_queued_is_published_again(
+    rescuer: Rescuer, published: Any, clock: Clock, quiet_pool: str, broker: redis.Redis
+) -> None:
+    jobs = [published() for _ in range(5)]
+    broker.delete(quiet_pool)
+    assert looks(rescuer, clock) == 5
+    assert publishing.publish_due() == 5
+    assert len(messages(broker, quiet_pool)) == len(jobs)
+
+
+def test_what_a_living_worker_holds_is_not_missing(
+    rescuer: Rescuer, published: Any, beat: Any, clock: Clock, quiet_pool: str, broker: redis.Redis
+) -> None:
+    job = published()
+    broker.delete(quiet_pool)
+    for _ in range(8):
+        beat(holds=[(str(job.pk), 1)])
+        assert rescuer.look() == 0
+        clock.advance(1)
+
+
+def test_what_a_dead_worker_had_only_received_is_published_at_once_as_the_same_attempt(
+    rescuer: Rescuer, published: Any, beat: Any, quiet_pool: str, broker: redis.Redis
+) -> None:
+    job = published()
+    broker.delete(quiet_pool)
+    beat("dead@host", ago_s=6, holds=[(str(job.pk), 1)])
+    assert rescuer.look() == 1
+    job.refresh_from_db()
+    assert (job.state, job.attempt, job.is_published) == (State.QUEUED, 1, False)
+
+
+def test_the_message_of_an_older_attempt_does_not_stand_for_the_newer(
+    rescuer: Rescuer, published: Any, clock: Clock
+) -> None:
+    job = published()
+    Job.objects.filter(pk=job.pk).update(attempt=2)
+    rescuer._looks = queues._EVERY_LOOKS - 6  # the queue is as long as it should be: it is read in its turn
+    assert looks(rescuer, clock, 5) == 0
+    rescuer._messages.since_mono[(str(job.pk), 2)] = clock.now_s - 60
+    assert looks(rescuer, clock, 1) == 1
+
+
+def test_queues_as_long_as_they_should_be_are_seldom_read(
+    rescuer: Rescuer, published: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published()
+    read: list[str] = []
+    monkeypatch.setattr("jobs.rescue.messages.unaccounted", lambda pool, living: read.append(pool) or set())
+    monkeypatch.setattr("jobs.rescue.rescuer.unaccounted", lambda pool, living: read.append(pool) or set())
+    looks(rescuer, clock, 2 * queues._EVERY_LOOKS)
+    assert len(read) == 2
+
+
+def test_jobs_not_yet_published_and_jobs_of_undeclared_pools_are_not_looked_for(
+    rescuer: Rescuer, make: Any, clock: Clock
+) -> None:
+    make(due_at=timezone.now())
+    make(pool="gone", due_at=None)
+    assert looks(rescuer, clock, 8) == 0
+
+
+def test_a_long_queue_is_read_whole(
+    published: Any, make: Any, quiet_pool: str, broker: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queues, "_CHUNK", 3)
+    jobs = [published() for _ in range(8)]
+    broker.lpush(quiet_pool, "no message", '{"headers": {}}', '{"headers": null}', "[]")
+    assert queues.waiting(quiet_pool) == {(str(job.pk), 1) for job in jobs}
+    assert queues.length(quiet_pool) == 12
+
+
+def test_a_broker_that_is_away_rescues_nobody_and_harms_nothing(
+    own_redis: OwnRedis, make: Any, settings: Any, clock: Clock
+) -> None:
+    from jobs.errors import BrokerUnavailable
+
+    make(due_at=None)
+    own_redis.start()
+    assert queues.length("threads") == 0
+    own_redis.kill()
+    with pytest.raises(BrokerUnavailable, match="does not answer"):
+        queues.length("threads")
+    own_redis.start()
+    assert queues.waiting("threads") == set()

@@ -1,0 +1,162 @@
+"""Jobs that ran on a worker that went away, or whose report did."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from jobs import stream
+from jobs.coordinator import record_new
+from jobs.models import Job, State
+from jobs.redis_client import key
+from jobs.rescue import Rescuer
+from jobs.stream import Ending, Outcome, Place, Reader
+from jobs.timing import Timings
+from tests.rescue.conftest import Clock
+
+pytestmark = pytest.mark.django_db
+
+
+def ended(job: Job) -> Outcome:
+    return Outcome(
+        str(job.pk), job.attempt, Place("w1@host", 42), Timings(1, 2, 3, 4, 1, 1, 1, 1), Ending.SUCCEEDED
+    )
+
+
+def test_the_jobs_of_a_silent_worker_are_tried_again_with_their_history(
+    rescuer: Rescuer, running: Any, beat: Any
+) -> None:
+    job = running()
+    beat(ago_s=6)
+    assert rescuer.look() == 1
+    job.refresh_from_db()
+    assert (job.state, job.attempt, job.worker, job.is_published) == (State.QUEUED, 2, "", False)
+    [past] = job.history
+    assert (past["ending"], past["error_type"], past["worker"]) == ("lost", "WorkerLost", "w1@host")
+    assert past["run_s"] > 50
+    assert rescuer.look() == 0
+
+
+def test_a_job_rescued_after_its_last_attempt_has_failed_with_its_durations(
+    rescuer: Rescuer, running: Any, beat: Any
+) -> None:
+    job = running(attempt=3)
+    beat(ago_s=6)
+    rescuer.look()
+    job.refresh_from_db()
+    assert (job.state, job.error_type, job.worker, job.pid) == (State.FAILED, "WorkerLost", "w1@host", 42)
+    assert "w1@host" in job.error
+    assert "last attempt of 3" not in job.error  # it has no history: as far as is known each attempt ended so
+    assert job.run_s > 50
+    assert job.broker_wait_s == 0.5
+
+
+@pytest.mark.parametrize(
+    ("endings", "says"), [(("lost", "lost"), "taken for poison"), (("lost", "failed"), "last attempt of 3")]
+)
+def test_a_job_that_ended_its_worker_each_time_is_called_poison(
+    rescuer: Rescuer, running: Any, beat: Any, endings: tuple[str, str], says: str
+) -> None:
+    job = running(attempt=3, history=[{"ending": ending} for ending in endings])
+    beat(ago_s=6)
+    rescuer.look()
+    job.refresh_from_db()
+    assert job.state == State.FAILED
+    assert says in job.error
+
+
+def test_a_worker_that_never_gave_a_sign_of_life_gets_the_time_for_one(
+    rescuer: Rescuer, running: Any, clock: Clock
+) -> None:
+    # Also where its clock, and so the job's `started_at`, is an hour off.
+    running("new@host")
+    assert rescuer.look() == 0
+    clock.advance(4.9)
+    assert rescuer.look() == 0
+    clock.advance(0.2)
+    assert rescuer.look() == 1
+
+
+def test_a_sign_of_life_in_between_starts_the_count_anew(
+    rescuer: Rescuer, running: Any, beat: Any, clock: Clock, own_keys: Any
+) -> None:
+    job = running()
+    rescuer.look()
+    clock.advance(4)
+    beat(holds=[(str(job.pk), 1)])
+    assert rescuer.look() == 0
+    own_keys.delete(key("heartbeats"), key("heartbeats", "at"), key("heartbeats", "held"))
+    clock.advance(4)
+    assert rescuer.look() == 0
+
+
+def test_a_job_whose_living_worker_does_not_know_of_it_is_tried_again(
+    rescuer: Rescuer, running: Any, beat: Any, clock: Clock
+) -> None:
+    # Redis lost the report of its end.
+    known, forgotten = running(), running()
+    for _ in range(3):
+        beat(holds=[(str(known.pk), 1), (str(forgotten.pk), 2)])
+        rescuer.look()
+        clock.advance(2.6)
+    forgotten.refresh_from_db()
+    known.refresh_from_db()
+    assert (known.state, forgotten.state, forgotten.attempt) == (State.RUNNING, State.QUEUED, 2)
+    assert "its report never came" in forgotten.history[0]["error"]
+
+
+def test_jobs_of_a_worker_that_cannot_tell_what_it_holds_are_left_alone(
+    rescuer: Rescuer, running: Any, beat: Any, clock: Clock
+) -> None:
+    running()
+    beat()  # of an older release
+    rescuer.look()
+    clock.advance(60)
+    assert rescuer.look() == 0
+
+
+def test_only_running_jobs_are_rescued(rescuer: Rescuer, make: Callable[..., Job], beat: Any) -> None:
+    beat("old@host", ago_s=60)
+    make(worker="old@host", due_at=None, state=State.SUCCEEDED)
+    make(worker="old@host", state=State.CANCELLED)
+    assert rescuer.look() == 0
+
+
+def test_a_report_that_comes_after_the_rescue_is_not_heard(
+    rescuer: Rescuer, running: Any, beat: Any, own_keys: Any
+) -> None:
+    job, reader = running(), Reader(own_keys, "reader")
+    reader.prepare()
+    beat(ago_s=6)
+    rescuer.look()
+    stream.report(own_keys, ended(job))
+    record_new(reader)
+    job.refresh_from_db()
+    assert (job.state, job.attempt) == (State.QUEUED, 2)
+
+
+def test_nothing_counts_as_missing_while_reports_wait_to_be_recorded(
+    rescuer: Rescuer, running: Any, beat: Any, own_keys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = running()
+    beat(ago_s=6)
+    stream.report(own_keys, ended(job))  # its worker died just after it
+    assert 0 <= stream.backlog_s(own_keys) < 2
+    monkeypatch.setattr(stream, "backlog_s", lambda client: 2.5)
+    assert rescuer.look() == 0
+    monkeypatch.undo()
+    reader = Reader(own_keys, "reader")
+    reader.prepare()
+    record_new(reader)
+    assert stream.backlog_s(own_keys) == 0
+    assert rescuer.look() == 0
+    job.refresh_from_db()
+    assert job.state == State.SUCCEEDED
+
+
+def test_a_worker_silent_for_an_hour_is_forgotten(rescuer: Rescuer, beat: Any, own_keys: Any) -> None:
+    beat("old", ago_s=3700, holds=[("a", 1)])
+    beat("new", holds=[])
+    rescuer.look()
+    assert own_keys.hkeys(key("heartbeats")) == ["new"]
+    assert own_keys.hkeys(key("heartbeats", "held")) == ["new"]
