@@ -195,6 +195,16 @@ class Job(models.Model):
         help_text="From then on the coordinator publishes the message; empty once published.",
     )
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    idempotency_key = models.CharField(
+        max_length=300,
+        null=True,
+        unique=True,
+        editable=False,
+        help_text="Whose submission it is, told apart from others.",
+    )
+    unique_key = models.CharField(
+        max_length=64, null=True, editable=False, help_text="One job with this key may be queued or running."
+    )
 
     attempt = models.PositiveSmallIntegerField(default=1)
     max_attempts = models.PositiveSmallIntegerField(default=1)
@@ -240,6 +250,8 @@ class Job(models.Model):
     error = models.TextField(blank=True)
 
     objects = JobQuerySet.as_manager()
+    #: Set on what `submit` returns where the same had been submitted before and nothing new was stored.
+    was_there = False
 
     class Meta:
         ordering = ("-created_at", "-id")
@@ -255,6 +267,11 @@ class Job(models.Model):
             ),
             models.Index(fields=("worker",), name="job_running", condition=models.Q(state="running")),
             models.Index(fields=("pool", "finished_at", "state"), name="job_finished"),
+        )
+        constraints = (
+            models.UniqueConstraint(
+                fields=("unique_key",), name="job_unique", condition=models.Q(state__in=("queued", "running"))
+            ),
         )
         permissions = (("submit_job", "Can submit jobs"), ("cancel_job", "Can cancel any job"))
 

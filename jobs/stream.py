@@ -160,7 +160,7 @@ def backlog_s(client: Client) -> float:
     if not oldest:
         return 0.0
     written_ms = int(oldest[0][0].partition("-")[0])
-    return max(0.0, seconds + micros / 1e6 - written_ms / 1e3)
+    return max(0.0, float(seconds + micros / 1e6 - written_ms / 1e3))
 
 
 def _claim_key(job_id: str, attempt: int) -> str:

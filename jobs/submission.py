@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Min
 from django.utils import timezone
 
-from jobs import definitions, evidence, heartbeats
+from jobs import deduplication, definitions, evidence, heartbeats
 from jobs.errors import BrokerUnavailable, InvalidParameters, QueueFull, Unavailable
 from jobs.models import Block, Job, State
 from jobs.pools import get_pool
@@ -58,10 +58,13 @@ def submit(
     block: Block | None = None,
     parent: Job | None = None,
     run_after: "datetime | None" = None,
+    idempotency_key: str = "",
 ) -> list[Job]:
     """Store `copies` jobs and publish them once the surrounding transaction commits; return them.
 
     The pool `auto` is the one that pins, evidence or the definition's kind choose; `Job.chosen_by` says which.
+    Where the user submitted the same under the same idempotency key, or a job of a unique definition has not ended,
+    nothing is stored: what was there is returned, marked by `was_there`.
     Raise UnknownDefinition, UnknownPool, Unavailable, InvalidParameters or QueueFull; then nothing is stored.
     """
     chosen = (
@@ -79,15 +82,24 @@ def submit(
         block=block,
         parent=parent,
     )
+    if idempotency_key:
+        deduplication.mark(jobs, key=idempotency_key)
+    if found := deduplication.earlier(jobs):
+        return found
     if block is None:
         _check_bound(pool, copies)
     if run_after is not None:
         for job in jobs:
             job.due_at = run_after
-    with transaction.atomic():
-        Job.objects.bulk_create(jobs, batch_size=500)
-        if run_after is None and block is None:
-            transaction.on_commit(lambda: publish_from_web(jobs))
+    try:
+        with transaction.atomic():
+            Job.objects.bulk_create(jobs, batch_size=500)
+    except IntegrityError:
+        if found := deduplication.earlier(jobs):  # somebody was faster
+            return found
+        raise
+    if run_after is None and block is None:
+        transaction.on_commit(lambda: publish_from_web(jobs))
     log.info("jobs submitted", definition=definition, pool=pool, copies=copies, request_id=request_id)
     return jobs
 
@@ -103,6 +115,12 @@ def prepare(
     if not 1 <= copies <= settings.JOB_MAX_COPIES:
         raise InvalidParameters({"copies": f"Choose 1 to {settings.JOB_MAX_COPIES} copies."})
     valid = found.validate(params)
+    if found.unique and fields.get("block") is None:  # a comparison runs its copies all the same
+        if copies > 1:
+            raise InvalidParameters(
+                {"copies": f"{definition} is unique: one job with the same parameters at a time."}
+            )
+        fields["unique_key"] = deduplication.unique_key(found.name, valid)
     size = len(json.dumps(valid).encode())
     now = timezone.now()
     return [
@@ -128,11 +146,17 @@ def run_again(
     params: Mapping[str, Any] | None = None,
     pool: str | None = None,
     request_id: str = "",
+    idempotency_key: str = "",
 ) -> Job:
     """Submit a job like an earlier one, perhaps changed; the new one names it as its parent. Raise as `submit`."""
-    params = job.params if params is None else params
     return submit(
-        job.definition, params, pool=pool or job.pool, user=user, parent=job, request_id=request_id
+        job.definition,
+        job.params if params is None else params,
+        pool=pool or job.pool,
+        user=user,
+        parent=job,
+        request_id=request_id,
+        idempotency_key=idempotency_key,
     )[0]
 
 

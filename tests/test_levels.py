@@ -13,7 +13,7 @@ LEVELS = [
     ("recorder", "reports", "time_split", "timeline", "worker"),
     ("execution", "evidence", "configurations"),
     ("tasks",),
-    ("publishing",),
+    ("publishing", "deduplication"),
     ("rescue", "submission"),
     ("comparisons",),
     ("coordinator", "backend", "forms", "checks", "local_processes", "vega", "charts", "pictures"),

@@ -74,6 +74,8 @@ class Options(TypedDict, total=False):
     soft_time_limit_s: float | None
     time_limit_s: float | None
     max_payload_bytes: int
+    unique: bool
+    """Whether only one job with the same parameters may be queued or running; False without it."""
     takes_context: bool
     """Whether the body's first parameter is `context`, an AttemptContext."""
     unavailable: Callable[[], str | None]
@@ -137,6 +139,7 @@ def _settled(func: Callable[..., Any], options: dict[str, Any]) -> dict[str, Any
         "title": humanised(func.__name__),
         "name": default_name(func),
         "takes_context": False,
+        "unique": False,
     }
     defaults |= {"max_attempts": DEFAULT_MAX_ATTEMPTS, "max_payload_bytes": DEFAULT_MAX_PAYLOAD_BYTES}
     limits = dict.fromkeys(("soft_time_limit_s", "time_limit_s"))

@@ -57,6 +57,8 @@ class Definition:
     soft_time_limit_s: float | None = None
     time_limit_s: float | None = None
     max_payload_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES
+    unique: bool = False
+    """Whether only one job with the same parameters may be queued or running."""
     takes_context: bool = False
     unavailable: Callable[[], str | None] = field(default=available)
     """Returns the reason why it cannot run in this installation, or None."""

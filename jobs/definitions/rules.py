@@ -52,6 +52,8 @@ def _wrong_texts(options: Mapping[str, Any]) -> Iterator[str]:
         yield f"title: give 1 to {MAX_TITLE_CHARS} characters"
     if options["kind"] not in KINDS:
         yield f"kind: {options['kind']!r} is none of {', '.join(KINDS)}"
+    if not isinstance(options["unique"], bool):
+        yield "unique: use True or False"
     if not callable(options["unavailable"]):
         yield "unavailable: give a function that returns a reason or None"
 

@@ -1,5 +1,6 @@
 """Forms about jobs: where they run, and which of them a list shows."""
 
+from secrets import token_urlsafe
 from typing import Any
 
 from django import forms
@@ -19,6 +20,8 @@ class SubmitForm(forms.Form):
         help_text="One job, or as many as there are copies, goes to each pool that you tick.",
         error_messages={"required": "Tick at least one pool."},
     )
+    #: The same form sent twice, by a second click or after a lost answer, submits once.
+    token = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput, initial=token_urlsafe)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -1,5 +1,7 @@
 """The form of one definition, and what happens on Submit."""
 
+import hashlib
+import json
 from typing import Any
 from uuid import UUID
 
@@ -79,9 +81,15 @@ def _submit(
 ) -> list[Job]:
     """Submit to all the pools or to none."""
     pools, copies = where["pools"], where["copies"]
+    key = _key(params, where)
     if origin and copies == 1 and len(pools) == 1:
         again = submission.run_again(
-            origin, user=request.user, params=params, pool=pools[0], request_id=request.request_id
+            origin,
+            user=request.user,
+            params=params,
+            pool=pools[0],
+            request_id=request.request_id,
+            idempotency_key=key and f"{key} {pools[0]}",
         )
         return [again]
     with transaction.atomic():
@@ -96,12 +104,25 @@ def _submit(
                 user=request.user,
                 request_id=request.request_id,
                 parent=origin,
+                idempotency_key=key and f"{key} {pool}",
             )
         ]
 
 
+def _key(params: dict[str, Any], where: dict[str, Any]) -> str:
+    """Return the key of what the form says: sent again with changes, it is another submission."""
+    if not where["token"]:
+        return ""
+    said = json.dumps([params, where["copies"]], sort_keys=True, default=str)
+    return f"form {where['token']} {hashlib.sha256(said.encode()).hexdigest()[:16]}"
+
+
 def announce(request: PageRequest, jobs: list[Job]) -> None:
     """Tell the person what was submitted, and what keeps it from running."""
+    if all(job.was_there for job in jobs):
+        text = "This was submitted already: nothing new was stored. Open the form again to run it once more."
+        messages.info(request, text)
+        return
     what = f"{len(jobs)} jobs" if len(jobs) > 1 else "The job"
     were = "were" if len(jobs) > 1 else "was"
     messages.success(request, f"{what} of {jobs[0].definition} {were} submitted.")
@@ -118,7 +139,7 @@ def announce(request: PageRequest, jobs: list[Job]) -> None:
 def _to_jobs(request: PageRequest, jobs: list[Job]) -> HttpResponseRedirect:
     if len(jobs) == 1:
         return redirect(jobs[0])
-    return redirect(f"{reverse('jobs:jobs')}?{urlencode({'submission': request.request_id})}")
+    return redirect(f"{reverse('jobs:jobs')}?{urlencode({'submission': jobs[0].request_id})}")
 
 
 def _page(

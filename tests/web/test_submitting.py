@@ -56,6 +56,21 @@ def test_many_jobs_are_submitted_and_the_list_shows_them_alone(
     assert "0 of 6 jobs ended" in page
 
 
+def test_a_form_sent_twice_submits_once(bob: Client, sent: list[Job]) -> None:
+    [token] = re.findall(r'name="token" value="([^"]+)"', text_of(bob.get(WAIT)))
+    first = bob.post(WAIT, form(token=token))
+    second = bob.post(WAIT, form(token=token))
+    assert first["Location"] == second["Location"] == Job.objects.get().get_absolute_url()
+    assert "This was submitted already" in text_of(bob.get(second["Location"]))
+    bob.post(WAIT, form(token=token, copies="2"))
+    assert Job.objects.count() == 3
+
+
+def test_each_form_has_a_token_of_its_own(bob: Client) -> None:
+    tokens = [re.findall(r'name="token" value="([^"]+)"', text_of(bob.get(WAIT)))[0] for _ in range(2)]
+    assert tokens[0] != tokens[1]
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
