@@ -12,11 +12,13 @@ from django.conf import settings
 from django.db import connections
 
 from jobs import execution
+from jobs.pools import revoking
 from jobs.pools.task import PoolTask
 from jobs.stream import Ending, Outcome, Place
 from jobs.timing import Timings, elapsed_wall_s, wall_now
 from jobs.worker import Heart, bound_shutdown, flush, post
 
+__all__ = ["HEADER", "POOL_ENV", "JobFailed", "JobRequest", "JobTask", "revoking", "run"]
 HEADER = "poolwise"
 POOL_ENV = "POOLWISE_POOL"
 

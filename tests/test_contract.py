@@ -107,6 +107,7 @@ def test_a_job_cancelled_in_the_queue_never_runs(platform: Platform, pool: str, 
     platform.wait_for(*blockers)
     job.refresh_from_db()
     assert (job.state, job.started_at) == (State.CANCELLED, None)
+    assert not TaskResult.objects.filter(task_id=job.pk).exists()  # no worker writes one
     assert not JobLog.objects.filter(job=job).exists()
 
 

@@ -9,10 +9,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import kombu.pools
 import pytest
 from django.conf import settings
 
 from dev.ports import free_port
+from jobs import publishing
+from jobs.models import Job
+from jobs.rescue import queues
+from jobs.submission import submit
+from tests.core import forget_connections
 from tests.platform import Platform
 from tests.services import absent
 
@@ -89,3 +95,23 @@ def test_every_pool_runs_jobs_from_rabbitmq(
     assert done.returncode == 0, done.stderr
     pools = json.loads(file.read_text())["pools"]
     assert [pool["succeeded"] for pool in pools] == [10] * len(settings.JOB_POOLS)
+
+
+def test_a_queue_of_rabbitmq_tells_its_length_and_when_it_is_empty(
+    transactional_db: None, rabbitmq: str, quiet_pool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CELERY_BROKER_URL", rabbitmq)
+    forget_connections()
+    try:
+        assert (queues.length(quiet_pool), queues.waiting(quiet_pool)) == (0, set())  # never declared
+        jobs = submit("io.wait", {"duration_s": 0}, pool=quiet_pool, copies=3)
+        assert all(job.due_at is None for job in jobs)
+        assert (queues.length(quiet_pool), queues.waiting(quiet_pool)) == (3, None)
+        with publishing.patient_connection() as connection:
+            connection.default_channel.queue_purge(quiet_pool)
+        assert (queues.length(quiet_pool), queues.waiting(quiet_pool)) == (0, set())
+    finally:
+        Job.objects.all().delete()
+        publishing._connection(publishing._PATIENCE_S).close()
+        kombu.pools.reset()
+        forget_connections()

@@ -1,4 +1,5 @@
 import os
+import signal
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -6,8 +7,10 @@ from uuid import uuid4
 
 import pytest
 from billiard.exceptions import WorkerLostError
-from celery import current_app
+from celery import Celery, current_app
 from celery.contrib.testing.mocks import TaskMessage
+from celery.worker import control
+from celery.worker import state as worker_state
 
 from jobs import execution, tasks, worker
 from jobs.stream import Ending, Outcome, Place
@@ -169,3 +172,26 @@ def test_a_flush_ends_though_redis_stays_away(own_redis: Any) -> None:
     own_redis.start()  # so that the thread ends its work
     poster.flush(5)
     assert os.getpid() == poster._running_in_pid
+
+
+# --- remote control -------------------------------------------------------------------------------------
+class Terminated:
+    def __init__(self) -> None:
+        self.id, self.signals = str(uuid4()), list[int]()
+
+    def terminate(self, pool: Any, signal: int) -> None:
+        self.signals.append(signal)
+
+
+def test_a_revoked_job_is_stopped_and_no_result_is_read_or_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    request = Terminated()
+    monkeypatch.setattr(control, "_find_requests_by_id", lambda ids: [request] if request.id in ids else [])
+    monkeypatch.setattr(Celery, "backend", property(lambda app: pytest.fail("asked")))
+    state = SimpleNamespace(consumer=SimpleNamespace(pool=None), app=current_app)
+    revoke = control.Panel.data["revoke"]
+    assert "flagged" in revoke(state, task_id="other")["ok"]
+    assert request.signals == []
+    assert request.id in revoke(state, task_id=request.id, terminate=True, signal="SIGHUP")["ok"]
+    assert "unknown" in revoke(state, task_id=["gone"], terminate=True)["ok"]
+    assert request.signals == [signal.SIGHUP]
+    assert {"other", request.id, "gone"} <= set(worker_state.revoked)
