@@ -137,7 +137,10 @@ X_FRAME_OPTIONS = "DENY"
 
 # --- the ledger -----------------------------------------------------------------------------------------
 DATABASE_URL: str = env.str("DATABASE_URL", f"sqlite:///{VAR_DIR / 'poolwise.sqlite3'}")
-DATABASES: dict[str, Any] = {"default": dj_database_url.parse(DATABASE_URL, conn_max_age=60)}
+# Health checks: a connection from before a restart of the database would fail the first request on it.
+DATABASES: dict[str, Any] = {
+    "default": dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True)
+}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     VAR_DIR.mkdir(exist_ok=True)
     # IMMEDIATE: a read-then-write transaction under WAL otherwise fails with "database is locked" at once.

@@ -10,3 +10,4 @@ urlpatterns = [
     path("accounts/logout/", auth_views.LogoutView.as_view(), name="logout"),
     path("", include("jobs.urls")),
 ]
+handler500 = "jobs.views.server_error"

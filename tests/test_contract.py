@@ -100,7 +100,8 @@ def test_a_running_job_can_be_cancelled(platform: Platform, pool: str, eventuall
 @every_pool
 def test_a_job_cancelled_in_the_queue_never_runs(platform: Platform, pool: str, eventually: Callable) -> None:
     slots = settings.JOB_POOLS[pool]["concurrency"]
-    blockers = submit("io.wait", {"duration_s": 3}, pool=pool, copies=slots)
+    # Long enough for a loaded machine to begin them all before the first one ends.
+    blockers = submit("io.wait", {"duration_s": 3 if slots < 50 else 8}, pool=pool, copies=slots)
     eventually(lambda: Job.objects.running().count() == slots)
     [job] = submit("ending.log_lines", {}, pool=pool)
     assert cancel(job, user=None) is CancelOutcome.CANCELLED

@@ -14,9 +14,9 @@ from django_celery_results.models import TaskResult
 
 from jobs import coordinator, recorder, stream
 from jobs.coordinator import Coordinator, prune_samples, record_adopted, record_new, sample
-from jobs.heartbeats import Beat, coordinator_is_up, send
+from jobs.heartbeats import COORDINATOR, Beat, coordinator_is_up, read_all, send
 from jobs.models import Job, JobLog, PoolSample, State
-from jobs.redis_client import key
+from jobs.redis_client import key, worker_client
 from jobs.stream import Ending, Outcome, Place, Reader, Started, stream_key
 from jobs.submission import submit
 from jobs.timing import Timings, wall_now
@@ -273,6 +273,7 @@ def test_two_coordinators_at_once_record_each_job_once(
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
+        eventually(lambda: sum(b.is_alive and b.pool == COORDINATOR for b in read_all(worker_client())) == 2)
         jobs = submit("io.wait", {"duration_s": 0.02}, pool="threads", copies=300)
         platform.wait_for(*jobs)
         assert {(job.state, job.attempt, len(job.history)) for job in jobs} == {(State.SUCCEEDED, 1, 0)}

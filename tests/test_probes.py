@@ -256,7 +256,9 @@ def test_computing_jobs_on_threads_show_their_wait_for_the_lock(platform: Platfo
         assert sum(parts.values()) == pytest.approx(job.run_s)
         assert job.gil_wait_s is not None
         assert parts["blocked"] < 0.1 * sum(parts.values())
-    assert sum(job.gil_wait_s or 0 for job in jobs) > 0.1 * sum(job.run_s or 0 for job in jobs)
+    # Of the time in which they had a core: a loaded machine lets them wait for one most of the time.
+    with_core_s = sum((job.run_s or 0) - (job.run_queue_s or 0) for job in jobs)
+    assert sum(job.gil_wait_s or 0 for job in jobs) > 0.1 * with_core_s
 
 
 @pytest.mark.services

@@ -14,7 +14,7 @@ from celery.worker import state as worker_state
 _control: Any = control  # the stubs know only a part of it
 
 
-@_control.control_command(variadic="task_id", signature="[id1 [id2 [... [idN]]]]") # type: ignore[untyped-decorator]
+@_control.control_command(variadic="task_id", signature="[id1 [id2 [... [idN]]]]")  # type: ignore[untyped-decorator]
 def revoke(state: Any, task_id: Any, terminate: bool = False, signal: Any = None, **_: Any) -> Any:
     """Let this worker drop the tasks when it comes to them and, on demand, stop those that it runs."""
     ids = set(maybe_list(task_id) or [])

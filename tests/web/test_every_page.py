@@ -17,7 +17,9 @@ def test_a_page_needs_no_inline_style_or_script(bob: Client, path: str) -> None:
     assert "'unsafe" not in response["Content-Security-Policy"]
 
 
-@pytest.mark.parametrize("template", ["400.html", "403.html", "404.html", "500.html", "403_csrf.html"])
+@pytest.mark.parametrize(
+    "template", ["400.html", "403.html", "404.html", "500.html", "503.html", "403_csrf.html"]
+)
 def test_an_error_page_renders_with_no_context_at_all(template: str) -> None:
     from django.template.loader import get_template
 
