@@ -1,10 +1,12 @@
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 from kombu.exceptions import LimitExceeded
 
@@ -197,3 +199,45 @@ def test_a_message_goes_to_the_queue_that_its_pool_declares(
 def test_the_tests_do_not_publish_to_a_redis_of_somebody_else(own_redis: Any, settings: Any) -> None:
     assert publishing.quick_connection().as_uri().endswith(f"@127.0.0.1:{own_redis.port}/0")
     assert os.environ["REDIS_URL"] != settings.REDIS_URL
+
+
+# --- two coordinators -----------------------------------------------------------------------------------
+@pytest.mark.django_db(transaction=True)
+def test_two_coordinators_never_publish_the_same_message(
+    quiet_pool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [waiting(quiet_pool) for _ in range(60)]
+    sent: list[Any] = []
+
+    def send(due: list[Job], *, budget_s: float) -> int:
+        sent.extend(job.pk for job in due)
+        time.sleep(0.02)  # the other one looks meanwhile
+        return len(due)
+
+    def coordinate_once(_: int) -> int:
+        try:
+            return sum(publish_due(limit=10) for _ in range(6))
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(publishing, "publish", send)
+    with ThreadPoolExecutor(2) as threads:
+        assert sum(threads.map(coordinate_once, range(2))) == 60
+    assert sorted(sent) == sorted(job.pk for job in jobs)
+
+
+def test_what_a_coordinator_could_not_publish_is_due_again_at_once(
+    quiet_pool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting(quiet_pool)
+    monkeypatch.setattr(publishing, "publish", lambda due, budget_s: 0)
+    assert publish_due() == 0
+    assert Job.objects.unpublished(now=timezone.now()).count() == 1
+
+
+def test_what_a_coordinator_leased_and_never_published_is_due_later(quiet_pool: str) -> None:
+    waiting(quiet_pool)
+    now = timezone.now()
+    assert len(publishing._leased(10, now)) == 1  # and there it dies
+    assert not Job.objects.unpublished(now=now + timedelta(seconds=9)).exists()
+    assert Job.objects.unpublished(now=now + timedelta(seconds=11)).exists()
