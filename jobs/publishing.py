@@ -13,7 +13,7 @@ from django.utils import timezone
 from kombu import pools
 from kombu.exceptions import LimitExceeded, OperationalError
 
-from jobs import definitions
+from jobs import definitions, switches
 from jobs.errors import PoolwiseError, UnknownPool
 from jobs.models import Job, State
 from jobs.pools import get_pool
@@ -67,8 +67,13 @@ def quick_connection() -> Any:
 def publish(jobs: Sequence[Job], *, budget_s: float) -> int:
     """Publish the jobs' messages, in order, until the budget is spent; return how many went out.
 
-    What did not go out keeps its `due_at`, and the coordinator publishes it. Never raises for a broker's fault.
+    What did not go out keeps its `due_at`, and the coordinator publishes it; what is held it publishes once it is
+    resumed. Never raises for a broker's fault.
     """
+    held = switches.held()
+    jobs = [job for job in jobs if not held.holds(job.pool, job.definition)]
+    if not jobs:
+        return 0
     until_mono = time.monotonic() + budget_s
     sent: list[Job] = []
     try:
@@ -123,7 +128,8 @@ def ask_workers(command: str, arguments: dict[str, Any], *, only: Sequence[str] 
 
 def publish_due(*, limit: int = 500, budget_s: float = 5.0) -> int:
     """Publish what is due and not known to be at the broker; return how many messages went out."""
-    due = list(Job.objects.unpublished(now=timezone.now()).order_by("due_at")[:limit])
+    free = switches.held().without_held(Job.objects.unpublished(now=timezone.now()))
+    due = list(free.order_by("due_at")[:limit])
     return publish(due, budget_s=budget_s) if due else 0
 
 
