@@ -11,7 +11,7 @@ LEVELS = [
     ("definitions", "pools", "redis_client"),
     ("models", "stream", "heartbeats", "catalog", "environment"),
     ("recorder", "reports", "time_split", "timeline", "worker", "switches", "audit", "retention"),
-    ("execution", "evidence", "configurations", "bounds"),
+    ("execution", "evidence", "configurations", "bounds", "tokens"),
     ("tasks",),
     ("publishing",),
     ("submission",),
@@ -19,7 +19,8 @@ LEVELS = [
     ("coordinator", "backend", "forms", "checks", "local_processes", "vega", "charts", "pictures"),
     ("templatetags", "comparison_charts"),
     ("bundles",),
-    ("admin", "views", "api", "management"),
+    ("admin", "views", "management"),
+    ("api",),
     ("urls", "apps"),
 ]
 LEVEL_OF = {name: level for level, names in enumerate(LEVELS) for name in names}
