@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from django.http import HttpRequest
+from ninja import Status
 
 from jobs import comparisons as planning
 from jobs import definitions
@@ -50,7 +51,7 @@ def plan(request: HttpRequest, payload: ComparisonIn) -> Any:
         raise InvalidParameters({name: str(errors[0]) for name, errors in form.errors.items()})
     params = found.validate(payload.params)
     planned = planning.plan(found.name, params, form.cleaned_data["pools"], user=request.user, **form.design)  # type: ignore[arg-type]
-    return 201, planned
+    return Status(201, planned)
 
 
 @api.post(

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 from django_celery_results.models import TaskResult
-from ninja import Header
+from ninja import Header, Status
 
 from jobs import submission
 from jobs.api import rules
@@ -57,7 +57,7 @@ def submit(
     except UnknownPool as error:
         raise InvalidParameters({"pool": str(error)}) from error
     was_there = all(getattr(job, "was_there", False) for job in jobs)
-    return (200 if was_there else 201), {"jobs": jobs}
+    return Status(200 if was_there else 201, {"jobs": jobs})
 
 
 @api.get("/jobs", response={200: JobPageOut, **PROBLEMS}, tags=["jobs"])
@@ -124,7 +124,7 @@ def run_again(request: HttpRequest, job_id: UUID, payload: AgainIn) -> Any:
         raise _below_params(error) from error
     except UnknownPool as error:
         raise InvalidParameters({"pool": str(error)}) from error
-    return 201, again
+    return Status(201, again)
 
 
 def _job(request: HttpRequest, job_id: UUID) -> Job:

@@ -113,7 +113,7 @@ class JobDetailOut(JobOut):
 
     kind: str
     chosen_by: str
-    parent: UUID | None = Field(alias="parent_id")
+    parent_id: UUID | None
     published_at: datetime | None
     received_at: datetime | None
     recorded_at: datetime | None

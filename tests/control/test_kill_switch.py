@@ -7,6 +7,7 @@ import psutil
 import pytest
 import redis
 from django.conf import settings
+from django.core.management import CommandError, call_command
 
 from jobs import switches
 from jobs.heartbeats import pools_up
@@ -113,14 +114,12 @@ def test_a_worker_that_starts_later_obeys_and_so_it_does_once_redis_lost_its_dat
 
 
 def test_draining_lets_what_runs_end_and_begins_nothing_else(platform: Platform) -> None:
-    [running] = submit("io.wait", {"duration_s": 3}, pool="gevent")
+    [running] = submit("io.wait", {"duration_s": 4}, pool="gevent")
     eventually(lambda: Job.objects.running().count() == 1)
-    done = platform.manage("drain", "gevent", "--reason", "maintenance", "--wait", "0.5")
-    assert done.returncode == 1
-    assert "1 jobs still run" in done.stderr
+    with pytest.raises(CommandError, match="1 jobs still run after 0.5 s; the pool stays held"):
+        call_command("drain", "gevent", "--reason", "maintenance", "--wait", "0.5")
     [waiting] = submit("ending.succeed", {}, pool="gevent")
-    done = platform.manage("drain", "gevent", "--reason", "maintenance", "--wait", "20")
-    assert done.returncode == 0, done.stderr
+    call_command("drain", "gevent", "--reason", "maintenance", "--wait", "20")
     assert states(running) == {State.SUCCEEDED}
     assert states(waiting) == {State.QUEUED}
     assert drain("gevent", user=None, reason="again").has_changed is False
@@ -135,11 +134,13 @@ def test_a_purge_cancels_what_is_queued_and_takes_its_messages_alone(
     unpublished = submit("io.wait", {}, pool="asyncio", copies=5)
     with redis.Redis.from_url(settings.BROKER_URL) as client:
         client.lpush(settings.JOB_POOLS["asyncio"]["queue"], b"not ours")
+    sent = Job.objects.queued().filter(due_at=None).count()  # within the budget of a web request
     purged = purge("asyncio", user=None, reason="too many")
-    assert (purged.cancelled, purged.messages) == (705, 700)
+    assert (purged.cancelled, purged.messages) == (705, sent)
+    assert sent > 200  # more than one look at the queue
     assert states(*published, *unpublished) == {State.CANCELLED}
     assert at_the_broker("asyncio") == 1
-    assert AuditEntry.objects.get(action="purge").details == {"cancelled": 705, "messages": 700}
+    assert AuditEntry.objects.get(action="purge").details == {"cancelled": 705, "messages": sent}
     resume("pool", "asyncio", user=None, reason="a test")
     [after] = submit("ending.succeed", {}, pool="asyncio")
     platform.wait_for(after)

@@ -34,9 +34,8 @@ class Command(OperatorCommand):
         if options["wait"] <= 0:
             return
         began = time.monotonic()
-        while (elapsed_s := time.monotonic() - began) < _SETTLE_S or self._running(options["pool"]):
-            if elapsed_s > options["wait"]:
-                left = self._running(options["pool"])
+        while (left := self._running(options["pool"])) or time.monotonic() - began < _SETTLE_S:
+            if left and time.monotonic() - began > options["wait"]:
                 raise CommandError(f"{left} jobs still run after {options['wait']:g} s; the pool stays held.")
             time.sleep(_LOOK_EVERY_S)
         self.stdout.write("Nothing runs on it any more.")
