@@ -16,7 +16,17 @@ from django.db import DatabaseError, DataError, OperationalError, close_old_conn
 from django.db.models import Count, Min, Q
 from django.utils import timezone
 
-from jobs import comparisons, configurations, evidence, heartbeats, publishing, recorder, stream
+from jobs import (
+    comparisons,
+    configurations,
+    evidence,
+    heartbeats,
+    publishing,
+    recorder,
+    retention,
+    stream,
+    switches,
+)
 from jobs.errors import BrokerUnavailable
 from jobs.heartbeats import COORDINATOR, Beat, WorkerBeat
 from jobs.models import Comparison, Job, PoolSample, State
@@ -76,6 +86,7 @@ class Coordinator:
             try:
                 if not ready:
                     reader.prepare()
+                    switches.write(self.client, switches.held())  # Redis may have lost its data
                     ready = True
                 arrival_s = comparisons.next_arrival_in_s()
                 if record_new(reader, wait_ms=_wait_ms(arrival_s)) or arrival_s is not None:
@@ -100,6 +111,8 @@ class Coordinator:
                 settings.JOB_HEARTBEAT_S,
                 lambda: heartbeats.send(self.client, self._beat(started_at, facts)),
             ),
+            # First: what is held must be so before anything is published into a Redis that lost its data.
+            _Duty("switches", 1.0, lambda: switches.write(self.client, switches.held())),
             _Duty("publish", 0.25, publishing.publish_due),
             _Duty("release", 0.25, lambda: comparisons.advance(freeze)),
             _Duty("watch", 1.0, comparisons.watch),
@@ -107,6 +120,7 @@ class Coordinator:
             _Duty("adopt", 5.0, lambda: record_adopted(reader)),
             self._alone("sample", settings.JOB_SAMPLE_EVERY_S, lambda: sample(self.client)),
             self._alone("prune", 3600.0, prune_samples),
+            self._alone("retention", 1.0, retention.Turns().take),
             _Duty("connections", 30.0, close_old_connections),
         ]
 

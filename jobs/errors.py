@@ -1,6 +1,7 @@
 """Every error that Poolwise raises on purpose, as one tree."""
 
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
 
 class PoolwiseError(Exception):
@@ -41,6 +42,19 @@ class Unavailable(PoolwiseError):
 
 class QueueFull(PoolwiseError):
     """The pool's queue is at its bound; submit again later."""
+
+    #: The HTTP status that says so.
+    status: ClassVar[int] = 503
+
+    def __init__(self, message: str = "", *, retry_after_s: int = 10, queue: Any = None) -> None:
+        super().__init__(message)
+        self.retry_after_s, self.queue = retry_after_s, queue
+
+
+class UserBoundReached(QueueFull):
+    """One user's jobs fill their share of the queues; submit again later."""
+
+    status = 429
 
 
 class BrokerUnavailable(PoolwiseError):

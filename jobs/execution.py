@@ -56,7 +56,7 @@ def execute(delivery: Delivery) -> Outcome | None:
     """
     with structlog.contextvars.bound_contextvars(**_log_context(delivery)):
         started, watch = _begin(delivery)
-        if not _claim(started):
+        if not _claim(started, delivery):
             return None
         outcome, stop = _run(delivery, started, watch)
         _report(outcome)
@@ -85,10 +85,11 @@ def _begin(delivery: Delivery) -> tuple[Started, Stopwatch]:
     return Started(delivery.job_id, delivery.attempt, place, watch.start()), watch
 
 
-def _claim(started: Started) -> bool:
+def _claim(started: Started, delivery: Delivery) -> bool:
     # The token makes asking again harmless where the answer, not the question, was lost.
     token = f"{started.place.worker} {secrets.token_hex(8)}"
-    answer = _patiently(lambda: claim(worker_client(), started, token))
+    of = {"pool": delivery.pool, "definition": delivery.definition}
+    answer = _patiently(lambda: claim(worker_client(), started, token, **of))
     if answer is not Claim.CLAIMED:
         log.info("message dropped", reason=answer.value)
     return answer is Claim.CLAIMED

@@ -125,7 +125,10 @@ def logging_config(*, style: str, level: str) -> dict[str, Any]:
     if style == "json":
         renderer = structlog.processors.JSONRenderer(default=repr)
     else:
-        renderer = structlog.dev.ConsoleRenderer(colors=False)
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=False,
+            exception_formatter=structlog.dev.plain_traceback,  # the same whatever else is installed
+        )
     final: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     final.append(structlog.processors.format_exc_info if style == "json" else one_line)
     formatter = {

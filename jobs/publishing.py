@@ -16,7 +16,7 @@ from django.utils import timezone
 from kombu import pools
 from kombu.exceptions import LimitExceeded, OperationalError
 
-from jobs import definitions
+from jobs import definitions, switches
 from jobs.errors import BrokerUnavailable, PoolwiseError, UnknownPool
 from jobs.models import Job, State
 from jobs.pools import get_pool
@@ -84,8 +84,13 @@ def patient_connection() -> Iterator[Any]:
 def publish(jobs: Sequence[Job], *, budget_s: float) -> int:
     """Publish the jobs' messages, in order, until the budget is spent; return how many went out.
 
-    What did not go out keeps its `due_at`, and the coordinator publishes it. Never raises for a broker's fault.
+    What did not go out keeps its `due_at`, and the coordinator publishes it; what is held it publishes once it is
+    resumed. Never raises for a broker's fault.
     """
+    held = switches.held()
+    jobs = [job for job in jobs if not held.holds(job.pool, job.definition)]
+    if not jobs:
+        return 0
     until_mono = time.monotonic() + budget_s
     sent: list[Job] = []
     try:
@@ -150,14 +155,13 @@ def publish_due(*, limit: int = 500, budget_s: float = _PATIENCE_S) -> int:
 
 
 def _leased(limit: int, now: datetime) -> list[Job]:
-    """Return due jobs that no other coordinator publishes meanwhile, their `due_at` put off."""
+    """Return due jobs that no other coordinator publishes meanwhile, their `due_at` put off; none that are held."""
     if not Job.objects.unpublished(now=now).exists():
         return []  # nearly always: no transaction for that
+    free = switches.held().without_held(Job.objects.unpublished(now=now)).order_by("due_at")
     with transaction.atomic():
-        rows = Job.objects.unpublished(now=now).order_by("due_at")
-        due = list(
-            rows.select_for_update(skip_locked=ledger.features.has_select_for_update_skip_locked)[:limit]
-        )
+        rows = free.select_for_update(skip_locked=ledger.features.has_select_for_update_skip_locked)
+        due = list(rows[:limit])
         for job in due:
             job.due_at = now + _LEASE
         Job.objects.filter(pk__in=[job.pk for job in due]).update(due_at=now + _LEASE)

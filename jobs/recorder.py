@@ -79,7 +79,7 @@ def record(entries: Iterable[Entry]) -> Recorded:
             else:
                 recorded.applied += 1
                 changed[job.pk] = job
-                if isinstance(entry, Outcome):
+                if isinstance(entry, Outcome) and entry.ending is not Ending.PAUSED:
                     outcomes[job.pk] = (job, entry)
                     logs += _log_of(entry)
         _write(changed.values())
@@ -97,6 +97,8 @@ def fold(job: Job, entry: Entry, *, now: datetime) -> bool:
         return _fold_started(job, entry)
     if entry.ending is Ending.RELEASED:
         return _fold_released(job, entry, now=now)
+    if entry.ending is Ending.PAUSED:
+        return _fold_paused(job)
     _set_place(job, entry.place)
     _set_timings(job, entry.timings)
     _set_waits(job, entry.waits)
@@ -140,6 +142,14 @@ def _fold_released(job: Job, entry: Outcome, *, now: datetime) -> bool:
     job.state = State.QUEUED
     # The broker hands the message on by itself; should it not, the coordinator publishes it again.
     job.due_at = now + timedelta(seconds=10)
+    return True
+
+
+def _fold_paused(job: Job) -> bool:
+    if job.state != State.QUEUED:
+        return False
+    # Its message is gone. It is published again once it may begin, in the order of submission.
+    job.due_at = job.created_at
     return True
 
 

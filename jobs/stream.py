@@ -23,6 +23,11 @@ if redis.call('EXISTS', KEYS[2]) == 1 then return 'cancelled' end
 local holder = redis.call('GET', KEYS[1])
 if holder == ARGV[1] then return 'claimed' end
 if holder then return 'taken' end
+local held = redis.call('HMGET', KEYS[4], ARGV[4], ARGV[5])
+if held[1] or held[2] then
+    redis.call('XADD', KEYS[3], '*', 'e', ARGV[3]:sub(1, -2) .. ',"e":"paused"}')
+    return 'paused'
+end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 redis.call('XADD', KEYS[3], '*', 'e', ARGV[3])
 return 'claimed'
@@ -47,6 +52,7 @@ class Ending(StrEnum):
     CANCELLED = "cancelled"
     LOST = "lost"  # its process went away
     RELEASED = "released"  # given back unfinished at shutdown; the same attempt runs again
+    PAUSED = "paused"  # not begun, since its pool or definition is held; the same attempt is published later
 
 
 class Claim(StrEnum):
@@ -55,6 +61,7 @@ class Claim(StrEnum):
     CLAIMED = "claimed"
     TAKEN = "taken"
     CANCELLED = "cancelled"
+    PAUSED = "paused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +174,20 @@ def _claim_key(job_id: str, attempt: int) -> str:
     return key("claim", job_id, attempt)
 
 
-def claim(client: Client, entry: Started, token: str) -> Claim:
-    """Claim an attempt and report it as started, in one step; the same token may ask again. Raise redis-py's errors."""
-    keys = [_claim_key(entry.job_id, entry.attempt), key("cancelled", entry.job_id), stream_key()]
-    return Claim(script(client, _CLAIM)(keys=keys, args=[token, CLAIM_TTL_S, encode(entry)], client=client))
+def switches_key() -> str:
+    """Return the key of the hash that says which pools and definitions begin no jobs now."""
+    return key("switches")
+
+
+def claim(client: Client, entry: Started, token: str, *, pool: str = "", definition: str = "") -> Claim:
+    """Claim an attempt and report it as started, in one step; the same token may ask again. Raise redis-py's errors.
+
+    While its pool or definition is held, the attempt is reported as given back instead.
+    """
+    claimed, cancelled = _claim_key(entry.job_id, entry.attempt), key("cancelled", entry.job_id)
+    keys = [claimed, cancelled, stream_key(), switches_key()]
+    args = [token, CLAIM_TTL_S, encode(entry), f"pool:{pool}", f"definition:{definition}"]
+    return Claim(script(client, _CLAIM)(keys=keys, args=args, client=client))
 
 
 def report(client: Client, outcome: Outcome) -> None:

@@ -2,18 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Min
 from django.utils import timezone
 
-from jobs import deduplication, definitions, evidence, heartbeats
-from jobs.errors import BrokerUnavailable, InvalidParameters, QueueFull, Unavailable
+from jobs import audit, bounds, deduplication, definitions, evidence
+from jobs.errors import InvalidParameters, Unavailable
 from jobs.models import Block, Job, State
 from jobs.pools import get_pool
 from jobs.pools.prefork import REVOKE_SIGNAL
@@ -37,16 +35,6 @@ class CancelOutcome(StrEnum):
     ENDED = "ended"  # it had ended before
 
 
-@dataclass(frozen=True, slots=True)
-class QueueState:
-    """A pool's queue as the ledger has it; `workers` is None while Redis is away."""
-
-    pool: str
-    queued: int
-    oldest_s: float
-    workers: int | None
-
-
 def submit(
     definition: str,
     params: Mapping[str, Any],
@@ -65,7 +53,8 @@ def submit(
     The pool `auto` is the one that pins, evidence or the definition's kind choose; `Job.chosen_by` says which.
     Where the user submitted the same under the same idempotency key, or a job of a unique definition has not ended,
     nothing is stored: what was there is returned, marked by `was_there`.
-    Raise UnknownDefinition, UnknownPool, Unavailable, InvalidParameters or QueueFull; then nothing is stored.
+    Raise UnknownDefinition, UnknownPool, Unavailable, InvalidParameters, QueueFull or UserBoundReached; then
+    nothing is stored.
     """
     chosen = (
         evidence.choose(definitions.get(definition)) if pool == evidence.AUTO else evidence.Choice(pool, "")
@@ -86,13 +75,13 @@ def submit(
         deduplication.mark(jobs, key=idempotency_key)
     if found := deduplication.earlier(jobs):
         return found
-    if block is None:
-        _check_bound(pool, copies)
     if run_after is not None:
         for job in jobs:
             job.due_at = run_after
     try:
         with transaction.atomic():
+            if block is None:
+                bounds.check(pool, copies, user)
             Job.objects.bulk_create(jobs, batch_size=500)
     except IntegrityError:
         if found := deduplication.earlier(jobs):  # somebody was faster
@@ -160,8 +149,8 @@ def run_again(
     )[0]
 
 
-def cancel(job: Job, *, user: "User | None") -> CancelOutcome:
-    """Cancel a queued job, or ask the worker of a running one to stop it."""
+def cancel(job: Job, *, user: "User | None", reason: str = "") -> CancelOutcome:
+    """Cancel a queued job, or ask the worker of a running one to stop it; another's goes into the audit log."""
     now = timezone.now()
     if Job.objects.filter(pk=job.pk, state=State.QUEUED).update(
         state=State.CANCELLED,
@@ -179,6 +168,10 @@ def cancel(job: Job, *, user: "User | None") -> CancelOutcome:
         outcome = CancelOutcome.ASKED
     else:
         outcome = CancelOutcome.ENDED
+    is_others = user is not None and job.user_id != user.pk
+    if is_others and job.block_id is None and outcome is not CancelOutcome.ENDED:
+        owner = job.user.get_username() if job.user else ""
+        audit.record("cancel", f"job {job.pk}", user=user, reason=reason, outcome=outcome.value, owner=owner)
     job.refresh_from_db()
     log.info("cancel", job=str(job.pk), outcome=outcome.value, user=getattr(user, "pk", None))
     return outcome
@@ -191,25 +184,3 @@ def _tell_workers(job_id: str) -> None:
         revoke(job_id, terminate=True, signal=REVOKE_SIGNAL)
     except (*REDIS_ERRORS, *quick_connection().recoverable_connection_errors) as error:
         log.warning("workers could not be told of a cancelled job", job=job_id, error=str(error))
-
-
-def _check_bound(pool: str, copies: int) -> None:
-    bound = settings.JOB_MAX_QUEUED
-    # Counting stops at the bound, so that a full queue costs no more than a short one.
-    queued = Job.objects.queued().filter(pool=pool).order_by()[: bound + 1].count()
-    if queued + copies > bound:
-        raise QueueFull(
-            f"The queue of {pool} holds {queued} jobs, its bound is {bound} (JOB_MAX_QUEUED): try later."
-        )
-
-
-def queue_state(pool: str) -> QueueState:
-    """Return how long a pool's queue is, how old its oldest job, and how many workers serve it."""
-    queued = Job.objects.queued().filter(pool=pool)
-    oldest = queued.aggregate(at=Min("created_at"))["at"]
-    try:
-        workers: int | None = len(heartbeats.pools_up().get(pool, []))
-    except BrokerUnavailable:
-        workers = None
-    age_s = max(0.0, (timezone.now() - oldest).total_seconds()) if oldest else 0.0
-    return QueueState(pool, queued.order_by()[:100_000].count(), age_s, workers)

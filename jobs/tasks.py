@@ -12,9 +12,10 @@ from django.conf import settings
 from django.db import connections
 
 from jobs import execution
-from jobs.pools import revoking
+from jobs.pools import get_pool, revoking
 from jobs.pools.task import PoolTask
 from jobs.stream import Ending, Outcome, Place
+from jobs.switches import Brake
 from jobs.timing import Timings, elapsed_wall_s, wall_now
 from jobs.worker import Heart, bound_shutdown, flush, post
 
@@ -128,7 +129,7 @@ def run(self: Any, definition: str, params: dict[str, Any]) -> None:
         raise JobFailed(f"{outcome.error_type}: {outcome.error}")
 
 
-_heart = Heart()
+_heart, _brake = Heart(), Brake()
 
 
 @signals.worker_ready.connect
@@ -136,6 +137,7 @@ def _start_heart(sender: Any = None, **_: Any) -> None:
     connections.close_all()  # Django's checks at start opened one; from here on only jobs need any
     if pool := os.environ.get(POOL_ENV):
         _heart.start(sender, pool)
+        _brake.start(sender, pool, get_pool(pool).queue)
 
 
 @signals.worker_shutting_down.connect
@@ -146,6 +148,7 @@ def _bound_shutdown(how: str = "", **_: Any) -> None:
 
 @signals.worker_shutdown.connect
 def _stop_heart(**_: Any) -> None:
+    _brake.stop()
     flush(timeout_s=2.0)
     if POOL_ENV in os.environ:
         _heart.stop()

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from jobs import stream
+from jobs.bounds import queue_state
 from jobs.errors import (
     InvalidParameters,
     PoolwiseError,
@@ -20,7 +21,7 @@ from jobs.errors import (
 from jobs.models import Job, State
 from jobs.publishing import grace
 from jobs.redis_client import key
-from jobs.submission import CancelOutcome, cancel, prepare, queue_state, run_again, submit
+from jobs.submission import CancelOutcome, cancel, prepare, run_again, submit
 from tests.core import messages
 
 pytestmark = pytest.mark.django_db

@@ -2,9 +2,9 @@
 
 from django.contrib import admin
 
-from jobs.admin import comparison, job, pin, pool, result
+from jobs.admin import audit, comparison, job, pin, pool, result, switch, token
 
-__all__ = ["comparison", "job", "pin", "pool", "result"]
+__all__ = ["audit", "comparison", "job", "pin", "pool", "result", "switch", "token"]
 
 admin.site.site_header = "Poolwise"
 admin.site.site_title = "Poolwise admin"

@@ -4,8 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from jobs import audit
 from jobs.definitions import all_definitions
 from jobs.models import PinnedDefinition
 from jobs.pools import all_pools
@@ -46,8 +48,30 @@ class PinnedDefinitionAdmin(_ModelAdmin):
     list_display = ("definition", "pool", "reason")
     ordering = ("definition",)
 
+    def save_model(self, request: HttpRequest, obj: PinnedDefinition, form: Any, change: bool) -> None:
+        """Store a pin, and write it down."""
+        super().save_model(request, obj, form, change)
+        user: Any = request.user
+        audit.record("pin", f"definition {obj.definition}", user=user, reason=obj.reason, pool=obj.pool)
+
+    def delete_model(self, request: HttpRequest, obj: PinnedDefinition) -> None:
+        """Delete a pin, and write it down."""
+        _write_down_unpin(request, obj)
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[PinnedDefinition]) -> None:
+        """Delete pins, and write each down."""
+        for pin in queryset:
+            _write_down_unpin(request, pin)
+        super().delete_queryset(request, queryset)
+
     def get_readonly_fields(
         self, request: HttpRequest, obj: PinnedDefinition | None = None
     ) -> tuple[str, ...]:
         """Keep the definition of a stored pin, which is its key."""
         return ("definition",) if obj else ()
+
+
+def _write_down_unpin(request: HttpRequest, pin: PinnedDefinition) -> None:
+    user: Any = request.user
+    audit.record("unpin", f"definition {pin.definition}", user=user, reason=pin.reason, pool=pin.pool)

@@ -49,11 +49,18 @@ class PoolAdmin(Viewer):
     def details(self, request: HttpRequest, row: Pool) -> dict[str, Any]:
         """Return what is live about one pool."""
         now = pools_now()
-        return {"live": now, "pool_live": now.pools.get(row.name, PoolNow(row.name, ()))}
+        return {
+            "live": now,
+            "pool_live": now.pools.get(row.name, PoolNow(row.name, ())),
+            "may_operate": request.user.has_perm("jobs.operate_pool"),
+            "may_purge": request.user.has_perm("jobs.purge_pool"),
+        }
 
     @admin.display(description="State")
     def state(self, pool: Any) -> str:
         """Return whether workers serve the pool."""
+        if pool.live.held:
+            return badge("queued", pool.live.held_words)
         return badge(pool.live.state, pool.live.words)
 
     @admin.display(description="Slots in use")

@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import Count, Q
 from django.utils import timezone
 
+from jobs import bounds, switches
 from jobs.models import LIVE, Block, Comparison, Job
 from jobs.publishing import publish
 from jobs.submission import prepare
@@ -29,6 +30,16 @@ class Counted(NamedTuple):
 
     made: int
     live: int
+
+
+def held_up(comparison: Comparison, block: Block) -> str:
+    """Return what keeps the jobs of a block from beginning on purpose: a switch, or a full queue; empty if nothing."""
+    definition = NO_OP if block.role == Block.Role.CALIBRATION else comparison.definition
+    if why := switches.held().why(block.pool, definition):
+        return why
+    if block.released_at is None and not bounds.room(block.pool):
+        return f"The queue of {block.pool} is full (JOB_MAX_QUEUED): the block waits until there is room."
+    return ""
 
 
 def copies_of(comparison: Comparison, block: Block) -> int:

@@ -10,7 +10,7 @@ from django.db.models import Count, Q
 from django.utils import timezone
 
 from jobs import definitions, heartbeats
-from jobs.comparisons.feeding import copies_of
+from jobs.comparisons.feeding import copies_of, held_up
 from jobs.comparisons.presets import PRESETS, Preset
 from jobs.comparisons.run import LIVE, open_block, unserved
 from jobs.environment import cores
@@ -72,6 +72,8 @@ def waits_for(comparison: Comparison) -> tuple[str, str]:
     block = open_block(comparison) if comparison.state in LIVE else None
     if block is None:
         return "", ""
+    if held := held_up(comparison, block):
+        return block.pool, held
     if block.void_reason:
         return block.pool, f"The block is void and will be repeated. {block.void_reason}"
     others = Comparison.objects.filter(state=Comparison.State.RUNNING).exclude(pk=comparison.pk)

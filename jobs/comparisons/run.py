@@ -11,7 +11,7 @@ import structlog
 from django.db import transaction
 from django.utils import timezone
 
-from jobs import environment, heartbeats
+from jobs import audit, environment, heartbeats
 from jobs.comparisons import faults, feeding, probes, slots
 from jobs.errors import BrokerUnavailable, PoolwiseError
 from jobs.heartbeats import WorkerBeat
@@ -95,6 +95,8 @@ def _advance(comparison: Comparison, freeze: Freeze | None) -> int:
 def release(comparison: Comparison, block: Block, up: Workers) -> bool:
     """Release a block whose pool is ready: claim it and store its first jobs in one transaction, then publish them."""
     get_pool(block.pool)
+    if feeding.held_up(comparison, block):
+        return False
     workers = up.get(block.pool, [])
     if not workers or unserved(comparison, up) or not slots.reach(comparison, block, workers):
         return False
@@ -187,6 +189,8 @@ def stop(comparison: Comparison, *, user: "User | None" = None, reason: str = ""
         state=Comparison.State.CANCELLED, finished_at=now, end_reason=reason[:300]
     )
     if ended:
+        if user is not None and comparison.user_id != user.pk:
+            audit.record("cancel", f"comparison {comparison.pk}", user=user, reason=reason)
         comparison.blocks.filter(released_at__isnull=False, finished_at=None).update(
             finished_at=now, void_reason="The comparison was cancelled."
         )

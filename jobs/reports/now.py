@@ -8,6 +8,7 @@ from django.utils import timezone
 from jobs import heartbeats
 from jobs.errors import BrokerUnavailable
 from jobs.heartbeats import WorkerBeat
+from jobs.models import Switch
 from jobs.pools import all_pools
 from jobs.reports.queues import Queue, queues
 
@@ -21,6 +22,15 @@ class PoolNow:
     queued: int = 0
     running: int = 0
     oldest_s: float | None = None
+    #: `paused` or `draining` where it begins no jobs now, whatever its workers are.
+    held: str = ""
+
+    @property
+    def held_words(self) -> str:
+        """Return in words what holds it; empty where nothing does."""
+        if self.held == Switch.State.DRAINING:
+            return f"Draining: {self.running} still run" if self.running else "Drained"
+        return "Paused" if self.held else ""
 
     @property
     def state(self) -> str:
@@ -74,6 +84,11 @@ class PoolsNow:
         return self.has_coordinator is None
 
     @property
+    def held(self) -> list[PoolNow]:
+        """Return the pools that begin no jobs now."""
+        return [pool for pool in self.pools.values() if pool.held]
+
+    @property
     def unserved(self) -> list[PoolNow]:
         """Return the pools without a worker whose queue is not empty."""
         return [pool for pool in self.pools.values() if pool.state == "down" and pool.queued]
@@ -87,10 +102,11 @@ def pools_now() -> PoolsNow:
     except BrokerUnavailable:
         workers, has_coordinator = None, None
     waiting, now = queues(), timezone.now()
+    held = dict(Switch.objects.filter(kind=Switch.Kind.POOL).values_list("name", "state"))
     pools = {}
     for name in all_pools():
         queue = waiting.get(name, Queue())
         oldest_s = max(0.0, (now - queue.oldest_at).total_seconds()) if queue.oldest_at else None
         beats = None if workers is None else workers.get(name, [])
-        pools[name] = PoolNow(name, beats, queue.queued, queue.running, oldest_s)
+        pools[name] = PoolNow(name, beats, queue.queued, queue.running, oldest_s, held.get(name, ""))
     return PoolsNow(pools, has_coordinator)

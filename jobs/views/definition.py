@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods
 
-from jobs import definitions, evidence, submission
+from jobs import definitions, evidence, submission, switches
 from jobs.definitions import Definition
 from jobs.errors import BrokerUnavailable, InvalidParameters, PoolwiseError, QueueFull, UnknownDefinition
 from jobs.forms import ParametersForm, SubmitForm
@@ -22,7 +22,7 @@ from jobs.models import Job
 from jobs.reports import pools_now
 from jobs.views.live import PageRequest, signed_in
 
-#: When a full queue, or a Redis that is away, is worth another try.
+#: When a Redis that is away is worth another try.
 RETRY_AFTER_S = 10
 
 
@@ -44,14 +44,19 @@ def definition(request: PageRequest, name: str) -> HttpResponse:
         return _page(request, found, parameters, where, origin)
     except (QueueFull, BrokerUnavailable) as error:
         where.add_error(None, str(error))
-        response = _page(request, found, parameters, where, origin, status=503)
-        response["Retry-After"] = str(RETRY_AFTER_S)
-        return response
+        return busy(_page(request, found, parameters, where, origin, refused=error), error)
     except PoolwiseError as error:
         where.add_error(None, str(error))
         return _page(request, found, parameters, where, origin)
     announce(request, jobs)
     return _to_jobs(request, jobs)
+
+
+def busy(response: HttpResponse, error: QueueFull | BrokerUnavailable) -> HttpResponse:
+    """Give a page that shows why nothing was submitted its status, and say when to try again."""
+    response.status_code = getattr(error, "status", 503)
+    response["Retry-After"] = str(getattr(error, "retry_after_s", RETRY_AFTER_S))
+    return response
 
 
 def _definition(name: str) -> Definition:
@@ -148,9 +153,9 @@ def _page(
     parameters: ParametersForm,
     where: SubmitForm,
     origin: Job | None,
-    status: int = 200,
+    refused: QueueFull | BrokerUnavailable | None = None,
 ) -> HttpResponse:
-    now = pools_now()
+    now, held = pools_now(), switches.held()
     boxes = [(box, now.pools.get(str(box.data["value"]))) for box in where["pools"].subwidgets]
     context = {
         "definition": found,
@@ -162,5 +167,8 @@ def _page(
         "has_async_body": found.async_body is not None,  # a template would call the body itself
         "unavailable": found.unavailable(),
         "failed": bool(parameters.errors or where.errors),
+        "refused": refused,
+        "held": held.definitions.get(found.name),
+        "may_operate": request.user.has_perm("jobs.operate_pool"),
     }
-    return render(request, "jobs/definition.html", context, status=status)
+    return render(request, "jobs/definition.html", context)

@@ -7,17 +7,17 @@ from uuid import UUID
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 from django_celery_results.models import TaskResult
 
-from jobs import definitions, submission, timeline
-from jobs.errors import PoolwiseError, UnknownDefinition
+from jobs import definitions, submission, switches, timeline
+from jobs.errors import PoolwiseError, QueueFull, UnknownDefinition
 from jobs.formats import pretty
 from jobs.models import Job, State
 from jobs.reports import pools_now
-from jobs.views.definition import announce
+from jobs.views.definition import announce, busy
 from jobs.views.live import PageRequest, live_answer, live_part, own_address, signed_in
 
 LIVE_EVERY_S = 1.0
@@ -68,6 +68,7 @@ def _live_context(found: Job) -> dict[str, Any]:
         "is_late": found.due_at is not None and found.due_at < timezone.now(),
         "now": now,
         "pool": now and now.pools.get(found.pool),
+        "held": "" if found.state != State.QUEUED else switches.held().why(found.pool, found.definition),
         "attempts": [{**entry, "pieces": timeline.pieces(entry, without=["lag"])} for entry in found.history],
         "logs": list(found.logs.all()),
         "result": text and text[:RESULT_SHOWN_CHARS],
@@ -105,6 +106,9 @@ def run_again(request: PageRequest, pk: UUID) -> HttpResponse:
     found = _job(request, pk)
     try:
         again = submission.run_again(found, user=request.user, request_id=request.request_id)
+    except QueueFull as error:
+        context = {"error": error, "back": found.get_absolute_url(), "title": f"Run {found.definition} again"}
+        return busy(render(request, "jobs/busy.html", context), error)
     except PoolwiseError as error:
         messages.error(request, str(error))
         return redirect(found)

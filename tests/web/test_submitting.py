@@ -104,7 +104,7 @@ def test_a_full_queue_refuses_all_pools_at_once(bob: Client, settings: Any, make
     settings.JOB_MAX_QUEUED = 3
     make(pool="threads")
     response = bob.post(WAIT, form(pools=["gevent", "threads"], copies="3"))
-    assert (response.status_code, response["Retry-After"]) == (503, "10")
+    assert (response.status_code, response["Retry-After"]) == (503, "60")
     assert "The queue of threads holds 1 job" in text_of(response)
     assert Job.objects.count() == 1
 

@@ -1,0 +1,46 @@
+"""The audit log in the admin: read, filtered, never changed."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from jobs.admin.base import Viewer
+from jobs.admin.filters import Choices, ExactFilter
+from jobs.models import AuditEntry
+
+ACTIONS = ("pause", "resume", "drain", "purge", "pin", "unpin", "cancel", "create token", "revoke token")
+
+
+class ActionFilter(ExactFilter):
+    """Entries of one kind of act."""
+
+    title, parameter_name = "action", "action"
+
+    def lookups(self, request: HttpRequest, model_admin: "admin.ModelAdmin[Any]") -> Choices:
+        """Return the acts that are written down."""
+        return [(action, action.capitalize()) for action in ACTIONS]
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(Viewer):
+    """Who did what, to what, and why; newest first."""
+
+    list_display = ("at", "action", "target", "who", "reason", "details_line")
+    list_display_links = None
+    list_filter = (ActionFilter, "at")
+    search_fields = ("target", "username__startswith", "reason")
+    search_help_text = "Part of a target or a reason, or the beginning of a user's name."
+    ordering = ("-at", "-id")
+
+    @admin.display(description="Who")
+    def who(self, entry: AuditEntry) -> str:
+        """Return the user, or the account that ran the command."""
+        account = entry.details.get("account", "")
+        return entry.username or f"command{f' by {account}' if account else ''}"
+
+    @admin.display(description="Details")
+    def details_line(self, entry: AuditEntry) -> str:
+        """Return the details as one line."""
+        shown = {key: value for key, value in entry.details.items() if key not in ("account", "by")}
+        return ", ".join(f"{key}: {value}" for key, value in shown.items()) or "–"

@@ -1,0 +1,120 @@
+"""Switches in the admin: what is paused, and the pages that pause, drain, resume and purge."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+
+from jobs import operations
+from jobs.admin.base import Viewer, badge
+from jobs.errors import PoolwiseError, UnknownDefinition, UnknownPool
+from jobs.forms import ActForm
+from jobs.models import Job, Switch
+from jobs.reports import PoolNow, pools_now
+
+_NEEDS = {"purge": "jobs.purge_pool"}
+_ACTS = {"pool": ("pause", "resume", "drain", "purge"), "definition": ("pause", "resume")}
+_MEANS = {
+    "pause": "Within 2 s no worker begins a job of it. What runs goes on to its end; what waits and what comes stays "
+    "queued. A worker that starts later obeys, too.",
+    "drain": "Within 2 s no worker begins a job of it, and what runs goes on to its end: then the pool is drained, and "
+    "its workers can be stopped. What waits and what comes stays queued.",
+    "resume": "Its jobs begin again, the oldest first.",
+    "purge": "They end as cancelled, and their messages are taken off the broker. It cannot be undone. What runs goes "
+    "on to its end; what is submitted from now on stays.",
+}
+
+
+@admin.register(Switch)
+class SwitchAdmin(Viewer):
+    """The pools and definitions that begin no jobs now."""
+
+    list_display = ("name", "kind", "state_badge", "reason", "user", "at", "act")
+    list_display_links = None
+    list_select_related = ("user",)
+    ordering = ("kind", "name")
+
+    @admin.display(description="State")
+    def state_badge(self, switch: Switch) -> str:
+        """Return the state as a coloured word."""
+        return badge("queued", switch.get_state_display())
+
+    @admin.display(description="")
+    def act(self, switch: Switch) -> str:
+        """Return the link that resumes it."""
+        url = reverse("admin:jobs_switch_act", args=[switch.kind, switch.name, "resume"])
+        return format_html('<a href="{}">Resume…</a>', url)
+
+    def get_urls(self) -> list[URLPattern]:
+        """Return the views, and the page of an act."""
+        view = self.admin_site.admin_view(self.act_view)
+        acts = [
+            path("pause-definition/", view, name="jobs_switch_choose"),
+            path("<str:kind>/<str:name>/<str:act>/", view, name="jobs_switch_act"),
+        ]
+        return [*acts, *super().get_urls()]
+
+    def act_view(
+        self, request: HttpRequest, kind: str = "definition", name: str = "", act: str = "pause"
+    ) -> HttpResponse:
+        """Say what an act would do and ask for the reason; on POST do it."""
+        if act not in _ACTS.get(kind, ()):
+            raise Http404("There is no such act.")
+        if not request.user.has_perm(_NEEDS.get(act, "jobs.operate_pool")):
+            raise PermissionDenied
+        form = ActForm(request.POST if request.method == "POST" else None, chooses=not name)
+        if form.is_valid():
+            target = name or form.cleaned_data["definition"]
+            try:
+                words = _do(request, kind, target, act, form.cleaned_data["reason"])
+            except (UnknownPool, UnknownDefinition) as error:
+                raise Http404(str(error)) from error
+            except PoolwiseError as error:
+                form.add_error(None, str(error))
+            else:
+                self.message_user(request, words, messages.SUCCESS)
+                return HttpResponseRedirect(_after(request, kind, target))
+        return TemplateResponse(
+            request, "admin/jobs/switch/act.html", self._context(request, kind, name, act, form)
+        )
+
+    def _context(self, request: HttpRequest, kind: str, name: str, act: str, form: ActForm) -> dict[str, Any]:
+        live = pools_now()
+        return {
+            **self.admin_site.each_context(request),
+            "title": f"{act.capitalize()} the {kind} {name}".strip(),
+            "opts": self.opts,
+            "kind": kind,
+            "name": name,
+            "act": act,
+            "means": _MEANS[act],
+            "form": form,
+            "queued": Job.objects.queued().filter(**{kind: name}).count() if name else None,
+            "pool_live": live.pools.get(name, PoolNow(name, ())) if kind == "pool" else None,
+            "media": self.media,
+            "back": _after(request, kind, name),
+        }
+
+
+def _do(request: HttpRequest, kind: str, name: str, act: str, reason: str) -> str:
+    user: Any = request.user
+    if act == "purge":
+        purged = operations.purge(name, user=user, reason=reason, by="admin")
+        return f"{purged.cancelled:,} queued jobs of {name} are cancelled."
+    if act == "drain":
+        return operations.drain(name, user=user, reason=reason, by="admin").words
+    switch: Callable[..., operations.Act] = operations.pause if act == "pause" else operations.resume
+    return switch(kind, name, user=user, reason=reason, by="admin").words
+
+
+def _after(request: HttpRequest, kind: str, name: str) -> str:
+    if kind == "pool" and request.user.has_perm("jobs.view_pool"):
+        return reverse("admin:jobs_pool_change", args=[name])
+    if kind == "definition" and name:
+        return reverse("jobs:definition", args=[name])
+    return reverse("admin:index")

@@ -1,0 +1,145 @@
+"""The API itself: who may call it, how large a call may be, and how each error reads."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from ninja import NinjaAPI
+from ninja.errors import AuthenticationError, HttpError, ValidationError
+from ninja.security import HttpBearer, django_auth
+
+from jobs import tokens
+from jobs.api.schemas import Problem
+from jobs.errors import (
+    BrokerUnavailable,
+    InvalidParameters,
+    PoolwiseError,
+    QueueFull,
+    Unavailable,
+    UnknownDefinition,
+    UnknownPool,
+)
+
+
+class TokenAuth(HttpBearer):
+    """`Authorization: Bearer pw_…`."""
+
+    def authenticate(self, request: HttpRequest, token: str) -> Any:
+        """Return the token's user. Raise AuthenticationError for a token that is not valid."""
+        user = tokens.user_of(token)
+        if user is None:
+            raise AuthenticationError()  # and not the session instead: the caller meant the token
+        request.user = user
+        return user
+
+
+api = NinjaAPI(
+    title="Poolwise",
+    version="1",
+    description="Submit and follow jobs, look at pools and comparisons, and operate pools.",
+    auth=[TokenAuth(), django_auth],
+    docs_url=None,  # its page loads scripts from elsewhere, which the site's policy refuses
+    urls_namespace="api",
+)
+#: What every endpoint may answer beside its own.
+PROBLEMS: dict[int, Any] = {code: Problem for code in (400, 401, 403, 404, 413, 422)}
+#: What a submission may answer, too.
+BUSY: dict[int, Any] = {code: Problem for code in (409, 429, 503)}
+_NOT_FOUND = (Http404, UnknownDefinition, UnknownPool)
+_RETRY_AFTER_S = 10
+
+
+def bounded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Refuse a body that is too large before it is read."""
+
+    @functools.wraps(view)
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        bound = min(settings.API_MAX_BODY_BYTES, settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 2**63)
+        if not length.isdigit() or int(length) > bound:
+            text = f"The body may have {bound} bytes (API_MAX_BODY_BYTES), not {length}."
+            return problem(request, 413, text)
+        return view(request, *args, **kwargs)
+
+    return wrapper
+
+
+api.add_decorator(bounded, mode="view")
+
+
+def problem(request: HttpRequest, status: int, detail: str, **more: Any) -> HttpResponse:
+    """Answer with an error as JSON."""
+    return api.create_response(request, {"detail": detail, "fields": {}, **more}, status=status)
+
+
+@api.exception_handler(AuthenticationError)
+def _unknown_caller(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
+    response = problem(request, 401, "Log in, or send a token that is valid: Authorization: Bearer pw_…")
+    response["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+@api.exception_handler(HttpError)
+def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
+    return problem(request, error.status_code, str(error))
+
+
+@api.exception_handler(PermissionDenied)
+def _denied(request: HttpRequest, error: PermissionDenied) -> HttpResponse:
+    return problem(request, 403, str(error) or "You may not do that.")
+
+
+def _not_found(request: HttpRequest, error: Exception) -> HttpResponse:
+    return problem(request, 404, str(error) or "There is no such thing, or it belongs to somebody else.")
+
+
+for _kind in _NOT_FOUND:
+    api.add_exception_handler(_kind, _not_found)
+
+
+@api.exception_handler(ValidationError)
+def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    fields = {_place(one["loc"]): str(one["msg"]) for one in error.errors}
+    return problem(request, 422, "Some values do not fit.", fields=fields)
+
+
+def _place(location: Any) -> str:
+    # ("body", "payload", "copies") → copies: the caller knows nothing of our argument's name.
+    parts = [str(part) for part in location]
+    return ".".join(parts[2:] or parts[1:] or parts)
+
+
+@api.exception_handler(InvalidParameters)
+def _invalid_parameters(request: HttpRequest, error: InvalidParameters) -> HttpResponse:
+    return problem(request, 422, "Some values do not fit.", fields=error.errors)
+
+
+@api.exception_handler(QueueFull)
+def _full(request: HttpRequest, error: QueueFull) -> HttpResponse:
+    queue = error.queue
+    state = queue and {
+        "pool": queue.pool, "queued": queue.queued, "oldest_s": queue.oldest_s, "workers": queue.workers
+    }  # fmt: skip
+    response = problem(request, error.status, str(error), queue=state, retry_after_s=error.retry_after_s)
+    response["Retry-After"] = str(error.retry_after_s)
+    return response
+
+
+@api.exception_handler(BrokerUnavailable)
+def _away(request: HttpRequest, error: BrokerUnavailable) -> HttpResponse:
+    response = problem(request, 503, str(error), retry_after_s=_RETRY_AFTER_S)
+    response["Retry-After"] = str(_RETRY_AFTER_S)
+    return response
+
+
+@api.exception_handler(Unavailable)
+def _unavailable(request: HttpRequest, error: Unavailable) -> HttpResponse:
+    return problem(request, 409, str(error))
+
+
+@api.exception_handler(PoolwiseError)
+def _refused(request: HttpRequest, error: PoolwiseError) -> HttpResponse:
+    return problem(request, 400, str(error))

@@ -1,0 +1,68 @@
+"""Comparisons: plan, list, look at, cancel."""
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest
+from ninja import Status
+
+from jobs import comparisons as planning
+from jobs import definitions
+from jobs.api import rules
+from jobs.api.app import BUSY, PROBLEMS, api
+from jobs.api.schemas import CancelIn, ComparisonDetailOut, ComparisonIn, ComparisonOut, ComparisonPageOut
+from jobs.comparisons.progress import waits_for
+from jobs.errors import InvalidParameters, UnknownDefinition
+from jobs.forms import CompareForm
+from jobs.models import Comparison
+from jobs.views import comparing
+from jobs.views.listing import page_of
+
+
+@api.get("/comparisons", response={200: ComparisonPageOut, **PROBLEMS}, tags=["comparisons"])
+def list_comparisons(request: HttpRequest, before: str = "", after: str = "") -> Any:
+    """List comparisons, newest first."""
+    visible: Any = comparing.visible_to(request.user)  # type: ignore[arg-type]
+    page = page_of(visible.defer("environment"), {"before": before, "after": after})
+    return {"comparisons": page.jobs, "older": page.older, "newer": page.newer}
+
+
+@api.get(
+    "/comparisons/{uuid:comparison_id}", response={200: ComparisonDetailOut, **PROBLEMS}, tags=["comparisons"]
+)
+def get_comparison(request: HttpRequest, comparison_id: UUID) -> Any:
+    """Return one comparison with its verdict and the evidence that carries it."""
+    found: Any = comparing.comparison_of(request.user, comparison_id)  # type: ignore[arg-type]
+    found.progress = planning.progress(found)
+    found.waits_for = waits_for(found)[1] if found.state in comparing.LIVE else ""
+    return found
+
+
+@api.post("/comparisons", response={201: ComparisonOut, **PROBLEMS, **BUSY}, tags=["comparisons"])
+def plan(request: HttpRequest, payload: ComparisonIn) -> Any:
+    """Plan a comparison; the coordinator runs it."""
+    rules.need_submit(request.user)
+    try:
+        found = definitions.get(payload.definition)
+    except UnknownDefinition as error:
+        raise InvalidParameters({"definition": str(error)}) from error
+    form = CompareForm(payload.model_dump(exclude={"definition", "params"}))
+    if not form.is_valid():
+        raise InvalidParameters({name: str(errors[0]) for name, errors in form.errors.items()})
+    params = found.validate(payload.params)
+    planned = planning.plan(found.name, params, form.cleaned_data["pools"], user=request.user, **form.design)  # type: ignore[arg-type]
+    return Status(201, planned)
+
+
+@api.post(
+    "/comparisons/{uuid:comparison_id}/cancel",
+    response={200: ComparisonOut, **PROBLEMS},
+    tags=["comparisons"],
+)
+def cancel_comparison(request: HttpRequest, comparison_id: UUID, payload: CancelIn) -> Any:
+    """End a comparison before its last block; what has been measured stays."""
+    found: Comparison = comparing.comparison_of(request.user, comparison_id)  # type: ignore[arg-type]
+    rules.need_cancel(request.user, found)
+    planning.stop(found, user=request.user, reason=payload.reason)  # type: ignore[arg-type]
+    found.refresh_from_db()
+    return found

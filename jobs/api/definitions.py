@@ -1,0 +1,67 @@
+"""Definitions: what can be submitted."""
+
+from typing import Any
+
+from django.http import HttpRequest
+from pydantic.errors import PydanticInvalidForJsonSchema
+
+from jobs import definitions, operations, switches
+from jobs.api import rules
+from jobs.api.app import PROBLEMS, api
+from jobs.api.schemas import ActOut, DefinitionOut, Reason
+from jobs.definitions import Definition
+from jobs.models import Switch
+
+
+@api.get("/definitions", response={200: list[DefinitionOut], **PROBLEMS}, tags=["definitions"])
+def list_definitions(request: HttpRequest) -> Any:
+    """List the definitions, each with the JSON schema of its parameters."""
+    held = switches.held().definitions
+    return [_out(found, held.get(found.name)) for found in definitions.all_definitions()]
+
+
+@api.get("/definitions/{name}", response={200: DefinitionOut, **PROBLEMS}, tags=["definitions"])
+def get_definition(request: HttpRequest, name: str) -> Any:
+    """Return one definition."""
+    found = definitions.get(name)
+    return _out(found, switches.held().definitions.get(found.name))
+
+
+@api.post("/definitions/{name}/pause", response={200: ActOut, **PROBLEMS}, tags=["operate"])
+def pause_definition(request: HttpRequest, name: str, payload: Reason) -> Any:
+    """Begin no more jobs of a definition; they stay queued."""
+    rules.need(request.user, rules.OPERATE)
+    act = operations.pause(Switch.Kind.DEFINITION, name, user=request.user, reason=payload.reason, by="API")  # type: ignore[arg-type]
+    return act_out(act)
+
+
+@api.post("/definitions/{name}/resume", response={200: ActOut, **PROBLEMS}, tags=["operate"])
+def resume_definition(request: HttpRequest, name: str, payload: Reason) -> Any:
+    """Let the jobs of a definition begin again."""
+    rules.need(request.user, rules.OPERATE)
+    act = operations.resume(Switch.Kind.DEFINITION, name, user=request.user, reason=payload.reason, by="API")  # type: ignore[arg-type]
+    return act_out(act)
+
+
+def act_out(act: operations.Act) -> dict[str, Any]:
+    """Return what an act came to, for an answer."""
+    return {
+        "state": act.state, "has_changed": act.has_changed, "is_told": act.is_told, "detail": act.words
+    }  # fmt: skip
+
+
+def _out(found: Definition, held: str | None) -> dict[str, Any]:
+    plain = ("name", "kind", "title", "summary", "pool", "max_attempts", "soft_time_limit_s", "time_limit_s")
+    return {
+        **{name: getattr(found, name) for name in (*plain, "max_payload_bytes")},
+        "parameters": _schema(found),
+        "unavailable": found.unavailable(),
+        "held": held,
+    }
+
+
+def _schema(found: Definition) -> dict[str, Any]:
+    try:
+        return found.parameters.model_json_schema()
+    except PydanticInvalidForJsonSchema:  # a type of the code's own, which JSON Schema has no words for
+        return {"type": "object"}

@@ -1,0 +1,140 @@
+"""Jobs: submit, list, look at, cancel, run again."""
+
+import inspect
+import json
+from typing import Any
+from uuid import UUID
+
+from django.http import Http404, HttpRequest
+from django.shortcuts import get_object_or_404
+from django_celery_results.models import TaskResult
+from ninja import Header, Status
+
+from jobs import submission
+from jobs.api import rules
+from jobs.api.app import BUSY, PROBLEMS, api
+from jobs.api.schemas import (
+    AgainIn,
+    CancelIn,
+    CancelledOut,
+    JobDetailOut,
+    JobPageOut,
+    ResultOut,
+    SubmitIn,
+    SubmittedOut,
+)
+from jobs.errors import InvalidParameters, UnknownDefinition, UnknownPool
+from jobs.forms import JobFilterForm
+from jobs.models import Job, State
+from jobs.views.listing import chosen_jobs, page_of
+
+_MAX_KEY_CHARS = 200
+#: The one place where an Idempotency-Key goes on: as soon as `submit` takes it.
+_TAKES_KEY = "idempotency_key" in inspect.signature(submission.submit).parameters
+
+
+@api.post("/jobs", response={201: SubmittedOut, 200: SubmittedOut, **PROBLEMS, **BUSY}, tags=["jobs"])
+def submit(
+    request: HttpRequest, payload: SubmitIn, idempotency_key: str = Header("", max_length=_MAX_KEY_CHARS)
+) -> Any:
+    """Submit a job or copies of it. 429 and 503 say, by Retry-After, when there is probably room again."""
+    rules.need_submit(request.user)
+    key = {"idempotency_key": f"api {idempotency_key}"} if idempotency_key and _TAKES_KEY else {}
+    try:
+        jobs = submission.submit(
+            payload.definition,
+            payload.params,
+            pool=payload.pool,
+            copies=payload.copies,
+            user=request.user,  # type: ignore[arg-type]
+            request_id=getattr(request, "request_id", ""),
+            **key,  # type: ignore[arg-type]
+        )
+    except InvalidParameters as error:
+        raise _below_params(error) from error
+    except UnknownDefinition as error:
+        raise InvalidParameters({"definition": str(error)}) from error
+    except UnknownPool as error:
+        raise InvalidParameters({"pool": str(error)}) from error
+    was_there = all(getattr(job, "was_there", False) for job in jobs)
+    return Status(200 if was_there else 201, {"jobs": jobs})
+
+
+@api.get("/jobs", response={200: JobPageOut, **PROBLEMS}, tags=["jobs"])
+def list_jobs(
+    request: HttpRequest,
+    state: str = "",
+    pool: str = "",
+    definition: str = "",
+    q: str = "",
+    submission: str = "",
+    owner: str = "",
+    before: str = "",
+    after: str = "",
+) -> Any:
+    """List jobs, newest first, by the filters of the page; `before` and `after` take the cursors of an answer."""
+    user: Any = request.user
+    form = JobFilterForm(request.GET, sees_all=user.has_perm("jobs.view_job"))
+    if not form.is_valid():
+        raise InvalidParameters({name: str(errors[0]) for name, errors in form.errors.items()})
+    jobs = chosen_jobs(user, form.cleaned_data).select_related("user")
+    page = page_of(jobs.filter(state=state) if state else jobs, {"before": before, "after": after})
+    return {"jobs": page.jobs, "older": page.older, "newer": page.newer}
+
+
+@api.get("/jobs/{uuid:job_id}", response={200: JobDetailOut, **PROBLEMS}, tags=["jobs"])
+def get_job(request: HttpRequest, job_id: UUID) -> Any:
+    """Return one job."""
+    return _job(request, job_id)
+
+
+@api.get("/jobs/{uuid:job_id}/result", response={200: ResultOut, **PROBLEMS}, tags=["jobs"])
+def get_result(request: HttpRequest, job_id: UUID) -> Any:
+    """Return what a job returned; 404 until it has succeeded."""
+    job = _job(request, job_id)
+    found = TaskResult.objects.filter(task_id=str(job.pk)).only("result").first()
+    if job.state != State.SUCCEEDED or found is None or found.result is None:
+        raise Http404("The job has no result.")
+    return {"result": json.loads(found.result)}
+
+
+@api.post("/jobs/{uuid:job_id}/cancel", response={200: CancelledOut, **PROBLEMS}, tags=["jobs"])
+def cancel(request: HttpRequest, job_id: UUID, payload: CancelIn) -> Any:
+    """Cancel a queued job, or ask the worker of a running one to stop it."""
+    job = _job(request, job_id)
+    rules.need_cancel(request.user, job)
+    outcome = submission.cancel(job, user=request.user, reason=payload.reason)  # type: ignore[arg-type]
+    return {"outcome": outcome.value, "job": job}
+
+
+@api.post("/jobs/{uuid:job_id}/again", response={201: JobDetailOut, **PROBLEMS, **BUSY}, tags=["jobs"])
+def run_again(request: HttpRequest, job_id: UUID, payload: AgainIn) -> Any:
+    """Submit a job like an earlier one, perhaps changed."""
+    rules.need_submit(request.user)
+    job, request_id = _job(request, job_id), getattr(request, "request_id", "")
+    try:
+        again = submission.run_again(
+            job,
+            user=request.user,
+            params=payload.params,
+            pool=payload.pool,
+            request_id=request_id,  # type: ignore[arg-type]
+        )
+    except InvalidParameters as error:
+        raise _below_params(error) from error
+    except UnknownPool as error:
+        raise InvalidParameters({"pool": str(error)}) from error
+    return Status(201, again)
+
+
+def _job(request: HttpRequest, job_id: UUID) -> Job:
+    visible = Job.objects.visible_to(request.user).select_related("user")
+    return get_object_or_404(visible, pk=job_id)
+
+
+def _below_params(error: InvalidParameters) -> InvalidParameters:
+    """Name a parameter as the caller does: below `params`."""
+    own = ("copies", "params", "pool")
+    return InvalidParameters(
+        {name if name in own else f"params.{name}": text for name, text in error.errors.items()}
+    )

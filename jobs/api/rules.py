@@ -1,0 +1,25 @@
+"""Who may do what: the pages' own rules, in one place."""
+
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+
+OPERATE, PURGE = "jobs.operate_pool", "jobs.purge_pool"
+
+
+def need(user: Any, permission: str) -> None:
+    """Raise PermissionDenied unless the user has the permission."""
+    if not user.has_perm(permission):
+        raise PermissionDenied(f"You need the permission {permission}.")
+
+
+def need_submit(user: Any) -> None:
+    """Raise PermissionDenied unless the user may submit: whoever may log in, as on the pages."""
+    if not user.is_active:
+        raise PermissionDenied("You may not submit jobs.")
+
+
+def need_cancel(user: Any, found: Any) -> None:
+    """Raise PermissionDenied unless the job or comparison is the user's own, or they may cancel any."""
+    if found.user_id != user.pk and not user.has_perm("jobs.cancel_job"):
+        raise PermissionDenied("You may cancel your own only.")

@@ -1,0 +1,248 @@
+"""What the API takes and answers."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from ninja import Schema
+from pydantic import ConfigDict, Field
+
+
+class In(Schema):
+    """What a caller sends; an unknown name is a mistake worth hearing of."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class QueueOut(Schema):
+    """A pool's queue; `workers` is null while Redis is away."""
+
+    pool: str
+    queued: int
+    oldest_s: float | None
+    workers: int | None
+
+
+class Problem(Schema):
+    """An error: a sentence, and a sentence for each value at fault."""
+
+    detail: str
+    fields: dict[str, str] = {}
+    queue: QueueOut | None = None
+    retry_after_s: int | None = None
+
+
+class Reason(In):
+    """Why an act is done; the audit log keeps it."""
+
+    reason: str = Field(min_length=1, max_length=300)
+
+
+class PurgeIn(Reason):
+    """A purge says that it is meant."""
+
+    confirm: Literal[True]
+
+
+class CancelIn(In):
+    """Why a job is cancelled; the audit log keeps it for a job of somebody else."""
+
+    reason: str = Field("", max_length=300)
+
+
+class DefinitionOut(Schema):
+    """A job definition; `parameters` is a JSON schema."""
+
+    name: str
+    kind: str
+    title: str
+    summary: str
+    pool: str | None
+    parameters: dict[str, Any]
+    max_attempts: int
+    soft_time_limit_s: float | None
+    time_limit_s: float | None
+    max_payload_bytes: int
+    unavailable: str | None
+    held: str | None
+
+
+class SubmitIn(In):
+    """One job, or copies of it."""
+
+    definition: str = Field(max_length=200)
+    params: dict[str, Any] = {}
+    pool: str = Field("auto", max_length=100)
+    copies: int = Field(1, ge=1)
+
+
+class AgainIn(In):
+    """What differs from the job that is run again."""
+
+    params: dict[str, Any] | None = None
+    pool: str | None = Field(None, max_length=100)
+
+
+class JobOut(Schema):
+    """A job of a list."""
+
+    id: UUID
+    definition: str
+    params: dict[str, Any]
+    pool: str
+    state: str
+    user: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    attempt: int
+    max_attempts: int
+    run_s: float | None
+    cpu_s: float | None
+    error_type: str
+    error: str
+
+    @staticmethod
+    def resolve_user(job: Any) -> str | None:
+        """Return the user's name."""
+        return job.user.get_username() if job.user_id else None
+
+
+class JobDetailOut(JobOut):
+    """All of a job but its result."""
+
+    kind: str
+    chosen_by: str
+    parent_id: UUID | None
+    published_at: datetime | None
+    received_at: datetime | None
+    recorded_at: datetime | None
+    cancel_requested_at: datetime | None
+    broker_wait_s: float | None
+    worker_wait_s: float | None
+    off_cpu_s: float | None
+    record_lag_s: float | None
+    payload_bytes: int
+    result_bytes: int | None
+    worker: str
+    pid: int | None
+    thread: str
+    carrier: str
+    offloaded: bool
+    history: list[dict[str, Any]]
+
+
+class SubmittedOut(Schema):
+    """What was submitted."""
+
+    jobs: list[JobOut]
+
+
+class JobPageOut(Schema):
+    """One page of jobs, newest first; `older` and `newer` are the cursors of its neighbours."""
+
+    jobs: list[JobOut]
+    older: str | None
+    newer: str | None
+
+
+class ResultOut(Schema):
+    """What a job returned."""
+
+    result: Any
+
+
+class CancelledOut(Schema):
+    """What a request to cancel came to: `cancelled`, `asked` (its worker was) or `ended` (before)."""
+
+    outcome: str
+    job: JobOut
+
+
+class PoolOut(Schema):
+    """A pool; what is live about it is null while Redis is away."""
+
+    name: str
+    model: str
+    queue: str
+    concurrency: int
+    state: str
+    held: str | None
+    queued: int
+    running: int
+    oldest_s: float | None
+    workers: int | None
+    slots: int
+    in_use: int
+
+
+class ActOut(Schema):
+    """What an act of an operator came to."""
+
+    state: str
+    has_changed: bool
+    is_told: bool
+    detail: str
+
+
+class PurgedOut(Schema):
+    """How many jobs were cancelled, and messages taken off the broker (null: it cannot be looked into)."""
+
+    cancelled: int
+    messages: int | None
+
+
+class ComparisonIn(In):
+    """A comparison, with the values of the page's form."""
+
+    definition: str = Field(max_length=200)
+    params: dict[str, Any] = {}
+    pools: list[str] = Field(min_length=1, max_length=100)
+    preset: str = ""
+    rounds: int | None = None
+    copies: int | None = None
+    warmup: bool = True
+    calibrate: bool = True
+    baseline: str = ""
+    in_flight: int | None = None
+    arrival_rate_per_s: float | None = None
+    slots: int | None = None
+    is_sweep: bool = False
+    seed: int | None = None
+
+
+class ComparisonOut(Schema):
+    """A comparison of a list; `verdict` is the sentence of its evidence, once that is frozen."""
+
+    id: UUID
+    definition: str
+    params: dict[str, Any]
+    state: str
+    copies: int
+    rounds: int
+    preset: str
+    created_at: datetime
+    finished_at: datetime | None
+    end_reason: str
+    verdict: str | None
+
+    @staticmethod
+    def resolve_verdict(comparison: Any) -> str | None:
+        """Return the sentence of the verdict."""
+        return (comparison.evidence or {}).get("sentence")
+
+
+class ComparisonDetailOut(ComparisonOut):
+    """A comparison with its evidence, how far it is, and what it waits for."""
+
+    evidence: dict[str, Any] | None
+    progress: dict[str, Any]
+    waits_for: str
+
+
+class ComparisonPageOut(Schema):
+    """One page of comparisons, newest first."""
+
+    comparisons: list[ComparisonOut]
+    older: str | None
+    newer: str | None

@@ -1,0 +1,110 @@
+"""Pause, drain, resume: a row in the ledger, an audit entry, and the copy that the workers obey."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from django.db import transaction
+from django.utils import timezone
+
+from jobs import audit, definitions, switches
+from jobs.errors import InvalidParameters
+from jobs.models import Switch
+from jobs.pools import get_pool
+from jobs.redis_client import REDIS_ERRORS, web_client
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+log = structlog.get_logger(__name__)
+_MAX_REASON_CHARS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What an act came to; `is_told` says whether Redis has it already, else the coordinator tells it."""
+
+    kind: str
+    name: str
+    state: str  # «paused», «draining» or «running»
+    has_changed: bool
+    is_told: bool
+
+    @property
+    def words(self) -> str:
+        """Return what came of it, in a sentence or two."""
+        what = f"The {self.kind} {self.name}"
+        if not self.has_changed:
+            return f"{what} was {self.state} already."
+        if not self.is_told:
+            return f"{what} is {self.state} in the ledger. Redis does not answer; the workers follow when it does."
+        if self.state == "running":
+            return f"{what} is resumed."
+        return (
+            f"{what} is {self.state}: within 2 s no worker begins a job of it. What runs goes on to its end."
+        )
+
+
+def pause(kind: str, name: str, *, user: "User | None", reason: str, **details: Any) -> Act:
+    """Begin no more jobs of a pool or a definition; they stay queued. Raise PoolwiseError for what is unknown."""
+    return _hold(kind, name, Switch.State.PAUSED, user, reason, details)
+
+
+def drain(name: str, *, user: "User | None", reason: str, **details: Any) -> Act:
+    """Pause a pool so that it runs empty, for maintenance. Raise PoolwiseError for what is unknown."""
+    return _hold(Switch.Kind.POOL, name, Switch.State.DRAINING, user, reason, details)
+
+
+def resume(kind: str, name: str, *, user: "User | None", reason: str, **details: Any) -> Act:
+    """Let jobs begin again. Raise PoolwiseError for what is unknown."""
+    reason = required(reason)
+    with transaction.atomic():
+        deleted, _ = Switch.objects.filter(kind=kind, name=name).delete()
+        if deleted:
+            audit.record("resume", f"{kind} {name}", user=user, reason=reason, **details)
+        else:
+            _check_known(kind, name)  # what the code no longer knows can be resumed all the same
+    return Act(kind, name, "running", bool(deleted), _tell())
+
+
+def _hold(
+    kind: str, name: str, state: Switch.State, user: "User | None", reason: str, details: dict[str, Any]
+) -> Act:
+    reason = required(reason)
+    _check_known(kind, name)
+    values = {"state": state, "at": timezone.now(), "user": user, "reason": reason}
+    with transaction.atomic():
+        _, is_new = Switch.objects.get_or_create(kind=kind, name=name, defaults=values)
+        has_changed = bool(
+            is_new or Switch.objects.filter(kind=kind, name=name).exclude(state=state).update(**values)
+        )
+        if has_changed:
+            verb = "drain" if state == Switch.State.DRAINING else "pause"
+            audit.record(verb, f"{kind} {name}", user=user, reason=reason, **details)
+    return Act(kind, name, str(state), has_changed, _tell())
+
+
+def required(reason: str) -> str:
+    """Return a reason for the audit log. Raise InvalidParameters without one."""
+    if not (reason := " ".join(reason.split())):
+        raise InvalidParameters({"reason": "Say why: the audit log keeps it."})
+    if len(reason) > _MAX_REASON_CHARS:
+        raise InvalidParameters({"reason": f"At most {_MAX_REASON_CHARS} characters."})
+    return reason
+
+
+def _check_known(kind: str, name: str) -> None:
+    if kind == Switch.Kind.POOL:
+        get_pool(name)
+    else:
+        definitions.get(name)
+
+
+def _tell() -> bool:
+    """Write the copy in Redis now; every coordinator writes it each second, too."""
+    try:
+        switches.write(web_client(), switches.held())
+    except REDIS_ERRORS as error:
+        log.warning("the workers are told by the coordinator once Redis is back", error=str(error))
+        return False
+    return True

@@ -1,0 +1,107 @@
+"""Purge: cancel what is queued on a pool, batch by batch, and take its messages off the broker."""
+
+import base64
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from django.utils import timezone
+
+from jobs import audit
+from jobs.errors import UnknownPool
+from jobs.models import Job, State
+from jobs.operations.acts import required
+from jobs.pools import get_pool
+from jobs.publishing import quick_connection
+from jobs.redis_client import REDIS_ERRORS, web_client
+from jobs.stream import mark_cancelled
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+log = structlog.get_logger(__name__)
+_BATCH = 500
+_MESSAGES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """How many jobs were cancelled; `messages` is None where the broker could not be cleared."""
+
+    pool: str
+    cancelled: int
+    messages: int | None
+
+
+def purge(pool: str, *, user: "User | None", reason: str, **details: Any) -> Purged:
+    """Cancel every job that is queued on a pool now. Raise UnknownPool where neither settings nor ledger know it."""
+    reason = required(reason)
+    try:
+        queue = get_pool(pool).queue
+    except UnknownPool:
+        if not Job.objects.queued().filter(pool=pool).exists():
+            raise
+        queue = ""  # the jobs of a pool that is no longer declared, of whose messages nobody knows
+    ids: set[str] = set()
+    newest = timezone.now()  # what comes while this runs is not meant
+    while batch := _next(pool, newest):
+        ids.update(_cancel(batch))
+    messages = _withdraw(queue, ids) if queue and ids else 0
+    audit.record(
+        "purge", f"pool {pool}", user=user, reason=reason, cancelled=len(ids), messages=messages, **details
+    )
+    return Purged(pool, len(ids), messages)
+
+
+def _next(pool: str, newest: Any) -> list[Any]:
+    queued = Job.objects.queued().filter(pool=pool, created_at__lte=newest)
+    return list(queued.order_by("created_at").values_list("pk", flat=True)[:_BATCH])
+
+
+def _cancel(batch: list[Any]) -> list[str]:
+    now = timezone.now()
+    # Whether this or a worker's start came first is decided row by row; the mark tells who purged which.
+    mark = {"state": State.CANCELLED, "cancel_requested_at": now, "finished_at": now, "recorded_at": now}
+    words = {"error_type": "Cancelled", "error": "Cancelled before it began: its pool's queue was purged."}
+    Job.objects.queued().filter(pk__in=batch).update(due_at=None, **mark, **words)
+    purged = Job.objects.filter(pk__in=batch, state=State.CANCELLED, finished_at=now)
+    ids = [str(pk) for pk in purged.values_list("pk", flat=True)]
+    try:
+        mark_cancelled(web_client(), ids)  # a worker may hold some already
+    except REDIS_ERRORS as error:
+        log.warning("workers could not be told of purged jobs", jobs=len(ids), error=str(error))
+    return ids
+
+
+def _withdraw(queue: str, ids: Collection[str]) -> int | None:
+    """Take the messages of these jobs off the queue; others, perhaps of this moment, stay."""
+    connection = quick_connection()
+    try:
+        with connection.channel() as channel:
+            client = getattr(channel, "client", None)
+            # Other brokers cannot look into a queue: there the workers drop the messages of cancelled jobs.
+            return None if client is None else _withdraw_from_list(client, queue, ids)
+    except (*REDIS_ERRORS, *connection.recoverable_connection_errors) as error:
+        log.warning("messages of purged jobs stay; workers drop them", queue=queue, error=str(error))
+        return None
+
+
+def _withdraw_from_list(client: Any, queue: str, ids: Collection[str]) -> int:
+    kept = removed = 0
+    while raws := client.lrange(queue, kept, kept + _MESSAGES - 1):
+        gone = [raw for raw in raws if _job_of(raw) in ids]
+        for raw in gone:  # near the list's head, so each is found at once
+            removed += client.lrem(queue, 1, raw)
+        kept += len(raws) - len(gone)
+    return removed
+
+
+def _job_of(raw: bytes | str) -> str:
+    try:
+        message = json.loads(raw)
+        found = message.get("headers", {}).get("id")
+        return str(found or json.loads(base64.b64decode(message["body"]))["id"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return ""  # none of ours: it stays

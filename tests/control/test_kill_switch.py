@@ -1,0 +1,147 @@
+"""Pause, resume, drain and purge against real workers of every pool."""
+
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+import redis
+from django.conf import settings
+from django.core.management import CommandError, call_command
+
+from jobs import switches
+from jobs.heartbeats import pools_up
+from jobs.models import AuditEntry, Job, State, Switch
+from jobs.operations import drain, pause, purge, resume
+from jobs.redis_client import web_client
+from jobs.submission import submit
+from jobs.switches import Held
+from tests.platform import Platform, eventually
+
+pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
+every_pool = pytest.mark.parametrize("pool", tuple(settings.JOB_POOLS))
+OBEYED_S = 2.0
+
+
+@pytest.fixture(autouse=True)
+def _resumed_afterwards(platform: Platform) -> Iterator[None]:
+    yield
+    Switch.objects.all().delete()
+    switches.write(web_client(), switches.held())
+
+
+def at_the_broker(pool: str) -> int:
+    with redis.Redis.from_url(settings.BROKER_URL) as client:
+        return client.llen(settings.JOB_POOLS[pool]["queue"])
+
+
+def begun(pool: str) -> int:
+    return Job.objects.filter(pool=pool, started_at__isnull=False).count()
+
+
+def states(*jobs: Job) -> set[str]:
+    return set(Job.objects.filter(pk__in=[job.pk for job in jobs]).values_list("state", flat=True))
+
+
+def submit_past_the_switch(monkeypatch: pytest.MonkeyPatch, pool: str, copies: int) -> list[Job]:
+    """Publish as a process would that has not heard of the pause yet."""
+    with monkeypatch.context() as patch:
+        patch.setattr(switches, "held", Held)
+        return submit("ending.succeed", {}, pool=pool, copies=copies)
+
+
+def cpu_s(pool: str) -> float:
+    [worker] = pools_up()[pool]
+    process = psutil.Process(worker.pid)
+    times = [one.cpu_times() for one in (process, *process.children())]
+    return sum(one.user + one.system for one in times)
+
+
+@every_pool
+def test_a_paused_pool_begins_nothing_after_2_s_keeps_what_comes_and_loses_nothing(
+    platform: Platform, pool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    early = submit("io.wait", {"duration_s": 0.05}, pool=pool, copies=400)
+    pause("pool", pool, user=None, reason="a test")
+    time.sleep(OBEYED_S)
+    before = begun(pool)
+    late = [*submit("io.wait", {}, pool=pool), *submit_past_the_switch(monkeypatch, pool, 3)]
+    left, spent_s = at_the_broker(pool), cpu_s(pool)
+    assert left >= 3
+    time.sleep(OBEYED_S)
+    assert begun(pool) == before
+    assert at_the_broker(pool) == left  # the worker takes no message
+    assert cpu_s(pool) - spent_s < OBEYED_S / 2  # nor does it spin
+    assert states(*late) == {State.QUEUED}
+    resume("pool", pool, user=None, reason="a test")
+    platform.wait_for(*early, *late, timeout_s=60)
+    assert states(*early, *late) == {State.SUCCEEDED}
+    assert not Job.objects.exclude(attempt=1).exists()
+
+
+@every_pool
+def test_a_paused_definition_begins_nothing_while_others_go_on(platform: Platform, pool: str) -> None:
+    held = submit("io.wait", {"duration_s": 0.2}, pool=pool, copies=300)
+    pause("definition", "io.wait", user=None, reason="a test")
+    others = submit("ending.succeed", {}, pool=pool, copies=5)
+    platform.wait_for(*others)
+    time.sleep(OBEYED_S)
+    before = begun(pool)
+    held += submit("io.wait", {"duration_s": 0.2}, pool=pool)
+    time.sleep(1.0)
+    assert begun(pool) == before
+    eventually(lambda: at_the_broker(pool) == 0)  # what was there went back to the ledger
+    assert not Job.objects.queued().filter(due_at=None).exists()
+    resume("definition", "io.wait", user=None, reason="a test")
+    platform.wait_for(*held, timeout_s=60)
+    assert states(*held, *others) == {State.SUCCEEDED}
+
+
+def test_a_worker_that_starts_later_obeys_and_so_it_does_once_redis_lost_its_data(platform: Platform) -> None:
+    pause("pool", "threads", user=None, reason="a test")
+    platform.stop("threads")
+    platform.ensure("threads")
+    jobs = submit("ending.succeed", {}, pool="threads", copies=3)
+    time.sleep(OBEYED_S)
+    web_client().flushall()
+    jobs += submit("ending.succeed", {}, pool="threads", copies=3)
+    time.sleep(OBEYED_S)
+    assert states(*jobs) == {State.QUEUED}
+    assert switches.read(web_client()).pools == {"threads": "paused"}
+    resume("pool", "threads", user=None, reason="a test")
+    platform.wait_for(*jobs)
+    assert states(*jobs) == {State.SUCCEEDED}
+
+
+def test_draining_lets_what_runs_end_and_begins_nothing_else(platform: Platform) -> None:
+    [running] = submit("io.wait", {"duration_s": 4}, pool="gevent")
+    eventually(lambda: Job.objects.running().count() == 1)
+    with pytest.raises(CommandError, match=r"1 jobs still run after 0\.5 s; the pool stays held"):
+        call_command("drain", "gevent", "--reason", "maintenance", "--wait", "0.5")
+    [waiting] = submit("ending.succeed", {}, pool="gevent")
+    call_command("drain", "gevent", "--reason", "maintenance", "--wait", "20")
+    assert states(running) == {State.SUCCEEDED}
+    assert states(waiting) == {State.QUEUED}
+    assert drain("gevent", user=None, reason="again").has_changed is False
+
+
+def test_a_purge_cancels_what_is_queued_and_takes_its_messages_alone(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pause("pool", "asyncio", user=None, reason="a test")
+    time.sleep(OBEYED_S)
+    published = submit_past_the_switch(monkeypatch, "asyncio", 700)
+    unpublished = submit("io.wait", {}, pool="asyncio", copies=5)
+    with redis.Redis.from_url(settings.BROKER_URL) as client:
+        client.lpush(settings.JOB_POOLS["asyncio"]["queue"], b"not ours")
+    sent = Job.objects.queued().filter(due_at=None).count()  # within the budget of a web request
+    purged = purge("asyncio", user=None, reason="too many")
+    assert (purged.cancelled, purged.messages) == (705, sent)
+    assert sent > 200  # more than one look at the queue
+    assert states(*published, *unpublished) == {State.CANCELLED}
+    assert at_the_broker("asyncio") == 1
+    assert AuditEntry.objects.get(action="purge").details == {"cancelled": 705, "messages": sent}
+    resume("pool", "asyncio", user=None, reason="a test")
+    [after] = submit("ending.succeed", {}, pool="asyncio")
+    platform.wait_for(after)
+    assert states(after) == {State.SUCCEEDED}
