@@ -20,7 +20,7 @@ VAR_DIR = BASE_DIR / "var"
 
 
 def _read_secret_files() -> None:
-    for name in ("SECRET_KEY", "DATABASE_URL", "REDIS_URL", "BROKER_URL"):
+    for name in ("SECRET_KEY", "SECRET_KEY_FALLBACKS", "DATABASE_URL", "REDIS_URL", "BROKER_URL"):
         if path := os.environ.get(f"{name}_FILE"):
             try:
                 os.environ.setdefault(name, Path(path).read_text().strip())
@@ -45,6 +45,8 @@ DEBUG: bool = env.bool("DEBUG", True)
 SECRET_KEY: str = env.str("SECRET_KEY", "insecure-development-key" if DEBUG else "")
 if not DEBUG and (not SECRET_KEY or SECRET_KEY.startswith("insecure")):
     raise ImproperlyConfigured("Set SECRET_KEY (or SECRET_KEY_FILE) to a long random text when DEBUG is off.")
+#: Earlier keys, newest first: sessions and messages sealed by them are still taken.
+SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 
@@ -165,7 +167,7 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "celery"
 CELERY_WORKER_PREFETCH_MULTIPLIER = env.int("WORKER_PREFETCH_MULTIPLIER", 1)
-CELERY_WORKER_CONSUMER = "jobs.pools.consumer:PoolConsumer"
+CELERY_WORKER_CONSUMER = "jobs.reception:JobConsumer"
 CELERY_WORKER_SEND_TASK_EVENTS = env.bool("TASK_EVENTS", False)
 CELERY_TASK_SEND_SENT_EVENT = False
 #: Seconds that running jobs get at SIGTERM; then they go back to their queue. Poolwise bounds the rest, too.

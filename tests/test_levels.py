@@ -8,11 +8,11 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = [
     ("errors", "timing", "statistics", "verdicts", "logs", "formats"),
-    ("definitions", "pools", "redis_client"),
-    ("models", "stream", "heartbeats", "catalog", "environment"),
+    ("definitions", "pools", "redis_client", "signing"),
+    ("models", "stream", "heartbeats", "catalog", "environment", "messages"),
     ("recorder", "reports", "time_split", "timeline", "worker"),
     ("execution", "evidence", "configurations"),
-    ("tasks",),
+    ("tasks", "reception"),
     ("publishing",),
     ("submission",),
     ("comparisons",),
