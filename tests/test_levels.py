@@ -10,7 +10,7 @@ LEVELS = [
     ("errors", "timing", "statistics", "verdicts", "logs", "formats"),
     ("definitions", "pools", "redis_client", "signing"),
     ("models", "stream", "heartbeats", "catalog", "environment", "messages"),
-    ("recorder", "reports", "time_split", "timeline", "worker"),
+    ("recorder", "reports", "time_split", "timeline", "worker", "roles"),
     ("execution", "evidence", "configurations"),
     ("tasks", "reception"),
     ("publishing",),
