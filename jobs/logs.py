@@ -125,7 +125,9 @@ def logging_config(*, style: str, level: str) -> dict[str, Any]:
     if style == "json":
         renderer = structlog.processors.JSONRenderer(default=repr)
     else:
-        renderer = structlog.dev.ConsoleRenderer(colors=False)
+        # Plain: the one that structlog picks where rich is installed prints local variables, secrets among them.
+        plain = structlog.dev.plain_traceback
+        renderer = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=plain)
     final: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     final.append(structlog.processors.format_exc_info if style == "json" else one_line)
     formatter = {

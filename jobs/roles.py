@@ -19,7 +19,9 @@ _SEE = (
     "django_celery_results.view_taskresult",
 )
 _PIN = tuple(f"jobs.{act}_pinneddefinition" for act in ("add", "change", "delete"))
-_PEOPLE = tuple(f"auth.{act}_{what}" for what in ("user", "group") for act in ("add", "change", "delete", "view"))
+_PEOPLE = tuple(
+    f"auth.{act}_{what}" for what in ("user", "group") for act in ("add", "change", "delete", "view")
+)
 
 #: Each role's permissions; a later role may do all that an earlier one may, but for `viewer` and `submitter`, which differ.
 ROLES: dict[str, tuple[str, ...]] = {

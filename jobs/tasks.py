@@ -97,9 +97,7 @@ class JobTask(PoolTask):
     Request = "jobs.tasks:JobRequest"
 
 
-@shared_task(
-    name=TASK, base=JobTask, bind=True, ignore_result=True, throws=(JobFailed,), acks_late=True
-)
+@shared_task(name=TASK, base=JobTask, bind=True, ignore_result=True, throws=(JobFailed,), acks_late=True)
 def run(self: Any, definition: str, params: str) -> None:
     """Run one attempt of a job; its id is the task's id, `params` its parameters as JSON text."""
     request = self.request

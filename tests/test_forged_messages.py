@@ -37,7 +37,9 @@ class _Exploit:
         return Path.touch, (self.path,)
 
 
-def _genuine(client: redis.Redis, pool: str, definition: str, job_id: str = "", attempt: int = 1) -> dict[str, Any]:
+def _genuine(
+    client: redis.Redis, pool: str, definition: str, job_id: str = "", attempt: int = 1
+) -> dict[str, Any]:
     """Return a message as Poolwise publishes it, without leaving it in a queue."""
     options = sealed(job_id or str(uuid4()), attempt, definition, {}, published_at=wall_now())
     run.apply_async(queue="captured", **options)
@@ -72,16 +74,22 @@ def _forgeries(client: redis.Redis, pool: str, witness: Path) -> dict[str, bytes
         "pickle": forged(body=_body(exploit), **pickled),
         "pickle that says JSON": forged(body=_body(exploit)),
         "pickle as the whole message": exploit,
-        "yaml": forged(content_type="application/x-yaml", body=_body(b"!!python/object/apply:os.system ['true']")),
+        "yaml": forged(
+            content_type="application/x-yaml", body=_body(b"!!python/object/apply:os.system ['true']")
+        ),
         "msgpack": forged(content_type="application/x-msgpack", content_encoding="binary"),
         "an unknown task": forged(headers={"task": "os.system"}),
         "a task of Celery's own": forged(headers={"task": "celery.starmap"}, body=_body(starmap)),
         "a task that is a list": forged(headers={"task": []}),
-        "the first protocol": forged(headers={"task": None}, body=_body({"task": "jobs.run", "id": "x", "args": []})),
+        "the first protocol": forged(
+            headers={"task": None}, body=_body({"task": "jobs.run", "id": "x", "args": []})
+        ),
         "not sealed": forged(headers={HEADER: {"attempt": 1}}),
         "a wrong seal": forged(headers={HEADER: {**ours, "seal": signing.seal("message", "another text")}}),
         "another's definition": forged(body=_body([["ending.exit_process", "{}"], {}, {"chain": None}])),
-        "a callback": forged(body=_body([["ending.succeed", "{}"], {}, {"callbacks": [{"task": "celery.map"}]}])),
+        "a callback": forged(
+            body=_body([["ending.succeed", "{}"], {}, {"callbacks": [{"task": "celery.map"}]}])
+        ),
         "huge headers": forged(headers={"huge": "x" * 2_000_000, HEADER: None}),
         "a bomb": forged(**bomb),
         "cut off": forged()[:-40],
@@ -100,9 +108,7 @@ def _forgeries(client: redis.Redis, pool: str, witness: Path) -> dict[str, bytes
     }
 
 
-def test_no_pool_is_harmed_by_what_a_stranger_puts_into_its_queue(
-    platform: Platform, tmp_path: Path
-) -> None:
+def test_no_pool_is_harmed_by_what_a_stranger_puts_into_its_queue(platform: Platform, tmp_path: Path) -> None:
     witness, client = tmp_path / "exploited", redis.Redis.from_url(settings.REDIS_URL)
     before = {pool: pools_up()[pool][0] for pool in POOLS}
     flaky = {pool: submit("ending.flaky", {"succeed_on": 2}, pool=pool)[0] for pool in POOLS}
@@ -131,4 +137,3 @@ def test_no_pool_is_harmed_by_what_a_stranger_puts_into_its_queue(
         assert (flaky[pool].state, flaky[pool].attempt) == (State.SUCCEEDED, attempts), "replayed"
     client.close()
     assert Job.objects.count() == 2 * len(POOLS)
-

@@ -137,7 +137,9 @@ def test_a_forged_or_malformed_message_is_refused_with_its_reason(forge: str) ->
 
 
 def test_a_decoded_special_value_is_no_parameter_text() -> None:
-    body = json.dumps([["io.wait", {"__type__": "uuid", "__value__": {"hex": uuid4().hex, "version": 4}}], {}, NULL_EMBED])
+    body = json.dumps(
+        [["io.wait", {"__type__": "uuid", "__value__": {"hex": uuid4().hex, "version": 4}}], {}, NULL_EMBED]
+    )
     with pytest.raises(RefusedMessage, match="more or other"):
         opened(published(body=body))
 

@@ -183,7 +183,9 @@ class FetchingChannel(ClientChannel):
             tag = message["properties"]["delivery_tag"]
             self._check(message, tag)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            refuse(f"what came from the queue {queue} is no message ({type(error).__name__})", fetched.raw[:200])
+            refuse(
+                f"what came from the queue {queue} is no message ({type(error).__name__})", fetched.raw[:200]
+            )
             self._forget(fetched)
             return
         if fetched.is_held:
@@ -194,7 +196,9 @@ class FetchingChannel(ClientChannel):
         """Raise ValueError, KeyError or TypeError over what kombu would stumble on after it took the message."""
         if not isinstance(tag, str) or not isinstance(message["body"], str):
             raise TypeError("tag and body must be texts")
-        if not isinstance(message["headers"], dict) or not isinstance(message["properties"]["delivery_info"], dict):
+        if not isinstance(message["headers"], dict) or not isinstance(
+            message["properties"]["delivery_info"], dict
+        ):
             raise TypeError("headers and delivery_info must be objects")
         if "compression" in message["headers"]:
             raise ValueError("nobody here compresses, and a little can unpack to gigabytes")

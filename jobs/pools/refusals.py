@@ -12,7 +12,7 @@ _total = 0
 
 def refuse(reason: str, about: Any = "") -> None:
     """Log and count one message that is dropped; what the message says of itself is cut and quoted."""
-    global _total  # noqa: PLW0603 - one number of the process
+    global _total
     _total = next(_refused) + 1
     logger.error("refused a message and dropped it: %s %.120r", reason, about)
 
