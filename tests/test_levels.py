@@ -7,8 +7,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = [
-    ("errors", "timing", "statistics", "verdicts", "logs", "formats"),
-    ("definitions", "pools", "redis_client", "signing"),
+    ("errors", "timing", "statistics", "verdicts", "logs", "formats", "signing"),
+    ("definitions", "pools", "redis_client"),
     ("models", "stream", "heartbeats", "catalog", "environment", "messages"),
     ("recorder", "reports", "time_split", "timeline", "worker", "roles"),
     ("execution", "evidence", "configurations"),
@@ -19,7 +19,7 @@ LEVELS = [
     ("coordinator", "backend", "forms", "checks", "local_processes", "vega", "charts", "pictures"),
     ("templatetags", "comparison_charts"),
     ("bundles",),
-    ("admin", "views", "api", "management"),
+    ("admin", "views", "api", "management", "logins"),
     ("urls", "apps"),
 ]
 LEVEL_OF = {name: level for level, names in enumerate(LEVELS) for name in names}
