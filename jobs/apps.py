@@ -19,6 +19,13 @@ class JobsConfig(AppConfig):
         catalog.load()
         definitions.discover()
         post_migrate.connect(_sync_pools, sender=self)
+        post_migrate.connect(_make_roles, sender=self)
+
+
+def _make_roles(**options: object) -> None:
+    from jobs.roles import make_roles
+
+    make_roles(**options)
 
 
 def _sync_pools(**_: object) -> None:

@@ -61,6 +61,10 @@ class BrokerUnavailable(PoolwiseError):
     """Redis does not answer; try again when it is back."""
 
 
+class RefusedMessage(PoolwiseError):
+    """The message in the broker is none that this installation published."""
+
+
 class ResultRefused(PoolwiseError):
     """What the job returned cannot be stored."""
 

@@ -18,7 +18,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from jobs import definitions
 from jobs.definitions import AttemptContext, Definition
 from jobs.errors import PoolwiseError, ResultRefused
-from jobs.logs import LogBuffer, attempt_log, thread_name
+from jobs.logs import LogBuffer, attempt_log, redacted, thread_name
 from jobs.pools import bridge
 from jobs.pools.prefork import stop_behind
 from jobs.pools.probes import BodyProbe
@@ -106,6 +106,7 @@ def _run(delivery: Delivery, started: Started, watch: Stopwatch) -> tuple[Outcom
     watch.start()  # again, so that the claim's round trip counts as waiting
     try:
         definition = definitions.resolve(delivery.definition)
+        buffer.secrets = definition.secret_values(delivery.params)
         value, offloaded = _call(definition, delivery, probe)
         timings = watch.stop()
         waits = probe.end(timings.cpu_s)
@@ -120,7 +121,15 @@ def _run(delivery: Delivery, started: Started, watch: Stopwatch) -> tuple[Outcom
             outcome, stop = _stopped(outcome, interrupted, definition, timings), error
     finally:
         attempt_log.reset(token)
+    outcome = _without_secrets(outcome, buffer.secrets) if buffer.secrets else outcome
     return replace(outcome, log=tuple(buffer.lines), log_dropped=buffer.dropped), stop
+
+
+def _without_secrets(outcome: Outcome, secret_values: tuple[str, ...]) -> Outcome:
+    """Return what the body left behind with dots in the place of its secret parameters."""
+    texts = {"error": outcome.error, "traceback": outcome.traceback, "result": outcome.result or ""}
+    clean = {name: redacted(text, secret_values) for name, text in texts.items()}
+    return replace(outcome, **{**clean, "result": clean["result"] or outcome.result})
 
 
 def _call(definition: Definition, delivery: Delivery, probe: BodyProbe) -> tuple[Any, bool]:

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 _MAX_SHOWN_PARAMETERS_CHARS = 160
+#: The one key of what stands for a secret parameter where parameters are stored.
+SECRET_MARK = "$secret"  # noqa: S105 - a key, no secret
+REDACTED = "••••••"
 #: PostgreSQL stores no NUL; half a surrogate pair, as from an undecodable file name, is no UTF-8.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -38,9 +41,16 @@ def percent(share: float | None) -> str:
     return f"{share * 100:.1f} %" if 0 < share < 0.0995 else f"{share * 100:.0f} %"
 
 
+def shown(value: Any) -> Any:
+    """Return a stored parameter as it may be shown: dots in the place of a secret."""
+    return REDACTED if isinstance(value, dict) and value.keys() == {SECRET_MARK} else value
+
+
 def parameters(params: Mapping[str, Any]) -> str:
     """Return parameters as one short line."""
-    text = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in params.items())
+    text = ", ".join(
+        f"{name}={json.dumps(shown(value), ensure_ascii=False)}" for name, value in params.items()
+    )
     return text if len(text) <= _MAX_SHOWN_PARAMETERS_CHARS else text[: _MAX_SHOWN_PARAMETERS_CHARS - 1] + "…"
 
 
@@ -51,6 +61,7 @@ def pretty(value: Any) -> str:
 
 def parameter_value(value: Any) -> str:
     """Return one parameter as a person would type it, a list with one item a line."""
+    value = shown(value)
     if isinstance(value, list) and value and all(isinstance(item, str | int | float) for item in value):
         return "\n".join(map(str, value))
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

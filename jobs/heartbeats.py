@@ -42,6 +42,7 @@ class Beat:
     db_connections: int | None = None  # open now; None where it cannot be told
     is_patched: bool | None = None  # of gevent workers: whether the standard library waits for the hub
     stall_max_s: float = 0.0  # of hub or loop, since the worker began
+    refused: int = 0  # messages that it took for forged or malformed and dropped, since it began
 
 
 @dataclass(frozen=True, slots=True)

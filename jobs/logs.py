@@ -1,5 +1,6 @@
 """Structured logs that follow one request by process, thread and task, and keep a job's own lines."""
 
+import json
 import logging
 import os
 import re
@@ -7,7 +8,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,20 @@ from django.http import HttpRequest, HttpResponse
 STYLES = ("console", "json")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MAX_LINE_CHARS = 2_000
+REDACTED = "••••••"
+#: A secret that is shorter would be found in every other word.
+_MIN_SECRET_CHARS = 4
+
+
+def redacted(text: str, secrets: Iterable[str]) -> str:
+    """Return a text with dots in the place of secrets, also of such as JSON or repr would write them."""
+    for secret in secrets:
+        if len(secret) >= _MIN_SECRET_CHARS:
+            as_json = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+            spellings = {secret, repr(secret)[1:-1], ascii(secret)[1:-1]} | as_json
+            for spelled in sorted(spellings, key=len, reverse=True):
+                text = text.replace(spelled, REDACTED)
+    return text
 
 
 @dataclass(slots=True)
@@ -27,6 +42,7 @@ class LogBuffer:
     max_lines: int
     lines: list[tuple[float, str, str]] = field(default_factory=list)
     dropped: int = 0
+    secrets: tuple[str, ...] = ()
     _started_mono: float = field(default_factory=time.monotonic)
 
     def add(self, level: str, text: str) -> None:
@@ -34,7 +50,8 @@ class LogBuffer:
         if len(self.lines) >= self.max_lines:
             self.dropped += 1
             return
-        self.lines.append((round(time.monotonic() - self._started_mono, 6), level, text[:_MAX_LINE_CHARS]))
+        text = redacted(text, self.secrets)[:_MAX_LINE_CHARS]
+        self.lines.append((round(time.monotonic() - self._started_mono, 6), level, text))
 
 
 #: The buffer of the attempt that runs in this context: thread, greenlet or asyncio task.
@@ -97,6 +114,17 @@ def one_line(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping
     return event
 
 
+def _without_secrets(renderer: Callable[..., str]) -> Callable[..., str]:
+    """Return a renderer that dots out the secret parameters of the attempt that logs, whatever holds them."""
+
+    def render(logger: Any, name: str, event: MutableMapping[str, Any]) -> str:
+        buffer = attempt_log.get()
+        text = renderer(logger, name, event)
+        return redacted(text, buffer.secrets) if buffer is not None and buffer.secrets else text
+
+    return render
+
+
 _SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
@@ -125,15 +153,14 @@ def logging_config(*, style: str, level: str) -> dict[str, Any]:
     if style == "json":
         renderer = structlog.processors.JSONRenderer(default=repr)
     else:
-        renderer = structlog.dev.ConsoleRenderer(
-            colors=False,
-            exception_formatter=structlog.dev.plain_traceback,  # the same whatever else is installed
-        )
+        # Plain: the one that structlog picks where rich is installed prints local variables, secrets among them.
+        plain = structlog.dev.plain_traceback
+        renderer = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=plain)
     final: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     final.append(structlog.processors.format_exc_info if style == "json" else one_line)
     formatter = {
         "()": structlog.stdlib.ProcessorFormatter,
-        "processors": [*final, renderer],
+        "processors": [*final, _without_secrets(renderer)],
         "foreign_pre_chain": _SHARED,
     }
     quiet = {"level": "WARNING"}

@@ -18,9 +18,10 @@ from kombu.exceptions import LimitExceeded, OperationalError
 
 from jobs import definitions, switches
 from jobs.errors import BrokerUnavailable, PoolwiseError, UnknownPool
+from jobs.messages import sealed
 from jobs.models import Job, State
 from jobs.pools import get_pool
-from jobs.tasks import HEADER, run
+from jobs.tasks import run
 from jobs.timing import wall_now
 
 log = structlog.get_logger(__name__)
@@ -202,16 +203,16 @@ def _send(producer: Any, job: Job, queue: str) -> None:
     limits: dict[str, float | None] = {}
     try:
         definition = definitions.resolve(job.definition)
-        limits = {"soft_time_limit": definition.soft_time_limit_s, "time_limit": definition.time_limit_s}
+        limits = {
+            "soft_time_limit_s": definition.soft_time_limit_s,
+            "time_limit_s": definition.time_limit_s,
+        }
     except PoolwiseError:
         pass  # the worker reports it as failed, which the ledger then shows
-    run.apply_async(
-        args=(job.definition, job.params),
-        task_id=str(job.pk),
-        queue=queue,
-        shadow=job.definition,
-        headers={HEADER: {"attempt": job.attempt, "published_at": wall_now(), "request_id": job.request_id}},
-        producer=producer,
-        retry=False,
+    options = sealed(
+        *(str(job.pk), job.attempt, job.definition, job.params),
+        published_at=wall_now(),
+        request_id=job.request_id,
         **limits,
     )
+    run.apply_async(queue=queue, producer=producer, retry=False, **options)

@@ -17,7 +17,7 @@ from django.db import transaction
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
-from jobs.formats import storable
+from jobs.formats import shown, storable
 from jobs.models import Job, JobLog, State
 from jobs.pools.waits import Waits
 from jobs.stream import Ending, Entry, Outcome, Place, Started
@@ -278,7 +278,7 @@ def _result_of(job: Job, outcome: Outcome) -> TaskResult:
         task_id=str(job.pk),
         task_name=job.definition,
         task_args="[]",
-        task_kwargs=json.dumps(job.params),
+        task_kwargs=json.dumps({name: shown(value) for name, value in job.params.items()}),
         status=_CELERY_STATES[State(job.state)],
         worker=outcome.place.worker[:100],
         content_type="application/json",

@@ -8,6 +8,7 @@ from typing import Any
 
 import redis
 
+from jobs import signing
 from jobs.pools.waits import UNKNOWN, Waits
 from jobs.redis_client import Client, key, script
 from jobs.timing import Timings
@@ -108,7 +109,7 @@ Entry = Started | Outcome
 
 
 def encode(entry: Entry) -> str:
-    """Return an entry as compact JSON."""
+    """Return an entry as compact JSON behind its seal."""
     data: dict[str, Any] = {
         "id": entry.job_id,
         "n": entry.attempt,
@@ -127,11 +128,15 @@ def encode(entry: Entry) -> str:
             for k, v in optional.items()
             if v not in (None, "", [], 0, False) or (k == "w" and v is not None)
         }
-    return json.dumps(data, separators=(",", ":"))
+    text = json.dumps(data, separators=(",", ":"))
+    return f"{signing.seal(signing.REPORT, text)} {text}"
 
 
 def decode(text: str) -> Entry:
-    """Return the entry of a JSON text. Raise ValueError when it is none of ours."""
+    """Return a sealed entry. Raise ValueError when it is none of ours."""
+    seal, _, text = text.partition(" ")
+    if not signing.is_sealed(signing.REPORT, text, seal):
+        raise ValueError("not a report: its seal is wrong or missing")
     try:
         data = json.loads(text)
         common = (str(data["id"]), int(data["n"]), Place(*data["p"]), Timings(*data["t"]))

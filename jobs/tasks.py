@@ -1,5 +1,6 @@
 """The one Celery task, `jobs.run`, and what its worker does at start and end. No logic of its own."""
 
+import json
 import os
 import time
 from typing import Any
@@ -12,6 +13,7 @@ from django.conf import settings
 from django.db import connections
 
 from jobs import execution
+from jobs.messages import HEADER, TASK
 from jobs.pools import get_pool, revoking
 from jobs.pools.task import PoolTask
 from jobs.stream import Ending, Outcome, Place
@@ -19,8 +21,7 @@ from jobs.switches import Brake
 from jobs.timing import Timings, elapsed_wall_s, wall_now
 from jobs.worker import Heart, bound_shutdown, flush, post
 
-__all__ = ["HEADER", "POOL_ENV", "JobFailed", "JobRequest", "JobTask", "revoking", "run"]
-HEADER = "poolwise"
+__all__ = ["POOL_ENV", "JobFailed", "JobRequest", "JobTask", "revoking", "run"]
 POOL_ENV = "POOLWISE_POOL"
 
 
@@ -103,11 +104,9 @@ class JobTask(PoolTask):
     Request = "jobs.tasks:JobRequest"
 
 
-@shared_task(
-    name="jobs.run", base=JobTask, bind=True, ignore_result=True, throws=(JobFailed,), acks_late=True
-)
-def run(self: Any, definition: str, params: dict[str, Any]) -> None:
-    """Run one attempt of a job; its id is the task's id."""
+@shared_task(name=TASK, base=JobTask, bind=True, ignore_result=True, throws=(JobFailed,), acks_late=True)
+def run(self: Any, definition: str, params: str) -> None:
+    """Run one attempt of a job; its id is the task's id, `params` its parameters as JSON text."""
     request = self.request
     headers = request.get(HEADER) or {}
     received_at, received_mono = request.get("received") or (None, None)
@@ -116,7 +115,7 @@ def run(self: Any, definition: str, params: dict[str, Any]) -> None:
             job_id=request.id,
             attempt=headers.get("attempt", 1),
             definition=definition,
-            params=params,
+            params=json.loads(params),
             pool=os.environ.get(POOL_ENV, ""),
             worker=request.hostname or "",
             published_at=headers.get("published_at"),

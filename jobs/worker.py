@@ -20,7 +20,7 @@ from django.conf import settings
 
 from jobs.environment import code_version
 from jobs.heartbeats import Beat, send, withdraw
-from jobs.pools import bridge, probes, vitals
+from jobs.pools import bridge, probes, refusals, vitals
 from jobs.pools.lease import original, start_native_thread
 from jobs.redis_client import REDIS_ERRORS, connect
 from jobs.stream import Outcome, report
@@ -115,6 +115,7 @@ class Heart:
             db_connections=vitals.db_connections(pid, settings.DATABASES["default"]),
             is_patched=vitals.is_patched() if getattr(workers, "is_green", False) else None,
             stall_max_s=round(probes.longest_stall_s(), 4),
+            refused=refusals.total(),
         )
 
 

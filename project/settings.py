@@ -5,6 +5,7 @@ A value may also come from a file: `NAME_FILE` names it, as container secrets do
 
 import json
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ VAR_DIR = BASE_DIR / "var"
 
 
 def _read_secret_files() -> None:
-    for name in ("SECRET_KEY", "DATABASE_URL", "REDIS_URL", "BROKER_URL"):
+    for name in ("SECRET_KEY", "SECRET_KEY_FALLBACKS", "DATABASE_URL", "REDIS_URL", "BROKER_URL"):
         if path := os.environ.get(f"{name}_FILE"):
             try:
                 os.environ.setdefault(name, Path(path).read_text().strip())
@@ -45,6 +46,8 @@ DEBUG: bool = env.bool("DEBUG", True)
 SECRET_KEY: str = env.str("SECRET_KEY", "insecure-development-key" if DEBUG else "")
 if not DEBUG and (not SECRET_KEY or SECRET_KEY.startswith("insecure")):
     raise ImproperlyConfigured("Set SECRET_KEY (or SECRET_KEY_FILE) to a long random text when DEBUG is off.")
+#: Earlier keys, newest first: sessions and messages sealed by them are still taken.
+SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 
@@ -59,6 +62,7 @@ INSTALLED_APPS = [
     "django.contrib.humanize",
     "django_htmx",
     "django_celery_results",
+    "axes",
     "jobs",
 ]
 MIDDLEWARE = [
@@ -73,6 +77,11 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
 ]
 ROOT_URLCONF = "project.urls"
 WSGI_APPLICATION = "project.wsgi.application"
@@ -134,6 +143,27 @@ SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+# Whether other names of the domain speak HTTPS too is not Poolwise's to say (subdomains, preload).
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+#: Proxies in front whose X-Forwarded-For is believed, for the address that a login comes from.
+PROXY_COUNT: int = env.int("PROXY_COUNT", 1 if HTTPS else 0)
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 1_000
+DATA_UPLOAD_MAX_NUMBER_FILES = 0
+
+# --- throttled logins -----------------------------------------------------------------------------------
+AXES_FAILURE_LIMIT: int = env.int("LOGIN_FAILURE_LIMIT", 5)
+AXES_COOLOFF_TIME = timedelta(minutes=env.float("LOGIN_COOL_OFF_MIN", 10.0))
+# Both together: one address cannot lock others out of an account, nor a guesser go on from where they are.
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_CLIENT_IP_CALLABLE = "jobs.logins.client_address"
+AXES_LOCKOUT_TEMPLATE = "429.html"
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
 
 # --- the ledger -----------------------------------------------------------------------------------------
 DATABASE_URL: str = env.str("DATABASE_URL", f"sqlite:///{VAR_DIR / 'poolwise.sqlite3'}")
@@ -168,7 +198,7 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "celery"
 CELERY_WORKER_PREFETCH_MULTIPLIER = env.int("WORKER_PREFETCH_MULTIPLIER", 1)
-CELERY_WORKER_CONSUMER = "jobs.pools.consumer:PoolConsumer"
+CELERY_WORKER_CONSUMER = "jobs.reception:JobConsumer"
 CELERY_WORKER_SEND_TASK_EVENTS = env.bool("TASK_EVENTS", False)
 CELERY_TASK_SEND_SENT_EVENT = False
 #: Seconds that running jobs get at SIGTERM; then they go back to their queue. Poolwise bounds the rest, too.
@@ -213,6 +243,8 @@ AUDIT_KEEP_DAYS: float = env.float("AUDIT_KEEP_DAYS", 365.0)
 API_MAX_BODY_BYTES: int = env.int("API_MAX_BODY_BYTES", 1_048_576)
 JOB_FILES_DIR: str = env.str("JOB_FILES_DIR", str(VAR_DIR / "files"))
 JOB_HTTP_DEMO_URL: str = env.str("JOB_HTTP_DEMO_URL", "http://127.0.0.1:8099")
+#: Whether HTTP jobs may reach the public internet (ports 80 and 443); never anything private, but for the list below.
+JOB_HTTP_PUBLIC: bool = env.bool("JOB_HTTP_PUBLIC", True)
 JOB_HTTP_ALLOWED_HOSTS: list[str] = env.list(
     "JOB_HTTP_ALLOWED_HOSTS", [JOB_HTTP_DEMO_URL.split("://", 1)[-1]]
 )

@@ -10,6 +10,7 @@ import pytest
 import redis
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
 from django_celery_results.models import TaskResult
 
 from jobs.definitions import Definition, job, registry
@@ -29,8 +30,10 @@ def redis_client() -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def user(db: None) -> Any:
-    """A user who may log in and no more."""
-    return get_user_model().objects.create_user("bob", password="bob-bob-bob")
+    """A user in the role submitter, who sees their own jobs."""
+    found = get_user_model().objects.create_user("bob", password="bob-bob-bob")
+    found.groups.add(Group.objects.get(name="submitter"))
+    return found
 
 
 @pytest.fixture

@@ -107,7 +107,8 @@ def messages(client: redis.Redis, queue: str) -> list[dict[str, Any]]:
     """Return the messages in a queue, the oldest first; each with `args` beside what the broker holds."""
     found = [json.loads(text) for text in reversed(client.lrange(queue, 0, -1))]
     for message in found:
-        message["args"] = json.loads(base64.b64decode(message["body"]))[0]
+        definition, params = json.loads(base64.b64decode(message["body"]))[0]
+        message["args"] = [definition, json.loads(params)]
     return found
 
 

@@ -21,11 +21,12 @@ from jobs.errors import PoolwiseError
 from jobs.heartbeats import Beat, coordinator_is_up, pools_up, send
 from jobs.management.arguments import parameter
 from jobs.management.commands import pool
+from jobs.messages import sealed
 from jobs.models import Comparison
 from jobs.pools import get_pool
 from jobs.publishing import quick_connection
 from jobs.stream import Ending, Outcome
-from jobs.tasks import HEADER, run
+from jobs.tasks import run
 from tests.core import OwnRedis, reports
 from tests.platform import ROOT, eventually
 
@@ -94,10 +95,8 @@ def site(own_redis: OwnRedis, empty_ledger: Path, tmp_path: Path) -> Iterator[Si
 def send_job(definition: str, queue: str, **params: Any) -> str:
     """Put a message into a queue, for a job that no ledger knows."""
     job_id = str(uuid4())
-    headers = {HEADER: {"attempt": 1, "published_at": time.time(), "request_id": "r-77"}}
-    run.apply_async(
-        (definition, params), task_id=job_id, queue=queue, headers=headers, connection=quick_connection()
-    )
+    options = sealed(job_id, 1, definition, params, published_at=time.time(), request_id="r-77")
+    run.apply_async(queue=queue, connection=quick_connection(), **options)
     return job_id
 
 

@@ -7,19 +7,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = [
-    ("errors", "timing", "statistics", "verdicts", "logs", "formats"),
+    ("errors", "timing", "statistics", "verdicts", "logs", "formats", "signing"),
     ("definitions", "pools", "redis_client"),
-    ("models", "stream", "heartbeats", "catalog", "environment"),
-    ("recorder", "reports", "time_split", "timeline", "worker", "switches", "audit", "retention"),
+    ("models", "stream", "heartbeats", "catalog", "environment", "messages"),
+    ("recorder", "reports", "time_split", "timeline", "worker", "switches", "audit", "retention", "roles"),
     ("execution", "evidence", "configurations", "bounds", "tokens"),
-    ("tasks",),
+    ("tasks", "reception"),
     ("publishing", "deduplication"),
     ("rescue", "submission"),
     ("comparisons", "operations"),
     ("coordinator", "backend", "forms", "checks", "local_processes", "vega", "charts", "pictures"),
     ("templatetags", "comparison_charts"),
     ("bundles",),
-    ("admin", "views", "management"),
+    ("admin", "views", "management", "logins"),
     ("api",),
     ("urls", "apps"),
 ]

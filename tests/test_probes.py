@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from jobs import stream
+from jobs import signing, stream
 from jobs.heartbeats import pools_up
 from jobs.models import Job, State
 from jobs.pools import runqueue, vitals
@@ -213,14 +213,14 @@ def test_an_outcome_carries_its_waits_and_an_old_one_has_none() -> None:
     assert entry.waits == waits
     old = stream.decode(stream.encode(outcome()))
     assert isinstance(old, Outcome)
-    assert "q" not in json.loads(stream.encode(outcome()))
+    assert "q" not in json.loads(stream.encode(outcome()).partition(" ")[2])
     assert old.waits == Waits()
 
 
 def test_an_entry_of_a_newer_release_that_tells_more_still_counts() -> None:
-    data = json.loads(stream.encode(outcome(waits=Waits(0.1))))
-    data["q"] = [*data["q"], 7.0]
-    entry = stream.decode(json.dumps(data))
+    data = json.loads(stream.encode(outcome(waits=Waits(0.1))).partition(" ")[2])
+    text = json.dumps(data | {"q": [*data["q"], 7.0]})
+    entry = stream.decode(f"{signing.seal(signing.REPORT, text)} {text}")
     assert isinstance(entry, Outcome)
     assert entry.waits == Waits(0.1)
 

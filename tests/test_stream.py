@@ -3,7 +3,7 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs import stream
+from jobs import signing, stream
 from jobs.stream import Claim, Ending, Outcome, Place, Reader, Started
 from jobs.timing import Timings
 
@@ -39,6 +39,15 @@ def test_an_outcome_survives_the_wire(entry: Outcome) -> None:
 def test_what_is_no_report_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - json's own error is one too
         stream.decode(text)
+    with pytest.raises(ValueError):  # noqa: PT011 - sealed nonsense is nonsense still
+        stream.decode(f"{signing.seal(signing.REPORT, text)} {text}")
+
+
+def test_a_report_that_was_changed_or_never_sealed_is_refused() -> None:
+    seal, _, text = stream.encode(outcome()).partition(" ")
+    for forged in (text, f"{seal} {text.replace('succeeded', 'failed')}", f"{seal[:-1]}A {text}", f" {text}"):
+        with pytest.raises(ValueError, match="seal is wrong or missing"):
+            stream.decode(forged)
 
 
 def test_an_attempt_is_claimed_once_and_the_same_token_may_ask_again(redis_client: redis.Redis) -> None:

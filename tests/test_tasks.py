@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import time
@@ -40,7 +41,7 @@ def request_of(headers: Any = None) -> JobRequest:
 def call(headers: Any = None, definition: str = "ending.succeed", params: Any = None, **request: Any) -> Any:
     run.push_request(id=str(uuid4()), hostname="w1@h", poolwise=headers, **request)
     try:
-        return run.run(definition, params or {})
+        return run.run(definition, json.dumps(params or {}))
     finally:
         run.pop_request()
 

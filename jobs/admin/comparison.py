@@ -7,7 +7,7 @@ from django.http import HttpRequest
 
 from jobs import reports
 from jobs.admin.base import Viewer, badge, pretty
-from jobs.formats import parameters
+from jobs.formats import parameters, shown
 from jobs.models import Comparison
 
 _BADGES = {"planned": "queued", "running": "running", "finished": "succeeded", "cancelled": "cancelled"}
@@ -42,7 +42,7 @@ class ComparisonAdmin(Viewer):
 def _details(comparison: Comparison) -> dict[str, Any]:
     blocks = list(comparison.blocks.order_by("position"))
     return {
-        "params": pretty(comparison.params),
+        "params": pretty({name: shown(value) for name, value in comparison.params.items()}),
         "figures": reports.comparison_figures(comparison),
         "blocks": blocks,
     }

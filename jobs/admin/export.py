@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 from django.utils import timezone
 
+from jobs.formats import shown
 from jobs.models import Job
 
 #: The newest so many of the chosen jobs are exported.
@@ -46,7 +47,8 @@ def as_json(jobs: QuerySet[Job]) -> StreamingHttpResponse:
 
 
 def _rows(jobs: QuerySet[Job]) -> Iterator[tuple[Any, ...]]:
-    return jobs.values_list(*_COLUMNS)[:EXPORT_BOUND].iterator(chunk_size=2_000)
+    for row in jobs.values_list(*_COLUMNS)[:EXPORT_BOUND].iterator(chunk_size=2_000):
+        yield (*row[:-1], {name: shown(value) for name, value in row[-1].items()})
 
 
 def _csv_lines(rows: Iterable[tuple[Any, ...]]) -> Iterator[str]:

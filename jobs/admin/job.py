@@ -14,7 +14,7 @@ from jobs import timeline
 from jobs.admin import actions, filters
 from jobs.admin.base import Viewer, badge, pretty
 from jobs.admin.joblist import JobList, search
-from jobs.formats import percent, seconds
+from jobs.formats import percent, seconds, shown
 from jobs.models import Job
 
 #: A longer result or traceback is shown in part.
@@ -110,7 +110,7 @@ def _details(job: Job) -> dict[str, Any]:
         "pieces": timeline.pieces(timeline.timings_of(job)),
         "total_s": timeline.total_s(job),
         "cpu_share": timeline.cpu_share(job),
-        "params": pretty(job.params),
+        "params": pretty({name: shown(value) for name, value in job.params.items()}),
         "moments": [(name.capitalize(), _moment(job, getattr(job, f"{name}_at"))) for name in _MOMENTS],
         "outcome": outcome,
         "result": pretty(outcome.result or "")[:_SHOWN_CHARS] if outcome else "",

@@ -1,5 +1,6 @@
-"""HTTP that reaches only the hosts that the operator listed, with every size and time bounded."""
+"""HTTP to the public internet and to what the operator listed, with every size and time bounded."""
 
+import asyncio
 import ssl
 import time
 from collections.abc import Sequence
@@ -11,16 +12,27 @@ import httpx
 from django.conf import settings
 from pydantic import AfterValidator, Field
 
-from jobs.errors import PoolwiseError
+from jobs.catalog import egress
+from jobs.catalog.egress import FetchRefused
+
+__all__ = [
+    "Address",
+    "FetchRefused",
+    "Page",
+    "Timeout",
+    "afetch_all",
+    "allowed",
+    "demo_addresses",
+    "fetch_all",
+]
 
 MAX_RESPONSE_BYTES = 2 * 1024 * 1024
 MAX_REDIRECTS = 3
+MAX_ADDRESS_CHARS = 2_000
+#: A body that drips past its time is refused at its next piece; what sends no piece, or only headers, ends so much later.
+_SLACK_S = 0.3
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
-
-
-class FetchRefused(PoolwiseError):
-    """The address is not on the list of allowed hosts, or its answer breaks a bound."""
 
 
 @dataclass(slots=True)
@@ -44,19 +56,43 @@ class Page:
 
 
 def allowed(address: str | httpx.URL) -> httpx.URL:
-    """Return the address as a URL. Raise FetchRefused unless its host and port are on the operator's list."""
+    """Return the address as a URL that may be tried; where its name leads is checked when it is connected to.
+
+    Raise FetchRefused.
+    """
     try:
         url = httpx.URL(address)
     except (httpx.InvalidURL, TypeError, ValueError) as error:
         raise FetchRefused(f"{str(address)[:200]!r} is no web address: {error}") from error
     if url.scheme not in _DEFAULT_PORTS or not url.host:
         raise FetchRefused(f"{str(url)[:200]!r} must begin with http:// or https:// and name a host.")
-    host = f"[{url.host}]" if ":" in url.host else url.host
+    if url.userinfo:
+        raise FetchRefused(f"The address of {url.host} holds a user or a password: leave them out.")
+    if len(str(url)) > MAX_ADDRESS_CHARS:
+        raise FetchRefused(f"The address of {url.host} is longer than {MAX_ADDRESS_CHARS:,} characters.")
     port = url.port or _DEFAULT_PORTS[url.scheme]
-    names = {f"{host}:{port}"} | ({host} if port == _DEFAULT_PORTS[url.scheme] else set())
-    if not names & {entry.strip().lower() for entry in settings.JOB_HTTP_ALLOWED_HOSTS}:
-        raise FetchRefused(f"{host}:{port} is not among JOB_HTTP_ALLOWED_HOSTS; ask the operator to add it.")
+    if not is_listed(url.host, port):
+        _check_unlisted(url.host, port)
     return url
+
+
+def is_listed(host: str, port: int) -> bool:
+    """Return whether the operator lists host and port in JOB_HTTP_ALLOWED_HOSTS: it may be anywhere, then."""
+    host = f"[{host}]" if ":" in host else host
+    names = {f"{host}:{port}"} | ({host} if port in _DEFAULT_PORTS.values() else set())
+    return bool(names & {entry.strip().lower() for entry in settings.JOB_HTTP_ALLOWED_HOSTS})
+
+
+def _check_unlisted(host: str, port: int) -> None:
+    where = f"{host}:{port}"
+    if not settings.JOB_HTTP_PUBLIC:
+        raise FetchRefused(f"{where} is not among JOB_HTTP_ALLOWED_HOSTS; ask the operator to add it.")
+    if port not in _DEFAULT_PORTS.values():
+        raise FetchRefused(
+            f"{where}: only the ports 80 and 443 are open, and what JOB_HTTP_ALLOWED_HOSTS lists; ask the operator."
+        )
+    if spelled := egress.literal(host):
+        egress.checked(host, [str(spelled)])
 
 
 def _listed(address: str) -> str:
@@ -66,7 +102,7 @@ def _listed(address: str) -> str:
         raise ValueError(str(error)) from error
 
 
-Address = Annotated[str, Field(max_length=2000), AfterValidator(_listed)]
+Address = Annotated[str, Field(max_length=MAX_ADDRESS_CHARS), AfterValidator(_listed)]
 Timeout = Annotated[float, Field(ge=0.1, le=60, description="Seconds that each answer may take.")]
 
 
@@ -80,18 +116,21 @@ def demo_addresses() -> list[str]:
 
 def fetch_all(addresses: Sequence[str], timeout_s: float) -> list[Page]:
     """Return the answers, fetched one after another. Raise FetchRefused and httpx.TransportError."""
-    with httpx.Client(**_client_options(timeout_s)) as client:
-        return [_fetch(client, address, timeout_s) for address in addresses]
+    guard = egress.Guard(is_listed)
+    with httpx.Client(transport=egress.transport(guard, _tls()), **_client_options(timeout_s)) as client:
+        return [_fetch(client, guard, address, timeout_s) for address in addresses]
 
 
 async def afetch_all(addresses: Sequence[str], timeout_s: float) -> list[Page]:
     """Return the answers, awaited one after another, so that the pools compare and not the bodies."""
-    async with httpx.AsyncClient(**_client_options(timeout_s)) as client:
+    transport = egress.async_transport(egress.Guard(is_listed), _tls())
+    async with httpx.AsyncClient(transport=transport, **_client_options(timeout_s)) as client:
         return [await _afetch(client, address, timeout_s) for address in addresses]
 
 
-def _fetch(client: httpx.Client, address: str, timeout_s: float) -> Page:
+def _fetch(client: httpx.Client, guard: egress.Guard, address: str, timeout_s: float) -> Page:
     url, deadline_mono = allowed(address), time.monotonic() + timeout_s
+    guard.deadline_mono = deadline_mono + _SLACK_S
     for _ in range(MAX_REDIRECTS + 1):
         with client.stream("GET", url) as response:
             target = _redirect_target(response)
@@ -105,6 +144,14 @@ def _fetch(client: httpx.Client, address: str, timeout_s: float) -> Page:
 
 
 async def _afetch(client: httpx.AsyncClient, address: str, timeout_s: float) -> Page:
+    try:
+        async with asyncio.timeout(timeout_s + _SLACK_S):
+            return await _follow(client, address, timeout_s)
+    except TimeoutError:
+        raise httpx.ReadTimeout(f"{address} did not answer within {timeout_s} s") from None
+
+
+async def _follow(client: httpx.AsyncClient, address: str, timeout_s: float) -> Page:
     url, deadline_mono = allowed(address), time.monotonic() + timeout_s
     for _ in range(MAX_REDIRECTS + 1):
         async with client.stream("GET", url) as response:
@@ -132,8 +179,8 @@ def _client_options(timeout_s: float) -> dict[str, Any]:
     return {
         "timeout": timeout_s,
         "follow_redirects": False,  # each hop is checked against the list
-        "trust_env": False,  # a proxy would reach what the list forbids
-        "verify": _tls(),
+        "trust_env": False,  # a proxy would reach what is forbidden here
+        # Nothing is ever unpacked: what a server sends is counted and kept as it comes.
         "headers": {"Accept-Encoding": "identity", "User-Agent": "Poolwise"},
     }
 

@@ -47,7 +47,7 @@ def http_get(
         list[http.Address],
         Field(
             max_length=20,
-            description="Web addresses, fetched one after another; only hosts the operator allows.",
+            description="Web addresses, fetched one after another: of the public internet, or that the operator lists.",
         ),
     ] = http.demo_addresses(),  # noqa: B008 - read once, like every default
     timeout_s: http.Timeout = 10.0,

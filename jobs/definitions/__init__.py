@@ -12,6 +12,7 @@ from jobs.definitions.declare import JobTask, job
 from jobs.definitions.definition import KINDS, Definition
 from jobs.definitions.fields import ParameterField
 from jobs.definitions.registry import all_definitions, discover, from_task, get, register, resolve
+from jobs.definitions.secrets import Secret
 
 __all__ = [
     "KINDS",
@@ -19,6 +20,7 @@ __all__ = [
     "Definition",
     "JobTask",
     "ParameterField",
+    "Secret",
     "all_definitions",
     "discover",
     "from_task",

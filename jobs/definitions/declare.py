@@ -19,7 +19,13 @@ from jobs.definitions.fields import describe
 from jobs.definitions.parameters import build_model, humanised
 from jobs.definitions.plain import texts_of
 from jobs.definitions.registry import DISCOVERED, from_task, register
-from jobs.definitions.rules import check_async_body, check_function, check_options, checked_parameters
+from jobs.definitions.rules import (
+    check_async_body,
+    check_function,
+    check_options,
+    check_secrets,
+    checked_parameters,
+)
 from jobs.errors import BadDefinition
 
 if TYPE_CHECKING:
@@ -106,6 +112,8 @@ def _declare(func: Callable[..., Any], options: dict[str, Any]) -> JobTask:
     check_options(settled)
     signature = checked_parameters(settled["name"], func, takes_context=settled["takes_context"])
     model = build_model(settled["name"], signature)
+    fields = describe(model)
+    check_secrets(settled["name"], fields)
     summary, description = texts_of(func)
     is_async = inspect.iscoroutinefunction(func)
     task = JobTask(func=func, takes_context=settled["takes_context"])
@@ -118,7 +126,7 @@ def _declare(func: Callable[..., Any], options: dict[str, Any]) -> JobTask:
             body=None if is_async else func,
             async_body=func if is_async else None,
             parameters=model,
-            fields=describe(model),
+            fields=fields,
             signature=tuple(signature),
             **settled,
         )

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from jobs.definitions.fields import ParameterField
 from jobs.definitions.parameters import messages, python_values
 from jobs.definitions.payload import json_ready, refuse_oversized
+from jobs.definitions.secrets import hide, is_hidden, reveal
 from jobs.errors import InvalidParameters
 
 #: `hazard`: a job that harms its worker on purpose.
@@ -64,13 +65,28 @@ class Definition:
     """Returns the reason why it cannot run in this installation, or None."""
 
     def validate(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the parameters, defaults filled in, as plain JSON values.
+        """Return the parameters, defaults filled in, as plain JSON values; the secret ones encrypted.
 
         Raise InvalidParameters, each field named: unknown, missing, out of range, not JSON, oversized.
         """
         ready = json_ready(self._validated(params))
+        for name in self.secret_names:
+            if isinstance(ready[name], str):
+                given = params.get(name)
+                # A secret that is stored already stays as it is, so that equal parameters stay equal.
+                ready[name] = given if is_hidden(given) else hide(self.name, name, ready[name])
         refuse_oversized(ready, self.max_payload_bytes)
         return ready
+
+    @property
+    def secret_names(self) -> tuple[str, ...]:
+        """Return the names of the parameters that are marked as secret."""
+        return tuple(item.name for item in self.fields if item.is_secret)
+
+    def secret_values(self, params: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the secrets within stored parameters. Raise InvalidParameters when one cannot be read."""
+        found = (reveal(self.name, name, params.get(name)) for name in self.secret_names)
+        return tuple(value for value in found if value)
 
     def call_arguments(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return Python values for the body.
@@ -110,8 +126,10 @@ class Definition:
     def _validated(self, params: Mapping[str, Any]) -> BaseModel:
         if not isinstance(params, Mapping):
             raise InvalidParameters({"params": "Give an object of names and values."})
+        revealed = {name: reveal(self.name, str(name), value) for name, value in params.items()
+                    if name in self.secret_names}  # fmt: skip
         try:
-            return self.parameters.model_validate(dict(params))
+            return self.parameters.model_validate({**params, **revealed})
         except ValidationError as error:
             known = [item.name for item in self.fields]
             raise InvalidParameters(messages(error, self.name, known)) from error

@@ -2,13 +2,14 @@
 
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
 from pydantic import BaseModel
 
 from jobs.definitions.parameters import humanised
+from jobs.definitions.secrets import Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,18 +35,21 @@ class ParameterField:
     """Shortest text or array."""
     max_length: int | None = None
     choices: tuple[Any, ...] = ()
+    is_secret: bool = False
 
 
 def describe(model: type[BaseModel]) -> tuple[ParameterField, ...]:
     """Return what a form needs to know of each parameter, in order."""
     schema = model.model_json_schema()
     definitions = schema.get("$defs", {})
-    return tuple(
-        _describe_one(
+    described = []
+    for name, field in model.model_fields.items():
+        one = _describe_one(
             field.alias or name, field.annotation, field.is_required(), schema["properties"], definitions
         )
-        for name, field in model.model_fields.items()
-    )
+        is_secret = any(isinstance(mark, Secret) for mark in field.metadata)
+        described.append(replace(one, is_secret=True, default=None) if is_secret else one)
+    return tuple(described)
 
 
 def _describe_one(

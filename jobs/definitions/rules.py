@@ -2,12 +2,13 @@
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from django.tasks import Task
 
 from jobs.definitions.definition import KINDS
+from jobs.definitions.fields import ParameterField
 from jobs.definitions.parameters import parameters_of
 from jobs.errors import BadDefinition
 
@@ -116,6 +117,20 @@ def _check_parameter(name: str, parameter: inspect.Parameter) -> None:
         raise BadDefinition(
             f"{name}: {parameter.name!r} has no type; annotate it, for example `{parameter.name}: int`."
         )
+
+
+def check_secrets(name: str, fields: Iterable[ParameterField]) -> None:
+    """Raise BadDefinition unless each secret parameter is a text, and no text hides itself in another way."""
+    for field in fields:
+        if field.is_secret and field.annotation not in (str, str | None):
+            raise BadDefinition(
+                f"{name}: the secret {field.name!r} must be `Annotated[str, Secret()]`, or `str | None` within."
+            )
+        if "SecretStr" in str(field.annotation) or "SecretBytes" in str(field.annotation):
+            raise BadDefinition(
+                f"{name}: {field.name!r} would be stored as asterisks; use `Annotated[str, Secret()]` of "
+                "jobs.definitions, which encrypts it."
+            )
 
 
 def check_async_body(name: str, body: Callable[..., Any], sync_body: Callable[..., Any]) -> None:

@@ -45,6 +45,9 @@ def _number_field(field: type[forms.IntegerField], parameter: ParameterField, **
 
 
 def _text_field(parameter: ParameterField, **options: Any) -> forms.Field:
+    if parameter.is_secret:  # the widget never shows a value again, not even one that was just typed
+        widget = forms.PasswordInput(attrs={"autocomplete": "off"})
+        return forms.CharField(max_length=parameter.max_length, strip=False, widget=widget, **options)
     if parameter.max_length is None or parameter.max_length > _LONG_TEXT_CHARS:
         options["widget"] = forms.Textarea(attrs={"rows": 2})
     if parameter.format:

@@ -18,6 +18,7 @@ from kombu.utils.json import loads
 
 from jobs.pools.acks import QoS
 from jobs.pools.clients import ClientChannel
+from jobs.pools.refusals import refuse
 from jobs.pools.unacked import FETCH, FETCH_SHA
 
 logger = get_logger(__name__)
@@ -180,12 +181,32 @@ class FetchingChannel(ClientChannel):
         try:
             message = loads(fetched.raw.decode())
             tag = message["properties"]["delivery_tag"]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            logger.critical("dropped from the queue %s what is no message: %.200r", queue, fetched.raw)
+            self._check(message, tag)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            refuse(
+                f"what came from the queue {queue} is no message ({type(error).__name__})", fetched.raw[:200]
+            )
+            self._forget(fetched)
             return
         if fetched.is_held:
             self.fetched_tags.add(tag)
         self.connection._deliver(message, queue)
+
+    def _check(self, message: Any, tag: Any) -> None:
+        """Raise ValueError, KeyError or TypeError over what kombu would stumble on after it took the message."""
+        if not isinstance(tag, str) or not isinstance(message["body"], str):
+            raise TypeError("tag and body must be texts")
+        if not isinstance(message["headers"], dict) or not isinstance(
+            message["properties"]["delivery_info"], dict
+        ):
+            raise TypeError("headers and delivery_info must be objects")
+        if "compression" in message["headers"]:
+            raise ValueError("nobody here compresses, and a little can unpack to gigabytes")
+        self.decode_body(message["body"], message["properties"].get("body_encoding"))
+
+    def _forget(self, fetched: Fetched) -> None:
+        if fetched.is_held:  # the script could read its tag
+            self.unacked.settle([str(loads(fetched.raw.decode())["properties"]["delivery_tag"])])
 
     def _put_back(self, fetched: Fetched) -> None:
         if fetched.is_held:

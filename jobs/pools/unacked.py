@@ -18,7 +18,8 @@ local function parse(raw)
     local properties = cjson.decode(raw).properties
     local info = properties.delivery_info
     local way = cjson.encode(info.exchange) .. ',' .. cjson.encode(info.routing_key)
-    return assert(properties.delivery_tag), '[' .. raw .. ',' .. way .. ']'
+    assert(type(properties.delivery_tag) == 'string')
+    return properties.delivery_tag, '[' .. raw .. ',' .. way .. ']'
 end
 if #ARGV > 3 then
     redis.call('HDEL', KEYS[1], unpack(ARGV, 4))

@@ -61,6 +61,11 @@ class PoolNow:
         return sum(worker.memory_bytes for worker in self.workers or ())
 
     @property
+    def refused(self) -> int:
+        """Return the messages that its workers dropped as forged or malformed since they began."""
+        return sum(worker.refused for worker in self.workers or ())
+
+    @property
     def loop_lag_s(self) -> float | None:
         """Return the longest lag of its workers' loops."""
         return max((worker.loop_lag_s for worker in self.workers or ()), default=None)

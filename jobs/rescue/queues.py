@@ -6,10 +6,10 @@ from typing import Any
 from kombu.utils.json import loads
 
 from jobs.heartbeats import Attempt
+from jobs.messages import HEADER
 from jobs.pools import get_pool
 from jobs.pools.transport import Transport
 from jobs.publishing import patient_connection
-from jobs.tasks import HEADER
 
 #: A queue that is as long as it should be is read all the same every so many looks: a message delivered twice
 #: can make up for one that is missing.

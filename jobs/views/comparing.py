@@ -27,11 +27,6 @@ def comparison_of(user: User, pk: UUID) -> Comparison:
     return get_object_or_404(visible_to(user), pk=pk)
 
 
-def may_cancel(user: User, found: Comparison) -> bool:
-    """Return whether a person may end the comparison before its last block."""
-    return found.user_id == user.pk or user.has_perm("jobs.cancel_job")
-
-
 @dataclass(frozen=True, slots=True)
 class Tile:
     """One block of a comparison as the page shows it while it runs."""

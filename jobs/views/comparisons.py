@@ -19,6 +19,7 @@ from jobs.comparisons.progress import waits_for
 from jobs.errors import PoolwiseError, UnknownDefinition
 from jobs.formats import parameters
 from jobs.models import Comparison
+from jobs.roles import may_cancel
 from jobs.views import comparing, side_by_side, story
 from jobs.views.live import PageRequest, live_answer, live_part, own_address, signed_in
 
@@ -99,7 +100,7 @@ def _context(request: PageRequest, found: Comparison) -> dict[str, Any]:
         "is_live": is_live,
         "is_hazard": definition is not None and definition.kind == "hazard",
         "params_line": parameters(found.params),
-        "may_cancel": is_live and comparing.may_cancel(request.user, found),
+        "may_cancel": is_live and may_cancel(request.user, found),
         "progress": comparing.progress_of(found),
         "left_s": _left_s(found) if is_live else None,
         "waits_for": waits_for(found)[1] if is_live else "",
@@ -118,7 +119,7 @@ def _left_s(found: Comparison) -> float | None:
 def cancel_comparison(request: PageRequest, pk: UUID) -> HttpResponse:
     """End a comparison before its last block; what has been measured stays."""
     found = comparing.comparison_of(request.user, pk)
-    if not comparing.may_cancel(request.user, found):
+    if not may_cancel(request.user, found):
         raise PermissionDenied("You may cancel your own comparisons only.")
     if found.state not in comparing.LIVE:
         messages.warning(request, "The comparison had ended already, so there was nothing to cancel.")

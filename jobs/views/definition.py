@@ -20,7 +20,7 @@ from jobs.errors import BrokerUnavailable, InvalidParameters, PoolwiseError, Que
 from jobs.forms import ParametersForm, SubmitForm
 from jobs.models import Job
 from jobs.reports import pools_now
-from jobs.views.live import PageRequest, signed_in
+from jobs.views.live import PageRequest, refuse_unless_submitter, signed_in
 
 #: When a Redis that is away is worth another try.
 RETRY_AFTER_S = 10
@@ -34,6 +34,7 @@ def definition(request: PageRequest, name: str) -> HttpResponse:
     origin = _origin(request, found)
     if request.method != "POST":
         return _page(request, found, *_forms(found, origin), origin)
+    refuse_unless_submitter(request)
     parameters, where = ParametersForm(found, request.POST), SubmitForm(request.POST)
     if not (parameters.is_valid() & where.is_valid()):
         return _page(request, found, parameters, where, origin)

@@ -17,8 +17,16 @@ from jobs.errors import PoolwiseError, QueueFull, UnknownDefinition
 from jobs.formats import pretty
 from jobs.models import Job, State
 from jobs.reports import pools_now
+from jobs.roles import may_cancel
 from jobs.views.definition import announce, busy
-from jobs.views.live import PageRequest, live_answer, live_part, own_address, signed_in
+from jobs.views.live import (
+    PageRequest,
+    live_answer,
+    live_part,
+    own_address,
+    refuse_unless_submitter,
+    signed_in,
+)
 
 LIVE_EVERY_S = 1.0
 #: A longer result is shown in part; the whole of it is a download.
@@ -54,7 +62,7 @@ def _page_context(request: PageRequest, found: Job) -> dict[str, Any]:
         "job": found,
         "definition": definition,
         "reruns": reruns[:10],
-        "may_cancel": _may_cancel(request, found),
+        "may_cancel": may_cancel(request.user, found),
     }
 
 
@@ -104,6 +112,7 @@ def result(request: PageRequest, pk: UUID) -> HttpResponse:
 def run_again(request: PageRequest, pk: UUID) -> HttpResponse:
     """Submit the job once more, with the same parameters on the same pool, and go to the new job."""
     found = _job(request, pk)
+    refuse_unless_submitter(request)
     try:
         again = submission.run_again(found, user=request.user, request_id=request.request_id)
     except QueueFull as error:
@@ -114,10 +123,6 @@ def run_again(request: PageRequest, pk: UUID) -> HttpResponse:
         return redirect(found)
     announce(request, [again])
     return redirect(again)
-
-
-def _may_cancel(request: PageRequest, found: Job) -> bool:
-    return found.user_id == request.user.pk or request.user.has_perm("jobs.cancel_job")
 
 
 _CANCELLED = {
@@ -132,7 +137,7 @@ _CANCELLED = {
 def cancel(request: PageRequest, pk: UUID) -> HttpResponse:
     """Cancel the job, or ask its worker to stop it."""
     found = _job(request, pk)
-    if not _may_cancel(request, found):
+    if not may_cancel(request.user, found):
         raise PermissionDenied("You may cancel your own jobs only.")
     try:
         outcome = submission.cancel(found, user=request.user)

@@ -21,7 +21,7 @@ from jobs.forms.comparisons import OWN, OWN_WORDS
 from jobs.models import Comparison
 from jobs.reports import pools_now
 from jobs.views import comparing
-from jobs.views.live import PageRequest, signed_in
+from jobs.views.live import PageRequest, refuse_unless_submitter, signed_in
 
 _KINDS = {"io": "Waits", "cpu": "Computes", "mixed": "Mixed", "hazard": "Hazards"}
 
@@ -30,6 +30,8 @@ _KINDS = {"io": "Waits", "cpu": "Computes", "mixed": "Mixed", "hazard": "Hazards
 @signed_in
 def new_comparison(request: PageRequest) -> HttpResponse:
     """Show the form of a comparison; on Start plan it and go to its page."""
+    if request.method == "POST":
+        refuse_unless_submitter(request)
     origin = _origin(request)
     found = _definition(request, origin)
     if request.method != "POST" or found is None:

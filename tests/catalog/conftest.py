@@ -1,6 +1,7 @@
 """A demo server and a hostile one to fetch from, and a folder for files."""
 
 import asyncio
+import gzip
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -79,6 +80,13 @@ class Hostile(BaseHTTPRequestHandler):
         elif kind == "drip":
             self._head(200, {})
             self._pieces(b".", pause_s=0.05)
+        elif kind == "slowhead":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+            self._pieces(b"X-Drip: 1\r\n", pause_s=0.05)
+        elif kind == "bomb":
+            packed = gzip.compress(b"0" * 10_000_000)
+            self._head(200, {"Content-Encoding": "gzip", "Content-Length": str(len(packed))})
+            self.wfile.write(packed)
         elif kind == "flood":
             self._head(200, {})
             self._pieces(b"." * 65_536, pause_s=0)

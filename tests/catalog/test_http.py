@@ -118,9 +118,13 @@ def test_a_redirect_on_the_list_is_followed(hostile_url: str) -> None:
 @pytest.mark.parametrize(
     ("path", "text"),
     [
-        ("to/http://example.com/", "not among JOB_HTTP_ALLOWED_HOSTS"),
+        ("to/http://example.com:8099/", "only the ports 80 and 443"),
+        ("to/http://169.254.169.254/latest/meta-data/", "not on the public internet"),
+        ("to/http://localhost/", "not on the public internet"),
+        ("to/http://user@example.com/", "holds a user or a password"),
         ("to/file:///etc/passwd", "must begin with http"),
-        ("to/http://127.0.0.1:1/", "not among JOB_HTTP_ALLOWED_HOSTS"),
+        ("to/http://127.0.0.1:1/", "only the ports 80 and 443"),
+        ("to/http://2852039166/", "not on the public internet"),
         ("flood", "more than 2,097,152 bytes"),
         ("drip", "did not finish its answer in time"),
     ],
@@ -139,12 +143,32 @@ def test_redirects_that_go_round_and_round_end(hostile_url: str) -> None:
         assert "more than 3 times" in str(error)
 
 
+def test_headers_that_drip_end_by_the_time_of_the_whole_fetch(hostile_url: str) -> None:
+    begin = time.monotonic()
+    for error in both([f"{hostile_url}/slowhead"], timeout_s=0.4):
+        assert isinstance(error, httpx.ReadTimeout)
+    assert time.monotonic() - begin < 4
+
+
+def test_what_a_server_packs_is_counted_packed_and_never_unpacked(hostile_url: str) -> None:
+    for pages in both([f"{hostile_url}/bomb"]):
+        assert len(pages[0].body) < 20_000
+
+
+def test_a_site_may_close_the_way_to_the_internet(settings: Any) -> None:
+    settings.JOB_HTTP_PUBLIC = False
+    with pytest.raises(http.FetchRefused, match="not among JOB_HTTP_ALLOWED_HOSTS; ask the operator"):
+        http.allowed("https://example.com/")
+    settings.JOB_HTTP_ALLOWED_HOSTS = ["example.com:443"]
+    assert http.allowed("https://example.com/")
+
+
 def test_a_server_that_never_answers_ends_in_a_time_out(settings: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host = f"127.0.0.1:{silent.getsockname()[1]}"
         settings.JOB_HTTP_ALLOWED_HOSTS = [host]
         for error in both([f"http://{host}/"], timeout_s=0.2):
-            assert isinstance(error, httpx.ReadTimeout)
+            assert isinstance(error, httpx.TimeoutException)
             assert isinstance(error, definitions.get("io.http_get").retry_on)
 
 

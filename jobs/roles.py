@@ -1,0 +1,54 @@
+"""Roles: named groups of permissions. `migrate` makes them and sets them anew; docs/security.md says what each may do.
+
+Another mix is a group of one's own. Staff status, which opens the admin, is given to a user apart from the role.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth.models import Group, Permission
+
+from jobs.models import Comparison, Job
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+SUBMIT, CANCEL = "jobs.submit_job", "jobs.cancel_job"
+_SEE = (
+    *("jobs.view_job", "jobs.view_joblog", "jobs.view_comparison", "jobs.view_block", "jobs.view_pool"),
+    *("jobs.view_poolsample", "jobs.view_poolconfiguration", "jobs.view_pinneddefinition"),
+    "django_celery_results.view_taskresult",
+)
+_PIN = tuple(f"jobs.{act}_pinneddefinition" for act in ("add", "change", "delete"))
+_PEOPLE = tuple(
+    f"auth.{act}_{what}" for what in ("user", "group") for act in ("add", "change", "delete", "view")
+)
+
+#: Each role's permissions; a later role may do all that an earlier one may, but for `viewer` and `submitter`, which differ.
+ROLES: dict[str, tuple[str, ...]] = {
+    "viewer": _SEE,
+    "submitter": (SUBMIT,),
+    "operator": (*_SEE, SUBMIT, CANCEL, *_PIN),
+    "administrator": (*_SEE, SUBMIT, CANCEL, *_PIN, *_PEOPLE),
+}
+
+
+def make_roles(**_: Any) -> None:
+    """Make the groups of the roles, each with its permissions and no other. Runs after every `migrate`."""
+    known = {
+        f"{found.content_type.app_label}.{found.codename}": found
+        for found in Permission.objects.select_related("content_type")
+    }
+    for name, wanted in ROLES.items():
+        group, _created = Group.objects.get_or_create(name=name)
+        # An app whose permissions are not there yet sends its own signal later.
+        group.permissions.set(known[permission] for permission in wanted if permission in known)
+
+
+def may_submit(user: "User") -> bool:
+    """Return whether a person may submit jobs and plan comparisons."""
+    return user.has_perm(SUBMIT)
+
+
+def may_cancel(user: "User", found: Job | Comparison) -> bool:
+    """Return whether a person may cancel this job or comparison: their own, or any with the permission."""
+    return found.user_id == user.pk or user.has_perm(CANCEL)

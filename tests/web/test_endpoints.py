@@ -1,0 +1,250 @@
+"""Every address of the site × every role, against one table. A view without a row fails; so does a row without a view.
+
+The answers of a row are, in this order, for: a stranger (not logged in), nobody (logged in, no role), a viewer, a
+submitter, an operator, an administrator (of the role), and staff without a role. All but the first two have staff status.
+The job, comparison and result asked for belong to somebody else.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django_celery_results.models import TaskResult
+
+from jobs.models import Comparison, Job, PinnedDefinition, Pool
+from jobs.roles import ROLES, make_roles
+
+pytestmark = pytest.mark.django_db
+PEOPLE = ("stranger", "nobody", "viewer", "submitter", "operator", "administrator", "staff")
+
+SIGNED_IN = "302 200 200 200 200 200 200"  # whoever is logged in
+SUBMITTERS = "302 403 403 200 200 200 403"  # who may submit
+THEIRS = "302 404 200 404 200 200 404"  # what belongs to others: 404 for who may not see it
+ACT_ON_THEIRS = "302 404 403 404 302 302 404"  # changes what belongs to others
+ABSENT = "302 404 404 404 404 404 404"  # needs evidence, which this comparison has none of
+NOWHERE = "404 404 404 404 404 404 404"  # there is nothing
+STAFF = "302 302 200 200 200 200 200"  # the admin's own pages
+STAFF_NO_POST = "302 302 405 405 405 405 405"  # the admin's own pages, read only
+STAFF_NOTHING = "302 302 404 404 404 404 404"  # the admin, where nothing is
+SEEN = "302 302 200 403 200 200 403"  # the admin: who may see
+SEEN_APP = "302 302 200 404 200 200 404"  # the admin: an app of which one may see something
+OPERATED = "302 302 403 403 200 200 403"  # the admin: who operates
+REFUSED = "302 302 403 403 403 403 403"  # the admin: nobody, rows come and go by the platform alone
+TO_LOGIN = "302 302 302 302 302 302 302"  # elsewhere
+MOVED = "301 301 301 301 301 301 301"  # elsewhere, for good
+LOG_IN = "200 200 302 302 302 302 302"  # the login of the admin
+NO = "405 405 405 405 405 405 405"  # this method is not for this address
+PEOPLE_PAGES = "302 302 403 403 403 200 403"  # the admin: who manages people
+ANYBODY = "200 200 200 200 200 200 200"  # no login needed
+
+#: name of the address: answers to GET, and to an empty POST
+TABLE = {
+    "admin:(?P<url>.*)$": (STAFF_NOTHING, STAFF_NOTHING),
+    "admin:<path:object_id>/": (TO_LOGIN, TO_LOGIN),
+    "admin:app_list": (SEEN_APP, SEEN_APP),
+    "admin:auth_group_add": (PEOPLE_PAGES, PEOPLE_PAGES),
+    "admin:auth_group_change": (PEOPLE_PAGES, PEOPLE_PAGES),
+    "admin:auth_group_changelist": (PEOPLE_PAGES, PEOPLE_PAGES),
+    "admin:auth_group_delete": (PEOPLE_PAGES, PEOPLE_PAGES),
+    "admin:auth_group_history": (PEOPLE_PAGES, PEOPLE_PAGES),
+    "admin:auth_user_add": (PEOPLE_PAGES, PEOPLE_PAGES),
+    "admin:auth_user_change": (PEOPLE_PAGES, PEOPLE_PAGES),
+    "admin:auth_user_changelist": (PEOPLE_PAGES, PEOPLE_PAGES),
+    "admin:auth_user_delete": (PEOPLE_PAGES, PEOPLE_PAGES),
+    "admin:auth_user_history": (PEOPLE_PAGES, PEOPLE_PAGES),
+    "admin:auth_user_password_change": (PEOPLE_PAGES, PEOPLE_PAGES),
+    "admin:autocomplete": (REFUSED, STAFF_NO_POST),
+    "admin:django_celery_results_taskresult_add": (REFUSED, REFUSED),
+    "admin:django_celery_results_taskresult_change": (SEEN, REFUSED),
+    "admin:django_celery_results_taskresult_changelist": (SEEN, SEEN),
+    "admin:django_celery_results_taskresult_delete": (REFUSED, REFUSED),
+    "admin:django_celery_results_taskresult_history": (SEEN, SEEN),
+    "admin:index": (STAFF, STAFF),
+    "admin:jobs_comparison_add": (REFUSED, REFUSED),
+    "admin:jobs_comparison_change": (SEEN, REFUSED),
+    "admin:jobs_comparison_changelist": (SEEN, SEEN),
+    "admin:jobs_comparison_delete": (REFUSED, REFUSED),
+    "admin:jobs_comparison_history": (SEEN, SEEN),
+    "admin:jobs_job_add": (REFUSED, REFUSED),
+    "admin:jobs_job_change": (SEEN, REFUSED),
+    "admin:jobs_job_changelist": (SEEN, SEEN),
+    "admin:jobs_job_delete": (REFUSED, REFUSED),
+    "admin:jobs_job_history": (SEEN, SEEN),
+    "admin:jobs_pinneddefinition_add": (OPERATED, OPERATED),
+    "admin:jobs_pinneddefinition_change": (SEEN, OPERATED),
+    "admin:jobs_pinneddefinition_changelist": (SEEN, SEEN),
+    "admin:jobs_pinneddefinition_delete": (OPERATED, OPERATED),
+    "admin:jobs_pinneddefinition_history": (SEEN, SEEN),
+    "admin:jobs_pool_add": (REFUSED, REFUSED),
+    "admin:jobs_pool_change": (SEEN, REFUSED),
+    "admin:jobs_pool_changelist": (SEEN, SEEN),
+    "admin:jobs_pool_delete": (REFUSED, REFUSED),
+    "admin:jobs_pool_history": (SEEN, SEEN),
+    "admin:jobs_vega": (NOWHERE, NOWHERE),
+    "admin:jsi18n": (STAFF, STAFF_NO_POST),
+    "admin:login": (LOG_IN, ANYBODY),
+    "admin:logout": (STAFF_NO_POST, TO_LOGIN),
+    "admin:password_change": (STAFF, STAFF),
+    "admin:password_change_done": (STAFF, STAFF_NO_POST),
+    "admin:view_on_site": (STAFF_NOTHING, STAFF_NOTHING),
+    "jobs:cancel": (NO, ACT_ON_THEIRS),
+    "jobs:cancel-comparison": (NO, ACT_ON_THEIRS),
+    "jobs:catalogue": (SIGNED_IN, NO),
+    "jobs:comparison": (THEIRS, NO),
+    "jobs:comparison-bundle": (ABSENT, NO),
+    "jobs:comparison-chart": (ABSENT, NO),
+    "jobs:comparisons": (SIGNED_IN, NO),
+    "jobs:definition": (SIGNED_IN, SUBMITTERS),
+    "jobs:estimate": (NO, ABSENT),
+    "jobs:favicon": (MOVED, NO),
+    "jobs:healthz": (ANYBODY, NO),
+    "jobs:job": (THEIRS, NO),
+    "jobs:jobs": (SIGNED_IN, NO),
+    "jobs:new-comparison": (SIGNED_IN, SUBMITTERS),
+    "jobs:pools": (SIGNED_IN, NO),
+    "jobs:result": (THEIRS, NO),
+    "jobs:run-again": (NO, ACT_ON_THEIRS),
+    "login": (ANYBODY, ANYBODY),
+    "logout": (NO, TO_LOGIN),
+}
+
+
+def _walk(patterns: Any, names: tuple[str, ...] = ()) -> Iterator[tuple[str, URLPattern]]:
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            yield from _walk(
+                pattern.url_patterns, (*names, *([pattern.namespace] if pattern.namespace else []))
+            )
+        else:
+            yield ":".join((*names, pattern.name or str(pattern.pattern))), pattern
+
+
+ADDRESSES = dict(_walk(get_resolver().url_patterns))
+
+
+@pytest.fixture
+def things(administrator: Any) -> dict[str, Any]:
+    """Somebody else's job with its result, and a comparison."""
+    job = Job.objects.create(
+        definition="io.wait",
+        kind="io",
+        params={"duration_s": 1},
+        pool="threads",
+        user=administrator,
+        state="succeeded",
+    )
+    TaskResult.objects.create(task_id=str(job.pk), status="SUCCESS", result="1", task_name="io.wait")
+    comparison = Comparison.objects.create(
+        definition="io.wait", params={}, copies=1, rounds=1, user=administrator, state="finished"
+    )
+    PinnedDefinition.objects.create(definition="io.wait", pool="gevent")
+    return {"job": job, "comparison": comparison}
+
+
+def _address(name: str, pattern: URLPattern, things: dict[str, Any]) -> str:
+    """Return an address that the pattern matches, of what belongs to somebody else."""
+    known = {
+        "jobs:definition": ["io.wait"],
+        "jobs:comparison-chart": [things["comparison"].pk, "makespan", "svg"],
+        "admin:app_list": ["jobs"],
+        "admin:view_on_site": [1, 1],
+        "admin:jobs_vega": ["0"],
+        "admin:auth_user_password_change": [things["job"].user_id],
+    }
+    if name == "admin:(?P<url>.*)$":
+        return "/admin/nothing-here/"
+    if name == "admin:<path:object_id>/":
+        return "/admin/jobs/job/1/"
+    if name not in known and pattern.pattern.converters:
+        known[name] = [_key(name, things)]
+    return reverse(name, args=known.get(name, []))
+
+
+def _key(name: str, things: dict[str, Any]) -> Any:
+    keys = {
+        "pinneddefinition": "io.wait", "pool": Pool.objects.first() and "gevent",
+        "taskresult": TaskResult.objects.get().pk, "user": things["job"].user_id, "group": Group.objects.first().pk,
+        "comparison": things["comparison"].pk,
+    }  # fmt: skip
+    return next((key for word, key in keys.items() if word in name), things["job"].pk)
+
+
+@pytest.fixture
+def browsers(db: None) -> dict[str, Client]:
+    """One browser a person."""
+    found = {"stranger": Client(raise_request_exception=False)}
+    for name in PEOPLE[1:]:
+        person = get_user_model().objects.create_user(name, is_staff=name != "nobody")
+        if name in ROLES:
+            person.groups.add(Group.objects.get(name=name))
+        found[name] = Client(raise_request_exception=False)
+        found[name].force_login(person)
+    return found
+
+
+def _answers(browsers: dict[str, Client], method: str, address: str) -> str:
+    return " ".join(str(getattr(browsers[name], method)(address).status_code) for name in PEOPLE)
+
+
+def test_every_address_has_a_row_and_every_row_an_address() -> None:
+    assert ADDRESSES.keys() == TABLE.keys()
+
+
+@pytest.mark.parametrize("name", sorted(ADDRESSES.keys() & TABLE.keys()))
+def test_an_address_answers_each_role_as_the_table_says(
+    things: dict[str, Any], browsers: dict[str, Client], sent: list[Job], name: str
+) -> None:
+    address, before = _address(name, ADDRESSES[name], things), _stored()
+    assert _answers(browsers, "get", address) == TABLE[name][0], f"GET {address}"
+    assert _stored() == before, f"GET {address} changed something"
+    assert _answers(browsers, "post", address) == TABLE[name][1], f"POST {address}"
+
+
+def _stored() -> Any:
+    models = (Job, Comparison, PinnedDefinition, Group, get_user_model())
+    return [list(model.objects.order_by("pk").values_list("pk", *_TOLD.get(model, ()))) for model in models]
+
+
+_TOLD: dict[Any, tuple[str, ...]] = {Job: ("state", "cancel_requested_at"), Comparison: ("state",)}
+
+
+@pytest.mark.parametrize("name", sorted(ADDRESSES))
+def test_no_address_takes_a_post_without_the_token_against_forgery(things: dict[str, Any], name: str) -> None:
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(get_user_model().objects.get(username="ada"))
+    assert browser.post(_address(name, ADDRESSES[name], things)).status_code == 403
+
+
+def test_the_roles_are_groups_with_these_permissions_and_no_others() -> None:
+    for name, wanted in ROLES.items():
+        found = Group.objects.get(name=name).permissions.values_list("content_type__app_label", "codename")
+        assert {".".join(pair) for pair in found} == set(wanted), name
+    assert set(ROLES["viewer"]) < set(ROLES["operator"]) < set(ROLES["administrator"])
+    assert set(ROLES["submitter"]) < set(ROLES["operator"])
+
+
+def test_a_changed_role_is_set_anew_and_a_group_of_ones_own_is_left_alone() -> None:
+    own = Group.objects.create(name="night shift")
+    own.permissions.set(Group.objects.get(name="operator").permissions.all())
+    Group.objects.get(name="viewer").permissions.clear()
+    Group.objects.get(name="submitter").delete()
+    make_roles()
+    assert Group.objects.get(name="viewer").permissions.count() == len(ROLES["viewer"])
+    assert Group.objects.get(name="submitter").permissions.count() == 1
+    assert own.permissions.count() == len(ROLES["operator"])
+
+
+def test_who_may_not_submit_sees_no_button_that_would(
+    browsers: dict[str, Client], things: dict[str, Any]
+) -> None:
+    viewer = browsers["viewer"]
+    form = viewer.get("/definitions/io.wait/").content.decode()
+    assert "disabled>Submit" in form
+    assert "ask an administrator for the role submitter" in form
+    page = viewer.get(things["job"].get_absolute_url()).content.decode()
+    assert "again-form" not in page
+    assert "cancel-form" not in page
