@@ -66,6 +66,14 @@ def send(client: Client, beat: Beat) -> None:
     script(client, _BEAT)(keys=_keys(), args=[beat.name, json.dumps(asdict(beat))], client=client)
 
 
+def vouch(client: Client, name: str) -> None:
+    """Renew a worker's last sign of life, if there is one, for a worker that lives and cannot give one itself."""
+    beats, at = _keys()
+    seconds, micros = client.time()
+    if client.hexists(beats, name):
+        client.zadd(at, {name: seconds + micros / 1e6}, xx=True)
+
+
 def withdraw(client: Client, name: str) -> None:
     """Take a worker off the list, as it stops on purpose."""
     beats, at = _keys()

@@ -8,14 +8,15 @@ from billiard.exceptions import WorkerLostError
 from celery import shared_task, signals
 from celery.worker import request as celery_request
 from celery.worker import state as worker_state
-from django.conf import settings
 from django.db import connections
 
 from jobs import execution
+from jobs.pools.base import running_pool
 from jobs.pools.task import PoolTask
+from jobs.sidecar import Sidecar
 from jobs.stream import Ending, Outcome, Place
 from jobs.timing import Timings, elapsed_wall_s, wall_now
-from jobs.worker import Heart, bound_shutdown, flush, post
+from jobs.worker import Heart, bound_shutdown, drain, flush, post, shutdown_grace_s
 
 HEADER = "poolwise"
 POOL_ENV = "POOLWISE_POOL"
@@ -65,7 +66,9 @@ class JobRequest(_Request):
         """Report a hard time limit: the process that ran the job cannot."""
         if not soft and not worker_state.should_terminate:
             text = f"The time limit of {timeout} s was exceeded."
-            post(self._outcome(Ending.FAILED, "TimeLimitExceeded", text), after_s=_OWN_WORD_S)
+            # Only the child of a prefork worker may still have a word of its own to say.
+            after_s = 0.0 if running_pool() else _OWN_WORD_S
+            post(self._outcome(Ending.FAILED, "TimeLimitExceeded", text), after_s=after_s)
         super().on_timeout(soft, timeout)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
@@ -123,23 +126,34 @@ def run(self: Any, definition: str, params: dict[str, Any]) -> None:
 
 
 _heart = Heart()
+_sidecar = Sidecar()
 
 
 @signals.worker_ready.connect
 def _start_heart(sender: Any = None, **_: Any) -> None:
     connections.close_all()  # Django's checks at start opened one; from here on only jobs need any
     if pool := os.environ.get(POOL_ENV):
+        _guard_limits()
         _heart.start(sender, pool)
+
+
+def _guard_limits() -> None:
+    """Have the limits of jobs that share this process kept even where the process cannot."""
+    workers = running_pool()
+    if workers is not None:
+        workers.on_given_up = lambda job: drain(f"{job.name} was given up and may run on")
+        workers.table = _heart.table = _sidecar.start()
 
 
 @signals.worker_shutting_down.connect
 def _bound_shutdown(how: str = "", **_: Any) -> None:
     if POOL_ENV in os.environ and how == "Warm":
-        bound_shutdown(settings.SHUTDOWN_GRACE_S)
+        bound_shutdown(shutdown_grace_s())
 
 
 @signals.worker_shutdown.connect
 def _stop_heart(**_: Any) -> None:
     flush(timeout_s=2.0)
     if POOL_ENV in os.environ:
+        _sidecar.stop()
         _heart.stop()

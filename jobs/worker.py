@@ -24,6 +24,7 @@ from jobs.pools import bridge, probes, vitals
 from jobs.pools.lease import original, start_native_thread
 from jobs.redis_client import REDIS_ERRORS, connect
 from jobs.stream import Outcome, report
+from jobs.watched import Table
 
 log = structlog.get_logger(__name__)
 
@@ -61,6 +62,8 @@ class Heart:
         self._stopped = False
         self._name = ""
         self._peak_bytes = 0
+        #: Where the watchdog sees that this thread gets to run.
+        self.table: Table | None = None
         self._lock = original("_thread", "allocate_lock")()
 
     def start(self, consumer: Any, pool: str) -> None:
@@ -82,6 +85,8 @@ class Heart:
         sleep, started_at = original("time", "sleep"), time.time()
         client = connect(timeout_s=2.0, max_connections=1)
         while not self._stopped:
+            if self.table is not None:
+                self.table.beats(again_within_s=settings.JOB_HEARTBEAT_S * 1.5 + 0.5)
             beat = self._beat(consumer, pool, started_at, facts)
             try:
                 with self._lock:
@@ -116,6 +121,23 @@ class Heart:
             is_patched=vitals.is_patched() if getattr(workers, "is_green", False) else None,
             stall_max_s=round(probes.longest_stall_s(), 4),
         )
+
+
+_draining = False
+
+
+def drain(reason: str) -> None:
+    """Take no more jobs and end once the others have ended: what is stuck here needs a fresh process."""
+    global _draining
+    if not _draining:
+        _draining = True
+        log.error("the worker takes no more jobs, and ends when the others have", reason=reason)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def shutdown_grace_s() -> float:
+    """Return how long running jobs get from SIGTERM: longer where the worker drains itself."""
+    return float(settings.DRAIN_GRACE_S if _draining else settings.SHUTDOWN_GRACE_S)
 
 
 #: How long a cold shutdown may take, for one that waits for a Redis that does not answer.

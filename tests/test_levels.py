@@ -7,10 +7,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = [
-    ("errors", "timing", "statistics", "verdicts", "logs", "formats"),
+    ("errors", "timing", "statistics", "verdicts", "logs", "formats", "watched"),
     ("definitions", "pools", "redis_client"),
     ("models", "stream", "heartbeats", "catalog", "environment"),
-    ("recorder", "reports", "time_split", "timeline", "worker"),
+    ("recorder", "reports", "time_split", "timeline", "worker", "sidecar", "watchdog"),
     ("execution", "evidence", "configurations"),
     ("tasks",),
     ("publishing",),

@@ -18,6 +18,7 @@ from jobs.pools.interrupts import Why
 from jobs.pools.job import Job
 from jobs.pools.metering import Meter
 from jobs.pools.stalls import Stalls
+from jobs.watched import Table
 
 _DRAIN_STEP_S = 0.02
 # Untyped, with or without stubs of Celery: what follows uses parts that stubs leave out.
@@ -39,6 +40,10 @@ class JobPool(_BasePool, Carrier):
     body_can_be_buffer = True
     #: How long carriers keep the thread that all jobs share; None where each job has its own.
     stalls: Stalls | None = None
+    #: Where the watchdog finds what runs; None while there is no watchdog.
+    table: Table | None = None
+    #: Called with each job that was given up.
+    on_given_up: Callable[[Job], None] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -107,6 +112,11 @@ class JobPool(_BasePool, Carrier):
         self.fill()
         if self.hub is not None:
             self.hub.call_soon(_nothing)
+
+    def given_up(self, job: Job) -> None:
+        """Tell the worker that a job may run on without a slot."""
+        if self.on_given_up is not None:
+            self.on_given_up(job)
 
     # Celery's interface.
 

@@ -2,6 +2,7 @@
 
 import heapq
 import itertools
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from typing import Any
 from jobs.pools.base import JobPool
 from jobs.pools.coroutines import CoroutineBody, run_in_this_thread
 from jobs.pools.job import Job
+
+logger = logging.getLogger("celery.pool")
 
 
 class Alarm:
@@ -72,7 +75,10 @@ class Alarms:
                     self._changed.wait(wait_s)
                     continue
                 alarm = heapq.heappop(self._heap)[2]
-            alarm.call()
+            try:
+                alarm.call()
+            except Exception:  # the limits of all other jobs hang on this thread
+                logger.critical("A time limit could not be kept", exc_info=True)
 
 
 class TaskPool(JobPool):
