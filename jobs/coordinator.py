@@ -15,7 +15,7 @@ from django.db import DatabaseError, DataError, OperationalError, close_old_conn
 from django.db.models import Count, Min, Q
 from django.utils import timezone
 
-from jobs import comparisons, configurations, evidence, heartbeats, publishing, recorder, stream
+from jobs import cancelling, comparisons, configurations, evidence, heartbeats, publishing, recorder, stream
 from jobs.heartbeats import COORDINATOR, Beat, WorkerBeat
 from jobs.models import Comparison, Job, PoolSample, State
 from jobs.pools import all_pools
@@ -69,6 +69,7 @@ class Coordinator:
             try:
                 if not ready:
                     reader.prepare()
+                    cancelling.mark_again(self.client)
                     ready = True
                 arrival_s = comparisons.next_arrival_in_s()
                 if record_new(reader, wait_ms=_wait_ms(arrival_s)) or arrival_s is not None:
@@ -97,6 +98,7 @@ class Coordinator:
             _Duty("release", 0.25, lambda: comparisons.advance(freeze)),
             _Duty("watch", 1.0, comparisons.watch),
             _Duty("rescue", 2.0, self._rescue),
+            _Duty("cancel", 5.0, lambda: cancelling.settle(self.client)),
             _Duty("adopt", 5.0, lambda: record_adopted(reader)),
             _Duty("sample", settings.JOB_SAMPLE_EVERY_S, lambda: sample(self.client)),
             _Duty("prune", 3600.0, prune_samples),
@@ -194,6 +196,8 @@ def _record_together(entries: list[Entry]) -> None:
     recorded = recorder.record(entries)
     if recorded.stale or recorded.unknown:
         log.info("reports dropped", **recorded.counts())
+    if recorded.unwanted:
+        cancelling.stop_unwanted(worker_client(), recorded.unwanted)
 
 
 def _record_or_drop(entry: Entry) -> None:

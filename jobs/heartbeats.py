@@ -39,6 +39,9 @@ class Beat:
     db_connections: int | None = None  # open now; None where it cannot be told
     is_patched: bool | None = None  # of gevent workers: whether the standard library waits for the hub
     stall_max_s: float = 0.0  # of hub or loop, since the worker began
+    guarantees: Mapping[str, str] = field(
+        default_factory=dict
+    )  # what its trials found; see jobs/guarantees.py
 
 
 @dataclass(frozen=True, slots=True)

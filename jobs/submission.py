@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -12,29 +11,20 @@ from django.db import transaction
 from django.db.models import Min
 from django.utils import timezone
 
-from jobs import definitions, evidence, heartbeats
+from jobs import cancelling, definitions, evidence, heartbeats
+from jobs.cancelling import CancelOutcome
 from jobs.errors import BrokerUnavailable, InvalidParameters, QueueFull, Unavailable
-from jobs.models import Block, Job, State
+from jobs.models import Block, Job
 from jobs.pools import get_pool
-from jobs.pools.prefork import REVOKE_SIGNAL
-from jobs.publishing import grace, publish_from_web, quick_connection, revoke
-from jobs.redis_client import REDIS_ERRORS, web_client
-from jobs.stream import mark_cancelled
+from jobs.publishing import grace, publish_from_web
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from django.contrib.auth.models import User
 
+__all__ = ["CancelOutcome", "QueueState", "cancel", "prepare", "queue_state", "run_again", "submit"]
 log = structlog.get_logger(__name__)
-
-
-class CancelOutcome(StrEnum):
-    """What a request to cancel came to."""
-
-    CANCELLED = "cancelled"  # it had not begun and never will
-    ASKED = "asked"  # it runs; its worker was asked to stop it
-    ENDED = "ended"  # it had ended before
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,36 +127,11 @@ def run_again(
 
 
 def cancel(job: Job, *, user: "User | None") -> CancelOutcome:
-    """Cancel a queued job, or ask the worker of a running one to stop it."""
-    now = timezone.now()
-    if Job.objects.filter(pk=job.pk, state=State.QUEUED).update(
-        state=State.CANCELLED,
-        cancel_requested_at=now,
-        finished_at=now,
-        recorded_at=now,
-        due_at=None,
-        error_type="Cancelled",
-        error="Cancelled before it began.",
-    ):
-        _tell_workers(str(job.pk))  # it may have begun a moment ago, unknown to the ledger yet
-        outcome = CancelOutcome.CANCELLED
-    elif Job.objects.filter(pk=job.pk, state=State.RUNNING).update(cancel_requested_at=now):
-        _tell_workers(str(job.pk))
-        outcome = CancelOutcome.ASKED
-    else:
-        outcome = CancelOutcome.ENDED
+    """Cancel a job that has not begun, or ask the worker of one that has to stop it."""
+    outcome = cancelling.cancel(job)
     job.refresh_from_db()
     log.info("cancel", job=str(job.pk), outcome=outcome.value, user=getattr(user, "pk", None))
     return outcome
-
-
-def _tell_workers(job_id: str) -> None:
-    """Reach the workers if Redis answers; if not, the recorder still refuses what a cancelled job reports."""
-    try:
-        mark_cancelled(web_client(), [job_id])
-        revoke(job_id, terminate=True, signal=REVOKE_SIGNAL)
-    except (*REDIS_ERRORS, *quick_connection().recoverable_connection_errors) as error:
-        log.warning("workers could not be told of a cancelled job", job=job_id, error=str(error))
 
 
 def _check_bound(pool: str, copies: int) -> None:

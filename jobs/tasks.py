@@ -10,13 +10,16 @@ from celery.worker import request as celery_request
 from celery.worker import state as worker_state
 from django.db import connections
 
-from jobs import execution
+from jobs import definitions, execution
+from jobs.errors import PoolwiseError
+from jobs.memory_watch import MemoryWatch
 from jobs.pools.base import running_pool
+from jobs.pools.prefork import kill_if_deaf
 from jobs.pools.task import PoolTask
 from jobs.sidecar import Sidecar
 from jobs.stream import Ending, Outcome, Place
 from jobs.timing import Timings, elapsed_wall_s, wall_now
-from jobs.worker import Heart, bound_shutdown, drain, flush, post, shutdown_grace_s
+from jobs.worker import Heart, bound_shutdown, drain, flush, post, shutdown_grace_s, try_guarantees
 
 HEADER = "poolwise"
 POOL_ENV = "POOLWISE_POOL"
@@ -35,6 +38,8 @@ _Request: Any = celery_request.Request  # the stubs know only a part of it
 
 class JobRequest(_Request):
     """A received message; reports what only the worker's main process can know of its ending."""
+
+    is_over_memory = False
 
     def __init__(self, message: Any, **options: Any) -> None:
         super().__init__(message, **options)
@@ -75,9 +80,32 @@ class JobRequest(_Request):
         """Report a child process that ended under its job."""
         error = getattr(exc_info.exception, "exc", exc_info.exception)
         stopped = self._already_cancelled or self._already_revoked or worker_state.should_terminate
+        stopped = stopped or self.is_over_memory
         if isinstance(error, (WorkerLostError, SystemExit)) and not stopped:
             post(self._outcome(Ending.LOST, "WorkerLost", f"The process that ran the job ended: {error}"))
         super().on_failure(exc_info, send_failed_event, return_ok)
+
+    def terminate(self, pool: Any, signal: Any = None) -> None:
+        """Stop the running job. A job that shares its process is announced as revoked once it has stopped."""
+        if not self.time_start or running_pool() is None:
+            super().terminate(pool, signal)
+            if self.time_start:
+                kill_if_deaf(self.worker_pid)
+            return
+        pool.terminate_job(self.worker_pid, signal)
+
+    def on_accepted(self, pid: int, time_accepted: float) -> None:
+        """Note that the job begins, and watch its memory if that has a limit here."""
+        super().on_accepted(pid, time_accepted)
+        if pid != os.getpid() and running_pool() is None:
+            _memory.watch(self, pid, _memory_limit_bytes(self.args))
+
+    def end_over_memory(self, used_bytes: int, limit_bytes: int) -> None:
+        """Report a memory limit and kill the process of the job."""
+        self.is_over_memory = True
+        text = f"The job took {used_bytes / 2**20:.0f} MiB; its limit is {limit_bytes / 2**20:.0f} MiB."
+        post(self._outcome(Ending.FAILED, "MemoryLimitExceeded", text))
+        kill_if_deaf(self.worker_pid, after_s=0.0)
 
     def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
         outcome = self._outcome(Ending.CANCELLED, "Cancelled", "Cancelled before it ended.")
@@ -127,6 +155,14 @@ def run(self: Any, definition: str, params: dict[str, Any]) -> None:
 
 _heart = Heart()
 _sidecar = Sidecar()
+_memory = MemoryWatch()
+
+
+def _memory_limit_bytes(args: Any) -> int | None:
+    try:
+        return definitions.resolve(args[0]).memory_limit_bytes
+    except (PoolwiseError, LookupError, TypeError):
+        return None  # the job fails by itself
 
 
 @signals.worker_ready.connect
@@ -135,6 +171,7 @@ def _start_heart(sender: Any = None, **_: Any) -> None:
     if pool := os.environ.get(POOL_ENV):
         _guard_limits()
         _heart.start(sender, pool)
+        try_guarantees(_heart)
 
 
 def _guard_limits() -> None:

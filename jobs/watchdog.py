@@ -113,13 +113,11 @@ def _report_all(attempts: list[Attempt]) -> None:
 
 
 def _report(client: Any, attempt: Attempt) -> None:
-    from jobs.heartbeats import withdraw
     from jobs.stream import report
 
     if (outcome := outcome_of(attempt)) is not None:
         print(f"watchdog: {outcome.job_id}: {outcome.error}", file=sys.stderr)  # noqa: T201
         report(client, outcome)
-        withdraw(client, outcome.place.worker)  # nobody is to wait for its next sign of life
 
 
 def outcome_of(attempt: Attempt) -> Any:

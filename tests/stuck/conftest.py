@@ -25,6 +25,7 @@ ENVIRONMENT = {
     "DJANGO_SETTINGS_MODULE": "tests.stuck.settings",
     "JOB_POOLS": json.dumps(POOLS),
     "DRAIN_GRACE_S": "8",
+    "JOB_WORKER_DEAD_AFTER_S": "10",  # as it is by default: a watchdog needs a moment to vouch for its worker
 }
 
 
