@@ -46,11 +46,11 @@ def cancel(job: Job) -> CancelOutcome:
             return CancelOutcome.ENDED
         begun = _mark(job)
         if not begun and _cancel_queued(job, is_mark_owed=begun is None):
-            _revoke(job)
+            _revoke(job, is_away=begun is None)
             return CancelOutcome.CANCELLED
         if _ask(job, begun=bool(begun)):
-            _revoke(job)
-            return _can_be_stopped(job)
+            _revoke(job, is_away=begun is None)
+            return can_be_stopped(job)
     return (
         CancelOutcome.ASKED
     )  # it changes faster than it can be asked; the mark lets no further attempt begin
@@ -87,7 +87,8 @@ def _ask(job: Job, *, begun: bool) -> bool:
     return bool(asked.update(cancel_requested_at=timezone.now()))
 
 
-def _can_be_stopped(job: Job) -> CancelOutcome:
+def can_be_stopped(job: Job) -> CancelOutcome:
+    """Return ASKED, or UNSTOPPABLE where its worker has tried and cannot stop a job like this from outside."""
     try:
         definition = definitions.get(job.definition)
         words = guarantees.words(guarantees.CANCEL, definition, job.pool, worker=job.worker)
@@ -97,8 +98,10 @@ def _can_be_stopped(job: Job) -> CancelOutcome:
     return CancelOutcome.UNSTOPPABLE if hopeless else CancelOutcome.ASKED
 
 
-def _revoke(job: Job) -> None:
+def _revoke(job: Job, *, is_away: bool = False) -> None:
     """Reach the workers if the broker answers; if not, the mark and the ledger still refuse the job."""
+    if is_away:  # a person waits for the answer, and has waited for Redis once
+        return
     try:
         revoke(str(job.pk), terminate=True, signal=REVOKE_SIGNAL)
     except (*REDIS_ERRORS, *quick_connection().recoverable_connection_errors) as error:

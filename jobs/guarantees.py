@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from jobs import heartbeats
 from jobs.definitions import Definition
+from jobs.definitions.definition import default_time_limit_s
 from jobs.errors import BrokerUnavailable
 from jobs.pools import PoolSpec, get_pool
 from jobs.pools.trials import (
@@ -83,12 +84,13 @@ def _of_worker(name: str) -> dict[str, str]:
 def warnings(
     definition: Definition, pool: str, found: Mapping[str, Mapping[str, str]] | None = None
 ) -> list[str]:
-    """Return in words which limits of the definition do not simply hold on the pool. Raise UnknownPool."""
+    """Return in words which declared limits of the definition do not simply hold on the pool. Raise UnknownPool."""
     told = (by_pool() if found is None else found).get(pool, {})
     style = _style(definition, get_pool(pool))
+    is_declared = definition.time_limit_s != default_time_limit_s(definition.soft_time_limit_s)
     asked = {
         SOFT: ("soft time limit", definition.soft_time_limit_s),
-        HARD: ("time limit", definition.time_limit_s),
+        HARD: ("time limit", definition.time_limit_s if is_declared else None),
         MEMORY: ("memory limit", definition.memory_limit_bytes),
     }
     texts = []

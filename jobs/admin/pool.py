@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern, path
 
-from jobs import vega
+from jobs import guarantees, vega
 from jobs.admin.base import BoundedChangeList, Viewer, badge
 from jobs.formats import seconds
 from jobs.models import Pool
@@ -49,7 +49,11 @@ class PoolAdmin(Viewer):
     def details(self, request: HttpRequest, row: Pool) -> dict[str, Any]:
         """Return what is live about one pool."""
         now = pools_now()
-        return {"live": now, "pool_live": now.pools.get(row.name, PoolNow(row.name, ()))}
+        return {
+            "live": now,
+            "pool_live": now.pools.get(row.name, PoolNow(row.name, ())),
+            "guarantee_rows": guarantees.matrix([row.name], guarantees.by_pool()),
+        }
 
     @admin.display(description="State")
     def state(self, pool: Any) -> str:

@@ -14,7 +14,9 @@ from tests.stuck.conftest import POOLS
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
 
 
-def test_a_job_that_takes_too_much_memory_is_ended_in_prefork_and_a_modest_one_is_not(stuck: Platform) -> None:
+def test_a_job_that_takes_too_much_memory_is_ended_in_prefork_and_a_modest_one_is_not(
+    stuck: Platform,
+) -> None:
     [greedy] = submit("stuck.hoards", {}, pool="stuck_prefork")
     [modest] = submit("stuck.hoards", {"mebibytes": 30}, pool="stuck_prefork")
     stuck.wait_for(greedy, modest, timeout_s=40)
