@@ -76,7 +76,7 @@ def _style(definition: Definition, pool: PoolSpec) -> str:
 
 def _of_worker(name: str) -> dict[str, str]:
     try:
-        return next((dict(worker.guarantees) for worker in heartbeats.workers() if worker.name == name), {})
+        return _worst(worker.guarantees for worker in heartbeats.workers() if worker.name == name)
     except BrokerUnavailable:
         return {}
 

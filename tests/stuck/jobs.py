@@ -97,3 +97,27 @@ def hoards(mebibytes: int = 400, seconds: float = 20.0) -> int:
 def _note(witness: str, what: str) -> None:
     with Path(witness).open("a") as file:
         file.write(f"{what}\n")
+
+
+@job(name="stuck.hashes_unlimited", kind="cpu", time_limit_s=None)
+def hashes_unlimited(iterations: int = 30_000_000) -> str:
+    """Spend about 15 s in one call of C."""
+    return hashlib.pbkdf2_hmac("sha256", b"x", b"y", iterations).hex()
+
+
+@job(name="stuck.computes_unlimited", kind="cpu", time_limit_s=None)
+def computes_unlimited(seconds: float = 4.0) -> None:
+    """Compute in Python, without a limit."""
+    _compute(seconds)
+
+
+@job(name="stuck.coroutine_unlimited", kind="cpu", time_limit_s=None)
+async def coroutine_unlimited(seconds: float = 4.0) -> None:
+    """Compute in a coroutine, without a limit."""
+    _compute(seconds)
+
+
+def _compute(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        sum(range(200))
