@@ -17,6 +17,7 @@ from django.db.models import Count, Min, Q
 from django.utils import timezone
 
 from jobs import (
+    cancelling,
     comparisons,
     configurations,
     evidence,
@@ -87,6 +88,7 @@ class Coordinator:
                 if not ready:
                     reader.prepare()
                     switches.write(self.client, switches.held())  # Redis may have lost its data
+                    cancelling.mark_again(self.client)
                     ready = True
                 arrival_s = comparisons.next_arrival_in_s()
                 if record_new(reader, wait_ms=_wait_ms(arrival_s)) or arrival_s is not None:
@@ -117,6 +119,7 @@ class Coordinator:
             _Duty("release", 0.25, lambda: comparisons.advance(freeze)),
             _Duty("watch", 1.0, comparisons.watch),
             _Duty("rescue", 1.0, self._rescue),
+            _Duty("cancel", 5.0, lambda: cancelling.settle(self.client)),
             _Duty("adopt", 5.0, lambda: record_adopted(reader)),
             self._alone("sample", settings.JOB_SAMPLE_EVERY_S, lambda: sample(self.client)),
             self._alone("prune", 3600.0, prune_samples),
@@ -227,6 +230,8 @@ def _record_together(entries: list[Entry]) -> None:
     recorded = recorder.record(entries)
     if recorded.stale or recorded.unknown:
         log.info("reports dropped", **recorded.counts())
+    if recorded.unwanted:
+        cancelling.stop_unwanted(worker_client(), recorded.unwanted)
 
 
 def _record_or_drop(entry: Entry) -> None:

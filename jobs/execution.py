@@ -23,7 +23,7 @@ from jobs.pools import bridge
 from jobs.pools.prefork import stop_behind
 from jobs.pools.probes import BodyProbe
 from jobs.redis_client import REDIS_ERRORS, worker_client
-from jobs.stream import Claim, Ending, Outcome, Place, Started, claim, report
+from jobs.stream import Claim, Ending, Outcome, Place, Started, claim, encode, report
 from jobs.timing import Stopwatch, Timings
 
 log = structlog.get_logger(__name__)
@@ -58,7 +58,8 @@ def execute(delivery: Delivery) -> Outcome | None:
         started, watch = _begin(delivery)
         if not _claim(started, delivery):
             return None
-        outcome, stop = _run(delivery, started, watch)
+        with bridge.watched(lambda: encode(started)):
+            outcome, stop = _run(delivery, started, watch)
         _report(outcome)
         _announce(outcome)
         if stop is not None:

@@ -43,6 +43,8 @@ class Beat:
     is_patched: bool | None = None  # of gevent workers: whether the standard library waits for the hub
     stall_max_s: float = 0.0  # of hub or loop, since the worker began
     refused: int = 0  # messages that it took for forged or malformed and dropped, since it began
+    #: What its trials found; see jobs/guarantees.py.
+    guarantees: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,14 @@ def send(client: Client, beat: Beat, held: Iterable[Attempt] | None = None) -> N
     if held is not None:
         args.append(json.dumps(list(held)))
     script(client, _BEAT)(keys=_keys(), args=args, client=client)
+
+
+def vouch(client: Client, name: str) -> None:
+    """Renew a worker's last sign of life, if there is one, for a worker that lives and cannot give one itself."""
+    beats, at, _ = _keys()
+    seconds, micros = client.time()
+    if client.hexists(beats, name):
+        client.zadd(at, {name: seconds + micros / 1e6}, xx=True)
 
 
 def withdraw(client: Client, name: str) -> None:

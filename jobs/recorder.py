@@ -54,6 +54,7 @@ class Recorded:
     stale: int = 0  # of an older attempt, or after the first ending
     unknown: int = 0  # of a job that the ledger does not have
     ended: list[Job] = field(default_factory=list)
+    unwanted: list[UUID] = field(default_factory=list)  # begun though the ledger has them as cancelled
 
     def counts(self) -> Counter[str]:
         """Return the counts by name, for logs."""
@@ -76,6 +77,8 @@ def record(entries: Iterable[Entry]) -> Recorded:
                 recorded.unknown += 1
             elif not fold(job, entry, now=now):
                 recorded.stale += 1
+                if isinstance(entry, Started) and job.state == State.CANCELLED:
+                    recorded.unwanted.append(job.pk)
             else:
                 recorded.applied += 1
                 changed[job.pk] = job
@@ -139,6 +142,10 @@ def _fold_released(job: Job, entry: Outcome, *, now: datetime) -> bool:
         return False
     for name, default in _ATTEMPT_DEFAULTS.items():
         setattr(job, name, default)
+    if job.cancel_requested_at is not None:  # nobody would begin it again
+        job.state, job.finished_at, job.recorded_at = State.CANCELLED, now, now
+        job.error_type, job.error = "Cancelled", "Cancelled while it ran; its worker was shut down."
+        return True
     job.state = State.QUEUED
     # The broker hands the message on by itself; should it not, the coordinator publishes it again.
     job.due_at = now + timedelta(seconds=10)

@@ -17,7 +17,8 @@ GROUP = "recorder"
 #: How long a claim outlives its attempt: a message redelivered within it is known as a duplicate.
 CLAIM_AFTERLIFE_S = 300
 CLAIM_TTL_S = 86_400
-CANCEL_TTL_S = 86_400
+#: A message may wait for its workers for days.
+CANCEL_TTL_S = 30 * 86_400
 
 _CLAIM = """
 if redis.call('EXISTS', KEYS[2]) == 1 then return 'cancelled' end
@@ -32,6 +33,10 @@ end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 redis.call('XADD', KEYS[3], '*', 'e', ARGV[3])
 return 'claimed'
+"""
+_BEGIN_NO_MORE = """
+redis.call('SET', KEYS[2], 1, 'EX', ARGV[1])
+return redis.call('EXISTS', KEYS[1])
 """
 _END = """
 redis.call('XADD', KEYS[2], '*', 'e', ARGV[2])
@@ -202,6 +207,12 @@ def report(client: Client, outcome: Outcome) -> None:
         script(client, _RELEASE)(keys=keys, args=[encode(outcome)], client=client)
     else:
         script(client, _END)(keys=keys, args=[CLAIM_AFTERLIFE_S, encode(outcome)], client=client)
+
+
+def begin_no_more(client: Client, job_id: str, attempt: int) -> bool:
+    """Let no worker claim the job from now on; return whether one has claimed this attempt. Raise redis-py's errors."""
+    keys = [_claim_key(job_id, attempt), key("cancelled", job_id)]
+    return bool(script(client, _BEGIN_NO_MORE)(keys=keys, args=[CANCEL_TTL_S], client=client))
 
 
 def mark_cancelled(client: Client, job_ids: Sequence[str]) -> None:

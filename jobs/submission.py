@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -10,29 +9,20 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from jobs import audit, bounds, deduplication, definitions, evidence
+from jobs import audit, bounds, cancelling, deduplication, definitions, evidence
+from jobs.cancelling import CancelOutcome
 from jobs.errors import InvalidParameters, Unavailable
-from jobs.models import Block, Job, State
+from jobs.models import Block, Job
 from jobs.pools import get_pool
-from jobs.pools.prefork import REVOKE_SIGNAL
-from jobs.publishing import grace, publish_from_web, quick_connection, revoke
-from jobs.redis_client import REDIS_ERRORS, web_client
-from jobs.stream import mark_cancelled
+from jobs.publishing import grace, publish_from_web
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from django.contrib.auth.models import User
 
+__all__ = ["CancelOutcome", "cancel", "prepare", "run_again", "submit"]
 log = structlog.get_logger(__name__)
-
-
-class CancelOutcome(StrEnum):
-    """What a request to cancel came to."""
-
-    CANCELLED = "cancelled"  # it had not begun and never will
-    ASKED = "asked"  # it runs; its worker was asked to stop it
-    ENDED = "ended"  # it had ended before
 
 
 def submit(
@@ -150,24 +140,8 @@ def run_again(
 
 
 def cancel(job: Job, *, user: "User | None", reason: str = "") -> CancelOutcome:
-    """Cancel a queued job, or ask the worker of a running one to stop it; another's goes into the audit log."""
-    now = timezone.now()
-    if Job.objects.filter(pk=job.pk, state=State.QUEUED).update(
-        state=State.CANCELLED,
-        cancel_requested_at=now,
-        finished_at=now,
-        recorded_at=now,
-        due_at=None,
-        error_type="Cancelled",
-        error="Cancelled before it began.",
-    ):
-        _tell_workers(str(job.pk))  # it may have begun a moment ago, unknown to the ledger yet
-        outcome = CancelOutcome.CANCELLED
-    elif Job.objects.filter(pk=job.pk, state=State.RUNNING).update(cancel_requested_at=now):
-        _tell_workers(str(job.pk))
-        outcome = CancelOutcome.ASKED
-    else:
-        outcome = CancelOutcome.ENDED
+    """Cancel a job that has not begun, or ask the worker of one that has to stop it; another's goes into the audit log."""
+    outcome = cancelling.cancel(job)
     is_others = user is not None and job.user_id != user.pk
     if is_others and job.block_id is None and outcome is not CancelOutcome.ENDED:
         owner = job.user.get_username() if job.user else ""
@@ -175,12 +149,3 @@ def cancel(job: Job, *, user: "User | None", reason: str = "") -> CancelOutcome:
     job.refresh_from_db()
     log.info("cancel", job=str(job.pk), outcome=outcome.value, user=getattr(user, "pk", None))
     return outcome
-
-
-def _tell_workers(job_id: str) -> None:
-    """Reach the workers if Redis answers; if not, the recorder still refuses what a cancelled job reports."""
-    try:
-        mark_cancelled(web_client(), [job_id])
-        revoke(job_id, terminate=True, signal=REVOKE_SIGNAL)
-    except (*REDIS_ERRORS, *quick_connection().recoverable_connection_errors) as error:
-        log.warning("workers could not be told of a cancelled job", job=job_id, error=str(error))

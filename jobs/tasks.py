@@ -9,17 +9,21 @@ from billiard.exceptions import WorkerLostError
 from celery import shared_task, signals
 from celery.worker import request as celery_request
 from celery.worker import state as worker_state
-from django.conf import settings
 from django.db import connections
 
-from jobs import execution
+from jobs import definitions, execution
+from jobs.errors import PoolwiseError
+from jobs.memory_watch import MemoryWatch
 from jobs.messages import HEADER, TASK
 from jobs.pools import get_pool, revoking
+from jobs.pools.base import running_pool
+from jobs.pools.prefork import kill_if_deaf
 from jobs.pools.task import PoolTask
+from jobs.sidecar import Sidecar
 from jobs.stream import Ending, Outcome, Place
 from jobs.switches import Brake
 from jobs.timing import Timings, elapsed_wall_s, wall_now
-from jobs.worker import Heart, bound_shutdown, flush, post
+from jobs.worker import Heart, bound_shutdown, drain, flush, post, shutdown_grace_s, try_guarantees
 
 __all__ = ["POOL_ENV", "JobFailed", "JobRequest", "JobTask", "revoking", "run"]
 POOL_ENV = "POOLWISE_POOL"
@@ -38,6 +42,8 @@ _Request: Any = celery_request.Request  # the stubs know only a part of it
 
 class JobRequest(_Request):
     """A received message; reports what only the worker's main process can know of its ending."""
+
+    is_over_memory = False
 
     def __init__(self, message: Any, **options: Any) -> None:
         super().__init__(message, **options)
@@ -73,16 +79,41 @@ class JobRequest(_Request):
         """Report a hard time limit: the process that ran the job cannot."""
         if not soft and not worker_state.should_terminate:
             text = f"The time limit of {timeout} s was exceeded."
-            post(self._outcome(Ending.FAILED, "TimeLimitExceeded", text), after_s=_OWN_WORD_S)
+            # Only the child of a prefork worker may still have a word of its own to say.
+            after_s = 0.0 if running_pool() else _OWN_WORD_S
+            post(self._outcome(Ending.FAILED, "TimeLimitExceeded", text), after_s=after_s)
         super().on_timeout(soft, timeout)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
         """Report a child process that ended under its job."""
         error = getattr(exc_info.exception, "exc", exc_info.exception)
         stopped = self._already_cancelled or self._already_revoked or worker_state.should_terminate
+        stopped = stopped or self.is_over_memory
         if isinstance(error, (WorkerLostError, SystemExit)) and not stopped:
             post(self._outcome(Ending.LOST, "WorkerLost", f"The process that ran the job ended: {error}"))
         super().on_failure(exc_info, send_failed_event, return_ok)
+
+    def terminate(self, pool: Any, signal: Any = None) -> None:
+        """Stop the running job. A job that shares its process is announced as revoked once it has stopped."""
+        if not self.time_start or running_pool() is None:
+            super().terminate(pool, signal)
+            if self.time_start:
+                kill_if_deaf(self.worker_pid)
+            return
+        pool.terminate_job(self.worker_pid, signal)
+
+    def on_accepted(self, pid: int, time_accepted: float) -> None:
+        """Note that the job begins, and watch its memory if that has a limit here."""
+        super().on_accepted(pid, time_accepted)
+        if pid != os.getpid() and running_pool() is None:
+            _memory.watch(self, pid, _memory_limit_bytes(self.args))
+
+    def end_over_memory(self, used_bytes: int, limit_bytes: int) -> None:
+        """Report a memory limit and kill the process of the job."""
+        self.is_over_memory = True
+        text = f"The job took {used_bytes / 2**20:.0f} MiB; its limit is {limit_bytes / 2**20:.0f} MiB."
+        post(self._outcome(Ending.FAILED, "MemoryLimitExceeded", text))
+        kill_if_deaf(self.worker_pid, after_s=0.0)
 
     def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
         outcome = self._outcome(Ending.CANCELLED, "Cancelled", "Cancelled before it ended.")
@@ -129,20 +160,39 @@ def run(self: Any, definition: str, params: str) -> None:
 
 
 _heart, _brake = Heart(), Brake()
+_sidecar = Sidecar()
+_memory = MemoryWatch()
+
+
+def _memory_limit_bytes(args: Any) -> int | None:
+    try:
+        return definitions.resolve(args[0]).memory_limit_bytes
+    except (PoolwiseError, LookupError, TypeError):
+        return None  # the job fails by itself
 
 
 @signals.worker_ready.connect
 def _start_heart(sender: Any = None, **_: Any) -> None:
     connections.close_all()  # Django's checks at start opened one; from here on only jobs need any
     if pool := os.environ.get(POOL_ENV):
+        _guard_limits()
         _heart.start(sender, pool)
         _brake.start(sender, pool, get_pool(pool).queue)
+        try_guarantees(_heart)
+
+
+def _guard_limits() -> None:
+    """Have the limits of jobs that share this process kept even where the process cannot."""
+    workers = running_pool()
+    if workers is not None:
+        workers.on_given_up = lambda job: drain(f"{job.name} was given up and may run on")
+        workers.table = _heart.table = _sidecar.start()
 
 
 @signals.worker_shutting_down.connect
 def _bound_shutdown(how: str = "", **_: Any) -> None:
     if POOL_ENV in os.environ and how == "Warm":
-        bound_shutdown(settings.SHUTDOWN_GRACE_S)
+        bound_shutdown(shutdown_grace_s())
 
 
 @signals.worker_shutdown.connect
@@ -150,4 +200,5 @@ def _stop_heart(**_: Any) -> None:
     _brake.stop()
     flush(timeout_s=2.0)
     if POOL_ENV in os.environ:
+        _sidecar.stop()
         _heart.stop()

@@ -11,6 +11,8 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -20,10 +22,11 @@ from django.conf import settings
 
 from jobs.environment import code_version
 from jobs.heartbeats import Beat, send, withdraw
-from jobs.pools import bridge, probes, refusals, vitals
+from jobs.pools import base, bridge, prefork_trials, probes, refusals, trials, vitals
 from jobs.pools.lease import original, start_native_thread
 from jobs.redis_client import REDIS_ERRORS, connect
 from jobs.stream import Outcome, report
+from jobs.watched import Table
 
 log = structlog.get_logger(__name__)
 
@@ -61,6 +64,9 @@ class Heart:
         self._stopped = False
         self._name = ""
         self._peak_bytes = 0
+        #: Where the watchdog sees that this thread gets to run.
+        self.table: Table | None = None
+        self.guarantees: dict[str, str] = {}
         self._lock = original("_thread", "allocate_lock")()
 
     def start(self, consumer: Any, pool: str) -> None:
@@ -82,6 +88,8 @@ class Heart:
         sleep, started_at = original("time", "sleep"), time.time()
         client = connect(timeout_s=2.0, max_connections=1)
         while not self._stopped:
+            if self.table is not None:
+                self.table.beats(again_within_s=settings.JOB_HEARTBEAT_S * 1.5 + 0.5)
             beat = self._beat(consumer, pool, started_at, facts)
             try:
                 with self._lock:
@@ -116,7 +124,44 @@ class Heart:
             is_patched=vitals.is_patched() if getattr(workers, "is_green", False) else None,
             stall_max_s=round(probes.longest_stall_s(), 4),
             refused=refusals.total(),
+            guarantees=self.guarantees,
         )
+
+
+def try_guarantees(heart: Heart) -> None:
+    """Find out what limits and cancellations do in this worker, beside its jobs, and let its heart tell it."""
+    pool = base.running_pool()
+    if pool is None:
+        start_native_thread(partial(_learn, heart, prefork_trials.Trials().findings), "trials")
+    else:
+        pool.in_background(lambda pause: _learn(heart, lambda: trials.try_all(pool, pause)))
+
+
+def _learn(heart: Heart, find: Callable[[], dict[str, str]]) -> None:
+    began = time.monotonic()
+    try:
+        heart.guarantees = find()
+    except Exception:  # the worker works without; its pool then shows nothing
+        log.exception("what the pool guarantees could not be tried")
+        return
+    log.info("guarantees tried", seconds=round(time.monotonic() - began, 2), **heart.guarantees)
+
+
+_draining = False
+
+
+def drain(reason: str) -> None:
+    """Take no more jobs and end once the others have ended: what is stuck here needs a fresh process."""
+    global _draining
+    if not _draining:
+        _draining = True
+        log.error("the worker takes no more jobs, and ends when the others have", reason=reason)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def shutdown_grace_s() -> float:
+    """Return how long running jobs get from SIGTERM: longer where the worker drains itself."""
+    return float(settings.DRAIN_GRACE_S if _draining else settings.SHUTDOWN_GRACE_S)
 
 
 #: How long a cold shutdown may take, for one that waits for a Redis that does not answer.

@@ -203,6 +203,8 @@ CELERY_WORKER_SEND_TASK_EVENTS = env.bool("TASK_EVENTS", False)
 CELERY_TASK_SEND_SENT_EVENT = False
 #: Seconds that running jobs get at SIGTERM; then they go back to their queue. Poolwise bounds the rest, too.
 SHUTDOWN_GRACE_S: float = env.float("SHUTDOWN_GRACE_S", 20.0)
+#: The same for a worker that drains itself, for a job in it could not be stopped and may run on.
+DRAIN_GRACE_S: float = env.float("DRAIN_GRACE_S", 60.0)
 CELERY_ENABLE_UTC = True
 CELERY_TIMEZONE = TIME_ZONE
 
@@ -230,6 +232,8 @@ JOB_KEY_PREFIX: str = env.str("JOB_KEY_PREFIX", "poolwise:")
 JOB_MAX_COPIES: int = env.int("JOB_MAX_COPIES", 1000)
 JOB_MAX_QUEUED: int = env.int("JOB_MAX_QUEUED", 10_000)
 JOB_MAX_QUEUED_PER_USER: int = env.int("JOB_MAX_QUEUED_PER_USER", 2_000)
+#: The time limit of definitions that declare none; 0: none.
+JOB_TIME_LIMIT_S: float = env.float("JOB_TIME_LIMIT_S", 3600.0)
 JOB_RESULT_MAX_BYTES: int = env.int("JOB_RESULT_MAX_BYTES", 1_048_576)
 JOB_LOG_MAX_LINES: int = env.int("JOB_LOG_MAX_LINES", 200)
 JOB_HEARTBEAT_S: float = env.float("JOB_HEARTBEAT_S", 2.0)

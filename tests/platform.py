@@ -35,7 +35,8 @@ def eventually[T](condition: Callable[[], T], *, timeout_s: float = 20.0, every_
 class Platform:
     """Starts `manage.py` processes that share the tests' ledger and Redis, and ends them."""
 
-    def __init__(self) -> None:
+    def __init__(self, **environment: str) -> None:
+        self.environment = environment
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
@@ -73,7 +74,13 @@ class Platform:
         self.processes[name] = subprocess.Popen(
             [sys.executable, "manage.py", *arguments],
             cwd=ROOT,
-            env={**os.environ, "DATABASE_URL": _test_database_url(), **QUIET, **environment},
+            env={
+                **os.environ,
+                "DATABASE_URL": _test_database_url(),
+                **QUIET,
+                **self.environment,
+                **environment,
+            },
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,

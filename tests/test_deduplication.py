@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection
 
-from jobs import comparisons, deduplication, recorder, submission
+from jobs import cancelling, comparisons, deduplication, recorder, submission
 from jobs.definitions import Definition
 from jobs.errors import BadDefinition, InvalidParameters, QueueFull
 from jobs.models import Job, State
@@ -140,7 +140,8 @@ def test_a_unique_job_keeps_its_place_over_its_attempts(unique: Definition) -> N
 
 @pytest.mark.django_db
 def test_a_cancelled_unique_job_makes_room(unique: Definition, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(submission, "_tell_workers", str)
+    monkeypatch.setattr(cancelling, "_mark", lambda job: False)
+    monkeypatch.setattr(cancelling, "_revoke", lambda job, is_away: None)
     [job] = submit("test.tidy", {"folder": "a"}, pool="threads")
     submission.cancel(job, user=None)
     assert submit("test.tidy", {"folder": "a"}, pool="threads")[0].pk != job.pk

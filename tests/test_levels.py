@@ -7,14 +7,28 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = [
-    ("errors", "timing", "statistics", "verdicts", "logs", "formats", "signing"),
+    ("errors", "timing", "statistics", "verdicts", "logs", "formats", "signing", "watched"),
     ("definitions", "pools", "redis_client"),
     ("models", "stream", "heartbeats", "catalog", "environment", "messages"),
-    ("recorder", "reports", "time_split", "timeline", "worker", "switches", "audit", "retention", "roles"),
+    (
+        *(
+            "recorder",
+            "reports",
+            "time_split",
+            "timeline",
+            "worker",
+            "switches",
+            "audit",
+            "retention",
+            "roles",
+        ),
+        *("guarantees", "sidecar", "watchdog", "memory_watch"),
+    ),
     ("execution", "evidence", "configurations", "bounds", "tokens"),
     ("tasks", "reception"),
     ("publishing", "deduplication"),
-    ("rescue", "submission"),
+    ("cancelling", "rescue"),
+    ("submission",),
     ("comparisons", "operations"),
     ("coordinator", "backend", "forms", "checks", "local_processes", "vega", "charts", "pictures"),
     ("templatetags", "comparison_charts"),

@@ -93,6 +93,11 @@ def _say_outcomes(model_admin: Any, request: HttpRequest, outcomes: Counter[str]
     words = {
         "cancelled": (messages.SUCCESS, "{} cancelled before starting."),
         "asked": (messages.INFO, "The workers were asked to stop {}; they end as cancelled once they do."),
+        "unstoppable": (
+            messages.WARNING,
+            "The workers were asked to stop {}, but jobs like these do not yield there: they end by themselves, "
+            "at their time limit, or with their worker.",
+        ),
         "ended": (messages.WARNING, "{} had ended already, so there was nothing to cancel."),
     }
     for outcome, (level, text) in words.items():

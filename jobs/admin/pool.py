@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern, path
 
-from jobs import vega
+from jobs import guarantees, vega
 from jobs.admin.base import BoundedChangeList, Viewer, badge
 from jobs.formats import seconds
 from jobs.models import Pool
@@ -54,6 +54,7 @@ class PoolAdmin(Viewer):
             "pool_live": now.pools.get(row.name, PoolNow(row.name, ())),
             "may_operate": request.user.has_perm("jobs.operate_pool"),
             "may_purge": request.user.has_perm("jobs.purge_pool"),
+            "guarantee_rows": guarantees.matrix([row.name], guarantees.by_pool()),
         }
 
     @admin.display(description="State")

@@ -14,6 +14,7 @@ from jobs.definitions.definition import (
     AsyncBody,
     Definition,
     available,
+    default_time_limit_s,
 )
 from jobs.definitions.fields import describe
 from jobs.definitions.parameters import build_model, humanised
@@ -78,7 +79,11 @@ class Options(TypedDict, total=False):
     """Errors after which it is tried again, up to `max_attempts` times in all; none without it."""
     retry_delay_s: float
     soft_time_limit_s: float | None
+    """Raises SoftTimeLimitExceeded in the body."""
     time_limit_s: float | None
+    """Ends the job as failed; JOB_TIME_LIMIT_S without it, none if it is None."""
+    memory_limit_bytes: int | None
+    """Ends the job as failed once its process takes so much more than at its start: in prefork alone."""
     max_payload_bytes: int
     unique: bool
     """Whether only one job with the same parameters may be queued or running; False without it."""
@@ -150,7 +155,13 @@ def _settled(func: Callable[..., Any], options: dict[str, Any]) -> dict[str, Any
         "unique": False,
     }
     defaults |= {"max_attempts": DEFAULT_MAX_ATTEMPTS, "max_payload_bytes": DEFAULT_MAX_PAYLOAD_BYTES}
-    limits = dict.fromkeys(("soft_time_limit_s", "time_limit_s"))
+    soft_s = options.get("soft_time_limit_s")
+    limits: dict[str, Any] = {
+        "soft_time_limit_s": None,
+        # What is no number is refused in a moment, with the remedy.
+        "time_limit_s": default_time_limit_s(soft_s if isinstance(soft_s, (int, float)) else None),
+        "memory_limit_bytes": None,
+    }
     given = {**options, "retry_on": retry_on if isinstance(retry_on, tuple) else (retry_on,)}
     return {**defaults, **limits, "retry_delay_s": 1.0, "unavailable": available, **given}
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.conf import settings
 from django.tasks import Task
 from django.utils.module_loading import import_string
 from pydantic import BaseModel, ValidationError
@@ -22,6 +23,12 @@ DEFAULT_MAX_PAYLOAD_BYTES = 65_536
 
 type Body = Callable[..., Any]
 type AsyncBody = Callable[..., Coroutine[Any, Any, Any]]
+
+
+def default_time_limit_s(soft_s: float | None = None) -> float | None:
+    """Return the site's limit for definitions that declare none; None if that is 0, or not above their soft one."""
+    limit_s = float(settings.JOB_TIME_LIMIT_S)
+    return limit_s if limit_s > (soft_s or 0.0) else None
 
 
 def available() -> str | None:
@@ -57,6 +64,8 @@ class Definition:
     retry_delay_s: float = 1.0
     soft_time_limit_s: float | None = None
     time_limit_s: float | None = None
+    memory_limit_bytes: int | None = None
+    """What the process of the job may take beyond what it had when the job began; prefork alone can keep it."""
     max_payload_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES
     unique: bool = False
     """Whether only one job with the same parameters may be queued or running."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.tasks import Task
 
-from jobs.definitions.definition import Definition
+from jobs.definitions.definition import Definition, default_time_limit_s
 from jobs.definitions.fields import describe
 from jobs.definitions.parameters import build_model, humanised, parameters_of
 from jobs.errors import BadDefinition
@@ -48,6 +48,7 @@ def definition_of(task: "Task[Any, Any]") -> Definition:
         fields=describe(model),
         signature=tuple(signature),
         takes_context=task.takes_context,
+        time_limit_s=default_time_limit_s(),
     )
 
 

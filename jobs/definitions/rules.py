@@ -14,6 +14,7 @@ from jobs.errors import BadDefinition
 
 MAX_ATTEMPTS = 100
 MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
+MIN_MEMORY_BYTES, MAX_MEMORY_BYTES = 1024 * 1024, 2**50
 MAX_TITLE_CHARS = 100
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 
@@ -64,6 +65,9 @@ def _wrong_counts(options: Mapping[str, Any]) -> Iterator[str]:
         yield f"max_attempts: use 1 to {MAX_ATTEMPTS}"
     if not _is_whole(options["max_payload_bytes"], MAX_PAYLOAD_BYTES):
         yield f"max_payload_bytes: use 1 to {MAX_PAYLOAD_BYTES:,}"
+    memory = options["memory_limit_bytes"]
+    if memory is not None and not (_is_whole(memory, MAX_MEMORY_BYTES) and memory >= MIN_MEMORY_BYTES):
+        yield f"memory_limit_bytes: use {MIN_MEMORY_BYTES:,} (1 MiB) or more, or leave it out"
     if not all(map(_is_exception, options["retry_on"])):
         yield "retry_on: give Exception classes"
 

@@ -16,8 +16,10 @@ from jobs.pools.gil import PROBE
 from jobs.pools.identity import use_job_identity
 from jobs.pools.interrupts import Why
 from jobs.pools.job import Job
+from jobs.pools.lease import start_native_thread
 from jobs.pools.metering import Meter
 from jobs.pools.stalls import Stalls
+from jobs.watched import Table
 
 _DRAIN_STEP_S = 0.02
 # Untyped, with or without stubs of Celery: what follows uses parts that stubs leave out.
@@ -39,6 +41,10 @@ class JobPool(_BasePool, Carrier):
     body_can_be_buffer = True
     #: How long carriers keep the thread that all jobs share; None where each job has its own.
     stalls: Stalls | None = None
+    #: Where the watchdog finds what runs; None while there is no watchdog.
+    table: Table | None = None
+    #: Called with each job that was given up.
+    on_given_up: Callable[[Job], None] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -59,6 +65,17 @@ class JobPool(_BasePool, Carrier):
     def launch(self, job: Job) -> None:
         """Run the job in a slot."""
         raise NotImplementedError
+
+    #: Whether the plain body of a job keeps the thread that all jobs share.
+    shares_thread = False
+
+    def launch_beside(self, job: Job) -> None:
+        """Run the job in no slot: a trial of the pool itself."""
+        self.post(self.launch, job)
+
+    def in_background(self, call: Callable[[Callable[[float], None]], None]) -> None:
+        """Make the call beside the jobs; it is given what to pause with."""
+        start_native_thread(lambda: call(time.sleep), "trials")
 
     def post(self, call: Callable[..., None], *args: Any) -> None:
         """Make the call where jobs are launched."""
@@ -107,6 +124,11 @@ class JobPool(_BasePool, Carrier):
         self.fill()
         if self.hub is not None:
             self.hub.call_soon(_nothing)
+
+    def given_up(self, job: Job) -> None:
+        """Tell the worker that a job may run on without a slot."""
+        if self.on_given_up is not None:
+            self.on_given_up(job)
 
     # Celery's interface.
 

@@ -1,7 +1,8 @@
 """What a job asks of the pool that runs it; every pool answers, and so does a plain process."""
 
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from jobs.pools.metering import METER
 
 __all__ = [
     "BodyCancelled", "Interrupted", "Why", "carrier_name", "cpu_s", "current_job", "loop_lag_s", "offload",
-    "on_loop", "run_coroutine", "run_sync", "sleep", "slots_in_use",
+    "on_loop", "run_coroutine", "run_sync", "sleep", "slots_in_use", "watched",
 ]  # fmt: skip
 
 
@@ -79,6 +80,20 @@ def cpu_s() -> float:
         return job.carrier.cpu_s(job)
     meter = METER.get()
     return time.thread_time() + (0.0 if meter is None else meter.threads_s())
+
+
+@contextmanager
+def watched(text: Callable[[], str]) -> Iterator[None]:
+    """Let the watchdog know of the current attempt, whose encoded start `text` returns, while the block runs."""
+    job, pool = CURRENT.get(), base.running_pool()
+    if job is None or pool is None or pool.table is None:
+        yield
+        return
+    job.strike_off = pool.table.note(text(), job.deadline_mono)
+    try:
+        yield
+    finally:
+        job.strike_off()
 
 
 def carrier_name() -> str:

@@ -31,6 +31,9 @@ class Carrier(Protocol):
     def finished(self, job: Job) -> None:
         """Take the job's slot back."""
 
+    def given_up(self, job: Job) -> None:
+        """Note that the job ignored its end and may still run."""
+
     def run_coroutine(self, job: Job, coro: Any) -> Any:
         """Return what the coroutine returns, as a part of the body."""
 

@@ -17,6 +17,7 @@ from jobs.pools.executor import native_lock
 from jobs.pools.identity import IDENTITY
 from jobs.pools.interrupts import FINAL, HardStop, Interrupted, Reach, Why, call_in_thread, exception_for
 from jobs.pools.metering import METER, Meter
+from jobs.watched import NO_LIMIT
 
 logger = logging.getLogger("celery.pool")
 
@@ -24,7 +25,7 @@ logger = logging.getLogger("celery.pool")
 CURRENT: ContextVar["Job | None"] = ContextVar("poolwise_job", default=None)
 
 #: A body that swallows a final interrupt gets it again after so many seconds, so often; then it is given up.
-INSIST_S = 1.0
+INSIST_S = 0.8
 INSIST_TIMES = 3
 
 
@@ -64,6 +65,8 @@ class Job:
         self.accept, self.success = accept or _nothing, success or _nothing
         self.error, self.timeout = error or _nothing, timeout or _nothing
         self.soft_s, self.hard_s = soft_s, hard_s
+        #: The monotonic time at which the hard limit is over.
+        self.deadline_mono = NO_LIMIT
         self.state = State.WAITING
         self.why: Why | None = None
         self.pending: Why | None = None
@@ -71,6 +74,8 @@ class Job:
         self.meter = Meter()
         self.identity: Any = None
         self.abandoned = False
+        #: Takes the job off the table of what the watchdog watches.
+        self.strike_off: Callable[[], None] = _nothing
         self._insisted = 0
         self._timers: list[Cancellable] = []
         self._lock = native_lock()
@@ -119,8 +124,11 @@ class Job:
             return False
         self.accept(self.number, time.monotonic())
         if self.pending is not None:  # a revocation waited for the job to be accepted
+            self._announce_revoked()
             return False
         self.state = State.RUNNING
+        if self.hard_s:
+            self.deadline_mono = time.monotonic() + self.hard_s
         for limit_s, why in ((self.soft_s, Why.SOFT), (self.hard_s, Why.HARD)):
             if limit_s:
                 self._timers.append(self.carrier.call_later(limit_s, partial(self.interrupt, why)))
@@ -132,12 +140,22 @@ class Job:
         except HardStop:
             self._announce(self.timeout, False, self.hard_s)
         except Interrupted:
-            self._announce(_nothing)
+            self._announce(self._announce_revoked if self.why is Why.REVOKED else _nothing)
         except BaseException:
             self._announce(self.error, ExceptionInfo())
         else:
-            # Celery has announced a revoked job already; a limit that came too late changes nothing.
-            self._announce(_nothing if self.why is Why.REVOKED else self.success, value)
+            # A limit that came too late changes nothing, and neither does a revocation.
+            self._announce(_nothing if self._is_announced else self.success, value)
+
+    @property
+    def _is_announced(self) -> bool:
+        """Tell whether Celery was told of a revocation, which its own requests are before the body has ended."""
+        return bool(getattr(getattr(self.accept, "__self__", None), "_already_revoked", False))
+
+    def _announce_revoked(self) -> None:
+        request = getattr(self.accept, "__self__", None)
+        if request is not None and not self._is_announced:
+            request._announce_revoked("terminated", True, None, False)
 
     def _announce(self, callback: Callable[..., Any], *args: Any) -> None:
         if self._claim_end():
@@ -159,12 +177,17 @@ class Job:
     def interrupt(self, why: Why) -> None:
         """Interrupt the body, at once or as soon as there is one."""
         with self._lock:
-            if self.state is State.ENDED or self.why in FINAL or self.pending in FINAL:
+            if self.state is State.ENDED or not self._outranks(why):
                 return
-            self.pending = why
+            self.pending, self._insisted = why, 0
         if why is Why.SOFT:
             self.timeout(True, self.soft_s)
         self.carrier.reach_out(self)
+
+    def _outranks(self, why: Why) -> bool:
+        # A job that was asked to stop and goes on still has its time limit.
+        final = self.pending if self.pending in FINAL else self.why
+        return final not in FINAL or (final is Why.REVOKED and why is Why.HARD)
 
     def deliver(self) -> None:
         """Hand a pending interrupt to the body, if one runs."""
@@ -186,21 +209,33 @@ class Job:
                 self._insisted += 1
                 self.pending = self.why
         if self._insisted >= INSIST_TIMES:
-            self._abandon()
+            self._give_up()
         elif in_body:
             self.carrier.reach_out(self)
         else:  # it reports its end at this moment
             self._timers.append(self.carrier.call_later(INSIST_S, self._insist))
+
+    @property
+    def ignores_stop(self) -> bool:
+        """Tell whether the job was asked to stop again and again, and goes on."""
+        return self.why is Why.REVOKED and self._insisted >= INSIST_TIMES and self.state is State.RUNNING
+
+    def _give_up(self) -> None:
+        # Asked to stop, it is left its slot, since it uses one; its limit, or its own end, will free that.
+        if self.why is not Why.REVOKED:
+            self._abandon()
 
     def _abandon(self) -> None:
         with self._lock:
             if self.state is State.ENDED:
                 return
             self.state, self.abandoned = State.ENDED, True
+        self.strike_off()
         logger.error("%s ignores its end (%s); its slot is given up, it may still run", self.name, self.why)
         if self.why is Why.HARD:
             self.carrier.detach(lambda: self.timeout(False, self.hard_s))
         self.carrier.finished(self)
+        self.carrier.given_up(self)
 
     # The body, from inside.
 

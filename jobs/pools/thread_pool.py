@@ -2,6 +2,7 @@
 
 import heapq
 import itertools
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from typing import Any
 from jobs.pools.base import JobPool
 from jobs.pools.coroutines import CoroutineBody, run_in_this_thread
 from jobs.pools.job import Job
+
+logger = logging.getLogger("celery.pool")
 
 
 class Alarm:
@@ -72,7 +75,10 @@ class Alarms:
                     self._changed.wait(wait_s)
                     continue
                 alarm = heapq.heappop(self._heap)[2]
-            alarm.call()
+            try:
+                alarm.call()
+            except Exception:  # the limits of all other jobs hang on this thread
+                logger.critical("A time limit could not be kept", exc_info=True)
 
 
 class TaskPool(JobPool):
@@ -94,6 +100,10 @@ class TaskPool(JobPool):
             self._threads += new
         if new:
             threading.Thread(target=self._work, name=f"slot-{next(self._names)}", daemon=True).start()
+
+    def launch_beside(self, job: Job) -> None:
+        """Run the job in a thread of its own, which is not one of the slots."""
+        threading.Thread(target=Context().run, args=(job.run,), name="trial", daemon=True).start()
 
     def _work(self) -> None:
         abandoned = False

@@ -1,6 +1,7 @@
 """The catalogue: every definition by kind, under the state of the pools."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.http import HttpResponse
 from django.shortcuts import render
@@ -9,7 +10,9 @@ from django.utils.cache import patch_vary_headers
 from django.utils.http import urlencode
 from django.views.decorators.http import require_safe
 
+from jobs import guarantees
 from jobs.definitions import Definition, all_definitions
+from jobs.pools import all_pools
 from jobs.reports import pools_now
 from jobs.views.live import LivePart, PageRequest, live_answer, live_part, signed_in
 
@@ -106,4 +109,11 @@ def pools(request: PageRequest) -> HttpResponse:
     """Answer with the state of the pools: as the catalogue shows it, or for the boxes of a form."""
     if "boxes" in request.GET:
         return render(request, "jobs/_pool_boxes.html", {"now": pools_now()})
-    return live_answer(request, _live_pools(request), "jobs/pools.html", {})
+    context = {} if request.htmx else _guarantees()
+    return live_answer(request, _live_pools(request), "jobs/pools.html", context)
+
+
+def _guarantees() -> dict[str, Any]:
+    names = list(all_pools())
+    rows = guarantees.matrix(names, guarantees.by_pool())
+    return {"guarantee_pools": names, "guarantee_rows": rows}

@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods
 
-from jobs import definitions, evidence, submission, switches
+from jobs import definitions, evidence, guarantees, submission, switches
 from jobs.definitions import Definition
 from jobs.errors import BrokerUnavailable, InvalidParameters, PoolwiseError, QueueFull, UnknownDefinition
 from jobs.forms import ParametersForm, SubmitForm
@@ -136,10 +136,17 @@ def announce(request: PageRequest, jobs: list[Job]) -> None:
     if down := [name for name, pool in now.pools.items() if name in wanted and pool.state == "down"]:
         text = f"No worker serves the pool {', '.join(down)}: its jobs wait until one is started."
         messages.warning(request, text)
+    for text in _limit_warnings(definitions.get(jobs[0].definition), sorted(wanted & now.pools.keys())):
+        messages.warning(request, text)
     if now.redis_is_away:
         messages.warning(
             request, "Redis does not answer: what you submitted is stored, and sent when it is back."
         )
+
+
+def _limit_warnings(found: Definition, pools: list[str]) -> list[str]:
+    told = guarantees.by_pool()
+    return [text for pool in pools for text in guarantees.warnings(found, pool, told)]
 
 
 def _to_jobs(request: PageRequest, jobs: list[Job]) -> HttpResponseRedirect:
@@ -167,6 +174,7 @@ def _page(
         "origin": origin,
         "has_async_body": found.async_body is not None,  # a template would call the body itself
         "unavailable": found.unavailable(),
+        "limit_warnings": _limit_warnings(found, list(now.pools)),
         "failed": bool(parameters.errors or where.errors),
         "refused": refused,
         "held": held.definitions.get(found.name),

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 from django_celery_results.models import TaskResult
 
 from jobs import definitions, submission, switches, timeline
+from jobs.cancelling import CancelOutcome, can_be_stopped
 from jobs.errors import PoolwiseError, QueueFull, UnknownDefinition
 from jobs.formats import pretty
 from jobs.models import Job, State
@@ -73,6 +74,7 @@ def _live_context(found: Job) -> dict[str, Any]:
     return {
         "pieces": timeline.pieces(timeline.timings_now(found, timezone.now())),
         "cpu_share": timeline.cpu_share(found),
+        "cannot_be_stopped": _cannot_be_stopped(found),
         "is_late": found.due_at is not None and found.due_at < timezone.now(),
         "now": now,
         "pool": now and now.pools.get(found.pool),
@@ -83,6 +85,12 @@ def _live_context(found: Job) -> dict[str, Any]:
         "result_is_cut": bool(text) and len(text or "") > RESULT_SHOWN_CHARS,
         "traceback": outcome.traceback if outcome and found.state == State.FAILED else "",
     }
+
+
+def _cannot_be_stopped(found: Job) -> bool:
+    if found.has_ended or found.cancel_requested_at is None:
+        return False
+    return can_be_stopped(found) is CancelOutcome.UNSTOPPABLE
 
 
 def result_text(found: Job, outcome: TaskResult | None) -> str | None:
@@ -128,6 +136,11 @@ def run_again(request: PageRequest, pk: UUID) -> HttpResponse:
 _CANCELLED = {
     "cancelled": (messages.success, "The job is cancelled."),
     "asked": (messages.info, "The worker was asked to stop the job; it is cancelled as soon as it does."),
+    "unstoppable": (
+        messages.warning,
+        "The worker was asked to stop the job, but a job like this cannot be stopped there: it does not yield. "
+        "It ends by itself, or at its time limit.",
+    ),
     "ended": (messages.warning, "The job had ended already, so there was nothing to cancel."),
 }
 

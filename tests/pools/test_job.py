@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
-from jobs.pools.interrupts import HardStop, RevokedStop, Why
+from jobs.pools.interrupts import HardStop, Interrupted, RevokedStop, Why
 from jobs.pools.job import INSIST_TIMES, Job, State
 
 
@@ -39,6 +39,9 @@ class Carrier:
 
     def finished(self, job: Job) -> None:
         self.ended.append(job)
+
+    def given_up(self, job: Job) -> None:
+        self.calls.append(("given up",))
 
     def job(self, target: Callable[[Job], Any], **options: Any) -> Job:
         def tell(name: str) -> Callable[..., None]:
@@ -165,16 +168,29 @@ def test_a_shielded_call_is_not_interrupted_but_what_follows_is(carrier: Carrier
     assert carrier.names == ["accept"]
 
 
-def test_only_the_first_final_interrupt_counts(carrier: Carrier) -> None:
+@pytest.mark.parametrize(("first", "second"), [(Why.HARD, Why.REVOKED), (Why.REVOKED, Why.SHUTDOWN)])
+def test_only_the_first_final_interrupt_counts(carrier: Carrier, first: Why, second: Why) -> None:
     def work(job: Job) -> None:
-        with pytest.raises(RevokedStop):
-            job.interrupt(Why.REVOKED)
-        job.interrupt(Why.HARD)
+        with pytest.raises(Interrupted):
+            job.interrupt(first)
+        job.interrupt(second)
 
     job = carrier.job(body(work))
     Context().run(job.run)
-    assert job.why is Why.REVOKED
-    assert carrier.names == ["accept"]
+    assert job.why is first
+
+
+def test_the_time_limit_still_ends_a_job_that_ignored_its_cancellation(carrier: Carrier) -> None:
+    def work(job: Job) -> None:
+        with pytest.raises(RevokedStop):
+            job.interrupt(Why.REVOKED)
+        with pytest.raises(HardStop):
+            job.interrupt(Why.HARD)
+
+    job = carrier.job(body(work), hard_s=9)
+    Context().run(job.run)
+    assert job.why is Why.HARD
+    assert carrier.names == ["accept", "success"]  # it returned a value all the same
 
 
 def test_a_body_that_ignores_its_time_limit_is_given_up(carrier: Carrier) -> None:
@@ -190,7 +206,23 @@ def test_a_body_that_ignores_its_time_limit_is_given_up(carrier: Carrier) -> Non
     job = carrier.job(body(work), hard_s=2)
     Context().run(job.run)
     assert job.abandoned
-    assert carrier.calls[1:] == [("timeout", False, 2)]
+    assert carrier.calls[1:] == [("timeout", False, 2), ("given up",)]
+
+
+def test_a_body_that_ignores_its_cancellation_keeps_its_slot_until_its_time_limit(carrier: Carrier) -> None:
+    def work(job: Job) -> None:
+        with pytest.raises(RevokedStop):
+            job.interrupt(Why.REVOKED)
+        for _ in range(INSIST_TIMES - 1):
+            with pytest.raises(RevokedStop):
+                carrier.timers[-1].ring()
+        carrier.timers[-1].ring()
+        assert job.ignores_stop
+        assert carrier.ended == []
+
+    job = carrier.run(body(work), hard_s=2)
+    assert not job.abandoned
+    assert carrier.names == ["accept", "success"]
 
 
 def test_a_callback_that_fails_costs_no_slot(carrier: Carrier, caplog: pytest.LogCaptureFixture) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from jobs import guarantees
 from jobs.errors import BrokerUnavailable
 from jobs.heartbeats import coordinator_is_up, pools_up
+from jobs.management.text_table import aligned
 from jobs.pools import all_pools
 
 
@@ -27,10 +29,24 @@ class Command(BaseCommand):
         )
         parser.add_argument("--coordinator", action="store_true", help="want a living coordinator too")
         parser.add_argument(
+            "--capabilities",
+            action="store_true",
+            help="show what limits and cancellations do on each pool, as its workers tried it",
+        )
+        parser.add_argument(
             "--self", action="store_true", dest="own", help="only this host's worker or coordinator"
         )
 
-    def handle(self, *, pools: list[str], wait: float, coordinator: bool, own: bool, **options: Any) -> None:
+    def handle(
+        self,
+        *,
+        pools: list[str],
+        wait: float,
+        coordinator: bool,
+        own: bool,
+        capabilities: bool,
+        **options: Any,
+    ) -> None:
         """Print a line a pool. Raise CommandError when one is missing at the end of the wait."""
         if own:
             pools = [os.environ["POOLWISE_POOL"]] if "POOLWISE_POOL" in os.environ else pools
@@ -40,7 +56,15 @@ class Command(BaseCommand):
             if time.monotonic() >= until_mono:
                 raise CommandError(missing)
             time.sleep(0.25)
-        self.stdout.write("all up")
+        if capabilities:
+            self._write_capabilities(wanted or list(all_pools()))
+        else:
+            self.stdout.write("all up")
+
+    def _write_capabilities(self, names: list[str]) -> None:
+        rows = guarantees.matrix(names, guarantees.by_pool())
+        for line in aligned([("", *names), *((row.label, *row.cells) for row in rows)]):
+            self.stdout.write(line)
 
     def _missing(self, wanted: list[str], *, coordinator: bool, own: bool) -> str:
         try:

@@ -1,0 +1,167 @@
+"""What a pool's limits and cancellations can do, tried on it at its start: small bodies of each sort, interrupted.
+
+A body waits, computes, or is inside one call of C; it is a function or a coroutine. Where it would keep the thread
+that all jobs share, it does so for 20 ms at most.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable
+from itertools import product
+from typing import Any, NamedTuple
+
+from jobs.pools.interrupts import Why
+from jobs.pools.job import Job, State
+
+HOLDS = "holds"
+YIELDS = "when it yields"
+ENDING = "by ending the worker"
+NOT_HERE = "not here"
+
+SOFT, HARD, CANCEL, MEMORY = "soft", "hard", "cancel", "memory"
+FUNCTION, COROUTINE = "function", "coroutine"
+WAITS, COMPUTES, CALLS_C = "waits", "computes", "calls C"
+INTERRUPTS = (SOFT, HARD, CANCEL)
+STYLES = (FUNCTION, COROUTINE)
+DOINGS = (WAITS, COMPUTES, CALLS_C)
+
+#: How long a body lasts that is not interrupted: waiting, computing on a thread of its own, or on a shared one.
+WAIT_S, COMPUTE_S, SHARED_S = 0.25, 0.3, 0.02
+_AFTER_S = 0.005
+#: Of a hash, about 10 ms in one call.
+ROUNDS = 20_000
+_WITHIN_S = 1.5
+_WATCHDOG_S = 5.0
+_WHY = {SOFT: Why.SOFT, HARD: Why.HARD, CANCEL: Why.REVOKED}
+
+
+def key(interrupt: str, style: str, doing: str) -> str:
+    """Return the name under which a trial's finding is told."""
+    return f"{interrupt} {style} {doing}"
+
+
+class Body:
+    """A body of one sort; tells whether something interrupted it before it had done what it was to do."""
+
+    def __init__(self, doing: str, compute_s: float, rounds: int = ROUNDS) -> None:
+        self._doing, self._compute_s, self._rounds = doing, compute_s, rounds
+        self.has_begun = False
+        self.on_begin: Callable[[], object] = bool
+        self.was_cut_short = False
+
+    def function(self) -> None:
+        """Do it as a plain function."""
+        with _Look(self):
+            if self._doing == WAITS:
+                time.sleep(WAIT_S)
+            else:
+                self._work()
+
+    async def coroutine(self) -> None:
+        """Do it as a coroutine."""
+        with _Look(self):
+            if self._doing == WAITS:
+                await asyncio.sleep(WAIT_S)
+            else:
+                self._work()
+                await asyncio.sleep(0)
+
+    def needs_s(self) -> tuple[Callable[[], float], float]:
+        """Return the clock of what the body does, and how much of its time doing all of it takes at least."""
+        if self._doing == WAITS:
+            return time.monotonic, WAIT_S * 0.9
+        return time.thread_time, self._compute_s * 0.9 if self._doing == COMPUTES else _call_s()
+
+    def _work(self) -> None:
+        if self._doing == CALLS_C:
+            hashlib.pbkdf2_hmac("sha256", b"a", b"b", self._rounds)
+            return
+        end = time.thread_time() + self._compute_s
+        while time.thread_time() < end:
+            pass
+
+
+class _Look:
+    # By the clock of the work itself, not by the wall's: a busy machine makes a body late, not interrupted.
+    def __init__(self, body: Body) -> None:
+        self._body = body
+        self._clock, self._needs_s = body.needs_s()
+
+    def __enter__(self) -> None:
+        self._start = self._clock()
+        self._body.has_begun = True
+        self._body.on_begin()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._body.was_cut_short = kind is not None and self._clock() - self._start < self._needs_s
+
+
+_call: list[float] = []
+
+
+def _call_s() -> float:
+    """Return half the CPU seconds that the call of C takes."""
+    if not _call:
+        start_s = time.thread_time()
+        hashlib.pbkdf2_hmac("sha256", b"a", b"b", ROUNDS // 4)
+        _call.append((time.thread_time() - start_s) * 2)
+    return _call[0]
+
+
+class Finding(NamedTuple):
+    """What one trial came to."""
+
+    interrupt: str
+    style: str
+    doing: str
+    holds: bool
+
+
+def try_all(pool: Any, pause: Callable[[float], None]) -> dict[str, str]:
+    """Return what each interrupt does to each sort of body on a pool of ours, and to its memory; about 1 s."""
+    _call_s()
+    _await_watchdog(pool, pause)
+    found = [
+        Finding(interrupt, style, doing, _try(pool, interrupt, style, doing, pause))
+        for doing, style, interrupt in product(DOINGS, STYLES, INTERRUPTS)
+    ]
+    ends = pool.table is not None and pool.table.is_watched
+    words = {key(*finding[:3]): _word(finding, ends=ends) for finding in found}
+    return {**words, MEMORY: NOT_HERE}  # whose memory it is that jobs of one process take cannot be told
+
+
+def _await_watchdog(pool: Any, pause: Callable[[float], None]) -> None:
+    until_mono = time.monotonic() + _WATCHDOG_S
+    while pool.table is not None and not pool.table.is_watched and time.monotonic() < until_mono:
+        pause(0.05)
+
+
+def _word(finding: Finding, *, ends: bool) -> str:
+    if finding.holds:
+        return HOLDS
+    return ENDING if finding.interrupt == HARD and ends else YIELDS
+
+
+def _try(pool: Any, interrupt: str, style: str, doing: str, pause: Callable[[float], None]) -> bool:
+    is_own = style == FUNCTION and not pool.shares_thread
+    body = Body(doing, COMPUTE_S if is_own else SHARED_S)
+    limits = {"soft_s": _AFTER_S} if interrupt == SOFT else {"hard_s": _AFTER_S} if interrupt == HARD else {}
+    job = Job(pool, 0, lambda: _run(pool, job, body, style), **limits)
+    pool.launch_beside(job)
+    until_mono = time.monotonic() + _WITHIN_S
+    while not body.has_begun and time.monotonic() < until_mono:
+        pause(0.001)
+    if interrupt == CANCEL:
+        pause(_AFTER_S)
+        pool.post(job.interrupt, _WHY[CANCEL])
+    while job.state is not State.ENDED and time.monotonic() < until_mono:
+        pause(0.002)
+    return body.was_cut_short
+
+
+def _run(pool: Any, job: Job, body: Body, style: str) -> None:
+    if style == COROUTINE:
+        pool.run_coroutine(job, body.coroutine())
+    else:
+        pool.run_sync(job, body.function)

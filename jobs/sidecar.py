@@ -1,0 +1,51 @@
+"""Starts the watchdog of a worker, and starts it again should it end before the worker."""
+
+import os
+import sys
+
+import structlog
+
+from jobs.pools.executor import original
+from jobs.pools.lease import start_native_thread
+from jobs.watched import LOOK_EVERY_S, Table
+
+log = structlog.get_logger(__name__)
+#: A watchdog that ends at once is not started again and again without a pause.
+_PAUSE_S = 2.0
+
+
+class Sidecar:
+    """The watchdog process of this worker."""
+
+    def __init__(self) -> None:
+        self._stopped = False
+        self._pid = 0
+
+    def start(self) -> Table:
+        """Start the watchdog and return the table that it watches."""
+        table, descriptor = Table.create()
+        start_native_thread(lambda: self._keep(descriptor), "watchdog")
+        return table
+
+    def stop(self) -> None:
+        """Let the watchdog not be started again; it ends with its worker."""
+        self._stopped = True
+
+    def _keep(self, descriptor: int) -> None:
+        # As gevent found them: its own would want the hub, which is just what may be stuck.
+        sleep, wait = original("time", "sleep"), original("os", "waitpid")
+        command = [sys.executable, "-m", "jobs.watchdog", str(descriptor)]
+        while not self._stopped:
+            self._pid = original("os", "posix_spawn")(sys.executable, command, os.environ)
+            while not self._stopped and _is_alive(self._pid, wait):
+                sleep(LOOK_EVERY_S)
+            if not self._stopped:
+                log.error("the watchdog ended and is started again", pid=self._pid)
+                sleep(_PAUSE_S)
+
+
+def _is_alive(pid: int, wait: object) -> bool:
+    try:
+        return bool(wait(pid, os.WNOHANG)[0] == 0)  # type: ignore[operator]
+    except ChildProcessError:  # somebody else has waited for it
+        return False

@@ -1,0 +1,1 @@
+"""An app whose jobs get stuck, each in its own way; the tests' own workers install it."""

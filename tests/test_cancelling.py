@@ -1,0 +1,149 @@
+"""Cancelling without workers: who may still begin, what the ledger says, and what the coordinator makes good."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import redis
+from django.utils import timezone
+
+from jobs import cancelling, guarantees, heartbeats, recorder, stream
+from jobs.cancelling import CancelOutcome, cancel, mark_again, settle, stop_unwanted
+from jobs.heartbeats import Beat
+from jobs.models import Job, State
+from jobs.redis_client import key
+from jobs.stream import Claim, Ending, Outcome, Place, Started, claim
+from jobs.timing import Timings
+
+pytestmark = pytest.mark.django_db
+PLACE = Place("threads-1@here", 7)
+
+
+@pytest.fixture
+def revoked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ids of the jobs that workers were asked to drop."""
+    ids: list[str] = []
+    monkeypatch.setattr(cancelling, "revoke", lambda job_id, **_: ids.append(job_id))
+    return ids
+
+
+def make(**fields: Any) -> Job:
+    return Job.objects.create(**{"definition": "io.wait", "kind": "io", "pool": "threads", **fields})
+
+
+def started(job: Job) -> Started:
+    return Started(str(job.pk), job.attempt, PLACE, Timings())
+
+
+def test_a_job_that_was_claimed_a_moment_ago_is_asked_to_stop_and_not_called_cancelled(
+    own_keys: redis.Redis, revoked: list[str]
+) -> None:
+    job = make()
+    assert claim(own_keys, started(job), "t") is Claim.CLAIMED  # and the ledger does not know yet
+    assert cancel(job) is CancelOutcome.ASKED
+    job.refresh_from_db()
+    assert (job.state, job.cancel_requested_at is not None) == (State.QUEUED, True)
+    recorder.record([started(job)])
+    job.refresh_from_db()
+    assert job.state == State.RUNNING
+    assert revoked == [str(job.pk)]
+
+
+def test_nobody_can_begin_a_job_once_it_is_cancelled(own_keys: redis.Redis, revoked: list[str]) -> None:
+    job = make()
+    assert cancel(job) is CancelOutcome.CANCELLED
+    assert claim(own_keys, started(job), "t") is Claim.CANCELLED
+    job.refresh_from_db()
+    assert (job.state, job.due_at) == (State.CANCELLED, None)
+
+
+def test_a_job_that_is_finishing_stays_finished(own_keys: redis.Redis, revoked: list[str]) -> None:
+    job = make(state=State.RUNNING)
+    claim(own_keys, started(job), "t")
+    assert cancel(job) is CancelOutcome.ASKED
+    recorder.record([Outcome(str(job.pk), 1, PLACE, Timings(), Ending.SUCCEEDED, result="1")])
+    assert cancel(job) is CancelOutcome.ENDED
+    job.refresh_from_db()
+    assert job.state == State.SUCCEEDED
+
+
+def test_a_mark_that_redis_did_not_hear_is_written_by_the_coordinator(
+    own_keys: redis.Redis, revoked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make()
+
+    def away(*_: object) -> bool:
+        raise redis.ConnectionError("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cancelling, "begin_no_more", away)
+        assert cancel(job) is CancelOutcome.CANCELLED
+    job.refresh_from_db()
+    assert (job.state, job.due_at is not None) == (State.CANCELLED, True)
+    assert not own_keys.exists(key("cancelled", job.pk))
+    assert settle(own_keys) == 1
+    assert claim(own_keys, started(job), "t") is Claim.CANCELLED
+    assert settle(own_keys) == 0
+
+
+def test_marks_that_redis_lost_are_written_again_for_what_never_began_alone(own_keys: redis.Redis) -> None:
+    waited, ran = make(state=State.CANCELLED), make(state=State.CANCELLED, started_at=timezone.now())
+    old = make(state=State.CANCELLED, created_at=timezone.now() - timedelta(days=40))
+    assert mark_again(own_keys) == 1
+    assert own_keys.exists(key("cancelled", waited.pk))
+    assert not own_keys.exists(key("cancelled", ran.pk), key("cancelled", old.pk))
+
+
+def test_a_cancelled_job_that_a_worker_began_all_the_same_is_stopped(
+    own_keys: redis.Redis, revoked: list[str]
+) -> None:
+    job, other = make(state=State.CANCELLED), make(state=State.SUCCEEDED)
+    recorded = recorder.record([started(job), started(other)])
+    assert recorded.unwanted == [job.pk]
+    stop_unwanted(own_keys, recorded.unwanted)
+    assert revoked == [str(job.pk)]
+    assert own_keys.exists(key("cancelled", job.pk))
+
+
+def test_a_job_that_was_asked_to_stop_and_is_given_back_is_cancelled(own_keys: redis.Redis) -> None:
+    job = make(state=State.RUNNING, worker=PLACE.worker, cancel_requested_at=timezone.now())
+    recorder.record([Outcome(str(job.pk), 1, PLACE, Timings(), Ending.RELEASED)])
+    job.refresh_from_db()
+    assert (job.state, job.due_at) == (State.CANCELLED, None)
+    assert job.finished_at
+    assert "shut down" in job.error
+
+
+def test_a_queued_job_that_was_asked_to_stop_and_that_nobody_holds_is_cancelled(
+    own_keys: redis.Redis, revoked: list[str]
+) -> None:
+    long_ago = timezone.now() - timedelta(seconds=9)
+    waits, just_asked = make(cancel_requested_at=long_ago), make(cancel_requested_at=timezone.now())
+    settle(own_keys)
+    for job in (waits, just_asked):
+        job.refresh_from_db()
+    assert (waits.state, just_asked.state) == (State.CANCELLED, State.QUEUED)
+
+
+@pytest.mark.parametrize(
+    ("word", "outcome"),
+    [
+        (guarantees.HOLDS, CancelOutcome.ASKED),
+        ("when it yields", CancelOutcome.UNSTOPPABLE),
+        ("a word of a release to come", CancelOutcome.ASKED),
+    ],
+)
+def test_the_answer_says_what_the_worker_of_the_job_found(
+    own_keys: redis.Redis, revoked: list[str], word: str, outcome: CancelOutcome
+) -> None:
+    heartbeats.send(
+        own_keys, Beat("threads-1@here", "threads", 7, "here", guarantees={"cancel function waits": word})
+    )
+    job = make(state=State.RUNNING, worker="threads-1@here")
+    assert cancel(job) is outcome
+
+
+def test_the_marks_outlive_a_message_that_waits_for_days(own_keys: redis.Redis, revoked: list[str]) -> None:
+    job = make()
+    cancel(job)
+    assert own_keys.ttl(key("cancelled", job.pk)) > stream.CANCEL_TTL_S - 60 > 7 * 86_400

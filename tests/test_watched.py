@@ -1,0 +1,142 @@
+"""The table of running attempts, and the process that reads it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs import stream, watched
+from jobs.stream import Ending, Place, Started, encode
+from jobs.timing import Timings, wall_now
+from jobs.watchdog import MARGIN_S, outcome_of
+from jobs.watched import NO_LIMIT, Attempt, Table
+from tests.core import reports
+from tests.platform import eventually
+
+PLACE = Place("stuck-1@here", 7, "slot-1", "job-3")
+
+
+def started(job_id: str = "5a9c1d3e-0000-4000-8000-000000000001", attempt: int = 2) -> str:
+    return encode(Started(job_id, attempt, PLACE, Timings(started_at=wall_now() - 4)))
+
+
+def test_what_runs_stands_in_the_table_until_it_is_struck_off() -> None:
+    table, _ = Table.create()
+    off = table.note("a", 5.0)
+    table.note("b", 3.0)
+    assert [a.text for a in table.attempts()] == ["a", "b"]
+    assert table.next_deadline_mono() == 3.0
+    off()
+    off()  # once more does no harm
+    assert [a.text for a in table.attempts()] == ["b"]
+    table.note("c", NO_LIMIT)
+    table.note("d", NO_LIMIT)
+    assert {a.text for a in table.attempts()} == {"b", "c", "d"}
+
+
+def test_another_view_of_the_same_file_sees_the_rows() -> None:
+    table, descriptor = Table.create()
+    table.note("é" * 20, 1.5)
+    assert Table(descriptor).attempts() == [Attempt("é" * 20, 1.5)]
+    assert not table.is_watched
+    Table(descriptor).looked()
+    assert table.is_watched
+
+
+def test_a_full_table_lets_jobs_run_unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watched, "MAX_ROWS", 2)
+    table, _ = Table.create()
+    strikes = [table.note(text, 1.0) for text in "abc"]
+    assert len(table.attempts()) == 2
+    for strike in strikes:
+        strike()
+    table.note("d", 1.0)
+    assert [a.text for a in table.attempts()] == ["d"]
+
+
+def test_a_worker_is_silent_once_its_sign_of_life_is_overdue() -> None:
+    table, _ = Table.create()
+    assert not table.is_silent  # it has not begun to give any
+    table.beats(again_within_s=5)
+    assert not table.is_silent
+    table.beats(again_within_s=-1)
+    assert table.is_silent
+
+
+def test_an_attempt_past_its_limit_has_failed_and_the_others_are_given_back() -> None:
+    now = time.monotonic()
+    failed, released = outcome_of(Attempt(started(), now - 4)), outcome_of(Attempt(started(), now + 9))
+    assert (failed.ending, failed.error_type, failed.attempt) == (Ending.FAILED, "TimeLimitExceeded", 2)
+    assert 3.9 < failed.timings.run_s < 60
+    assert (released.ending, released.place) == (Ending.RELEASED, PLACE)
+    assert outcome_of(Attempt("{cut off", now)) is None
+
+
+def start_worker(tmp_path: Path, text: str, late_s: float, beats: bool = True) -> subprocess.Popen[bytes]:
+    """Start a process that looks like a worker within one call of C, and its watchdog."""
+    code = f"""
+import ctypes, os, subprocess, sys, time
+from jobs.watched import Table
+table, descriptor = Table.create()
+table.beats(again_within_s={30 if beats else -1})
+table.note({text!r}, time.monotonic() - {late_s})
+table.note({started("5a9c1d3e-0000-4000-8000-000000000002", 1)!r}, float("inf"))
+child = subprocess.Popen([sys.executable, "-m", "jobs.watchdog", str(descriptor)], pass_fds=[descriptor])
+print(child.pid, flush=True)
+ctypes.PyDLL(None).usleep(20_000_000)  # keeps the interpreter's lock
+"""
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"
+
+
+def test_the_watchdog_reports_and_ends_a_worker_that_keeps_the_interpreters_lock(
+    redis_client: Any, tmp_path: Path
+) -> None:
+    with start_worker(tmp_path, started(), MARGIN_S - 0.5) as worker:
+        watchdog = int(worker.stdout.readline())
+        assert worker.wait(20) == -signal.SIGKILL
+        endings = {entry.job_id[-1]: entry.ending for entry in reports(redis_client)}
+        assert endings == {"1": Ending.FAILED, "2": Ending.RELEASED}
+        eventually(lambda: is_gone(watchdog))
+
+
+def test_the_watchdog_leaves_a_worker_in_its_time_alone_and_ends_with_it(
+    redis_client: Any, tmp_path: Path
+) -> None:
+    with start_worker(tmp_path, started(), -60) as worker:
+        watchdog = int(worker.stdout.readline())
+        time.sleep(1.0)
+        assert worker.poll() is None
+        os.kill(watchdog, signal.SIGTERM)  # meant for the worker
+        time.sleep(0.3)
+        assert not is_gone(watchdog)
+        worker.kill()
+        eventually(lambda: is_gone(watchdog))
+    assert redis_client.xlen(stream.stream_key()) == 0
+
+
+def test_the_watchdog_vouches_for_a_silent_worker_whose_job_is_in_its_time(
+    redis_client: Any, tmp_path: Path
+) -> None:
+    from jobs.heartbeats import Beat, read_all, send
+
+    send(redis_client, Beat(PLACE.worker, "threads", 7, "here"))
+    with start_worker(tmp_path, started(), -60, beats=False) as worker:
+        time.sleep(2.5)
+        seen = eventually(lambda: [b.seen_s_ago for b in read_all(redis_client) if b.seen_s_ago < 1.2])
+        assert seen
+        os.kill(worker.pid, signal.SIGSTOP)  # paused: its jobs are to run elsewhere
+        eventually(lambda: [b for b in read_all(redis_client) if b.seen_s_ago > 2.5])
+        worker.kill()
