@@ -36,10 +36,14 @@ async def limited_async(x: int = 1) -> int:
 
 
 def test_a_limit_that_does_not_simply_hold_is_warned_of(define: Callable[..., Any]) -> None:
-    found = define(limited, name="t.l", kind="io", time_limit_s=5, soft_time_limit_s=2, memory_limit_bytes=MIB)
+    found = define(
+        limited, name="t.l", kind="io", time_limit_s=5, soft_time_limit_s=2, memory_limit_bytes=MIB
+    )
     assert guarantees.warnings(found, "prefork", FOUND) == []
     soft, hard, memory = guarantees.warnings(found, "threads", FOUND)
-    assert soft.startswith("The soft time limit of t.l on threads: it reaches the job only when the job yields")
+    assert soft.startswith(
+        "The soft time limit of t.l on threads: it reaches the job only when the job yields"
+    )
     assert "ended with its worker, whose other jobs then run again" in hard
     assert "prefork" in memory
     assert guarantees.warnings(found, "gevent", FOUND) == []  # nobody has told
