@@ -71,7 +71,7 @@ def send(client: Client, beat: Beat) -> None:
 
 def vouch(client: Client, name: str) -> None:
     """Renew a worker's last sign of life, if there is one, for a worker that lives and cannot give one itself."""
-    beats, at = _keys()
+    beats, at = _keys()[:2]
     seconds, micros = client.time()
     if client.hexists(beats, name):
         client.zadd(at, {name: seconds + micros / 1e6}, xx=True)
