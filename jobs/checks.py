@@ -17,6 +17,17 @@ def register_all() -> None:
     register(check_pools)
     register(check_default_pools)
     register(check_definition_pools)
+    register(check_limits)
+
+
+def check_limits(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
+    """Return an error for each time that cannot be one."""
+    names = ("JOB_TIME_LIMIT_S", "SHUTDOWN_GRACE_S", "DRAIN_GRACE_S")
+    return [
+        Error(f"{name} is {getattr(settings, name)}.", hint="Use 0 or more seconds.", id="jobs.E005")
+        for name in names
+        if not 0 <= getattr(settings, name) < float("inf")  # NaN is refused as well
+    ]
 
 
 def check_pools(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:

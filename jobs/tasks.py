@@ -116,8 +116,9 @@ class JobRequest(_Request):
         kill_if_deaf(self.worker_pid, after_s=0.0)
 
     def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
-        outcome = self._outcome(Ending.CANCELLED, "Cancelled", "Cancelled before it ended.")
-        post(outcome, after_s=_OWN_WORD_S if terminated else 0.0)
+        if not terminated or running_pool() is None:  # else the job has reported for itself
+            outcome = self._outcome(Ending.CANCELLED, "Cancelled", "Cancelled before it ended.")
+            post(outcome, after_s=_OWN_WORD_S if terminated else 0.0)
         super()._announce_revoked(reason, terminated, signum, expired)
 
     def _announce_cancelled(self, emit_retry: bool = True) -> None:

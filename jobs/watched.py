@@ -122,7 +122,7 @@ class Table:
     def is_silent(self) -> bool:
         """Tell whether the worker owes a sign of life."""
         (silent_at,) = _TIME.unpack_from(self._memory, _SILENT_AT)
-        return 0 < silent_at < time.monotonic()
+        return bool(0 < silent_at < time.monotonic())
 
     def attempts(self) -> list[Attempt]:
         """Return the attempts that run."""

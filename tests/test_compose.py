@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from django.conf import settings
 
 from jobs.pools import all_pools
+from jobs.worker import _COLD_SHUTDOWN_S
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -60,6 +62,19 @@ def test_nothing_starts_before_the_ledger_is_ready():
             waits = SERVICES[name]["depends_on"]
             assert waits["migrate"]["condition"] == "service_completed_successfully"
             assert waits["redis"]["condition"] == "service_healthy"
+
+
+@pytest.mark.parametrize("pool", list(all_pools()))
+def test_a_worker_has_the_time_for_its_shutdown_and_can_be_ended_by_its_watchdog(pool):
+    worker = SERVICES[f"worker-{pool}"]
+    assert worker["init"] is True
+    grace_s = float(
+        re.fullmatch(r"\$\{SHUTDOWN_GRACE_S:-(\d+)\}", worker["environment"]["SHUTDOWN_GRACE_S"])[1]
+    )
+    stop_s = float(re.fullmatch(r"\$\{WORKER_STOP_GRACE:-(\d+)s\}", worker["stop_grace_period"])[1])
+    assert grace_s == settings.SHUTDOWN_GRACE_S
+    assert stop_s >= grace_s + _COLD_SHUTDOWN_S + 10
+    assert worker["environment"]["SECRET_KEY"]  # the worker's own environment holds the common one too
 
 
 def test_data_outlives_the_containers():

@@ -124,7 +124,7 @@ class Job:
             return False
         self.accept(self.number, time.monotonic())
         if self.pending is not None:  # a revocation waited for the job to be accepted
-            self._announce_revoked()
+            self._announce_revoked(begun=False)
             return False
         self.state = State.RUNNING
         if self.hard_s:
@@ -140,7 +140,7 @@ class Job:
         except HardStop:
             self._announce(self.timeout, False, self.hard_s)
         except Interrupted:
-            self._announce(self._announce_revoked if self.why is Why.REVOKED else _nothing)
+            self._announce(partial(self._announce_revoked, begun=True))
         except BaseException:
             self._announce(self.error, ExceptionInfo())
         else:
@@ -152,10 +152,11 @@ class Job:
         """Tell whether Celery was told of a revocation, which its own requests are before the body has ended."""
         return bool(getattr(getattr(self.accept, "__self__", None), "_already_revoked", False))
 
-    def _announce_revoked(self) -> None:
+    def _announce_revoked(self, *, begun: bool) -> None:
         request = getattr(self.accept, "__self__", None)
-        if request is not None and not self._is_announced:
-            request._announce_revoked("terminated", True, None, False)
+        is_revoked = Why.REVOKED in (self.why, self.pending)
+        if is_revoked and request is not None and not self._is_announced:
+            request._announce_revoked("terminated" if begun else "revoked", begun, None, False)
 
     def _announce(self, callback: Callable[..., Any], *args: Any) -> None:
         if self._claim_end():

@@ -146,8 +146,8 @@ def _word(finding: Finding, *, ends: bool) -> str:
 def _try(pool: Any, interrupt: str, style: str, doing: str, pause: Callable[[float], None]) -> bool:
     is_own = style == FUNCTION and not pool.shares_thread
     body = Body(doing, COMPUTE_S if is_own else SHARED_S)
-    limits = {"soft_s": _AFTER_S} if interrupt == SOFT else {"hard_s": _AFTER_S} if interrupt == HARD else {}
-    job = Job(pool, 0, lambda: _run(pool, job, body, style), **limits)
+    soft_s, hard_s = (_AFTER_S if interrupt == limit else None for limit in (SOFT, HARD))
+    job = Job(pool, 0, lambda: _run(pool, job, body, style), soft_s=soft_s, hard_s=hard_s)
     pool.launch_beside(job)
     until_mono = time.monotonic() + _WITHIN_S
     while not body.has_begun and time.monotonic() < until_mono:

@@ -128,7 +128,8 @@ def test_every_pool_is_given_the_same_slots_and_then_its_own_again(platform: Pla
 
 def test_a_cancelled_comparison_leaves_no_job_and_no_slot_changed(platform: Platform) -> None:
     own = slots_of("threads")
-    comparison = slow(("threads", "gevent"), 4, seconds=60, slots=2)
+    # Long enough that it is not over by itself; a thread that waits stops at the end of its wait.
+    comparison = slow(("threads", "gevent"), 4, seconds=12, slots=2)
     eventually(lambda: Job.objects.running().count() == 2, timeout_s=LONG_S)
     assert slots_of("threads") == 2
     stop(comparison)
@@ -140,7 +141,7 @@ def test_a_cancelled_comparison_leaves_no_job_and_no_slot_changed(platform: Plat
 def test_a_block_of_which_somebody_cancels_a_job_is_repeated(platform: Platform) -> None:
     comparison = slow(("threads",), 2, seconds=4)
     eventually(lambda: Job.objects.running().count() == 2, timeout_s=LONG_S)
-    assert cancel(Job.objects.first(), user=None) is CancelOutcome.ASKED
+    assert cancel(Job.objects.first(), user=None) in (CancelOutcome.ASKED, CancelOutcome.UNSTOPPABLE)
     assert ended(comparison) == Comparison.State.FINISHED, comparison.end_reason
     assert [bool(block.void_reason) for block in comparison.blocks.order_by("position")] == [True, False]
 
