@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 #: Recent throughput is that of so many seconds.
 _RECENT_S = 60.0
 _MIN_RETRY_S, _MAX_RETRY_S = 1, 60
-#: So few copies need no lock while the queue is half empty.
-_FEW_COPIES = 50
+#: Copies up to this part of a bound need no lock while less than half of it is used.
+_FEW = 200
 #: The one PostgreSQL advisory lock of submissions near a bound; one for all pools, so that none waits in a circle.
 _LOCK_ID = 0x706F6F6C
 _COUNTED = 100_000
@@ -51,11 +51,17 @@ def queue_state(pool: str) -> QueueState:
 
 def check(pool: str, copies: int, user: "User | None") -> None:
     """Refuse copies beyond a bound; call it in the transaction that inserts them. Raise QueueFull, UserBoundReached."""
-    if _is_near(pool, copies):
+    is_bound = user is not None and not user.has_perm("jobs.exceed_user_bound")
+    queues = [(Job.objects.filter(pool=pool), settings.JOB_MAX_QUEUED)]
+    queues += (
+        [(Job.objects.filter(user=user, block=None), settings.JOB_MAX_QUEUED_PER_USER)] if is_bound else []
+    )
+    if any(_is_near(jobs, bound, copies) for jobs, bound in queues):
         _lock()
-    _check_pool(pool, copies)
-    if user is not None and not user.has_perm("jobs.exceed_user_bound"):
-        _check_user(user, pool, copies)
+    for (jobs, bound), refusal in zip(queues, (_pool_is_full, _user_has_enough), strict=False):
+        queued = _count(jobs, bound)
+        if (surplus := queued + copies - bound) > 0:
+            raise refusal(pool, queued, bound, surplus)
 
 
 def room(pool: str) -> int:
@@ -73,9 +79,8 @@ def retry_after_s(pool: str, surplus: int) -> int:
     return min(_MAX_RETRY_S, max(_MIN_RETRY_S, math.ceil(surplus * _RECENT_S / ended)))
 
 
-def _is_near(pool: str, copies: int) -> bool:
-    half = settings.JOB_MAX_QUEUED // 2
-    return copies > _FEW_COPIES or _count(Job.objects.filter(pool=pool), half) + copies > half
+def _is_near(jobs: JobQuerySet, bound: int, copies: int) -> bool:
+    return copies > bound // _FEW or _count(jobs, bound // 2) + copies > bound // 2
 
 
 def _lock() -> None:
@@ -90,23 +95,11 @@ def _count(jobs: JobQuerySet, bound: int) -> int:
     return jobs.queued().order_by()[: bound + 1].count()
 
 
-def _check_pool(pool: str, copies: int) -> None:
-    bound = settings.JOB_MAX_QUEUED
-    queued = _count(Job.objects.filter(pool=pool), bound)
-    if (surplus := queued + copies - bound) > 0:
-        raise QueueFull(
-            f"The queue of {pool} holds {queued} jobs, its bound is {bound} (JOB_MAX_QUEUED): try later.",
-            retry_after_s=retry_after_s(pool, surplus),
-            queue=queue_state(pool),
-        )
+def _pool_is_full(pool: str, queued: int, bound: int, surplus: int) -> QueueFull:
+    text = f"The queue of {pool} holds {queued} jobs, its bound is {bound} (JOB_MAX_QUEUED): try later."
+    return QueueFull(text, retry_after_s=retry_after_s(pool, surplus), queue=queue_state(pool))
 
 
-def _check_user(user: "User", pool: str, copies: int) -> None:
-    bound = settings.JOB_MAX_QUEUED_PER_USER
-    queued = _count(Job.objects.filter(user=user, block=None), bound)
-    if (surplus := queued + copies - bound) > 0:
-        raise UserBoundReached(
-            f"{queued} of your jobs are queued, and {bound} may be (JOB_MAX_QUEUED_PER_USER): try later.",
-            retry_after_s=retry_after_s(pool, surplus),
-            queue=queue_state(pool),
-        )
+def _user_has_enough(pool: str, queued: int, bound: int, surplus: int) -> QueueFull:
+    text = f"{queued} of your jobs are queued, and {bound} may be (JOB_MAX_QUEUED_PER_USER): try later."
+    return UserBoundReached(text, retry_after_s=retry_after_s(pool, surplus), queue=queue_state(pool))

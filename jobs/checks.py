@@ -11,6 +11,12 @@ from jobs import definitions
 from jobs.errors import BadPool
 from jobs.pools import NEEDED_LIBRARY, PoolSpec
 
+#: Bounds that make no sense at 0 or below.
+_POSITIVE = (
+    *("JOB_MAX_QUEUED", "JOB_MAX_QUEUED_PER_USER", "JOB_MAX_COPIES", "API_MAX_BODY_BYTES"),
+    *("JOB_KEEP_DAYS", "JOB_KEEP_MAX", "AUDIT_KEEP_DAYS"),
+)
+
 
 def register_all() -> None:
     """Register Poolwise's checks with Django."""
@@ -18,6 +24,7 @@ def register_all() -> None:
     register(check_default_pools)
     register(check_definition_pools)
     register(check_limits)
+    register(check_bounds)
 
 
 def check_limits(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
@@ -97,4 +104,17 @@ def check_definition_pools(app_configs: Sequence[AppConfig] | None = None, **_: 
         )
         for found in definitions.all_definitions()
         if found.pool and found.pool not in settings.JOB_POOLS
+    ]
+
+
+def check_bounds(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
+    """Return an error for each bound that would refuse every job, or delete what has just ended."""
+    return [
+        Error(
+            f"{name} is {getattr(settings, name)}: it must be more than 0.",
+            hint="See the settings page of the docs; unset it for the default.",
+            id="jobs.E010",
+        )
+        for name in _POSITIVE
+        if not getattr(settings, name) > 0
     ]

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -60,7 +61,7 @@ def prune(*, budget_s: float | None = None) -> Pruned:
     too_old, too_many = _edges(now)
     for jobs in (too_old, too_many):
         if jobs is not None:
-            pruned.jobs += _in_batches(lambda jobs=jobs: _delete_jobs(jobs), until_mono, pruned)
+            pruned.jobs += _in_batches(partial(_delete_jobs, jobs), until_mono, pruned)
     orphans = _Orphans(now - timedelta(days=settings.JOB_KEEP_DAYS))
     pruned.results = _in_batches(orphans.delete_some, until_mono, pruned) - orphans.kept
     pruned.audit_entries = _in_batches(lambda: _delete_audit_entries(now), until_mono, pruned)
@@ -122,7 +123,7 @@ def _delete_jobs(jobs: JobQuerySet) -> int:
         TaskResult.objects.filter(task_id__in=[str(pk) for pk in ids]).delete()
         Job.objects.filter(parent__in=ids).update(parent=None)
         # Ended jobs stay ended; the condition costs nothing and says so.
-        Job.objects.ended().filter(pk__in=ids)._raw_delete(using=Job.objects.db)  # type: ignore[attr-defined]
+        Job.objects.ended().filter(pk__in=ids)._raw_delete(using=Job.objects.db)
     return len(ids)
 
 

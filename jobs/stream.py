@@ -27,7 +27,7 @@ if holder == ARGV[1] then return 'claimed' end
 if holder then return 'taken' end
 local held = redis.call('HMGET', KEYS[4], ARGV[4], ARGV[5])
 if held[1] or held[2] then
-    redis.call('XADD', KEYS[3], '*', 'e', ARGV[3]:sub(1, -2) .. ',"e":"paused"}')
+    redis.call('XADD', KEYS[3], '*', 'e', ARGV[6])
     return 'paused'
 end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
@@ -196,7 +196,9 @@ def claim(client: Client, entry: Started, token: str, *, pool: str = "", definit
     """
     claimed, cancelled = _claim_key(entry.job_id, entry.attempt), key("cancelled", entry.job_id)
     keys = [claimed, cancelled, stream_key(), switches_key()]
-    args = [token, CLAIM_TTL_S, encode(entry), f"pool:{pool}", f"definition:{definition}"]
+    paused = Outcome(entry.job_id, entry.attempt, entry.place, entry.timings, Ending.PAUSED)
+    names = (f"pool:{pool}", f"definition:{definition}")
+    args = [token, CLAIM_TTL_S, encode(entry), *names, encode(paused)]
     return Claim(script(client, _CLAIM)(keys=keys, args=args, client=client))
 
 

@@ -4,7 +4,7 @@ import pytest
 from django.core.checks import Error, Warning, run_checks
 
 from jobs import pools
-from jobs.checks import check_default_pools, check_definition_pools, check_pools
+from jobs.checks import check_bounds, check_default_pools, check_definition_pools, check_pools
 
 SOUND = {"model": "threads", "queue": "q", "concurrency": 2}
 
@@ -94,3 +94,16 @@ def test_the_project_as_it_is_passes_and_the_checks_are_registered(db: None, set
     assert [message for message in run_checks() if (message.id or "").startswith("jobs.")] == []
     settings.JOB_POOLS = {}
     assert "jobs.E001" in {message.id for message in run_checks()}
+
+
+@pytest.mark.parametrize(
+    "name", ["JOB_MAX_QUEUED_PER_USER", "JOB_KEEP_DAYS", "JOB_KEEP_MAX", "AUDIT_KEEP_DAYS"]
+)
+@pytest.mark.parametrize("value", [0, -1, float("nan")])
+def test_a_bound_that_would_delete_or_refuse_everything_is_an_error(
+    settings: Any, name: str, value: float
+) -> None:
+    setattr(settings, name, value)
+    [error] = check_bounds()
+    assert error.id == "jobs.E010"
+    assert name in error.msg

@@ -92,7 +92,7 @@ def _denied(request: HttpRequest, error: PermissionDenied) -> HttpResponse:
     return problem(request, 403, str(error) or "You may not do that.")
 
 
-def _not_found(request: HttpRequest, error: Exception) -> HttpResponse:
+def _not_found(request: HttpRequest, error: Any) -> HttpResponse:
     return problem(request, 404, str(error) or "There is no such thing, or it belongs to somebody else.")
 
 

@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from django.http import Http404, HttpRequest
@@ -28,15 +28,13 @@ from jobs.forms import JobFilterForm
 from jobs.models import Job, State
 from jobs.views.listing import chosen_jobs, page_of
 
-_MAX_KEY_CHARS = 200
+Key = Annotated[str, Header(max_length=200)]  # type: ignore[type-arg]
 #: The one place where an Idempotency-Key goes on: as soon as `submit` takes it.
 _TAKES_KEY = "idempotency_key" in inspect.signature(submission.submit).parameters
 
 
 @api.post("/jobs", response={201: SubmittedOut, 200: SubmittedOut, **PROBLEMS, **BUSY}, tags=["jobs"])
-def submit(
-    request: HttpRequest, payload: SubmitIn, idempotency_key: str = Header("", max_length=_MAX_KEY_CHARS)
-) -> Any:
+def submit(request: HttpRequest, payload: SubmitIn, idempotency_key: Key = "") -> Any:
     """Submit a job or copies of it. 429 and 503 say, by Retry-After, when there is probably room again."""
     rules.need_submit(request.user)
     key = {"idempotency_key": f"api {idempotency_key}"} if idempotency_key and _TAKES_KEY else {}
@@ -115,10 +113,10 @@ def run_again(request: HttpRequest, job_id: UUID, payload: AgainIn) -> Any:
     try:
         again = submission.run_again(
             job,
-            user=request.user,
+            user=request.user,  # type: ignore[arg-type]
             params=payload.params,
             pool=payload.pool,
-            request_id=request_id,  # type: ignore[arg-type]
+            request_id=request_id,
         )
     except InvalidParameters as error:
         raise _below_params(error) from error

@@ -41,7 +41,7 @@ class OperatorCommand(BaseCommand):
 
 def target(options: dict[str, Any]) -> tuple[str, str]:
     """Return kind and name of what is meant. Raise CommandError unless exactly one is named."""
-    pool, definition = options["pool"], options.get("definition")
+    pool, definition = options["pool"] or "", options.get("definition") or ""
     if bool(pool) == bool(definition):
         raise CommandError("Name a pool, or give --definition with a definition's name.")
     return (Switch.Kind.POOL, pool) if pool else (Switch.Kind.DEFINITION, definition)

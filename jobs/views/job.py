@@ -153,7 +153,8 @@ def cancel(request: PageRequest, pk: UUID) -> HttpResponse:
     if not may_cancel(request.user, found):
         raise PermissionDenied("You may cancel your own jobs only.")
     try:
-        outcome = submission.cancel(found, user=request.user)
+        reason = request.POST.get("reason", "")
+        outcome = submission.cancel(found, user=request.user, reason=reason)
     except PoolwiseError as error:
         messages.error(request, str(error))
     else:

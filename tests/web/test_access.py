@@ -9,7 +9,7 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 
-from jobs.models import Job
+from jobs.models import AuditEntry, Job
 from tests.web.posted import HTMX, WAIT, text_of
 
 pytestmark = pytest.mark.django_db
@@ -70,3 +70,18 @@ def test_an_action_is_post_only_and_guarded_against_forgery(make: Callable[..., 
         response = browser.post(address)
         assert response.status_code == 403
         assert "The form has expired" in text_of(response)
+
+
+def test_cancelling_anothers_job_on_its_page_asks_why_and_is_written_down(
+    client: Client, make: Callable[..., Job], administrator: Any
+) -> None:
+    client.force_login(administrator)
+    job = make()
+    assert "Why it is cancelled, for the audit log" in text_of(client.get(job.get_absolute_url()))
+    client.post(reverse("jobs:cancel", args=[job.pk]), {"reason": "runs away"})
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.target, entry.reason) == ("cancel", f"job {job.pk}", "runs away")
+    own = make(user=administrator)
+    assert "for the audit log" not in text_of(client.get(own.get_absolute_url()))
+    client.post(reverse("jobs:cancel", args=[own.pk]))
+    assert AuditEntry.objects.count() == 1

@@ -32,10 +32,10 @@ class Command(BaseCommand):
             for token in ApiToken.objects.filter(user=found):
                 self.stdout.write(_line(token))
         elif revoke is not None:
-            token = ApiToken.objects.filter(user=found, pk=revoke).first()
-            if token is None:
+            theirs = ApiToken.objects.filter(user=found, pk=revoke).first()
+            if theirs is None:
                 raise CommandError(f"{user} has no token {revoke}; --list shows theirs.")
-            self.stdout.write("revoked" if tokens.revoke(token) else "was revoked before")
+            self.stdout.write("revoked" if tokens.revoke(theirs) else "was revoked before")
         else:
             token, text = tokens.create(found, name[:100])
             self.stderr.write(f"Token {token.pk} of {user}; it is shown this once:")

@@ -1,0 +1,174 @@
+"""The switches' ledger and copy, the claim that obeys them, and what stands between."""
+
+import time
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import redis
+
+from jobs import heartbeats, publishing, recorder, stream, switches
+from jobs.comparisons import plan
+from jobs.comparisons.progress import waits_for
+from jobs.errors import InvalidParameters, UnknownPool
+from jobs.heartbeats import COORDINATOR, Beat
+from jobs.models import AuditEntry, Job, State, Switch
+from jobs.operations import pause, purge, resume
+from jobs.stream import Claim, Place, Started
+from jobs.switches import Brake, Held, read, write
+from jobs.timing import Timings
+from tests.core import OwnRedis, reports
+
+pytestmark = pytest.mark.django_db
+
+
+def started(job_id: str, attempt: int = 1) -> Started:
+    return Started(job_id, attempt, Place("w@h", 1), Timings())
+
+
+def make(**fields: Any) -> Job:
+    return Job.objects.create(**({"definition": "io.wait", "kind": "io", "pool": "gevent"} | fields))
+
+
+def test_the_copy_says_what_the_ledger_says_and_none_is_not_nothing(own_keys: redis.Redis) -> None:
+    assert read(own_keys) is None
+    Switch.objects.create(kind="pool", name="gevent", state="paused")
+    Switch.objects.create(kind="definition", name="io.wait:x", state="paused")
+    write(own_keys, switches.held())
+    assert read(own_keys) == Held({"gevent": "paused"}, {"io.wait:x": "paused"})
+    Switch.objects.all().delete()
+    write(own_keys, switches.held())
+    assert read(own_keys) == Held()
+
+
+@pytest.mark.parametrize("held", [Held({"gevent": "draining"}), Held({}, {"io.wait": "paused"})])
+def test_a_claim_of_what_is_held_gives_the_attempt_back_until_it_is_resumed(
+    own_keys: redis.Redis, held: Held
+) -> None:
+    job = make(due_at=None)
+    of = {"pool": "gevent", "definition": "io.wait"}
+    write(own_keys, held)
+    assert stream.claim(own_keys, started(str(job.pk)), "t", **of) is Claim.PAUSED
+    recorder.record(reports(own_keys))
+    job.refresh_from_db()
+    assert (job.state, job.attempt, job.due_at, job.worker) == (State.QUEUED, 1, job.created_at, "")
+    write(own_keys, Held({"threads": "paused"}, {"io.waits": "paused"}))
+    assert stream.claim(own_keys, started(str(job.pk)), "t", **of) is Claim.CLAIMED
+
+
+def test_what_was_given_back_does_not_touch_a_job_that_runs_or_has_ended(own_keys: redis.Redis) -> None:
+    write(own_keys, Held({"gevent": "paused"}))
+    for state in (State.RUNNING, State.CANCELLED):
+        job = make(state=state)
+        stream.claim(own_keys, started(str(job.pk)), "t", pool="gevent")
+        assert recorder.record(reports(own_keys)[-1:]).stale == 1
+        job.refresh_from_db()
+        assert (job.state, job.due_at) == (state, None)
+
+
+def test_a_running_claim_asked_again_is_not_given_back(own_keys: redis.Redis) -> None:
+    job_id = str(uuid4())
+    assert stream.claim(own_keys, started(job_id), "t", pool="gevent") is Claim.CLAIMED
+    write(own_keys, Held({"gevent": "paused"}))
+    assert stream.claim(own_keys, started(job_id), "t", pool="gevent") is Claim.CLAIMED
+
+
+def test_held_jobs_are_not_published_and_are_in_order_once_they_may(
+    own_keys: redis.Redis, quiet_pool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Job] = []
+    monkeypatch.setattr(publishing, "_send_or_postpone", lambda producer, job: not sent.append(job))
+    first, second = (make(pool=quiet_pool) for _ in range(2))
+    Job.objects.filter(pk=second.pk).update(due_at=second.created_at)
+    Job.objects.filter(pk=first.pk).update(due_at=first.created_at)
+    Switch.objects.create(kind="pool", name=quiet_pool, state="paused")
+    assert publishing.publish_due() == 0
+    assert publishing.publish([first], budget_s=1.0) == 0
+    Switch.objects.all().delete()
+    assert publishing.publish_due() == 2
+    assert sent == [first, second]
+
+
+class Loop:
+    """A worker's consumer, as far as a brake knows it."""
+
+    def __init__(self) -> None:
+        self.task_consumer: Any = self
+        self.queues = {"q"}
+
+    def call_soon(self, act: Any) -> None:
+        act()
+
+    def consuming_from(self, queue: str) -> bool:
+        return queue in self.queues
+
+    def cancel_task_queue(self, queue: str) -> None:
+        self.queues.remove(queue)
+
+    def add_task_queue(self, queue: str) -> None:
+        assert queue not in self.queues
+        self.queues.add(queue)
+
+
+def test_a_brake_keeps_to_the_last_word_while_the_copy_or_redis_is_missing(own_keys: redis.Redis) -> None:
+    loop, brake = Loop(), Brake()
+    brake._consumer, brake._pool, brake._queue = loop, "gevent", "q"
+    write(own_keys, Held({"gevent": "paused"}))
+    brake.look(own_keys)
+    assert not loop.queues
+    own_keys.delete(stream.switches_key())
+    brake.look(own_keys)
+    assert not loop.queues
+    loop.task_consumer = None  # between two connections
+    brake.look(own_keys)
+    loop.task_consumer, loop.queues = loop, {"q"}  # a new connection consumes at first
+    brake.look(own_keys)
+    assert not loop.queues
+    write(own_keys, Held())
+    brake.look(own_keys)
+    assert loop.queues == {"q"}
+
+
+def test_an_act_while_redis_is_away_is_stored_and_says_that_workers_follow_later(
+    own_redis: OwnRedis,
+) -> None:
+    began = time.monotonic()
+    act = pause("pool", "gevent", user=None, reason="x")
+    assert (act.is_told, Switch.objects.count()) == (False, 1)
+    assert "Redis does not answer; the workers follow when it does" in act.words
+    assert time.monotonic() - began < 2
+
+
+def test_what_is_unknown_cannot_be_paused_but_what_was_paused_can_always_be_resumed(
+    own_keys: redis.Redis,
+) -> None:
+    with pytest.raises(UnknownPool):
+        pause("pool", "gone", user=None, reason="x")
+    with pytest.raises(UnknownPool):
+        resume("pool", "gone", user=None, reason="x")
+    with pytest.raises(UnknownPool):
+        purge("gone", user=None, reason="x")
+    with pytest.raises(InvalidParameters, match="At most 300"):
+        pause("pool", "gevent", user=None, reason="x" * 301)
+    Switch.objects.create(kind="pool", name="gone", state="paused")
+    assert resume("pool", "gone", user=None, reason="x").has_changed
+    assert list(AuditEntry.objects.values_list("action", "target")) == [("resume", "pool gone")]
+
+
+def test_a_purge_leaves_what_runs_and_the_queued_jobs_of_a_pool_that_is_gone_go(
+    own_keys: redis.Redis,
+) -> None:
+    running, queued = make(state=State.RUNNING, pool="gone"), make(pool="gone")
+    assert purge("gone", user=None, reason="x").cancelled == 1
+    running.refresh_from_db()
+    queued.refresh_from_db()
+    assert (running.state, queued.state) == (State.RUNNING, State.CANCELLED)
+
+
+def test_a_comparison_on_a_paused_pool_says_what_it_waits_for(own_keys: redis.Redis) -> None:
+    heartbeats.send(own_keys, Beat("gevent@x", "gevent", 1, "x", slots=2))
+    heartbeats.send(own_keys, Beat("c", COORDINATOR, 1, "x"))
+    comparison = plan("io.wait", {"duration_s": 0.1}, ["gevent"], 2)
+    assert waits_for(comparison) == ("gevent", "")
+    Switch.objects.create(kind="pool", name="gevent", state="paused")
+    assert waits_for(comparison)[1].startswith("The pool gevent is paused")
