@@ -11,13 +11,14 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, DataError, OperationalError, close_old_connections
+from django.db import DatabaseError, DataError, close_old_connections
 from django.db.models import Count, Min, Q
 from django.utils import timezone
 
-from jobs import comparisons, configurations, evidence, heartbeats, publishing, recorder, stream
+from jobs import comparisons, configurations, heartbeats, publishing, recorder, stream
+from jobs.evidence import Judge
 from jobs.heartbeats import COORDINATOR, Beat, WorkerBeat
-from jobs.models import Comparison, Job, PoolSample, State
+from jobs.models import Job, PoolSample, State
 from jobs.pools import all_pools
 from jobs.redis_client import REDIS_ERRORS, Client, worker_client
 from jobs.stream import Ending, Entry, Outcome, Place
@@ -51,6 +52,7 @@ class Coordinator:
     """Runs its duties in one loop until `stop` is called."""
 
     client: Client = field(default_factory=worker_client)
+    judge: Judge = field(default_factory=Judge)
     _stopping: bool = False
     _fault_silenced: str = ""
     _no_rescue_until_mono: float = 0.0
@@ -72,7 +74,7 @@ class Coordinator:
                     ready = True
                 arrival_s = comparisons.next_arrival_in_s()
                 if record_new(reader, wait_ms=_wait_ms(arrival_s)) or arrival_s is not None:
-                    comparisons.advance(freeze)
+                    comparisons.advance(self.judge)
                 _do_what_is_due(duties)
                 self._fault_silenced = ""
             except _FAULTS as error:
@@ -94,7 +96,7 @@ class Coordinator:
                 lambda: heartbeats.send(self.client, self._beat(started_at, facts)),
             ),
             _Duty("publish", 0.25, publishing.publish_due),
-            _Duty("release", 0.25, lambda: comparisons.advance(freeze)),
+            _Duty("release", 0.25, lambda: comparisons.advance(self.judge)),
             _Duty("watch", 1.0, comparisons.watch),
             _Duty("rescue", 2.0, self._rescue),
             _Duty("adopt", 5.0, lambda: record_adopted(reader)),
@@ -128,6 +130,7 @@ class Coordinator:
             rescue(self.client)
 
     def _leave(self) -> None:
+        self.judge.stop()
         try:
             heartbeats.withdraw(self.client, self.name)
         except REDIS_ERRORS as error:
@@ -150,16 +153,6 @@ def _wait_ms(arrival_s: float | None) -> int:
     """Return how long to wait for news: no longer than until the next job of an open loop is due."""
     # Never 0, which stands for «without end».
     return _BLOCK_MS if arrival_s is None else max(1, min(_BLOCK_MS, int(arrival_s * 1000)))
-
-
-def freeze(comparison: Comparison) -> None:
-    """Keep the evidence of a comparison; a mistake in judging one must not hold up the others."""
-    try:
-        evidence.freeze(comparison)
-    except (*REDIS_ERRORS, OperationalError):
-        raise
-    except Exception:
-        log.exception("the evidence could not be judged", comparison=str(comparison.pk))
 
 
 def record_new(reader: stream.Reader, *, wait_ms: int = _BLOCK_MS) -> int:

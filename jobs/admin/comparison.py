@@ -32,7 +32,7 @@ class ComparisonAdmin(Viewer):
     @admin.display(description="Parameters")
     def params_line(self, comparison: Comparison) -> str:
         """Return the parameters as one line."""
-        return parameters(comparison.params)
+        return parameters(comparison.shown_params)
 
     def details(self, request: HttpRequest, row: Comparison) -> dict[str, Any]:
         """Return the pools of one comparison in figures, and its blocks."""
@@ -42,7 +42,7 @@ class ComparisonAdmin(Viewer):
 def _details(comparison: Comparison) -> dict[str, Any]:
     blocks = list(comparison.blocks.order_by("position"))
     return {
-        "params": pretty(comparison.params),
+        "params": pretty(comparison.shown_params),
         "figures": reports.comparison_figures(comparison),
         "blocks": blocks,
     }

@@ -47,6 +47,8 @@ def top_legend(**options: Any) -> alt.Legend:
 
 def _ranks(evidence: Evidence) -> dict[str, int]:
     """Return each pool's place among the colours: the first of a model has the model's, in every comparison."""
+    if evidence.get("vary"):
+        return {pool["name"]: rank for rank, pool in enumerate(evidence.get("pools", ()))}
     ranks: dict[str, int] = {}
     for pool in evidence.get("pools", ()):
         model = pool.get("model")

@@ -13,6 +13,7 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods
 
 from jobs import definitions, evidence, submission
+from jobs.catalog.hazards.variants import VARIANT
 from jobs.definitions import Definition
 from jobs.errors import BrokerUnavailable, InvalidParameters, PoolwiseError, QueueFull, UnknownDefinition
 from jobs.forms import ParametersForm, SubmitForm
@@ -138,6 +139,7 @@ def _page(
         "boxes": boxes,
         "auto": evidence.choose(found),
         "origin": origin,
+        "varied": VARIANT.get(found.name, ""),
         "has_async_body": found.async_body is not None,  # a template would call the body itself
         "unavailable": found.unavailable(),
         "failed": bool(parameters.errors or where.errors),

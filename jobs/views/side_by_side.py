@@ -119,7 +119,7 @@ def differences(before: Comparison, after: Comparison) -> list[tuple[str, str, s
 
 
 def _facts(comparison: Comparison) -> dict[str, str]:
-    facts = {f"Parameter {name}": parameter_value(value) for name, value in comparison.params.items()}
+    facts = {f"Parameter {name}": parameter_value(value) for name, value in comparison.shown_params.items()}
     for name in _SETTINGS:
         value = getattr(comparison, name)
         facts[name.replace("_", " ").capitalize()] = "–" if value in (None, "") else str(value)
