@@ -43,6 +43,20 @@ def _details(comparison: Comparison) -> dict[str, Any]:
     blocks = list(comparison.blocks.order_by("position"))
     return {
         "params": pretty(comparison.shown_params),
-        "figures": reports.comparison_figures(comparison),
+        "figures": _figures(comparison),
         "blocks": blocks,
+    }
+
+
+def _figures(comparison: Comparison) -> dict[str, Any]:
+    """Return the pools in figures; those of an imported comparison, which has no job here, as its bundle has them."""
+    if comparison.imported_at is None:
+        return reports.comparison_figures(comparison)
+    pools = (comparison.evidence or {}).get("pools", [])
+    slowest = max((pool["makespan_s"] or 0.0 for pool in pools), default=0.0)
+    return {
+        "pools": [
+            {**pool, "speed_up": slowest / pool["makespan_s"] if pool["makespan_s"] else None}
+            for pool in pools
+        ]
     }

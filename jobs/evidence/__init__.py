@@ -2,6 +2,7 @@
 
 from jobs.evidence.build import IMPORTED_SAMPLES, SAMPLE_COLUMNS, build, freeze, samples
 from jobs.evidence.choice import AUTO, Choice, by_kind, choose
+from jobs.evidence.hazard import told
 from jobs.evidence.judge import Judge
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "choose",
     "freeze",
     "samples",
+    "told",
 ]

@@ -59,8 +59,9 @@ def _results_of(blocks: Sequence[int]) -> list[dict[str, Any]]:
 def harm(name: str, results: Results) -> dict[str, Any] | None:
     """Return head and rows: of each arm's results the medians; None where the results are of other code."""
     from jobs.catalog.hazards import tables
+    from jobs.catalog.hazards.variants import VARIANT
 
-    if name not in tables.VARIANT:
+    if name not in VARIANT:
         return None
     rows: list[list[str]] = []
     head: list[str] = []

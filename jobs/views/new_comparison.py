@@ -134,7 +134,7 @@ def _page(
             "design": design,
             "boxes": [(box, now.pools[str(box.data["value"])]) for box in design["pools"].subwidgets],
             "presets": _presets(design, found, _given(parameters), _chosen(design)),
-            "can_vary": len(design.fields["vary"].choices) > 1,
+            "can_vary": bool(planning.choices(found)),
             "optional": [design[name] for name in ("slots", "in_flight", "arrival_rate_per_s", "seed")],
             "unavailable": found.unavailable(),
             "failed": bool(parameters.errors or design.errors),

@@ -37,6 +37,7 @@ def context_of(comparison: Comparison) -> dict[str, Any]:
         "table": raw_table(found.get("pools", []), comparison.vary),
         "blocks": block_table(found.get("pools", []), comparison.vary),
         "words": words_of(found),
+        "lesson": found.get("lesson") or evidence.told(comparison)["lesson"],
     }
 
 
