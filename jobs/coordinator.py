@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, DataError, OperationalError, close_old_connections
+from django.db import DatabaseError, DataError, close_old_connections
 from django.db.models import Count, Min, Q
 from django.utils import timezone
 
@@ -20,7 +20,6 @@ from jobs import (
     cancelling,
     comparisons,
     configurations,
-    evidence,
     heartbeats,
     publishing,
     recorder,
@@ -29,8 +28,9 @@ from jobs import (
     switches,
 )
 from jobs.errors import BrokerUnavailable
+from jobs.evidence import Judge
 from jobs.heartbeats import COORDINATOR, Beat, WorkerBeat
-from jobs.models import Comparison, Job, PoolSample, State
+from jobs.models import Job, PoolSample, State
 from jobs.pools import all_pools
 from jobs.redis_client import REDIS_ERRORS, Client, key, worker_client
 from jobs.rescue import Rescuer
@@ -65,6 +65,7 @@ class Coordinator:
     """Runs its duties in one loop until `stop` is called."""
 
     client: Client = field(default_factory=worker_client)
+    judge: Judge = field(default_factory=Judge)
     _stopping: bool = False
     _fault_silenced: str = ""
     _no_rescue_until_mono: float = 0.0
@@ -92,7 +93,7 @@ class Coordinator:
                     ready = True
                 arrival_s = comparisons.next_arrival_in_s()
                 if record_new(reader, wait_ms=_wait_ms(arrival_s)) or arrival_s is not None:
-                    comparisons.advance(freeze)
+                    comparisons.advance(self.judge)
                 _do_what_is_due(duties)
                 self._fault_silenced = ""
             except _FAULTS as error:
@@ -116,7 +117,7 @@ class Coordinator:
             # First: what is held must be so before anything is published into a Redis that lost its data.
             _Duty("switches", 1.0, lambda: switches.write(self.client, switches.held())),
             _Duty("publish", 0.25, publishing.publish_due),
-            _Duty("release", 0.25, lambda: comparisons.advance(freeze)),
+            _Duty("release", 0.25, lambda: comparisons.advance(self.judge)),
             _Duty("watch", 1.0, comparisons.watch),
             _Duty("rescue", 1.0, self._rescue),
             _Duty("cancel", 5.0, lambda: cancelling.settle(self.client)),
@@ -164,6 +165,7 @@ class Coordinator:
                 self._rescuer.look()
 
     def _leave(self) -> None:
+        self.judge.stop()
         try:
             heartbeats.withdraw(self.client, self.name)
         except REDIS_ERRORS as error:
@@ -186,16 +188,6 @@ def _wait_ms(arrival_s: float | None) -> int:
     """Return how long to wait for news: no longer than until the next job of an open loop is due."""
     # Never 0, which stands for «without end».
     return _BLOCK_MS if arrival_s is None else max(1, min(_BLOCK_MS, int(arrival_s * 1000)))
-
-
-def freeze(comparison: Comparison) -> None:
-    """Keep the evidence of a comparison; a mistake in judging one must not hold up the others."""
-    try:
-        evidence.freeze(comparison)
-    except (*REDIS_ERRORS, OperationalError):
-        raise
-    except Exception:
-        log.exception("the evidence could not be judged", comparison=str(comparison.pk))
 
 
 def record_new(reader: stream.Reader, *, wait_ms: int = _BLOCK_MS) -> int:

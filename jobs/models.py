@@ -66,6 +66,9 @@ class Comparison(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     definition = models.CharField(max_length=200)
     params = models.JSONField(default=dict)
+    vary = models.JSONField(
+        null=True, blank=True, help_text="Values of parameters that are set against each other, by name."
+    )
     copies = models.PositiveIntegerField(help_text="Jobs in one block.")
     rounds = models.PositiveIntegerField(default=1)
     warmup = models.BooleanField(
@@ -118,6 +121,11 @@ class Comparison(models.Model):
     def __str__(self) -> str:
         return f"{self.definition} × {self.copies} ({self.get_state_display().lower()})"
 
+    @property
+    def shown_params(self) -> dict[str, object]:
+        """Return the parameters, those that are compared with all of their values."""
+        return {**self.params, **(self.vary or {})}
+
 
 class Block(models.Model):
     """The copies of one job that one pool runs in one round of a comparison."""
@@ -138,6 +146,9 @@ class Block(models.Model):
     params = models.JSONField(
         null=True, blank=True, help_text="What differs from the comparison's parameters."
     )
+    label = models.CharField(
+        max_length=300, blank=True, help_text="The arm that it belongs to, where that is not its pool alone."
+    )
     wanted_slots = models.PositiveIntegerField(
         null=True, blank=True, help_text="Slots to set before the release."
     )
@@ -157,7 +168,12 @@ class Block(models.Model):
         constraints = (models.UniqueConstraint(fields=("comparison", "position"), name="block_position"),)
 
     def __str__(self) -> str:
-        return f"round {self.round}, {self.pool}"
+        return f"round {self.round}, {self.arm}"
+
+    @property
+    def arm(self) -> str:
+        """Return what the block is compared as: its pool, or the values of parameters that differ."""
+        return self.label or self.pool
 
 
 class Job(models.Model):

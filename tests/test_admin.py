@@ -28,6 +28,7 @@ from jobs.admin.job import JobAdmin
 from jobs.errors import BrokerUnavailable
 from jobs.heartbeats import Beat
 from jobs.models import Block, Comparison, Job, JobLog, Pool, State
+from tests import evidence_sample
 
 pytestmark = pytest.mark.django_db
 JOBS = "/admin/jobs/job/"
@@ -359,6 +360,16 @@ def test_a_comparison_shows_its_pools_in_figures(admin: Client) -> None:
     for words in ("Makespan", "prefork", "gevent", "50 %", "duration_s"):
         assert words in text
     assert "io.wait" in text_of(admin, "/admin/jobs/comparison/")
+
+
+def test_an_imported_comparison_has_the_figures_of_its_bundle(admin: Client) -> None:
+    comparison = evidence_sample.store(imported_at=timezone.now())
+    Job.objects.all().delete()  # an imported one has none
+    text = text_of(admin, page_of(comparison))
+    jobs = comparison.evidence["pools"][0]["jobs"]
+    assert jobs > 0
+    assert f"<td>{jobs:,}</td>" in text
+    assert "1.00 ×" in text, "the slowest pool"
 
 
 def test_pools_show_their_workers_queue_and_memory(admin: Client, redis_client: redis.Redis) -> None:

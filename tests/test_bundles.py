@@ -239,3 +239,29 @@ def test_a_failing_badge_of_the_new_run_says_nothing_of_its_pool() -> None:
     assert gevent.verdict.word == "cannot tell"
     assert "4 of 20 on gevent" in gevent.text
     assert prefork.verdict.word == "no difference detected"
+
+
+@pytest.mark.usefixtures("_no_charts")
+def test_a_comparison_of_variants_comes_back_with_its_variants_and_their_pool() -> None:
+    vary = {"duration_s": [0.1, 1]}
+    comparison = compared({"gevent": FAST, "prefork": SLOW}, seed=7, vary=vary, baseline="duration_s=0.1")
+    for pool, value in (("gevent", 0.1), ("prefork", 1)):
+        blocks = comparison.blocks.filter(pool=pool)
+        blocks.update(pool="gevent", label=f"duration_s={value}", params={"duration_s": value})
+    evidence.freeze(comparison)
+    assert comparison.evidence["advice"] is None
+    assert comparison.evidence["verdicts"]["duration_s=1"]["ratio"] == pytest.approx(0.1)
+    content = bundles.write(comparison)
+    command = files_of(content)["command.txt"].decode()
+    assert "--pools gevent " in command
+    assert "--vary duration_s=0.1,1" in command
+    imported = bundles.store(bundles.read(io.BytesIO(content)))
+    imported.refresh_from_db()
+    assert imported.evidence == comparison.evidence
+    assert imported.vary == vary
+    assert {(block.pool, block.arm) for block in imported.blocks.all()} == {
+        ("gevent", "duration_s=0.1"),
+        ("gevent", "duration_s=1"),
+    }
+    again = files_of(bundles.write(imported))["samples.csv"]
+    assert sorted(again.splitlines()) == sorted(files_of(content)["samples.csv"].splitlines())

@@ -3,6 +3,7 @@
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +44,11 @@ def test_order_does_not_matter(values: list[float], random: object) -> None:
     shuffled = list(values)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     assert quantile(shuffled, 0.5) == quantile(values, 0.5)
+
+
+@given(samples, st.floats(min_value=0, max_value=1))
+def test_quantiles_are_those_of_numpy(values: list[float], q: float) -> None:
+    assert quantile(values, q) == pytest.approx(float(np.quantile(values, q)), rel=1e-9, abs=1e-12)
 
 
 def test_quantiles_interpolate_linearly() -> None:

@@ -10,7 +10,7 @@ import pyperf
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy.stats import bootstrap, false_discovery_control, mannwhitneyu
+from scipy.stats import bootstrap, false_discovery_control, iqr, mannwhitneyu
 
 from benchmarks import simulation
 from jobs.verdicts import (
@@ -268,6 +268,11 @@ def test_the_spread_is_relative(values: list[float]) -> None:
     assert found is None or found >= 0
     assert spread([]) is None
     assert spread([9, 10, 11]) == pytest.approx(0.1)
+
+
+@given(st.lists(durations, min_size=2, max_size=20))
+def test_the_spread_is_the_interquartile_range_of_scipy(values: list[float]) -> None:
+    assert spread(values) == pytest.approx(float(iqr(values)) / float(np.median(values)), rel=1e-9)
 
 
 def test_a_block_without_a_makespan_adds_nothing() -> None:

@@ -32,7 +32,7 @@ class ComparisonAdmin(Viewer):
     @admin.display(description="Parameters")
     def params_line(self, comparison: Comparison) -> str:
         """Return the parameters as one line."""
-        return parameters(comparison.params)
+        return parameters(comparison.shown_params)
 
     def details(self, request: HttpRequest, row: Comparison) -> dict[str, Any]:
         """Return the pools of one comparison in figures, and its blocks."""
@@ -42,7 +42,21 @@ class ComparisonAdmin(Viewer):
 def _details(comparison: Comparison) -> dict[str, Any]:
     blocks = list(comparison.blocks.order_by("position"))
     return {
-        "params": pretty({name: shown(value) for name, value in comparison.params.items()}),
-        "figures": reports.comparison_figures(comparison),
+        "params": pretty({name: shown(value) for name, value in comparison.shown_params.items()}),
+        "figures": _figures(comparison),
         "blocks": blocks,
+    }
+
+
+def _figures(comparison: Comparison) -> dict[str, Any]:
+    """Return the pools in figures; those of an imported comparison, which has no job here, as its bundle has them."""
+    if comparison.imported_at is None:
+        return reports.comparison_figures(comparison)
+    pools = (comparison.evidence or {}).get("pools", [])
+    slowest = max((pool["makespan_s"] or 0.0 for pool in pools), default=0.0)
+    return {
+        "pools": [
+            {**pool, "speed_up": slowest / pool["makespan_s"] if pool["makespan_s"] else None}
+            for pool in pools
+        ]
     }

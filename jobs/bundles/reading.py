@@ -62,8 +62,8 @@ def _read(archive: zipfile.ZipFile) -> Bundle:
     }
     figures = _parsed(Figures, contents[FIGURES], FIGURES)
     samples = rows.from_csv(_decoded(contents[SAMPLES], SAMPLES))
-    named = {pool.name for pool in figures.pools}
-    if strange := ({row[0] for row in samples} | set(manifest.comparison.pools)) - named:
+    named, pools = {arm.name for arm in figures.pools}, {arm.pool or arm.name for arm in figures.pools}
+    if strange := ({row[0] for row in samples} - named) | (set(manifest.comparison.pools) - pools):
         raise BadBundle(f"{FIGURES} knows no pool {min(strange)!r}.")
     return Bundle(manifest, figures.model_dump(mode="json"), samples)
 

@@ -2,13 +2,14 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from jobs.bundles.shape import MAX_SAMPLES
+from jobs.bundles.shape import ARM, MAX_ARM_CHARS, MAX_SAMPLES
 from jobs.errors import BadBundle
 from jobs.evidence import SAMPLE_COLUMNS
 
@@ -19,6 +20,7 @@ _STATES = ("queued", "running", "succeeded", "failed", "cancelled")
 _ROLES = ("measured", "warmup", "calibration")
 _MAX_S = 1e9
 _STAMP = TypeAdapter(datetime)
+_ARM = re.compile(ARM)
 
 type Row = list[Any]
 
@@ -65,7 +67,7 @@ def _row(cells: list[str], number: int) -> Row:
 def _value(name: str, cell: str) -> Any:
     if name in _TEXTS:
         allowed = {"role": _ROLES, "state": _STATES}.get(name)
-        if not cell.isidentifier() or len(cell) > 100 or (allowed and cell not in allowed):
+        if (allowed and cell not in allowed) or len(cell) > MAX_ARM_CHARS or not _ARM.fullmatch(cell):
             raise ValueError(f"{cell[:40]!r} is no {name}")
         return cell
     if name in _WHOLE:

@@ -28,9 +28,18 @@ Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 Number = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=10**12)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_]\w{0,99}$")]
+#: A pool, or values of parameters, perhaps on a pool: `guard=lock on threads`.
+ARM = r"^[A-Za-z_][\w.:+=, -]*$"
+MAX_ARM_CHARS = 300
+Arm = Annotated[str, Field(pattern=ARM, max_length=MAX_ARM_CHARS)]
 Word = Annotated[str, Field(max_length=100)]
 Text = Annotated[str, Field(max_length=2_000)]
 Json = Annotated[dict[str, Any], AfterValidator(_small_json)]
+
+
+Values = Annotated[
+    list[bool | int | float | Annotated[str, Field(max_length=40)]], Field(min_length=2, max_length=12)
+]
 
 
 class _Part(BaseModel):
@@ -57,12 +66,13 @@ class Asked(_Part):
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] = 0
     warmup: bool = False
     calibrate: bool = False
-    baseline: Annotated[str, Field(max_length=100)] = ""
+    baseline: Annotated[str, Field(max_length=300)] = ""
     preset: Annotated[str, Field(max_length=20)] = ""
     in_flight: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     arrival_rate_per_s: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] | None = None
     slots: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     is_sweep: bool = False
+    vary: Annotated[dict[Name, Values], Field(min_length=1, max_length=12)] | None = None
 
 
 class Manifest(_Part):
@@ -131,9 +141,10 @@ class Stall(_Part):
 
 
 class Pool(_Part):
-    """One pool in figures."""
+    """One pool, or another arm of the comparison, in figures."""
 
-    name: Name
+    name: Arm
+    pool: Name | None = None
     model: Word
     slots: Count | None
     jobs: Count
@@ -172,8 +183,8 @@ class Verdict(_Part):
 class Pair(Verdict):
     """The verdict of one pair."""
 
-    base: Name
-    other: Name
+    base: Arm
+    other: Arm
 
 
 class Badge(_Part):
@@ -184,7 +195,7 @@ class Badge(_Part):
     passed: bool
     matters: bool
     reason: Text
-    pools: Annotated[list[Name], Field(max_length=_MAX_POOLS)] = []
+    pools: Annotated[list[Arm], Field(max_length=_MAX_POOLS)] = []
 
 
 class Gate(_Part):
@@ -215,17 +226,31 @@ class Point(_Part):
     is_knee: bool
 
 
+Cell = Annotated[str, Field(max_length=300)]
+Row = Annotated[list[Cell], Field(max_length=20)]
+
+
+class Harm(_Part):
+    """What the jobs of a hazard returned, a row an arm."""
+
+    head: Row
+    rows: Annotated[list[Row], Field(max_length=200)]
+
+
 class Figures(_Part):
     """The evidence of a comparison."""
 
     version: Literal[1]
     sentence: Text
     metric: Text
-    baseline: Annotated[str, Field(max_length=100)]
-    verdicts: Annotated[dict[Name, Verdict], Field(max_length=_MAX_POOLS)]
+    baseline: Annotated[str, Field(max_length=300)]
+    vary: dict[Name, Values] | None = None
+    verdicts: Annotated[dict[Arm, Verdict], Field(max_length=_MAX_POOLS)]
     pairs: Annotated[list[Pair], Field(max_length=_MAX_POOLS**2)]
     pools: Annotated[list[Pool], Field(max_length=_MAX_POOLS)]
     gate: Gate
     environment: Json
     advice: Advice | None
-    sweep: dict[Name, Annotated[list[Point], Field(max_length=100)]] | None
+    sweep: dict[Arm, Annotated[list[Point], Field(max_length=100)]] | None
+    lesson: Text = ""
+    harm: Harm | None = None

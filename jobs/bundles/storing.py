@@ -1,5 +1,6 @@
 """Keep a bundle as a comparison: its figures as evidence, its jobs with blocks, and no row of `Job`."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ _PUBLISHED, _FINISHED = (SAMPLE_COLUMNS.index(name) for name in ("published_at",
 def store(bundle: Bundle, *, user: "User | None" = None) -> Comparison:
     """Store a bundle as a finished comparison that is marked as imported. Raise BadBundle."""
     asked = bundle.manifest.comparison.model_dump(exclude={"pools"})
+    pools = {arm["name"]: arm.get("pool") or arm["name"] for arm in bundle.evidence["pools"]}
     with transaction.atomic():
         comparison = Comparison.objects.create(
             **asked,
@@ -33,7 +35,7 @@ def store(bundle: Bundle, *, user: "User | None" = None) -> Comparison:
             imported_at=timezone.now(),
             user=user,
         )
-        Block.objects.bulk_create(_blocks(comparison, bundle.samples), batch_size=50)
+        Block.objects.bulk_create(_blocks(comparison, bundle.samples, pools), batch_size=50)
     return comparison
 
 
@@ -55,13 +57,14 @@ def _key(row: list[Any]) -> tuple[Any, ...]:
     return row[_POOL], row[_ROLE], row[_ROUND], row[_SLOTS]
 
 
-def _blocks(comparison: Comparison, samples: list[list[Any]]) -> list[Block]:
+def _blocks(comparison: Comparison, samples: list[list[Any]], pools: Mapping[str, str]) -> list[Block]:
     groups = [(key, list(rows)) for key, rows in groupby(sorted(samples, key=_key), key=_key)]
     groups.sort(key=lambda group: min((row[_PUBLISHED] or "9" for row in group[1]), default="9"))
     return [
         Block(
             comparison=comparison,
-            pool=pool,
+            pool=pools.get(arm, arm)[:100],
+            label=arm if comparison.vary else "",
             role=role,
             round=round_,
             slots=slots,
@@ -74,5 +77,5 @@ def _blocks(comparison: Comparison, samples: list[list[Any]]) -> list[Block]:
             ),
             probe={IMPORTED_SAMPLES: rows},
         )
-        for position, ((pool, role, round_, slots), rows) in enumerate(groups, start=1)
+        for position, ((arm, role, round_, slots), rows) in enumerate(groups, start=1)
     ]

@@ -15,6 +15,7 @@ from django.utils import timezone
 from jobs import comparison_charts, evidence, pictures
 from jobs.bundles import rows
 from jobs.bundles.shape import COMMAND, FIGURES, FORMAT, MANIFEST, SAMPLES, VERSION
+from jobs.comparisons import word
 from jobs.errors import PoolwiseError
 from jobs.formats import parameters
 from jobs.models import Comparison
@@ -80,9 +81,9 @@ def _manifest(comparison: Comparison, files: dict[str, bytes]) -> dict[str, Any]
 def asked(comparison: Comparison) -> dict[str, Any]:
     """Return what was asked for, as `comparisons.plan` takes it; the pools in the order that they first ran."""
     names = ("definition", "params", "copies", "rounds", "seed", "warmup", "calibrate", "baseline", "preset",
-             "in_flight", "arrival_rate_per_s", "slots", "is_sweep")  # fmt: skip
-    pools = [pool["name"] for pool in (comparison.evidence or {})["pools"]]
-    return {**{name: getattr(comparison, name) for name in names}, "pools": pools}
+             "in_flight", "arrival_rate_per_s", "slots", "is_sweep", "vary")  # fmt: skip
+    pools = dict.fromkeys(arm.get("pool") or arm["name"] for arm in (comparison.evidence or {})["pools"])
+    return {**{name: getattr(comparison, name) for name in names}, "pools": list(pools)}
 
 
 _OPTIONS = {
@@ -99,6 +100,8 @@ def command(comparison: Comparison) -> str:
     for option, name in _OPTIONS.items():
         words += [option, str(given[name])] if given[name] not in (None, "") else []
     words += [option for option, name in _FLAGS.items() if given[name]]
+    for name, values in (given["vary"] or {}).items():
+        words += ["--vary", f"{name}={','.join(map(word, values))}"]
     for name, value in given["params"].items():
         words += ["--param", f"{name}={json.dumps(value, ensure_ascii=False)}"]
     return shlex.join(words)
@@ -109,7 +112,8 @@ def charts(comparison: Comparison, samples: list[dict[str, Any]]) -> dict[str, b
     rounds = "1 round" if comparison.rounds == 1 else f"{comparison.rounds} rounds"
     subtitle = " · ".join(
         filter(
-            None, [comparison.definition, parameters(comparison.params), f"{rounds} of {comparison.copies}"]
+            None,
+            [comparison.definition, parameters(comparison.shown_params), f"{rounds} of {comparison.copies}"],
         )
     )
     try:

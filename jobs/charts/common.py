@@ -20,7 +20,7 @@ DURATION_LABELS = (
     "datum.value < 1 ? format(datum.value * 1000, '~g') + ' ms' : format(datum.value, '~g') + ' s'"
 )
 #: Above this ratio of largest to smallest, a linear axis would flatten all but the largest.
-_LOG_ABOVE = 30.0
+LOG_ABOVE = 30.0
 _ONE_DAY_S = 86_400
 
 
@@ -64,17 +64,22 @@ def time_tooltip() -> alt.Tooltip:
     )
 
 
-def is_wide(values: Iterable[float | None]) -> bool:
-    """Return whether the values span so much that only a logarithmic axis shows them all."""
-    known = [value for value in values if value]
-    return bool(known) and max(known) / min(known) > _LOG_ABOVE
+def is_wide(values: Iterable[float | None], above: float = LOG_ABOVE) -> bool:
+    """Return whether the values span so much, by a factor, that only a logarithmic axis shows them all."""
+    known = [value for value in values if value and value > 0]
+    return bool(known) and max(known) / min(known) > above
+
+
+def log_domain(known: Sequence[float]) -> list[float]:
+    """Return the ends of a logarithmic axis of values above 0, with room at both."""
+    return [min(known) * 0.85, max(known) * 1.18]
 
 
 def duration_scale(values: Sequence[float | None]) -> alt.Scale:
     """Return a scale that starts at 0, or a logarithmic one where the durations span much."""
     known = [value for value in values if value]
     if is_wide(known):
-        return alt.Scale(type="log", domain=[min(known) * 0.85, max(known) * 1.18], nice=False)
+        return alt.Scale(type="log", domain=log_domain(known), nice=False)
     return alt.Scale(domain=[0, max(known, default=1.0) * 1.05], nice=False)
 
 
@@ -82,6 +87,7 @@ def duration_axis(values: Sequence[float | None], **options: Any) -> alt.Axis:
     """Return an axis whose labels carry their unit; of a logarithmic one, the powers of ten."""
     known = [value for value in values if value]
     if is_wide(known):
-        powers = range(ceil(log10(min(known) * 0.85)), floor(log10(max(known) * 1.18)) + 1)
+        low, high = log_domain(known)
+        powers = range(ceil(log10(low)), floor(log10(high)) + 1)
         options |= {"values": [float(f"1e{power}") for power in powers]}
     return alt.Axis(labelExpr=DURATION_LABELS, **({"tickCount": 4} | options))

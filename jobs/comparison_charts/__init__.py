@@ -48,7 +48,7 @@ _KINDS = {
     kind.key: kind
     for kind in (
         _Kind("ratios", "ratios", "Speed against {baseline}",
-              "Right of 1.0× a pool is faster than {baseline}; the whiskers hold the 95 % interval over rounds."),
+              "Right of 1.0× a {arm} is faster than {baseline}; the whiskers hold the 95 % interval over rounds."),
         _Kind("makespan", "makespan", "Makespan against the ideal",
               "First published to last finished of a block; the ideal is what the slots or the cores allow."),
         _Kind("time", "times", "Where a job’s time went",
@@ -79,10 +79,22 @@ def chart(key: str, evidence: Evidence, samples: Samples) -> Chart | None:
     if rows is None:
         return None
     head, body = rows
-    words = {"baseline": evidence.get("baseline") or "the baseline"}
+    vary = bool(evidence.get("vary"))
+    words = {"baseline": evidence.get("baseline") or "the baseline", "arm": "variant" if vary else "pool"}
     title = kind.title.format(**words)
     spec = {**kind.function("draw")(evidence, samples), "title": title}
+    if vary:
+        spec, head = _of_variants(spec), _of_variants(head)
     return Chart(key, title, kind.help.format(**words), spec, head, body)
+
+
+def _of_variants(part: Any) -> Any:
+    """Return a chart or a heading with the word for what is compared where the values of a parameter are."""
+    if isinstance(part, list):
+        return [_of_variants(one) for one in part]
+    if isinstance(part, dict):
+        return {key: value if key == "values" else _of_variants(value) for key, value in part.items()}
+    return "Variant" if part == "Pool" else part
 
 
 def _at_most_slots(evidence: Evidence, samples: Samples) -> tuple[Evidence, Samples]:

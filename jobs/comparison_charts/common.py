@@ -7,7 +7,8 @@ from typing import Any
 import altair as alt
 
 from jobs.charts import COLOURS, DASHES
-from jobs.charts.common import DURATION_LABELS
+from jobs.charts.common import DURATION_LABELS, log_domain
+from jobs.charts.common import is_wide as spans_more_than
 from jobs.pools import MODELS
 
 Spec = dict[str, Any]
@@ -15,8 +16,8 @@ Evidence = Mapping[str, Any]
 Samples = Sequence[Mapping[str, Any]]
 Table = tuple[list[str], list[list[str]]]
 
-#: Above this ratio of largest to smallest, a linear axis would flatten all but the largest.
-LOG_ABOVE = 8.0
+#: Above this ratio a linear axis would hide the smallest; less than on the dashboard, whose curves run over time.
+_LOG_ABOVE = 8.0
 #: A line high enough for a pool's bar and the space around it; a number, since a step cannot be fitted to a width.
 LINE = 38
 #: Height of a panel that shows a curve.
@@ -26,13 +27,6 @@ HEIGHT = 230
 def names_of(evidence: Evidence) -> list[str]:
     """Return the names of the pools, in the order that gives each its colour."""
     return [pool["name"] for pool in evidence.get("pools", ())]
-
-
-def finished_spec(chart: Any) -> Spec:
-    """Return the chart as Vega-Lite without Altair's own look: the page or the picture brings it."""
-    spec: Spec = chart.to_dict()
-    spec.pop("config", None)
-    return spec
 
 
 def data(rows: Iterable[Mapping[str, Any]]) -> alt.InlineData:
@@ -47,6 +41,8 @@ def top_legend(**options: Any) -> alt.Legend:
 
 def _ranks(evidence: Evidence) -> dict[str, int]:
     """Return each pool's place among the colours: the first of a model has the model's, in every comparison."""
+    if evidence.get("vary"):
+        return {pool["name"]: rank for rank, pool in enumerate(evidence.get("pools", ()))}
     ranks: dict[str, int] = {}
     for pool in evidence.get("pools", ()):
         model = pool.get("model")
@@ -83,18 +79,17 @@ def pool_rows(order: Sequence[str]) -> alt.Y:
 
 def is_wide(values: Iterable[float | None]) -> bool:
     """Return whether the values span so much that only a logarithmic axis shows them all."""
-    known = [value for value in values if value and value > 0]
-    return bool(known) and max(known) / min(known) > LOG_ABOVE
+    return spans_more_than(values, _LOG_ABOVE)
 
 
 def duration_axis(title: str, values: Iterable[float | None] = ()) -> alt.Axis:
     """Return an axis of durations whose labels carry their unit; `values` are what its scale is made of."""
     known = [value for value in values if value and value > 0]
-    ticks = {"values": _log_ticks(min(known), max(known))} if is_wide(known) else {"tickCount": 5}
+    ticks = {"values": log_ticks(min(known), max(known))} if is_wide(known) else {"tickCount": 5}
     return alt.Axis(title=title, labelExpr=DURATION_LABELS, labelOverlap=True, **ticks)
 
 
-def _log_ticks(low: float, high: float) -> list[float]:
+def log_ticks(low: float, high: float) -> list[float]:
     """Return 1, 2 and 5 of each power of ten in reach; of many powers 1 alone."""
     powers = range(floor(log10(low)), ceil(log10(high)) + 1)
     steps = (1, 2, 5) if high / low < 300 else (1, 3) if high / low < 3000 else (1,)
@@ -105,5 +100,5 @@ def duration_scale(values: Iterable[float | None], *, from_zero: bool = True) ->
     """Return a scale for durations: logarithmic where they span much, else linear."""
     known = [value for value in values if value is not None and value > 0]
     if is_wide(known):
-        return alt.Scale(type="log", domain=[min(known) * 0.85, max(known) * 1.18], nice=False)
+        return alt.Scale(type="log", domain=log_domain(known), nice=False)
     return alt.Scale(zero=from_zero, nice=True)

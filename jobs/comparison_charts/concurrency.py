@@ -7,6 +7,7 @@ from typing import Any
 
 import altair as alt
 
+from jobs.charts.common import finished_spec
 from jobs.comparison_charts.common import (
     Evidence,
     Samples,
@@ -14,7 +15,6 @@ from jobs.comparison_charts.common import (
     Table,
     data,
     duration_axis,
-    finished_spec,
     names_of,
     pool_colour,
 )

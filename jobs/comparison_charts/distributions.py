@@ -5,6 +5,7 @@ from typing import Any
 
 import altair as alt
 
+from jobs.charts.common import finished_spec
 from jobs.comparison_charts.common import (
     HEIGHT,
     Evidence,
@@ -14,7 +15,6 @@ from jobs.comparison_charts.common import (
     data,
     duration_axis,
     duration_scale,
-    finished_spec,
     names_of,
     pool_colour,
     pool_dash,

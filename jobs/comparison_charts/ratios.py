@@ -5,6 +5,7 @@ from typing import Any
 
 import altair as alt
 
+from jobs.charts.common import finished_spec
 from jobs.comparison_charts.common import (
     LINE,
     Evidence,
@@ -12,7 +13,6 @@ from jobs.comparison_charts.common import (
     Spec,
     Table,
     data,
-    finished_spec,
     pool_rows,
     top_legend,
 )

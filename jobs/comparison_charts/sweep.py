@@ -5,14 +5,13 @@ from typing import Any
 
 import altair as alt
 
-from jobs.charts.common import DURATION_LABELS
+from jobs.charts.common import DURATION_LABELS, finished_spec
 from jobs.comparison_charts.common import (
     Evidence,
     Samples,
     Spec,
     Table,
     data,
-    finished_spec,
     pool_colour,
     pool_dash,
 )

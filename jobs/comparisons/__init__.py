@@ -4,6 +4,7 @@ What is measured is only as good as the peace it is measured in: one comparison 
 that something disturbed is void and repeated. `jobs.evidence` judges what came of it.
 """
 
+from jobs.comparisons.arms import Arm, Vary, arms_of, choices, word
 from jobs.comparisons.feeding import copies_of, next_arrival_in_s
 from jobs.comparisons.plan import plan
 from jobs.comparisons.presets import PRESETS, Preset
@@ -12,9 +13,13 @@ from jobs.comparisons.run import advance, stop, watch
 
 __all__ = [
     "PRESETS",
+    "Arm",
     "PoolProgress",
     "Preset",
+    "Vary",
     "advance",
+    "arms_of",
+    "choices",
     "copies_of",
     "estimate_before",
     "estimate_s",
@@ -23,4 +28,5 @@ __all__ = [
     "progress",
     "stop",
     "watch",
+    "word",
 ]

@@ -75,7 +75,8 @@ def void(block: Block, reason: str) -> None:
 
 def repeat(block: Block) -> bool:
     """Add the block once more, right behind itself; return False where its pool had too many void ones."""
-    voids = Block.objects.filter(comparison=block.comparison, pool=block.pool).exclude(void_reason="")
+    same = Block.objects.filter(comparison=block.comparison, pool=block.pool, label=block.label)
+    voids = same.exclude(void_reason="")
     if voids.count() >= MAX_VOIDS_A_POOL:
         return False
     later = Block.objects.filter(comparison=block.comparison, position__gt=block.position)
@@ -89,6 +90,7 @@ def repeat(block: Block) -> bool:
         round=block.round,
         role=block.role,
         params=block.params,
+        label=block.label,
         wanted_slots=block.wanted_slots,
         position=block.position + 1,
     )
@@ -97,4 +99,4 @@ def repeat(block: Block) -> bool:
 
 def reason_of_end(block: Block) -> str:
     """Return why a comparison ends whose pool had too many void blocks."""
-    return f"{MAX_VOIDS_A_POOL} blocks of {block.pool} were void. The last: {block.void_reason}"
+    return f"{MAX_VOIDS_A_POOL} blocks of {block.arm} were void. The last: {block.void_reason}"

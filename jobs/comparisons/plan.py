@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import transaction
 
 from jobs import definitions, heartbeats
+from jobs.comparisons.arms import MAX_ARMS, Arm, arms_of, checked
 from jobs.comparisons.presets import PRESETS
 from jobs.definitions import Definition
 from jobs.errors import BrokerUnavailable, InvalidParameters
@@ -42,9 +43,11 @@ def plan(
     arrival_rate_per_s: float | None = None,
     slots: int | None = None,
     is_sweep: bool = False,
+    vary: Mapping[str, Sequence[Any]] | None = None,
 ) -> Comparison:
-    """Store a comparison with its blocks; the coordinator runs it. The order of the pools is shuffled in each round.
+    """Store a comparison with its blocks; the coordinator runs it. The order of the arms is shuffled in each round.
 
+    The arms are the pools; with `vary`, values of parameters by name, each value on each pool is one.
     Raise UnknownDefinition, UnknownPool, Unavailable or InvalidParameters; then nothing is stored.
     """
     found = definitions.get(definition)
@@ -62,26 +65,38 @@ def plan(
         arrival_rate_per_s=arrival_rate_per_s,
         slots=slots,
         is_sweep=is_sweep,
+        vary=checked(found, params, vary) if vary else None,
     )
-    if faults := _faults(found, comparison, [get_pool(name) for name in pools]):
+    planned = arms_of(pools, comparison.vary)
+    if faults := _faults(found, comparison, [get_pool(name) for name in pools], planned):
         raise InvalidParameters(faults)
-    comparison.params = found.validate(params)
+    comparison.params = found.validate({**params, **(planned[0].params or {})})
     with transaction.atomic():
         comparison.save(force_insert=True)
-        Block.objects.bulk_create(_blocks(comparison, pools))
+        Block.objects.bulk_create(_blocks(comparison, pools, planned))
     return comparison
 
 
-def _faults(found: Definition, comparison: Comparison, pools: Sequence[PoolSpec]) -> dict[str, str]:
+def _faults(
+    found: Definition, comparison: Comparison, pools: Sequence[PoolSpec], planned: Sequence[Arm]
+) -> dict[str, str]:
     names = [pool.name for pool in pools]
+    compared = [arm.name for arm in planned]
     rules = {
+        "vary": (
+            len(compared) <= max(MAX_ARMS, len(names)),
+            f"That makes {len(compared)} arms; choose fewer pools or values, up to {MAX_ARMS} in all.",
+        ),
         "pools": (bool(names) and len(set(names)) == len(names), "Name one pool or more, each once."),
         "copies": (
             1 <= comparison.copies <= settings.JOB_MAX_COPIES,
             f"Choose 1 to {settings.JOB_MAX_COPIES} copies.",
         ),
         "rounds": (1 <= comparison.rounds <= _MAX_ROUNDS, f"Choose 1 to {_MAX_ROUNDS} rounds."),
-        "baseline": (comparison.baseline in ("", *names), "Choose one of the pools that are compared."),
+        "baseline": (
+            comparison.baseline in ("", *compared),
+            f"Choose one of what is compared: {', '.join(compared)}.",
+        ),
         "preset": (comparison.preset in ("", *PRESETS), f"Choose one of {', '.join(PRESETS)}."),
     }
     faults = {name: text for name, (holds, text) in rules.items() if not holds}
@@ -112,26 +127,32 @@ def _slots_faults(comparison: Comparison, pools: Sequence[PoolSpec]) -> dict[str
     return {"slots": f"Choose 1 to {most} slots{why}."}
 
 
-def _blocks(comparison: Comparison, pools: Sequence[str]) -> list[Block]:
+def _blocks(comparison: Comparison, pools: Sequence[str], planned: Sequence[Arm]) -> list[Block]:
     points = _points(comparison, pools)
-    rows: list[tuple[int, str, str, int | None]] = []
-    for wanted, role in (
-        (comparison.warmup, Block.Role.WARMUP),
-        (comparison.calibrate, Block.Role.CALIBRATION),
-    ):
-        if wanted:
-            rows += [(BEFORE_ROUNDS, role, pool, points[pool][-1]) for pool in pools]
+    rows: list[tuple[int, str, Arm, int | None]] = []
+    if comparison.warmup:
+        rows += [(BEFORE_ROUNDS, Block.Role.WARMUP, arm, points[arm.pool][-1]) for arm in planned]
+    if comparison.calibrate:  # a job that does nothing has no variants
+        first = {arm.pool: arm for arm in reversed(planned)}
+        rows += [(BEFORE_ROUNDS, Block.Role.CALIBRATION, first[pool], points[pool][-1]) for pool in pools]
     order = random.Random(comparison.seed)  # noqa: S311 - reproducible by its seed, no secret
     for number in range(1, comparison.rounds + 1):
-        entries = [(pool, slots) for pool in pools for slots in points[pool]]
+        entries = [(arm, slots) for arm in planned for slots in points[arm.pool]]
         if comparison.rounds > 1:
             order.shuffle(entries)
-        rows += [(number, Block.Role.MEASURED, pool, slots) for pool, slots in entries]
+        rows += [(number, Block.Role.MEASURED, arm, slots) for arm, slots in entries]
     return [
         Block(
-            comparison=comparison, round=number, role=role, pool=pool, wanted_slots=slots, position=position
+            comparison=comparison,
+            round=number,
+            role=role,
+            pool=arm.pool,
+            params=arm.params,
+            label=arm.label,
+            wanted_slots=slots,
+            position=position,
         )
-        for position, (number, role, pool, slots) in enumerate(rows, start=1)
+        for position, (number, role, arm, slots) in enumerate(rows, start=1)
     ]
 
 

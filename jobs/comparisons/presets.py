@@ -1,8 +1,10 @@
 """Presets: how much a comparison measures."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
+
+from jobs.verdicts import fewest_rounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,10 @@ class Preset:
             name: value for name, value in asdict(self).items() if name not in ("name", "title", "summary")
         }
         return {**chosen, "preset": self.name}
+
+    def for_arms(self, arms: int) -> Self:
+        """Return it with as many rounds as it takes to tell so many arms apart."""
+        return replace(self, rounds=max(self.rounds, fewest_rounds(max(2, arms))))
 
 
 PRESETS: Mapping[str, Preset] = {

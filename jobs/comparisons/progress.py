@@ -10,6 +10,7 @@ from django.db.models import Count, Q
 from django.utils import timezone
 
 from jobs import definitions, heartbeats
+from jobs.comparisons.arms import Arm, Vary, arms_of
 from jobs.comparisons.feeding import copies_of, held_up
 from jobs.comparisons.presets import PRESETS, Preset
 from jobs.comparisons.run import LIVE, open_block, unserved
@@ -35,7 +36,7 @@ class PoolProgress(TypedDict):
 
 
 def progress(comparison: Comparison) -> dict[str, PoolProgress]:
-    """Return, per pool, how many jobs are planned, have begun and have ended; what is repeated counts once."""
+    """Return, per arm, how many jobs are planned, have begun and have ended; what is repeated counts once."""
     blocks = list(comparison.blocks.order_by("position"))
     valid = [block for block in blocks if not block.void_reason]
     if comparison.state == Comparison.State.CANCELLED:
@@ -43,18 +44,18 @@ def progress(comparison: Comparison) -> dict[str, PoolProgress]:
     counts = (
         Job.objects.filter(block__in=valid)
         .order_by()
-        .values("pool")
+        .values("block__pool", "block__label")
         .annotate(
             begun=Count("id", filter=~Q(state=State.QUEUED)), ended=Count("id", filter=Q(state__in=ENDED))
         )
     )
-    by_pool: dict[str, Any] = {row["pool"]: row for row in counts}
+    by_arm: dict[str, Any] = {row["block__label"] or row["block__pool"]: row for row in counts}
     waiting, note = waits_for(comparison)
     found: dict[str, PoolProgress] = {}
     for block in blocks:
-        row = by_pool.get(block.pool, {})
+        row = by_arm.get(block.arm, {})
         so_far = found.setdefault(
-            block.pool,
+            block.arm,
             PoolProgress(
                 planned=0,
                 begun=row.get("begun", 0),
@@ -98,7 +99,7 @@ type _Key = tuple[str, str, int | None]
 
 
 def _key(block: Block) -> _Key:
-    return block.pool, block.role, block.wanted_slots
+    return block.arm, block.role, block.wanted_slots
 
 
 def estimate_s(comparison: Comparison) -> float | None:
@@ -134,52 +135,60 @@ def _expected_s(took: Mapping[_Key, list[float]], block: Block) -> float:
     same = took.get(_key(block))
     alike = [
         fmean(values)
-        for (pool, role, _), values in took.items()
-        if pool == block.pool and role == Block.Role.MEASURED
+        for (arm, role, _), values in took.items()
+        if arm == block.arm and role == Block.Role.MEASURED
     ]
     measured = [fmean(values) for (_, role, _), values in took.items() if role == Block.Role.MEASURED]
     return fmean(same or alike or measured or [fmean(values) for values in took.values()])
 
 
 def _before(comparison: Comparison, blocks: Iterable[Block]) -> float | None:
-    costs = _costs_a_job_s(comparison.definition, comparison.params, {block.pool for block in blocks})
+    pools = list(dict.fromkeys(block.pool for block in blocks))
+    costs = _costs_a_job_s(comparison.definition, comparison.params, arms_of(pools, comparison.vary))
     if not costs:
         return None
     if comparison.arrival_rate_per_s:
         costs = {pool: max(cost, 1 / comparison.arrival_rate_per_s) for pool, cost in costs.items()}
-    return sum(_block_s(costs, block.pool, copies_of(comparison, block)) for block in blocks)
+    return sum(_block_s(costs, block.arm, copies_of(comparison, block)) for block in blocks)
 
 
-def _block_s(costs: Mapping[str, float], pool: str, copies: int) -> float:
-    return costs.get(pool, fmean(costs.values())) * copies + _COST_A_BLOCK_S
+def _block_s(costs: Mapping[str, float], arm: str, copies: int) -> float:
+    return costs.get(arm, fmean(costs.values())) * copies + _COST_A_BLOCK_S
 
 
 def estimate_before(
-    definition: str, params: Mapping[str, Any], pools: Sequence[str], preset: str | Preset
+    definition: str,
+    params: Mapping[str, Any],
+    pools: Sequence[str],
+    preset: str | Preset,
+    vary: Vary | None = None,
 ) -> float | None:
     """Return the seconds that a comparison would take, from earlier runs of the job; None if there were none.
 
     Raise UnknownDefinition, InvalidParameters, and KeyError for an unknown preset.
     """
-    chosen = PRESETS[preset] if isinstance(preset, str) else preset
-    costs = _costs_a_job_s(definition, definitions.get(definition).validate(params), pools)
+    compared = arms_of(pools, vary)
+    chosen = (PRESETS[preset] if isinstance(preset, str) else preset).for_arms(len(compared))
+    costs = _costs_a_job_s(definition, definitions.get(definition).validate(params), compared)
     if not costs:
         return None
     blocks = chosen.rounds + chosen.warmup + chosen.calibrate
-    return sum(blocks * _block_s(costs, pool, chosen.copies) for pool in pools)
+    return sum(blocks * _block_s(costs, arm.name, chosen.copies) for arm in compared)
 
 
-def _costs_a_job_s(definition: str, params: Mapping[str, Any], pools: Iterable[str]) -> dict[str, float]:
-    found = {pool: _cost_a_job_s(definition, params, pool) for pool in pools}
-    return {pool: cost for pool, cost in found.items() if cost is not None}
+def _costs_a_job_s(definition: str, params: Mapping[str, Any], compared: Iterable[Arm]) -> dict[str, float]:
+    found = {arm.name: _cost_a_job_s(definition, params, arm) for arm in compared}
+    return {name: cost for name, cost in found.items() if cost is not None}
 
 
-def _cost_a_job_s(definition: str, params: Mapping[str, Any], pool: str) -> float | None:
+def _cost_a_job_s(definition: str, params: Mapping[str, Any], arm: Arm) -> float | None:
     """Return the seconds of a block's makespan a job: of the newest blocks like it, or from the runs of single jobs."""
+    pool, whole = arm.pool, {**params, **(arm.params or {})}
     blocks = (
         Block.objects.filter(
             comparison__definition=definition,
             comparison__params=params,
+            label=arm.label,
             comparison__in_flight=None,
             comparison__arrival_rate_per_s=None,
             comparison__imported_at=None,
@@ -198,7 +207,7 @@ def _cost_a_job_s(definition: str, params: Mapping[str, Any], pool: str) -> floa
         for block in blocks
         if block.finished_at and block.released_at
     ]
-    return median(past) if past else _cost_of_single_jobs_s(definition, params, pool)
+    return median(past) if past else _cost_of_single_jobs_s(definition, whole, pool)
 
 
 def _cost_of_single_jobs_s(definition: str, params: Mapping[str, Any], pool: str) -> float | None:

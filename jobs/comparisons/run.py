@@ -26,14 +26,15 @@ log = structlog.get_logger(__name__)
 LIVE = (Comparison.State.PLANNED, Comparison.State.RUNNING)
 
 type Workers = Mapping[str, list[WorkerBeat]]
-type Freeze = Callable[[Comparison], None]
+#: Judges a comparison; False says that it is not done yet, and to ask again.
+type Freeze = Callable[[Comparison], bool | None]
 
 
 def advance(freeze: Freeze | None = None) -> int:
     """Take the next step of the comparison whose turn it is; return how many blocks were released.
 
     Only one comparison runs at a time, the oldest first, so that none disturbs another. When its last block has ended,
-    `freeze` is called with it, and only then does it count as finished.
+    `freeze` is called with it at each step until it is done, and only then does it count as finished.
     """
     if not slots.restore_ended():
         return 0  # what ended last has to leave the workers as it found them
@@ -174,8 +175,8 @@ def watch() -> None:
 def _close(comparison: Comparison, freeze: Freeze | None) -> int:
     if not slots.restore(comparison):
         return 0
-    if freeze is not None:
-        freeze(comparison)
+    if freeze is not None and freeze(comparison) is False:
+        return 0
     Comparison.objects.filter(pk=comparison.pk).exclude(state=Comparison.State.CANCELLED).update(
         state=Comparison.State.FINISHED, finished_at=timezone.now()
     )

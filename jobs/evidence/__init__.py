@@ -2,15 +2,19 @@
 
 from jobs.evidence.build import IMPORTED_SAMPLES, SAMPLE_COLUMNS, build, freeze, samples
 from jobs.evidence.choice import AUTO, Choice, by_kind, choose
+from jobs.evidence.hazard import told
+from jobs.evidence.judge import Judge
 
 __all__ = [
     "AUTO",
     "IMPORTED_SAMPLES",
     "SAMPLE_COLUMNS",
     "Choice",
+    "Judge",
     "build",
     "by_kind",
     "choose",
     "freeze",
     "samples",
+    "told",
 ]

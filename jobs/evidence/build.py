@@ -5,7 +5,7 @@ from typing import Any
 
 import structlog
 
-from jobs.evidence import advice, badges, facts, gate, verdict
+from jobs.evidence import advice, badges, facts, gate, hazard, verdict
 from jobs.evidence.effects import spread
 from jobs.evidence.pools import pool_figures
 from jobs.evidence.sweep import sweep
@@ -29,6 +29,7 @@ def build(comparison: Comparison) -> Evidence:
         "sentence": verdicts.sentence(),
         "metric": verdict.metric(found),
         "baseline": found.baseline,
+        "vary": comparison.vary,
         "verdicts": {pool: verdict.as_dict(one) for pool, one in verdicts.against.items()},
         "pairs": verdict.pair_list(verdicts.pairs),
         "pools": [pool_figures(found, pool) for pool in found.pools.values()],
@@ -36,8 +37,10 @@ def build(comparison: Comparison) -> Evidence:
         "environment": comparison.environment,
         "sweep": sweep(found),
     }
-    advised = advice.advise(evidence, found.cores)
-    return {**evidence, "advice": advised.as_dict() if advised else None}
+    # Other parameters are other jobs: which pool fits is no question of theirs.
+    advised = None if comparison.vary else advice.advise(evidence, found.cores)
+    evidence |= {"advice": advised.as_dict() if advised else None}
+    return {**evidence, **hazard.told(comparison)}
 
 
 def freeze(comparison: Comparison) -> Evidence:
@@ -77,7 +80,7 @@ STAMPS = ("published_at", "started_at", "finished_at")
 def _sample(one: facts.Measured, run: Any) -> dict[str, Any]:
     block = one.block
     return {
-        "pool": block.pool,
+        "pool": block.arm,
         "round": block.round,
         "role": str(block.role),
         "slots": one.slots,

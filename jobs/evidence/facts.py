@@ -24,7 +24,7 @@ class Measured:
     @cached_property
     def figures(self) -> dict[str, Any]:
         """Return the block in the figures of reports."""
-        return reports.pool_figures(self.block.pool, self.runs, slots=self.slots)
+        return reports.pool_figures(self.block.arm, self.runs, slots=self.slots, pool=self.block.pool)
 
     @cached_property
     def probe(self) -> probe.Probe:
@@ -48,26 +48,27 @@ class Measured:
 
 @dataclass(frozen=True)
 class Pool:
-    """A pool with the blocks that count, and all of its blocks."""
+    """A pool, or another arm of the comparison, with the blocks that count, and all of its blocks."""
 
     name: str
+    pool: str
+    """The pool that it ran on: its name, unless parameters are compared."""
     model: str
     counted: Sequence[Measured]
     blocks: Sequence[Measured]
     """Every block that was released, in its order: measured, warm-up, calibration, void."""
+    calibration: Sequence[Measured] = ()
+    """The blocks of no-op jobs on its pool."""
 
     @property
     def measured(self) -> list[Measured]:
         """Return the measured blocks that are not void, of a sweep at any number of slots."""
-        return self._valid(Block.Role.MEASURED)
+        return [one for one in self.blocks if is_valid(one, Block.Role.MEASURED)]
 
     @property
     def void(self) -> list[Measured]:
         """Return the blocks that were void and repeated."""
         return [one for one in self.blocks if one.block.void_reason]
-
-    def _valid(self, role: str) -> list[Measured]:
-        return [one for one in self.blocks if one.block.role == role and not one.block.void_reason]
 
     @property
     def runs(self) -> list[Run]:
@@ -84,7 +85,7 @@ class Pool:
         """Return what a no-op job costs the pool: the makespan a job, the median of the calibration blocks."""
         costs = [
             block.figures["makespan_s"] / len(block.runs)
-            for block in self._valid(Block.Role.CALIBRATION)
+            for block in self.calibration
             if block.figures["makespan_s"] is not None
         ]
         return quantile(costs, 0.5)
@@ -126,18 +127,29 @@ def read(comparison: Comparison) -> Facts:
     found = [Measured(block, runs.get(block.pk, [])) for block in blocks]
     counted = {block.pk for block in reports.counted(blocks)}
     pools = {}
-    for name in dict.fromkeys(comparison.blocks.order_by("position").values_list("pool", flat=True)):
-        pools[name] = _pool(name, [one for one in found if one.block.pool == name and one.runs], counted)
+    for block in comparison.blocks.order_by("position").defer("probe"):
+        if block.arm not in pools:
+            pools[block.arm] = _pool(block, [one for one in found if one.runs], counted)
     return Facts(comparison, pools, baseline_of(comparison, pools))
 
 
-def _pool(name: str, found: Sequence[Measured], counted: set[int]) -> Pool:
+def _pool(arm: Block, found: Sequence[Measured], counted: set[int]) -> Pool:
+    own = [one for one in found if one.block.arm == arm.arm]
     return Pool(
-        name=name,
-        model=str(settings.JOB_POOLS.get(name, {}).get("model", name)),
-        counted=[one for one in found if one.block.pk in counted],
-        blocks=found,
+        name=arm.arm,
+        pool=arm.pool,
+        model=str(settings.JOB_POOLS.get(arm.pool, {}).get("model", arm.pool)),
+        counted=[one for one in own if one.block.pk in counted],
+        blocks=own,
+        calibration=[
+            one for one in found if one.block.pool == arm.pool and is_valid(one, Block.Role.CALIBRATION)
+        ],
     )
+
+
+def is_valid(one: Measured, role: str) -> bool:
+    """Return whether a block has the role and is not void."""
+    return one.block.role == role and not one.block.void_reason
 
 
 def baseline_of(comparison: Comparison, pools: Mapping[str, Pool]) -> str:

@@ -65,8 +65,10 @@ def _hosts(pool: Pool) -> set[str]:
 
 
 def _parameters(facts: Facts, pool: Pool) -> set[str]:
-    params = facts.comparison.params
-    return {json.dumps({**params, **(one.block.params or {})}, sort_keys=True) for one in pool.counted}
+    """Return the parameters of each block as JSON, without those that are compared."""
+    params, compared = facts.comparison.params, facts.comparison.vary or {}
+    whole = [{**params, **(one.block.params or {})} for one in pool.counted]
+    return {json.dumps({k: v for k, v in one.items() if k not in compared}, sort_keys=True) for one in whole}
 
 
 def _prefetches(pool: Pool) -> set[str]:
@@ -95,7 +97,7 @@ def _slots(facts: Facts) -> dict[str, tuple[int, int]]:
     for name, pool in facts.pools.items():
         if pool.counted:
             wanted = pool.counted[-1].block.wanted_slots
-            declared = wanted or settings.JOB_POOLS.get(name, {}).get("concurrency") or pool.slots
+            declared = wanted or settings.JOB_POOLS.get(pool.pool, {}).get("concurrency") or pool.slots
             found[name] = (pool.slots, int(declared))
     return found
 

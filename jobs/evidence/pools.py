@@ -14,7 +14,8 @@ from jobs.time_split import PARTS, time_split
 
 def pool_figures(facts: Facts, pool: Pool) -> dict[str, Any]:
     """Return a pool in figures, with its blocks."""
-    figures = reports.pool_figures(pool.name, pool.runs, slots=pool.slots if pool.counted else None)
+    slots = pool.slots if pool.counted else None
+    figures = reports.pool_figures(pool.name, pool.runs, slots=slots, pool=pool.pool)
     blocks = [block_figures(facts, found) for found in pool.blocks]
     memory = max((block["peak_memory_bytes"] or 0 for block in blocks), default=0) or None
     stall = stall_of(pool)

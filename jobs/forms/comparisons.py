@@ -6,7 +6,8 @@ from typing import Any
 from django import forms
 from django.conf import settings
 
-from jobs.comparisons import PRESETS, Preset
+from jobs.comparisons import PRESETS, Preset, Vary, arms_of, choices
+from jobs.definitions import Definition
 from jobs.pools import all_pools
 
 #: Numbers of one's own instead of a preset's.
@@ -25,6 +26,10 @@ class CompareForm(forms.Form):
     baseline = forms.ChoiceField(
         required=False, help_text="The pool that the others are compared with; one of those ticked."
     )
+    vary = forms.ChoiceField(
+        required=False, label="Compare the variants of",
+        help_text="Each value of that parameter is measured on each pool ticked; its value above is not used.",
+    )  # fmt: skip
     preset = forms.ChoiceField(widget=forms.RadioSelect, required=False, initial="standard")
     rounds = forms.IntegerField(
         required=False, min_value=1, max_value=_MAX_ROUNDS, initial=5,
@@ -65,10 +70,12 @@ class CompareForm(forms.Form):
         help_text="Repeats the same order of the pools. Empty: by chance.",
     )  # fmt: skip
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, definition: Definition, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         names = list(all_pools())
         fields: Any = self.fields
+        self._choices = choices(definition)
+        fields["vary"].choices = [("", "nothing: compare pools"), *self._variants(definition)]
         fields["pools"].choices = [(name, name) for name in names]
         fields["baseline"].choices = [
             ("", "a pool of processes, if one is ticked"),
@@ -82,6 +89,23 @@ class CompareForm(forms.Form):
             "copies"
         ].help_text = f"From 1 to {most:,} jobs for each pool and round; p99 needs 100 in all rounds."
 
+    def _variants(self, definition: Definition) -> list[tuple[str, str]]:
+        labels = {field.name: field.label for field in definition.fields}
+        return [
+            (name, f"{labels[name]}: {', '.join(map(str, values))}") for name, values in self._choices.items()
+        ]
+
+    @property
+    def varied(self) -> Vary | None:
+        """Return the values that are compared, by the name of their parameter; None where pools are."""
+        name = self["vary"].value()
+        return {name: list(self._choices[name])} if name in self._choices else None
+
+    @property
+    def arms(self) -> int:
+        """Return how many pools or variants the form compares, as far as it is filled in."""
+        return len(arms_of(self.cleaned_data.get("pools", []), self.varied))
+
     def clean(self) -> dict[str, Any]:
         """Refuse what excludes each other."""
         cleaned = super().clean() or {}
@@ -89,7 +113,9 @@ class CompareForm(forms.Form):
             self.add_error("arrival_rate_per_s", "Choose a limit in flight or a rate of arrivals, not both.")
         if cleaned.get("is_sweep") and cleaned.get("slots"):
             self.add_error("slots", "A sweep sets the slots itself: leave this empty, or untick the sweep.")
-        if (baseline := cleaned.get("baseline")) and baseline not in cleaned.get("pools", [baseline]):
+        if cleaned.get("baseline") and cleaned.get("vary"):
+            self.add_error("baseline", "Variants are compared with their first; leave this as it is.")
+        elif (baseline := cleaned.get("baseline")) and baseline not in cleaned.get("pools", [baseline]):
             self.add_error("baseline", f"Tick {baseline} as well, or choose another baseline.")
         if cleaned.get("preset") in ("", OWN):
             for name in ("rounds", "copies"):
@@ -106,7 +132,7 @@ class CompareForm(forms.Form):
         seed = chosen["seed"]
         if seed is None:
             seed = random.randrange(2**31)  # noqa: S311 - shuffles an order, keeps no secret
-        return plain | self.amount | {"seed": seed}
+        return plain | self.amount | {"seed": seed, "vary": self.varied}
 
     @property
     def amount(self) -> dict[str, Any]:
@@ -119,7 +145,7 @@ class CompareForm(forms.Form):
         """Return the preset, or one's own numbers as one."""
         chosen = self.cleaned_data
         if chosen["preset"] in PRESETS:
-            return PRESETS[chosen["preset"]]
+            return PRESETS[chosen["preset"]].for_arms(self.arms)
         return Preset(
             OWN, *OWN_WORDS, **{name: chosen[name] for name in ("copies", "rounds", "warmup", "calibrate")}
         )

@@ -11,7 +11,12 @@ def parameter(text: str) -> tuple[str, Any]:
     name, separator, value = text.partition("=")
     if not separator:
         raise PoolwiseError(f"--param takes NAME=VALUE, not {text!r}.")
+    return name, value_of(value)
+
+
+def value_of(text: str) -> Any:
+    """Return a value that was given as JSON, or else as text."""
     try:
-        return name, json.loads(value)
+        return json.loads(text)
     except ValueError:
-        return name, value
+        return text

@@ -99,7 +99,7 @@ def _picture(comparison: Comparison, kind: str) -> bytes:
     for key in _PLOTTED if found else ():
         chart = comparison_charts.chart(key, found, samples)
         if chart is not None:
-            subtitle = f"{comparison.definition} · {parameters(comparison.params)}"
+            subtitle = f"{comparison.definition} · {parameters(comparison.shown_params)}"
             return pictures.draw(chart.spec, kind, subtitle=subtitle)
     raise PoolwiseError("The comparison came to nothing that could be drawn.")
 

@@ -1,10 +1,13 @@
 """How a comparison is to run, as arguments of a command."""
 
 from argparse import ArgumentParser, BooleanOptionalAction
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jobs.comparisons import PRESETS
+from jobs.comparisons import PRESETS, Vary, choices
+from jobs.definitions import Definition
+from jobs.errors import PoolwiseError
+from jobs.management.arguments import value_of
 
 _DEFAULTS: Mapping[str, Any] = {"copies": 100, "rounds": 1}
 _NAMES = (
@@ -22,7 +25,18 @@ def add_plan_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--copies", type=int, help="jobs a pool and round (100)")
     parser.add_argument("--rounds", type=int, help="rounds, each over all pools (1)")
     parser.add_argument("--seed", type=int, default=0, help="shuffles the order of pools within a round (0)")
-    parser.add_argument("--baseline", metavar="POOL", help="the pool that the others are compared with")
+    parser.add_argument(
+        "--baseline",
+        metavar="POOL",
+        help="the pool, or with --vary the variant, that others are compared with",
+    )
+    parser.add_argument(
+        "--vary",
+        action="append",
+        default=[],
+        metavar="NAME[=VALUE,VALUE]",
+        help="compare the values of a parameter, or all its choices, on each pool",
+    )
     parser.add_argument(
         "--warmup",
         action=BooleanOptionalAction,
@@ -55,8 +69,21 @@ def add_plan_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def plan_options(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of `comparisons.plan`: the preset's, and over them what was given."""
+def plan_options(given: Mapping[str, Any], *, arms: int = 2) -> dict[str, Any]:
+    """Return the arguments of `comparisons.plan`: the preset's for so many arms, and over them what was given."""
     preset = given.get("preset")
     chosen = {name: given[name] for name in _NAMES if given.get(name) is not None}
-    return {**_DEFAULTS, **(PRESETS[preset].options() if preset else {}), **chosen}
+    return {**_DEFAULTS, **(PRESETS[preset].for_arms(arms).options() if preset else {}), **chosen}
+
+
+def vary_of(definition: Definition, texts: Sequence[str]) -> Vary | None:
+    """Return the values to compare by parameter. Raise PoolwiseError for a name alone that has no choices."""
+    known = choices(definition)
+    found: dict[str, list[Any]] = {}
+    for text in texts:
+        name, separator, values = text.partition("=")
+        if not separator and name not in known:
+            having = f" ({', '.join(known)} has)" if known else ""
+            raise PoolwiseError(f"--vary {name}: it has no choices{having}; give values: {name}=1,2.")
+        found[name] = [value_of(one) for one in values.split(",")] if separator else list(known[name])
+    return found or None

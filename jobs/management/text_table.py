@@ -21,7 +21,8 @@ def comparison_table(figures: dict[str, Any]) -> str:
 def _row(pool: dict[str, Any]) -> tuple[str, ...]:
     waits = (pool["broker_wait_s"]["p50"], pool["worker_wait_s"]["p50"])
     wait = None if None in waits else sum(waits)
-    name = pool["name"] if pool["name"] == pool["model"] else f"{pool['name']} ({pool['model']})"
+    is_plain = pool["name"] == pool["model"] or pool.get("pool", pool["name"]) != pool["name"]
+    name = pool["name"] if is_plain else f"{pool['name']} ({pool['model']})"
     return (
         name,
         str(pool["slots"]),

@@ -51,13 +51,13 @@ def counted(blocks: Iterable[Block]) -> list[Block]:
     measured = [block for block in blocks if block.role == Block.Role.MEASURED and not block.void_reason]
     most: dict[str, int] = {}
     for block in measured:
-        most[block.pool] = max(most.get(block.pool, 0), block.wanted_slots or 0)
-    return [block for block in measured if (block.wanted_slots or 0) == most[block.pool]]
+        most[block.arm] = max(most.get(block.arm, 0), block.wanted_slots or 0)
+    return [block for block in measured if (block.wanted_slots or 0) == most[block.arm]]
 
 
 def block_figures(block: Block) -> Figures:
     """Return one block in figures."""
-    return pool_figures(block.pool, read_runs([block]), slots=block.slots)
+    return pool_figures(block.arm, read_runs([block]), slots=block.slots, pool=block.pool)
 
 
 def comparison_figures(comparison: Comparison) -> Figures:
@@ -65,32 +65,35 @@ def comparison_figures(comparison: Comparison) -> Figures:
     blocks = counted(comparison.blocks.order_by("position"))
     runs = read_runs(blocks)
     pools = []
-    for name in dict.fromkeys(block.pool for block in blocks):
-        own = [block for block in blocks if block.pool == name]
+    for name in dict.fromkeys(block.arm for block in blocks):
+        own = [block for block in blocks if block.arm == name]
         ids = {block.pk for block in own}
         slots = next((block.slots for block in reversed(own) if block.slots is not None), None)
-        pools.append(pool_figures(name, [run for run in runs if run.block_id in ids], slots=slots))
+        found = [run for run in runs if run.block_id in ids]
+        pools.append(pool_figures(name, found, slots=slots, pool=own[0].pool))
     return {
         "definition": comparison.definition,
-        "params": comparison.params,
+        "params": comparison.shown_params,
         "copies": comparison.copies,
         "rounds": comparison.rounds,
         "pools": _with_speed_up(pools),
     }
 
 
-def pool_figures(name: str, runs: Sequence[Run], *, slots: int | None) -> Figures:
-    """Return a pool's jobs in figures.
+def pool_figures(name: str, runs: Sequence[Run], *, slots: int | None, pool: str = "") -> Figures:
+    """Return a pool's jobs in figures; `pool` is the pool where `name` is that of an arm.
 
     Durations are seconds, None where nothing was measured. `makespan_s` is first published to last finished
     of a block, the median over blocks; a block counts once every job of it has ended.
     """
     states = Counter(run.state for run in runs)
+    declared = settings.JOB_POOLS.get(pool or name, {})
     makespans = _makespans(runs)
     return {
         "name": name,
-        "model": settings.JOB_POOLS.get(name, {}).get("model", name),
-        "slots": settings.JOB_POOLS.get(name, {}).get("concurrency") if slots is None else slots,
+        "pool": pool or name,
+        "model": declared.get("model", pool or name),
+        "slots": declared.get("concurrency") if slots is None else slots,
         "jobs": len(runs),
         "succeeded": states[State.SUCCEEDED],
         "failed": states[State.FAILED],

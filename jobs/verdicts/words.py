@@ -143,7 +143,7 @@ def _word(found: Interval, p_value: float, failed_share: float) -> tuple[str, st
 def _too_few(rounds: int, pairs: int) -> str:
     pools = math.ceil((1 + math.sqrt(1 + 8 * pairs)) / 2)
     wanted = fewest_rounds(pools)
-    return f"too few rounds: {rounds} of the {wanted} that it takes to tell {pools} pools apart"
+    return f"too few rounds: {rounds} of the {wanted} that it takes to tell {pools} apart"
 
 
 def sentence(verdict: Verdict, other: str, base: str, rounds: int, copies: int) -> str:

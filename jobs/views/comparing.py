@@ -95,8 +95,8 @@ def progress_of(comparison: Comparison) -> Progress:
     blocks = list(comparison.blocks.order_by("position"))
     counts = _counts(comparison)
     tiles = [_tile(block, counts.get(block.pk, Counter()), copies_of(comparison, block)) for block in blocks]
-    pools = dict.fromkeys(sorted(block.pool for block in blocks))
-    return Progress([(pool, [tile for tile in tiles if tile.block.pool == pool]) for pool in pools])
+    arms = dict.fromkeys(sorted(block.arm for block in blocks))
+    return Progress([(arm, [tile for tile in tiles if tile.block.arm == arm]) for arm in arms])
 
 
 def _counts(comparison: Comparison) -> dict[int, Counter[str]]:

@@ -47,7 +47,7 @@ def subtitle_of(found: Comparison) -> str:
     """Return the line under a picture's title: of what it is, and how much was measured."""
     rounds = "1 round" if found.rounds == 1 else f"{found.rounds} rounds"
     return " · ".join(
-        filter(None, [found.definition, parameters(found.params), f"{rounds} of {found.copies}"])
+        filter(None, [found.definition, parameters(found.shown_params), f"{rounds} of {found.copies}"])
     )
 
 

@@ -57,11 +57,17 @@ def _page_number(request: PageRequest) -> int:
     return min(1000, max(1, int(text))) if text.isascii() and text.isdigit() and len(text) < 5 else 1
 
 
+def pools_of(found: Comparison) -> list[str]:
+    """Return the pools that a comparison runs on."""
+    return list(dict.fromkeys(found.blocks.order_by("pool").values_list("pool", flat=True)))
+
+
 def _list_row(found: Comparison) -> dict[str, Any]:
     live = found.state in comparing.LIVE
     return {
         "comparison": found,
-        "pools": list(dict.fromkeys(found.blocks.order_by("pool").values_list("pool", flat=True))),
+        "pools": pools_of(found),
+        "params": parameters(found.shown_params),
         "progress": comparing.progress_of(found) if live else None,
     }
 
@@ -99,7 +105,8 @@ def _context(request: PageRequest, found: Comparison) -> dict[str, Any]:
         "definition": definition,
         "is_live": is_live,
         "is_hazard": definition is not None and definition.kind == "hazard",
-        "params_line": parameters(found.params),
+        "params_line": parameters(found.shown_params),
+        "pools": pools_of(found),
         "may_cancel": is_live and may_cancel(request.user, found),
         "progress": comparing.progress_of(found),
         "left_s": _left_s(found) if is_live else None,

@@ -15,6 +15,7 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods
 
 from jobs import definitions, evidence, guarantees, submission, switches
+from jobs.catalog.hazards.variants import VARIANT
 from jobs.definitions import Definition
 from jobs.errors import BrokerUnavailable, InvalidParameters, PoolwiseError, QueueFull, UnknownDefinition
 from jobs.forms import ParametersForm, SubmitForm
@@ -172,6 +173,7 @@ def _page(
         "boxes": boxes,
         "auto": evidence.choose(found),
         "origin": origin,
+        "varied": VARIANT.get(found.name, ""),
         "has_async_body": found.async_body is not None,  # a template would call the body itself
         "unavailable": found.unavailable(),
         "limit_warnings": _limit_warnings(found, list(now.pools)),

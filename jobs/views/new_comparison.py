@@ -13,12 +13,15 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from jobs import comparisons as planning
 from jobs import definitions
+from jobs.catalog.hazards.variants import SHOWN_ON
 from jobs.comparisons import PRESETS, Preset
 from jobs.definitions import Definition, all_definitions
 from jobs.errors import InvalidParameters, PoolwiseError, UnknownDefinition
+from jobs.evidence import by_kind
 from jobs.forms import CompareForm, ParametersForm
 from jobs.forms.comparisons import OWN, OWN_WORDS
 from jobs.models import Comparison
+from jobs.pools import all_pools
 from jobs.reports import pools_now
 from jobs.views import comparing
 from jobs.views.live import PageRequest, refuse_unless_submitter, signed_in
@@ -36,12 +39,12 @@ def new_comparison(request: PageRequest) -> HttpResponse:
     found = _definition(request, origin)
     if request.method != "POST" or found is None:
         forms = (
-            (ParametersForm(found, initial=origin and origin.params), _initial(found, origin))
+            (ParametersForm(found, initial=origin and origin.params), _initial(request, found, origin))
             if found
             else None
         )
         return _page(request, found, forms, origin)
-    parameters, design = ParametersForm(found, request.POST), CompareForm(request.POST)
+    parameters, design = ParametersForm(found, request.POST), CompareForm(request.POST, definition=found)
     if not (parameters.is_valid() & design.is_valid()):
         return _page(request, found, (parameters, design), origin)
     try:
@@ -84,9 +87,13 @@ def _origin(request: PageRequest) -> Comparison | None:
     return comparing.visible_to(request.user).filter(pk=pk).first()
 
 
-def _initial(found: Definition, origin: Comparison | None) -> CompareForm:
+def _initial(request: HttpRequest, found: Definition, origin: Comparison | None) -> CompareForm:
     if origin is None or origin.definition != found.name:
-        return CompareForm(initial={"pools": list(settings.JOB_POOLS), "preset": "standard"})
+        vary = request.GET.get("vary", "")
+        # Many variants on many pools are too many arms to be told apart.
+        pools = [_pool_for_variants(found)] if vary else list(settings.JOB_POOLS)
+        preset = "quick" if vary else "standard"
+        return CompareForm(initial={"pools": pools, "preset": preset, "vary": vary}, definition=found)
     fields = (
         "rounds",
         "copies",
@@ -99,7 +106,19 @@ def _initial(found: Definition, origin: Comparison | None) -> CompareForm:
     )
     initial = {name: getattr(origin, name) for name in (*fields, "baseline", "seed")}
     pools = list(dict.fromkeys(origin.blocks.order_by("pool").values_list("pool", flat=True)))
-    return CompareForm(initial={**initial, "pools": pools, "preset": origin.preset or OWN})
+    initial |= {"pools": pools, "preset": origin.preset or OWN, "vary": next(iter(origin.vary or {}), "")}
+    if origin.vary:
+        initial["baseline"] = ""
+    return CompareForm(initial=initial, definition=found)
+
+
+def _pool_for_variants(found: Definition) -> str:
+    """Return a pool that shows what the variants of a definition do."""
+    models = SHOWN_ON.get(found.name, ())
+    shown = next(
+        (pool.name for model in models for pool in all_pools().values() if pool.model == model), None
+    )
+    return shown or by_kind(found).pool
 
 
 def _page(
@@ -117,6 +136,7 @@ def _page(
             "design": design,
             "boxes": [(box, now.pools[str(box.data["value"])]) for box in design["pools"].subwidgets],
             "presets": _presets(design, found, _given(parameters), _chosen(design)),
+            "can_vary": bool(planning.choices(found)),
             "optional": [design[name] for name in ("slots", "in_flight", "arrival_rate_per_s", "seed")],
             "unavailable": found.unavailable(),
             "failed": bool(parameters.errors or design.errors),
@@ -156,12 +176,14 @@ def _presets(
 ) -> list[dict[str, Any]]:
     """Return the presets with what each measures and about how long it takes."""
     own = design.chosen if design.is_bound and design.is_valid() and design.chosen.name == OWN else None
+    vary = design.varied
+    arms = len(planning.arms_of(pools, vary))
     rows = []
     for radio in design["preset"].subwidgets:
         key = str(radio.data["value"])
-        preset = PRESETS.get(key, own)
+        preset = PRESETS[key].for_arms(arms) if key in PRESETS else own
         title, summary = (preset.title, preset.summary) if preset else OWN_WORDS
-        takes_s = _takes_s(found, params, pools, preset) if preset else None
+        takes_s = _takes_s(found, params, pools, preset, vary) if preset else None
         amount = preset if key != OWN else None
         rows.append(
             {
@@ -176,9 +198,11 @@ def _presets(
     return rows
 
 
-def _takes_s(found: Definition, params: Mapping[str, Any], pools: list[str], preset: Preset) -> float | None:
+def _takes_s(
+    found: Definition, params: Mapping[str, Any], pools: list[str], preset: Preset, vary: planning.Vary | None
+) -> float | None:
     try:
-        return planning.estimate_before(found.name, params, pools, preset) if pools else None
+        return planning.estimate_before(found.name, params, pools, preset, vary) if pools else None
     except PoolwiseError:  # parameters that have no default yet
         return None
 
@@ -190,6 +214,6 @@ def estimate(request: PageRequest) -> HttpResponse:
     found = _definition(request, None)
     if found is None:
         raise Http404("Name a definition.")
-    parameters, design = ParametersForm(found, request.POST), CompareForm(request.POST)
+    parameters, design = ParametersForm(found, request.POST), CompareForm(request.POST, definition=found)
     presets = _presets(design, found, _given(parameters), _chosen(design))
     return render(request, "jobs/_comparison_estimates.html", {"presets": presets})

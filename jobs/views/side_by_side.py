@@ -11,7 +11,9 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from jobs import comparison_charts, vega, verdicts
+from jobs.comparison_charts import Chart
 from jobs.comparison_charts.makespan import blocks_that_count
+from jobs.comparison_charts.pairs import on_one_scale
 from jobs.comparison_charts.ratios import times
 from jobs.formats import parameter_value, seconds
 from jobs.models import Comparison
@@ -64,9 +66,9 @@ def page(request: PageRequest, found: Comparison, other: Comparison) -> HttpResp
         "pools": [{"name": change["pool"]} for change in changes],
     }
     ratios = comparison_charts.chart("ratios", evidence, ())
-    drawn = [
-        comparison_charts.charts(side.evidence or {}, story.samples_of(side)) for side in (before, after)
-    ]
+    drawn = _on_one_scale(
+        [comparison_charts.charts(side.evidence or {}, story.samples_of(side)) for side in (before, after)]
+    )
     context = {
         "comparison": found,
         "sides": [("Before", before), ("After", after)],
@@ -78,6 +80,13 @@ def page(request: PageRequest, found: Comparison, other: Comparison) -> HttpResp
         "vega_url": reverse("admin:jobs_vega", args=[vega.bundle_digest()]),
     }  # fmt: skip
     return render(request, "jobs/comparison_pair.html", context)
+
+
+def _on_one_scale(sides: list[dict[str, Chart]]) -> list[dict[str, Chart]]:
+    before, after = sides
+    for key in before.keys() & after.keys():
+        before[key], after[key] = on_one_scale([before[key], after[key]])
+    return sides
 
 
 def changes_of(before: Comparison, after: Comparison) -> list[dict[str, Any]]:
@@ -119,7 +128,7 @@ def differences(before: Comparison, after: Comparison) -> list[tuple[str, str, s
 
 
 def _facts(comparison: Comparison) -> dict[str, str]:
-    facts = {f"Parameter {name}": parameter_value(value) for name, value in comparison.params.items()}
+    facts = {f"Parameter {name}": parameter_value(value) for name, value in comparison.shown_params.items()}
     for name in _SETTINGS:
         value = getattr(comparison, name)
         facts[name.replace("_", " ").capitalize()] = "–" if value in (None, "") else str(value)

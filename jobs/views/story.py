@@ -1,18 +1,14 @@
 """What a comparison's evidence says, as its page tells it."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.template.defaultfilters import filesizeformat
-from django_celery_results.models import TaskResult
 
-from jobs import comparison_charts, definitions, evidence, reports
-from jobs.catalog.hazards import lessons
+from jobs import comparison_charts, evidence, reports
 from jobs.comparison_charts.ratios import times
-from jobs.errors import UnknownDefinition
 from jobs.formats import percent, seconds
-from jobs.models import Comparison, Job, State
+from jobs.models import Comparison
 from jobs.verdicts import CANNOT_TELL
 
 Evidence = Mapping[str, Any]
@@ -21,7 +17,6 @@ _LABELS = {
     "ledger": "Database", "code": "Code version", "libraries": "Libraries", "versions": "Libraries",
 }  # fmt: skip
 _BYTES = "_bytes"
-_MAX_RESULTS = 500
 
 
 def samples_of(comparison: Comparison) -> list[dict[str, Any]]:
@@ -33,16 +28,16 @@ def context_of(comparison: Comparison) -> dict[str, Any]:
     """Return what the page of an ended comparison shows; of one without evidence the raw figures alone."""
     found = comparison.evidence
     if not found:
-        return {"table": raw_table(reports.comparison_figures(comparison)["pools"])}
+        return {"table": raw_table(reports.comparison_figures(comparison)["pools"], comparison.vary)}
     return {
         "evidence": found,
         "gate": gate_of(found),
         "charts": comparison_charts.charts(found, samples_of(comparison)),
         "environment": environment_of(found.get("environment") or comparison.environment),
-        "table": raw_table(found.get("pools", [])),
-        "blocks": block_table(found.get("pools", [])),
+        "table": raw_table(found.get("pools", []), comparison.vary),
+        "blocks": block_table(found.get("pools", []), comparison.vary),
         "words": words_of(found),
-        "lesson": lesson_of(comparison),
+        "lesson": found.get("lesson") or evidence.told(comparison)["lesson"],
     }
 
 
@@ -61,22 +56,6 @@ def gate_of(found: Evidence) -> dict[str, Any]:
     }
 
 
-def lesson_of(comparison: Comparison) -> str:
-    """Return what a hazard taught, in its own figures; else what its definition says; empty of another job."""
-    try:
-        definition = definitions.get(comparison.definition)
-    except UnknownDefinition:
-        return ""
-    if definition.kind != "hazard":
-        return ""
-    ended = Job.objects.filter(block__comparison=comparison, state=State.SUCCEEDED).order_by()
-    ids = [str(pk) for pk in ended.values_list("pk", flat=True)[:_MAX_RESULTS]]
-    texts = TaskResult.objects.filter(task_id__in=ids).values_list("result", flat=True)
-    found = [result for text in texts if text and isinstance(result := json.loads(text), dict)]
-    told = " ".join(definition.description.partition("Lesson:")[2].split("\n\n")[0].split())
-    return lessons.lesson(definition.name, found) or told
-
-
 def words_of(found: Evidence) -> list[dict[str, Any]]:
     """Return each pool's verdict against the baseline in a word, the fastest first."""
     verdicts = found.get("verdicts", {})
@@ -88,9 +67,9 @@ def words_of(found: Evidence) -> list[dict[str, Any]]:
     return sorted(words, key=lambda verdict: -(verdict.get("ratio") or 0.0))
 
 
-def raw_table(pools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the figures of each pool as a table."""
-    head = ["Pool", "Slots", "Jobs", "Failed", "Makespan", "Jobs/s", "Run p50", "Run p95", "Broker wait p50",
+def raw_table(pools: Sequence[Mapping[str, Any]], vary: object = None) -> dict[str, Any]:
+    """Return the figures of each pool, or of each variant where parameters vary, as a table."""
+    head = [_arm(vary), "Slots", "Jobs", "Failed", "Makespan", "Jobs/s", "Run p50", "Run p95", "Broker wait p50",
             "Worker wait p50", "CPU share", "Peak memory"]  # fmt: skip
     return {"head": head, "rows": [_row(pool) for pool in pools]}
 
@@ -114,9 +93,13 @@ def _row(pool: Mapping[str, Any]) -> list[str]:
     ]  # fmt: skip
 
 
-def block_table(pools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _arm(vary: object) -> str:
+    return "Variant" if vary else "Pool"
+
+
+def block_table(pools: Sequence[Mapping[str, Any]], vary: object = None) -> dict[str, Any]:
     """Return the figures of each block as a table."""
-    head = ["Pool", "Block", "Makespan", "Ideal", "Efficiency", "Jobs/s", "Failed", "Peak at once", "Mean at once",
+    head = [_arm(vary), "Block", "Makespan", "Ideal", "Efficiency", "Jobs/s", "Failed", "Peak at once", "Mean at once",
             "CPU of the pool", "Remark"]  # fmt: skip
     return {
         "head": head,

@@ -9,7 +9,7 @@ import pytest
 from jobs.comparisons import plan, progress, stop
 from jobs.heartbeats import pools_up
 from jobs.models import Block, Comparison, Job, State
-from jobs.submission import CancelOutcome, cancel
+from jobs.submission import CancelOutcome, cancel, submit
 from tests.platform import Platform, eventually
 
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
@@ -83,6 +83,65 @@ def test_a_worker_killed_in_a_block_makes_it_void_and_it_is_repeated(platform: P
     assert valid.void_reason == ""
     assert set(valid.jobs.values_list("state", "attempt")) == {(State.SUCCEEDED, 1)}
     assert worker.name not in {job.worker for job in valid.jobs.all()}
+
+
+def badge_of(comparison: Comparison, name: str) -> dict[str, Any]:
+    [found] = [badge for badge in comparison.evidence["gate"]["badges"] if badge["id"] == name]
+    return found
+
+
+def test_a_pool_whose_slots_are_secretly_one_is_caught(platform: Platform) -> None:
+    platform.stop("threads")
+    platform.start("threads", DJANGO_SETTINGS_MODULE="tests.one_slot.settings")
+    try:
+        platform.ensure("threads")
+        comparison = run(("threads", "gevent"), 10, seconds=0.2)
+        assert ended(comparison) == Comparison.State.FINISHED, comparison.end_reason
+    finally:
+        platform.stop("threads")
+        platform.ensure("threads")
+    assert {block.pool: at_once(block) for block in comparison.blocks.filter(void_reason="")}["threads"] == 1
+    badge = badge_of(comparison, "concurrency")
+    assert (badge["passed"], badge["matters"], badge["pools"]) == (False, True, ["threads"])
+    assert "threads ran 1 job at a time though it has 32 slots" in badge["reason"]
+    [verdict] = comparison.evidence["verdicts"].values()
+    assert verdict["word"] == "cannot tell"
+    assert verdict["reason"] == badge["reason"]
+
+
+def test_jobs_of_others_during_a_block_withhold_its_verdict(platform: Platform) -> None:
+    comparison = slow(("threads", "gevent"), 4, seconds=2)
+    eventually(lambda: Job.objects.running().filter(pool="threads").count() == 4, timeout_s=LONG_S)
+    foreign = [submit("io.wait", {"duration_s": 0.1}, pool=pool)[0] for pool in ("threads", "asyncio")]
+    platform.wait_for(*foreign)
+    assert ended(comparison) == Comparison.State.FINISHED, comparison.end_reason
+    badge = badge_of(comparison, "alone")
+    assert (badge["passed"], badge["pools"]) == (False, ["threads"])
+    assert "threads (1 in the pool, 1 on the machine)" in badge["reason"]
+    assert {one["reason"] for one in comparison.evidence["verdicts"].values()} == {badge["reason"]}
+
+
+def test_a_hazard_and_its_guards_are_compared_with_the_lesson_in_their_figures(platform: Platform) -> None:
+    comparison = plan(
+        "hazard.shared_counter",
+        {"updates": 100},
+        ("threads",),
+        3,
+        rounds=4,
+        seed=5,
+        vary={"guard": ["none", "lock"]},
+    )
+    assert ended(comparison) == Comparison.State.FINISHED, comparison.end_reason
+    evidence = comparison.evidence
+    assert evidence["baseline"] == "guard=none"
+    assert list(evidence["verdicts"]) == ["guard=lock"]
+    assert badge_of(comparison, "parameters")["passed"]
+    assert evidence["advice"] is None
+    assert "of 1,200 updates were lost; with a lock none" in evidence["lesson"]
+    head, rows = evidence["harm"]["head"], {row[0]: row[1:] for row in evidence["harm"]["rows"]}
+    assert head[1:4] == ["updates", "counted", "lost"]
+    assert rows["guard=lock"][2] == "0"
+    assert rows["guard=none"][2] != "0"
 
 
 def test_a_coordinator_killed_in_the_middle_is_followed_by_one_that_goes_on(platform: Platform) -> None:

@@ -308,3 +308,64 @@ def test_the_evidence_is_downloaded_as_a_bundle(bob: Client, finished: Compariso
     response = bob.get(address(finished, "bundle.zip"))
     assert response["Content-Type"] == "application/zip"
     assert zipfile.ZipFile(io.BytesIO(response.content)).namelist()
+
+
+VARIANTS = "/comparisons/new/?definition=hazard.shared_counter&vary=guard"
+
+
+def test_the_page_of_a_hazard_offers_to_compare_its_variants(bob: Client) -> None:
+    page = text_of(bob.get("/definitions/hazard.shared_counter/"))
+    assert "Compare its variants" in page
+    assert VARIANTS.replace("&", "&amp;") in page
+    assert "Compare its variants" not in text_of(bob.get("/definitions/io.wait/"))
+
+
+def test_the_form_for_variants_chooses_a_pool_that_shows_them_and_rounds_enough(bob: Client) -> None:
+    page = text_of(bob.get(VARIANTS))
+    assert 'value="guard" selected' in page
+    assert re.findall(r'name="pools" value="(\w+)"[^>]* checked', page) == ["threads"]
+    assert "6 rounds of 12" in page, "five arms need six"
+    blocked = text_of(bob.get("/comparisons/new/?definition=hazard.blocked_loop&vary=work"))
+    assert re.findall(r'name="pools" value="(\w+)"[^>]* checked', blocked) == ["gevent"]
+
+
+def test_variants_are_planned_and_repeated_with_changes(bob: Client) -> None:
+    posted = {"param-updates": "50", "param-guard": "none", "param-workers": "4", "param-window_us": "200",
+              "param-seed": "1", "pools": ["threads"], "preset": "quick", "vary": "guard"}  # fmt: skip
+    assert bob.post("/comparisons/new/?definition=hazard.shared_counter", posted).status_code == 302
+    found = Comparison.objects.get()
+    assert found.vary == {"guard": ["none", "lock", "queue", "save", "f"]}
+    assert found.rounds == 6
+    assert "guard=lock" in text_of(bob.get(address(found)))
+    again = text_of(bob.get(f"/comparisons/new/?from={found.pk}"))
+    assert 'value="guard" selected' in again
+    wrong = bob.post("/comparisons/new/?definition=hazard.shared_counter", {**posted, "baseline": "threads"})
+    assert "Variants are compared with their first" in text_of(wrong)
+
+
+def test_an_ended_comparison_of_variants_speaks_of_variants(bob: Client, user: Any) -> None:
+    harm = {"head": ["", "lost"], "rows": [["guard=none", "644"]]}
+    changed = sample.evidence() | {"vary": {"guard": ["none", "lock"]}, "advice": None, "lesson": "644 were lost.",
+                                   "harm": harm}  # fmt: skip
+    stored = sample.store(user, evidence=changed, vary={"guard": ["none", "lock"]})
+    page = text_of(bob.get(address(stored)))
+    assert "644 were lost." in page
+    assert "What each did" in page
+    assert '"title": "Variant"' in page
+    assert '"title": "Pool"' not in page
+    assert "a variant is faster than prefork" in page
+
+
+def test_the_charts_of_two_comparisons_side_by_side_have_the_same_scale() -> None:
+    from jobs import comparison_charts
+    from jobs.comparison_charts.pairs import on_one_scale
+
+    slow = [{**job, "run_s": job["run_s"] * 3} for job in sample.samples()]
+    for key in ("run", "time", "makespan", "wait"):
+        pair = [comparison_charts.chart(key, sample.evidence(), jobs) for jobs in (sample.samples(), slow)]
+        before, after = (
+            re.findall(r"'domain': (\[[^]]*\])", str(chart.spec)) for chart in on_one_scale(pair)
+        )
+        assert before == after
+        assert before, key
+    assert "'domain'" not in str(pair[0].spec["layer"][0]["encoding"]["x"].get("axis")), "the originals stay"

@@ -1,6 +1,7 @@
 """The results of a hazard's variants as rows of text, for the command and for pages."""
 
 from collections.abc import Callable, Mapping, Sequence
+from statistics import median_low
 from typing import Any
 
 from jobs.catalog.hazards.lessons import size
@@ -70,6 +71,20 @@ _COLUMNS: dict[str, dict[str, tuple[str, _Cell]]] = {
         "all took": ("duration_s", seconds),
     },
 }
+
+
+def merged(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return several results of one variant as one: medians of the numbers, the first of what is no number."""
+    found: dict[str, Any] = {}
+    for key, value in results[0].items():
+        values = [result[key] for result in results]
+        if isinstance(value, list):
+            found[key] = [merged(parts) for parts in zip(*values, strict=True)]
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            found[key] = median_low(values)  # one of the values: whole numbers stay whole
+        else:
+            found[key] = value
+    return found
 
 
 def table(definition: str, results: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:

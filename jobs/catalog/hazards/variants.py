@@ -14,6 +14,8 @@ VARIANT = {
     "hazard.head_of_line": "prefetch",
     "hazard.tiny_jobs": "place",
 }
+#: Hazards that show themselves on some models only; any process shows the others.
+SHOWN_ON = {"hazard.blocked_loop": ("gevent", "asyncio", "threads")}
 
 
 def variants(definition: str) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from jobs import comparisons, reports
+from jobs import comparisons, definitions, reports
 from jobs.errors import BrokerUnavailable, PoolwiseError
 from jobs.local_processes import LocalProcesses
 from jobs.management.arguments import parameter
@@ -25,8 +25,8 @@ from jobs.management.bundle_arguments import (
     verdict_of_check,
     write_files,
 )
-from jobs.management.plan_arguments import add_plan_arguments, plan_options
-from jobs.management.text_table import comparison_table
+from jobs.management.plan_arguments import add_plan_arguments, plan_options, vary_of
+from jobs.management.text_table import aligned, comparison_table
 from jobs.models import Comparison
 from jobs.pools import all_pools
 
@@ -128,8 +128,16 @@ class Command(BaseCommand):
         if comparison.evidence:
             self.stdout.write(f"{comparison.evidence['sentence']}\n")
         self.stdout.write(comparison_table(figures))
+        self._show_harm(comparison.evidence or {})
         if file is not None:
             file.write_text(json.dumps(figures, indent=2) + "\n")
+
+    def _show_harm(self, evidence: dict[str, Any]) -> None:
+        """Print what the jobs of a hazard returned, and what that teaches."""
+        if found := evidence.get("harm"):
+            self.stdout.write("\n" + "\n".join(aligned([found["head"], *found["rows"]])))
+        if evidence.get("lesson"):
+            self.stdout.write(f"\n{evidence['lesson']}")
 
 
 def _planned(definition: str, pools: str, options: dict[str, Any]) -> tuple[Comparison, list[str]]:
@@ -139,7 +147,9 @@ def _planned(definition: str, pools: str, options: dict[str, Any]) -> tuple[Comp
     names = [name.strip() for name in pools.split(",") if name.strip()] or list(all_pools())
     try:
         params = dict(parameter(text) for text in options["param"])
-        return comparisons.plan(definition, params, names, **plan_options(options)), names
+        vary = vary_of(definitions.get(definition), options["vary"])
+        chosen = plan_options(options, arms=len(comparisons.arms_of(names, vary)))
+        return comparisons.plan(definition, params, names, vary=vary, **chosen), names
     except PoolwiseError as error:
         raise CommandError(str(error)) from error
 

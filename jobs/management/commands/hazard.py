@@ -15,7 +15,7 @@ from django_celery_results.models import TaskResult
 from jobs import definitions, submission
 from jobs.catalog.hazards.lessons import lesson
 from jobs.catalog.hazards.tables import table
-from jobs.catalog.hazards.variants import VARIANT, variants
+from jobs.catalog.hazards.variants import SHOWN_ON, VARIANT, variants
 from jobs.definitions import Definition
 from jobs.errors import PoolwiseError
 from jobs.local_processes import LocalProcesses
@@ -25,8 +25,6 @@ from jobs.models import Job, State
 from jobs.pools import all_pools, get_pool
 
 _POLL_S = 0.1
-#: Hazards that show themselves on some models only; any process shows the others.
-_SHOWN_ON = {"hazard.blocked_loop": ("gevent", "asyncio", "threads")}
 
 
 class Command(BaseCommand):
@@ -124,7 +122,7 @@ def _planned(found: Definition, given: Mapping[str, Any]) -> list[dict[str, Any]
 def _default_pools(name: str) -> list[str]:
     """Return the first pool of each model that the hazard needs; none where any process shows it."""
     by_model = {pool.model: pool.name for pool in reversed(all_pools().values())}
-    return [by_model[model] for model in _SHOWN_ON.get(name, ()) if model in by_model]
+    return [by_model[model] for model in SHOWN_ON.get(name, ()) if model in by_model]
 
 
 def _result_of(definition: str, params: Mapping[str, Any], pool: str, timeout_s: float) -> Any:

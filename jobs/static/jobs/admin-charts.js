@@ -1,4 +1,4 @@
-// Draws each [data-chart] from the JSON that it names, in the colours of the theme in use.
+// How the charts of the dashboard look: in the colours of the theme in use.
 "use strict";
 {
     const narrow = 480;
@@ -17,7 +17,7 @@
         };
     }
 
-    function config(element) {
+    function config(element, spec) {
         const { text, quiet, line, grid, font } = colours(element);
         const label = { labelColor: quiet, titleColor: text, labelFontSize: 12, titleFontSize: 12, titleFontWeight: 500 };
         return {
@@ -26,7 +26,8 @@
             view: { stroke: null },
             title: { color: text, anchor: "start", fontSize: 14, fontWeight: 600, offset: 8 },
             axis: { ...label, gridColor: grid, domainColor: line, tickColor: line, titlePadding: 10 },
-            axisY: { minExtent: 46, maxExtent: 46, tickCount: 4 },
+            // The panels' titles take turns with their axes; a bar's names need the room that they need.
+            axisY: spec.vconcat || spec.concat ? { minExtent: 46, maxExtent: 46, tickCount: 4 } : { grid: false },
             legend: { ...label, labelFontSize: 13, titleFontSize: 13 },
         };
     }
@@ -57,47 +58,5 @@
         return spec;
     }
 
-    async function draw(element) {
-        const spec = JSON.parse(document.getElementById(element.dataset.chart).textContent);
-        const options = {
-            actions: false,
-            ast: true,
-            config: config(element),
-            defaultStyle: false,
-            renderer: "svg",
-            tooltip: { disableDefaultStyle: true, theme: "poolwise" },
-        };
-        // The panels' titles take turns with their axes; a bar's names need the room that they need.
-        if (!spec.vconcat && !spec.concat) options.config.axisY = { grid: false };
-        try {
-            element.vega?.finalize();
-            element.vega = await vegaEmbed(element, fit(spec, element.clientWidth), options);
-            element.setAttribute("aria-busy", "false");
-        } catch (error) {
-            element.textContent = "The chart could not be drawn; the table below has its figures.";
-            console.error(error);
-        }
-    }
-
-    function watch(element) {
-        let width = element.clientWidth;
-        let timer = 0;
-        const later = () => {
-            clearTimeout(timer);
-            timer = setTimeout(() => draw(element), 120);
-        };
-        new ResizeObserver(() => {
-            if (element.clientWidth !== width) {
-                width = element.clientWidth;
-                later();
-            }
-        }).observe(element);
-        new MutationObserver(later).observe(document.documentElement, { attributeFilter: ["data-theme"] });
-        matchMedia("(prefers-color-scheme: dark)").addEventListener("change", later);
-        draw(element);
-    }
-
-    document.addEventListener("DOMContentLoaded", () => {
-        document.querySelectorAll("[data-chart]").forEach(watch);
-    });
+    drawCharts({ config, fit });
 }

@@ -1,4 +1,4 @@
-// Draws each [data-chart] from the JSON that it names, in the colours of the page, as wide as its place.
+// How the charts of the site look: in the colours of the page, as wide as their place.
 "use strict";
 {
   const narrow = 460;
@@ -53,44 +53,5 @@
     return spec;
   }
 
-  async function draw(element) {
-    const spec = JSON.parse(document.getElementById(element.dataset.chart).textContent);
-    const options = {
-      actions: false,
-      ast: true,
-      config: config(element),
-      defaultStyle: false,
-      renderer: "svg",
-      tooltip: { disableDefaultStyle: true, theme: "poolwise" },
-    };
-    try {
-      element.vega?.finalize();
-      element.vega = await vegaEmbed(element, fit(spec, element.clientWidth), options);
-      element.setAttribute("aria-busy", "false");
-    } catch (error) {
-      element.textContent = "The chart could not be drawn; the table has its figures.";
-      console.error(error);
-    }
-  }
-
-  function watch(element) {
-    let width = element.clientWidth;
-    let timer = 0;
-    const later = () => {
-      clearTimeout(timer);
-      timer = setTimeout(() => draw(element), 120);
-    };
-    new ResizeObserver(() => {
-      if (element.clientWidth !== width) {
-        width = element.clientWidth;
-        later();
-      }
-    }).observe(element);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", later);
-    draw(element);
-  }
-
-  document.addEventListener("DOMContentLoaded", () => {
-    document.querySelectorAll("[data-chart]").forEach(watch);
-  });
+  drawCharts({ config, fit });
 }
