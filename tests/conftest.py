@@ -12,9 +12,10 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django_celery_results.models import TaskResult
 
+from dev.own_redis import OwnRedis
 from jobs.definitions import Definition, job, registry
 from jobs.models import Comparison, Job, PoolConfiguration, PoolSample
-from tests.core import OwnRedis, forget_connections, point_at
+from tests.core import forget_connections, point_at
 from tests.platform import Platform
 
 
