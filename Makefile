@@ -7,7 +7,7 @@ RUN := $(BIN)/python
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test test-postgres lint check format env clean distclean
+.PHONY: help install up test test-postgres drill soak lint check format env clean distclean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-14s %s\n' "$$name" "$$what"; done
@@ -36,6 +36,12 @@ test: lint check ## Run every check and test (ARGS="-k name" picks tests)
 
 test-postgres: .installed-dev ## Run the tests that touch the ledger and the pools again, on PostgreSQL
 	LEDGER=postgres $(RUN) -m pytest --numprocesses $(WORKERS) --dist loadfile -m "services or postgres" --ignore tests/pools --ignore tests/broker $(ARGS)
+
+drill: .installed-dev ## Break running platforms on purpose: was a job lost? (ARGS="--fault redis-wipe --pool gevent", ARGS=--list)
+	@$(RUN) -m dev.drills $(ARGS)
+
+soak: .installed-dev ## Ten minutes of load with a random fault every 20 s (ARGS="--seed 7")
+	@$(RUN) -m dev.drills --soak 600 $(ARGS)
 
 format: .installed-dev ## Put the source into the agreed format
 	$(BIN)/ruff check --fix

@@ -13,9 +13,10 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django_celery_results.models import TaskResult
 
+from dev.own_redis import OwnRedis
 from jobs.definitions import Definition, job, registry
 from jobs.models import Comparison, Job, PoolConfiguration, PoolSample
-from tests.core import OwnRedis, forget_connections, point_at
+from tests.core import forget_connections, point_at
 from tests.platform import Platform
 
 

@@ -5,78 +5,17 @@ Their fixtures are in `tests/conftest.py`.
 
 import base64
 import json
-import signal
-import socket
-import subprocess
 import threading
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
-from dev import redis_server
-from dev.ports import free_port
 from jobs import coordinator as coordinating
 from jobs import publishing, redis_client, stream
 from jobs.coordinator import Coordinator
 from jobs.stream import Entry
-
-
-class OwnRedis:
-    """A Redis server that a test may kill, freeze and start again, always at the same address."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory, self.port = directory, free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self.process: subprocess.Popen[bytes] | None = None
-        self._frozen = False
-
-    def start(self) -> None:
-        """Start it with an empty memory and wait until it answers."""
-        options = [
-            "--port",
-            str(self.port),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--dir",
-            str(self.directory),
-        ]
-        self.process = subprocess.Popen(
-            [str(redis_server.find_binary()), *options], stdout=subprocess.DEVNULL, start_new_session=True
-        )
-        for _ in range(200):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.02)
-        if self.process is not None:  # else the test has ended it already
-            raise AssertionError("the test's own Redis did not start")
-
-    def kill(self) -> None:
-        """End it, so that its port refuses connections."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
-
-    def freeze(self) -> None:
-        """Let it keep its connections and answer nothing."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Let it answer again."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGCONT)
-
-    def client(self) -> redis.Redis:
-        """Return a client of it."""
-        return redis.Redis.from_url(self.url, decode_responses=True)
 
 
 def after(seconds: float, act: Callable[[], object]) -> threading.Timer:

@@ -8,18 +8,14 @@ import contextlib
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
-from glob import glob
 from pathlib import Path
 
 import pytest
 
 from dev import redis_server
-from dev.ports import free_port
+from dev.own_postgres import OwnPostgres, PostgresError
 
 CI = os.environ.get("CI") == "true"
 LEDGER = os.environ.get("LEDGER", "sqlite")
@@ -35,65 +31,16 @@ def absent(service: str, remedy: str) -> None:
     pytest.skip(message, allow_module_level=True)
 
 
-def find_postgres() -> Path | None:
-    """Return the folder of PostgreSQL's server programs, the newest version first."""
-    on_path = [Path(found).resolve().parent for found in [shutil.which("initdb")] if found]
-    folders = [
-        *(Path(found).parent for found in sorted(glob("/usr/lib/postgresql/*/bin/initdb"), reverse=True)),
-        *on_path,
-    ]
-    wanted = ("initdb", "postgres", "pg_isready")
-    return next((folder for folder in folders if all((folder / name).exists() for name in wanted)), None)
-
-
-def _as_postgres(command: Sequence[str]) -> list[str]:
-    # The server refuses to run as root.
-    return (
-        ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", *command]
-        if os.getuid() == 0
-        else [*command]
-    )
-
-
 def start_postgres(directory: Path) -> str:
     """Start a private PostgreSQL for the length of the test session; return its DATABASE_URL."""
-    programs = find_postgres()
-    if programs is None:
-        raise pytest.UsageError("LEDGER=postgres needs PostgreSQL's server: sudo apt install postgresql")
-    data, port = directory / "postgres", free_port()
-    directory.chmod(0o755)
-    data.mkdir()
-    if os.getuid() == 0:
-        shutil.chown(data, "postgres", "postgres")
-    run = {"check": True, "stdout": subprocess.DEVNULL, "cwd": "/"}
-    subprocess.run(
-        _as_postgres([str(programs / "initdb"), "-D", str(data), "-U", "poolwise", "-A", "trust"]), **run
-    )
-    options = ["-h", "127.0.0.1", "-p", str(port), "-k", str(data), "-c", "fsync=off"]
-    with (directory / "postgres.log").open("wb") as log:
-        server = subprocess.Popen(
-            _as_postgres([str(programs / "postgres"), "-D", str(data), *options]),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            cwd="/",
-            start_new_session=True,
-        )
-    _stack.callback(_end, server)
-    ready = [str(programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(port), "-q"]
-    for _ in range(100):
-        if subprocess.run(ready).returncode == 0:
-            return f"postgres://poolwise@127.0.0.1:{port}/postgres"
-        time.sleep(0.1)
-    raise pytest.UsageError(f"PostgreSQL did not start: see {directory / 'postgres.log'}")
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
     try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        server = OwnPostgres(directory)
+        server.create()
+        _stack.callback(server.stop)
+        server.start()
+    except PostgresError as error:
+        raise pytest.UsageError(f"LEDGER=postgres: {error}") from error
+    return server.url
 
 
 def _prepare() -> None:

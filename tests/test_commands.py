@@ -16,6 +16,7 @@ import psutil
 import pytest
 from django.core.management import CommandError, call_command
 
+from dev.own_redis import OwnRedis
 from jobs import local_processes
 from jobs.errors import PoolwiseError
 from jobs.heartbeats import Beat, coordinator_is_up, pools_up, send
@@ -27,7 +28,7 @@ from jobs.pools import get_pool
 from jobs.publishing import quick_connection
 from jobs.stream import Ending, Outcome
 from jobs.tasks import run
-from tests.core import OwnRedis, reports
+from tests.core import reports
 from tests.platform import ROOT, eventually
 
 

@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 import redis
 
+from dev.own_redis import OwnRedis
 from jobs import heartbeats, publishing, recorder, stream, switches
 from jobs.comparisons import plan
 from jobs.comparisons.progress import waits_for
@@ -17,7 +18,7 @@ from jobs.operations import pause, purge, resume
 from jobs.stream import Claim, Place, Started
 from jobs.switches import Brake, Held, read, write
 from jobs.timing import Timings
-from tests.core import OwnRedis, reports
+from tests.core import reports
 
 pytestmark = pytest.mark.django_db
 

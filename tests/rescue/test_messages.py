@@ -6,10 +6,11 @@ import pytest
 import redis
 from django.utils import timezone
 
+from dev.own_redis import OwnRedis
 from jobs import publishing
 from jobs.models import Job, State
 from jobs.rescue import Rescuer, queues
-from tests.core import OwnRedis, messages
+from tests.core import messages
 from tests.rescue.conftest import Clock
 
 pytestmark = pytest.mark.django_db

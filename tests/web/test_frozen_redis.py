@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from dev.own_redis import OwnRedis
 from jobs.models import Job
-from tests.core import OwnRedis
 from tests.web.posted import WAIT, form, text_of
 
 pytestmark = pytest.mark.django_db

@@ -1,0 +1,74 @@
+"""A Redis without password that tests and drills may kill, freeze and start again, always at the same address."""
+
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from functools import partial
+from pathlib import Path
+
+import redis
+
+from dev import redis_server
+from dev.lifetime import die_with_parent
+from dev.ports import LOOPBACK, free_port
+
+
+class OwnRedis:
+    """One server; a durable one keeps an append-only file in its directory."""
+
+    def __init__(self, directory: Path, *, durable: bool = False) -> None:
+        self.directory, self.port, self.durable = directory, free_port(), durable
+        self.url = f"redis://{LOOPBACK}:{self.port}/0"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, with the data of its append-only file if it is durable, and wait until it answers."""
+        options = ["--port", str(self.port), "--bind", LOOPBACK, "--save", "", "--dir", str(self.directory)]
+        options += ["--appendonly", "yes" if self.durable else "no"]
+        self.process = subprocess.Popen(
+            [str(redis_server.find_binary()), *options],
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=partial(die_with_parent, signal.SIGKILL) if self.durable else None,
+        )
+        for _ in range(200):
+            with socket.socket() as probe:
+                if probe.connect_ex((LOOPBACK, self.port)) == 0:
+                    return
+            time.sleep(0.02)
+        if self.process is not None:  # else the test has ended it already
+            raise AssertionError("the test's own Redis did not start")
+
+    def kill(self) -> None:
+        """End it, so that its port refuses connections."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def stop(self) -> None:
+        """End it as an operator does: what it holds is written first."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(10)
+            self.process = None
+
+    def wipe(self) -> None:
+        """Remove its data; it must not run."""
+        shutil.rmtree(self.directory / "appendonlydir", ignore_errors=True)
+
+    def freeze(self) -> None:
+        """Let it keep its connections and answer nothing."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it answer again."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    def client(self) -> redis.Redis:
+        """Return a client of it."""
+        return redis.Redis.from_url(self.url, decode_responses=True)
