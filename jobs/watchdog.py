@@ -17,6 +17,8 @@ MARGIN_S = 3.5
 #: How long the reports may take; the worker is ended in any case, and the coordinator rescues what it held.
 _REPORT_WITHIN_S = 8.0
 _FREEZE_S = 0.05
+#: From so long before a limit what it takes to act is in memory: on a busy machine that takes seconds.
+_READY_BEFORE_S = 10.0
 _VOUCH_EVERY_S = 1.0
 
 
@@ -32,8 +34,8 @@ class Watchdog:
         while os.getppid() == self._pid:
             self._table.looked()
             late_s = time.monotonic() - self._table.next_deadline_mono()
-            if late_s > 0:
-                import jobs.stream  # noqa: F401 - takes a moment, and soon there may be none
+            if late_s > -_READY_BEFORE_S:
+                _get_ready()
             if late_s > MARGIN_S and self._end_worker():
                 return
             if self._table.is_silent:
@@ -66,6 +68,16 @@ class Watchdog:
         finally:
             os.kill(self._pid, signal.SIGKILL)
         return True
+
+
+def _get_ready() -> None:
+    import psutil  # noqa: F401
+
+    import jobs.heartbeats
+    import jobs.stream
+    from jobs.redis_client import key
+
+    key(jobs.heartbeats.COORDINATOR, jobs.stream.GROUP)  # reads the settings
 
 
 def _runs(pid: int) -> bool:

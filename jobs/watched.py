@@ -88,8 +88,12 @@ class Table:
     @property
     def is_watched(self) -> bool:
         """Tell whether a watchdog looks at this table."""
-        (looked_at,) = _TIME.unpack_from(self._memory, _LOOKED_AT)
-        return bool(time.monotonic() - looked_at < _GONE_AFTER_S)
+        return time.monotonic() - self.looked_at_mono < _GONE_AFTER_S
+
+    @property
+    def looked_at_mono(self) -> float:
+        """Return when the watchdog last looked; 0 if it never did."""
+        return float(_TIME.unpack_from(self._memory, _LOOKED_AT)[0])
 
     def beats(self, *, again_within_s: float) -> None:
         """Note a sign of life, and by when the next one is to come."""

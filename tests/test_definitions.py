@@ -156,6 +156,8 @@ def test_the_context_is_no_parameter(shop: Shop) -> None:
         ("@job(retry_on=KeyboardInterrupt)\ndef work(): ...", "retry_on: give Exception classes"),
         ("@job(retry_delay_s=float('nan'))\ndef work(): ...", "retry_delay_s: use 0 or more"),
         ("@job(time_limit_s=0)\ndef work(): ...", "time_limit_s: use more than 0"),
+        ("@job(memory_limit_bytes=1000)\ndef work(): ...", "memory_limit_bytes: use 1,048,576"),
+        ("@job(memory_limit_bytes='1 GB')\ndef work(): ...", "memory_limit_bytes: use 1,048,576"),
         ("@job(soft_time_limit_s=0)\ndef work(): ...", "soft_time_limit_s: use more than 0"),
         ("@job(soft_time_limit_s=2, time_limit_s=2)\ndef work(): ...", "must be below time_limit_s"),
         ("@job(unavailable='never')\ndef work(): ...", "give a function that returns a reason"),
@@ -497,3 +499,29 @@ def test_discovery_finds_jobs_and_plain_tasks_in_every_app(shop: Shop) -> None:
     definitions.discover()
     names = {definition.name for definition in definitions.all_definitions()}
     assert {"django.contrib.auth.tasks.plain", "auth.typed"} <= names
+
+
+@pytest.mark.parametrize(
+    ("options", "limit_s"),
+    [
+        ({}, 50.0),
+        ({"time_limit_s": None}, None),
+        ({"time_limit_s": 7}, 7),
+        ({"soft_time_limit_s": 20}, 50.0),
+        ({"soft_time_limit_s": 60}, None),  # the site's would come first
+    ],
+)
+def test_a_definition_without_a_time_limit_has_the_sites(
+    define: Callable[..., Definition], settings: Any, options: dict[str, Any], limit_s: float | None
+) -> None:
+    settings.JOB_TIME_LIMIT_S = 50.0
+    assert define(unlimited, name="t.unlimited", **options).time_limit_s == limit_s
+
+
+def test_a_site_may_have_no_time_limit(define: Callable[..., Definition], settings: Any) -> None:
+    settings.JOB_TIME_LIMIT_S = 0.0
+    assert define(unlimited, name="t.unlimited").time_limit_s is None
+
+
+def unlimited() -> None:
+    pass

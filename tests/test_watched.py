@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from jobs import stream, watched
+from jobs import sidecar, stream, watched
 from jobs.stream import Ending, Place, Started, encode
 from jobs.timing import Timings, wall_now
 from jobs.watchdog import MARGIN_S, outcome_of
@@ -140,3 +140,17 @@ def test_the_watchdog_vouches_for_a_silent_worker_whose_job_is_in_its_time(
         os.kill(worker.pid, signal.SIGSTOP)  # paused: its jobs are to run elsewhere
         eventually(lambda: [b for b in read_all(redis_client) if b.seen_s_ago > 2.5])
         worker.kill()
+
+
+def test_a_watchdog_that_ends_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sidecar, "_PAUSE_S", 0.1)
+    guard = sidecar.Sidecar()
+    table = guard.start()
+    eventually(lambda: table.is_watched)
+    first = guard._pid
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: guard._pid != first)
+    looked = time.monotonic()
+    eventually(lambda: table.looked_at_mono > looked)
+    guard.stop()
+    os.kill(guard._pid, signal.SIGKILL)

@@ -216,11 +216,6 @@ class Job:
         else:  # it reports its end at this moment
             self._timers.append(self.carrier.call_later(INSIST_S, self._insist))
 
-    @property
-    def ignores_stop(self) -> bool:
-        """Tell whether the job was asked to stop again and again, and goes on."""
-        return self.why is Why.REVOKED and self._insisted >= INSIST_TIMES and self.state is State.RUNNING
-
     def _give_up(self) -> None:
         # Asked to stop, it is left its slot, since it uses one; its limit, or its own end, will free that.
         if self.why is not Why.REVOKED:

@@ -38,7 +38,7 @@ def test_a_running_job_stops_where_it_can_be_stopped_and_is_not_called_cancelled
         begin("stuck.hashes_unlimited", PREFORK),
     ]
     goes_on = [
-        begin("io.wait", THREADS, duration_s=6),  # one call of C
+        begin("io.wait", THREADS, duration_s=15),  # one call of C
         begin("stuck.unlimited_coroutine", THREADS, seconds=3, computing=True),
     ]
     jobs = [*stops, *goes_on]
@@ -53,7 +53,7 @@ def test_a_running_job_stops_where_it_can_be_stopped_and_is_not_called_cancelled
     assert (blocked.state, blocked.cancel_requested_at is not None) == (State.RUNNING, True)
     told.wait_for(*goes_on)
     assert blocked.state == State.CANCELLED  # at the end of the call, and nothing of the body ran after it
-    assert blocked.run_s >= 5.9
+    assert blocked.run_s >= 14.9
     # What never yields may end by itself: then it succeeded, whatever was asked.
     assert goes_on[1].state in (State.CANCELLED, State.SUCCEEDED)
 
