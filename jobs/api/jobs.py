@@ -28,7 +28,7 @@ from jobs.forms import JobFilterForm
 from jobs.models import Job, State
 from jobs.views.listing import chosen_jobs, page_of
 
-Key = Annotated[str, Header(max_length=200)]  # type: ignore[type-arg]
+Key = Annotated[str, Header(max_length=200)]
 #: The one place where an Idempotency-Key goes on: as soon as `submit` takes it.
 _TAKES_KEY = "idempotency_key" in inspect.signature(submission.submit).parameters
 
