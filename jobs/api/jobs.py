@@ -12,17 +12,9 @@ from ninja import Header, Status
 
 from jobs import submission
 from jobs.api import rules
+from jobs.api.answers import CancelledOut, JobDetailOut, JobPageOut, ResultOut, SubmittedOut
 from jobs.api.app import BUSY, PROBLEMS, api
-from jobs.api.schemas import (
-    AgainIn,
-    CancelIn,
-    CancelledOut,
-    JobDetailOut,
-    JobPageOut,
-    ResultOut,
-    SubmitIn,
-    SubmittedOut,
-)
+from jobs.api.calls import AgainIn, CancelIn, SubmitIn
 from jobs.errors import InvalidParameters, UnknownDefinition, UnknownPool
 from jobs.forms import JobFilterForm
 from jobs.models import Job, State
