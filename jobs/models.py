@@ -442,7 +442,7 @@ class AuditEntry(models.Model):
     details = models.JSONField(default=dict)
 
     class Meta:
-        verbose_name_plural = "audit log"
+        verbose_name_plural = "audit entries"
         ordering = ("-at", "-id")
         indexes = (models.Index(fields=("-at", "-id"), name="audit_newest"),)
 

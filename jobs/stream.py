@@ -225,6 +225,14 @@ def mark_cancelled(client: Client, job_ids: Sequence[str]) -> None:
     pipe.execute()
 
 
+def begun(client: Client, attempts: Sequence[tuple[str, int]]) -> list[str]:
+    """Return the ids of those whose attempt a worker has claimed. Raise redis-py's errors."""
+    pipe = client.pipeline(transaction=False)
+    for job_id, attempt in attempts:
+        pipe.exists(_claim_key(job_id, attempt))
+    return [job_id for (job_id, _), is_claimed in zip(attempts, pipe.execute(), strict=True) if is_claimed]
+
+
 @dataclass(slots=True)
 class Reader:
     """One consumer of the stream's group; entries stay pending until `acknowledge`."""

@@ -12,7 +12,7 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.security import HttpBearer, django_auth
 
 from jobs import tokens
-from jobs.api.schemas import Problem
+from jobs.api.answers import Problem
 from jobs.errors import (
     BrokerUnavailable,
     InvalidParameters,

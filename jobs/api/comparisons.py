@@ -9,8 +9,9 @@ from ninja import Status
 from jobs import comparisons as planning
 from jobs import definitions
 from jobs.api import rules
+from jobs.api.answers import ComparisonDetailOut, ComparisonOut, ComparisonPageOut
 from jobs.api.app import BUSY, PROBLEMS, api
-from jobs.api.schemas import CancelIn, ComparisonDetailOut, ComparisonIn, ComparisonOut, ComparisonPageOut
+from jobs.api.calls import CancelIn, ComparisonIn
 from jobs.comparisons.progress import waits_for
 from jobs.errors import InvalidParameters, UnknownDefinition
 from jobs.forms import CompareForm

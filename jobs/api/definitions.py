@@ -7,8 +7,9 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 
 from jobs import definitions, operations, switches
 from jobs.api import rules
+from jobs.api.answers import ActOut, DefinitionOut
 from jobs.api.app import PROBLEMS, api
-from jobs.api.schemas import ActOut, DefinitionOut, Reason
+from jobs.api.calls import Reason
 from jobs.definitions import Definition
 from jobs.models import Switch
 

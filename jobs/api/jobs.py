@@ -12,23 +12,15 @@ from ninja import Header, Status
 
 from jobs import submission
 from jobs.api import rules
+from jobs.api.answers import CancelledOut, JobDetailOut, JobPageOut, ResultOut, SubmittedOut
 from jobs.api.app import BUSY, PROBLEMS, api
-from jobs.api.schemas import (
-    AgainIn,
-    CancelIn,
-    CancelledOut,
-    JobDetailOut,
-    JobPageOut,
-    ResultOut,
-    SubmitIn,
-    SubmittedOut,
-)
+from jobs.api.calls import AgainIn, CancelIn, SubmitIn
 from jobs.errors import InvalidParameters, UnknownDefinition, UnknownPool
 from jobs.forms import JobFilterForm
 from jobs.models import Job, State
 from jobs.views.listing import chosen_jobs, page_of
 
-Key = Annotated[str, Header(max_length=200)]  # type: ignore[type-arg]
+Key = Annotated[str, Header(max_length=200)]
 #: The one place where an Idempotency-Key goes on: as soon as `submit` takes it.
 _TAKES_KEY = "idempotency_key" in inspect.signature(submission.submit).parameters
 

@@ -6,9 +6,10 @@ from django.http import HttpRequest
 
 from jobs import operations
 from jobs.api import rules
+from jobs.api.answers import ActOut, PoolOut, PurgedOut, QueueOut
 from jobs.api.app import PROBLEMS, api
+from jobs.api.calls import PurgeIn, Reason
 from jobs.api.definitions import act_out
-from jobs.api.schemas import ActOut, PoolOut, PurgedOut, PurgeIn, QueueOut, Reason
 from jobs.bounds import queue_state
 from jobs.models import Switch
 from jobs.pools import all_pools, get_pool

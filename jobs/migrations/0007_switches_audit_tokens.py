@@ -41,7 +41,7 @@ class Migration(migrations.Migration):
                 ('details', models.JSONField(default=dict)),
             ],
             options={
-                'verbose_name_plural': 'audit log',
+                "verbose_name_plural": "audit entries",
                 'ordering': ('-at', '-id'),
             },
         ),

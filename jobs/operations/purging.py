@@ -14,9 +14,10 @@ from jobs.errors import UnknownPool
 from jobs.models import Job, State
 from jobs.operations.acts import required
 from jobs.pools import get_pool
-from jobs.publishing import quick_connection
+from jobs.pools.prefork import REVOKE_SIGNAL
+from jobs.publishing import quick_connection, revoke
 from jobs.redis_client import REDIS_ERRORS, web_client
-from jobs.stream import mark_cancelled
+from jobs.stream import begun, mark_cancelled
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -67,12 +68,19 @@ def _cancel(batch: list[Any]) -> list[str]:
     words = {"error_type": "Cancelled", "error": "Cancelled before it began: its pool's queue was purged."}
     Job.objects.queued().filter(pk__in=batch).update(due_at=None, **mark, **words)
     purged = Job.objects.filter(pk__in=batch, state=State.CANCELLED, finished_at=now)
-    ids = [str(pk) for pk in purged.values_list("pk", flat=True)]
+    attempts = [(str(pk), attempt) for pk, attempt in purged.values_list("pk", "attempt")]
+    _tell_workers(attempts)
+    return [job_id for job_id, _ in attempts]
+
+
+def _tell_workers(attempts: list[tuple[str, int]]) -> None:
+    """Let workers drop what they hold, and stop what they began a moment ago, unknown to the ledger yet."""
     try:
-        mark_cancelled(web_client(), ids)  # a worker may hold some already
-    except REDIS_ERRORS as error:
-        log.warning("workers could not be told of purged jobs", jobs=len(ids), error=str(error))
-    return ids
+        mark_cancelled(web_client(), [job_id for job_id, _ in attempts])
+        for job_id in begun(web_client(), attempts):
+            revoke(job_id, terminate=True, signal=REVOKE_SIGNAL)
+    except (*REDIS_ERRORS, *quick_connection().recoverable_connection_errors) as error:
+        log.warning("workers could not be told of purged jobs", jobs=len(attempts), error=str(error))
 
 
 def _withdraw(queue: str, ids: Collection[str]) -> int | None:

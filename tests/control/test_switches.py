@@ -14,7 +14,7 @@ from jobs.comparisons.progress import waits_for
 from jobs.errors import InvalidParameters, UnknownPool
 from jobs.heartbeats import COORDINATOR, Beat
 from jobs.models import AuditEntry, Job, State, Switch
-from jobs.operations import pause, purge, resume
+from jobs.operations import pause, purge, purging, resume
 from jobs.stream import Claim, Place, Started
 from jobs.switches import Brake, Held, read, write
 from jobs.timing import Timings
@@ -164,6 +164,18 @@ def test_a_purge_leaves_what_runs_and_the_queued_jobs_of_a_pool_that_is_gone_go(
     running.refresh_from_db()
     queued.refresh_from_db()
     assert (running.state, queued.state) == (State.RUNNING, State.CANCELLED)
+
+
+def test_a_purge_stops_what_began_a_moment_ago_unknown_to_the_ledger(
+    own_keys: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(purging, "revoke", lambda job_id, **_: asked.append(job_id))
+    jobs = [make(pool="gone") for _ in range(3)]
+    stream.claim(own_keys, started(str(jobs[1].pk)), "t")
+    assert purge("gone", user=None, reason="x").cancelled == 3
+    assert asked == [str(jobs[1].pk)]
+    assert stream.claim(own_keys, started(str(jobs[0].pk)), "t") is Claim.CANCELLED
 
 
 def test_a_comparison_on_a_paused_pool_says_what_it_waits_for(own_keys: redis.Redis) -> None:

@@ -1,17 +1,10 @@
-"""What the API takes and answers."""
+"""What the API answers."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from ninja import Schema
-from pydantic import ConfigDict, Field
-
-
-class In(Schema):
-    """What a caller sends; an unknown name is a mistake worth hearing of."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class QueueOut(Schema):
@@ -32,24 +25,6 @@ class Problem(Schema):
     retry_after_s: int | None = None
 
 
-class Reason(In):
-    """Why an act is done; the audit log keeps it."""
-
-    reason: str = Field(min_length=1, max_length=300)
-
-
-class PurgeIn(Reason):
-    """A purge says that it is meant."""
-
-    confirm: Literal[True]
-
-
-class CancelIn(In):
-    """Why a job is cancelled; the audit log keeps it for a job of somebody else."""
-
-    reason: str = Field("", max_length=300)
-
-
 class DefinitionOut(Schema):
     """A job definition; `parameters` is a JSON schema."""
 
@@ -65,22 +40,6 @@ class DefinitionOut(Schema):
     max_payload_bytes: int
     unavailable: str | None
     held: str | None
-
-
-class SubmitIn(In):
-    """One job, or copies of it."""
-
-    definition: str = Field(max_length=200)
-    params: dict[str, Any] = {}
-    pool: str = Field("auto", max_length=100)
-    copies: int = Field(1, ge=1)
-
-
-class AgainIn(In):
-    """What differs from the job that is run again."""
-
-    params: dict[str, Any] | None = None
-    pool: str | None = Field(None, max_length=100)
 
 
 class JobOut(Schema):
@@ -190,25 +149,6 @@ class PurgedOut(Schema):
 
     cancelled: int
     messages: int | None
-
-
-class ComparisonIn(In):
-    """A comparison, with the values of the page's form."""
-
-    definition: str = Field(max_length=200)
-    params: dict[str, Any] = {}
-    pools: list[str] = Field(min_length=1, max_length=100)
-    preset: str = ""
-    rounds: int | None = None
-    copies: int | None = None
-    warmup: bool = True
-    calibrate: bool = True
-    baseline: str = ""
-    in_flight: int | None = None
-    arrival_rate_per_s: float | None = None
-    slots: int | None = None
-    is_sweep: bool = False
-    seed: int | None = None
 
 
 class ComparisonOut(Schema):
