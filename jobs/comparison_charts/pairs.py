@@ -63,7 +63,10 @@ def _set_domain(encodings: Sequence[Encoding], values: Sequence[float]) -> None:
         scale: dict[str, Any] = {"type": "log", "domain": log_domain(known), "nice": False}
         ticks: dict[str, Any] = {"values": log_ticks(min(known), max(known))}
     else:
-        scale, ticks = {"domain": [0, max(values) * 1.05 or 1.0], "nice": False}, {"tickCount": 5}
+        is_from_zero = all((one.get("scale") or {}).get("zero", True) for one in encodings)
+        low, high = 0.0 if is_from_zero else min(values), max(values)
+        domain = [low, high + ((high - low) * 0.05 or 1.0)]
+        scale, ticks = {"domain": domain, "zero": False, "nice": False}, {"tickCount": 5}
     for one in encodings:
         one["scale"] = scale
         if one.get("axis"):

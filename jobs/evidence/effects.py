@@ -113,7 +113,8 @@ def stalls(longest: Mapping[str, Stall]) -> Badge:
         return Badge("stalls")
     foreign = [pool for pool, stall in bad.items() if stall.caused_by is None]
     shown = ", ".join(
-        f"{pool} for {seconds(stall.max_s)}" + (", by one of its jobs" if stall.caused_by else "")
+        f"{pool} for {seconds(stall.max_s)}"
+        + (f", by its job {stall.caused_by[:8]}" if stall.caused_by else "")
         for pool, stall in bad.items()
     )
     return failed("stalls", f"Stalled: {shown}.", foreign or bad, matters=bool(foreign))

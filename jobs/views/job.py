@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 from django_celery_results.models import TaskResult
 
-from jobs import definitions, submission, switches, timeline
+from jobs import definitions, submission, switches, time_split, timeline
 from jobs.cancelling import CancelOutcome, can_be_stopped
 from jobs.errors import PoolwiseError, QueueFull, UnknownDefinition
 from jobs.formats import pretty
@@ -32,6 +32,16 @@ from jobs.views.live import (
 LIVE_EVERY_S = 1.0
 #: A longer result is shown in part; the whole of it is a download.
 RESULT_SHOWN_CHARS = 20_000
+#: A shorter stall of hub or loop is no news.
+SHOWN_STALL_S = 0.02
+_SHOWN_PART_S = 0.00005
+_PARTS = {
+    "cpu": "on a core",
+    "run_queue": "ready, without a core",
+    "gil_wait": "waiting for the GIL",
+    "blocked": "blocked",
+    "unknown": "not told apart",
+}
 
 
 def _job(request: PageRequest, pk: UUID) -> Job:
@@ -43,7 +53,7 @@ def _job(request: PageRequest, pk: UUID) -> Job:
 def job(request: PageRequest, pk: UUID) -> HttpResponse:
     """Show one job; htmx asks for what changes until the job has ended."""
     found = _job(request, pk)
-    context = {**_page_context(request, found), **_live_context(found)}
+    context = {**_page_context(request, found), **_live_context(found), **_stall_context(request, found)}
     every_s = None if found.has_ended else LIVE_EVERY_S
     part = live_part(
         request, "jobs/_job.html", context, name="live", url=own_address(request), every_s=every_s
@@ -91,6 +101,21 @@ def _cannot_be_stopped(found: Job) -> bool:
     if found.has_ended or found.cancel_requested_at is None:
         return False
     return can_be_stopped(found) is CancelOutcome.UNSTOPPABLE
+
+
+def _stall_context(request: PageRequest, found: Job) -> dict[str, Any]:
+    """Return what the run was made of, and which job stalled the hub or loop meanwhile, if one is known to have."""
+    parts = time_split.time_split(found) if found.has_ended else {}
+    is_stalled = (found.stall_s or 0.0) >= SHOWN_STALL_S
+    culprit = time_split.stalled_by(found) if is_stalled else None
+    return {
+        "run_parts": [(_PARTS[name], seconds) for name, seconds in parts.items() if seconds >= _SHOWN_PART_S],
+        "is_stalled": is_stalled,
+        "has_stalled": (found.caused_stall_s or 0.0) >= SHOWN_STALL_S,
+        "culprit": culprit,
+        "may_see_culprit": culprit is not None
+        and Job.objects.visible_to(request.user).filter(pk=culprit.pk).exists(),
+    }
 
 
 def result_text(found: Job, outcome: TaskResult | None) -> str | None:

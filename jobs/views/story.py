@@ -7,6 +7,7 @@ from django.template.defaultfilters import filesizeformat
 
 from jobs import comparison_charts, evidence, reports
 from jobs.comparison_charts.ratios import times
+from jobs.evidence.effects import MIN_STALL_S
 from jobs.formats import percent, seconds
 from jobs.models import Comparison
 from jobs.verdicts import CANNOT_TELL
@@ -36,6 +37,7 @@ def context_of(comparison: Comparison) -> dict[str, Any]:
         "environment": environment_of(found.get("environment") or comparison.environment),
         "table": raw_table(found.get("pools", []), comparison.vary),
         "blocks": block_table(found.get("pools", []), comparison.vary),
+        "culprits": culprits_of(comparison, found),
         "words": words_of(found),
         "lesson": found.get("lesson") or evidence.told(comparison)["lesson"],
     }
@@ -54,6 +56,18 @@ def gate_of(found: Evidence) -> dict[str, Any]:
         "all_withheld": words <= {CANNOT_TELL},
         "withheld": [badge["reason"] for badge in failed if badge["matters"]],
     }
+
+
+def culprits_of(comparison: Comparison, found: Evidence) -> list[dict[str, Any]]:
+    """Return the jobs that stalled their pool's hub or loop the longest; those of a bundle are not here to be shown."""
+    if comparison.imported_at is not None:
+        return []
+    stalls = {pool["name"]: pool.get("stall") or {} for pool in found.get("pools", ())}
+    return [
+        {"pool": name, "took": seconds(stall["max_s"]), "job": stall["caused_by"]}
+        for name, stall in stalls.items()
+        if stall.get("caused_by") and stall["max_s"] >= MIN_STALL_S
+    ]
 
 
 def words_of(found: Evidence) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -160,3 +161,27 @@ def test_cancel_says_what_came_of_it(
     assert words in text_of(bob.post(reverse("jobs:cancel", args=[job.pk]), follow=True))
     job.refresh_from_db()
     assert job.state == after
+
+
+def test_the_page_says_what_the_run_was_made_of_and_names_the_job_that_stalled_it(
+    bob: Client, user: Any, administrator: Any
+) -> None:
+    now = timezone.now()
+    beside: dict[str, Any] = {
+        "definition": "hazard.blocked_loop", "kind": "hazard", "pool": "gevent", "worker": "gevent@h", "pid": 7,
+        "state": "succeeded", "started_at": now, "finished_at": now + timedelta(seconds=1), "run_s": 1.0, "cpu_s": 0.25,
+        "run_queue_s": 0.0, "gil_wait_s": 0.0,
+    }  # fmt: skip
+    held = Job.objects.create(**beside, user=user, stall_s=0.8, blocked_s=0.7, carrier="Greenlet-1")
+    culprit = Job.objects.create(**beside, user=administrator, caused_stall_s=0.8)
+    page = text_of(bob.get(held.get_absolute_url()))
+    assert "250 ms on a core" in page
+    assert "700 ms blocked" in page
+    assert "50 ms not told apart" in page
+    assert "stood still for up to 800 ms during the run: another person’s job kept it" in page
+    assert str(culprit.pk) not in page
+    Job.objects.filter(pk=culprit.pk).update(user=user)
+    assert culprit.get_absolute_url() in text_of(bob.get(held.get_absolute_url()))
+    assert "kept the others of its worker waiting for up to 800 ms" in text_of(
+        bob.get(culprit.get_absolute_url())
+    )
