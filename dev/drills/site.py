@@ -111,6 +111,7 @@ class Site:
     def _start(self) -> None:
         self.redis.start()
         if self.postgres:
+            self.folder.chmod(0o711)  # the server runs as another user, who has to pass through
             self.postgres.create()
             self.postgres.start()
         self.manage("migrate", "--verbosity", "0")
