@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -61,7 +62,9 @@ def hold(fault: Fault, pools: Sequence[str], scale: Scale, *, keep: bool = False
     except (Skipped, PostgresError) as reason:
         for cell in cells:
             cell.skipped = str(reason)
-    except DrillError as error:
+    except Exception as error:  # the other drills of the round are held all the same
+        if not isinstance(error, DrillError):
+            traceback.print_exc()
         for cell in cells:
             cell.trouble = str(error)
     finally:

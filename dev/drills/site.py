@@ -111,6 +111,7 @@ class Site:
     def _start(self) -> None:
         self.redis.start()
         if self.postgres:
+            self.folder.chmod(0o711)  # the server runs as another user, who has to pass through
             self.postgres.create()
             self.postgres.start()
         self.manage("migrate", "--verbosity", "0")
@@ -238,8 +239,12 @@ class Site:
 
     def until_up(self) -> None:
         """Wait until every worker and coordinator that is wanted has shown itself."""
-        wanted = {part.pid for name, part in self.parts.items() if name not in ("submitter", "web")}
-        self.until(lambda: wanted <= self._seen_pids(), START_TIMEOUT_S, "signs of life")
+        self.until(self._is_up, START_TIMEOUT_S, "signs of life")
+
+    def _is_up(self) -> bool:
+        parts = [part for name, part in self.parts.items() if name not in ("submitter", "web")]
+        running = [part.pid for part in parts if part.process is not None and part.process.poll() is None]
+        return len(running) == len(parts) and set(running) <= self._seen_pids()
 
     def _seen_pids(self) -> set[int]:
         with suppress(redis.RedisError), self.redis.client() as client:
