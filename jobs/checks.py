@@ -1,5 +1,6 @@
 """System checks of what an operator configures; errors apart from warnings, each with its remedy."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,9 @@ def register_all() -> None:
     register(check_pools)
     register(check_default_pools)
     register(check_definition_pools)
+    register(check_numbers)
+    register(check_heartbeats)
+    register(check_http)
 
 
 def check_pools(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
@@ -87,3 +91,82 @@ def check_definition_pools(app_configs: Sequence[AppConfig] | None = None, **_: 
         for found in definitions.all_definitions()
         if found.pool and found.pool not in settings.JOB_POOLS
     ]
+
+
+#: Settings that are numbers: the least and the most that works.
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "JOB_MAX_COPIES": (1, 1_000_000),
+    "JOB_MAX_QUEUED": (1, 100_000_000),
+    "JOB_RESULT_MAX_BYTES": (1, 64 * 1024 * 1024),
+    "JOB_LOG_MAX_LINES": (0, 100_000),
+    "JOB_PUBLISH_BUDGET_S": (0.01, 60),
+    "JOB_HEARTBEAT_S": (0.1, 3600),
+    "JOB_WORKER_DEAD_AFTER_S": (0.5, 86_400),
+    "JOB_SAMPLE_EVERY_S": (0.1, 86_400),
+    "JOB_SAMPLE_KEEP_DAYS": (1, 3650),
+    "SHUTDOWN_GRACE_S": (0, 86_400),
+    "AXES_FAILURE_LIMIT": (1, 1000),
+    "PROXY_COUNT": (0, 10),
+}
+
+
+def check_numbers(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
+    """Return an error for each number that is out of its bounds."""
+    return [
+        Error(
+            f"{name} is {value!r}; it must be a number from {least:g} to {most:g}.",
+            hint="See the settings page of the docs.",
+            id="jobs.E005",
+        )
+        for name, (least, most) in _BOUNDS.items()
+        if not _is_within(value := getattr(settings, name), least, most)
+    ]
+
+
+def _is_within(value: Any, least: float, most: float) -> bool:
+    # Written so that NaN is refused as well.
+    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
+
+
+def check_heartbeats(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
+    """Return an error where a worker would be taken for dead between two of its signs of life."""
+    every_s, dead_after_s = settings.JOB_HEARTBEAT_S, settings.JOB_WORKER_DEAD_AFTER_S
+    if (
+        not all(_is_within(value, 0, 86_400) for value in (every_s, dead_after_s))
+        or dead_after_s >= 2 * every_s
+    ):
+        return []
+    return [
+        Error(
+            f"JOB_WORKER_DEAD_AFTER_S is {dead_after_s:g}, less than two signs of life (JOB_HEARTBEAT_S {every_s:g}).",
+            hint="Set it to at least twice JOB_HEARTBEAT_S, or living workers lose their jobs.",
+            id="jobs.E006",
+        )
+    ]
+
+
+def check_http(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
+    """Return an error for each entry that HTTP jobs could not use, or that would open more than one host."""
+    messages: list[CheckMessage] = [
+        Error(
+            f"JOB_HTTP_ALLOWED_HOSTS holds {entry!r}, which is no host or host:port.",
+            hint="Write names without scheme, path or wildcard, such as intranet.example:8080, joined by commas.",
+            id="jobs.E007",
+        )
+        for entry in settings.JOB_HTTP_ALLOWED_HOSTS
+        if not (isinstance(entry, str) and _is_host(entry.strip()))
+    ]
+    if not re.match(r"https?://[^/\s@]+\Z", str(settings.JOB_HTTP_DEMO_URL)):
+        messages.append(
+            Error(
+                f"JOB_HTTP_DEMO_URL is {settings.JOB_HTTP_DEMO_URL!r}, which is no address of a server.",
+                hint="Write http://host:port, without a path, a user or a password.",
+                id="jobs.E008",
+            )
+        )
+    return messages
+
+
+def _is_host(entry: str) -> bool:
+    found = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::(\d{1,5}))?", entry)
+    return bool(found) and (found[2] is None or 1 <= int(found[2]) <= 65_535)
