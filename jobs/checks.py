@@ -169,4 +169,4 @@ def check_http(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list
 
 def _is_host(entry: str) -> bool:
     found = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::(\d{1,5}))?", entry)
-    return bool(found) and (found[2] is None or 1 <= int(found[2]) <= 65_535)
+    return found is not None and (found[2] is None or 1 <= int(found[2]) <= 65_535)
