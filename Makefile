@@ -30,7 +30,7 @@ lint: .installed-dev ## Check style, format, types, and that no secret is in the
 
 audit: .installed-dev ## Ask the vulnerability service of PyPI about every pinned package (needs the network)
 	@test -x .audit/bin/pip-audit || { $(RUN) -m venv .audit && .audit/bin/pip install --quiet pip-audit==2.10.1; }
-	.audit/bin/pip-audit --requirement requirements.txt --requirement requirements-dev.txt --no-deps --disable-pip
+	.audit/bin/pip-audit --requirement requirements.txt --requirement requirements-dev.txt --no-deps --disable-pip --strict
 
 check: .installed-dev ## Check settings and that no migration is missing
 	$(RUN) manage.py check

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 from jobs.models import Comparison, Job
 
@@ -43,7 +43,15 @@ def test_no_page_breaks_the_content_security_policy(
         page.goto(path)
         page.wait_for_load_state("load")
         assert page.evaluate("window.broken") == [], path
+
+
+def test_a_page_that_broke_it_would_be_noticed(chromium: Browser, live_server: Any) -> None:
+    context = chromium.new_context(base_url=live_server.url)
+    page = context.new_page()
+    page.add_init_script(_NOTE)
+    page.goto("/accounts/login/")
     page.evaluate(
         "document.body.appendChild(document.createElement('p')).setAttribute('style', 'color: red')"
     )
     page.wait_for_function("window.broken.length === 1")
+    context.close()
