@@ -7,7 +7,7 @@ RUN := $(BIN)/python
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test test-postgres drill soak lint check format env clean distclean
+.PHONY: help install up test test-postgres drill soak lint check audit format env clean distclean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-14s %s\n' "$$name" "$$what"; done
@@ -22,10 +22,15 @@ up: install ## Run the platform until Ctrl-C: web, coordinator, four pools, Redi
 	@python=$$(dev/python) && "$$python" dev/install.py --dev
 .PHONY: .installed-dev
 
-lint: .installed-dev ## Check style, format and types
+lint: .installed-dev ## Check style, format, types, and that no secret is in the repository
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	@$(RUN) -m dev.secrets
+
+audit: .installed-dev ## Ask the vulnerability service of PyPI about every pinned package (needs the network)
+	@test -x .audit/bin/pip-audit || { $(RUN) -m venv .audit && .audit/bin/pip install --quiet pip-audit==2.10.1; }
+	.audit/bin/pip-audit --requirement requirements.txt --requirement requirements-dev.txt --no-deps --disable-pip --strict
 
 check: .installed-dev ## Check settings and that no migration is missing
 	$(RUN) manage.py check
@@ -55,4 +60,4 @@ clean: ## Remove caches and built files; data in var/ stays
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 distclean: clean ## Remove .venv too, and all data in var/
-	rm -rf .venv var
+	rm -rf .venv .audit var

@@ -1,5 +1,6 @@
 """System checks of what an operator configures; errors apart from warnings, each with its remedy."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,30 +12,15 @@ from jobs import definitions
 from jobs.errors import BadPool
 from jobs.pools import NEEDED_LIBRARY, PoolSpec
 
-#: Bounds that make no sense at 0 or below.
-_POSITIVE = (
-    *("JOB_MAX_QUEUED", "JOB_MAX_QUEUED_PER_USER", "JOB_MAX_COPIES", "API_MAX_BODY_BYTES"),
-    *("JOB_KEEP_DAYS", "JOB_KEEP_MAX", "AUDIT_KEEP_DAYS"),
-)
-
 
 def register_all() -> None:
     """Register Poolwise's checks with Django."""
     register(check_pools)
     register(check_default_pools)
     register(check_definition_pools)
-    register(check_limits)
-    register(check_bounds)
-
-
-def check_limits(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
-    """Return an error for each time that cannot be one."""
-    names = ("JOB_TIME_LIMIT_S", "SHUTDOWN_GRACE_S", "DRAIN_GRACE_S")
-    return [
-        Error(f"{name} is {getattr(settings, name)}.", hint="Use 0 or more seconds.", id="jobs.E005")
-        for name in names
-        if not 0 <= getattr(settings, name) < float("inf")  # NaN is refused as well
-    ]
+    register(check_numbers)
+    register(check_heartbeats)
+    register(check_http)
 
 
 def check_pools(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
@@ -107,14 +93,87 @@ def check_definition_pools(app_configs: Sequence[AppConfig] | None = None, **_: 
     ]
 
 
-def check_bounds(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
-    """Return an error for each bound that would refuse every job, or delete what has just ended."""
+#: Settings that are numbers: the least and the most that works.
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "JOB_MAX_COPIES": (1, 1_000_000),
+    "JOB_MAX_QUEUED": (1, 100_000_000),
+    "JOB_RESULT_MAX_BYTES": (1, 64 * 1024 * 1024),
+    "JOB_LOG_MAX_LINES": (0, 100_000),
+    "JOB_PUBLISH_BUDGET_S": (0.01, 60),
+    "JOB_HEARTBEAT_S": (0.1, 3600),
+    "JOB_WORKER_DEAD_AFTER_S": (0.5, 86_400),
+    "JOB_SAMPLE_EVERY_S": (0.1, 86_400),
+    "JOB_SAMPLE_KEEP_DAYS": (1, 3650),
+    "SHUTDOWN_GRACE_S": (0, 86_400),
+    "DRAIN_GRACE_S": (0, 86_400),
+    "JOB_TIME_LIMIT_S": (0, 31_536_000),
+    "JOB_MAX_QUEUED_PER_USER": (1, 100_000_000),
+    "API_MAX_BODY_BYTES": (1_000, 64 * 1024 * 1024),
+    "JOB_KEEP_DAYS": (1e-6, 36_500),
+    "JOB_KEEP_MAX": (1, 1_000_000_000),
+    "AUDIT_KEEP_DAYS": (1e-6, 36_500),
+    "AXES_FAILURE_LIMIT": (1, 1000),
+    "PROXY_COUNT": (0, 10),
+}
+
+
+def check_numbers(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
+    """Return an error for each number that is out of its bounds."""
     return [
         Error(
-            f"{name} is {getattr(settings, name)}: it must be more than 0.",
-            hint="See the settings page of the docs; unset it for the default.",
-            id="jobs.E010",
+            f"{name} is {value!r}; it must be a number from {least:g} to {most:g}.",
+            hint="See the settings page of the docs.",
+            id="jobs.E005",
         )
-        for name in _POSITIVE
-        if not getattr(settings, name) > 0
+        for name, (least, most) in _BOUNDS.items()
+        if not _is_within(value := getattr(settings, name), least, most)
     ]
+
+
+def _is_within(value: Any, least: float, most: float) -> bool:
+    # Written so that NaN is refused as well.
+    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
+
+
+def check_heartbeats(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
+    """Return an error where a worker would be taken for dead between two of its signs of life."""
+    every_s, dead_after_s = settings.JOB_HEARTBEAT_S, settings.JOB_WORKER_DEAD_AFTER_S
+    if (
+        not all(_is_within(value, 0, 86_400) for value in (every_s, dead_after_s))
+        or dead_after_s >= 2 * every_s
+    ):
+        return []
+    return [
+        Error(
+            f"JOB_WORKER_DEAD_AFTER_S is {dead_after_s:g}, less than two signs of life (JOB_HEARTBEAT_S {every_s:g}).",
+            hint="Set it to at least twice JOB_HEARTBEAT_S, or living workers lose their jobs.",
+            id="jobs.E006",
+        )
+    ]
+
+
+def check_http(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
+    """Return an error for each entry that HTTP jobs could not use, or that would open more than one host."""
+    messages: list[CheckMessage] = [
+        Error(
+            f"JOB_HTTP_ALLOWED_HOSTS holds {entry!r}, which is no host or host:port.",
+            hint="Write names without scheme, path or wildcard, such as intranet.example:8080, joined by commas.",
+            id="jobs.E007",
+        )
+        for entry in settings.JOB_HTTP_ALLOWED_HOSTS
+        if not (isinstance(entry, str) and _is_host(entry.strip()))
+    ]
+    if not re.match(r"https?://[^/\s@]+\Z", str(settings.JOB_HTTP_DEMO_URL)):
+        messages.append(
+            Error(
+                f"JOB_HTTP_DEMO_URL is {settings.JOB_HTTP_DEMO_URL!r}, which is no address of a server.",
+                hint="Write http://host:port, without a path, a user or a password.",
+                id="jobs.E008",
+            )
+        )
+    return messages
+
+
+def _is_host(entry: str) -> bool:
+    found = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::(\d{1,5}))?", entry)
+    return found is not None and (found[2] is None or 1 <= int(found[2]) <= 65_535)

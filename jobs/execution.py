@@ -128,9 +128,12 @@ def _run(delivery: Delivery, started: Started, watch: Stopwatch) -> tuple[Outcom
 
 def _without_secrets(outcome: Outcome, secret_values: tuple[str, ...]) -> Outcome:
     """Return what the body left behind with dots in the place of its secret parameters."""
-    texts = {"error": outcome.error, "traceback": outcome.traceback, "result": outcome.result or ""}
-    clean = {name: redacted(text, secret_values) for name, text in texts.items()}
-    return replace(outcome, **{**clean, "result": clean["result"] or outcome.result})
+    return replace(
+        outcome,
+        error=redacted(outcome.error, secret_values),
+        traceback=redacted(outcome.traceback, secret_values),
+        result=None if outcome.result is None else redacted(outcome.result, secret_values),
+    )
 
 
 def _call(definition: Definition, delivery: Delivery, probe: BodyProbe) -> tuple[Any, bool]:

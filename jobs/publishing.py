@@ -210,7 +210,10 @@ def _send(producer: Any, job: Job, queue: str) -> None:
     except PoolwiseError:
         pass  # the worker reports it as failed, which the ledger then shows
     options = sealed(
-        *(str(job.pk), job.attempt, job.definition, job.params),
+        str(job.pk),
+        job.attempt,
+        job.definition,
+        job.params,
         published_at=wall_now(),
         request_id=job.request_id,
         **limits,

@@ -147,7 +147,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 # Whether other names of the domain speak HTTPS too is not Poolwise's to say (subdomains, preload).
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 #: Proxies in front whose X-Forwarded-For is believed, for the address that a login comes from.
-PROXY_COUNT: int = env.int("PROXY_COUNT", 1 if HTTPS else 0)
+PROXY_COUNT: int = env.int("PROXY_COUNT") if os.environ.get("PROXY_COUNT") else int(HTTPS)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1_000
 DATA_UPLOAD_MAX_NUMBER_FILES = 0

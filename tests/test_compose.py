@@ -51,6 +51,39 @@ def test_our_containers_have_few_rights_and_no_debug(name):
     assert service["read_only"] is True
 
 
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_no_container_can_gain_rights_write_its_image_or_take_the_whole_machine(name):
+    service = SERVICES[name]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["read_only"] is True
+    assert service["pids_limit"] <= 1000
+    assert service["mem_limit"]
+    assert not service.get("privileged")
+    assert not {"pid", "ipc", "devices", "network_mode"} & service.keys()
+    assert "docker.sock" not in str(service.get("volumes"))
+
+
+def test_no_container_runs_as_root_or_gets_rights_back():
+    assert not [name for name in SERVICES if "cap_add" in SERVICES[name]]
+    assert {name: SERVICES[name]["user"] for name in ("redis", "postgres")} == {
+        "redis": "redis",
+        "postgres": "postgres",
+    }
+    assert all("user" not in SERVICES[name] for name in OURS), "the image says which user"
+
+
+def test_redis_refuses_before_its_memory_limit_ends_it():
+    assert "--maxmemory ${REDIS_MAXMEMORY:-768mb}" in SERVICES["redis"]["command"]
+    assert SERVICES["redis"]["mem_limit"] == "${REDIS_MEMORY:-1g}"
+
+
+def test_redis_and_postgres_want_a_password():
+    assert "--requirepass ${REDIS_PASSWORD}" in SERVICES["redis"]["command"]
+    assert SERVICES["postgres"]["environment"]["POSTGRES_PASSWORD"] == "${POSTGRES_PASSWORD}"
+    assert "POSTGRES_HOST_AUTH_METHOD" not in SERVICES["postgres"]["environment"]
+
+
 def test_every_lasting_service_restarts_and_every_server_is_checked():
     assert [name for name in SERVICES if SERVICES[name]["restart"] != "unless-stopped"] == ["migrate"]
     assert {name for name in SERVICES if "healthcheck" not in SERVICES[name]} == {"migrate", "demo"}

@@ -10,6 +10,7 @@ from django.core.management import get_commands
 from jobs.definitions.declare import Options
 from jobs.models import State
 from jobs.pools import MODELS
+from jobs.roles import ROLES
 from tests.test_levels import LEVELS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,12 +52,17 @@ def test_every_part_has_its_level_in_the_architecture_page(part: str) -> None:
     assert f"`{part}`" in ARCHITECTURE_PAGE
 
 
+@pytest.mark.parametrize("role", list(ROLES))
+def test_every_role_is_in_the_table_of_who_may_what(role: str) -> None:
+    assert f" {role} |" in (ROOT / "docs/security.md").read_text()
+
+
 @pytest.mark.parametrize("target", ["make up", "make test", "docker compose up"])
 def test_the_readme_names_the_commands(target: str) -> None:
     assert target in README
 
 
 def test_links_between_the_pages_lead_somewhere() -> None:
-    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+    for page in (ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").glob("*.md")):
         for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name} links to {link}"

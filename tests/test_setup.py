@@ -12,7 +12,7 @@ import pytest
 import redis
 from django.contrib.auth import get_user_model
 
-from dev import administrator, env, install, redis_server, up
+from dev import administrator, env, install, redis_server, secrets, up
 from dev.ports import free_port, is_free
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -126,13 +126,28 @@ def test_the_secrets_in_env_are_random_private_and_never_overwritten(tmp_path, m
     shutil.copy(ROOT / ".env.example", tmp_path)
     monkeypatch.setattr(env, "ROOT", tmp_path)
     assert env.main() == 0
-    secrets = re.findall(
+    random = re.findall(
         r"^(?:SECRET_KEY|\w+_PASSWORD)=([0-9a-f]{64})$", (tmp_path / ".env").read_text(), re.M
     )
-    assert len(set(secrets)) == 3
+    assert len(set(random)) == 3
     assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
     assert env.main() == 1
     assert "is there already" in capsys.readouterr().err
+
+
+def test_a_secret_in_a_file_of_the_repository_is_found(tmp_path, monkeypatch, capsys):
+    run_git = ["git", "-C", str(tmp_path)]
+    subprocess.run([*run_git, "init", "--quiet"], check=True)
+    (tmp_path / "deploy.py").write_text('AWS = "AKIA' + "IOSFODNN7EXAMPLE" + '"\n')
+    subprocess.run([*run_git, "add", "deploy.py"], check=True)
+    monkeypatch.setattr(secrets, "ROOT", tmp_path)
+    monkeypatch.setattr(secrets, "BASELINE", tmp_path / ".secrets.baseline")
+    secrets.BASELINE.write_text("[]")
+    assert secrets.main([]) == 1
+    assert "deploy.py:1: looks like a secret (AWS Access Key)" in capsys.readouterr().err
+    assert secrets.main(["--update"]) == 0
+    (tmp_path / "deploy.py").write_text("\n" + (tmp_path / "deploy.py").read_text())
+    assert secrets.main([]) == 0, "known, wherever it stands"
 
 
 @pytest.mark.django_db

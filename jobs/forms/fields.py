@@ -6,6 +6,7 @@ from typing import Any, get_args
 from django import forms
 
 from jobs.definitions import ParameterField
+from jobs.formats import storable
 
 _LONG_TEXT_CHARS = 200
 
@@ -33,8 +34,17 @@ class LinesField(forms.CharField):
             raise forms.ValidationError(f"Line {number}: {line[:40]!r} is not a number.") from None
 
 
+class _JsonField(forms.JSONField):
+    """Any value, as JSON."""
+
+    def prepare_value(self, value: Any) -> Any:
+        """Return the value as a page can show it again: JSON may hold half a surrogate pair, UTF-8 may not."""
+        text = super().prepare_value(value)
+        return storable(text) if isinstance(text, str) else text
+
+
 def _json_field(**options: Any) -> forms.Field:
-    return forms.JSONField(widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}), **options)
+    return _JsonField(widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}), **options)
 
 
 def _number_field(field: type[forms.IntegerField], parameter: ParameterField, **options: Any) -> forms.Field:

@@ -2,7 +2,9 @@
 
 import asyncio
 import hashlib
+import os
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,3 +116,28 @@ def test_only_local_names_are_looked_up(name: str) -> None:
     with pytest.raises(InvalidParameters) as caught:
         definitions.get("io.dns_lookup").validate({"names": [name]})
     assert list(caught.value.errors) == ["names"]
+
+
+_opened: list[str] = []
+
+
+def _note_what_is_written(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "open" and isinstance(arguments[0], str) and (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR):
+        _opened.append(arguments[0])
+
+
+sys.addaudithook(_note_what_is_written)  # cannot be taken away again
+
+
+@pytest.mark.parametrize("name", ["io.file_round_trip", "mixed.csv_report"])
+def test_file_jobs_write_nowhere_but_in_their_folder(run: Bodies, files: Path, name: str) -> None:
+    _opened.clear()
+    run(name)
+    assert _opened
+    assert {path if Path(path).is_dir() else str(Path(path).parent) for path in _opened} == {str(files)}
+
+
+def test_no_job_takes_a_path_from_anybody() -> None:
+    for definition in definitions.all_definitions():
+        names = [field.name for field in definition.fields if definition.module_path.startswith("jobs.")]
+        assert not {"path", "file", "filename", "folder", "directory"} & set(names), definition.name

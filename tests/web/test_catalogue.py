@@ -55,3 +55,11 @@ def test_a_redis_that_is_away_is_said_in_plain_words(bob: Client, no_redis: None
     page = text_of(bob.get("/"))
     assert "Redis does not answer" in page
     assert "No worker serves" not in page
+
+
+def test_refused_messages_are_told_at_their_pool(bob: Client, own_keys: redis.Redis) -> None:
+    heartbeats.send(own_keys, Beat("a", "threads", 1, "here", slots=1, refused=2))
+    heartbeats.send(own_keys, Beat("b", "threads", 2, "here", slots=1, refused=1))
+    page = text_of(bob.get("/pools/"))
+    assert page.count("forged or malformed messages refused") == 1
+    assert "3 forged or malformed messages" in page

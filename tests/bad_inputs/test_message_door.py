@@ -1,4 +1,7 @@
-"""Messages and their seals: what was published is taken, and nothing else."""
+"""The door of the broker: what was published is taken, and nothing else.
+
+What kombu has to stumble on before it gets here, real workers meet in tests/test_forged_messages.py.
+"""
 
 import base64
 import json
@@ -125,6 +128,25 @@ FORGED = {
     "data": (lambda: published(content_type="application/data"), "not application/json"),
     "no content type": (lambda: published(content_type=None), "not application/json"),
     "an unknown encoding": (lambda: published(content_encoding="rot13"), "not application/json"),
+    "an id that is a list": (lambda: changed("id", [JOB_ID]), "malformed"),
+    "an endless id": (lambda: changed("id", "x" * 100_000), "seal is wrong"),
+    "attempt -1": (lambda: changed_header("attempt", -1), "malformed"),
+    "attempt 2.0": (lambda: changed_header("attempt", 2.0), "malformed"),
+    "no attempt": (lambda: changed_header("attempt", None), "malformed"),
+    "no time": (lambda: changed_header("published_at", None), "malformed"),
+    "a time that is no number": (lambda: changed_header("published_at", float("nan")), "seal is wrong"),
+    "no request": (lambda: changed_header("request_id", None), "malformed"),
+    "no limits": (lambda: changed("timelimit", None), "malformed"),
+    "longer limits": (lambda: changed("timelimit", [9_999, None]), "seal is wrong"),
+    "swapped limits": (lambda: changed("timelimit", [None, 9.5]), "seal is wrong"),
+    "an empty seal": (lambda: changed_header("seal", ""), "seal is wrong"),
+    "half a seal": (lambda: changed_header("seal", "A" * 20), "seal is wrong"),
+    "a list of headers": (lambda: changed(HEADER, ["seal"]), "not sealed"),
+    "an empty definition": (lambda: published(body=json.dumps([["", TEXT], {}, NULL_EMBED])), "seal is wrong"),
+    "no parameters": (lambda: published(body=json.dumps([["io.wait", ""], {}, NULL_EMBED])), "seal is wrong"),
+    "a chord": (lambda: published(body=json.dumps([["io.wait", TEXT], {}, {"chord": {"task": "x"}}])), "more or other"),
+    "an embed that is a list": (lambda: published(body=json.dumps([["io.wait", TEXT], {}, []])), "cannot be read"),
+    "null": (lambda: published(body="null"), "cannot be read"),
     "a content type that is a list": (lambda: published(content_type=[1]), "not application/json"),
 }  # fmt: skip
 
@@ -180,3 +202,7 @@ def test_a_body_that_kombu_sends_can_be_opened_again(own_keys: Any, quiet_pool: 
         payload=json.loads(base64.b64decode(raw["body"])),
     )  # fmt: skip
     assert opened(message)["id"] == JOB_ID
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(FORGED) >= 60
