@@ -26,7 +26,7 @@ lint: .installed-dev ## Check style, format, types, and that no secret is in the
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	@$(RUN) -m dev.secrets
+	@$(RUN) -m dev.secret_scan
 
 audit: .installed-dev ## Ask the vulnerability service of PyPI about every pinned package (needs the network)
 	@test -x .audit/bin/pip-audit || { $(RUN) -m venv .audit && .audit/bin/pip install --quiet pip-audit==2.10.1; }

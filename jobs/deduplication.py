@@ -9,7 +9,7 @@ from django.db.models import Q
 from jobs.errors import InvalidParameters
 from jobs.models import LIVE, Job
 
-MAX_KEY_CHARS = 200
+MAX_KEY_CHARS = 250
 
 
 def mark(jobs: Sequence[Job], *, key: str) -> None:

@@ -15,10 +15,20 @@ if TYPE_CHECKING:
 SUBMIT, CANCEL = "jobs.submit_job", "jobs.cancel_job"
 _SEE = (
     *("jobs.view_job", "jobs.view_joblog", "jobs.view_comparison", "jobs.view_block", "jobs.view_pool"),
-    *("jobs.view_poolsample", "jobs.view_poolconfiguration", "jobs.view_pinneddefinition"),
+    *(
+        "jobs.view_poolsample",
+        "jobs.view_poolconfiguration",
+        "jobs.view_pinneddefinition",
+        "jobs.view_switch",
+    ),
     "django_celery_results.view_taskresult",
 )
 _PIN = tuple(f"jobs.{act}_pinneddefinition" for act in ("add", "change", "delete"))
+_OPERATE = (
+    *("jobs.operate_pool", "jobs.purge_pool", "jobs.exceed_user_bound", "jobs.view_auditentry"),
+    *_PIN,
+)
+_TOKENS = tuple(f"jobs.{act}_apitoken" for act in ("add", "delete", "view"))
 _PEOPLE = tuple(
     f"auth.{act}_{what}" for what in ("user", "group") for act in ("add", "change", "delete", "view")
 )
@@ -27,8 +37,8 @@ _PEOPLE = tuple(
 ROLES: dict[str, tuple[str, ...]] = {
     "viewer": _SEE,
     "submitter": (SUBMIT,),
-    "operator": (*_SEE, SUBMIT, CANCEL, *_PIN),
-    "administrator": (*_SEE, SUBMIT, CANCEL, *_PIN, *_PEOPLE),
+    "operator": (*_SEE, SUBMIT, CANCEL, *_OPERATE),
+    "administrator": (*_SEE, SUBMIT, CANCEL, *_OPERATE, *_TOKENS, *_PEOPLE),
 }
 
 

@@ -52,7 +52,8 @@ def viewer(client: Client, user: Any) -> Client:
     """A member of staff who may look at jobs and do nothing else."""
     user.is_staff = True
     user.save()
-    user.user_permissions.add(Permission.objects.get(codename="view_job"))
+    user.groups.clear()
+    user.user_permissions.set([Permission.objects.get(codename="view_job")])
     client.force_login(user)
     return client
 

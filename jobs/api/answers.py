@@ -1,10 +1,21 @@
 """What the API answers."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from ninja import Schema
+from pydantic import BeforeValidator
+
+from jobs.formats import shown
+
+
+def _without_secrets(params: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: shown(value) for name, value in params.items()}
+
+
+Params = Annotated[dict[str, Any], BeforeValidator(_without_secrets)]
 
 
 class QueueOut(Schema):
@@ -47,7 +58,7 @@ class JobOut(Schema):
 
     id: UUID
     definition: str
-    params: dict[str, Any]
+    params: Params
     pool: str
     state: str
     user: str | None
@@ -156,7 +167,7 @@ class ComparisonOut(Schema):
 
     id: UUID
     definition: str
-    params: dict[str, Any]
+    params: Params
     state: str
     copies: int
     rounds: int

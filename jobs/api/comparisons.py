@@ -47,7 +47,7 @@ def plan(request: HttpRequest, payload: ComparisonIn) -> Any:
         found = definitions.get(payload.definition)
     except UnknownDefinition as error:
         raise InvalidParameters({"definition": str(error)}) from error
-    form = CompareForm(payload.model_dump(exclude={"definition", "params"}))
+    form = CompareForm(payload.model_dump(exclude={"definition", "params"}), definition=found)
     if not form.is_valid():
         raise InvalidParameters({name: str(errors[0]) for name, errors in form.errors.items()})
     params = found.validate(payload.params)

@@ -1,6 +1,5 @@
 """Jobs: submit, list, look at, cancel, run again."""
 
-import inspect
 import json
 from typing import Annotated, Any
 from uuid import UUID
@@ -21,15 +20,13 @@ from jobs.models import Job, State
 from jobs.views.listing import chosen_jobs, page_of
 
 Key = Annotated[str, Header(max_length=200)]
-#: The one place where an Idempotency-Key goes on: as soon as `submit` takes it.
-_TAKES_KEY = "idempotency_key" in inspect.signature(submission.submit).parameters
 
 
 @api.post("/jobs", response={201: SubmittedOut, 200: SubmittedOut, **PROBLEMS, **BUSY}, tags=["jobs"])
 def submit(request: HttpRequest, payload: SubmitIn, idempotency_key: Key = "") -> Any:
     """Submit a job or copies of it. 429 and 503 say, by Retry-After, when there is probably room again."""
     rules.need_submit(request.user)
-    key = {"idempotency_key": f"api {idempotency_key}"} if idempotency_key and _TAKES_KEY else {}
+    key = f"api {idempotency_key}" if idempotency_key else ""
     try:
         jobs = submission.submit(
             payload.definition,
@@ -38,7 +35,7 @@ def submit(request: HttpRequest, payload: SubmitIn, idempotency_key: Key = "") -
             copies=payload.copies,
             user=request.user,  # type: ignore[arg-type]
             request_id=getattr(request, "request_id", ""),
-            **key,  # type: ignore[arg-type]
+            idempotency_key=key,
         )
     except InvalidParameters as error:
         raise _below_params(error) from error
@@ -46,7 +43,7 @@ def submit(request: HttpRequest, payload: SubmitIn, idempotency_key: Key = "") -
         raise InvalidParameters({"definition": str(error)}) from error
     except UnknownPool as error:
         raise InvalidParameters({"pool": str(error)}) from error
-    was_there = all(getattr(job, "was_there", False) for job in jobs)
+    was_there = all(job.was_there for job in jobs)
     return Status(200 if was_there else 201, {"jobs": jobs})
 
 

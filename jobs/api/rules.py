@@ -4,6 +4,8 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied
 
+from jobs.roles import SUBMIT, may_cancel
+
 OPERATE, PURGE = "jobs.operate_pool", "jobs.purge_pool"
 
 
@@ -14,12 +16,11 @@ def need(user: Any, permission: str) -> None:
 
 
 def need_submit(user: Any) -> None:
-    """Raise PermissionDenied unless the user may submit: whoever may log in, as on the pages."""
-    if not user.is_active:
-        raise PermissionDenied("You may not submit jobs.")
+    """Raise PermissionDenied unless the user may submit."""
+    need(user, SUBMIT)
 
 
 def need_cancel(user: Any, found: Any) -> None:
     """Raise PermissionDenied unless the job or comparison is the user's own, or they may cancel any."""
-    if found.user_id != user.pk and not user.has_perm("jobs.cancel_job"):
+    if not may_cancel(user, found):
         raise PermissionDenied("You may cancel your own only.")

@@ -15,7 +15,8 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django_celery_results.models import TaskResult
 
-from jobs.models import Comparison, Job, PinnedDefinition, Pool
+from jobs import tokens
+from jobs.models import AuditEntry, Comparison, Job, PinnedDefinition, Pool, Switch
 from jobs.roles import ROLES, make_roles
 
 pytestmark = pytest.mark.django_db
@@ -41,6 +42,13 @@ NO = "405 405 405 405 405 405 405"  # this method is not for this address
 PEOPLE_PAGES = "302 302 403 403 403 200 403"  # the admin: who manages people
 ANYBODY = "200 200 200 200 200 200 200"  # no login needed
 
+API_SIGNED_IN = "401 200 200 200 200 200 200"  # the API: whoever is logged in
+API_THEIRS = "401 404 200 404 200 200 404"  # the API: what belongs to others
+API_ACT_ON_THEIRS = "401 404 403 404 200 200 404"  # the API: changes what belongs to others
+API_RUN_THEIRS_AGAIN = "401 403 403 404 201 201 403"  # the API: who may submit, of what they may see
+API_SUBMITTED = "401 403 403 201 201 201 403"  # the API: who may submit
+API_OPERATED = "401 403 403 403 200 200 403"  # the API: who operates
+
 #: name of the address: answers to GET, and to an empty POST
 TABLE = {
     "admin:(?P<url>.*)$": (STAFF_NOTHING, STAFF_NOTHING),
@@ -64,6 +72,16 @@ TABLE = {
     "admin:django_celery_results_taskresult_delete": (REFUSED, REFUSED),
     "admin:django_celery_results_taskresult_history": (SEEN, SEEN),
     "admin:index": (STAFF, STAFF),
+    "admin:jobs_apitoken_add": (PEOPLE_PAGES, PEOPLE_PAGES),
+    "admin:jobs_apitoken_change": (PEOPLE_PAGES, REFUSED),
+    "admin:jobs_apitoken_changelist": (PEOPLE_PAGES, PEOPLE_PAGES),
+    "admin:jobs_apitoken_delete": (REFUSED, REFUSED),
+    "admin:jobs_apitoken_history": (PEOPLE_PAGES, PEOPLE_PAGES),
+    "admin:jobs_auditentry_add": (REFUSED, REFUSED),
+    "admin:jobs_auditentry_change": (OPERATED, REFUSED),
+    "admin:jobs_auditentry_changelist": (OPERATED, OPERATED),
+    "admin:jobs_auditentry_delete": (REFUSED, REFUSED),
+    "admin:jobs_auditentry_history": (OPERATED, OPERATED),
     "admin:jobs_comparison_add": (REFUSED, REFUSED),
     "admin:jobs_comparison_change": (SEEN, REFUSED),
     "admin:jobs_comparison_changelist": (SEEN, SEEN),
@@ -84,6 +102,13 @@ TABLE = {
     "admin:jobs_pool_changelist": (SEEN, SEEN),
     "admin:jobs_pool_delete": (REFUSED, REFUSED),
     "admin:jobs_pool_history": (SEEN, SEEN),
+    "admin:jobs_switch_act": (OPERATED, OPERATED),
+    "admin:jobs_switch_add": (REFUSED, REFUSED),
+    "admin:jobs_switch_change": (SEEN, REFUSED),
+    "admin:jobs_switch_changelist": (SEEN, SEEN),
+    "admin:jobs_switch_choose": (OPERATED, OPERATED),
+    "admin:jobs_switch_delete": (REFUSED, REFUSED),
+    "admin:jobs_switch_history": (SEEN, SEEN),
     "admin:jobs_vega": (NOWHERE, NOWHERE),
     "admin:jsi18n": (STAFF, STAFF_NO_POST),
     "admin:login": (LOG_IN, ANYBODY),
@@ -91,6 +116,29 @@ TABLE = {
     "admin:password_change": (STAFF, STAFF),
     "admin:password_change_done": (STAFF, STAFF_NO_POST),
     "admin:view_on_site": (STAFF_NOTHING, STAFF_NOTHING),
+    "api:api-root": (NOWHERE, NOWHERE),
+    "api:cancel": (NO, API_ACT_ON_THEIRS),
+    "api:cancel_comparison": (NO, API_ACT_ON_THEIRS),
+    "api:drain_pool": (NO, API_OPERATED),
+    "api:get_comparison": (API_THEIRS, NO),
+    "api:get_definition": (API_SIGNED_IN, NO),
+    "api:get_job": (API_THEIRS, NO),
+    "api:get_pool_": (API_SIGNED_IN, NO),
+    "api:get_queue": (API_SIGNED_IN, NO),
+    "api:get_result": (API_THEIRS, NO),
+    "api:list_comparisons": (API_SIGNED_IN, API_SUBMITTED),
+    "api:list_definitions": (API_SIGNED_IN, NO),
+    "api:list_jobs": (API_SIGNED_IN, API_SUBMITTED),
+    "api:list_pools": (API_SIGNED_IN, NO),
+    "api:openapi-json": (ANYBODY, ANYBODY),
+    "api:pause_definition": (NO, API_OPERATED),
+    "api:pause_pool": (NO, API_OPERATED),
+    "api:plan": (API_SIGNED_IN, API_SUBMITTED),
+    "api:purge_pool": (NO, API_OPERATED),
+    "api:resume_definition": (NO, API_OPERATED),
+    "api:resume_pool": (NO, API_OPERATED),
+    "api:run_again": (NO, API_RUN_THEIRS_AGAIN),
+    "api:submit": (API_SIGNED_IN, API_SUBMITTED),
     "jobs:cancel": (NO, ACT_ON_THEIRS),
     "jobs:cancel-comparison": (NO, ACT_ON_THEIRS),
     "jobs:catalogue": (SIGNED_IN, NO),
@@ -142,7 +190,10 @@ def things(administrator: Any) -> dict[str, Any]:
         definition="io.wait", params={}, copies=1, rounds=1, user=administrator, state="finished"
     )
     PinnedDefinition.objects.create(definition="io.wait", pool="gevent")
-    return {"job": job, "comparison": comparison}
+    switch = Switch.objects.create(kind="pool", name="threads", state="paused")
+    entry = AuditEntry.objects.create(action="pause", target="pool threads")
+    token, _ = tokens.create(administrator, "laptop")
+    return {"job": job, "comparison": comparison, "switch": switch, "auditentry": entry, "apitoken": token}
 
 
 def _address(name: str, pattern: URLPattern, things: dict[str, Any]) -> str:
@@ -154,6 +205,10 @@ def _address(name: str, pattern: URLPattern, things: dict[str, Any]) -> str:
         "admin:view_on_site": [1, 1],
         "admin:jobs_vega": ["0"],
         "admin:auth_user_password_change": [things["job"].user_id],
+        "admin:jobs_switch_act": ["pool", "gevent", "pause"],
+        **{f"api:{act}_definition": ["io.wait"] for act in ("get", "pause", "resume")},
+        **{f"api:{act}_pool": ["gevent"] for act in ("pause", "drain", "resume", "purge")},
+        **{f"api:get_{what}": ["gevent"] for what in ("pool_", "queue")},
     }
     if name == "admin:(?P<url>.*)$":
         return "/admin/nothing-here/"
@@ -168,7 +223,7 @@ def _key(name: str, things: dict[str, Any]) -> Any:
     keys = {
         "pinneddefinition": "io.wait", "pool": Pool.objects.first() and "gevent",
         "taskresult": TaskResult.objects.get().pk, "user": things["job"].user_id, "group": Group.objects.first().pk,
-        "comparison": things["comparison"].pk,
+        **{word: things[word].pk for word in ("comparison", "switch", "auditentry", "apitoken")},
     }  # fmt: skip
     return next((key for word, key in keys.items() if word in name), things["job"].pk)
 
@@ -191,9 +246,27 @@ def _browser(person: Any) -> Client:
     return browser
 
 
-def _answers(people: dict[str, Any], method: str, address: str) -> str:
+def _answers(people: dict[str, Any], method: str, address: str, **options: Any) -> str:
     # A browser each time, since one of the addresses logs out.
-    return " ".join(str(getattr(_browser(people[name]), method)(address).status_code) for name in PEOPLE)
+    browsers = [_browser(people[name]) for name in PEOPLE]
+    return " ".join(str(getattr(browser, method)(address, **options).status_code) for browser in browsers)
+
+
+def _posted(name: str) -> dict[str, Any]:
+    """Return what goes with a POST: nothing to a page, to the API what it takes."""
+    if not name.startswith("api:"):
+        return {}
+    asked = {
+        "definition": "io.wait", "pool": "gevent", "pools": ["gevent"], "params": {}, "reason": "night", "confirm": True,
+        "rounds": 1, "copies": 1,
+    }  # fmt: skip
+    wanted = {"api:submit": ("definition", "pool", "params"), "api:purge_pool": ("reason", "confirm")}
+    wanted |= {"api:plan": ("definition", "pools", "params", "rounds", "copies")}
+    wanted |= {"api:list_jobs": wanted["api:submit"], "api:list_comparisons": wanted["api:plan"]}
+    keys = wanted.get(
+        name, () if name in ("api:cancel", "api:run_again", "api:cancel_comparison") else ("reason",)
+    )
+    return {"data": {key: asked[key] for key in keys}, "content_type": "application/json"}
 
 
 def test_every_address_has_a_row_and_every_row_an_address() -> None:
@@ -208,7 +281,7 @@ def test_every_address_answers_each_role_as_the_table_says(
         address, before = _address(name, pattern, things), _stored()
         looked = _answers(people, "get", address)
         assert _stored() == before, f"GET {address} changed something"
-        found[name] = (looked, _answers(people, "post", address))
+        found[name] = (looked, _answers(people, "post", address, **_posted(name)))
     assert {name: row for name, row in found.items() if row != TABLE[name]} == {}
 
 
@@ -225,8 +298,14 @@ def test_no_address_takes_a_post_without_the_token_against_forgery(
 ) -> None:
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(administrator)
-    answers = {name: browser.post(_address(name, one, things)).status_code for name, one in ADDRESSES.items()}
-    assert {name: status for name, status in answers.items() if status != 403} == {}
+    answers = {
+        name: browser.post(_address(name, one, things), **_posted(name)).status_code
+        for name, one in ADDRESSES.items()
+    }
+    # Django asks for the token first, the API after it has looked whether an address takes a POST at all.
+    nothing = {name for name, (_, posted) in TABLE.items() if name.startswith("api:") and posted == NO}
+    refused = {name for name, status in answers.items() if status == 403}
+    assert answers.keys() - refused == nothing
 
 
 def test_the_roles_are_groups_with_these_permissions_and_no_others() -> None:

@@ -1,6 +1,6 @@
 """Look for secrets in the files of the repository, without the network; what .secrets.baseline lists is known to be none.
 
-`python -m dev.secrets --update` takes up what was found, after you have looked at it.
+`python -m dev.secret_scan --update` takes up what was found, after you have looked at it.
 """
 
 import json
@@ -39,7 +39,8 @@ def main(arguments: list[str]) -> int:
         print(f"{name}:{line}: looks like a secret ({kind})", file=sys.stderr)
     if fresh:
         print(
-            "secrets: take it out; if it is none: .venv/bin/python -m dev.secrets --update", file=sys.stderr
+            "secrets: take it out; if it is none: .venv/bin/python -m dev.secret_scan --update",
+            file=sys.stderr,
         )
     return 1 if fresh else 0
 
