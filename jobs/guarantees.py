@@ -30,7 +30,7 @@ __all__ = ["CANCEL", "HARD", "HOLDS", "MEMORY", "SOFT", "Row", "by_pool", "matri
 #: The better first; a pool is as good as the worst of its workers.
 _WORDS = (HOLDS, ENDING, YIELDS, NOT_HERE)
 _DOINGS_OF_KIND = {"io": (WAITS,), "cpu": (COMPUTES,)}
-_LABELS = {SOFT: "Soft time limit", HARD: "Time limit", CANCEL: "Cancel while it runs"}
+_LABELS = {SOFT: "Soft time limit", HARD: "Time limit", CANCEL: "Cancel"}
 _DOING_LABELS = {WAITS: "it waits", COMPUTES: "it computes", CALLS_C: "it is inside one call of C"}
 
 

@@ -82,9 +82,10 @@ def run_again_on(platform: Platform, pools: tuple[str, ...]) -> list[Job]:
 def test_what_lets_nothing_else_run_is_ended_with_its_worker_and_the_others_run_again(
     stuck: Platform, tmp_path: Path, eventually: Callable
 ) -> None:
-    # Begun first, so that it is under way when the others let it go on no more.
+    # Begun first, so that it is under way when the others let it go on no more; long enough not to be over before.
     neighbours = {
-        pool: submit("stuck.bystander", {"witness": f"{tmp_path}/{pool}"}, pool=pool)[0] for pool in POOLS
+        pool: submit("stuck.bystander", {"witness": f"{tmp_path}/{pool}", "seconds": 12}, pool=pool)[0]
+        for pool in POOLS
     }
     eventually(lambda: Job.objects.running().count() == len(POOLS))
     end_in_time(stuck, submit_all(HOLDING))

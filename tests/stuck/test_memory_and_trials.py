@@ -35,7 +35,7 @@ def test_every_worker_tells_what_it_has_tried(stuck: Platform, eventually: Calla
     assert "unknown" not in {word for cells in rows.values() for word in cells}
     assert rows["Time limit, while it is inside one call of C"][prefork] == "holds"
     assert rows["Time limit, while it is inside one call of C"][1:] == ("by ending the worker",) * 3
-    computing = rows["Cancel while it runs, while it computes"]
+    computing = rows["Cancel, while it computes"]
     assert computing[prefork] == "holds"
     assert computing[gevent] == "when it yields"
     assert computing[threads] == computing[asyncio] == "holds (coroutine: when it yields)"
