@@ -371,8 +371,8 @@ def test_a_claim_whose_answer_was_lost_is_asked_for_again_and_granted(
 ) -> None:
     asked: list[Claim] = []
 
-    def lose_the_first_answer(*args: Any) -> Claim:
-        asked.append(stream.claim(*args))
+    def lose_the_first_answer(*args: Any, **of: str) -> Claim:
+        asked.append(stream.claim(*args, **of))
         if len(asked) == 1:
             raise TimeoutError
         return asked[-1]
