@@ -75,6 +75,11 @@ def problem(request: HttpRequest, status: int, detail: str, **more: Any) -> Http
     return api.create_response(request, {"detail": detail, "fields": {}, **more}, status=status)
 
 
+def unknown_endpoint(request: HttpRequest, rest: str) -> HttpResponse:
+    """Answer as JSON where no endpoint is, and for an id that is none."""
+    return problem(request, 404, f"There is no endpoint /api/{rest}: /api/openapi.json names them all.")
+
+
 @api.exception_handler(AuthenticationError)
 def _unknown_caller(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
     response = problem(request, 401, "Log in, or send a token that is valid: Authorization: Bearer pw_…")

@@ -316,6 +316,10 @@ def test_the_schema_needs_no_login_and_names_every_endpoint(client: Client) -> N
     assert client.get("/api/docs").status_code == 404
 
 
-def test_an_unknown_id_is_not_found(bob: Caller) -> None:
+def test_an_unknown_id_and_an_unknown_endpoint_are_not_found(bob: Caller) -> None:
+    for path in ("/nothing", "/jobs/no-uuid", "/jobs/"):
+        response = bob.get(path)
+        assert (response.status_code, response["Content-Type"]) == (404, "application/json; charset=utf-8")
+        assert "There is no endpoint /api/" in response.json()["detail"]
     assert bob.get(f"/jobs/{uuid4()}").json()["detail"]
     assert bob.get(f"/comparisons/{uuid4()}").status_code == 404

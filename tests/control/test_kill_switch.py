@@ -30,6 +30,10 @@ def _resumed_afterwards(platform: Platform) -> Iterator[None]:
     switches.write(web_client(), switches.held())
 
 
+def slots(pool: str) -> int:
+    return int(settings.JOB_POOLS[pool]["concurrency"])
+
+
 def at_the_broker(pool: str) -> int:
     with redis.Redis.from_url(settings.BROKER_URL) as client:
         return client.llen(settings.JOB_POOLS[pool]["queue"])
@@ -61,7 +65,7 @@ def cpu_s(pool: str) -> float:
 def test_a_paused_pool_begins_nothing_after_2_s_keeps_what_comes_and_loses_nothing(
     platform: Platform, pool: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    early = submit("io.wait", {"duration_s": 0.05}, pool=pool, copies=400)
+    early = submit("io.wait", {"duration_s": 0.05}, pool=pool, copies=slots(pool) + 150)
     pause("pool", pool, user=None, reason="a test")
     time.sleep(OBEYED_S)
     before = begun(pool)
@@ -81,7 +85,7 @@ def test_a_paused_pool_begins_nothing_after_2_s_keeps_what_comes_and_loses_nothi
 
 @every_pool
 def test_a_paused_definition_begins_nothing_while_others_go_on(platform: Platform, pool: str) -> None:
-    held = submit("io.wait", {"duration_s": 0.2}, pool=pool, copies=300)
+    held = submit("io.wait", {"duration_s": 0.2}, pool=pool, copies=slots(pool) + 50)
     pause("definition", "io.wait", user=None, reason="a test")
     others = submit("ending.succeed", {}, pool=pool, copies=5)
     platform.wait_for(*others)
