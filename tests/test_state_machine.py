@@ -202,6 +202,7 @@ class Life(RuleBasedStateMachine):
 
     def _claim(self, worker: str, attempt: Attempt) -> None:
         self.tokens += 1
+        self.now += timedelta(milliseconds=10)
         started = Started(*attempt, Place(worker, 1), self._timings())
         token = f"{worker} {self.tokens}"
         answer = stream.claim(self.client, started, token)
@@ -361,3 +362,22 @@ def test_no_order_of_events_loses_a_job_or_records_it_twice(machine: type[Life])
             database=None,
         ),
     )
+
+
+def test_a_release_that_is_recorded_after_the_next_holder_died_leaves_no_job_behind(
+    machine: type[Life],
+) -> None:
+    """The coordinator that took the release died; another one adopts it when the next holder has come and gone."""
+    life = machine()
+    life.submit(3, is_published=True)
+    [attempt] = life.messages
+    life._claim("w1", life.messages.pop())
+    life.the_coordinator_records()
+    life._worker_ends("w1", "stops")
+    life.batches.append(life.read(1))
+    life._claim("w2", life.messages.pop())
+    life.the_coordinator_records()
+    assert life.runs == {attempt: "w2"}
+    life._worker_ends("w2", "dies")
+    life._record(life.batches.pop())
+    life.teardown()
