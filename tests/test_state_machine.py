@@ -347,7 +347,7 @@ def machine(
     redis_client: redis.Redis, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[type[Life]]:
     settings.JOB_KEY_PREFIX = "machine:"
-    monkeypatch.setattr(submission, "revoke", lambda *_, **__: None)  # no worker listens
+    monkeypatch.setattr(publishing, "ask_workers", lambda *_, **__: None)  # no worker listens
     Life.client = redis_client
     yield Life
     if keys := redis_client.keys("machine:*"):
