@@ -225,6 +225,7 @@ def web_kill(site: Site, scale: Scale) -> None:
         file = file_name(SUBMITTER[1], pool)
         site.arm(file)
         site.until(lambda file=file: site.has_crashed(file), 20, file)  # type: ignore[misc]
+        site.tracker.begin(pool)
     os.killpg(site.parts["web"].pid, signal.SIGKILL)
     site.tracker.begin()
     site.wait(10.0)  # it is back, and takes jobs again
