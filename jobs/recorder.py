@@ -127,13 +127,20 @@ def _why_no_more(job: Job) -> str:
 
 
 def _fold_started(job: Job, entry: Started) -> bool:
-    if job.state != State.QUEUED:
+    if job.state != State.QUEUED and not _took_over(job, entry):
         return False
     job.state = State.RUNNING
     job.due_at = None
     _set_place(job, entry.place)
     _set_timings(job, entry.timings)
     return True
+
+
+def _took_over(job: Job, entry: Started) -> bool:
+    # Two workers start the same attempt only if the first has given it back, and its word of that may come late.
+    at = to_datetime(entry.timings.started_at)
+    is_later = job.started_at is not None and at is not None and at > job.started_at
+    return job.state == State.RUNNING and job.worker != entry.place.worker[:200] and is_later
 
 
 def _fold_released(job: Job, entry: Outcome, *, now: datetime) -> bool:

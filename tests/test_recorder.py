@@ -106,6 +106,16 @@ def test_only_the_holder_can_release_a_job(job: Job) -> None:
     assert job.state == State.RUNNING
 
 
+def test_a_start_after_a_release_that_is_still_to_come_belongs_to_the_new_holder(job: Job) -> None:
+    first, second = started(job), started(job, place=Place("w2@host"))
+    recorder.record([first, second])
+    job.refresh_from_db()
+    assert (job.state, job.worker) == (State.RUNNING, "w2@host")
+    recorder.record([ended(job, Ending.RELEASED), first])
+    job.refresh_from_db()
+    assert (job.state, job.worker, job.attempt) == (State.RUNNING, "w2@host", 1)
+
+
 def test_a_job_asked_to_stop_is_not_tried_again(job: Job) -> None:
     Job.objects.update(cancel_requested_at=timezone.now())
     recorder.record([ended(job, Ending.LOST)])

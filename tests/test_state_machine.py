@@ -7,7 +7,7 @@ published again.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest import mock
@@ -143,6 +143,10 @@ class Life(RuleBasedStateMachine):
             assert (again.parent_id, again.attempt, again.state) == (job.pk, 1, State.QUEUED)
             self.submitted.append(str(again.pk))
 
+    def _in_order(self, jobs: Iterable[Job]) -> list[Job]:
+        """Sort by submission: ids are random, and Hypothesis has to be able to play a run again."""
+        return sorted(jobs, key=lambda job: self.submitted.index(str(job.pk)))
+
     # --- the broker, and what the coordinator does for it
     def _published(self, jobs: list[Job]) -> None:
         self.messages += [(str(job.pk), job.attempt) for job in jobs]
@@ -150,7 +154,7 @@ class Life(RuleBasedStateMachine):
 
     def publish(self, after_s: int = 30) -> None:
         self.now += timedelta(seconds=after_s)
-        self._published(list(Job.objects.unpublished(now=self.now)))
+        self._published(self._in_order(Job.objects.unpublished(now=self.now)))
 
     def a_message_goes_missing(self) -> None:
         if self.messages:
@@ -162,11 +166,11 @@ class Life(RuleBasedStateMachine):
             return  # the ledger is behind
         lost = [
             self._outcome((str(job.pk), job.attempt), job.worker, Ending.LOST)
-            for job in Job.objects.running()
+            for job in self._in_order(Job.objects.running())
             if self.runs.get((str(job.pk), job.attempt)) != job.worker
         ]
         self._fold(lost)
-        for job in Job.objects.queued().filter(due_at=None):
+        for job in self._in_order(Job.objects.queued().filter(due_at=None)):
             attempt = (str(job.pk), job.attempt)
             if attempt not in self.runs and attempt not in self.messages:
                 Job.objects.filter(pk=job.pk).update(due_at=self.now)
@@ -190,7 +194,7 @@ class Life(RuleBasedStateMachine):
 
     def a_run_goes_on(self) -> None:
         if self.runs:
-            self._meet(self.draw(sorted(self.runs)), self.draw(FATES))
+            self._meet(self.draw(list(self.runs)), self.draw(FATES))
 
     def _meet(self, attempt: Attempt, fate: str) -> None:
         if fate in ("stops", "dies", "freezes"):
@@ -202,6 +206,7 @@ class Life(RuleBasedStateMachine):
 
     def _claim(self, worker: str, attempt: Attempt) -> None:
         self.tokens += 1
+        self.now += timedelta(milliseconds=10)
         started = Started(*attempt, Place(worker, 1), self._timings())
         token = f"{worker} {self.tokens}"
         answer = stream.claim(self.client, started, token)
@@ -342,7 +347,7 @@ def machine(
     redis_client: redis.Redis, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[type[Life]]:
     settings.JOB_KEY_PREFIX = "machine:"
-    monkeypatch.setattr(submission, "revoke", lambda *_, **__: None)  # no worker listens
+    monkeypatch.setattr(publishing, "ask_workers", lambda *_, **__: None)  # no worker listens
     Life.client = redis_client
     yield Life
     if keys := redis_client.keys("machine:*"):
@@ -361,3 +366,22 @@ def test_no_order_of_events_loses_a_job_or_records_it_twice(machine: type[Life])
             database=None,
         ),
     )
+
+
+def test_a_release_that_is_recorded_after_the_next_holder_died_leaves_no_job_behind(
+    machine: type[Life],
+) -> None:
+    """The coordinator that took the release died; another one adopts it when the next holder has come and gone."""
+    life = machine()
+    life.submit(3, is_published=True)
+    [attempt] = life.messages
+    life._claim("w1", life.messages.pop())
+    life.the_coordinator_records()
+    life._worker_ends("w1", "stops")
+    life.batches.append(life.read(1))
+    life._claim("w2", life.messages.pop())
+    life.the_coordinator_records()
+    assert life.runs == {attempt: "w2"}
+    life._worker_ends("w2", "dies")
+    life._record(life.batches.pop())
+    life.teardown()

@@ -20,7 +20,7 @@ OUTAGE_S = 20.0
 PAUSE_S = 30.0
 LOCK_S = 8.0
 _QUICK_OUTAGE_S = 3.0
-LONG_S = 3.0
+LONG_S = 2.0
 _MOST_LONG = 20
 _LIBRARY = "faketime/libfaketimeMT.so.1"
 
@@ -79,7 +79,8 @@ def _strike(site: Site, pool: str, signum: int) -> None:
 
 def _fill(site: Site, pool: str) -> None:
     """Have a pool's workers run some long jobs, and hold more, when the fault comes."""
-    site.burst(pool, 2 * min(site.plan.slots[pool], _MOST_LONG), LONG_S)
+    # Few and short enough that waiting for a slot does not pass for waiting to be found.
+    site.burst(pool, min(site.plan.slots[pool] + 2, _MOST_LONG), LONG_S)
     site.until(
         lambda: site.ledger.running(longer_than_s=1.0).get(pool, 0) >= 2, 30, f"jobs that run on {pool}"
     )
@@ -106,7 +107,7 @@ def received_kill(site: Site, scale: Scale) -> None:
     jobs = 150 if scale.is_quick else 520
     for pool in site.pools:
         # The slots are busy until all are received, and all end soon after.
-        site.burst(pool, jobs, {"prefork": 0.05, "threads": 0.1}.get(pool, 0.5))
+        site.burst(pool, jobs, {"prefork": 0.02, "threads": 0.05}.get(pool, 0.2))
         site.until(
             lambda pool=pool: _received(site, pool) >= jobs * 0.5, 30, f"messages that {pool} received"
         )  # type: ignore[misc]
@@ -224,6 +225,7 @@ def web_kill(site: Site, scale: Scale) -> None:
         file = file_name(SUBMITTER[1], pool)
         site.arm(file)
         site.until(lambda file=file: site.has_crashed(file), 20, file)  # type: ignore[misc]
+        site.tracker.begin(pool)
     os.killpg(site.parts["web"].pid, signal.SIGKILL)
     site.tracker.begin()
     site.wait(10.0)  # it is back, and takes jobs again

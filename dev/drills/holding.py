@@ -121,6 +121,8 @@ def _fill(cell: Cell, site: Site, verdict: dict[str, Any], *, has_drained: bool,
     cell.trouble = trouble
     if not cell.counts["accepted"]:
         cell.trouble = cell.trouble or "no job was accepted, so that nothing was shown"
+    elif not cell.caught:
+        cell.trouble = cell.trouble or "the fault caught no job, so that nothing was shown"
 
 
 def timed(begin_mono: float) -> str:
