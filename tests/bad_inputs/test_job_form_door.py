@@ -59,7 +59,7 @@ TYPED: list[tuple[str, str, str]] = [
     ("name", "a\x1b[31m", "match pattern"), ("name", " ada", "match pattern"),
     ("level", "4", "valid choice"), ("level", "two", "valid choice"), ("level", "2.0", "valid"),
     ("colour", "green", "valid choice"), ("colour", "RED", "valid choice"), 
-    ("addresses", "a\nb\nc\nd", "at most 3 items"), ("addresses", "a\x00", "Null characters"),
+    ("addresses", "a\nb\nc\nd", "at most 3 items"), ("addresses", "a\x00", "NUL character"),
     ("sizes", "1\ntwo", "Line 2: 'two' is not a number"), ("sizes", "1.5", "Line 1: '1.5' is not a number"),
     ("sizes", "1\n-2", "greater than or equal to 0"), ("sizes", "1,2", "Line 1: '1,2' is not a number"),
     ("sizes", "9" * 5000, "is not a number"), ("sizes", "0x1", "is not a number"),

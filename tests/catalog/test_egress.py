@@ -11,10 +11,13 @@ from typing import Any
 import httpcore
 import httpx
 import pytest
+from django.conf import settings
 
 from jobs import definitions
 from jobs.catalog import egress, http
 from jobs.errors import InvalidParameters
+from jobs.submission import submit
+from tests.platform import Platform
 
 PUBLIC = "93.184.215.14"
 INNER = [
@@ -270,3 +273,17 @@ def test_the_environments_proxy_is_not_asked(listener: Listener, monkeypatch: py
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
     answers(monkeypatch, [PUBLIC])
     assert _fetched("http://shop.example/") == [b"hi", b"hi"]
+
+
+@pytest.mark.services
+@pytest.mark.django_db(transaction=True)
+def test_on_every_pool_a_name_that_leads_inwards_is_resolved_and_refused(platform: Platform) -> None:
+    jobs = [
+        submit("io.http_get", {"addresses": ["http://localhost/"]}, pool=pool)[0]
+        for pool in settings.JOB_POOLS
+    ]
+    platform.wait_for(*jobs)
+    for job in jobs:
+        assert (job.state, job.error_type, job.attempt) == ("failed", "FetchRefused", 1), job.pool
+        assert "not on the public internet" in job.error
+        assert job.run_s < egress.RESOLVE_WITHIN_S

@@ -12,12 +12,6 @@ pytestmark = pytest.mark.django_db
 PAGES = ["/accounts/login/", "/admin/login/"]
 
 
-@pytest.fixture(autouse=True)
-def _quick_hashes(settings: Any) -> None:
-    """Hash passwords quickly: a sound hash costs a fifth of a second each time."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 def attempt(page: str, name: str = "bob", password: str = "wrong", **headers: str) -> Any:
     client = Client()
     return client.post(page, {"username": name, "password": password, "next": "/"}, **headers)
