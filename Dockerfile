@@ -8,9 +8,11 @@ RUN useradd --system --uid 10001 --user-group --home-dir /app --no-create-home p
     && mkdir var \
     && chown poolwise:poolwise var
 
-# Before the source, so that a change of the source does not install the packages again.
+# Before the source, so that a change of the source does not install the packages again. In an environment of its own, so
+# that what the base image brings is neither replaced nor used.
 COPY requirements.txt .
-RUN pip install --requirement requirements.txt
+RUN python -m venv --without-pip /opt/poolwise && pip --python /opt/poolwise/bin/python install --requirement requirements.txt
+ENV PATH=/opt/poolwise/bin:$PATH
 
 COPY manage.py ./
 COPY project project
