@@ -183,7 +183,7 @@ def logging_config(*, style: str, level: str) -> dict[str, Any]:
             "celery.worker.strategy": quiet,
             "celery.app.trace": quiet,
             "asyncio": quiet,
-            "axes": quiet,  # a line for each user that is deleted; what it refuses, it says as a warning
+            "axes": quiet,  # a line for every login otherwise; a lock is a warning
         },
     }
 

@@ -50,6 +50,7 @@ def admin(client: Client, administrator: Any) -> Client:
 @pytest.fixture
 def viewer(client: Client, user: Any) -> Client:
     """A member of staff who may look at jobs and do nothing else."""
+    user.groups.clear()  # no submitter
     user.is_staff = True
     user.save()
     user.groups.clear()
