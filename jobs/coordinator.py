@@ -42,7 +42,7 @@ log = structlog.get_logger(__name__)
 _BATCH = 500
 _BLOCK_MS = 100
 #: Entries that another coordinator took and did not acknowledge for so long are ours.
-_ADOPT_IDLE_MS = 10_000
+_ADOPT_IDLE_MS = 5_000
 _PAUSE_AFTER_FAULT_S = 1.0
 #: What is waited out: Redis or the database is away. A ResponseError is NOGROUP after Redis lost its data.
 _FAULTS = (*REDIS_ERRORS, DatabaseError)
@@ -121,7 +121,7 @@ class Coordinator:
             _Duty("watch", 1.0, comparisons.watch),
             _Duty("rescue", 1.0, self._rescue),
             _Duty("cancel", 5.0, lambda: cancelling.settle(self.client)),
-            _Duty("adopt", 5.0, lambda: record_adopted(reader)),
+            _Duty("adopt", 2.0, lambda: record_adopted(reader)),
             self._alone("sample", settings.JOB_SAMPLE_EVERY_S, lambda: sample(self.client)),
             self._alone("prune", 3600.0, prune_samples),
             self._alone("retention", 1.0, retention.Turns().take),

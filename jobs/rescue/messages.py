@@ -1,5 +1,6 @@
 """Queued jobs against the messages that stand for them."""
 
+import re
 from collections.abc import Iterable
 
 import structlog
@@ -13,29 +14,41 @@ from jobs.rescue import queues
 
 log = structlog.get_logger(__name__)
 _BATCH = 500
+_ID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 
 
-def _published(pool: str) -> JobQuerySet:
-    return Job.objects.queued().filter(pool=pool, due_at=None)
+def _ids(attempts: Iterable[Attempt]) -> list[str]:
+    # Signs of life are not sealed: whoever reaches Redis may have written them.
+    return [job_id for job_id, _ in attempts if _ID.fullmatch(job_id)]
 
 
-def published() -> dict[str, int]:
-    """Return by pool how many queued jobs have a message that was published; pools without any are absent."""
-    counts = (
-        Job.objects.queued().filter(due_at=None).order_by().values_list("pool").annotate(count=Count("id"))
-    )
+def _published() -> JobQuerySet:
+    return Job.objects.queued().filter(due_at=None).order_by()
+
+
+def published(living: frozenset[Attempt]) -> dict[str, int]:
+    """Return by pool how many published jobs wait that no living worker holds; pools without any are absent."""
+    rows = _published().exclude(pk__in=_ids(living)).values_list("pool")
     declared = all_pools()
-    return {pool: count for pool, count in counts if pool in declared}
+    return {pool: count for pool, count in rows.annotate(count=Count("id")) if pool in declared}
+
+
+def pools_of(attempts: Iterable[Attempt]) -> set[str]:
+    """Return the pools on which published jobs of these attempts wait."""
+    rows = _published().filter(pk__in=_ids(attempts))
+    return set(rows.values_list("pool", flat=True).distinct())
 
 
 def unaccounted(pool: str, living: frozenset[Attempt]) -> set[Attempt]:
-    """Return the published attempts of a pool that neither the broker nor a living worker has."""
+    """Return the published attempts of a pool that neither a living worker nor the broker has.
+
+    Raise BrokerUnavailable.
+    """
     # The ledger first: what is published after this moment is not looked for.
-    rows = {(str(pk), attempt) for pk, attempt in _published(pool).values_list("pk", "attempt")}
-    if not rows - living:
-        return set()
-    waiting = queues.waiting(pool)
-    return set() if waiting is None else rows - living - waiting
+    found = _published().filter(pool=pool).values_list("pk", "attempt")
+    rows = {(str(pk), attempt) for pk, attempt in found} - living
+    waiting = queues.waiting(pool) if rows else None
+    return set() if waiting is None else rows - waiting
 
 
 def publish_again(gone: Iterable[Attempt]) -> int:

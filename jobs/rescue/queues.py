@@ -11,22 +11,7 @@ from jobs.pools import get_pool
 from jobs.pools.transport import Transport
 from jobs.publishing import patient_connection
 
-#: A queue that is as long as it should be is read all the same every so many looks: a message delivered twice
-#: can make up for one that is missing.
-_EVERY_LOOKS = 30
 _CHUNK = 1000
-
-
-def is_to_be_read(
-    pool: str, published: int, living: frozenset[Attempt], orphaned: frozenset[Attempt], *, turn: int
-) -> bool:
-    """Tell whether a queue has to be read: when it is shorter than the ledger says, and every so often.
-
-    Raise BrokerUnavailable.
-    """
-    if orphaned or turn % _EVERY_LOOKS == 0:
-        return True
-    return published > length(pool) + len(living)
 
 
 def length(pool: str) -> int:

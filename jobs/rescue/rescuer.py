@@ -13,12 +13,15 @@ from jobs.redis_client import Client
 from jobs.rescue import queues
 from jobs.rescue.absence import Absence
 from jobs.rescue.lost import lost
-from jobs.rescue.messages import publish_again, published, unaccounted
+from jobs.rescue.messages import pools_of, publish_again, published, unaccounted
 
 log = structlog.get_logger(__name__)
 _BATCH = 500
-#: While reports that old wait to be recorded, the ledger is behind and says nothing about what is missing.
+#: While reports that old wait to be recorded, the ledger is behind and says little about what is missing.
 _BACKLOG_S = 2.0
+#: A queue that is as long as it should be is read all the same every so many looks: a message delivered twice
+#: can make up for one that is missing.
+_EVERY_LOOKS = 30
 
 
 @dataclass(slots=True)
@@ -27,26 +30,26 @@ class Rescuer:
 
     client: Client
     _runs: Absence[Attempt] = field(default_factory=Absence)
-    _messages: Absence[Attempt] = field(default_factory=Absence)
+    _messages: dict[str, Absence[Attempt]] = field(default_factory=dict)  # by pool
     _looks: int = 0
 
     def forget(self) -> None:
         """Give every worker the time for a sign of life again, as after an outage of Redis."""
         self._runs.forget()
-        self._messages.forget()
+        self._messages.clear()
 
     def look(self) -> int:
         """Rescue what is missing; return how many jobs. Raise the errors of Redis, broker and database."""
         beats = heartbeats.read_all(self.client)
         held = heartbeats.held_attempts(self.client)
         heartbeats.forget_silent(self.client, beats)
-        if stream.backlog_s(self.client) > _BACKLOG_S:
-            self.forget()
-            return 0
         self._looks += 1
-        return self._rescue_runs(beats, held) + self._rescue_messages(beats, held)
+        rescued = self._rescue_runs(beats, held, stream.backlog_s(self.client))
+        return rescued + self._rescue_messages(beats, held)
 
-    def _rescue_runs(self, beats: list[WorkerBeat], held: Mapping[str, frozenset[Attempt]]) -> int:
+    def _rescue_runs(
+        self, beats: list[WorkerBeat], held: Mapping[str, frozenset[Attempt]], backlog_s: float
+    ) -> int:
         """Report as lost what runs on workers that are silent, or that do not know of it; return how many jobs."""
         alive = {beat.name for beat in beats if beat.is_alive}
         silent = {beat.name for beat in beats if not beat.is_alive}
@@ -57,8 +60,12 @@ class Rescuer:
             for attempt, worker in where.items()
             if worker not in alive or attempt not in held.get(worker, {attempt})
         ]
+        if backlog_s > _BACKLOG_S:  # the end of what a living worker does not hold may wait to be recorded
+            self._runs.forget()
         long_gone = self._runs.longer_than(settings.JOB_WORKER_DEAD_AFTER_S, missing)
-        gone = [attempt for attempt in missing if where[attempt] in silent or attempt in long_gone]
+        # What a silent worker reported is older than its silence.
+        silent_long = silent if backlog_s < _silence_s() else set()
+        gone = [attempt for attempt in missing if where[attempt] in silent_long or attempt in long_gone]
         return self._record_lost(gone[:_BATCH], alive)
 
     def _record_lost(self, gone: Iterable[Attempt], alive: set[str]) -> int:
@@ -75,10 +82,28 @@ class Rescuer:
         alive = {beat.name for beat in beats if beat.is_alive}
         living = frozenset[Attempt]().union(*(held[name] for name in alive & held.keys()))
         orphaned = frozenset[Attempt]().union(*(held[name] for name in held.keys() - alive)) - living
-        missing: set[Attempt] = set()
-        for pool, count in published().items():
-            if queues.is_to_be_read(pool, count, living, orphaned, turn=self._looks):
-                missing |= unaccounted(pool, living)
-        grace_s = 3 * settings.JOB_HEARTBEAT_S + 1.0  # what a worker just fetched is in its next sign of life
-        gone = self._messages.longer_than(grace_s, missing) | (missing & orphaned)
+        orphaned_on = pools_of(orphaned) if orphaned else set()
+        gone: set[Attempt] = set()
+        for pool, count in published(living).items():
+            absence = self._messages.setdefault(pool, Absence())
+            is_read = self._is_read(pool, count, absence, has_orphans=pool in orphaned_on)
+            missing = unaccounted(pool, living) if is_read else set()
+            gone |= absence.longer_than(_unseen_s(), missing) | (missing & orphaned)
         return publish_again(gone)
+
+    def _is_read(self, pool: str, count: int, absence: Absence[Attempt], *, has_orphans: bool) -> bool:
+        """Tell whether a queue is read whole: on suspicion, in its turn, or since it is shorter than it should be."""
+        if self._looks % _EVERY_LOOKS == 0 or has_orphans:
+            return True
+        # Once something is missing, each time: a look in between must not make it forgotten.
+        return bool(absence.since_mono) or queues.length(pool) < count
+
+
+def _silence_s() -> float:
+    """Return how long a worker that is taken for dead has at least been silent, in seconds."""
+    return float(settings.JOB_WORKER_DEAD_AFTER_S - settings.JOB_HEARTBEAT_S - 0.5)
+
+
+def _unseen_s() -> float:
+    """Return for how long a message may be out of sight, in seconds: until its worker's sign of life names it."""
+    return float(3 * settings.JOB_HEARTBEAT_S + 1.0)

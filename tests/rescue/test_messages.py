@@ -10,6 +10,7 @@ from dev.own_redis import OwnRedis
 from jobs import publishing
 from jobs.models import Job, State
 from jobs.rescue import Rescuer, queues
+from jobs.rescue.rescuer import _EVERY_LOOKS
 from tests.core import messages
 from tests.rescue.conftest import Clock
 
@@ -75,10 +76,18 @@ def test_the_message_of_an_older_attempt_does_not_stand_for_the_newer(
 ) -> None:
     job = published()
     Job.objects.filter(pk=job.pk).update(attempt=2)
-    rescuer._looks = queues._EVERY_LOOKS - 6  # the queue is as long as it should be: it is read in its turn
-    assert looks(rescuer, clock, 5) == 0
-    rescuer._messages.since_mono[(str(job.pk), 2)] = clock.now_s - 60
-    assert looks(rescuer, clock, 1) == 1
+    # The queue is as long as it should be: it is read in its turn, and from then on each time.
+    assert looks(rescuer, clock, _EVERY_LOOKS - 1) == 0
+    assert looks(rescuer, clock, 6) == 1
+
+
+def test_what_is_missing_is_found_under_a_steady_load_of_other_pools(
+    rescuer: Rescuer, published: Any, beat: Any, clock: Clock, quiet_pool: str, broker: redis.Redis
+) -> None:
+    published()
+    broker.delete(quiet_pool)
+    beat(holds=[(f"busy-{number}", 1) for number in range(200)])
+    assert looks(rescuer, clock) == 1
 
 
 def test_queues_as_long_as_they_should_be_are_seldom_read(
@@ -86,9 +95,9 @@ def test_queues_as_long_as_they_should_be_are_seldom_read(
 ) -> None:
     published()
     read: list[str] = []
-    monkeypatch.setattr("jobs.rescue.messages.unaccounted", lambda pool, living: read.append(pool) or set())
-    monkeypatch.setattr("jobs.rescue.rescuer.unaccounted", lambda pool, living: read.append(pool) or set())
-    looks(rescuer, clock, 2 * queues._EVERY_LOOKS)
+    waiting = queues.waiting
+    monkeypatch.setattr(queues, "waiting", lambda pool: read.append(pool) or waiting(pool))
+    looks(rescuer, clock, 2 * _EVERY_LOOKS)
     assert len(read) == 2
 
 

@@ -142,7 +142,7 @@ def test_nothing_counts_as_missing_while_reports_wait_to_be_recorded(
     beat(ago_s=6)
     stream.report(own_keys, ended(job))  # its worker died just after it
     assert 0 <= stream.backlog_s(own_keys) < 2
-    monkeypatch.setattr(stream, "backlog_s", lambda client: 2.5)
+    monkeypatch.setattr(stream, "backlog_s", lambda client: 3.6)  # older than its silence, at least
     assert rescuer.look() == 0
     monkeypatch.undo()
     reader = Reader(own_keys, "reader")
@@ -152,6 +152,26 @@ def test_nothing_counts_as_missing_while_reports_wait_to_be_recorded(
     assert rescuer.look() == 0
     job.refresh_from_db()
     assert job.state == State.SUCCEEDED
+
+
+def test_what_a_silent_worker_ran_is_rescued_though_younger_reports_wait(
+    rescuer: Rescuer, running: Any, beat: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running()
+    beat(ago_s=6)
+    monkeypatch.setattr(stream, "backlog_s", lambda client: 3.0)
+    assert rescuer.look() == 1
+
+
+def test_what_a_living_worker_does_not_hold_is_not_counted_while_reports_wait(
+    rescuer: Rescuer, running: Any, beat: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running()
+    monkeypatch.setattr(stream, "backlog_s", lambda client: 2.5)
+    for _ in range(4):
+        beat(holds=[])
+        assert rescuer.look() == 0
+        clock.advance(3)
 
 
 def test_a_worker_silent_for_an_hour_is_forgotten(rescuer: Rescuer, beat: Any, own_keys: Any) -> None:
