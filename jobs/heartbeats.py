@@ -3,13 +3,16 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
+import structlog
 from django.conf import settings
 
 from jobs.errors import BrokerUnavailable
 from jobs.redis_client import REDIS_ERRORS, Client, key, script, web_client
 
+log = structlog.get_logger(__name__)
 _BEAT = """
 local now = redis.call('TIME')
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
@@ -73,6 +76,15 @@ def send(client: Client, beat: Beat, held: Iterable[Attempt] | None = None) -> N
     if held is not None:
         args.append(json.dumps(list(held)))
     script(client, _BEAT)(keys=_keys(), args=args, client=client)
+    if settings.JOB_HEARTBEAT_FILE:
+        _touch(Path(settings.JOB_HEARTBEAT_FILE))
+
+
+def _touch(file: Path) -> None:
+    try:
+        file.touch()
+    except OSError as error:  # a full disk must not silence a worker that lives
+        log.warning("JOB_HEARTBEAT_FILE cannot be written", error=str(error))
 
 
 def vouch(client: Client, name: str) -> None:

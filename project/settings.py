@@ -237,6 +237,8 @@ JOB_TIME_LIMIT_S: float = env.float("JOB_TIME_LIMIT_S", 3600.0)
 JOB_RESULT_MAX_BYTES: int = env.int("JOB_RESULT_MAX_BYTES", 1_048_576)
 JOB_LOG_MAX_LINES: int = env.int("JOB_LOG_MAX_LINES", 200)
 JOB_HEARTBEAT_S: float = env.float("JOB_HEARTBEAT_S", 2.0)
+#: Touched with each sign of life, for health checks that must be cheap; empty: none.
+JOB_HEARTBEAT_FILE: str = env.str("JOB_HEARTBEAT_FILE", "")
 JOB_WORKER_DEAD_AFTER_S: float = env.float("JOB_WORKER_DEAD_AFTER_S", 8.0)
 JOB_PUBLISH_BUDGET_S: float = env.float("JOB_PUBLISH_BUDGET_S", 0.5)
 JOB_SAMPLE_EVERY_S: float = env.float("JOB_SAMPLE_EVERY_S", 5.0)

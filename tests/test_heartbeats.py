@@ -1,5 +1,6 @@
 import json
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -40,6 +41,18 @@ def test_a_sign_of_life_comes_back_as_it_was_sent_with_its_age(own_keys: Any) ->
     assert 0 <= read.seen_s_ago < 1
     assert read.is_alive
     assert (read.name, read.slots, read.versions["python"]) == ("w1@h", 4, "3.13")
+
+
+def test_a_sign_of_life_touches_the_file_of_health_checks(
+    own_keys: Any, settings: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.JOB_HEARTBEAT_FILE = str(tmp_path / "alive")
+    send(own_keys, beat())
+    assert time.time() - (tmp_path / "alive").stat().st_mtime < 5
+    settings.JOB_HEARTBEAT_FILE = str(tmp_path / "nowhere" / "alive")
+    send(own_keys, beat("w2@h"))
+    assert "JOB_HEARTBEAT_FILE cannot be written" in caplog.text
+    assert len(read_all(own_keys)) == 2
 
 
 def test_a_later_sign_takes_the_place_of_the_earlier(own_keys: Any) -> None:
