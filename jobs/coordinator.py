@@ -46,8 +46,6 @@ _ADOPT_IDLE_MS = 5_000
 _PAUSE_AFTER_FAULT_S = 1.0
 #: What is waited out: Redis or the database is away. A ResponseError is NOGROUP after Redis lost its data.
 _FAULTS = (*REDIS_ERRORS, DatabaseError)
-#: What the values of one report raise; the others of its batch are not to suffer for it.
-_UNWRITABLE = (DataError, ValueError, TypeError, OverflowError)
 
 
 @dataclass(slots=True)
@@ -211,7 +209,9 @@ def _record(reader: stream.Reader, raw: list[tuple[str, str]]) -> int:
             log.error("a report cannot be read and is dropped", entry=entry_id, error=str(error))
     try:
         _record_together(entries)
-    except _UNWRITABLE:
+    except Exception as error:
+        if _is_passing(error):
+            raise
         for entry in entries:
             _record_or_drop(entry)
     reader.acknowledge([entry_id for entry_id, _ in raw])
@@ -229,8 +229,15 @@ def _record_together(entries: list[Entry]) -> None:
 def _record_or_drop(entry: Entry) -> None:
     try:
         _record_together([entry])
-    except _UNWRITABLE as error:
-        log.error("a report cannot be recorded and is dropped", job=entry.job_id, error=str(error))
+    except Exception as error:
+        if _is_passing(error):
+            raise
+        log.exception("a report cannot be recorded and is dropped", job=entry.job_id, error=str(error))
+
+
+def _is_passing(error: Exception) -> bool:
+    """Tell whether Redis or the database is away; else it is the values of one report, or a mistake of ours."""
+    return isinstance(error, _FAULTS) and not isinstance(error, DataError)
 
 
 def sample(client: Client) -> None:

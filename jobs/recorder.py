@@ -69,7 +69,7 @@ def record(entries: Iterable[Entry]) -> Recorded:
     with transaction.atomic():
         jobs = _lock({entry.job_id for entry in entries})
         changed: dict[UUID, Job] = {}
-        outcomes: dict[UUID, tuple[Job, Outcome]] = {}
+        outcomes: dict[UUID, tuple[Job, Outcome, str]] = {}
         logs: list[JobLog] = []
         for entry in entries:
             job = jobs.get(_as_uuid(entry.job_id))
@@ -83,12 +83,13 @@ def record(entries: Iterable[Entry]) -> Recorded:
                 recorded.applied += 1
                 changed[job.pk] = job
                 if isinstance(entry, Outcome) and entry.ending is not Ending.PAUSED:
-                    outcomes[job.pk] = (job, entry)
+                    # As it is now: a later entry of this batch may say that its next attempt has begun.
+                    outcomes[job.pk] = (job, entry, _CELERY_STATES[State(job.state)])
                     logs += _log_of(entry)
         _write(changed.values())
         _write_results(outcomes.values())
         JobLog.objects.bulk_create(logs, ignore_conflicts=True)
-    recorded.ended = [job for job, _ in outcomes.values() if job.has_ended]
+    recorded.ended = [job for job, _, _ in outcomes.values() if job.has_ended]
     return recorded
 
 
@@ -261,8 +262,8 @@ def _write(jobs: Iterable[Job]) -> None:
     )
 
 
-def _write_results(outcomes: Iterable[tuple[Job, Outcome]]) -> None:
-    rows = [_result_of(job, outcome) for job, outcome in outcomes]
+def _write_results(outcomes: Iterable[tuple[Job, Outcome, str]]) -> None:
+    rows = [_result_of(job, outcome, status) for job, outcome, status in outcomes]
     TaskResult.objects.bulk_create(
         sorted(rows, key=lambda row: row.task_id),
         update_conflicts=True,
@@ -281,7 +282,7 @@ def _write_results(outcomes: Iterable[tuple[Job, Outcome]]) -> None:
     )
 
 
-def _result_of(job: Job, outcome: Outcome) -> TaskResult:
+def _result_of(job: Job, outcome: Outcome, status: str) -> TaskResult:
     failed = outcome.ending is not Ending.SUCCEEDED
     result = (
         json.dumps({"exc_type": outcome.error_type, "exc_message": [outcome.error]})
@@ -293,7 +294,7 @@ def _result_of(job: Job, outcome: Outcome) -> TaskResult:
         task_name=job.definition,
         task_args="[]",
         task_kwargs=json.dumps({name: shown(value) for name, value in job.params.items()}),
-        status=_CELERY_STATES[State(job.state)],
+        status=status,
         worker=outcome.place.worker[:100],
         content_type="application/json",
         content_encoding="utf-8",

@@ -155,3 +155,12 @@ def test_in_whatever_order_entries_come_a_job_ends_at_most_once_and_attempts_onl
 def recorder_changes(had_ended: bool, attempt: int, entry: Entry, changed: bool) -> bool:
     """An entry of another attempt, or after the end, must not have changed anything."""
     return False if had_ended or entry.attempt != attempt else changed
+
+
+@pytest.mark.parametrize("ending", [Ending.RELEASED, Ending.LOST])
+def test_a_job_given_back_and_begun_again_in_one_batch_runs(job: Job, ending: Ending) -> None:
+    attempt = 1 if ending is Ending.RELEASED else 2
+    recorder.record([started(job), ended(job, ending), started(job, attempt=attempt)])
+    job.refresh_from_db()
+    assert (job.state, job.attempt) == (State.RUNNING, attempt)
+    assert TaskResult.objects.get(task_id=job.pk).status == "RETRY"
