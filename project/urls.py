@@ -11,7 +11,7 @@ urlpatterns = [
     path("accounts/login/", auth_views.LoginView.as_view(), name="login"),
     path("accounts/logout/", auth_views.LogoutView.as_view(), name="logout"),
     path("api/", api.urls),
-    path("api/<path:rest>", unknown_endpoint),
+    path("api/<path:rest>", unknown_endpoint, name="unknown-endpoint"),
     path("", include("jobs.urls")),
 ]
 handler500 = "jobs.views.server_error"

@@ -12,7 +12,7 @@ import pytest
 import redis
 from django.contrib.auth import get_user_model
 
-from dev import administrator, env, install, redis_server, secrets, up
+from dev import administrator, env, install, redis_server, secret_scan, up
 from dev.ports import free_port, is_free
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -140,14 +140,14 @@ def test_a_secret_in_a_file_of_the_repository_is_found(tmp_path, monkeypatch, ca
     subprocess.run([*run_git, "init", "--quiet"], check=True)
     (tmp_path / "deploy.py").write_text('AWS = "AKIA' + "IOSFODNN7EXAMPLE" + '"\n')
     subprocess.run([*run_git, "add", "deploy.py"], check=True)
-    monkeypatch.setattr(secrets, "ROOT", tmp_path)
-    monkeypatch.setattr(secrets, "BASELINE", tmp_path / ".secrets.baseline")
-    secrets.BASELINE.write_text("[]")
-    assert secrets.main([]) == 1
+    monkeypatch.setattr(secret_scan, "ROOT", tmp_path)
+    monkeypatch.setattr(secret_scan, "BASELINE", tmp_path / ".secrets.baseline")
+    secret_scan.BASELINE.write_text("[]")
+    assert secret_scan.main([]) == 1
     assert "deploy.py:1: looks like a secret (AWS Access Key)" in capsys.readouterr().err
-    assert secrets.main(["--update"]) == 0
+    assert secret_scan.main(["--update"]) == 0
     (tmp_path / "deploy.py").write_text("\n" + (tmp_path / "deploy.py").read_text())
-    assert secrets.main([]) == 0, "known, wherever it stands"
+    assert secret_scan.main([]) == 0, "known, wherever it stands"
 
 
 @pytest.mark.django_db

@@ -158,6 +158,7 @@ TABLE = {
     "jobs:run-again": (NO, ACT_ON_THEIRS),
     "login": (ANYBODY, ANYBODY),
     "logout": (NO, TO_LOGIN),
+    "unknown-endpoint": (NOWHERE, NOWHERE),
 }
 
 
@@ -206,6 +207,7 @@ def _address(name: str, pattern: URLPattern, things: dict[str, Any]) -> str:
         "admin:jobs_vega": ["0"],
         "admin:auth_user_password_change": [things["job"].user_id],
         "admin:jobs_switch_act": ["pool", "gevent", "pause"],
+        "unknown-endpoint": ["nothing/here"],
         **{f"api:{act}_definition": ["io.wait"] for act in ("get", "pause", "resume")},
         **{f"api:{act}_pool": ["gevent"] for act in ("pause", "drain", "resume", "purge")},
         **{f"api:get_{what}": ["gevent"] for what in ("pool_", "queue")},
