@@ -3,8 +3,11 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 RUN := $(BIN)/python
-# Processes that share the tests; each has a Redis and a platform of its own.
-WORKERS ?= 2
+# Processes that share the tests, each with a Redis and a platform of its own; many a test waits, so more than cores.
+WORKERS ?= 3
+SPREAD = --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+# What has no ledger in it.
+WITHOUT_LEDGER = $(addprefix --ignore tests/,pools broker stuck test_drills.py test_forged_messages.py test_rabbitmq.py test_up.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help install up test test-postgres drill soak lint check audit format env clean distclean
@@ -37,10 +40,10 @@ check: .installed-dev ## Check settings and that no migration is missing
 	$(RUN) manage.py makemigrations --check --dry-run
 
 test: lint check ## Run every check and test (ARGS="-k name" picks tests)
-	$(RUN) -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	$(RUN) -m pytest $(SPREAD) $(ARGS)
 
 test-postgres: .installed-dev ## Run the tests that touch the ledger and the pools again, on PostgreSQL
-	LEDGER=postgres $(RUN) -m pytest --numprocesses $(WORKERS) --dist loadfile -m "services or postgres" --ignore tests/pools --ignore tests/broker $(ARGS)
+	LEDGER=postgres $(RUN) -m pytest $(SPREAD) -m "services or postgres" $(WITHOUT_LEDGER) $(ARGS)
 
 drill: .installed-dev ## Break running platforms on purpose: was a job lost? (ARGS="--fault redis-wipe --pool gevent", ARGS=--list)
 	@$(RUN) -m dev.drills $(ARGS)
