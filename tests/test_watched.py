@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 
 from jobs import sidecar, stream, watched
 from jobs.stream import Ending, Place, Started, encode
@@ -90,7 +91,9 @@ child = subprocess.Popen([sys.executable, "-m", "jobs.watchdog", str(descriptor)
 print(child.pid, flush=True)
 ctypes.PyDLL(None).usleep(20_000_000)  # keeps the interpreter's lock
 """
-    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    # Keys of the test's own: the coordinator of other tests would take the reports away.
+    environment = {**os.environ, "JOB_KEY_PREFIX": settings.JOB_KEY_PREFIX}
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment)
 
 
 def is_gone(pid: int) -> bool:
@@ -102,18 +105,18 @@ def is_gone(pid: int) -> bool:
 
 
 def test_the_watchdog_reports_and_ends_a_worker_that_keeps_the_interpreters_lock(
-    redis_client: Any, tmp_path: Path
+    own_keys: Any, tmp_path: Path
 ) -> None:
     with start_worker(tmp_path, started(), MARGIN_S - 0.5) as worker:
         watchdog = int(worker.stdout.readline())
         assert worker.wait(20) == -signal.SIGKILL
-        endings = {entry.job_id[-1]: entry.ending for entry in reports(redis_client)}
+        endings = {entry.job_id[-1]: entry.ending for entry in reports(own_keys)}
         assert endings == {"1": Ending.FAILED, "2": Ending.RELEASED}
         eventually(lambda: is_gone(watchdog))
 
 
 def test_the_watchdog_leaves_a_worker_in_its_time_alone_and_ends_with_it(
-    redis_client: Any, tmp_path: Path
+    own_keys: Any, tmp_path: Path
 ) -> None:
     with start_worker(tmp_path, started(), -60) as worker:
         watchdog = int(worker.stdout.readline())
@@ -124,21 +127,21 @@ def test_the_watchdog_leaves_a_worker_in_its_time_alone_and_ends_with_it(
         assert not is_gone(watchdog)
         worker.kill()
         eventually(lambda: is_gone(watchdog))
-    assert redis_client.xlen(stream.stream_key()) == 0
+    assert own_keys.xlen(stream.stream_key()) == 0
 
 
 def test_the_watchdog_vouches_for_a_silent_worker_whose_job_is_in_its_time(
-    redis_client: Any, tmp_path: Path
+    own_keys: Any, tmp_path: Path
 ) -> None:
     from jobs.heartbeats import Beat, read_all, send
 
-    send(redis_client, Beat(PLACE.worker, "threads", 7, "here"))
+    send(own_keys, Beat(PLACE.worker, "threads", 7, "here"))
     with start_worker(tmp_path, started(), -60, beats=False) as worker:
         time.sleep(2.5)
-        seen = eventually(lambda: [b.seen_s_ago for b in read_all(redis_client) if b.seen_s_ago < 1.2])
+        seen = eventually(lambda: [b.seen_s_ago for b in read_all(own_keys) if b.seen_s_ago < 1.2])
         assert seen
         os.kill(worker.pid, signal.SIGSTOP)  # paused: its jobs are to run elsewhere
-        eventually(lambda: [b for b in read_all(redis_client) if b.seen_s_ago > 2.5])
+        eventually(lambda: [b for b in read_all(own_keys) if b.seen_s_ago > 2.5])
         worker.kill()
 
 

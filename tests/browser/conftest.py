@@ -15,9 +15,9 @@ PASSWORD = "ada-ada-ada"
 TIMEOUT_MS = 20_000
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The browser, shared by the session."""
+    """The browser, shared by a module: while it is there, no test of this process can run an event loop."""
     program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
         absent("Chromium", "sudo apt install chromium")

@@ -106,7 +106,8 @@ def test_a_pool_whose_slots_are_secretly_one_is_caught(platform: Platform) -> No
     assert "threads ran 1 job at a time though it has 32 slots" in badge["reason"]
     [verdict] = comparison.evidence["verdicts"].values()
     assert verdict["word"] == "cannot tell"
-    assert verdict["reason"] == badge["reason"]
+    # The worker with one slot has one more app, so that the version of its code differs, too.
+    assert verdict["reason"] in {badge["reason"], badge_of(comparison, "code")["reason"]}
 
 
 def test_jobs_of_others_during_a_block_withhold_its_verdict(platform: Platform) -> None:

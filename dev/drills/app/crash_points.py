@@ -67,7 +67,7 @@ class _Batch:
         self.pools: list[str] = []
 
     def note(self, outcomes: Iterable[tuple[Any, Any]]) -> Iterable[str]:
-        self.pools = [job.pool for job, _ in outcomes]
+        self.pools = [job.pool for job, *_ in outcomes]
         return self.pools
 
     def last(self, *_: Any, **__: Any) -> Iterable[str]:
