@@ -1,4 +1,4 @@
-"""Judge comparisons beside the coordinator's loop: of many jobs that takes seconds, and outcomes come in meanwhile."""
+"""Judge comparisons beside the coordinator's loop: of many jobs that may take seconds, and outcomes come in meanwhile."""
 
 import threading
 from dataclasses import dataclass, field
