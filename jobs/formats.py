@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 _MAX_SHOWN_PARAMETERS_CHARS = 160
 #: The one key of what stands for a secret parameter where parameters are stored.
@@ -16,6 +17,14 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 def storable(text: str) -> str:
     """Return the text as every database and every page can take it."""
     return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def as_uuid(text: str) -> UUID | None:
+    """Return the id that a text is, or None where it is none."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
 
 
 def seconds(value: float | None) -> str:

@@ -17,7 +17,7 @@ from django.db import transaction
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
-from jobs.formats import shown, storable
+from jobs.formats import as_uuid, shown, storable
 from jobs.models import Job, JobLog, State
 from jobs.pools.waits import Waits
 from jobs.stream import Ending, Entry, Outcome, Place, Started
@@ -72,7 +72,7 @@ def record(entries: Iterable[Entry]) -> Recorded:
         outcomes: dict[UUID, tuple[Job, Outcome, str]] = {}
         logs: list[JobLog] = []
         for entry in entries:
-            job = jobs.get(_as_uuid(entry.job_id))
+            job = jobs.get(as_uuid(entry.job_id))
             if job is None:
                 recorded.unknown += 1
             elif not fold(job, entry, now=now):
@@ -237,15 +237,8 @@ def _set_waits(job: Job, waits: Waits) -> None:
         setattr(job, name, seconds)
 
 
-def _as_uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
-
-
 def _lock(job_ids: Iterable[str]) -> dict[UUID | None, Job]:
-    ids = [job_id for job_id in map(_as_uuid, job_ids) if job_id]
+    ids = [job_id for job_id in map(as_uuid, job_ids) if job_id]
     # In one order, so that two coordinators cannot wait for each other.
     rows = Job.objects.select_for_update().filter(pk__in=ids).order_by("pk")
     return {job.pk: job for job in rows}

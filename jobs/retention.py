@@ -18,6 +18,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
+from jobs.formats import as_uuid
 from jobs.models import AuditEntry, Comparison, Job, JobLog, JobQuerySet
 
 BATCH = 500
@@ -163,18 +164,11 @@ class _Orphans:
 
     @staticmethod
     def _orphans_of(rows: list[tuple[int, str, datetime]]) -> list[int]:
-        ids = {pk: _as_uuid(task_id) for pk, task_id, _ in rows}
+        ids = {pk: as_uuid(task_id) for pk, task_id, _ in rows}
         known = set(
             Job.objects.filter(pk__in=[one for one in ids.values() if one]).values_list("pk", flat=True)
         )
         return [pk for pk, job_id in ids.items() if job_id not in known]
-
-
-def _as_uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
 
 
 def _old_audit_entries(now: datetime) -> Any:

@@ -190,11 +190,13 @@ def test_a_redis_that_comes_late_and_goes_away_is_waited_for(
     monkeypatch.setattr(coordinator, "_PAUSE_AFTER_FAULT_S", 0.05)
     first, second = make(), make()
     client = own_redis.client()
-    after(0.3, lambda: [own_redis.start(), stream.report(client, ended(first))])
+    reporting = after(0.3, lambda: [own_redis.start(), stream.report(client, ended(first))])
     coordinate(lambda: Job.objects.ended().count() == 1, monkeypatch)
+    reporting.join()  # it may not have its answer yet
     own_redis.kill()
-    after(0.3, lambda: [own_redis.start(), stream.report(client, ended(second))])
+    reporting = after(0.3, lambda: [own_redis.start(), stream.report(client, ended(second))])
     coordinate(lambda: Job.objects.ended().count() == 2, monkeypatch)
+    reporting.join()
 
 
 def test_a_duty_that_fails_does_not_end_the_others(own_keys: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import structlog
 from django.conf import settings
 
 from jobs import heartbeats, recorder, stream
-from jobs.heartbeats import Attempt, WorkerBeat
+from jobs.heartbeats import Attempt
 from jobs.models import Job
 from jobs.redis_client import Client
 from jobs.rescue import queues
@@ -44,15 +44,15 @@ class Rescuer:
         held = heartbeats.held_attempts(self.client)
         heartbeats.forget_silent(self.client, beats)
         self._looks += 1
-        rescued = self._rescue_runs(beats, held, stream.backlog_s(self.client))
-        return rescued + self._rescue_messages(beats, held)
+        alive = {beat.name for beat in beats if beat.is_alive}
+        silent = {beat.name for beat in beats} - alive
+        rescued = self._rescue_runs(alive, silent, held, stream.backlog_s(self.client))
+        return rescued + self._rescue_messages(alive, held)
 
     def _rescue_runs(
-        self, beats: list[WorkerBeat], held: Mapping[str, frozenset[Attempt]], backlog_s: float
+        self, alive: set[str], silent: set[str], held: Mapping[str, frozenset[Attempt]], backlog_s: float
     ) -> int:
         """Report as lost what runs on workers that are silent, or that do not know of it; return how many jobs."""
-        alive = {beat.name for beat in beats if beat.is_alive}
-        silent = {beat.name for beat in beats if not beat.is_alive}
         running = Job.objects.running().order_by("started_at").values_list("pk", "attempt", "worker")
         where = {(str(pk), attempt): worker for pk, attempt, worker in running}
         missing = [
@@ -77,9 +77,8 @@ class Rescuer:
             recorder.record(outcomes)
         return len(outcomes)
 
-    def _rescue_messages(self, beats: list[WorkerBeat], held: Mapping[str, frozenset[Attempt]]) -> int:
+    def _rescue_messages(self, alive: set[str], held: Mapping[str, frozenset[Attempt]]) -> int:
         """Publish again the queued jobs whose message is at no broker and at no living worker; return how many."""
-        alive = {beat.name for beat in beats if beat.is_alive}
         living = frozenset[Attempt]().union(*(held[name] for name in alive & held.keys()))
         orphaned = frozenset[Attempt]().union(*(held[name] for name in held.keys() - alive)) - living
         orphaned_on = pools_of(orphaned) if orphaned else set()
