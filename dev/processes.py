@@ -7,7 +7,6 @@ seconds. What running jobs need, the coordinator and the demo server, ends after
 
 import multiprocessing
 import os
-import shlex
 import signal
 import sys
 import time
@@ -27,7 +26,6 @@ from dev.console import Console
 from dev.lifetime import die_with_parent
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-NEED_DATABASE = ("web", "coordinator")
 LAST = ("coordinator", "demo")
 GUIDE = "guide"
 GRACE_S = 40.0  # above SHUTDOWN_GRACE_S and what a cold shutdown may take
@@ -76,11 +74,9 @@ class Platform(Manager):  # type: ignore[misc]
         """End the platform when something outside the Procfile that it lives on has gone."""
         self.needed[name] = is_alive
 
-    def add_procfile(self, path: Path, prepared: Path) -> None:
-        """Add every line of a Procfile; those that need the database wait for the file `prepared`."""
-        wait = f"until [ -e {shlex.quote(str(prepared))} ]; do sleep 0.05; done; "
+    def add_procfile(self, path: Path) -> None:
+        """Add every line of a Procfile."""
         for name, command in parse_procfile(path.read_text()).processes.items():
-            command = wait + command if name in NEED_DATABASE else command
             self.add_process(name, command, env=self._environment, cwd=str(path.parent))
 
     def add_guide(self, command: str) -> None:

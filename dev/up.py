@@ -22,7 +22,6 @@ from dev.processes import STOP_SIGNALS, Platform
 ROOT = Path(__file__).resolve().parent.parent
 VAR = ROOT / "var"
 RUNNING = VAR / "running.json"
-PREPARED = VAR / "prepared"
 DEMO_PORT = 8099
 
 Environment = dict[str, str]
@@ -54,14 +53,11 @@ def _run(cleanup: ExitStack) -> int:
     shared |= redis_of_ours.environment
     cleanup.enter_context(_told_to_other_terminals(shared))
     environment = {**_environment(), **shared}
-    PREPARED.unlink(missing_ok=True)
     platform = Platform(environment)
     if redis_of_ours.process is not None:
         platform.need("redis", partial(_runs, redis_of_ours.process))
-    platform.add_procfile(ROOT / "Procfile", PREPARED)
-    platform.add_guide(
-        shlex.join(["exec", "python", "-m", "dev.guide", _address(environment), str(PREPARED)])
-    )
+    platform.add_procfile(ROOT / "Procfile")
+    platform.add_guide(shlex.join(["exec", "python", "-m", "dev.guide", _address(environment)]))
     status = platform.run()
     print(platform.reason() or "Poolwise has stopped.", file=sys.stderr if status else sys.stdout)
     return status

@@ -12,15 +12,18 @@ from jobs import definitions
 from jobs.errors import BadPool
 from jobs.pools import NEEDED_LIBRARY, PoolSpec
 
+#: The tag of Poolwise's checks: `manage.py check --tag jobs`.
+CHECKS = "jobs"
+
 
 def register_all() -> None:
     """Register Poolwise's checks with Django."""
-    register(check_pools)
-    register(check_default_pools)
-    register(check_definition_pools)
-    register(check_numbers)
-    register(check_heartbeats)
-    register(check_http)
+    register(check_pools, CHECKS)
+    register(check_default_pools, CHECKS)
+    register(check_definition_pools, CHECKS)
+    register(check_numbers, CHECKS)
+    register(check_heartbeats, CHECKS)
+    register(check_http, CHECKS)
 
 
 def check_pools(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:

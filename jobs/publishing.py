@@ -82,13 +82,13 @@ def patient_connection() -> Iterator[Any]:
         raise BrokerUnavailable(f"The broker does not answer: {error}") from error
 
 
-def publish(jobs: Sequence[Job], *, budget_s: float) -> int:
+def publish(jobs: Sequence[Job], *, budget_s: float, held: switches.Held | None = None) -> int:
     """Publish the jobs' messages, in order, until the budget is spent; return how many went out.
 
     What did not go out keeps its `due_at`, and the coordinator publishes it; what is held it publishes once it is
     resumed. Never raises for a broker's fault.
     """
-    held = switches.held()
+    held = held or switches.held()
     jobs = [job for job in jobs if not held.holds(job.pool, job.definition)]
     if not jobs:
         return 0
@@ -147,19 +147,20 @@ def ask_workers(command: str, arguments: dict[str, Any], *, only: Sequence[str] 
 def publish_due(*, limit: int = 500, budget_s: float = _PATIENCE_S) -> int:
     """Publish what is due and not known to be at the broker; return how many messages went out."""
     now = timezone.now()
-    due = _leased(limit, now)
-    sent = publish(due, budget_s=budget_s) if due else 0
+    if not Job.objects.unpublished(now=now).exists():
+        return 0  # nearly always: no transaction for that
+    held = switches.held()
+    due = _leased(held, limit, now)
+    sent = publish(due, budget_s=budget_s, held=held) if due else 0
     if sent < len(due):
         ids = [job.pk for job in due]
         Job.objects.queued().filter(pk__in=ids, due_at=now + _LEASE).update(due_at=now)
     return sent
 
 
-def _leased(limit: int, now: datetime) -> list[Job]:
+def _leased(held: switches.Held, limit: int, now: datetime) -> list[Job]:
     """Return due jobs that no other coordinator publishes meanwhile, their `due_at` put off; none that are held."""
-    if not Job.objects.unpublished(now=now).exists():
-        return []  # nearly always: no transaction for that
-    free = switches.held().without_held(Job.objects.unpublished(now=now)).order_by("due_at")
+    free = held.without_held(Job.objects.unpublished(now=now)).order_by("due_at")
     with transaction.atomic():
         rows = free.select_for_update(skip_locked=ledger.features.has_select_for_update_skip_locked)
         due = list(rows[:limit])

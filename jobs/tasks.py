@@ -15,7 +15,7 @@ from jobs import definitions, execution
 from jobs.errors import PoolwiseError
 from jobs.memory_watch import MemoryWatch
 from jobs.messages import HEADER, TASK
-from jobs.pools import get_pool, revoking
+from jobs.pools import get_pool, growing, revoking
 from jobs.pools.base import running_pool
 from jobs.pools.prefork import kill_if_deaf
 from jobs.pools.task import PoolTask
@@ -25,7 +25,7 @@ from jobs.switches import Brake
 from jobs.timing import Timings, elapsed_wall_s, wall_now
 from jobs.worker import Heart, bound_shutdown, drain, flush, post, shutdown_grace_s, try_guarantees
 
-__all__ = ["POOL_ENV", "JobFailed", "JobRequest", "JobTask", "revoking", "run"]
+__all__ = ["POOL_ENV", "JobFailed", "JobRequest", "JobTask", "growing", "revoking", "run"]
 POOL_ENV = "POOLWISE_POOL"
 
 

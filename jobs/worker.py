@@ -16,7 +16,6 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-import psutil
 import structlog
 from django.conf import settings
 
@@ -29,18 +28,6 @@ from jobs.stream import Outcome, report
 from jobs.watched import Table
 
 log = structlog.get_logger(__name__)
-
-
-def memory_bytes(pid: int) -> int:
-    """Return the memory of a process and its children: proportional shares on Linux, else resident sizes."""
-    total = 0
-    try:
-        for process in vitals.family(pid):
-            info = process.memory_full_info()
-            total += getattr(info, "pss", 0) or info.rss
-    except psutil.Error:
-        pass  # a child that ended meanwhile has no memory to count
-    return total
 
 
 def versions() -> dict[str, str]:
@@ -105,7 +92,8 @@ class Heart:
         slots = getattr(workers, "num_processes", None) or getattr(workers, "limit", None) or 0
         _, lag_s = bridge.loop_lag_s()
         pid = os.getpid()
-        used_bytes = memory_bytes(pid)
+        family = vitals.family(pid)
+        used_bytes = vitals.memory_bytes(family)
         self._peak_bytes = max(self._peak_bytes, used_bytes)
         return Beat(
             name=self._name,
@@ -118,9 +106,9 @@ class Heart:
             loop_lag_s=round(lag_s, 4),
             started_at=started_at,
             versions=facts,
-            cpu_s=round(vitals.cpu_s(pid), 2),
+            cpu_s=round(vitals.cpu_s(family), 2),
             peak_memory_bytes=self._peak_bytes,
-            db_connections=vitals.db_connections(pid, settings.DATABASES["default"]),
+            db_connections=vitals.db_connections(family, settings.DATABASES["default"]),
             is_patched=vitals.is_patched() if getattr(workers, "is_green", False) else None,
             stall_max_s=round(probes.longest_stall_s(), 4),
             refused=refusals.total(),

@@ -6,6 +6,8 @@ from django.urls import include, path
 
 from jobs.api import api, unknown_endpoint
 
+admin.autodiscover()
+
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("accounts/login/", auth_views.LoginView.as_view(), name="login"),

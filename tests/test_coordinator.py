@@ -180,8 +180,9 @@ def test_a_redis_that_lost_its_data_gets_its_group_again(
     own_redis.start()
     client, job = own_redis.client(), make()
     after(0.4, client.flushall)
-    after(0.8, lambda: stream.report(client, ended(job)))
+    reporting = after(0.8, lambda: stream.report(client, ended(job)))
     coordinate(lambda: Job.objects.ended().exists(), monkeypatch)
+    reporting.join()  # it may not have its answer yet
 
 
 def test_a_redis_that_comes_late_and_goes_away_is_waited_for(

@@ -19,8 +19,9 @@ from jobs.heartbeats import (
     withdraw,
     workers,
 )
+from jobs.pools import vitals
 from jobs.redis_client import key
-from jobs.worker import Heart, memory_bytes, versions
+from jobs.worker import Heart, versions
 
 
 def beat(name: str = "w1@h", pool: str = "threads", **fields: Any) -> Beat:
@@ -186,7 +187,7 @@ def test_stopping_a_heart_while_redis_is_away_is_no_error(own_redis: Any, consum
 
 
 def test_the_memory_of_a_process_that_is_gone_is_nothing() -> None:
-    assert memory_bytes(2**22 + 1) == 0
+    assert vitals.memory_bytes(vitals.family(2**22 + 1)) == 0
 
 
 def test_a_worker_says_what_it_runs_on() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = [
-    ("errors", "timing", "statistics", "verdicts", "logs", "formats", "signing", "watched"),
+    ("errors", "timing", "statistics", "verdicts", "logs", "formats", "signing", "watched", "schema"),
     ("definitions", "pools", "redis_client"),
     ("models", "stream", "heartbeats", "catalog", "environment", "messages"),
     (

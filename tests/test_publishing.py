@@ -10,7 +10,7 @@ from django.db import connection
 from django.utils import timezone
 from kombu.exceptions import LimitExceeded
 
-from jobs import publishing
+from jobs import publishing, switches
 from jobs.models import Job, State
 from jobs.publishing import publish, publish_due, publish_from_web
 from jobs.submission import submit
@@ -209,7 +209,7 @@ def test_two_coordinators_never_publish_the_same_message(
     jobs = [waiting(quiet_pool) for _ in range(60)]
     sent: list[Any] = []
 
-    def send(due: list[Job], *, budget_s: float) -> int:
+    def send(due: list[Job], *, budget_s: float, held: Any) -> int:
         sent.extend(job.pk for job in due)
         time.sleep(0.02)  # the other one looks meanwhile
         return len(due)
@@ -230,7 +230,7 @@ def test_what_a_coordinator_could_not_publish_is_due_again_at_once(
     quiet_pool: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting(quiet_pool)
-    monkeypatch.setattr(publishing, "publish", lambda due, budget_s: 0)
+    monkeypatch.setattr(publishing, "publish", lambda due, budget_s, held: 0)
     assert publish_due() == 0
     assert Job.objects.unpublished(now=timezone.now()).count() == 1
 
@@ -238,6 +238,6 @@ def test_what_a_coordinator_could_not_publish_is_due_again_at_once(
 def test_what_a_coordinator_leased_and_never_published_is_due_later(quiet_pool: str) -> None:
     waiting(quiet_pool)
     now = timezone.now()
-    assert len(publishing._leased(10, now)) == 1  # and there it dies
+    assert len(publishing._leased(switches.held(), 10, now)) == 1  # and there it dies
     assert not Job.objects.unpublished(now=now + timedelta(seconds=9)).exists()
     assert Job.objects.unpublished(now=now + timedelta(seconds=11)).exists()

@@ -35,7 +35,7 @@ import os, sys
 from pathlib import Path
 from dev.processes import Platform
 platform = Platform(os.environ)
-platform.add_procfile(Path(sys.argv[1]), Path(sys.argv[1]))
+platform.add_procfile(Path(sys.argv[1]))
 needed = Path(sys.argv[1]).with_name("needed")
 needed.touch()
 platform.need("redis", needed.exists)

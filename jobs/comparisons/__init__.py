@@ -5,7 +5,7 @@ that something disturbed is void and repeated. `jobs.evidence` judges what came 
 """
 
 from jobs.comparisons.arms import Arm, Vary, arms_of, choices, word
-from jobs.comparisons.feeding import copies_of, next_arrival_in_s
+from jobs.comparisons.feeding import Pace, copies_of, pace
 from jobs.comparisons.plan import plan
 from jobs.comparisons.presets import PRESETS, Preset
 from jobs.comparisons.progress import PoolProgress, estimate_before, estimate_s, progress
@@ -14,6 +14,7 @@ from jobs.comparisons.run import advance, stop, watch
 __all__ = [
     "PRESETS",
     "Arm",
+    "Pace",
     "PoolProgress",
     "Preset",
     "Vary",
@@ -23,7 +24,7 @@ __all__ = [
     "copies_of",
     "estimate_before",
     "estimate_s",
-    "next_arrival_in_s",
+    "pace",
     "plan",
     "progress",
     "stop",

@@ -59,10 +59,9 @@ def count(block: Block) -> Counted:
     return Counted(**found)
 
 
-def is_over(comparison: Comparison, block: Block) -> bool:
+def is_over(comparison: Comparison, block: Block, counted: Counted) -> bool:
     """Return whether every job of a released block has come and ended; of a void one, those that came."""
-    made, live = count(block)
-    return not live and (bool(block.void_reason) or made >= copies_of(comparison, block))
+    return not counted.live and (bool(block.void_reason) or counted.made >= copies_of(comparison, block))
 
 
 def _is_paced(comparison: Comparison, block: Block) -> bool:
@@ -85,27 +84,39 @@ def missing(comparison: Comparison, block: Block, counted: Counted, *, now: date
     return left
 
 
-def next_arrival_in_s() -> float | None:
-    """Return the seconds until a job of an open loop is due; None where no open loop runs or all have come."""
+class Pace(NamedTuple):
+    """How soon a running block wants the coordinator again."""
+
+    #: Seconds until a job of an open loop is due; None where no open loop runs or all have come.
+    arrival_s: float | None = None
+    #: A closed loop runs: each job that ends makes room for another.
+    by_endings: bool = False
+
+
+def pace() -> Pace:
+    """Return how soon the jobs of the block that runs are due."""
     block = (
         Block.objects.filter(
             comparison__state=Comparison.State.RUNNING,
-            comparison__arrival_rate_per_s__isnull=False,
             role=Block.Role.MEASURED,
             released_at__isnull=False,
             finished_at=None,
             void_reason="",
         )
+        .order_by()
         .select_related("comparison")
         .first()
     )
     if block is None or block.released_at is None:
-        return None
+        return Pace()
+    rate_per_s = block.comparison.arrival_rate_per_s
+    if rate_per_s is None:
+        return Pace(by_endings=block.comparison.in_flight is not None)
     made = Job.objects.filter(block=block).count()
     if made >= block.comparison.copies:
-        return None
-    due = block.released_at + timedelta(seconds=made / (block.comparison.arrival_rate_per_s or 1.0))
-    return max(0.0, (due - timezone.now()).total_seconds())
+        return Pace()
+    due = block.released_at + timedelta(seconds=made / rate_per_s)
+    return Pace(arrival_s=max(0.0, (due - timezone.now()).total_seconds()))
 
 
 def store(comparison: Comparison, block: Block) -> list[Job]:
@@ -134,9 +145,9 @@ def send(jobs: list[Job]) -> None:
         publish(jobs, budget_s=_PUBLISH_BUDGET_S)
 
 
-def feed(comparison: Comparison, block: Block) -> int:
+def feed(comparison: Comparison, block: Block, counted: Counted) -> int:
     """Store and publish the jobs of a released block that are due by now; return how many. Raise as `submit`."""
-    if missing(comparison, block, count(block), now=timezone.now()) < 1:
+    if missing(comparison, block, counted, now=timezone.now()) < 1:
         return 0
     with transaction.atomic():
         # The row is locked from here on: whoever cancels now finds the jobs, and no other coordinator adds any.

@@ -36,9 +36,10 @@ def advance(freeze: Freeze | None = None) -> int:
     Only one comparison runs at a time, the oldest first, so that none disturbs another. When its last block has ended,
     `freeze` is called with it at each step until it is done, and only then does it count as finished.
     """
-    if not slots.restore_ended():
-        return 0  # what ended last has to leave the workers as it found them
     comparison = current()
+    # What ended last has to leave the workers as it found them, before the next begins.
+    if (comparison is None or comparison.state == Comparison.State.PLANNED) and not slots.restore_ended():
+        return 0
     if comparison is None:
         return 0
     try:
@@ -75,8 +76,8 @@ def unserved(comparison: Comparison, up: Workers) -> list[str]:
 def _advance(comparison: Comparison, freeze: Freeze | None) -> int:
     block = open_block(comparison)
     if block is not None and block.released_at is not None:
-        feeding.feed(comparison, block)
-        if not feeding.is_over(comparison, block):
+        counted = feeding.count(block)
+        if feeding.feed(comparison, block, counted) or not feeding.is_over(comparison, block, counted):
             return 0
         _finish(comparison, block)
         comparison.refresh_from_db()

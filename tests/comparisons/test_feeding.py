@@ -6,7 +6,7 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.comparisons import copies_of, next_arrival_in_s
+from jobs.comparisons import Pace, copies_of, pace
 from jobs.comparisons.feeding import Counted, missing
 from jobs.models import Block, Comparison, Job, State
 from tests.comparisons.conftest import Bench, planned, running_block
@@ -21,7 +21,9 @@ def end_one() -> None:
 
 def test_a_closed_loop_keeps_so_many_jobs_in_flight_and_no_more(bench: Bench) -> None:
     comparison = planned(("alpha", "beta"), copies=5, in_flight=2)
+    assert pace() == Pace()
     bench.tick()
+    assert pace() == Pace(by_endings=True)
     live = []
     while running_block(comparison).pool == "alpha":
         live.append(Job.objects.live().count())
@@ -34,23 +36,23 @@ def test_a_closed_loop_keeps_so_many_jobs_in_flight_and_no_more(bench: Bench) ->
 
 def test_an_open_loop_lets_jobs_come_in_time_whether_others_have_ended_or_not(bench: Bench) -> None:
     comparison = planned(("alpha",), copies=4, arrival_rate_per_s=1.0)
-    assert next_arrival_in_s() is None
+    assert pace().arrival_s is None
     bench.tick()
     assert Job.objects.count() == 1
-    assert 0 < (next_arrival_in_s() or 0) <= 1
+    assert 0 < (pace().arrival_s or 0) <= 1
     start = running_block(comparison).released_at
     for seconds, come in ((1.3, 2), (2.3, 3), (9, 4)):
         Block.objects.update(released_at=start - timedelta(seconds=seconds))
         bench.tick()
         assert Job.objects.live().count() == come
-    assert next_arrival_in_s() is None
+    assert pace().arrival_s is None
 
 
 def test_an_overdue_arrival_is_due_at_once(bench: Bench) -> None:
     planned(("alpha",), copies=4, arrival_rate_per_s=10.0)
     bench.tick()
     Block.objects.update(released_at=timezone.now() - timedelta(seconds=1))
-    assert next_arrival_in_s() == 0.0
+    assert pace() == Pace(arrival_s=0.0)
 
 
 @pytest.mark.parametrize("options", [{"in_flight": 1}, {"arrival_rate_per_s": 0.1}])

@@ -30,7 +30,8 @@ from jobs.management.text_table import aligned, comparison_table
 from jobs.models import Comparison
 from jobs.pools import all_pools
 
-_POLL_S = 0.2
+#: How often to look, from the first time on: whoever looks takes time from what is measured.
+_FIRST_POLL_S, _LAST_POLL_S = 0.1, 1.0
 
 
 class Command(BaseCommand):
@@ -93,6 +94,7 @@ class Command(BaseCommand):
         until_mono = time.monotonic() + timeout_s
         shown = ""
         notes: set[str] = set()
+        pause_s = _FIRST_POLL_S
         while True:
             comparison.refresh_from_db()
             shown = self._show_progress(comparison, shown, notes)
@@ -104,7 +106,8 @@ class Command(BaseCommand):
                 raise TimeoutError(
                     f"Not every job ended within {timeout_s:g} s ({shown}); the rest was cancelled."
                 )
-            time.sleep(_POLL_S)
+            time.sleep(pause_s)
+            pause_s = min(_LAST_POLL_S, pause_s * 1.2)
         if sys.stderr.isatty():
             self.stderr.write("")
 

@@ -5,14 +5,17 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from jobs.checks import CHECKS
 from jobs.coordinator import Coordinator
 from jobs.redis_client import REDIS_ERRORS, eviction_fault, worker_client
+from jobs.schema import wait_until_migrated
 
 
 class Command(BaseCommand):
     """Record outcomes, publish, rescue and release until SIGTERM or SIGINT."""
 
     help = "Run the coordinator: it records outcomes, publishes, rescues, and releases blocks of comparisons."
+    requires_system_checks = (CHECKS,)  # the site's would load every page
 
     def handle(self, **options: Any) -> None:
         """Run until a signal asks to stop. Raise CommandError where Redis would evict queues."""
@@ -24,5 +27,6 @@ class Command(BaseCommand):
         coordinator = Coordinator()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: coordinator.stop())
-        self.stdout.write("coordinator ready")
-        coordinator.run()
+        if wait_until_migrated(lambda: coordinator.is_stopping):
+            self.stdout.write("coordinator ready")
+            coordinator.run()

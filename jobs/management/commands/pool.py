@@ -67,7 +67,8 @@ def worker_command(pool: PoolSpec, concurrency: int) -> list[str]:
 
 def worker_environment(pool: PoolSpec) -> dict[str, str]:
     """Return the environment of the pool's Celery worker."""
-    environment = {**os.environ, "POOLWISE_POOL": pool.name}
+    # Celery runs Django's checks in each worker, which imports every page and form, and drops what they say.
+    environment = {"CELERY_SKIP_CHECKS": "1", **os.environ, "POOLWISE_POOL": pool.name}
     if pool.model == "asyncio":
         environment["CELERY_CUSTOM_WORKER_POOL"] = POOL_CLASSES["asyncio"]
     return environment

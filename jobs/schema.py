@@ -1,0 +1,36 @@
+"""Wait for the ledger's tables, so that what needs them may start before `migrate` has ended."""
+
+import time
+from collections.abc import Callable
+
+import structlog
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+log = structlog.get_logger(__name__)
+_LOOK_EVERY_S = 0.25
+
+
+def wait_until_migrated(is_stopped: Callable[[], bool]) -> bool:
+    """Return True once every migration is applied, False when told to stop before; what it waits for is logged."""
+    said = ""
+    while not is_stopped():
+        waits_for = _missing()
+        if not waits_for:
+            return True
+        if waits_for != said:
+            said = waits_for
+            log.info("the coordinator waits for the database", waits_for=waits_for)
+        time.sleep(_LOOK_EVERY_S)
+    return False
+
+
+def _missing() -> str:
+    """Return what keeps the ledger from being used, or nothing."""
+    try:
+        executor = MigrationExecutor(connection)
+        plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except DatabaseError as error:
+        connection.close()
+        return f"it to answer: {str(error).strip()}"
+    return "`manage.py migrate`" if plan else ""
