@@ -40,8 +40,10 @@ from jobs.worker import versions
 
 log = structlog.get_logger(__name__)
 _BATCH = 500
-#: Reports that come within this time are recorded together: one by one, each cost a job 17 ms of a core.
+#: Reports that come within this time are recorded together: one by one, they cost 17 ms of a core for each job.
 _GATHER_S = 0.1
+#: So long while a block is measured: what records it takes the same cores.
+_GATHER_MEASURED_S = 0.25
 #: Entries that another coordinator took and did not acknowledge for so long are ours.
 _ADOPT_IDLE_MS = 5_000
 _PAUSE_AFTER_FAULT_S = 1.0
@@ -68,7 +70,7 @@ class Coordinator:
     _stopping: bool = False
     _fault_silenced: str = ""
     _no_rescue_until_mono: float = 0.0
-    _pace: comparisons.Pace = field(default_factory=comparisons.Pace)
+    _pace: comparisons.Pace | None = None
     _rescuer: Rescuer = field(init=False)
 
     def __post_init__(self) -> None:
@@ -91,15 +93,15 @@ class Coordinator:
                     switches.write(self.client, switches.held())  # Redis may have lost its data
                     cancelling.mark_again(self.client)
                     ready = True
-                if self._pace.arrival_s is not None:
+                if self._arrival_s() is not None:
                     self._set_pace()
-                recorded = record_new(reader, wait_ms=_wait_ms(duties, self._pace.arrival_s))
-                if recorded or self._pace.arrival_s is not None:
+                recorded = record_new(reader, wait_ms=_wait_ms(duties, self._arrival_s()))
+                if recorded or self._arrival_s() is not None:
                     self._advance()
                 _do_what_is_due(duties)
                 self._fault_silenced = ""
-                if _may_gather(recorded, self._pace):
-                    time.sleep(_GATHER_S)
+                if 0 < recorded < _BATCH:
+                    time.sleep(_gather_s(self._pace))
             except _FAULTS as error:
                 ready = False  # the group may be gone with Redis' data: it is made anew
                 self._wait_out(error)
@@ -120,6 +122,9 @@ class Coordinator:
 
     def _set_pace(self) -> None:
         self._pace = comparisons.pace()
+
+    def _arrival_s(self) -> float | None:
+        return self._pace.arrival_s if self._pace else None
 
     def _duties(self, reader: stream.Reader) -> list[_Duty]:
         started_at = wall_now()
@@ -201,9 +206,11 @@ def _do_what_is_due(duties: list[_Duty]) -> None:
                 log.exception("a duty failed", duty=duty.name)
 
 
-def _may_gather(recorded: int, pace: comparisons.Pace) -> bool:
-    """Tell whether to let reports come together: neither is anybody waiting for one, nor are there more already."""
-    return 0 < recorded < _BATCH and pace == comparisons.Pace()
+def _gather_s(pace: comparisons.Pace | None) -> float:
+    """Return how long to let reports come together: not at all where jobs are to follow those that have ended."""
+    if pace is None:
+        return _GATHER_S
+    return _GATHER_MEASURED_S if pace == comparisons.Pace() else 0.0
 
 
 def _wait_ms(duties: list[_Duty], arrival_s: float | None) -> int:

@@ -85,7 +85,7 @@ def missing(comparison: Comparison, block: Block, counted: Counted, *, now: date
 
 
 class Pace(NamedTuple):
-    """How soon a running block wants the coordinator again."""
+    """How soon a block that is measured wants the coordinator again."""
 
     #: Seconds until a job of an open loop is due; None where no open loop runs or all have come.
     arrival_s: float | None = None
@@ -93,8 +93,8 @@ class Pace(NamedTuple):
     by_endings: bool = False
 
 
-def pace() -> Pace:
-    """Return how soon the jobs of the block that runs are due."""
+def pace() -> Pace | None:
+    """Return how soon the jobs of the block that is measured are due; None where none is."""
     block = (
         Block.objects.filter(
             comparison__state=Comparison.State.RUNNING,
@@ -108,7 +108,7 @@ def pace() -> Pace:
         .first()
     )
     if block is None or block.released_at is None:
-        return Pace()
+        return None
     rate_per_s = block.comparison.arrival_rate_per_s
     if rate_per_s is None:
         return Pace(by_endings=block.comparison.in_flight is not None)

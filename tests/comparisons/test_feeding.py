@@ -21,7 +21,7 @@ def end_one() -> None:
 
 def test_a_closed_loop_keeps_so_many_jobs_in_flight_and_no_more(bench: Bench) -> None:
     comparison = planned(("alpha", "beta"), copies=5, in_flight=2)
-    assert pace() == Pace()
+    assert pace() is None
     bench.tick()
     assert pace() == Pace(by_endings=True)
     live = []
@@ -36,16 +36,16 @@ def test_a_closed_loop_keeps_so_many_jobs_in_flight_and_no_more(bench: Bench) ->
 
 def test_an_open_loop_lets_jobs_come_in_time_whether_others_have_ended_or_not(bench: Bench) -> None:
     comparison = planned(("alpha",), copies=4, arrival_rate_per_s=1.0)
-    assert pace().arrival_s is None
+    assert pace() in (None, Pace())
     bench.tick()
     assert Job.objects.count() == 1
-    assert 0 < (pace().arrival_s or 0) <= 1
+    assert 0 < ((pace() or Pace()).arrival_s or 0) <= 1
     start = running_block(comparison).released_at
     for seconds, come in ((1.3, 2), (2.3, 3), (9, 4)):
         Block.objects.update(released_at=start - timedelta(seconds=seconds))
         bench.tick()
         assert Job.objects.live().count() == come
-    assert pace().arrival_s is None
+    assert pace() in (None, Pace())
 
 
 def test_an_overdue_arrival_is_due_at_once(bench: Bench) -> None:

@@ -3,6 +3,7 @@
 import signal
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from jobs.checks import CHECKS
@@ -19,6 +20,8 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         """Run until a signal asks to stop. Raise CommandError where Redis would evict queues."""
+        # With DEBUG Django keeps the text of every query, and asks SQLite to quote each parameter for it.
+        settings.DEBUG = False
         try:
             if fault := eviction_fault(worker_client()):
                 raise CommandError(fault)
