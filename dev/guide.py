@@ -1,4 +1,4 @@
-"""Lead the user in: prepare the database, wait for everything, run the first comparison, print the address.
+"""Lead the user in: prepare the database, wait for everything, print the address, run the first comparison.
 
 One process for all of it, beside the starting workers, so that `make up` is ready sooner.
 """
@@ -35,16 +35,18 @@ class NotReady(Exception):
 
 
 def main(address: str) -> int:
-    """Print the way in when the database is ready and everything answers."""
+    """Print the way in when the database is ready and everything answers; then run the first comparison."""
     try:
         way_in = _prepare_database()
         _wait_for_web(f"{address}healthz")
         call_command("pool_status", *settings.JOB_POOLS, wait=TIMEOUT_S, coordinator=True)
-        tables = "" if Comparison.objects.exists() else _compare()
+        welcome = f"\nPoolwise is ready: {address}\nLog in as {way_in}\nCtrl-C stops it.\n"
+        print(welcome, flush=True)
+        if not Comparison.objects.exists():
+            print(_compare() + welcome, flush=True)  # again, below all those lines
     except (CommandError, NotReady) as error:
         print(f"poolwise: {error}", file=sys.stderr)
         return 1
-    print(f"{tables}\nPoolwise is ready: {address}\nLog in as {way_in}\nCtrl-C stops it.\n", flush=True)
     return 0
 
 

@@ -44,6 +44,11 @@ def versions() -> dict[str, str]:
     }
 
 
+_LOOK_EVERY_S = 0.2
+#: A worker in which nothing runs at so many looks in a row has come to rest; by then its reports are recorded.
+_LOOKS_AT_REST = 3
+
+
 class Heart:
     """Writes a worker's sign of life every few seconds, from a thread of its own."""
 
@@ -84,7 +89,17 @@ class Heart:
                         send(client, beat, consumer.held_attempts())
             except REDIS_ERRORS as error:
                 log.warning("no sign of life could be written", error=str(error))
-            sleep(settings.JOB_HEARTBEAT_S)
+            self._rest(sleep)
+
+    def _rest(self, sleep: Callable[[float], None]) -> None:
+        """Wait for the next beat, which comes early once the last job has ended: comparisons wait for it."""
+        until_mono = time.monotonic() + settings.JOB_HEARTBEAT_S
+        received, was_busy = bridge.jobs_received(), bridge.slots_in_use() > 0
+        looks_at_rest = 0
+        while (left_s := until_mono - time.monotonic()) > 0 and looks_at_rest < _LOOKS_AT_REST:
+            sleep(min(_LOOK_EVERY_S, left_s))
+            was_busy = was_busy or bridge.jobs_received() != received
+            looks_at_rest = looks_at_rest + 1 if was_busy and not bridge.slots_in_use() else 0
 
     def _beat(self, consumer: Any, pool: str, started_at: float, facts: dict[str, str]) -> Beat:
         workers = consumer.pool

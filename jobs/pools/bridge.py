@@ -108,6 +108,13 @@ def loop_lag_s() -> tuple[float, float]:
     return (0.0, 0.0) if pool is None else pool.loop_lag_s()
 
 
+def jobs_received() -> int:
+    """Return how many jobs this worker has received since it started."""
+    from celery.worker import state
+
+    return sum(list(state.total_count.values()))
+
+
 def slots_in_use() -> int:
     """Return how many jobs run in this worker now."""
     pool = base.running_pool()

@@ -157,6 +157,14 @@ class PoolConsumer(consumer.Consumer):
         self._give_back()
         super().on_ready()
 
+    @property
+    def is_running(self) -> bool:
+        """Tell whether this consumer works and is not about to end. Any thread may ask."""
+        # What tells it to end is an exit status, and 0 is one.
+        told: tuple[int | bool | None, ...] = (state.should_stop, state.should_terminate)
+        is_told = any(status is not None and status is not False for status in told)
+        return self.blueprint.state == bootsteps.RUN and not is_told
+
     def _blocking_loop(self, obj: Any, connection: Any, *args: Any, **kwargs: Any) -> None:
         if isinstance(connection.transport, Transport):
             drain = connection.drain_events

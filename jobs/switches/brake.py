@@ -55,7 +55,8 @@ class Brake:
         return tasks is not None and bool(tasks.consuming_from(self._queue)) == self.is_held
 
     def _follow(self) -> None:
-        if self._is_stopped or not self._differs():
+        # A worker that ends has cancelled its consumer: it must not take that for its pool's being resumed.
+        if self._is_stopped or not self._consumer.is_running or not self._differs():
             return
         log.info("the pool is held" if self.is_held else "the pool is resumed", pool=self._pool)
         if self.is_held:

@@ -96,6 +96,7 @@ class Loop:
     def __init__(self) -> None:
         self.task_consumer: Any = self
         self.queues = {"q"}
+        self.is_running = True
 
     def call_soon(self, act: Any) -> None:
         act()
@@ -126,6 +127,10 @@ def test_a_brake_keeps_to_the_last_word_while_the_copy_or_redis_is_missing(own_k
     brake.look(own_keys)
     assert not loop.queues
     write(own_keys, Held())
+    loop.is_running = False  # the worker ends: it has cancelled its consumer itself
+    brake.look(own_keys)
+    assert not loop.queues
+    loop.is_running = True
     brake.look(own_keys)
     assert loop.queues == {"q"}
 

@@ -30,8 +30,8 @@ from jobs.management.text_table import aligned, comparison_table
 from jobs.models import Comparison
 from jobs.pools import all_pools
 
-#: How often to look, from the first time on: whoever looks takes time from what is measured.
-_FIRST_POLL_S, _LAST_POLL_S = 0.1, 1.0
+#: How often to look: the longer it takes, the more rarely, since whoever looks takes time from what is measured.
+_MIN_POLL_S, _MAX_POLL_S, _POLL_SHARE = 0.1, 1.0, 0.05
 
 
 class Command(BaseCommand):
@@ -94,7 +94,7 @@ class Command(BaseCommand):
         until_mono = time.monotonic() + timeout_s
         shown = ""
         notes: set[str] = set()
-        pause_s = _FIRST_POLL_S
+        began_mono = time.monotonic()
         while True:
             comparison.refresh_from_db()
             shown = self._show_progress(comparison, shown, notes)
@@ -106,8 +106,8 @@ class Command(BaseCommand):
                 raise TimeoutError(
                     f"Not every job ended within {timeout_s:g} s ({shown}); the rest was cancelled."
                 )
-            time.sleep(pause_s)
-            pause_s = min(_LAST_POLL_S, pause_s * 1.2)
+            elapsed_s = time.monotonic() - began_mono
+            time.sleep(min(_MAX_POLL_S, max(_MIN_POLL_S, elapsed_s * _POLL_SHARE)))
         if sys.stderr.isatty():
             self.stderr.write("")
 
