@@ -34,7 +34,8 @@ class Sidecar:
     def _keep(self, descriptor: int) -> None:
         # As gevent found them: its own would want the hub, which is just what may be stuck.
         sleep, wait = original("time", "sleep"), original("os", "waitpid")
-        command = [sys.executable, "-m", "jobs.watchdog", str(descriptor)]
+        # It is told whose it is: the worker may be gone before it can ask who its parent is.
+        command = [sys.executable, "-m", "jobs.watchdog", str(descriptor), str(os.getpid())]
         while not self._stopped:
             self._pid = original("os", "posix_spawn")(sys.executable, command, os.environ)
             while not self._stopped and _is_alive(self._pid, wait):

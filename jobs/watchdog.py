@@ -1,7 +1,8 @@
 """The process beside a worker that keeps its time limits when the worker itself cannot.
 
-`python -m jobs.watchdog DESCRIPTOR`: its parent is the worker, the descriptor that of `jobs.watched.Table`. Pools
-that run jobs in processes of their own need none. It imports little until it has to act, and ends with its worker.
+`python -m jobs.watchdog DESCRIPTOR PID`: its parent is the worker with that PID, the descriptor that of
+`jobs.watched.Table`. Pools that run jobs in processes of their own need none. It imports little until it has to act,
+and ends with its worker.
 """
 
 import os
@@ -165,7 +166,7 @@ def main() -> None:
         signal.SIGHUP,
     ):  # meant for the worker, whose end is awaited
         signal.signal(number, signal.SIG_IGN)
-    Watchdog(Table(int(sys.argv[1])), os.getppid()).run()
+    Watchdog(Table(int(sys.argv[1])), int(sys.argv[2])).run()
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ table, descriptor = Table.create()
 table.beats(again_within_s={30 if beats else -1})
 table.note({text!r}, time.monotonic() - {late_s})
 table.note({started("5a9c1d3e-0000-4000-8000-000000000002", 1)!r}, float("inf"))
-child = subprocess.Popen([sys.executable, "-m", "jobs.watchdog", str(descriptor)], pass_fds=[descriptor])
+child = subprocess.Popen([sys.executable, "-m", "jobs.watchdog", str(descriptor), str(os.getpid())], pass_fds=[descriptor])
 print(child.pid, flush=True)
 ctypes.PyDLL(None).usleep(20_000_000)  # keeps the interpreter's lock
 """
@@ -113,6 +113,15 @@ def test_the_watchdog_reports_and_ends_a_worker_that_keeps_the_interpreters_lock
         endings = {entry.job_id[-1]: entry.ending for entry in reports(own_keys)}
         assert endings == {"1": Ending.FAILED, "2": Ending.RELEASED}
         eventually(lambda: is_gone(watchdog))
+
+
+def test_a_watchdog_whose_worker_is_gone_before_it_has_started_ends() -> None:
+    table, descriptor = Table.create()
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    command = [sys.executable, "-m", "jobs.watchdog", str(descriptor), str(gone.pid)]
+    assert subprocess.run(command, pass_fds=[descriptor], timeout=20).returncode == 0
+    assert not table.is_watched
 
 
 def test_the_watchdog_leaves_a_worker_in_its_time_alone_and_ends_with_it(
