@@ -393,6 +393,7 @@ def test_pools_show_their_workers_queue_and_memory(admin: Client, redis_client: 
     assert "g@here" in text_of(admin, page_of(Pool.objects.get(pk="gevent")))
 
 
+@pytest.mark.usefixtures("own_keys")  # else with what workers of other tests said
 def test_a_pool_that_nobody_serves_says_how_to_start_it(admin: Client) -> None:
     make(pool="threads")
     for address in ("/admin/", "/admin/jobs/pool/", page_of(Pool.objects.get(pk="threads"))):

@@ -231,9 +231,14 @@ def test_nobody_is_rescued_before_the_workers_could_speak_again_after_an_outage(
     gone = running("w2@host")
     after(0.5, own_redis.start)
     client = own_redis.client()
-    for at_s in (2.0, 4.0, 6.0, 8.0):
+    beats = [
         after(at_s, lambda: send(client, Beat("w1@host", "threads", 42, "host")))
+        for at_s in (2.0, 4.0, 6.0, 8.0)
+    ]
     coordinate(lambda: Job.objects.queued().exists(), monkeypatch, within_s=12)
+    for beat in beats:
+        beat.cancel()
+        beat.join()
     assert Job.objects.queued().get() == gone
 
 

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Thread
 
 import pytest
@@ -17,23 +18,28 @@ from tests.platform import Platform
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
 
 
-@pytest.mark.parametrize("pool", tuple(settings.JOB_POOLS))
-def test_at_sigterm_a_short_job_ends_and_a_long_one_goes_back_and_runs_again_as_the_same_attempt(
-    platform: Platform, pool: str, eventually: Callable
+def test_at_sigterm_short_jobs_end_and_long_ones_go_back_and_run_again_as_the_same_attempt(
+    platform: Platform, eventually: Callable
 ) -> None:
-    platform.stop(pool)
-    platform.start(pool, SHUTDOWN_GRACE_S="2")
-    platform.ensure(pool)
-    [short] = submit("io.wait", {"duration_s": 1.5}, pool=pool)
-    [long] = submit("io.wait", {"duration_s": 6}, pool=pool)
-    eventually(lambda: Job.objects.running().count() == 2)
-    platform.stop(pool, timeout_s=20)
-    platform.wait_for(short)
-    eventually(lambda: Job.objects.queued().filter(pk=long.pk, worker="").exists())
-    platform.ensure(pool)
-    platform.wait_for(long, timeout_s=60)
-    assert (short.state, short.attempt) == (State.SUCCEEDED, 1)
-    assert (long.state, long.attempt, long.history) == (State.SUCCEEDED, 1, [])
+    pools = tuple(settings.JOB_POOLS)
+    for pool in pools:
+        platform.stop(pool)
+        platform.start(pool, SHUTDOWN_GRACE_S="2")
+    platform.ensure(*pools)
+    short = {pool: submit("io.wait", {"duration_s": 1.5}, pool=pool)[0] for pool in pools}
+    long = {pool: submit("io.wait", {"duration_s": 8}, pool=pool)[0] for pool in pools}
+    eventually(lambda: Job.objects.running().count() == 2 * len(pools))
+    with ThreadPoolExecutor(len(pools)) as threads:  # at once, so that no long job has its time
+        list(threads.map(lambda pool: platform.stop(pool, timeout_s=25), pools))
+    platform.wait_for(*short.values())
+    ids = [job.pk for job in long.values()]
+    eventually(lambda: Job.objects.queued().filter(pk__in=ids, worker="").count() == len(pools))
+    platform.ensure(*pools)
+    platform.wait_for(*long.values(), timeout_s=60)
+    for pool in pools:
+        assert (pool, short[pool].state, short[pool].attempt) == (pool, State.SUCCEEDED, 1)
+        assert (pool, long[pool].state, long[pool].attempt) == (pool, State.SUCCEEDED, 1)
+        assert long[pool].history == []
 
 
 def test_a_rolling_restart_under_load_loses_nothing_and_runs_nothing_twice(

@@ -1,7 +1,5 @@
 """Purge: cancel what is queued on a pool, batch by batch, and take its messages off the broker."""
 
-import base64
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +15,7 @@ from jobs.pools import get_pool
 from jobs.pools.prefork import REVOKE_SIGNAL
 from jobs.publishing import quick_connection, revoke
 from jobs.redis_client import REDIS_ERRORS, web_client
+from jobs.rescue.queues import attempt_of
 from jobs.stream import begun, mark_cancelled
 
 if TYPE_CHECKING:
@@ -99,17 +98,8 @@ def _withdraw(queue: str, ids: Collection[str]) -> int | None:
 def _withdraw_from_list(client: Any, queue: str, ids: Collection[str]) -> int:
     kept = removed = 0
     while raws := client.lrange(queue, kept, kept + _MESSAGES - 1):
-        gone = [raw for raw in raws if _job_of(raw) in ids]
+        gone = [raw for raw in raws if (found := attempt_of(raw)) is not None and found[0] in ids]
         for raw in gone:  # near the list's head, so each is found at once
             removed += client.lrem(queue, 1, raw)
         kept += len(raws) - len(gone)
     return removed
-
-
-def _job_of(raw: bytes | str) -> str:
-    try:
-        message = json.loads(raw)
-        found = message.get("headers", {}).get("id")
-        return str(found or json.loads(base64.b64decode(message["body"]))["id"])
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return ""  # none of ours: it stays

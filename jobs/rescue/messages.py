@@ -1,12 +1,13 @@
 """Queued jobs against the messages that stand for them."""
 
-import re
 from collections.abc import Iterable
+from uuid import UUID
 
 import structlog
 from django.db.models import Count
 from django.utils import timezone
 
+from jobs.formats import as_uuid
 from jobs.heartbeats import Attempt
 from jobs.models import Job, JobQuerySet
 from jobs.pools import all_pools
@@ -14,12 +15,11 @@ from jobs.rescue import queues
 
 log = structlog.get_logger(__name__)
 _BATCH = 500
-_ID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 
 
-def _ids(attempts: Iterable[Attempt]) -> list[str]:
+def _ids(attempts: Iterable[Attempt]) -> list[UUID]:
     # Signs of life are not sealed: whoever reaches Redis may have written them.
-    return [job_id for job_id, _ in attempts if _ID.fullmatch(job_id)]
+    return [found for job_id, _ in attempts if (found := as_uuid(job_id)) is not None]
 
 
 def _published() -> JobQuerySet:

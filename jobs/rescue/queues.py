@@ -46,11 +46,17 @@ def waiting(pool: str) -> set[Attempt] | None:
 def _attempts(channel: Any, queue: str) -> Iterator[Attempt]:
     for priority in channel.priority_steps:
         for raw in _messages(channel, channel._q_for_pri(queue, priority)):
-            try:
-                headers = loads(raw)["headers"]
-                yield str(headers["id"]), int((headers.get(HEADER) or {}).get("attempt", 1))
-            except (ValueError, KeyError, TypeError, AttributeError):
-                continue  # no message of ours
+            if (attempt := attempt_of(raw)) is not None:
+                yield attempt
+
+
+def attempt_of(raw: bytes | str) -> Attempt | None:
+    """Return whose message this is; None where it is none of ours."""
+    try:
+        headers = loads(raw)["headers"]
+        return str(headers["id"]), int((headers.get(HEADER) or {}).get("attempt", 1))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _messages(channel: Any, name: str) -> Iterator[bytes]:
