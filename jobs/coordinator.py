@@ -69,7 +69,7 @@ class Coordinator:
     judge: Judge = field(default_factory=Judge)
     _stopping: bool = False
     _fault_silenced: str = ""
-    _no_rescue_until_mono: float = 0.0
+    _nobody_dead_until_mono: float = 0.0
     _pace: comparisons.Pace | None = None
     _rescuer: Rescuer = field(init=False)
 
@@ -178,13 +178,12 @@ class Coordinator:
         close_old_connections()
         time.sleep(_PAUSE_AFTER_FAULT_S)
         # While Redis was away no worker could give a sign of life: each gets the time for one.
-        self._no_rescue_until_mono = time.monotonic() + settings.JOB_WORKER_DEAD_AFTER_S
+        self._nobody_dead_until_mono = time.monotonic() + settings.JOB_WORKER_DEAD_AFTER_S
         self._rescuer.forget()
 
     def _rescue(self) -> None:
-        if time.monotonic() >= self._no_rescue_until_mono:
-            with suppress(BrokerUnavailable):  # publishing says so already
-                self._rescuer.look()
+        with suppress(BrokerUnavailable):  # publishing says so already
+            self._rescuer.look(is_after_outage=time.monotonic() < self._nobody_dead_until_mono)
 
     def _leave(self) -> None:
         self.judge.stop()

@@ -32,6 +32,8 @@ class Tracker:
             live = self._ledger.live()
         except LedgerAway:
             live = {}
+        # Lines of before this moment are no sign of going on, of what is caught now.
+        self._release(self._started())
         now = time.monotonic()
         self._caught |= {
             job: (pool, now) for job, (pool, _) in self._caught.items() if pool in (pools or (pool,))

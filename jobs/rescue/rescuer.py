@@ -38,14 +38,20 @@ class Rescuer:
         self._runs.forget()
         self._messages.clear()
 
-    def look(self) -> int:
-        """Rescue what is missing; return how many jobs. Raise the errors of Redis, broker and database."""
+    def look(self, *, is_after_outage: bool = False) -> int:
+        """Rescue what is missing; return how many jobs. Raise the errors of Redis, broker and database.
+
+        Shortly after an outage no worker is taken for dead, since none could give a sign of life; what is out of sight
+        is looked for all the same, for by then each living worker has named what it holds.
+        """
         beats = heartbeats.read_all(self.client)
         held = heartbeats.held_attempts(self.client)
         heartbeats.forget_silent(self.client, beats)
         self._looks += 1
         alive = {beat.name for beat in beats if beat.is_alive}
         silent = {beat.name for beat in beats} - alive
+        if is_after_outage:
+            return self._rescue_messages(alive, {name: held[name] for name in alive & held.keys()})
         rescued = self._rescue_runs(alive, silent, held, stream.backlog_s(self.client))
         return rescued + self._rescue_messages(alive, held)
 

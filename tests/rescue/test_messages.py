@@ -49,6 +49,25 @@ def test_after_redis_lost_its_data_everything_queued_is_published_again(
     assert len(messages(broker, quiet_pool)) == len(jobs)
 
 
+def test_after_an_outage_messages_are_looked_for_while_no_worker_is_taken_for_dead(
+    rescuer: Rescuer, published: Any, make: Any, beat: Any, clock: Clock, quiet_pool: str, broker: redis.Redis
+) -> None:
+    lost, held = published(), published()
+    runs = make(pool=quiet_pool, state=State.RUNNING, worker="silent@host", started_at=timezone.now())
+    broker.delete(quiet_pool)
+    beat("silent@host", ago_s=30, holds=[(str(held.pk), 1)])  # of before the outage
+    for _ in range(4):
+        assert rescuer.look(is_after_outage=True) == 0, "one that was silent may still hold it"
+        clock.advance(1)
+    assert rescuer.look(is_after_outage=True) == 2
+    runs.refresh_from_db()
+    assert runs.state == State.RUNNING
+    assert {job.pk for job in Job.objects.unpublished(now=timezone.now())} == {lost.pk, held.pk}
+    assert rescuer.look() == 1
+    runs.refresh_from_db()
+    assert (runs.state, runs.attempt) == (State.QUEUED, 2)
+
+
 def test_what_a_living_worker_holds_is_not_missing(
     rescuer: Rescuer, published: Any, beat: Any, clock: Clock, quiet_pool: str, broker: redis.Redis
 ) -> None:
