@@ -8,6 +8,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from celery.concurrency.base import BasePool
@@ -23,6 +24,7 @@ logger = get_logger(__name__)
 
 #: Without an event loop the worker looks this often for a shutdown, an ETA or a new prefetch count.
 CYCLE_S = 0.5
+RECONNECT_WITHIN_S = 3.0
 _STOCK_CONTROL = "celery.worker.consumer.control:Control"
 
 
@@ -68,6 +70,13 @@ class PoolConsumer(consumer.Consumer):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CPendingDeprecationWarning)
             super().on_connection_error_after_connected(exc)
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Return the connection once it is made; a broker that is back is noticed within `RECONNECT_WITHIN_S`."""
+        # Celery's own pauses grow to half a minute: jobs would wait that long after an outage.
+        pauses = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": RECONNECT_WITHIN_S}
+        conn.ensure_connection = partial(conn.ensure_connection, **pauses)
+        return super().ensure_connected(conn)
 
     def _flush_drops_waiting(self) -> bool:
         """Return whether the pool forgets, at a flush, the jobs that it has not begun."""

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded
 
 from jobs.pools import bridge
+from jobs.pools.consumer import RECONNECT_WITHIN_S, PoolConsumer
 from jobs.pools.coroutines import CoroutineBody
 from jobs.pools.executor import DaemonThreads
 from jobs.pools.interrupts import BodyCancelled, ChildExited, HardStop, ThreadReach, Why, call_in_thread
@@ -209,3 +211,27 @@ def test_a_loop_that_is_blocked_now_shows_its_lag() -> None:
     probe.woke()
     probe.woke()
     assert probe.read()[0] == 0
+
+
+def test_a_broker_that_is_back_is_noticed_within_seconds_however_long_it_was_away() -> None:
+    pauses: list[float] = []
+
+    class Connection:
+        """One that counts how long it would wait between its attempts."""
+
+        alt = ""
+
+        def ensure_connection(self, errback: Any, retries: Any, callback: Any, **given: float) -> Any:
+            pause_s = given["interval_start"]
+            for _ in range(20):
+                pauses.append(pause_s)
+                pause_s = min(pause_s + given["interval_step"], given["interval_max"])
+            return self
+
+    worker = PoolConsumer.__new__(PoolConsumer)
+    worker.app, worker.first_connection_attempt = Celery(), True
+    worker.app.conf.broker_connection_retry_on_startup = True
+    connection = Connection()
+    assert worker.ensure_connected(connection) is connection
+    assert 0 < pauses[0] < 1
+    assert max(pauses) == RECONNECT_WITHIN_S < 5
