@@ -41,8 +41,8 @@ class Rescuer:
     def look(self, *, is_after_outage: bool = False) -> int:
         """Rescue what is missing; return how many jobs. Raise the errors of Redis, broker and database.
 
-        Shortly after an outage no worker is taken for dead, since none could give a sign of life; what is out of sight
-        is looked for all the same, for by then each living worker has named what it holds.
+        Shortly after an outage no worker is taken for dead, since none could give a sign of life. What is out of sight
+        is noted all the same, and its messages are found, for by then each living worker has named what it holds.
         """
         beats = heartbeats.read_all(self.client)
         held = heartbeats.held_attempts(self.client)
@@ -50,15 +50,15 @@ class Rescuer:
         self._looks += 1
         alive = {beat.name for beat in beats if beat.is_alive}
         silent = {beat.name for beat in beats} - alive
+        gone = self._gone_runs(alive, silent, held, stream.backlog_s(self.client))
         if is_after_outage:
             return self._rescue_messages(alive, {name: held[name] for name in alive & held.keys()})
-        rescued = self._rescue_runs(alive, silent, held, stream.backlog_s(self.client))
-        return rescued + self._rescue_messages(alive, held)
+        return self._record_lost(gone[:_BATCH], alive) + self._rescue_messages(alive, held)
 
-    def _rescue_runs(
+    def _gone_runs(
         self, alive: set[str], silent: set[str], held: Mapping[str, frozenset[Attempt]], backlog_s: float
-    ) -> int:
-        """Report as lost what runs on workers that are silent, or that do not know of it; return how many jobs."""
+    ) -> list[Attempt]:
+        """Note what runs by the ledger and nowhere else; return what ran on workers long silent, or is long unknown."""
         running = Job.objects.running().order_by("started_at").values_list("pk", "attempt", "worker")
         where = {(str(pk), attempt): worker for pk, attempt, worker in running}
         missing = [
@@ -71,8 +71,7 @@ class Rescuer:
         long_gone = self._runs.longer_than(settings.JOB_WORKER_DEAD_AFTER_S, missing)
         # What a silent worker reported is older than its silence.
         silent_long = silent if backlog_s < _silence_s() else set()
-        gone = [attempt for attempt in missing if where[attempt] in silent_long or attempt in long_gone]
-        return self._record_lost(gone[:_BATCH], alive)
+        return [attempt for attempt in missing if where[attempt] in silent_long or attempt in long_gone]
 
     def _record_lost(self, gone: Iterable[Attempt], alive: set[str]) -> int:
         attempts = dict(gone)
