@@ -110,7 +110,7 @@ def received_kill(site: Site, scale: Scale) -> None:
     jobs = 150 if scale.is_quick else 520
     for pool in site.pools:
         # The slots are busy until all are received, and all end soon after.
-        site.burst(pool, jobs, {"prefork": 0.03, "threads": 0.2}.get(pool, 0.5))
+        site.burst(pool, jobs, {"prefork": 0.02, "threads": 0.2}.get(pool, 1.2))
         site.until(
             lambda pool=pool: _received(site, pool) >= jobs * 0.5, 30, f"messages that {pool} received"
         )  # type: ignore[misc]
