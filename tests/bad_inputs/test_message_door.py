@@ -11,11 +11,12 @@ from uuid import uuid4
 
 import pytest
 from celery import current_app
-from kombu import Message
+from kombu import Message, pools
 
 from jobs import messages, signing
 from jobs.errors import RefusedMessage
 from jobs.messages import HEADER, opened, sealed
+from jobs.publishing import quick_connection
 from jobs.tasks import run
 
 PARAMS = {"text": "é \u2028", "ratio": 0.1, "deep": [{"__type__": "uuid", "__value__": "none"}], "n": None}
@@ -195,7 +196,9 @@ def test_the_tasks_headers_hold_all_that_celery_looks_for() -> None:
 
 def test_a_body_that_kombu_sends_can_be_opened_again(own_keys: Any, quiet_pool: str) -> None:
     options = sealed(JOB_ID, 1, "io.wait", PARAMS, published_at=1.5)
-    run.apply_async(queue=quiet_pool, **options)
+    # Not the app's own connection, which may be to the Redis of another test.
+    with pools.producers[quick_connection()].acquire(block=True) as producer:
+        run.apply_async(queue=quiet_pool, producer=producer, **options)
     raw = json.loads(own_keys.lpop(quiet_pool))
     message = SimpleNamespace(
         headers=raw["headers"], content_type=raw["content-type"], content_encoding=raw["content-encoding"],
