@@ -41,7 +41,7 @@ def _entries(evidence: Evidence) -> list[dict[str, Any]]:
         "ratio": 1.0,
         "low": 1.0,
         "high": 1.0,
-        "label": "1.0× baseline",
+        "label": "1.0×",  # that it is the baseline stands in the legend; more words are cut on a phone
     }
     entries = [entry for entry in known if entry["pool"] != baseline] + [own]
     return sorted(entries, key=lambda entry: entry["ratio"], reverse=True)
