@@ -95,13 +95,18 @@ class Submitter:
 
     def run(self) -> None:
         """Submit until standard input ends."""
+        waiting = b""
         while True:
             wait_s = max(0.0, self.due_mono - time.monotonic()) if self.rate_per_s else None
             if select.select([sys.stdin], [], [], wait_s)[0]:
-                line = sys.stdin.readline()
-                if not line:
+                # Unbuffered: a second order that is already read would not be seen by `select`.
+                orders = os.read(sys.stdin.fileno(), 65_536)
+                if not orders:
                     return
-                self._obey(json.loads(line))
+                waiting += orders
+                *lines, waiting = waiting.split(b"\n")
+                for line in lines:
+                    self._obey(json.loads(line))
             elif self.rate_per_s:
                 self._submit_one_a_pool()
 
