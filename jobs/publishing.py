@@ -88,7 +88,7 @@ def publish(jobs: Sequence[Job], *, budget_s: float, held: switches.Held | None 
     What did not go out keeps its `due_at`, and the coordinator publishes it; what is held it publishes once it is
     resumed. Never raises for a broker's fault.
     """
-    held = held or switches.held()
+    held = switches.held() if held is None else held
     jobs = [job for job in jobs if not held.holds(job.pool, job.definition)]
     if not jobs:
         return 0

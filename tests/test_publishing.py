@@ -235,6 +235,17 @@ def test_what_a_coordinator_could_not_publish_is_due_again_at_once(
     assert Job.objects.unpublished(now=timezone.now()).count() == 1
 
 
+def test_a_coordinator_asks_the_ledger_once_a_turn_what_is_held(
+    own_keys: Any, quiet_pool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[switches.Held] = []
+    held = switches.held
+    monkeypatch.setattr(switches, "held", lambda: asked.append(held()) or asked[-1])
+    waiting(quiet_pool)
+    assert publish_due() == 1
+    assert asked == [switches.Held()]  # which is false: nothing is held
+
+
 def test_what_a_coordinator_leased_and_never_published_is_due_later(quiet_pool: str) -> None:
     waiting(quiet_pool)
     now = timezone.now()
