@@ -117,7 +117,10 @@ def test_a_tiny_job_costs_many_times_its_work_in_another_process(run_all: AllVar
     found = run_all("hazard.tiny_jobs")
     assert len({result["total"] for result in found.values()}) == 1
     assert found["process"]["per_job_us"] > 4 * found["process"]["work_us"]
-    assert found["batch"]["per_job_us"] < found["process"]["per_job_us"]
+    # The best of three: what else runs on the machine can only add to a figure.
+    rounds = [found, run_all("hazard.tiny_jobs"), run_all("hazard.tiny_jobs")]
+    best_us = {how: min(each[how]["per_job_us"] for each in rounds) for how in found}
+    assert best_us["batch"] < best_us["process"] / 2
     assert "in another process" in lesson("hazard.tiny_jobs", list(found.values()))
 
 
