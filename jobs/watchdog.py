@@ -1,14 +1,15 @@
 """The process beside a worker that keeps its time limits when the worker itself cannot.
 
 `python -m jobs.watchdog DESCRIPTOR PID`: its parent is the worker with that PID, the descriptor that of
-`jobs.watched.Table`. Pools that run jobs in processes of their own need none. It imports little until it has to act,
-and ends with its worker.
+`jobs.watched.Table`. Pools that run jobs in processes of their own need none. It imports little until it may have to
+act, sheds that once all has been calm for a while, and ends with its worker.
 """
 
 import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 from jobs.watched import LOOK_EVERY_S, NO_LIMIT, Attempt, Table
@@ -21,26 +22,33 @@ _FREEZE_S = 0.05
 #: From so long before a limit what it takes to act is in memory: on a busy machine that takes seconds.
 _READY_BEFORE_S = 10.0
 _VOUCH_EVERY_S = 1.0
+#: What it takes to act is five times what it takes to watch; not needed for so long, it is let go.
+_CALM_S = 10.0
 
 
 class Watchdog:
     """Looks for attempts past their limit, until the worker has ended."""
 
-    def __init__(self, table: Table, worker_pid: int) -> None:
-        self._table, self._pid = table, worker_pid
+    def __init__(self, table: Table, worker_pid: int, calm_s: float = _CALM_S) -> None:
+        self._table, self._pid, self._calm_s = table, worker_pid, calm_s
         self._vouch_at_mono = 0.0
+        self._needed_mono: float | None = None
 
     def run(self) -> None:
         """Watch; return once the worker is gone."""
         while os.getppid() == self._pid:
             self._table.looked()
-            late_s = time.monotonic() - self._table.next_deadline_mono()
+            now = time.monotonic()
+            late_s = now - self._table.next_deadline_mono()
             if late_s > -_READY_BEFORE_S:
+                self._needed_mono = now
                 _get_ready()
             if late_s > MARGIN_S and self._end_worker():
                 return
             if self._table.is_silent:
                 self._vouch()
+            if self._needed_mono is not None and now - self._needed_mono > self._calm_s:
+                _begin_anew()
             time.sleep(LOOK_EVERY_S)
 
     def _vouch(self) -> None:
@@ -51,6 +59,8 @@ class Watchdog:
             for attempt in self._table.attempts()
             if now < attempt.deadline_mono + MARGIN_S < NO_LIMIT
         }
+        if names:
+            self._needed_mono = now
         if names and now >= self._vouch_at_mono and _runs(self._pid):
             self._vouch_at_mono = now + _VOUCH_EVERY_S
             _vouch_for(names.pop())
@@ -69,6 +79,12 @@ class Watchdog:
         finally:
             os.kill(self._pid, signal.SIGKILL)
         return True
+
+
+def _begin_anew() -> None:
+    """Become a fresh process with the same number: what was imported cannot be given back otherwise."""
+    with suppress(OSError):  # no memory for it now: try again with the next look
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - our own interpreter and arguments
 
 
 def _get_ready() -> None:

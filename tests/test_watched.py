@@ -124,6 +124,31 @@ def test_a_watchdog_whose_worker_is_gone_before_it_has_started_ends() -> None:
     assert not table.is_watched
 
 
+def test_a_watchdog_lets_go_of_what_it_no_longer_needs_and_goes_on() -> None:
+    table, descriptor = Table.create()
+    code = """
+import sys
+from jobs.watchdog import Watchdog
+from jobs.watched import Table
+Watchdog(Table(int(sys.argv[1])), int(sys.argv[2]), calm_s=0.5).run()
+"""
+    strike = table.note(started(), time.monotonic() + 5)
+    command = [sys.executable, "-c", code, str(descriptor), str(os.getpid())]
+    with subprocess.Popen(command, pass_fds=[descriptor]) as watchdog:
+        try:
+            maps = Path(f"/proc/{watchdog.pid}/maps")
+            eventually(lambda: "_psutil_linux" in maps.read_text())  # ready to act
+            strike()
+            eventually(lambda: "_psutil_linux" not in maps.read_text())
+            looked_at_mono = table.looked_at_mono
+            eventually(lambda: table.looked_at_mono > looked_at_mono)
+            assert watchdog.poll() is None
+            table.note(started(), time.monotonic() + 5)
+            eventually(lambda: "_psutil_linux" in maps.read_text())
+        finally:
+            watchdog.kill()
+
+
 def test_the_watchdog_leaves_a_worker_in_its_time_alone_and_ends_with_it(
     own_keys: Any, tmp_path: Path
 ) -> None:
