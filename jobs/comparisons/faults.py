@@ -8,7 +8,7 @@ from django.db.models import F, Q
 
 from jobs.comparisons import feeding, probes
 from jobs.heartbeats import WorkerBeat
-from jobs.models import Block, Job, State
+from jobs.models import AuditEntry, Block, Job, State, Switch
 from jobs.stream import Ending
 from jobs.submission import cancel
 
@@ -47,6 +47,18 @@ def fault_of_workers(probe: Mapping[str, Any], workers: Sequence[WorkerBeat], ru
     return ""
 
 
+def fault_of_switches(block: Block) -> str:
+    """Return what was held since the release, if only for a moment; empty if nothing. Its jobs' waits are not the pool's."""
+    targets = {
+        f"{Switch.Kind.POOL} {block.pool}": f"The pool {block.pool}",
+        f"{Switch.Kind.DEFINITION} {(name := feeding.definition_of(block))}": f"The definition {name}",
+    }
+    act = AuditEntry.objects.filter(
+        action__in=("pause", "drain"), target__in=targets, at__gte=block.released_at
+    ).first()
+    return f"{targets[act.target]} was paused or drained while it ran." if act else ""
+
+
 def fault_of_timing(late_s: float, copies: int) -> str:
     """Return whether jobs came too late; empty if they did not."""
     if not feeding.is_late(late_s, copies):
@@ -56,7 +68,7 @@ def fault_of_timing(late_s: float, copies: int) -> str:
 
 def find(block: Block, up: Mapping[str, Sequence[WorkerBeat]] | None) -> str:
     """Return what disturbed a released block; empty if nothing did. `up` is None while Redis is away."""
-    fault = fault_of_jobs(block)
+    fault = fault_of_switches(block) or fault_of_jobs(block)
     if not fault and up is not None:
         fault = fault_of_workers(block.probe, up.get(block.pool, []), probes.redis_run_id())
     return fault

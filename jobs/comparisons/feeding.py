@@ -32,10 +32,14 @@ class Counted(NamedTuple):
     live: int
 
 
-def held_up(comparison: Comparison, block: Block) -> str:
+def definition_of(block: Block) -> str:
+    """Return the name of what the jobs of a block run."""
+    return NO_OP if block.role == Block.Role.CALIBRATION else block.comparison.definition
+
+
+def held_up(block: Block) -> str:
     """Return what keeps the jobs of a block from beginning on purpose: a switch, or a full queue; empty if nothing."""
-    definition = NO_OP if block.role == Block.Role.CALIBRATION else comparison.definition
-    if why := switches.held().why(block.pool, definition):
+    if why := switches.held().why(block.pool, definition_of(block)):
         return why
     if block.released_at is None and not bounds.room(block.pool):
         return f"The queue of {block.pool} is full (JOB_MAX_QUEUED): the block waits until there is room."
@@ -127,7 +131,7 @@ def store(comparison: Comparison, block: Block) -> list[Job]:
     is_no_op = block.role == Block.Role.CALIBRATION
     return Job.objects.bulk_create(
         prepare(
-            NO_OP if is_no_op else comparison.definition,
+            definition_of(block),
             {} if is_no_op else {**comparison.params, **(block.params or {})},
             pool=block.pool,
             copies=copies,

@@ -73,7 +73,7 @@ def waits_for(comparison: Comparison) -> tuple[str, str]:
     block = open_block(comparison) if comparison.state in LIVE else None
     if block is None:
         return "", ""
-    if held := held_up(comparison, block):
+    if held := held_up(block):
         return block.pool, held
     if block.void_reason:
         return block.pool, f"The block is void and will be repeated. {block.void_reason}"

@@ -97,7 +97,7 @@ def _advance(comparison: Comparison, freeze: Freeze | None) -> int:
 def release(comparison: Comparison, block: Block, up: Workers) -> bool:
     """Release a block whose pool is ready: claim it and store its first jobs in one transaction, then publish them."""
     get_pool(block.pool)
-    if feeding.held_up(comparison, block):
+    if feeding.held_up(block):
         return False
     workers = up.get(block.pool, [])
     if not workers or unserved(comparison, up) or not slots.reach(comparison, block, workers):

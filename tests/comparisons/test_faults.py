@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from jobs.comparisons import feeding, probes, progress, watch
 from jobs.models import Comparison, Job, State
+from jobs.operations import drain, pause, resume
 from jobs.submission import cancel
 from tests.comparisons.conftest import Bench, planned, running_block
 
@@ -56,6 +57,37 @@ def test_failed_and_retried_jobs_alone_make_no_block_void(bench: Bench) -> None:
     Job.objects.filter(pk=Job.objects.first().pk).update(attempt=2, history=retried)
     bench.run_on(comparison)
     assert void_reasons(comparison) == [""]
+
+
+@pytest.mark.parametrize(("kind", "name"), [("pool", "alpha"), ("definition", "io.wait")])
+def test_a_pause_within_a_block_makes_it_void_even_if_nobody_saw_it(
+    bench: Bench, kind: str, name: str
+) -> None:
+    comparison = planned(("alpha",))
+    bench.tick()
+    pause(kind, name, user=None, reason="maintenance")
+    resume(kind, name, user=None, reason="done")
+    bench.end_jobs()
+    bench.tick()
+    assert void_reasons(comparison) == [f"The {kind} {name} was paused or drained while it ran.", ""]
+    bench.run_on(comparison)
+    assert comparison.state == Comparison.State.FINISHED
+
+
+def test_a_block_whose_pool_is_paused_gives_way_and_is_repeated_once_it_is_resumed(bench: Bench) -> None:
+    comparison = planned(("alpha",))
+    pause("pool", "beta", user=None, reason="of no concern")
+    bench.tick()
+    drain("alpha", user=None, reason="maintenance")
+    watch()
+    assert not Job.objects.live().exists()
+    assert bench.tick() == 0, "ends the void block"
+    assert bench.tick() == 0, "and waits"
+    assert "is draining" in progress(comparison)["alpha"]["note"]
+    resume("pool", "alpha", user=None, reason="done")
+    bench.run_on(comparison)
+    assert comparison.state == Comparison.State.FINISHED
+    assert void_reasons(comparison) == ["The pool alpha was paused or drained while it ran.", ""]
 
 
 @pytest.mark.parametrize(

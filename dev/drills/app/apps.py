@@ -1,5 +1,7 @@
 """Wiring of the app."""
 
+import os
+
 from django.apps import AppConfig
 
 
@@ -13,5 +15,8 @@ class DrillsConfig(AppConfig):
     def ready(self) -> None:
         """Wrap the platform's steps, so that a drill can end the process at each of them."""
         from dev.drills.app import crash_points
+        from jobs import stream
 
         crash_points.install()
+        if seconds := os.environ.get("POOLWISE_DRILL_CLAIM_AFTERLIFE_S"):
+            stream.CLAIM_AFTERLIFE_S = int(seconds)
