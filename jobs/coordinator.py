@@ -72,8 +72,10 @@ class Coordinator:
     _nobody_dead_until_mono: float = 0.0
     _pace: comparisons.Pace | None = None
     _rescuer: Rescuer = field(init=False)
+    _gauge: vitals.Gauge = field(init=False)
 
     def __post_init__(self) -> None:
+        self._gauge = vitals.Gauge(os.getpid())
         self._rescuer = Rescuer(self.client)
 
     @property
@@ -161,12 +163,13 @@ class Coordinator:
         return _Duty(name, every_s, act_if_first)
 
     def _beat(self, started_at: float, facts: dict[str, str]) -> Beat:
+        self._gauge.family()
         return Beat(
             name=self.name,
             pool=COORDINATOR,
             pid=os.getpid(),
             host=socket.gethostname(),
-            memory_bytes=vitals.memory_bytes(vitals.family(os.getpid())),
+            memory_bytes=self._gauge.memory_bytes(),
             started_at=started_at,
             versions=facts,
         )

@@ -52,6 +52,8 @@ _LOOKS_AT_REST = 3
 class Heart:
     """Writes a worker's sign of life every few seconds, from a thread of its own."""
 
+    _gauge: vitals.Gauge
+
     def __init__(self) -> None:
         self._stopped = False
         self._name = ""
@@ -64,6 +66,7 @@ class Heart:
     def start(self, consumer: Any, pool: str) -> None:
         """Begin to beat for the worker whose consumer this is."""
         self._name, self._stopped = str(consumer.hostname), False
+        self._gauge = vitals.Gauge(os.getpid())  # here: whoever imported this may have forked since
         facts = versions()  # here, since gevent's processes can only be started where its hub runs
         start_native_thread(lambda: self._beat_on(consumer, pool, facts), "heartbeat")
 
@@ -106,14 +109,13 @@ class Heart:
         # Celery's own pool of processes keeps its first `limit` when it grows or shrinks.
         slots = getattr(workers, "num_processes", None) or getattr(workers, "limit", None) or 0
         _, lag_s = bridge.loop_lag_s()
-        pid = os.getpid()
-        family = vitals.family(pid)
-        used_bytes = vitals.memory_bytes(family)
+        family = self._gauge.family(slots)
+        used_bytes = self._gauge.memory_bytes()
         self._peak_bytes = max(self._peak_bytes, used_bytes)
         return Beat(
             name=self._name,
             pool=pool,
-            pid=pid,
+            pid=os.getpid(),
             host=socket.gethostname(),
             slots=int(slots),
             in_use=bridge.slots_in_use(),

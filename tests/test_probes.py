@@ -241,6 +241,39 @@ def test_cpu_time_counts_children() -> None:
     assert vitals.cpu_s(vitals.family(os.getpid())) - before_s > 0.25
 
 
+def test_a_gauge_finds_children_again_only_when_there_is_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    gauge = vitals.Gauge(os.getpid())
+    before = {process.pid for process in gauge.family("two slots")}
+    with subprocess.Popen(["sleep", "60"]) as child:
+        try:
+            assert {process.pid for process in gauge.family("two slots")} == before
+            assert {process.pid for process in gauge.family("three slots")} == {*before, child.pid}
+        finally:
+            child.kill()
+    assert {process.pid for process in gauge.family("three slots")} == before, "it has ended"
+    with subprocess.Popen(["sleep", "60"]) as child:
+        monkeypatch.setattr(vitals, "_FIND_AGAIN_S", 0.0)
+        assert child.pid in {process.pid for process in gauge.family("three slots")}
+        child.kill()
+
+
+def test_a_gauge_reads_a_share_again_once_the_process_has_grown(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    plain = vitals._memory_bytes
+    monkeypatch.setattr(vitals, "_memory_bytes", lambda process: read.append(process.pid) or plain(process))
+    gauge = vitals.Gauge(os.getpid())
+    gauge.family()
+    first_bytes = gauge.memory_bytes()
+    assert abs(gauge.memory_bytes() - first_bytes) <= 0.01 * first_bytes
+    assert read.count(os.getpid()) == 1
+    ballast = b"x" * max(50_000_000, first_bytes // 5)
+    assert gauge.memory_bytes() - first_bytes > 0.8 * len(ballast)
+    assert read.count(os.getpid()) == 2
+    monkeypatch.setattr(vitals, "_READ_AGAIN_S", 0.0)
+    gauge.memory_bytes()
+    assert read.count(os.getpid()) == 3
+
+
 def test_connections_behind_a_unix_socket_cannot_be_counted() -> None:
     postgres = {"ENGINE": "django.db.backends.postgresql", "HOST": "", "PORT": ""}
     assert vitals.db_connections(vitals.family(os.getpid()), postgres) is None

@@ -88,12 +88,12 @@ class TaskPool(JobPool):
         self._clock.install()
         self._probe = LagProbe()
         self._loop_thread = LoopThread()
-        gevent.spawn(self._probe_lag, self.stalls)
+        # By a timer, not by a greenlet that sleeps: an idle worker does little else.
+        self._lag_timer = gevent.get_hub().loop.timer(LagProbe.PERIOD_S, LagProbe.PERIOD_S)
+        self._lag_timer.start(self._probe_lag, self.stalls)
 
     def _probe_lag(self, stalls: Stalls) -> None:
-        while True:
-            gevent.sleep(LagProbe.PERIOD_S)
-            stalls.tick(self._probe.woke())
+        stalls.tick(self._probe.woke())
 
     def launch(self, job: Job) -> None:
         """Give the job a greenlet."""

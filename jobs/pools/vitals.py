@@ -1,7 +1,8 @@
 """What the operating system tells of a worker and its children: CPU time, database connections, monkey patching."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -9,6 +10,12 @@ import psutil
 
 _PORTS = {"postgresql": 5432, "mysql": 3306, "oracle": 1521}
 
+
+#: Finding children looks at every process of the machine, and the kernel adds up proportional shares page by page:
+#: both are milliseconds of a core, and hardly ever news.
+_FIND_AGAIN_S = 10.0
+_READ_AGAIN_S = 30.0
+_SAME_WITHIN = 0.01
 
 type Family = Sequence[psutil.Process]
 
@@ -22,14 +29,47 @@ def family(pid: int) -> Family:
         return []
 
 
-def memory_bytes(processes: Family) -> int:
-    """Return the memory of processes: proportional shares on Linux, else resident sizes."""
-    return int(_sum(processes, _memory_bytes))
-
-
 def _memory_bytes(process: psutil.Process) -> int:
+    """Return the memory of a process: its proportional share on Linux, else its resident size."""
     info = process.memory_full_info()
     return int(getattr(info, "pss", 0) or info.rss)
+
+
+class Gauge:
+    """A process and its children, for one who asks every second or two."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._family: Family = ()
+        self._key: Hashable = None
+        self._found_mono = -_FIND_AGAIN_S
+        #: By process: its resident size, its share, and when they were read.
+        self._read: dict[psutil.Process, tuple[int, int, float]] = {}
+
+    def family(self, key: Hashable = None) -> Family:
+        """Return the process and its children.
+
+        They are looked for again if `key` is another than last time, if one has ended, or after ten seconds.
+        """
+        now = time.monotonic()
+        is_fresh = key == self._key and now - self._found_mono < _FIND_AGAIN_S
+        if not is_fresh or not all(process.is_running() for process in self._family):
+            self._family, self._key, self._found_mono = family(self._pid), key, now
+        return self._family
+
+    def memory_bytes(self) -> int:
+        """Return the memory of the family; a process whose resident size is the same has the same share."""
+        self._read = {process: self._read[process] for process in self._family if process in self._read}
+        return int(_sum(self._family, self._memory_bytes))
+
+    def _memory_bytes(self, process: psutil.Process) -> int:
+        resident_bytes, now = process.memory_info().rss, time.monotonic()
+        then_bytes, share_bytes, read_mono = self._read.get(process, (0, 0, 0.0))
+        is_same = abs(resident_bytes - then_bytes) <= _SAME_WITHIN * resident_bytes
+        if not is_same or now - read_mono > _READ_AGAIN_S:
+            share_bytes = _memory_bytes(process)
+            self._read[process] = (resident_bytes, share_bytes, now)
+        return share_bytes
 
 
 def cpu_s(processes: Family) -> float:
