@@ -70,6 +70,7 @@ class Coordinator:
     _stopping: bool = False
     _fault_silenced: str = ""
     _nobody_dead_until_mono: float = 0.0
+    _is_comparing: bool = False
     _pace: comparisons.Pace | None = None
     _rescuer: Rescuer = field(init=False)
     _gauge: vitals.Gauge = field(init=False)
@@ -119,11 +120,17 @@ class Coordinator:
         self._stopping = True
 
     def _advance(self) -> None:
-        if comparisons.advance(self.judge):
+        # Four times a second, mostly for nothing: all that hangs on it asks once, and cheaply.
+        self._is_comparing = comparisons.is_wanted()
+        if self._is_comparing and comparisons.advance(self.judge):
             self._set_pace()
 
+    def _watch(self) -> None:
+        if self._is_comparing:
+            comparisons.watch()
+
     def _set_pace(self) -> None:
-        self._pace = comparisons.pace()
+        self._pace = comparisons.pace() if self._is_comparing else None
 
     def _arrival_s(self) -> float | None:
         return self._pace.arrival_s if self._pace else None
@@ -142,7 +149,7 @@ class Coordinator:
             _Duty("publish", 0.25, publishing.publish_due),
             _Duty("release", 0.25, self._advance),
             _Duty("pace", 1.0, self._set_pace),  # of a block that another coordinator released
-            _Duty("watch", 1.0, comparisons.watch),
+            _Duty("watch", 1.0, self._watch),
             _Duty("rescue", 1.0, self._rescue),
             _Duty("cancel", 5.0, lambda: cancelling.settle(self.client)),
             _Duty("adopt", 2.0, lambda: record_adopted(reader)),

@@ -9,7 +9,7 @@ from jobs.comparisons.feeding import Pace, copies_of, pace
 from jobs.comparisons.plan import plan
 from jobs.comparisons.presets import PRESETS, Preset
 from jobs.comparisons.progress import PoolProgress, estimate_before, estimate_s, progress
-from jobs.comparisons.run import advance, stop, watch
+from jobs.comparisons.run import advance, is_wanted, stop, watch
 
 __all__ = [
     "PRESETS",
@@ -24,6 +24,7 @@ __all__ = [
     "copies_of",
     "estimate_before",
     "estimate_s",
+    "is_wanted",
     "pace",
     "plan",
     "progress",

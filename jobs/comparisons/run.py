@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from jobs import audit, environment, heartbeats
@@ -28,6 +29,12 @@ LIVE = (Comparison.State.PLANNED, Comparison.State.RUNNING)
 type Workers = Mapping[str, list[WorkerBeat]]
 #: Judges a comparison; False says that it is not done yet, and to ask again.
 type Freeze = Callable[[Comparison], bool | None]
+
+
+def is_wanted() -> bool:
+    """Tell, by one cheap question, whether a comparison waits, runs, or has left slots that are not a pool's own."""
+    wanted = Q(state__in=LIVE) | Q(changed_slots__isnull=False)
+    return Comparison.objects.filter(wanted).order_by().exists()
 
 
 def advance(freeze: Freeze | None = None) -> int:

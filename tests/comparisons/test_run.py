@@ -262,3 +262,17 @@ def test_the_time_left_is_told_by_the_blocks_that_have_ended(bench: Bench) -> No
     stop(comparison)
     comparison.refresh_from_db()
     assert estimate_s(comparison) == 0.0
+
+
+def test_whether_a_comparison_is_wanted_takes_one_question(
+    bench: Bench, django_assert_num_queries: Any
+) -> None:
+    with django_assert_num_queries(1):
+        assert not run.is_wanted()
+    comparison = planned()
+    with django_assert_num_queries(1):
+        assert run.is_wanted()
+    stop(comparison)
+    assert not run.is_wanted()
+    Comparison.objects.update(changed_slots={"alpha-1@h": {"slots": 2}})
+    assert run.is_wanted(), "its slots are not given back yet"
