@@ -14,6 +14,7 @@ from jobs import vega
 from jobs.charts import COLOURS, percentiles, pulse, time_split
 from jobs.reports import WINDOWS, Change, Dashboard, Point, PoolFigures, TimeSplit
 from jobs.statistics import summary
+from tests.core import is_vega_lite
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 NAMES = ("prefork", "gevent")
@@ -37,6 +38,13 @@ def panels(spec: dict[str, Any]) -> list[dict[str, Any]]:
 
 def encoding(panel: dict[str, Any]) -> dict[str, Any]:
     return dict(panel["layer"][0]["encoding"])
+
+
+@pytest.mark.parametrize("draw", [pulse, percentiles, time_split])
+@pytest.mark.parametrize("runs_s", [(), (1.0, 2.0), (0.001, None, 100.0)])
+@pytest.mark.parametrize("window", ["1h", "7d"])
+def test_every_chart_is_valid_vega_lite(draw: Any, runs_s: Any, window: str) -> None:
+    assert is_vega_lite(draw(dashboard(*runs_s, window=window)))
 
 
 def test_the_panels_share_the_time_axis() -> None:

@@ -11,6 +11,7 @@ from jobs.charts import COLOURS
 from jobs.comparison_charts import KEYS, chart, charts
 from jobs.comparison_charts.ratios import times
 from tests import evidence_sample as sample
+from tests.core import is_vega_lite
 
 SAMPLES = sample.samples()
 EVIDENCE = sample.evidence(sweep=sample.sweep())
@@ -53,6 +54,13 @@ def colours(part: Any) -> dict[str, str]:
         else {}
     )
     return own | {name: colour for value in part.values() for name, colour in colours(value).items()}
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_chart_is_valid_vega_lite(key: str) -> None:
+    found = spec_of(key)
+    assert is_vega_lite(found)
+    assert not is_vega_lite({**found, "title": 5}), "the check sees a mistake"
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -6,10 +6,15 @@ from math import ceil, floor, log10
 from typing import Any
 
 import altair as alt
+from altair.utils import schemapi
 
 from jobs.reports import Dashboard
 
 Spec = dict[str, Any]
+
+# Altair checks every part against its schema when it is made, and the whole again: half of the time of charts that
+# code alone makes. The tests check each.
+schemapi.disable_debug_mode()
 
 #: Colours that keep 3:1 against white and against near-black, and apart for the colour-blind (Okabe and Ito).
 COLOURS = ("#d55e00", "#0a84c6", "#009e73", "#cc6fa5", "#a07d00", "#7a6ff0", "#808080", "#b5534a")
@@ -31,7 +36,7 @@ def cycle(values: Sequence[Any], length: int) -> list[Any]:
 
 def finished_spec(chart: Any) -> Spec:
     """Return the chart as Vega-Lite without Altair's own look: the page's script brings fonts and colours."""
-    spec: Spec = chart.to_dict()
+    spec: Spec = chart.to_dict(validate=False)
     spec.pop("config", None)
     return spec
 
