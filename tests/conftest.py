@@ -12,12 +12,19 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django_celery_results.models import TaskResult
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis
 
 from dev.own_redis import OwnRedis
 from jobs.definitions import Definition, job, registry
 from jobs.models import Comparison, Job, PoolConfiguration, PoolSample
 from tests.core import forget_connections, point_at
 from tests.platform import Platform
+
+
+# What is tried is whether something holds; a machine that is busy with other tests may take its time for it.
+hypothesis.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis.load_profile("tests")
 
 
 @pytest.hookimpl(trylast=True)

@@ -8,18 +8,20 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import kombu.pools
 import pytest
 from django.conf import settings
 
 from dev.ports import free_port
-from jobs import publishing
-from jobs.models import Job
+from jobs import publishing, switches
+from jobs.models import Job, State, Switch
+from jobs.operations import pause, purge, resume
 from jobs.rescue import queues
 from jobs.submission import submit
 from tests.core import forget_connections
-from tests.platform import Platform
+from tests.platform import Platform, eventually
 from tests.services import absent
 
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
@@ -83,6 +85,14 @@ def _wait_for(port: int, node: subprocess.Popen[bytes], log: Path) -> None:
     raise AssertionError(f"RabbitMQ did not start: {log.read_text()[-2000:]}")
 
 
+def leave_rabbitmq() -> None:
+    """Close what this process holds of the broker."""
+    publishing._connection(publishing._PATIENCE_S).close()
+    publishing.quick_connection().close()
+    kombu.pools.reset()
+    forget_connections()
+
+
 def test_every_pool_runs_jobs_from_rabbitmq(
     transactional_db: None, platform_processes: Platform, rabbitmq: str, tmp_path: Path
 ) -> None:
@@ -95,6 +105,43 @@ def test_every_pool_runs_jobs_from_rabbitmq(
     assert done.returncode == 0, done.stderr
     pools = json.loads(file.read_text())["pools"]
     assert [pool["succeeded"] for pool in pools] == [10] * len(settings.JOB_POOLS)
+
+
+def test_a_pool_on_rabbitmq_is_paused_purged_and_resumed(
+    transactional_db: None,
+    platform_processes: Platform,
+    rabbitmq: str,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if "coordinator" in platform_processes.processes:  # it would publish the jobs to Redis
+        platform_processes.stop("coordinator")
+    settings.JOB_KEY_PREFIX = "rabbit-held:"
+    monkeypatch.setenv("CELERY_BROKER_URL", rabbitmq)
+    forget_connections()
+    try:
+        with Platform(BROKER_URL=rabbitmq, JOB_KEY_PREFIX="rabbit-held:") as platform:
+            platform.ensure("coordinator", "threads")
+            pause("pool", "threads", user=None, reason="a test")
+            time.sleep(2.0)
+            with monkeypatch.context() as patch:
+                patch.setattr(switches, "held", switches.Held)  # as one that has not heard of it yet
+                jobs = submit("ending.succeed", {}, pool="threads", copies=5)
+            time.sleep(1.0)
+            assert Job.objects.queued().count() == queues.length("threads") == 5
+            purged = purge("threads", user=None, reason="a test")
+            assert (purged.cancelled, purged.messages) == (5, None)  # the workers drop the messages
+            resume("pool", "threads", user=None, reason="a test")
+            [after] = submit("ending.succeed", {}, pool="threads")
+            platform.wait_for(after)
+            assert after.state == State.SUCCEEDED
+            eventually(lambda: queues.length("threads") == 0)
+            assert set(
+                Job.objects.filter(pk__in=[job.pk for job in jobs]).values_list("state", "attempt")
+            ) == {(State.CANCELLED, 1)}
+    finally:
+        Switch.objects.all().delete()
+        leave_rabbitmq()
 
 
 def test_a_queue_of_rabbitmq_tells_its_length_and_when_it_is_empty(
@@ -112,6 +159,4 @@ def test_a_queue_of_rabbitmq_tells_its_length_and_when_it_is_empty(
         assert (queues.length(quiet_pool), queues.waiting(quiet_pool)) == (0, set())
     finally:
         Job.objects.all().delete()
-        publishing._connection(publishing._PATIENCE_S).close()
-        kombu.pools.reset()
-        forget_connections()
+        leave_rabbitmq()

@@ -24,7 +24,7 @@ SAMPLE_EVERY_S = 5.0
 MINUTE_S = 60.0
 FLAT_WITHIN = 0.10
 #: Jobs that one submission brings; 200 single inserts a second would be a test of SQLite.
-_BATCH = 10
+_BATCH = 25
 _LONGEST_S = 0.02
 _BURST_S = 2.0
 #: So long are ended claims kept here (five minutes as it ships), and so long goes the load on before the soak begins:

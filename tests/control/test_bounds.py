@@ -66,7 +66,7 @@ def test_a_users_bound_counts_all_pools_and_no_comparison_and_no_command(
 
 @pytest.mark.django_db
 def test_the_page_answers_429_with_the_queues_state_and_keeps_the_form(
-    client: Client, sent: None, user: Any, settings: Any
+    client: Client, sent: None, user: Any, settings: Any, own_keys: Any
 ) -> None:
     client.force_login(user)
     settings.JOB_MAX_QUEUED_PER_USER = 1
