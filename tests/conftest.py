@@ -21,7 +21,6 @@ from jobs.models import Comparison, Job, PoolConfiguration, PoolSample
 from tests.core import forget_connections, point_at
 from tests.platform import Platform
 
-
 # What is tried is whether something holds; a machine that is busy with other tests may take its time for it.
 hypothesis.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis.load_profile("tests")
