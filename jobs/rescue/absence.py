@@ -20,3 +20,8 @@ class Absence[Key: Hashable]:
     def forget(self) -> None:
         """Begin anew, as after an outage during which nothing could be seen."""
         self.since_mono = {}
+
+    def found(self, keys: Iterable[Key]) -> None:
+        """Forget these: they are taken care of, and have their time again before they count as missing."""
+        for key in keys:
+            self.since_mono.pop(key, None)

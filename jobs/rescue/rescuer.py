@@ -19,6 +19,9 @@ log = structlog.get_logger(__name__)
 _BATCH = 500
 #: While reports that old wait to be recorded, the ledger is behind and says little about what is missing.
 _BACKLOG_S = 2.0
+#: Then queues are read at every so many looks only: reading them is work that holds up the recording.
+_EVERY_LOOKS_BEHIND = 5
+_STREAM_MARGIN_S = 0.5
 #: A queue that is as long as it should be is read all the same every so many looks: a message delivered twice
 #: can make up for one that is missing.
 _EVERY_LOOKS = 30
@@ -50,10 +53,11 @@ class Rescuer:
         self._looks += 1
         alive = {beat.name for beat in beats if beat.is_alive}
         silent = {beat.name for beat in beats} - alive
-        gone = self._gone_runs(alive, silent, held, stream.backlog_s(self.client))
+        backlog_s = stream.backlog_s(self.client)
+        gone = self._gone_runs(alive, silent, held, backlog_s)
         if is_after_outage:
-            return self._rescue_messages(alive, {name: held[name] for name in alive & held.keys()})
-        return self._record_lost(gone[:_BATCH], alive) + self._rescue_messages(alive, held)
+            return self._rescue_messages(alive, {name: held[name] for name in alive & held.keys()}, backlog_s)
+        return self._record_lost(gone[:_BATCH], alive) + self._rescue_messages(alive, held, backlog_s)
 
     def _gone_runs(
         self, alive: set[str], silent: set[str], held: Mapping[str, frozenset[Attempt]], backlog_s: float
@@ -82,17 +86,30 @@ class Rescuer:
             recorder.record(outcomes)
         return len(outcomes)
 
-    def _rescue_messages(self, alive: set[str], held: Mapping[str, frozenset[Attempt]]) -> int:
-        """Publish again the queued jobs whose message is at no broker and at no living worker; return how many."""
+    def _rescue_messages(
+        self, alive: set[str], held: Mapping[str, frozenset[Attempt]], backlog_s: float
+    ) -> int:
+        """Publish again the queued jobs whose message is at no broker and at no living worker; return how many.
+
+        A job whose end waits to be recorded looks the same. What a worker no longer holds it has reported before, so
+        that what is missing for longer than the oldest unrecorded report is old has no report.
+        """
+        if backlog_s > _BACKLOG_S and self._looks % _EVERY_LOOKS_BEHIND:
+            return 0
+        unseen_s = max(_unseen_s(), backlog_s + _STREAM_MARGIN_S)
         living = frozenset[Attempt]().union(*(held[name] for name in alive & held.keys()))
         orphaned = frozenset[Attempt]().union(*(held[name] for name in held.keys() - alive)) - living
+        if backlog_s >= _silence_s():  # the silent one may have reported them
+            orphaned = frozenset()
         orphaned_on = pools_of(orphaned) if orphaned else set()
         gone: set[Attempt] = set()
         for pool, count in published(living).items():
             absence = self._messages.setdefault(pool, Absence())
             is_read = self._is_read(pool, count, absence, has_orphans=pool in orphaned_on)
             missing = unaccounted(pool, living) if is_read else set()
-            gone |= absence.longer_than(_unseen_s(), missing) | (missing & orphaned)
+            gone_here = absence.longer_than(unseen_s, missing) | (missing & orphaned)
+            absence.found(gone_here)
+            gone |= gone_here
         return publish_again(gone)
 
     def _is_read(self, pool: str, count: int, absence: Absence[Attempt], *, has_orphans: bool) -> bool:

@@ -7,7 +7,7 @@ import redis
 from django.utils import timezone
 
 from dev.own_redis import OwnRedis
-from jobs import publishing
+from jobs import publishing, stream
 from jobs.models import Job, State
 from jobs.rescue import Rescuer, queues
 from jobs.rescue.rescuer import _EVERY_LOOKS
@@ -66,6 +66,57 @@ def test_after_an_outage_messages_are_looked_for_while_no_worker_is_taken_for_de
     assert rescuer.look() == 1
     runs.refresh_from_db()
     assert (runs.state, runs.attempt) == (State.QUEUED, 2)
+
+
+def test_jobs_whose_ends_wait_to_be_recorded_are_not_published_again(
+    rescuer: Rescuer,
+    published: Any,
+    beat: Any,
+    clock: Clock,
+    quiet_pool: str,
+    broker: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reported, received = published(), published()
+    broker.delete(quiet_pool)
+    beat("dead@host", ago_s=30, holds=[(str(received.pk), 1)])
+    backlog_s = 20.0
+    monkeypatch.setattr(stream, "backlog_s", lambda client: backlog_s)
+    assert looks(rescuer, clock, 20) == 0, "their reports may be among the unrecorded ones"
+    # The oldest that is unrecorded now is younger than the absence: neither has a report.
+    backlog_s = 3.0
+    assert looks(rescuer, clock, 5) == 2
+    assert {job.pk for job in Job.objects.unpublished(now=timezone.now())} == {reported.pk, received.pk}
+
+
+def test_a_coordinator_that_is_behind_seldom_reads_the_queues(
+    rescuer: Rescuer,
+    published: Any,
+    clock: Clock,
+    quiet_pool: str,
+    broker: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    published()
+    broker.delete(quiet_pool)
+    read: list[str] = []
+    waiting = queues.waiting
+    monkeypatch.setattr(queues, "waiting", lambda pool: read.append(pool) or waiting(pool))
+    monkeypatch.setattr(stream, "backlog_s", lambda client: 100.0)
+    looks(rescuer, clock, 20)
+    assert len(read) == 4
+
+
+def test_what_was_published_again_has_its_time_before_it_is_so_once_more(
+    rescuer: Rescuer, published: Any, clock: Clock, quiet_pool: str, broker: redis.Redis
+) -> None:
+    published()
+    broker.delete(quiet_pool)
+    assert looks(rescuer, clock, 5) == 1
+    assert publishing.publish_due() == 1
+    broker.delete(quiet_pool)  # a worker has it, whose sign of life has yet to name it
+    assert looks(rescuer, clock, 4) == 0
+    assert looks(rescuer, clock, 2) == 1
 
 
 def test_what_a_living_worker_holds_is_not_missing(
