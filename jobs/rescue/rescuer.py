@@ -19,9 +19,11 @@ log = structlog.get_logger(__name__)
 _BATCH = 500
 #: While reports that old wait to be recorded, the ledger is behind and says little about what is missing.
 _BACKLOG_S = 2.0
-#: Then queues are read at every so many looks only: reading them is work that holds up the recording.
+#: With older ones still, queues are read at every so many looks only: reading them holds up the recording.
+_FAR_BEHIND_S = 10.0
 _EVERY_LOOKS_BEHIND = 5
-_STREAM_MARGIN_S = 0.5
+#: So much longer than the oldest unrecorded report is old must a message be missing.
+_MARGIN_S = 0.5
 #: A queue that is as long as it should be is read all the same every so many looks: a message delivered twice
 #: can make up for one that is missing.
 _EVERY_LOOKS = 30
@@ -94,9 +96,9 @@ class Rescuer:
         A job whose end waits to be recorded looks the same. What a worker no longer holds it has reported before, so
         that what is missing for longer than the oldest unrecorded report is old has no report.
         """
-        if backlog_s > _BACKLOG_S and self._looks % _EVERY_LOOKS_BEHIND:
+        if backlog_s > _FAR_BEHIND_S and self._looks % _EVERY_LOOKS_BEHIND:
             return 0
-        unseen_s = max(_unseen_s(), backlog_s + _STREAM_MARGIN_S)
+        unseen_s = max(_unseen_s(), backlog_s + _MARGIN_S)
         living = frozenset[Attempt]().union(*(held[name] for name in alive & held.keys()))
         orphaned = frozenset[Attempt]().union(*(held[name] for name in held.keys() - alive)) - living
         if backlog_s >= _silence_s():  # the silent one may have reported them

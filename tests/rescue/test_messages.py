@@ -89,7 +89,7 @@ def test_jobs_whose_ends_wait_to_be_recorded_are_not_published_again(
     assert {job.pk for job in Job.objects.unpublished(now=timezone.now())} == {reported.pk, received.pk}
 
 
-def test_a_coordinator_that_is_behind_seldom_reads_the_queues(
+def test_a_coordinator_that_is_far_behind_seldom_reads_the_queues(
     rescuer: Rescuer,
     published: Any,
     clock: Clock,
