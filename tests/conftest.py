@@ -80,6 +80,13 @@ def platform(transactional_db: None, platform_processes: Platform) -> Iterator[P
 
 
 @pytest.fixture
+def no_coordinator(platform_processes: Platform) -> None:
+    """Stop the session's coordinator, if it runs: it would put off jobs of pools that it does not know."""
+    if "coordinator" in platform_processes.processes:
+        platform_processes.stop("coordinator")
+
+
+@pytest.fixture
 def eventually() -> Callable[..., Any]:
     """Wait for a condition: `eventually(lambda: job.has_ended, timeout_s=5)` returns its first true value."""
     from tests.platform import eventually

@@ -204,7 +204,7 @@ def test_the_tests_do_not_publish_to_a_redis_of_somebody_else(own_redis: Any, se
 # --- two coordinators -----------------------------------------------------------------------------------
 @pytest.mark.django_db(transaction=True)
 def test_two_coordinators_never_publish_the_same_message(
-    quiet_pool: str, monkeypatch: pytest.MonkeyPatch
+    no_coordinator: None, quiet_pool: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = [waiting(quiet_pool) for _ in range(60)]
     sent: list[Any] = []

@@ -109,13 +109,11 @@ def test_every_pool_runs_jobs_from_rabbitmq(
 
 def test_a_pool_on_rabbitmq_is_paused_purged_and_resumed(
     transactional_db: None,
-    platform_processes: Platform,
+    no_coordinator: None,
     rabbitmq: str,
     settings: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if "coordinator" in platform_processes.processes:  # it would publish the jobs to Redis
-        platform_processes.stop("coordinator")
     settings.JOB_KEY_PREFIX = "rabbit-held:"
     monkeypatch.setenv("CELERY_BROKER_URL", rabbitmq)
     forget_connections()

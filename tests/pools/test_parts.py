@@ -229,7 +229,7 @@ def test_a_broker_that_is_back_is_noticed_within_seconds_however_long_it_was_awa
             return self
 
     worker = PoolConsumer.__new__(PoolConsumer)
-    worker.app, worker.first_connection_attempt = Celery(), True
+    worker.app, worker.first_connection_attempt = Celery(set_as_current=False), True
     worker.app.conf.broker_connection_retry_on_startup = True
     connection = Connection()
     assert worker.ensure_connected(connection) is connection
