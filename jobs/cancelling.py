@@ -116,7 +116,7 @@ def settle(client: Client) -> int:
     owed = Job.objects.filter(state=State.CANCELLED, due_at__isnull=False)
     ids = list(owed.values_list("pk", flat=True)[:_BATCH])
     mark_cancelled(client, [str(pk) for pk in ids])
-    Job.objects.filter(pk__in=ids, state=State.CANCELLED).update(due_at=None)
+    Job.objects.filter(pk__in=ids, state=State.CANCELLED).update_in_order(due_at=None)
     overdue = Job.objects.queued().filter(cancel_requested_at__lt=timezone.now() - _OVERDUE)
     for job in overdue.order_by("created_at")[:_BATCH]:
         cancel(job)

@@ -19,7 +19,7 @@ from kombu.exceptions import LimitExceeded, OperationalError
 from jobs import definitions, switches
 from jobs.errors import BrokerUnavailable, PoolwiseError, UnknownPool
 from jobs.messages import sealed
-from jobs.models import Job, State
+from jobs.models import Job
 from jobs.pools import get_pool
 from jobs.tasks import run
 from jobs.timing import wall_now
@@ -154,7 +154,7 @@ def publish_due(*, limit: int = 500, budget_s: float = _PATIENCE_S) -> int:
     sent = publish(due, budget_s=budget_s, held=held) if due else 0
     if sent < len(due):
         ids = [job.pk for job in due]
-        Job.objects.queued().filter(pk__in=ids, due_at=now + _LEASE).update(due_at=now)
+        Job.objects.queued().filter(pk__in=ids, due_at=now + _LEASE).update_in_order(due_at=now)
     return sent
 
 
@@ -184,9 +184,8 @@ def _mark_published(jobs: Sequence[Job]) -> None:
     for attempt, ids in attempts.items():
         for start in range(0, len(ids), 500):
             # Only while the row is still at the attempt that was published: a fast worker may have ended it.
-            Job.objects.filter(pk__in=ids[start : start + 500], attempt=attempt, state=State.QUEUED).update(
-                due_at=None
-            )
+            rows = Job.objects.queued().filter(pk__in=ids[start : start + 500], attempt=attempt)
+            rows.update_in_order(due_at=None)
 
 
 def _send_or_postpone(producer: Any, job: Job) -> bool:

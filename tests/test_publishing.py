@@ -1,12 +1,14 @@
 import os
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 from kombu.exceptions import LimitExceeded
 
@@ -255,3 +257,38 @@ def test_what_a_coordinator_leased_and_never_published_is_due_later(quiet_pool: 
     assert len(publishing._leased(switches.held(), 10, now)) == 1  # and there it dies
     assert not Job.objects.unpublished(now=now + timedelta(seconds=9)).exists()
     assert Job.objects.unpublished(now=now + timedelta(seconds=11)).exists()
+
+
+@pytest.mark.services  # so that it runs on PostgreSQL as well, where it matters
+@pytest.mark.django_db(transaction=True)
+def test_many_rows_are_updated_in_the_order_in_which_the_recorder_locks_them(
+    no_coordinator: None, quiet_pool: str
+) -> None:
+    # The heap holds the later key first: without an order PostgreSQL would lock it first.
+    later, sooner = (waiting(quiet_pool, id=UUID(int=number)) for number in (2, 1))
+    has_first, may_go_on = threading.Event(), threading.Event()
+
+    def record() -> None:
+        try:
+            with transaction.atomic():
+                Job.objects.select_for_update().get(pk=sooner.pk)
+                has_first.set()
+                may_go_on.wait(10)
+                Job.objects.select_for_update().get(pk=later.pk)
+        finally:
+            connection.close()
+
+    def publish() -> int:
+        has_first.wait(10)
+        try:
+            return Job.objects.queued().filter(pk__in=[later.pk, sooner.pk]).update_in_order(due_at=None)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        recorded, published = pool.submit(record), pool.submit(publish)
+        has_first.wait(10)
+        time.sleep(0.5)  # the update waits for the first row by now
+        may_go_on.set()
+        recorded.result(30)
+        assert published.result(30) == 2

@@ -65,7 +65,7 @@ def _cancel(batch: list[Any]) -> list[str]:
     # Whether this or a worker's start came first is decided row by row; the mark tells who purged which.
     mark = {"state": State.CANCELLED, "cancel_requested_at": now, "finished_at": now, "recorded_at": now}
     words = {"error_type": "Cancelled", "error": "Cancelled before it began: its pool's queue was purged."}
-    Job.objects.queued().filter(pk__in=batch).update(due_at=None, **mark, **words)
+    Job.objects.queued().filter(pk__in=batch).update_in_order(due_at=None, **mark, **words)
     purged = Job.objects.filter(pk__in=batch, state=State.CANCELLED, finished_at=now)
     attempts = [(str(pk), attempt) for pk, attempt in purged.values_list("pk", "attempt")]
     _tell_workers(attempts)

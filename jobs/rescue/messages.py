@@ -60,7 +60,7 @@ def publish_again(gone: Iterable[Attempt]) -> int:
     for attempt, ids in by_attempt.items():
         for start in range(0, len(ids), _BATCH):
             batch = Job.objects.queued().filter(pk__in=ids[start : start + _BATCH], due_at=None)
-            count += batch.filter(attempt=attempt).update(due_at=now)
+            count += batch.filter(attempt=attempt).update_in_order(due_at=now)
     if count:
         log.warning("messages are missing and are published again", jobs=count)
     return count
