@@ -24,6 +24,8 @@ _READY_BEFORE_S = 10.0
 _VOUCH_EVERY_S = 1.0
 #: What it takes to act is five times what it takes to watch; not needed for so long, it is let go.
 _CALM_S = 10.0
+#: A job that comes near its limit is seldom the last: loading takes seconds on a busy machine, and would be late.
+_CALMS_AFTER_A_LIMIT = 6
 
 
 class Watchdog:
@@ -32,7 +34,7 @@ class Watchdog:
     def __init__(self, table: Table, worker_pid: int, calm_s: float = _CALM_S) -> None:
         self._table, self._pid, self._calm_s = table, worker_pid, calm_s
         self._vouch_at_mono = 0.0
-        self._needed_mono: float | None = None
+        self._needed_until_mono = NO_LIMIT  # of what it takes to act; without end while that is not loaded
 
     def run(self) -> None:
         """Watch; return once the worker is gone."""
@@ -41,15 +43,19 @@ class Watchdog:
             now = time.monotonic()
             late_s = now - self._table.next_deadline_mono()
             if late_s > -_READY_BEFORE_S:
-                self._needed_mono = now
+                self._need(_CALMS_AFTER_A_LIMIT * self._calm_s)
                 _get_ready()
             if late_s > MARGIN_S and self._end_worker():
                 return
             if self._table.is_silent:
                 self._vouch()
-            if self._needed_mono is not None and now - self._needed_mono > self._calm_s:
+            if now > self._needed_until_mono:
                 _begin_anew()
             time.sleep(LOOK_EVERY_S)
+
+    def _need(self, seconds: float) -> None:
+        known = 0.0 if self._needed_until_mono == NO_LIMIT else self._needed_until_mono
+        self._needed_until_mono = max(known, time.monotonic() + seconds)
 
     def _vouch(self) -> None:
         """Say that the worker lives, while a job with a limit keeps all its threads from saying so."""
@@ -60,7 +66,7 @@ class Watchdog:
             if now < attempt.deadline_mono + MARGIN_S < NO_LIMIT
         }
         if names:
-            self._needed_mono = now
+            self._need(self._calm_s)
         if names and now >= self._vouch_at_mono and _runs(self._pid):
             self._vouch_at_mono = now + _VOUCH_EVERY_S
             _vouch_for(names.pop())
