@@ -171,13 +171,12 @@ class Coordinator:
         return _Duty(name, every_s, act_if_first)
 
     def _beat(self, started_at: float, facts: dict[str, str]) -> Beat:
-        self._gauge.family()
         return Beat(
             name=self.name,
             pool=COORDINATOR,
             pid=os.getpid(),
             host=socket.gethostname(),
-            memory_bytes=self._gauge.memory_bytes(),
+            memory_bytes=self._gauge.memory_bytes(self._gauge.family()),
             started_at=started_at,
             versions=facts,
         )

@@ -34,7 +34,7 @@ class Watchdog:
     def __init__(self, table: Table, worker_pid: int, calm_s: float = _CALM_S) -> None:
         self._table, self._pid, self._calm_s = table, worker_pid, calm_s
         self._vouch_at_mono = 0.0
-        self._needed_until_mono = NO_LIMIT  # of what it takes to act; without end while that is not loaded
+        self._needed_until_mono = 0.0  # of what it takes to act; 0 while that is not loaded
 
     def run(self) -> None:
         """Watch; return once the worker is gone."""
@@ -49,13 +49,12 @@ class Watchdog:
                 return
             if self._table.is_silent:
                 self._vouch()
-            if now > self._needed_until_mono:
+            if 0 < self._needed_until_mono < now:
                 _begin_anew()
             time.sleep(LOOK_EVERY_S)
 
     def _need(self, seconds: float) -> None:
-        known = 0.0 if self._needed_until_mono == NO_LIMIT else self._needed_until_mono
-        self._needed_until_mono = max(known, time.monotonic() + seconds)
+        self._needed_until_mono = max(self._needed_until_mono, time.monotonic() + seconds)
 
     def _vouch(self) -> None:
         """Say that the worker lives, while a job with a limit keeps all its threads from saying so."""

@@ -110,7 +110,7 @@ class Heart:
         slots = getattr(workers, "num_processes", None) or getattr(workers, "limit", None) or 0
         _, lag_s = bridge.loop_lag_s()
         family = self._gauge.family(slots)
-        used_bytes = self._gauge.memory_bytes()
+        used_bytes = self._gauge.memory_bytes(family)
         self._peak_bytes = max(self._peak_bytes, used_bytes)
         return Beat(
             name=self._name,

@@ -82,8 +82,7 @@ def platform(transactional_db: None, platform_processes: Platform) -> Iterator[P
 @pytest.fixture
 def no_coordinator(platform_processes: Platform) -> None:
     """Stop the session's coordinator, if it runs: it would put off jobs of pools that it does not know."""
-    if "coordinator" in platform_processes.processes:
-        platform_processes.stop("coordinator")
+    platform_processes.stop_if_running("coordinator")
 
 
 @pytest.fixture

@@ -94,6 +94,11 @@ class Platform:
         process.send_signal(signal.SIGTERM)
         return process.wait(timeout_s)
 
+    def stop_if_running(self, name: str) -> None:
+        """End a process of the session that would see the jobs of a platform of the test's own."""
+        if name in self.processes:
+            self.stop(name)
+
     def manage(
         self, *arguments: str, timeout_s: float = 120.0, **environment: str
     ) -> subprocess.CompletedProcess[str]:

@@ -189,7 +189,7 @@ def test_stopping_a_heart_while_redis_is_away_is_no_error(own_redis: Any, consum
 def test_the_memory_of_a_process_that_is_gone_is_nothing() -> None:
     gauge = vitals.Gauge(2**22 + 1)
     assert gauge.family() == []
-    assert gauge.memory_bytes() == 0
+    assert gauge.memory_bytes(gauge.family()) == 0
 
 
 def test_a_worker_says_what_it_runs_on() -> None:

@@ -29,7 +29,7 @@ _LONGEST_S = 0.02
 _BURST_S = 2.0
 #: So long are ended claims kept here (five minutes as it ships), and so long goes the load on before the soak begins:
 #: Redis has then as much as it ever is to have.
-CLAIM_AFTERLIFE_S = 60
+_CLAIM_AFTERLIFE_S = 60
 _BUDGET_S = 15.0
 
 Act = Callable[[Site, random.Random], None]
@@ -131,7 +131,7 @@ def _pss_bytes(pid: int) -> int:
 def soak(pools: Sequence[str], seconds: int, *, seed: int, as_json: bool) -> int:
     """Hold the soak and print its verdict; return the exit status."""
     folder = Path(tempfile.mkdtemp(prefix="poolwise-soak-"))
-    environment = {"POOLWISE_DRILL_CLAIM_AFTERLIFE_S": str(CLAIM_AFTERLIFE_S)}
+    environment = {"POOLWISE_DRILL_CLAIM_AFTERLIFE_S": str(_CLAIM_AFTERLIFE_S)}
     plan = Plan(pools=tuple(pools), seed=seed, environment=environment)
     cells = [Cell("soak", pool, budget_s=_BUDGET_S) for pool in plan.pools]
     with Site(folder, plan) as site:
@@ -158,7 +158,7 @@ def _run(site: Site, seconds: int, chance: random.Random) -> tuple[Memory, str]:
     for pool in site.pools:
         site.burst(pool, 2 * site.plan.slots[pool], _BURST_S)
     site.load(rate_per_s=JOBS_PER_S / len(site.pools), longest_s=_LONGEST_S, batch=_BATCH)
-    site.wait(CLAIM_AFTERLIFE_S)
+    site.wait(_CLAIM_AFTERLIFE_S)
     begin_mono = time.monotonic()
     next_fault_s, next_sample_s = FAULT_EVERY_S, 0.0
     while (at_s := time.monotonic() - begin_mono) < seconds:

@@ -57,10 +57,10 @@ class Gauge:
             self._family, self._key, self._found_mono = family(self._pid), key, now
         return self._family
 
-    def memory_bytes(self) -> int:
-        """Return the memory of the family; a process whose resident size is the same has the same share."""
-        self._read = {process: self._read[process] for process in self._family if process in self._read}
-        return int(_sum(self._family, self._memory_bytes))
+    def memory_bytes(self, processes: Family) -> int:
+        """Return the memory of processes; one whose resident size is the same has the same share."""
+        self._read = {process: self._read[process] for process in processes if process in self._read}
+        return int(_sum(processes, self._memory_bytes))
 
     def _memory_bytes(self, process: psutil.Process) -> int:
         resident_bytes, now = process.memory_info().rss, time.monotonic()

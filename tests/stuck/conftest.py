@@ -32,8 +32,7 @@ ENVIRONMENT = {
 @pytest.fixture(scope="module")
 def stuck_processes(platform_processes: Platform) -> Iterator[Platform]:
     """A coordinator, and workers once they are asked for, with the jobs that get stuck; they end with the module."""
-    if "coordinator" in platform_processes.processes:  # it would put off jobs of pools that it does not know
-        platform_processes.stop("coordinator")
+    platform_processes.stop_if_running("coordinator")  # it would put off jobs of pools that it does not know
     with Platform(**ENVIRONMENT) as platform:
         yield platform
 
