@@ -6,13 +6,11 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import structlog
 from django.conf import settings
 
 from jobs.errors import BrokerUnavailable
 from jobs.redis_client import REDIS_ERRORS, Client, key, script, web_client
 
-log = structlog.get_logger(__name__)
 _BEAT = """
 local now = redis.call('TIME')
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
@@ -84,7 +82,9 @@ def _touch(file: Path) -> None:
     try:
         file.touch()
     except OSError as error:  # a full disk must not silence a worker that lives
-        log.warning("JOB_HEARTBEAT_FILE cannot be written", error=str(error))
+        import structlog  # takes more to load than all else that a watchdog needs of this module
+
+        structlog.get_logger(__name__).warning("JOB_HEARTBEAT_FILE cannot be written", error=str(error))
 
 
 def vouch(client: Client, name: str) -> None:

@@ -1,17 +1,21 @@
 """Starts the watchdog of a worker, and starts it again should it end before the worker."""
 
+import json
 import os
 import sys
 
 import structlog
+from django.conf import settings
 
 from jobs.pools.executor import original
 from jobs.pools.lease import start_native_thread
-from jobs.watched import LOOK_EVERY_S, Table
+from jobs.watched import LOOK_EVERY_S, SETTINGS_VARIABLE, Table
 
 log = structlog.get_logger(__name__)
 #: A watchdog that ends at once is not started again and again without a pause.
 _PAUSE_S = 2.0
+#: To report and to vouch; reading all settings takes three times as long as loading the rest, just when it must act.
+_NEEDED_SETTINGS = ("REDIS_URL", "JOB_KEY_PREFIX", "SECRET_KEY", "SECRET_KEY_FALLBACKS")
 
 
 class Sidecar:
@@ -37,12 +41,17 @@ class Sidecar:
         # It is told whose it is: the worker may be gone before it can ask who its parent is.
         command = [sys.executable, "-m", "jobs.watchdog", str(descriptor), str(os.getpid())]
         while not self._stopped:
-            self._pid = original("os", "posix_spawn")(sys.executable, command, os.environ)
+            self._pid = original("os", "posix_spawn")(sys.executable, command, _environment())
             while not self._stopped and _is_alive(self._pid, wait):
                 sleep(LOOK_EVERY_S)
             if not self._stopped:
                 log.error("the watchdog ended and is started again", pid=self._pid)
                 sleep(_PAUSE_S)
+
+
+def _environment() -> dict[str, str]:
+    values = {name: getattr(settings, name) for name in _NEEDED_SETTINGS}
+    return {**os.environ, SETTINGS_VARIABLE: json.dumps(values)}
 
 
 def _is_alive(pid: int, wait: object) -> bool:

@@ -135,6 +135,14 @@ class JobTask(PoolTask):
     bridged = True
     Request = "jobs.tasks:JobRequest"
 
+    def plain_backend(self) -> Any:
+        """Return the result backend, which has nothing to store for this task."""
+        if self._backend is None:
+            self._backend = (
+                self.app.backend
+            )  # one for all: the app makes one for each thread, and so each greenlet
+        return self._backend
+
 
 @shared_task(name=TASK, base=JobTask, bind=True, ignore_result=True, throws=(JobFailed,), acks_late=True)
 def run(self: Any, definition: str, params: str) -> None:

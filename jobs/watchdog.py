@@ -5,6 +5,7 @@
 act, sheds that once all has been calm for a while, and ends with its worker.
 """
 
+import json
 import os
 import signal
 import sys
@@ -12,7 +13,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from jobs.watched import LOOK_EVERY_S, NO_LIMIT, Attempt, Table
+from jobs.watched import LOOK_EVERY_S, NO_LIMIT, SETTINGS_VARIABLE, Attempt, Table
 
 #: How long after its limit a job has for ending by the worker's own hand (interrupted, then given up).
 MARGIN_S = 3.5
@@ -43,8 +44,7 @@ class Watchdog:
             now = time.monotonic()
             late_s = now - self._table.next_deadline_mono()
             if late_s > -_READY_BEFORE_S:
-                self._need(_CALMS_AFTER_A_LIMIT * self._calm_s)
-                _get_ready()
+                self._be_ready(_CALMS_AFTER_A_LIMIT * self._calm_s)
             if late_s > MARGIN_S and self._end_worker():
                 return
             if self._table.is_silent:
@@ -53,7 +53,9 @@ class Watchdog:
                 _begin_anew()
             time.sleep(LOOK_EVERY_S)
 
-    def _need(self, seconds: float) -> None:
+    def _be_ready(self, seconds: float) -> None:
+        """Have in memory for so long what it takes to act."""
+        _load()
         self._needed_until_mono = max(self._needed_until_mono, time.monotonic() + seconds)
 
     def _vouch(self) -> None:
@@ -65,7 +67,7 @@ class Watchdog:
             if now < attempt.deadline_mono + MARGIN_S < NO_LIMIT
         }
         if names:
-            self._need(self._calm_s)
+            self._be_ready(self._calm_s)
         if names and now >= self._vouch_at_mono and _runs(self._pid):
             self._vouch_at_mono = now + _VOUCH_EVERY_S
             _vouch_for(names.pop())
@@ -92,9 +94,12 @@ def _begin_anew() -> None:
         os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - our own interpreter and arguments
 
 
-def _get_ready() -> None:
+def _load() -> None:
     import psutil  # noqa: F401
+    from django.conf import settings
 
+    if not settings.configured and (text := os.environ.get(SETTINGS_VARIABLE)):
+        settings.configure(**json.loads(text))
     import jobs.heartbeats
     import jobs.stream
     from jobs.redis_client import key

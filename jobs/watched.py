@@ -31,6 +31,8 @@ _LENGTH = struct.Struct("=I")
 LOOK_EVERY_S = 0.25
 _GONE_AFTER_S = 3.0
 NO_LIMIT = float("inf")
+#: Where a watchdog finds, as JSON, the settings that it needs. Without them it reads all, and loads Celery for that.
+SETTINGS_VARIABLE = "POOLWISE_WATCHDOG_SETTINGS"
 
 
 @dataclass(frozen=True, slots=True)

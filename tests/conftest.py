@@ -88,7 +88,7 @@ def no_coordinator(platform_processes: Platform) -> None:
 @pytest.fixture
 def eventually() -> Callable[..., Any]:
     """Wait for a condition: `eventually(lambda: job.has_ended, timeout_s=5)` returns its first true value."""
-    from tests.platform import eventually
+    from tests.pace import eventually
 
     return eventually
 

@@ -16,6 +16,7 @@ from jobs import coordinator as coordinating
 from jobs import publishing, redis_client, stream
 from jobs.coordinator import Coordinator
 from jobs.stream import Entry
+from tests.pace import limit_s
 
 
 def after(seconds: float, act: Callable[[], object]) -> threading.Timer:
@@ -71,7 +72,7 @@ def coordinate(
     monkeypatch.setattr(
         coordinating, "close_old_connections", lambda: None
     )  # the test's own is within a transaction
-    timer = after(within_s, coordinator.stop)
+    timer = after(limit_s(within_s), coordinator.stop)
     coordinator.run()
     timer.cancel()
     monkeypatch.setattr(coordinating, "_do_what_is_due", act)

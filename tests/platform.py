@@ -4,8 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,21 +13,12 @@ from django.db import connection
 
 from jobs.heartbeats import coordinator_is_up, pools_up
 from jobs.models import Job
+from tests.pace import eventually
 from tests.services import DIRECTORY, LEDGER
 
 #: The coordinator of the tests writes no samples of its own accord: other tests count them.
 QUIET = {"JOB_SAMPLE_EVERY_S": "86400"}
 ROOT = Path(__file__).resolve().parent.parent
-
-
-def eventually[T](condition: Callable[[], T], *, timeout_s: float = 20.0, every_s: float = 0.05) -> T:
-    """Return the condition's first true value. Raise AssertionError after the time-out."""
-    until_mono = time.monotonic() + timeout_s
-    while not (value := condition()):
-        if time.monotonic() > until_mono:
-            raise AssertionError(f"still {value!r} after {timeout_s} s")
-        time.sleep(every_s)
-    return value
 
 
 class Platform:

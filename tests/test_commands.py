@@ -29,7 +29,8 @@ from jobs.publishing import quick_connection
 from jobs.stream import Ending, Outcome
 from jobs.tasks import run
 from tests.core import reports
-from tests.platform import ROOT, eventually
+from tests.pace import eventually
+from tests.platform import ROOT
 
 
 class Site:

@@ -16,6 +16,7 @@ from dev.drills.holding import Cell, hold
 from dev.drills.table import table
 from jobs import definitions
 from jobs.errors import UnknownDefinition
+from tests.pace import limit_s
 from tests.platform import ROOT
 
 ID = uuid4().hex
@@ -114,7 +115,8 @@ def test_an_unknown_fault_is_refused_with_those_that_exist(tmp_path: Path) -> No
 
 @pytest.mark.services
 def test_a_sample_of_faults_loses_nothing_and_records_nothing_twice() -> None:
-    cells = hold(FAULTS["sampler"], ["gevent"], Scale())
-    assert all(cell.is_good for cell in cells), table(cells)
-    assert cells[0].caught > 60
-    assert cells[0].counts["extra_starts"] > 0
+    [cell] = hold(FAULTS["sampler"], ["gevent"], Scale())
+    cell.budget_s = limit_s(cell.budget_s)
+    assert cell.is_good, table([cell])
+    assert cell.caught > 60
+    assert cell.counts["extra_starts"] > 0

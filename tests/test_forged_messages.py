@@ -21,7 +21,8 @@ from jobs.stream import stream_key
 from jobs.submission import submit
 from jobs.tasks import run
 from jobs.timing import wall_now
-from tests.platform import Platform, eventually
+from tests.pace import eventually
+from tests.platform import Platform
 
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
 POOLS = tuple(settings.JOB_POOLS)

@@ -21,7 +21,8 @@ from jobs.operations import pause, purge, resume
 from jobs.rescue import queues
 from jobs.submission import submit
 from tests.core import forget_connections
-from tests.platform import Platform, eventually
+from tests.pace import eventually
+from tests.platform import Platform
 from tests.services import absent
 
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]

@@ -17,7 +17,7 @@ from jobs.timing import Timings, wall_now
 from jobs.watchdog import MARGIN_S, outcome_of
 from jobs.watched import NO_LIMIT, Attempt, Table
 from tests.core import reports
-from tests.platform import eventually
+from tests.pace import eventually
 
 PLACE = Place("stuck-1@here", 7, "slot-1", "job-3")
 

@@ -1,5 +1,7 @@
 """The names of the crash points, in the order of a job's way."""
 
+import functools
+
 #: In a prefork child: end the worker's main process, too.
 WHOLE_WORKER = "worker"
 
@@ -16,6 +18,7 @@ COORDINATOR = (
 )  # fmt: skip
 
 
+@functools.cache
 def file_name(point: str, pool: str) -> str:
     """Return what the files of an armed point are called."""
     return f"{point}@{pool}"

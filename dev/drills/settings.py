@@ -14,4 +14,5 @@ if not DEBUG or not os.environ.get("POOLWISE_DRILL_FOLDER"):
     raise ImproperlyConfigured(
         "dev.drills.settings are for `make drill` alone: set DJANGO_SETTINGS_MODULE=project.settings."
     )
+DEBUG = False  # with it Django keeps every query's text: a load of jobs is to meet what runs in production
 INSTALLED_APPS = [*INSTALLED_APPS, "dev.drills.app"]

@@ -63,12 +63,16 @@ class PoolTask(DjangoTask):
     @property
     def backend(self) -> Any:
         """Return the result backend; to a job on an event loop, one whose calls leave the loop."""
-        backend = super().backend
+        backend = self.plain_backend()
         return OffLoop(backend) if bridge.on_loop() else backend
 
     @backend.setter
     def backend(self, value: Any) -> None:
         self._backend = value
+
+    def plain_backend(self) -> Any:
+        """Return the result backend as Celery has it."""
+        return super().backend
 
 
 def _awaited(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -60,7 +60,8 @@ class Body:
 
     async def coroutine(self) -> None:
         """Do it as a coroutine."""
-        with _Look(self):
+        # What ends a coroutine's wait by an exception ends it early, however late that comes.
+        with _Look(self, ends_early=self._doing == WAITS):
             if self._doing == WAITS:
                 await asyncio.sleep(WAIT_S)
             else:
@@ -84,8 +85,8 @@ class Body:
 
 class _Look:
     # By the clock of the work itself, not by the wall's: a busy machine makes a body late, not interrupted.
-    def __init__(self, body: Body) -> None:
-        self._body = body
+    def __init__(self, body: Body, *, ends_early: bool = False) -> None:
+        self._body, self._ends_early = body, ends_early
         self._clock, self._needs_s = body.needs_s()
 
     def __enter__(self) -> None:
@@ -94,7 +95,8 @@ class _Look:
         self._body.on_begin()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._body.was_cut_short = kind is not None and self._clock() - self._start < self._needs_s
+        is_early = self._ends_early or self._clock() - self._start < self._needs_s
+        self._body.was_cut_short = kind is not None and is_early
 
 
 _call: list[float] = []

@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,17 +14,10 @@ import redis
 from celery import Celery
 
 from jobs.pools import POOL_CLASSES, transport
+from tests.pace import eventually
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODELS = ("prefork", "threads", "gevent", "asyncio")
-
-
-def eventually(check: Callable[[], object], within_s: float = 15.0) -> None:
-    """Wait until the check holds, else fail."""
-    deadline = time.monotonic() + within_s
-    while not check():
-        assert time.monotonic() < deadline, f"not within {within_s} s"
-        time.sleep(0.02)
 
 
 class Broker:

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from tests.broker.conftest import MODELS, Lab, eventually
+from tests.broker.conftest import MODELS, Lab
+from tests.pace import eventually
 
 pytestmark = pytest.mark.services
 

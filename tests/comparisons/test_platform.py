@@ -10,7 +10,8 @@ from jobs.comparisons import plan, progress, stop
 from jobs.heartbeats import pools_up
 from jobs.models import Block, Comparison, Job, State
 from jobs.submission import CancelOutcome, cancel, submit
-from tests.platform import Platform, eventually
+from tests.pace import eventually
+from tests.platform import Platform
 
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
 ALL = ("prefork", "threads", "gevent", "asyncio")

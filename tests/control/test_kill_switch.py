@@ -16,7 +16,8 @@ from jobs.operations import drain, pause, purge, resume
 from jobs.redis_client import web_client
 from jobs.submission import submit
 from jobs.switches import Held
-from tests.platform import Platform, eventually
+from tests.pace import eventually
+from tests.platform import Platform
 
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
 every_pool = pytest.mark.parametrize("pool", tuple(settings.JOB_POOLS))

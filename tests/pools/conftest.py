@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,19 +18,11 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 URL = os.environ["REDIS_URL"].removesuffix("/0") + "/9"
 os.environ["POOLS_TEST_REDIS"] = URL
 
+from tests.pace import eventually  # noqa: E402
 from tests.pools import celeryapp  # noqa: E402 - it reads the environment
 
 OURS = ("threads", "gevent", "asyncio")
 ALL = ("prefork", *OURS)
-
-
-def eventually(check: Callable[[], Any], within_s: float = 10.0) -> Any:
-    """Return the first true value of the check."""
-    deadline = time.monotonic() + within_s
-    while not (value := check()):
-        assert time.monotonic() < deadline, f"not within {within_s} s"
-        time.sleep(0.02)
-    return value
 
 
 class Worker:

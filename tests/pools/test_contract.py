@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 
+from tests.pace import eventually
 from tests.pools import celeryapp as tasks
-from tests.pools.conftest import Notes, Worker, eventually
+from tests.pools.conftest import Notes, Worker
 
 pytestmark = pytest.mark.services
 

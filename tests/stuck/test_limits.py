@@ -8,6 +8,7 @@ import pytest
 from jobs.heartbeats import pools_up
 from jobs.models import Job, State
 from jobs.submission import submit
+from tests.pace import limit_s
 from tests.platform import Platform
 from tests.stuck.conftest import POOLS
 
@@ -41,7 +42,7 @@ def end_in_time(platform: Platform, jobs: list[Job]) -> None:
     for job in jobs:
         what = f"{job.definition} on {job.pool}: {job.error_type} {job.error}"
         assert (job.state, job.error_type, job.attempt) == (State.FAILED, "TimeLimitExceeded", 1), what
-        assert (job.finished_at - job.started_at).total_seconds() <= LIMIT_S + LATE_S, what
+        assert (job.finished_at - job.started_at).total_seconds() <= LIMIT_S + limit_s(LATE_S), what
 
 
 def workers_of(pool: str) -> set[str]:

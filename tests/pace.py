@@ -1,0 +1,37 @@
+"""How long tests wait: the limits that they state are for a machine that keeps up, and grow on one that does not."""
+
+import time
+from collections.abc import Callable
+
+_TURNS = 400_000
+#: What so many turns of an empty loop take at most where the limits are meant as stated, by the wall clock: twice
+#: what an idle core of 2020 needs, for the tests run side by side.
+_KEEPS_UP_S = 0.05
+
+
+def slowness() -> float:
+    """Return how many times slower than one that keeps up this machine is just now; 1 if it keeps up."""
+    return max(1.0, sorted(_took_s() for _ in range(3))[1] / _KEEPS_UP_S)
+
+
+def limit_s(stated_s: float) -> float:
+    """Return the limit on this machine, in seconds, of what is to take no longer than stated."""
+    return stated_s * slowness()
+
+
+def eventually[T](condition: Callable[[], T], timeout_s: float = 20.0, *, every_s: float = 0.05) -> T:
+    """Return the condition's first true value. Raise AssertionError after the time-out."""
+    begin_mono = time.monotonic()
+    while not (value := condition()):
+        passed_s = time.monotonic() - begin_mono
+        if passed_s > timeout_s and passed_s > limit_s(timeout_s):
+            raise AssertionError(f"still {value!r} after {passed_s:.0f} s")
+        time.sleep(every_s)
+    return value
+
+
+def _took_s() -> float:
+    begin = time.perf_counter()
+    for _ in range(_TURNS):
+        pass
+    return time.perf_counter() - begin
