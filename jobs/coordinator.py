@@ -44,7 +44,8 @@ _BATCH = 200
 #: Reports that come within this time are recorded together: one by one, they cost 17 ms of a core for each job.
 _GATHER_S = 0.1
 #: So long while a block is measured: what records it takes the same cores.
-_GATHER_MEASURED_S = 0.25
+_GATHER_MEASURED_S = 0.4
+_ADVANCE_EVERY_S = 0.25
 #: Entries that another coordinator took and did not acknowledge for so long are ours.
 _ADOPT_IDLE_MS = 5_000
 _PAUSE_AFTER_FAULT_S = 1.0
@@ -72,6 +73,7 @@ class Coordinator:
     _fault_silenced: str = ""
     _nobody_dead_until_mono: float = 0.0
     _is_comparing: bool = False
+    _advanced_mono: float = 0.0
     _pace: comparisons.Pace | None = None
     _rescuer: Rescuer = field(init=False)
     _gauge: vitals.Gauge = field(init=False)
@@ -122,9 +124,15 @@ class Coordinator:
 
     def _advance(self) -> None:
         # Four times a second, mostly for nothing: all that hangs on it asks once, and cheaply.
+        self._advanced_mono = time.monotonic()
         self._is_comparing = comparisons.is_wanted()
         if self._is_comparing and comparisons.advance(self.judge):
             self._set_pace()
+
+    def _advance_unless_done(self) -> None:
+        # What was recorded a moment ago has had it looked at already.
+        if time.monotonic() - self._advanced_mono > _ADVANCE_EVERY_S / 2:
+            self._advance()
 
     def _watch(self) -> None:
         if self._is_comparing:
@@ -148,7 +156,7 @@ class Coordinator:
             # First: what is held must be so before anything is published into a Redis that lost its data.
             _Duty("switches", 1.0, lambda: switches.write(self.client, switches.held())),
             _Duty("publish", 0.25, publishing.publish_due),
-            _Duty("release", 0.25, self._advance),
+            _Duty("release", _ADVANCE_EVERY_S, self._advance_unless_done),
             _Duty("pace", 1.0, self._set_pace),  # of a block that another coordinator released
             _Duty("watch", 1.0, self._watch),
             _Duty("rescue", 1.0, self._rescue),

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from itertools import batched
 from typing import Any
 
 import structlog
@@ -14,7 +15,7 @@ from django.db import connection as ledger
 from django.db import transaction
 from django.utils import timezone
 from kombu import pools
-from kombu.exceptions import LimitExceeded, OperationalError
+from kombu.exceptions import BatchPublishError, LimitExceeded, OperationalError  # type: ignore[attr-defined]
 
 from jobs import definitions, switches
 from jobs.errors import BrokerUnavailable, PoolwiseError, UnknownPool
@@ -30,6 +31,8 @@ _BREAKER_OPEN_S = 5.0
 #: How long a job waits whose pool the settings no longer declare, so that it is not in the way of others.
 _POSTPONED_S = 30.0
 _PATIENCE_S = 5.0
+#: Messages that go to the broker in one write, where its transport can; of so many the outcome is then uncertain.
+_BATCH = 50
 #: How long a coordinator has what it is about to publish to itself; past it, another one tries.
 _LEASE = timedelta(seconds=10)
 
@@ -96,14 +99,20 @@ def publish(jobs: Sequence[Job], *, budget_s: float, held: switches.Held | None 
     sent: list[Job] = []
     try:
         # Without blocking: after a fault kombu's emptied pool would wait out its time-out before it connects anew.
-        with pools.producers[_connection(budget_s)].acquire(block=False) as producer:
-            for job in jobs:
+        with (
+            pools.producers[_connection(budget_s)].acquire(block=False) as producer,
+            producer.batch() as batch,
+        ):
+            outlet = _Outlet(producer)
+            for together in batched(jobs, _BATCH, strict=False):
                 if time.monotonic() > until_mono:
                     break
-                if _send_or_postpone(producer, job):
-                    sent.append(job)
+                going = [job for job in together if outlet.send_or_postpone(job)]
+                batch.flush()
+                sent += going
     except (
         *_connection(budget_s).recoverable_connection_errors,
+        BatchPublishError,  # whether it arrived cannot be told: the coordinator publishes it, perhaps again
         OperationalError,
         LimitExceeded,
         OSError,
@@ -188,34 +197,45 @@ def _mark_published(jobs: Sequence[Job]) -> None:
             rows.update_in_order(due_at=None)
 
 
-def _send_or_postpone(producer: Any, job: Job) -> bool:
-    try:
-        _send(producer, job, get_pool(job.pool).queue)
-    except UnknownPool as error:
-        log.error("a job waits for its pool to be declared again", job=str(job.pk), error=str(error))
-        job.due_at = timezone.now() + timedelta(seconds=_POSTPONED_S)
-        Job.objects.queued().filter(pk=job.pk).update(due_at=job.due_at)
-        return False
-    return True
+class _Outlet:
+    """Sends messages by one producer; what many of them need is looked up, and declared, once."""
+
+    def __init__(self, producer: Any) -> None:
+        self._producer = producer
+        self._queues: dict[str, str] = {}
+
+    def send_or_postpone(self, job: Job) -> bool:
+        """Send a job's message; return False where its pool is no longer declared, and the job waits for that."""
+        try:
+            self._send(job)
+        except UnknownPool as error:
+            log.error("a job waits for its pool to be declared again", job=str(job.pk), error=str(error))
+            job.due_at = timezone.now() + timedelta(seconds=_POSTPONED_S)
+            Job.objects.queued().filter(pk=job.pk).update(due_at=job.due_at)
+            return False
+        return True
+
+    def _send(self, job: Job) -> None:
+        is_first = job.pool not in self._queues
+        if is_first:
+            self._queues[job.pool] = get_pool(job.pool).queue
+        options = sealed(
+            str(job.pk),
+            job.attempt,
+            job.definition,
+            job.params,
+            published_at=wall_now(),
+            request_id=job.request_id,
+            **_limits(job),
+        )
+        if not is_first:
+            options["declare"] = ()  # else Celery declares the queue with each message
+        run.apply_async(queue=self._queues[job.pool], producer=self._producer, retry=False, **options)
 
 
-def _send(producer: Any, job: Job, queue: str) -> None:
-    limits: dict[str, float | None] = {}
+def _limits(job: Job) -> dict[str, float | None]:
     try:
         definition = definitions.resolve(job.definition)
-        limits = {
-            "soft_time_limit_s": definition.soft_time_limit_s,
-            "time_limit_s": definition.time_limit_s,
-        }
     except PoolwiseError:
-        pass  # the worker reports it as failed, which the ledger then shows
-    options = sealed(
-        str(job.pk),
-        job.attempt,
-        job.definition,
-        job.params,
-        published_at=wall_now(),
-        request_id=job.request_id,
-        **limits,
-    )
-    run.apply_async(queue=queue, producer=producer, retry=False, **options)
+        return {}  # the worker reports it as failed, which the ledger then shows
+    return {"soft_time_limit_s": definition.soft_time_limit_s, "time_limit_s": definition.time_limit_s}

@@ -109,6 +109,40 @@ def test_redis_may_go_and_come_back_between_two_requests(
     assert len(messages(own_redis.client(), quiet_pool)) == 1
 
 
+def test_of_a_batch_whose_write_fails_nothing_counts_as_published(
+    own_redis: Any, quiet_pool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "_BATCH", 2)
+    monkeypatch.setattr(publishing, "_breaker", publishing._Breaker())
+    own_redis.start()
+    jobs = [waiting(quiet_pool) for _ in range(5)]
+    send, sent = publishing._Outlet.send_or_postpone, []
+
+    def send_and_break(outlet: Any, job: Job) -> bool:
+        sent.append(job)
+        if len(sent) == 4:
+            own_redis.kill()
+        return send(outlet, job)
+
+    monkeypatch.setattr(publishing._Outlet, "send_or_postpone", send_and_break)
+    assert publish(jobs, budget_s=5.0) == 2
+    assert [job.due_at is None for job in jobs] == [True, True, False, False, False]
+    assert publishing._breaker.is_open
+    own_redis.start()
+    monkeypatch.setattr(publishing._Outlet, "send_or_postpone", send)
+    assert publish_due() == 3
+
+
+def test_what_a_batch_shares_is_declared_once_and_a_pool_that_is_gone_postpones_its_own_jobs(
+    own_redis: Any, quiet_pool: str
+) -> None:
+    own_redis.start()
+    jobs = [waiting(pool) for pool in (quiet_pool, "gone", quiet_pool, "gone")]
+    assert publish(jobs, budget_s=5.0) == 2
+    assert len(messages(own_redis.client(), quiet_pool)) == 2
+    assert [job.is_published for job in jobs] == [True, False, True, False]
+
+
 def test_a_pool_of_connections_in_use_by_others_is_a_fault_of_the_broker_too(
     quiet_pool: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@
 """
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -88,6 +89,7 @@ class Submitter:
 
     def __init__(self, door: Door, pools: list[str], seed: int) -> None:
         self.door, self.pools, self.random = door, pools, random.Random(seed)
+        self.turn = itertools.cycle(pools)
         self.rate_per_s, self.longest_s, self.batch = 0.0, 0.5, 1
         self.due_mono = time.monotonic()
         self.accepted = (FOLDER / "accepted").open("a", buffering=1)
@@ -108,7 +110,7 @@ class Submitter:
                 for line in lines:
                     self._obey(json.loads(line))
             elif self.rate_per_s:
-                self._submit_one_a_pool()
+                self._submit_batch()
 
     def _obey(self, order: dict[str, Any]) -> None:
         if "burst" in order:
@@ -122,11 +124,11 @@ class Submitter:
             if not self.rate_per_s:
                 (FOLDER / "submitter-idle").touch()
 
-    def _submit_one_a_pool(self) -> None:
+    def _submit_batch(self) -> None:
         # What an outage held up is not made up for: the load stays what it was.
-        self.due_mono = max(self.due_mono + self.batch / self.rate_per_s, time.monotonic() - 0.5)
-        for pool in self.pools:
-            self._submit(pool, round(self.random.uniform(0.0, self.longest_s), 3), self.batch)
+        every_s = self.batch / self.rate_per_s / len(self.pools)
+        self.due_mono = max(self.due_mono + every_s, time.monotonic() - 0.5)
+        self._submit(next(self.turn), round(self.random.uniform(0.0, self.longest_s), 3), self.batch)
 
     def _submit(self, pool: str, duration_s: float, copies: int) -> None:
         try:

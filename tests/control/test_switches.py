@@ -78,7 +78,7 @@ def test_held_jobs_are_not_published_and_are_in_order_once_they_may(
     own_keys: redis.Redis, quiet_pool: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[Job] = []
-    monkeypatch.setattr(publishing, "_send_or_postpone", lambda producer, job: not sent.append(job))
+    monkeypatch.setattr(publishing._Outlet, "send_or_postpone", lambda outlet, job: not sent.append(job))
     first, second = (make(pool=quiet_pool) for _ in range(2))
     Job.objects.filter(pk=second.pk).update(due_at=second.created_at)
     Job.objects.filter(pk=first.pk).update(due_at=first.created_at)

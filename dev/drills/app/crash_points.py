@@ -35,8 +35,11 @@ def reach(point: str, *pools: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+_OWN_POOL = (os.environ.get("POOLWISE_POOL", ""),)
+
+
 def _own_pool(*_: Any, **__: Any) -> Iterable[str]:
-    return (os.environ.get("POOLWISE_POOL", ""),)
+    return _OWN_POOL
 
 
 def _wrap(

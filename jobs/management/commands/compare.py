@@ -31,7 +31,7 @@ from jobs.models import Comparison
 from jobs.pools import all_pools
 
 #: How often to look: the longer it takes, the more rarely, since whoever looks takes time from what is measured.
-_MIN_POLL_S, _MAX_POLL_S, _POLL_SHARE = 0.1, 1.0, 0.05
+_MIN_POLL_S, _MAX_POLL_S, _POLL_SHARE = 0.1, 1.0, 0.1
 
 
 class Command(BaseCommand):
