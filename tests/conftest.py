@@ -28,11 +28,26 @@ hypothesis.load_profile("tests")
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that start processes: they take longest, and the last one alone would keep a core idle."""
+    """Begin with the files that start processes: they take longest, and the last one alone would keep a core idle.
+
+    Those that share the session's platform come first of all, so that it need not run besides for the rest.
+    """
     slow = {
         item.path for item in items if any(item.iter_markers("services")) or any(item.iter_markers("browser"))
     }
-    items.sort(key=lambda item: item.path not in slow)
+    _shared.update(item.path for item in items if "platform" in item.fixturenames)
+    items.sort(key=lambda item: (item.path not in _shared, item.path not in slow))
+
+
+#: The files whose tests share the session's platform.
+_shared: set[Path] = set()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """End the session's platform once no test of the next file wants it: idle, it takes an eighth of a core."""
+    if nextitem is not None and nextitem.path not in _shared and item.path in _shared:
+        _session.close()
 
 
 @pytest.fixture
@@ -67,8 +82,11 @@ def administrator(db: None) -> Any:
 @pytest.fixture(scope="session")
 def platform_processes() -> Iterator[Platform]:
     """The worker processes of all pools and a coordinator, shared by the session; they start when first asked for."""
-    with Platform() as platform:
-        yield platform
+    with _session:
+        yield _session
+
+
+_session = Platform()
 
 
 @pytest.fixture

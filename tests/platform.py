@@ -34,7 +34,10 @@ class Platform:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End every process that was started."""
+        self.close()
+
+    def close(self) -> None:
+        """End every process that was started; what is asked for later starts anew."""
         for process in self.processes.values():
             process.send_signal(signal.SIGTERM)
         for process in self.processes.values():
@@ -43,6 +46,7 @@ class Platform:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        self.processes.clear()
 
     def ensure(self, *names: str) -> None:
         """Start what does not run, and wait for its sign of life."""

@@ -12,7 +12,7 @@ from jobs.models import Job
 from tests.services import absent
 
 PASSWORD = "ada-ada-ada"
-TIMEOUT_MS = 20_000
+TIMEOUT_MS = 60_000
 
 
 @pytest.fixture(scope="module")

@@ -93,7 +93,7 @@ class Notes:
         return {json.loads(raw)["headers"]["id"] for raw in self.client.lrange(worker.queue, 0, -1)}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def notes() -> Iterator[Notes]:
     notes = Notes()
     notes.client.flushdb()
@@ -101,7 +101,7 @@ def notes() -> Iterator[Notes]:
     notes.client.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def start_workers(
     notes: Notes, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., SimpleNamespace]]:
@@ -124,7 +124,7 @@ def start_workers(
     celeryapp.app.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def workers(start_workers: Callable[..., dict[str, Worker]]) -> dict[str, Worker]:
     """A worker of each pool with four slots, which holds eight messages."""
     return start_workers("shared", ALL, "-c", "4")
