@@ -9,11 +9,11 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from jobs import audit, bounds, cancelling, deduplication, definitions, evidence
+from jobs import audit, bounds, cancelling, deduplication, definitions
 from jobs.cancelling import CancelOutcome
 from jobs.errors import InvalidParameters, Unavailable
 from jobs.models import Block, Job
-from jobs.pools import get_pool
+from jobs.pools import AUTO, get_pool
 from jobs.publishing import grace, publish_from_web
 
 if TYPE_CHECKING:
@@ -46,16 +46,13 @@ def submit(
     Raise UnknownDefinition, UnknownPool, Unavailable, InvalidParameters, QueueFull or UserBoundReached; then
     nothing is stored.
     """
-    chosen = (
-        evidence.choose(definitions.get(definition)) if pool == evidence.AUTO else evidence.Choice(pool, "")
-    )
-    pool = chosen.pool
+    pool, why = _chosen(definition, pool)
     jobs = prepare(
         definition,
         params,
         pool=pool,
         copies=copies,
-        chosen_by=chosen.why,
+        chosen_by=why,
         user=user,
         request_id=request_id,
         block=block,
@@ -81,6 +78,16 @@ def submit(
         transaction.on_commit(lambda: publish_from_web(jobs))
     log.info("jobs submitted", definition=definition, pool=pool, copies=copies, request_id=request_id)
     return jobs
+
+
+def _chosen(definition: str, pool: str) -> tuple[str, str]:
+    """Return the pool to submit to, and how it was chosen if it was."""
+    if pool != AUTO:
+        return pool, ""
+    from jobs import evidence  # loads NumPy, which a worker that enqueues nothing can do without
+
+    choice = evidence.choose(definitions.get(definition))
+    return choice.pool, choice.why
 
 
 def prepare(

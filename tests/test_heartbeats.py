@@ -22,6 +22,7 @@ from jobs.heartbeats import (
 from jobs.pools import vitals
 from jobs.redis_client import key
 from jobs.worker import Heart, versions
+from tests.pace import limit_s
 
 
 def beat(name: str = "w1@h", pool: str = "threads", **fields: Any) -> Beat:
@@ -138,7 +139,7 @@ def test_while_redis_is_down_or_frozen_the_answer_comes_soon(own_redis: Any, ask
     with pytest.raises(BrokerUnavailable):
         ask()
     own_redis.thaw()
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < limit_s(1.0)
     assert ask() in ([], {}, False)
 
 

@@ -7,7 +7,18 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = [
-    ("errors", "timing", "statistics", "verdicts", "logs", "formats", "signing", "watched", "schema"),
+    (
+        "errors",
+        "timing",
+        "statistics",
+        "verdicts",
+        "logs",
+        "formats",
+        "signing",
+        "watched",
+        "schema",
+        "celery_worker",
+    ),
     ("definitions", "pools", "redis_client"),
     ("models", "stream", "heartbeats", "catalog", "environment", "messages"),
     (

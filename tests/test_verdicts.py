@@ -32,6 +32,7 @@ from jobs.verdicts import (
     spread,
     time_per_job,
 )
+from tests.pace import limit_s
 
 durations = st.floats(min_value=1e-4, max_value=1e4, allow_nan=False)
 rounds = st.lists(durations, min_size=4, max_size=9)
@@ -84,6 +85,16 @@ def test_no_sample_raises_and_too_few_rounds_cannot_tell(a: list[list[float]], b
     if verdict.rounds < 2 or len(round_medians(a)) + len(round_medians(b)) < 7:
         assert verdict.word == CANNOT_TELL
         assert verdict.reason
+
+
+@pytest.mark.parametrize("least", [5e-324, 1e-308, 1e-200])
+def test_durations_of_which_the_ratio_is_no_number_cannot_be_told_apart(least: float) -> None:
+    a, b = [[least]] * 5, [[1e300]] * 5
+    for verdict in (compare(a, b), compare(b, a), compare([[least], [1e300]] * 3, b)):
+        assert (verdict.word, verdict.reason) == (
+            CANNOT_TELL,
+            "the durations are too far apart to be durations",
+        )
 
 
 @given(st.lists(st.floats(min_value=0, max_value=1), min_size=1, max_size=12))
@@ -221,7 +232,7 @@ def test_the_seed_decides_and_a_page_can_wait_for_it() -> None:
     found = compare_all(samples, "a", seed=7)
     begin_cpu_s = time.process_time()
     assert compare_all(samples, "a", seed=7) == found
-    assert time.process_time() - begin_cpu_s < 0.3
+    assert time.process_time() - begin_cpu_s < limit_s(0.3)
 
 
 @pytest.mark.parametrize(("factor", "right"), [(1.0, NO_DIFFERENCE), (1.3, SLOWER)])

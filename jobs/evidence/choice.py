@@ -11,7 +11,6 @@ from jobs.definitions import Definition
 from jobs.environment import code_version
 from jobs.models import Comparison, PinnedDefinition
 
-AUTO = "auto"
 #: Older evidence than the newest so many comparisons of a definition is not looked at.
 _LOOKED_AT = 20
 _MAX_WHY_CHARS = 300

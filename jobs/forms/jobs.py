@@ -7,9 +7,8 @@ from django import forms
 from django.conf import settings
 
 from jobs.definitions import all_definitions
-from jobs.evidence import AUTO
 from jobs.models import State
-from jobs.pools import all_pools
+from jobs.pools import AUTO, all_pools
 
 
 class SubmitForm(forms.Form):

@@ -20,7 +20,8 @@ MODELS = ("prefork", "threads", "gevent", "asyncio")
 NEEDED_LIBRARY = {"gevent": "gevent", "asyncio": "greenlet"}
 MAX_CONCURRENCY = 10_000
 #: Names that no pool may have, and what they stand for.
-RESERVED = {"coordinator": "the coordinator", "auto": "the choice by evidence"}
+AUTO = "auto"
+RESERVED = {"coordinator": "the coordinator", AUTO: "the choice by evidence"}
 _QUEUE = re.compile(r"[\w.:-]{1,100}")
 
 

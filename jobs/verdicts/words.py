@@ -20,6 +20,9 @@ WIDEST = 2.0
 #: Jobs that fail do less or other work, so that more than this share of them makes durations incomparable.
 MAX_FAILED_SHARE = 0.01
 
+#: No two durations differ by more, and the ratio of two that do is no number.
+_FARTHEST = 1e100
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -116,6 +119,8 @@ def _verdict(
         return Verdict(CANNOT_TELL, reason="nothing was measured", **counts)
     if min(min(side) for side in medians) <= 0:
         return Verdict(CANNOT_TELL, reason="the durations are too short for the clock", **counts)
+    if max(max(side) for side in medians) / _FARTHEST > min(min(side) for side in medians):
+        return Verdict(CANNOT_TELL, reason="the durations are too far apart to be durations", **counts)
     found = ratio_interval(*medians, seed=seed)
     word, reason = _word(found, p_value, failed_share)
     if not _can_be_significant(len(medians[0]), len(medians[1]), pairs):

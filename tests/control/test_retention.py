@@ -12,6 +12,7 @@ from django_celery_results.models import TaskResult
 
 from jobs import retention
 from jobs.models import AuditEntry, Block, Comparison, Job, JobLog, State
+from tests.pace import limit_s
 
 pytestmark = pytest.mark.django_db
 OLD = timedelta(days=40)
@@ -44,7 +45,7 @@ def test_ten_thousand_old_jobs_go_in_short_transactions_with_their_logs_and_resu
     with_results(kept)
     pruned = retention.prune()
     assert (pruned.jobs, pruned.is_complete) == (10_000, True)
-    assert pruned.longest_s < 2.0  # some 50 ms on an idle machine
+    assert pruned.longest_s < limit_s(2.0)  # some 50 ms on an idle machine
     assert set(Job.objects.values_list("pk", flat=True)) == {job.pk for job in kept}
     assert (JobLog.objects.count(), TaskResult.objects.count()) == (20, 20)
 

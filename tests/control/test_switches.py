@@ -19,6 +19,7 @@ from jobs.stream import Claim, Place, Started
 from jobs.switches import Brake, Held, read, write
 from jobs.timing import Timings
 from tests.core import reports
+from tests.pace import limit_s
 
 pytestmark = pytest.mark.django_db
 
@@ -142,7 +143,7 @@ def test_an_act_while_redis_is_away_is_stored_and_says_that_workers_follow_later
     act = pause("pool", "gevent", user=None, reason="x")
     assert (act.is_told, Switch.objects.count()) == (False, 1)
     assert "Redis does not answer; the workers follow when it does" in act.words
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < limit_s(2)
 
 
 def test_what_is_unknown_cannot_be_paused_but_what_was_paused_can_always_be_resumed(

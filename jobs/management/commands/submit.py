@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from jobs import bounds, definitions, evidence
 from jobs.errors import PoolwiseError, QueueFull
 from jobs.management.arguments import parameter
+from jobs.pools import AUTO
 from jobs.submission import submit
 
 _AT_ONCE = 500
@@ -26,7 +27,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the arguments."""
         parser.add_argument("definition", help="such as io.wait")
-        parser.add_argument("--pool", default=evidence.AUTO, help="a pool's name; by evidence if not given")
+        parser.add_argument("--pool", default=AUTO, help="a pool's name; by evidence if not given")
         parser.add_argument("--copies", type=int, default=1, help="how many (1)")
         parser.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter")
         parser.add_argument("--user", help="whose jobs they are; the user's bound holds then")
@@ -40,7 +41,7 @@ class Command(BaseCommand):
         user = _user(options["user"])
         try:
             params = dict(parameter(text) for text in options["param"])
-            pool = evidence.choose(definitions.get(definition)).pool if pool == evidence.AUTO else pool
+            pool = evidence.choose(definitions.get(definition)).pool if pool == AUTO else pool
             while left:
                 part = min(left, _AT_ONCE, settings.JOB_MAX_COPIES, bounds.room(pool) or 1)
                 try:
