@@ -104,7 +104,9 @@ def publish(jobs: Sequence[Job], *, budget_s: float, held: switches.Held | None 
             producer.batch() as batch,
         ):
             outlet = _Outlet(producer)
-            for together in batched(jobs, _BATCH, strict=False):
+            # Elsewhere each message goes out at once, and is known to have.
+            size = _BATCH if producer.supports_batch_publish else 1
+            for together in batched(jobs, size, strict=False):
                 if time.monotonic() > until_mono:
                     break
                 going = [job for job in together if outlet.send_or_postpone(job)]
