@@ -1,6 +1,7 @@
 """Wiring of the app."""
 
 from django.apps import AppConfig
+from django.conf import settings
 from django.db.models.signals import post_migrate
 
 
@@ -12,9 +13,12 @@ class JobsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the checks and every job definition; keep the table of pools in step with the settings."""
+        """Load the Celery application, the checks and the definitions; keep the table of pools in step with the settings."""
+        from celery.app.utils import find_app
+
         from jobs import catalog, checks, definitions
 
+        find_app(settings.JOB_CELERY_APP)  # as `celery -A` does: whatever is published goes by its settings
         checks.register_all()
         catalog.load()
         definitions.discover()

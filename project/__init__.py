@@ -1,5 +1,5 @@
-"""Settings and wiring of the Poolwise site."""
+"""Settings and wiring of the Poolwise site.
 
-from project.celery import app as celery_app
-
-__all__ = ("celery_app",)
+The Celery application is `project.celery`, which the app `jobs` loads with Django's apps: a process that needs the
+settings alone (`manage.py pool`) does without Celery.
+"""
