@@ -115,6 +115,8 @@ def received_kill(site: Site, scale: Scale) -> None:
             lambda pool=pool: _received(site, pool) >= jobs * 0.5, 30, f"messages that {pool} received"
         )  # type: ignore[misc]
         _strike(site, pool, signal.SIGKILL)
+        # One pool after the other: two thousand jobs at once would measure how fast two cores run them.
+        site.until(site.tracker.is_over, 45, f"recovery of {pool}")
 
 
 def _received(site: Site, pool: str) -> int:
