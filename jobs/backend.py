@@ -16,6 +16,7 @@ from django.tasks.signals import task_enqueued
 from django_celery_results.models import TaskResult as StoredResult
 
 from jobs import definitions
+from jobs.choice import by_kind
 from jobs.definitions import Definition, JobTask
 from jobs.errors import PoolwiseError, UnknownDefinition
 from jobs.models import Job, State
@@ -113,9 +114,7 @@ def pool_for(task: AnyTask, definition: Definition) -> str:
 
 def default_pool(definition: Definition) -> str:
     """Return the pool of a definition that names none: its own choice, else the settings' one for its kind."""
-    from jobs import evidence  # loads NumPy, which a worker that enqueues nothing can do without
-
-    return evidence.by_kind(definition).pool
+    return by_kind(definition).pool
 
 
 def _add_ending(result: AnyResult, job: Job) -> None:

@@ -11,9 +11,10 @@ from django.utils import timezone
 
 from jobs import audit, bounds, cancelling, deduplication, definitions
 from jobs.cancelling import CancelOutcome
+from jobs.choice import chosen
 from jobs.errors import InvalidParameters, Unavailable
 from jobs.models import Block, Job
-from jobs.pools import AUTO, get_pool
+from jobs.pools import get_pool
 from jobs.publishing import grace, publish_from_web
 
 if TYPE_CHECKING:
@@ -46,13 +47,14 @@ def submit(
     Raise UnknownDefinition, UnknownPool, Unavailable, InvalidParameters, QueueFull or UserBoundReached; then
     nothing is stored.
     """
-    pool, why = _chosen(definition, pool)
+    choice = chosen(definition, pool)
+    pool = choice.pool
     jobs = prepare(
         definition,
         params,
         pool=pool,
         copies=copies,
-        chosen_by=why,
+        chosen_by=choice.why,
         user=user,
         request_id=request_id,
         block=block,
@@ -78,16 +80,6 @@ def submit(
         transaction.on_commit(lambda: publish_from_web(jobs))
     log.info("jobs submitted", definition=definition, pool=pool, copies=copies, request_id=request_id)
     return jobs
-
-
-def _chosen(definition: str, pool: str) -> tuple[str, str]:
-    """Return the pool to submit to, and how it was chosen if it was."""
-    if pool != AUTO:
-        return pool, ""
-    from jobs import evidence  # loads NumPy, which a worker that enqueues nothing can do without
-
-    choice = evidence.choose(definitions.get(definition))
-    return choice.pool, choice.why
 
 
 def prepare(

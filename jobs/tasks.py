@@ -138,9 +138,8 @@ class JobTask(PoolTask):
     def plain_backend(self) -> Any:
         """Return the result backend, which has nothing to store for this task."""
         if self._backend is None:
-            self._backend = (
-                self.app.backend
-            )  # one for all: the app makes one for each thread, and so each greenlet
+            # One for all: the app makes one for each thread, and so for each greenlet.
+            self._backend = self.app.backend
         return self._backend
 
 

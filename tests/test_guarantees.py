@@ -85,8 +85,9 @@ def test_the_command_prints_the_matrix(own_keys: redis.Redis) -> None:
 
 @pytest.mark.django_db
 def test_the_pages_show_the_matrix_and_warn_at_submission(
-    client: Client, administrator: Any, own_keys: redis.Redis, define: Callable[..., Any]
+    client: Client, administrator: Any, own_keys: redis.Redis, define: Callable[..., Any], settings: Any
 ) -> None:
+    settings.JOB_WORKER_DEAD_AFTER_S = 60  # one sign of life has to do for all these pages
     heartbeats.send(own_keys, Beat("t", "threads", 1, "h", guarantees=FOUND["threads"]))
     client.force_login(administrator)
     assert "by ending the worker (coroutine: holds)" in text_of(client.get("/pools/"))

@@ -8,16 +8,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = [
     (
-        "errors",
-        "timing",
-        "statistics",
-        "verdicts",
-        "logs",
-        "formats",
-        "signing",
-        "watched",
-        "schema",
-        "celery_worker",
+        *("errors", "timing", "statistics", "verdicts", "logs", "formats", "signing"),
+        *("watched", "schema", "celery_worker"),
     ),
     ("definitions", "pools", "redis_client"),
     ("models", "stream", "heartbeats", "catalog", "environment", "messages"),
@@ -33,7 +25,7 @@ LEVELS = [
             "retention",
             "roles",
         ),
-        *("guarantees", "sidecar", "watchdog", "memory_watch"),
+        *("guarantees", "sidecar", "watchdog", "memory_watch", "choice"),
     ),
     ("execution", "evidence", "configurations", "bounds", "tokens"),
     ("tasks", "reception"),

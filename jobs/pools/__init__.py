@@ -19,8 +19,9 @@ POOL_CLASSES = {
 MODELS = ("prefork", "threads", "gevent", "asyncio")
 NEEDED_LIBRARY = {"gevent": "gevent", "asyncio": "greenlet"}
 MAX_CONCURRENCY = 10_000
-#: Names that no pool may have, and what they stand for.
+#: The name that stands for the pool that `jobs.choice` finds.
 AUTO = "auto"
+#: Names that no pool may have, and what they stand for.
 RESERVED = {"coordinator": "the coordinator", AUTO: "the choice by evidence"}
 _QUEUE = re.compile(r"[\w.:-]{1,100}")
 

@@ -47,7 +47,8 @@ class Body:
     def __init__(self, doing: str, compute_s: float, rounds: int = ROUNDS) -> None:
         self._doing, self._compute_s, self._rounds = doing, compute_s, rounds
         self.has_begun = False
-        self.is_at_it = False
+        #: An alarm that comes before the call, to a body that began late, says nothing of the call.
+        self.can_be_cut_short = doing != CALLS_C
         self.on_begin: Callable[[], object] = bool
         self.was_cut_short = False
 
@@ -55,7 +56,6 @@ class Body:
         """Do it as a plain function."""
         with _Look(self):
             if self._doing == WAITS:
-                self.is_at_it = True
                 time.sleep(WAIT_S)
             else:
                 self._work()
@@ -65,7 +65,6 @@ class Body:
         # What ends a coroutine's wait by an exception ends it early, however late that comes.
         with _Look(self, ends_early=self._doing == WAITS):
             if self._doing == WAITS:
-                self.is_at_it = True
                 await asyncio.sleep(WAIT_S)
             else:
                 self._work()
@@ -78,8 +77,8 @@ class Body:
         return time.thread_time, self._compute_s * 0.9 if self._doing == COMPUTES else _call_s()
 
     def _work(self) -> None:
-        self.is_at_it = True
         if self._doing == CALLS_C:
+            self.can_be_cut_short = True
             hashlib.pbkdf2_hmac("sha256", b"a", b"b", self._rounds)
             return
         end = time.thread_time() + self._compute_s
@@ -100,8 +99,7 @@ class _Look:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         is_early = self._ends_early or self._clock() - self._start < self._needs_s
-        # What came before it did anything says nothing of what it does: a late start meets an early alarm.
-        self._body.was_cut_short = kind is not None and is_early and self._body.is_at_it
+        self._body.was_cut_short = kind is not None and is_early and self._body.can_be_cut_short
 
 
 _call: list[float] = []

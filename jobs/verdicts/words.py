@@ -19,7 +19,6 @@ ALPHA = 0.05
 WIDEST = 2.0
 #: Jobs that fail do less or other work, so that more than this share of them makes durations incomparable.
 MAX_FAILED_SHARE = 0.01
-
 #: No two durations differ by more, and the ratio of two that do is no number.
 _FARTHEST = 1e100
 

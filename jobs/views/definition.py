@@ -14,8 +14,9 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods
 
-from jobs import definitions, evidence, guarantees, submission, switches
+from jobs import definitions, guarantees, submission, switches
 from jobs.catalog.hazards.variants import VARIANT
+from jobs.choice import choose
 from jobs.definitions import Definition
 from jobs.errors import BrokerUnavailable, InvalidParameters, PoolwiseError, QueueFull, UnknownDefinition
 from jobs.forms import ParametersForm, SubmitForm
@@ -171,7 +172,7 @@ def _page(
         "parameters": parameters,
         "where": where,
         "boxes": boxes,
-        "auto": evidence.choose(found),
+        "auto": choose(found),
         "origin": origin,
         "varied": VARIANT.get(found.name, ""),
         "has_async_body": found.async_body is not None,  # a template would call the body itself

@@ -14,10 +14,10 @@ from django.views.decorators.http import require_http_methods, require_POST
 from jobs import comparisons as planning
 from jobs import definitions
 from jobs.catalog.hazards.variants import SHOWN_ON
+from jobs.choice import by_kind
 from jobs.comparisons import PRESETS, Preset
 from jobs.definitions import Definition, all_definitions
 from jobs.errors import InvalidParameters, PoolwiseError, UnknownDefinition
-from jobs.evidence import by_kind
 from jobs.forms import CompareForm, ParametersForm
 from jobs.forms.comparisons import OWN, OWN_WORDS
 from jobs.models import Comparison

@@ -67,16 +67,8 @@ class Worker:
         environment = {**environment, "CELERY_CUSTOM_WORKER_POOL": POOL_CLASSES["asyncio"]}
         pool = "custom" if model == "asyncio" else model
         options = ["-P", pool, "-c", str(slots), "-Q", model, "-n", f"{log.stem}@here", "-l", "INFO"]
-        command = [
-            sys.executable,
-            "-m",
-            "jobs.celery_worker",
-            "-A",
-            "tests.broker.workerapp",
-            "worker",
-            *options,
-        ]
-        command += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+        command = [sys.executable, "-m", "jobs.celery_worker", "-A", "tests.broker.workerapp", "worker"]
+        command += [*options, "--without-gossip", "--without-mingle", "--without-heartbeat"]
         with log.open("w") as output:
             self.process = subprocess.Popen(
                 command, env=environment, cwd=REPOSITORY, stdout=output, stderr=output, start_new_session=True

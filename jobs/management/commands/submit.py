@@ -8,7 +8,8 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 
-from jobs import bounds, definitions, evidence
+from jobs import bounds
+from jobs.choice import chosen
 from jobs.errors import PoolwiseError, QueueFull
 from jobs.management.arguments import parameter
 from jobs.pools import AUTO
@@ -41,7 +42,7 @@ class Command(BaseCommand):
         user = _user(options["user"])
         try:
             params = dict(parameter(text) for text in options["param"])
-            pool = evidence.choose(definitions.get(definition)).pool if pool == AUTO else pool
+            pool = chosen(definition, pool).pool
             while left:
                 part = min(left, _AT_ONCE, settings.JOB_MAX_COPIES, bounds.room(pool) or 1)
                 try:

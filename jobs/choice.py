@@ -7,9 +7,11 @@ from typing import Any
 from django.conf import settings
 from django.db.models import F
 
+from jobs import definitions
 from jobs.definitions import Definition
 from jobs.environment import code_version
 from jobs.models import Comparison, PinnedDefinition
+from jobs.pools import AUTO
 
 #: Older evidence than the newest so many comparisons of a definition is not looked at.
 _LOOKED_AT = 20
@@ -22,6 +24,11 @@ class Choice:
 
     pool: str
     why: str
+
+
+def chosen(definition: str, pool: str) -> Choice:
+    """Return the pool to submit to: the one that is named, or what `auto` stands for. Raise UnknownDefinition."""
+    return choose(definitions.get(definition)) if pool == AUTO else Choice(pool, "")
 
 
 def choose(definition: Definition) -> Choice:

@@ -8,9 +8,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from jobs import definitions, evidence
+from jobs import definitions
+from jobs.choice import Choice, by_kind, choose
 from jobs.environment import code_version
-from jobs.evidence import choose
 from jobs.models import Comparison, Job, PinnedDefinition
 from jobs.submission import submit
 
@@ -44,7 +44,7 @@ def found_best(
     return Comparison.objects.create(definition=WAIT, copies=1, evidence=found, created_at=at, **fields)
 
 
-def chosen() -> evidence.Choice:
+def chosen() -> Choice:
     return choose(definitions.get(WAIT))
 
 
@@ -55,7 +55,7 @@ def test_without_evidence_the_kind_chooses(settings: Any) -> None:
 
 def test_a_definition_that_names_its_pool_runs_there() -> None:
     found = definitions.Definition(**{**vars(definitions.get(WAIT)), "pool": "threads"})
-    assert evidence.by_kind(found).pool == "threads"
+    assert by_kind(found).pool == "threads"
 
 
 def test_the_newest_valid_evidence_chooses() -> None:
@@ -92,7 +92,7 @@ def test_a_pin_goes_before_evidence_as_long_as_its_pool_exists() -> None:
     pin = PinnedDefinition.objects.create(
         definition=WAIT, pool="prefork", reason="its library is not patched"
     )
-    assert chosen() == evidence.Choice("prefork", "pinned: its library is not patched")
+    assert chosen() == Choice("prefork", "pinned: its library is not patched")
     PinnedDefinition.objects.filter(pk=pin.pk).update(pool="closed")
     assert chosen().pool == "asyncio"
 
