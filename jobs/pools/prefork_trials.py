@@ -13,7 +13,6 @@ import psutil
 from billiard.common import reset_signals
 from billiard.pool import SIG_SOFT_TIMEOUT, soft_timeout_sighandler
 
-from jobs.pools import trials
 from jobs.pools.coroutines import CoroutineBody, run_in_this_thread
 from jobs.pools.prefork import REVOKE_SIGNAL
 from jobs.pools.trials import (
@@ -78,7 +77,6 @@ def _no_fork_warning() -> Any:
 
 def try_all() -> dict[str, str]:
     """Return what each interrupt does to each sort of body, and whether a child's memory can be read; about 1 s."""
-    trials._call_s()
     words: dict[str, str] = {}
     for doing, style, interrupt in product(DOINGS, STYLES, INTERRUPTS):
         # What came too late on a busy machine is tried again, but for what can only land at a yield.

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable
-from itertools import product
+from itertools import chain, product
 from typing import Any, NamedTuple
 
 from jobs.pools.interrupts import Why
@@ -47,8 +47,7 @@ class Body:
     def __init__(self, doing: str, compute_s: float, rounds: int = ROUNDS) -> None:
         self._doing, self._compute_s, self._rounds = doing, compute_s, rounds
         self.has_begun = False
-        #: An alarm that comes before the call, to a body that began late, says nothing of the call.
-        self.can_be_cut_short = doing != CALLS_C
+        self._steps: list[object] = []  # of the call of C: that it began, and what it returned
         self.on_begin: Callable[[], object] = bool
         self.was_cut_short = False
 
@@ -70,16 +69,23 @@ class Body:
                 self._work()
                 await asyncio.sleep(0)
 
-    def needs_s(self) -> tuple[Callable[[], float], float]:
-        """Return the clock of what the body does, and how much of its time doing all of it takes at least."""
-        if self._doing == WAITS:
-            return time.monotonic, WAIT_S * 0.9
-        return time.thread_time, self._compute_s * 0.9 if self._doing == COMPUTES else _call_s()
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Return the clock of what the body does."""
+        # Of work its own, not the wall's: a busy machine makes a body late, not interrupted.
+        return time.monotonic if self._doing == WAITS else time.thread_time
+
+    def is_unfinished(self, spent_s: float) -> bool:
+        """Return whether what it does was begun and not done, when it has spent so much of its clock's time."""
+        if self._doing == CALLS_C:
+            return len(self._steps) == 1
+        return spent_s < 0.9 * (WAIT_S if self._doing == WAITS else self._compute_s)
 
     def _work(self) -> None:
         if self._doing == CALLS_C:
-            self.can_be_cut_short = True
-            hashlib.pbkdf2_hmac("sha256", b"a", b"b", self._rounds)
+            # All within one call of C: an exception of Python's comes before the first step or after the last.
+            hashes = map(hashlib.pbkdf2_hmac, ("sha256",), (b"a",), (b"b",), (self._rounds,))
+            self._steps.extend(chain(("begun",), hashes))
             return
         end = time.thread_time() + self._compute_s
         while time.thread_time() < end:
@@ -87,31 +93,17 @@ class Body:
 
 
 class _Look:
-    # By the clock of the work itself, not by the wall's: a busy machine makes a body late, not interrupted.
     def __init__(self, body: Body, *, ends_early: bool = False) -> None:
         self._body, self._ends_early = body, ends_early
-        self._clock, self._needs_s = body.needs_s()
 
     def __enter__(self) -> None:
-        self._start = self._clock()
+        self._start = self._body.clock()
         self._body.has_begun = True
         self._body.on_begin()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        is_early = self._ends_early or self._clock() - self._start < self._needs_s
-        self._body.was_cut_short = kind is not None and is_early and self._body.can_be_cut_short
-
-
-_call: list[float] = []
-
-
-def _call_s() -> float:
-    """Return half the CPU seconds that the call of C takes."""
-    if not _call:
-        start_s = time.thread_time()
-        hashlib.pbkdf2_hmac("sha256", b"a", b"b", ROUNDS // 4)
-        _call.append((time.thread_time() - start_s) * 2)
-    return _call[0]
+        is_early = self._ends_early or self._body.is_unfinished(self._body.clock() - self._start)
+        self._body.was_cut_short = kind is not None and is_early
 
 
 class Finding(NamedTuple):
@@ -125,7 +117,6 @@ class Finding(NamedTuple):
 
 def try_all(pool: Any, pause: Callable[[float], None]) -> dict[str, str]:
     """Return what each interrupt does to each sort of body on a pool of ours, and to its memory; about 1 s."""
-    _call_s()
     _await_watchdog(pool, pause)
     found = [
         Finding(interrupt, style, doing, _try(pool, interrupt, style, doing, pause))

@@ -1,11 +1,13 @@
 """The parts that the pools are made of."""
 
 import asyncio
+import ctypes
 import os
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded
 
-from jobs.pools import bridge
+from jobs.pools import bridge, interrupts
 from jobs.pools.consumer import RECONNECT_WITHIN_S, PoolConsumer
 from jobs.pools.coroutines import CoroutineBody
 from jobs.pools.executor import DaemonThreads
@@ -21,6 +23,7 @@ from jobs.pools.interrupts import BodyCancelled, ChildExited, HardStop, ThreadRe
 from jobs.pools.loop import JobLoop, MeteredCoroutine
 from jobs.pools.metering import METER, LagProbe, Meter
 from jobs.pools.thread_pool import Alarms
+from jobs.pools.trials import CALLS_C, Body
 from tests.pace import limit_s
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -236,3 +239,28 @@ def test_a_broker_that_is_back_is_noticed_within_seconds_however_long_it_was_awa
     assert worker.ensure_connected(connection) is connection
     assert 0 < pauses[0] < 1
     assert max(pauses) == RECONNECT_WITHIN_S < 5
+
+
+def test_only_what_ends_a_call_of_c_before_it_returns_cuts_it_short() -> None:
+    def tell(body: Body) -> None:
+        with suppress(HardStop):
+            body.function()
+
+    def stop() -> None:
+        raise HardStop
+
+    early, late, other = (Body(CALLS_C, 0.3, rounds=400_000) for _ in range(3))
+    early.on_begin = stop
+    tell(early)
+    begun = threading.Event()
+    late.on_begin = begun.set
+    worker = threading.Thread(target=tell, args=(late,))
+    worker.start()
+    assert begun.wait(10)
+    time.sleep(0.02)
+    interrupts._raise_in(ctypes.c_ulong(worker.ident), HardStop)
+    worker.join(20)
+    other._rounds = -1  # refused within the call
+    with pytest.raises(ValueError, match="iteration"):
+        other.function()
+    assert [body.was_cut_short for body in (early, late, other)] == [False, False, True]
