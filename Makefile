@@ -9,6 +9,9 @@ SPREAD = --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 # What has no ledger in it.
 WITHOUT_LEDGER = $(addprefix --ignore tests/,pools broker stuck test_drills.py test_forged_messages.py test_rabbitmq.py test_up.py)
 
+# Each of the many processes that start would compile Poolwise anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install up test test-postgres drill soak lint check audit format env clean distclean
 

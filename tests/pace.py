@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 _TURNS = 400_000
 #: What so many turns of an empty loop take at most where the limits are meant as stated, by the wall clock: twice
@@ -28,6 +29,13 @@ def eventually[T](condition: Callable[[], T], timeout_s: float = 20.0, *, every_
             raise AssertionError(f"still {value!r} after {passed_s:.0f} s")
         time.sleep(every_s)
     return value
+
+
+def becomes[T](value: Callable[[], T], expected: T, timeout_s: float = 20.0) -> None:
+    """Wait until the value is as expected. Raise AssertionError with the last one after the time-out."""
+    with suppress(AssertionError):
+        eventually(lambda: value() == expected, timeout_s)
+    assert value() == expected
 
 
 def _took_s() -> float:

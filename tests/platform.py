@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -11,6 +12,7 @@ from typing import Any, Self
 from django.conf import settings
 from django.db import connection
 
+from dev.processes import kill_family
 from jobs.heartbeats import coordinator_is_up, pools_up
 from jobs.models import Job
 from tests.pace import eventually
@@ -27,6 +29,7 @@ class Platform:
     def __init__(self, **environment: str) -> None:
         self.environment = environment
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._replaced: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -38,15 +41,14 @@ class Platform:
 
     def close(self) -> None:
         """End every process that was started; what is asked for later starts anew."""
-        for process in self.processes.values():
+        processes = [*self.processes.values(), *self._replaced]
+        for process in processes:
             process.send_signal(signal.SIGTERM)
-        for process in self.processes.values():
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        for process in processes:
+            with suppress(subprocess.TimeoutExpired):
+                _wait_for(process, 20.0)
         self.processes.clear()
+        self._replaced.clear()
 
     def ensure(self, *names: str) -> None:
         """Start what does not run, and wait for its sign of life."""
@@ -83,9 +85,24 @@ class Platform:
 
     def stop(self, name: str, *, timeout_s: float = 40.0) -> int:
         """End a process as an operator does, by SIGTERM; return its exit status."""
-        process = self.processes.pop(name)
+        return self.end(self.processes.pop(name), timeout_s=timeout_s)
+
+    def replace(self, name: str) -> subprocess.Popen[bytes]:
+        """Start one more process of that name, as a rolling restart does; return the one before, which `end` ends."""
+        before = self.processes[name]
+        self._replaced.append(before)
+        self.start(name)
+        return before
+
+    def end(self, process: subprocess.Popen[bytes], *, timeout_s: float = 40.0) -> int:
+        """End a process by SIGTERM; return its exit status. Raise TimeoutExpired, with nothing left of the process."""
         process.send_signal(signal.SIGTERM)
-        return process.wait(timeout_s)
+        return _wait_for(process, timeout_s)
+
+    def end_replaced(self) -> None:
+        """End what a test that failed has replaced and not ended: it would take the jobs of the tests to come."""
+        while self._replaced:
+            self.end(self._replaced.pop())
 
     def stop_if_running(self, name: str) -> None:
         """End a process of the session that would see the jobs of a platform of the test's own."""
@@ -122,6 +139,15 @@ class Platform:
             eventually(lambda: not Job.objects.live().exists(), timeout_s=20)
         except AssertionError:
             Job.objects.live().update(state="cancelled")
+
+
+def _wait_for(process: subprocess.Popen[bytes], timeout_s: float) -> int:
+    try:
+        return process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        kill_family(process.pid)  # a supervised worker would outlive its supervisor
+        process.wait()
+        raise
 
 
 def _test_database_url() -> str:

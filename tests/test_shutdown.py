@@ -1,6 +1,5 @@
 """SIGTERM: running jobs get their grace, the rest goes back to its queue, and the worker ends in any case."""
 
-import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Thread
@@ -13,6 +12,7 @@ from django_celery_results.models import TaskResult
 from jobs.heartbeats import pools_up
 from jobs.models import Job, State
 from jobs.submission import submit
+from tests.pace import becomes
 from tests.platform import Platform
 
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
@@ -33,7 +33,10 @@ def test_at_sigterm_short_jobs_end_and_long_ones_go_back_and_run_again_as_the_sa
         list(threads.map(lambda pool: platform.stop(pool, timeout_s=25), pools))
     platform.wait_for(*short.values())
     ids = [job.pk for job in long.values()]
-    eventually(lambda: Job.objects.queued().filter(pk__in=ids, worker="").count() == len(pools))
+    becomes(
+        lambda: set(Job.objects.filter(pk__in=ids).values_list("pool", "state", "worker")),
+        {(pool, State.QUEUED.value, "") for pool in pools},
+    )
     platform.ensure(*pools)
     platform.wait_for(*long.values(), timeout_s=60)
     for pool in pools:
@@ -62,11 +65,9 @@ def test_a_rolling_restart_under_load_loses_nothing_and_runs_nothing_twice(
             done = len(sent)
             eventually(lambda done=done: len(sent) > done + 20)
             before = {worker.name for worker in pools_up()["threads"]}
-            old = platform.processes.pop("threads")
-            platform.start("threads")
+            old = platform.replace("threads")
             eventually(lambda before=before: {w.name for w in pools_up()["threads"]} - before, timeout_s=60)
-            old.send_signal(signal.SIGTERM)
-            assert old.wait(40) == 0
+            assert platform.end(old) == 0
     finally:
         ended.set()
         submitting.join()

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import pyperf
 import pytest
+import scipy  # its modules load when they are first used
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy.stats import bootstrap, false_discovery_control, iqr, mannwhitneyu
 
 from benchmarks import simulation
 from jobs.verdicts import (
@@ -109,14 +109,14 @@ def test_holm_agrees_with_the_published_procedure() -> None:
     # The smallest value times 4, the next times 3, and so on, each at least as large as the one before.
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     family = [0.001, 0.02, 0.3]
-    assert all(holm(family) >= false_discovery_control(family))
+    assert all(holm(family) >= scipy.stats.false_discovery_control(family))
 
 
 @quick
 @given(rounds, rounds)
 def test_the_rank_test_is_that_of_scipy(a: list[float], b: list[float]) -> None:
     assume(len({*a, *b}) > 1)
-    assert rank_test(a, b) == mannwhitneyu(a, b).pvalue
+    assert rank_test(a, b) == scipy.stats.mannwhitneyu(a, b).pvalue
 
 
 def test_values_that_are_all_the_same_are_no_sign_of_a_difference() -> None:
@@ -129,7 +129,7 @@ def test_the_interval_is_that_of_scipy_on_the_ratio_itself(sizes: tuple[int, int
     chance = np.random.default_rng(5)
     base, other = (chance.lognormal(0, 0.1, size) for size in sizes)
     own = ratio_interval(list(base), list(other))
-    theirs = bootstrap(
+    theirs = scipy.stats.bootstrap(
         (base, other),
         lambda a, b, axis: np.median(a, axis=axis) / np.median(b, axis=axis),
         paired=sizes[0] == sizes[1],
@@ -167,7 +167,7 @@ def test_rounds_of_many_values_count_as_one_each() -> None:
     # One round in five was disturbed: 1000 values of few rounds must not be taken for 1000 witnesses.
     base = [[middle + chance.gauss(0, 0.01) for _ in range(200)] for middle in (1.0, 1.02, 1.04, 1.3, 1.01)]
     other = [[middle + chance.gauss(0, 0.01) for _ in range(200)] for middle in (1.01, 1.03, 1.0, 1.02, 1.05)]
-    assert mannwhitneyu(np.ravel(base), np.ravel(other)).pvalue < 0.001
+    assert scipy.stats.mannwhitneyu(np.ravel(base), np.ravel(other)).pvalue < 0.001
     assert compare(base, other).word == NO_DIFFERENCE
 
 
@@ -283,7 +283,9 @@ def test_the_spread_is_relative(values: list[float]) -> None:
 
 @given(st.lists(durations, min_size=2, max_size=20))
 def test_the_spread_is_the_interquartile_range_of_scipy(values: list[float]) -> None:
-    assert spread(values) == pytest.approx(float(iqr(values)) / float(np.median(values)), rel=1e-9)
+    assert spread(values) == pytest.approx(
+        float(scipy.stats.iqr(values)) / float(np.median(values)), rel=1e-9
+    )
 
 
 def test_a_block_without_a_makespan_adds_nothing() -> None:

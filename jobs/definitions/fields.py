@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from jobs.definitions.parameters import humanised
+from jobs.definitions.parameters import humanised, schema_of
 from jobs.definitions.secrets import Secret
 
 
@@ -40,7 +40,7 @@ class ParameterField:
 
 def describe(model: type[BaseModel]) -> tuple[ParameterField, ...]:
     """Return what a form needs to know of each parameter, in order."""
-    schema = model.model_json_schema()
+    schema = schema_of(model)
     definitions = schema.get("$defs", {})
     described = []
     for name, field in model.model_fields.items():

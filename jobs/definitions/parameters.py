@@ -3,6 +3,8 @@
 import inspect
 import typing
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -48,9 +50,28 @@ def parameters_of(func: Callable[..., Any], *, takes_context: bool) -> list[insp
 def build_model(owner: str, parameters: Iterable[inspect.Parameter]) -> type[BaseModel]:
     """Return the pydantic model of parameters. Raise BadDefinition when a type or a default does not fit."""
     parameters = list(parameters)
+    with suppress(*_UNUSABLE, ValidationError, InvalidParameters):
+        return _checked(owner, parameters)  # all at once: every process that starts builds every model
     for parameter in parameters:
         _check_parameter(owner, parameter)
     return _model(owner, parameters)
+
+
+@lru_cache(maxsize=256)
+def schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the JSON schema of a model, not to be changed. Raise PydanticInvalidForJsonSchema."""
+    return model.model_json_schema()
+
+
+def _checked(owner: str, parameters: list[inspect.Parameter]) -> type[BaseModel]:
+    """Return the model. Raise what pydantic raises for a type that JSON cannot carry or a default that does not fit."""
+    model = _model(owner, parameters)
+    optional = [p for p in parameters if not model.model_fields[_PREFIX + p.name].is_required()]
+    if optional:
+        whole = model if len(optional) == len(parameters) else _model(owner, optional)
+        json_ready(whole.model_validate({}))
+    schema_of(model)
+    return model
 
 
 def _check_parameter(owner: str, parameter: inspect.Parameter) -> None:

@@ -29,6 +29,8 @@ DOINGS = (WAITS, COMPUTES, CALLS_C)
 #: How long a body lasts that is not interrupted: waiting, computing on a thread of its own, or on a shared one.
 WAIT_S, COMPUTE_S, SHARED_S = 0.25, 0.3, 0.02
 _AFTER_S = 0.005
+#: How often a body is tried that its limit ended before it had begun, as a busy machine has it.
+_TRIES = 5
 #: Of a hash, about 10 ms in one call.
 ROUNDS = 20_000
 _WITHIN_S = 1.5
@@ -116,12 +118,18 @@ class Finding(NamedTuple):
 
 
 def try_all(pool: Any, pause: Callable[[float], None]) -> dict[str, str]:
-    """Return what each interrupt does to each sort of body on a pool of ours, and to its memory; about 1 s."""
+    """Return what each interrupt does to each sort of body on a pool of ours, and to its memory; about 1 s.
+
+    Of a sort that never came to begin, on a machine that stands still, nothing is told.
+    """
     _await_watchdog(pool, pause)
-    found = [
-        Finding(interrupt, style, doing, _try(pool, interrupt, style, doing, pause))
-        for doing, style, interrupt in product(DOINGS, STYLES, INTERRUPTS)
-    ]
+    tried = {
+        sort: _try(pool, *sort, pause)
+        for sort in (
+            (interrupt, style, doing) for doing, style, interrupt in product(DOINGS, STYLES, INTERRUPTS)
+        )
+    }
+    found = [Finding(*sort, holds=body.was_cut_short) for sort, body in tried.items() if body.has_begun]
     ends = pool.table is not None and pool.table.is_watched
     words = {key(*finding[:3]): _word(finding, ends=ends) for finding in found}
     return {**words, MEMORY: NOT_HERE}  # whose memory it is that jobs of one process take cannot be told
@@ -139,21 +147,30 @@ def _word(finding: Finding, *, ends: bool) -> str:
     return ENDING if finding.interrupt == HARD and ends else YIELDS
 
 
-def _try(pool: Any, interrupt: str, style: str, doing: str, pause: Callable[[float], None]) -> bool:
+def _try(pool: Any, interrupt: str, style: str, doing: str, pause: Callable[[float], None]) -> Body:
+    """Return the body that was interrupted, or the last of several that did not come to begin."""
+    for _ in range(_TRIES):
+        body = _try_once(pool, interrupt, style, doing, pause)
+        if body.has_begun:
+            break
+    return body
+
+
+def _try_once(pool: Any, interrupt: str, style: str, doing: str, pause: Callable[[float], None]) -> Body:
     is_own = style == FUNCTION and not pool.shares_thread
     body = Body(doing, COMPUTE_S if is_own else SHARED_S)
     soft_s, hard_s = (_AFTER_S if interrupt == limit else None for limit in (SOFT, HARD))
     job = Job(pool, 0, lambda: _run(pool, job, body, style), soft_s=soft_s, hard_s=hard_s)
     pool.launch_beside(job)
     until_mono = time.monotonic() + _WITHIN_S
-    while not body.has_begun and time.monotonic() < until_mono:
+    while not body.has_begun and job.state is not State.ENDED and time.monotonic() < until_mono:
         pause(0.001)
     if interrupt == CANCEL:
         pause(_AFTER_S)
         pool.post(job.interrupt, _WHY[CANCEL])
     while job.state is not State.ENDED and time.monotonic() < until_mono:
         pause(0.002)
-    return body.was_cut_short
+    return body
 
 
 def _run(pool: Any, job: Job, body: Body, style: str) -> None:

@@ -4,12 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import schemathesis
 from django.core.signals import request_finished, request_started
-from django.db import close_old_connections
+from django.db import close_old_connections, transaction
 from hypothesis import HealthCheck, Phase, given, seed
 from hypothesis import settings as hypothesis_settings
-from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
 
 from jobs import submission, tokens
 from jobs.api import api
@@ -18,11 +16,6 @@ from project.wsgi import application
 pytestmark = pytest.mark.django_db
 #: Of each endpoint; all of them take some 15 s.
 EXAMPLES = 8
-#: A definition that does not exist fits the schema and is refused; each call bears a token, whatever cookie it has.
-NOT_HERE = [positive_data_acceptance, ignored_auth]
-schema = schemathesis.openapi.from_dict(api.get_openapi_schema())
-schema.app = application
-OPERATIONS = [found.ok() for found in schema.get_all_operations()]
 
 
 @pytest.fixture(autouse=True)
@@ -41,8 +34,23 @@ def token(administrator: Any, monkeypatch: pytest.MonkeyPatch) -> str:
     return tokens.create(administrator, "fuzz")[1]
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda found: found.label)
-def test_whatever_is_sent_the_answer_is_as_the_schema_says(operation: Any, token: str) -> None:
+def test_whatever_is_sent_the_answer_is_as_the_schema_says(token: str, subtests: pytest.Subtests) -> None:
+    import schemathesis  # here: every process of the tests would take seconds to load it
+    from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
+
+    schema = schemathesis.openapi.from_dict(api.get_openapi_schema())
+    schema.app = application
+    # A definition that does not exist fits the schema and is refused; each call bears a token, whatever cookie it has.
+    not_here = [positive_data_acceptance, ignored_auth]
+    operations = [found.ok() for found in schema.get_all_operations()]
+    assert operations
+    for operation in operations:
+        with subtests.test(operation.label), transaction.atomic():
+            call_often(operation, token, not_here)
+            transaction.set_rollback(True)
+
+
+def call_often(operation: Any, token: str, not_here: list[Any]) -> None:
     @seed(4)
     @hypothesis_settings(
         max_examples=EXAMPLES,
@@ -55,6 +63,6 @@ def test_whatever_is_sent_the_answer_is_as_the_schema_says(operation: Any, token
     def call(case: Any) -> None:
         response = case.call(headers={"Authorization": f"Bearer {token}"})
         assert response.status_code < 500 or response.status_code == 503, response.text
-        case.validate_response(response, excluded_checks=NOT_HERE)
+        case.validate_response(response, excluded_checks=not_here)
 
     call()

@@ -20,10 +20,11 @@ from jobs.pools.consumer import RECONNECT_WITHIN_S, PoolConsumer
 from jobs.pools.coroutines import CoroutineBody
 from jobs.pools.executor import DaemonThreads
 from jobs.pools.interrupts import BodyCancelled, ChildExited, HardStop, ThreadReach, Why, call_in_thread
+from jobs.pools.job import Job, State
 from jobs.pools.loop import JobLoop, MeteredCoroutine
 from jobs.pools.metering import METER, LagProbe, Meter
 from jobs.pools.thread_pool import Alarms
-from jobs.pools.trials import CALLS_C, Body
+from jobs.pools.trials import CALLS_C, COMPUTES, FUNCTION, MEMORY, NOT_HERE, SOFT, Body, _try, try_all
 from tests.pace import limit_s
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -239,6 +240,36 @@ def test_a_broker_that_is_back_is_noticed_within_seconds_however_long_it_was_awa
     assert worker.ensure_connected(connection) is connection
     assert 0 < pauses[0] < 1
     assert max(pauses) == RECONNECT_WITHIN_S < 5
+
+
+class Late:
+    """A pool where limits end the first jobs before their bodies begin."""
+
+    shares_thread, table = True, None
+
+    def __init__(self, too_late: int) -> None:
+        self.launches, self._too_late = 0, too_late
+
+    def launch_beside(self, job: Job) -> None:
+        self.launches += 1
+        if self.launches > self._too_late:
+            job.target()
+        job.state = State.ENDED
+
+    def run_sync(self, job: Job, function: Any) -> None:
+        function()
+
+    def post(self, *_: object) -> None:
+        pass
+
+
+def test_a_trial_that_its_limit_ended_before_it_began_is_made_again_and_tells_nothing_if_it_never_begins() -> (
+    None
+):
+    pool = Late(too_late=2)
+    body = _try(pool, SOFT, FUNCTION, COMPUTES, time.sleep)
+    assert (body.has_begun, body.was_cut_short, pool.launches) == (True, False, 3)
+    assert try_all(Late(too_late=1000), time.sleep) == {MEMORY: NOT_HERE}
 
 
 def test_only_what_ends_a_call_of_c_before_it_returns_cuts_it_short() -> None:
