@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
+from ninja.openapi.schema import OpenAPISchema
 from ninja.security import HttpBearer, django_auth
 
 from jobs import tokens
@@ -36,7 +37,22 @@ class TokenAuth(HttpBearer):
         return user
 
 
-api = NinjaAPI(
+class Api(NinjaAPI):
+    """Ninja's, with a schema that is made once: it takes a second of a core, and anybody may ask for it."""
+
+    def get_openapi_schema(
+        self, *, path_prefix: str | None = None, path_params: dict[str, Any] | None = None
+    ) -> OpenAPISchema:
+        """Return the schema of all endpoints under the prefix, by default the API's own; not to be changed."""
+        return _schema(path_prefix or self.get_root_path(path_params or {}))
+
+
+@functools.lru_cache(maxsize=4)
+def _schema(path_prefix: str) -> OpenAPISchema:
+    return NinjaAPI.get_openapi_schema(api, path_prefix=path_prefix)
+
+
+api = Api(
     title="Poolwise",
     version="1",
     description="Submit and follow jobs, look at pools and comparisons, and operate pools.",

@@ -3,6 +3,7 @@
 import json
 from io import StringIO
 from typing import Any
+from unittest import mock
 from uuid import uuid4
 
 import pytest
@@ -11,8 +12,10 @@ from django.contrib.auth.models import Permission
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django_celery_results.models import TaskResult
+from ninja import NinjaAPI
 
 from jobs import submission, tokens
+from jobs.api import api
 from jobs.models import ApiToken, AuditEntry, Comparison, Job, State, Switch
 from jobs.redis_client import web_client
 from jobs.switches import read
@@ -314,6 +317,17 @@ def test_the_schema_needs_no_login_and_names_every_endpoint(client: Client) -> N
         schema["paths"]
     )
     assert client.get("/api/docs").status_code == 404
+
+
+def test_the_schema_is_made_once_for_all_who_ask(client: Client) -> None:
+    assert api.get_openapi_schema() is api.get_openapi_schema()
+    assert (
+        api.get_openapi_schema(path_prefix="/elsewhere/")["paths"].keys()
+        != api.get_openapi_schema()["paths"].keys()
+    )
+    client.get("/api/openapi.json")
+    with mock.patch.object(NinjaAPI, "get_openapi_schema", side_effect=AssertionError("made anew")):
+        assert client.get("/api/openapi.json").status_code == 200
 
 
 def test_an_unknown_id_and_an_unknown_endpoint_are_not_found(bob: Caller) -> None:
