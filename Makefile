@@ -7,7 +7,7 @@ RUN := $(BIN)/python
 WORKERS ?= 3
 SPREAD = --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 # What has no ledger in it.
-WITHOUT_LEDGER = $(addprefix --ignore tests/,pools broker stuck test_drills.py test_forged_messages.py test_rabbitmq.py test_up.py)
+WITHOUT_LEDGER = $(addprefix --ignore tests/,pools broker stuck catalog/test_egress.py test_drills.py test_forged_messages.py test_probes.py test_rabbitmq.py test_up.py)
 
 # Each of the many processes that start would compile Poolwise anew.
 unexport PYTHONDONTWRITEBYTECODE

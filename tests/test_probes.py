@@ -65,7 +65,10 @@ def measure(body: Callable[[], object], job: Job) -> None:
 
 
 # On a stalled machine the probe may get no look in; then the part is rightly left unknown, and this asks again.
-@pytest.mark.flaky(reruns=3)
+asks_again = pytest.mark.flaky(reruns=3)
+
+
+@asks_again
 @linux
 def test_three_computing_threads_wait_for_the_lock_and_never_block() -> None:
     for parts in measured(*[lambda: burn(0.3)] * 3):
@@ -75,6 +78,7 @@ def test_three_computing_threads_wait_for_the_lock_and_never_block() -> None:
         assert parts["blocked"] < 0.05 * ready_s
 
 
+@asks_again
 @linux
 def test_a_thread_that_sleeps_is_blocked() -> None:
     (parts,) = measured(lambda: time.sleep(0.5))
@@ -82,6 +86,7 @@ def test_a_thread_that_sleeps_is_blocked() -> None:
     assert parts["gil_wait"] < 0.005
 
 
+@asks_again
 @linux
 def test_a_sleeper_beside_a_computing_thread_does_not_wait_for_the_lock() -> None:
     sleeper, burner = measured(lambda: time.sleep(0.5), lambda: burn(0.3))
@@ -313,6 +318,7 @@ def test_a_computing_job_stalls_the_waiting_one_and_is_named(
     assert stalled_by(sleeper) == hog
 
 
+@asks_again
 @linux
 @pytest.mark.services
 @pytest.mark.parametrize("pool", ["prefork", "threads", "gevent", "asyncio"])
