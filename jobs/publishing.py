@@ -11,8 +11,8 @@ from typing import Any
 import structlog
 from celery import current_app
 from django.conf import settings
+from django.db import DatabaseError, transaction
 from django.db import connection as ledger
-from django.db import transaction
 from django.utils import timezone
 from kombu import pools
 from kombu.exceptions import BatchPublishError, LimitExceeded, OperationalError  # type: ignore[attr-defined]
@@ -127,10 +127,19 @@ def publish(jobs: Sequence[Job], *, budget_s: float, held: switches.Held | None 
 
 
 def publish_from_web(jobs: Sequence[Job]) -> int:
-    """Publish within the budget of a web request; while the broker is known to be away, not at all."""
+    """Publish within the budget of a web request; while the broker is known to be away, not at all.
+
+    The jobs are stored: what the ledger fails at now is no reason to tell the user that they are not.
+    """
     if _breaker.is_open:
         return 0
-    return publish(jobs, budget_s=settings.JOB_PUBLISH_BUDGET_S)
+    try:
+        return publish(jobs, budget_s=settings.JOB_PUBLISH_BUDGET_S)
+    except DatabaseError as error:
+        log.warning(
+            "the ledger does not answer; the coordinator will publish, perhaps again", error=str(error)
+        )
+        return 0
 
 
 def revoke(job_id: str, *, terminate: bool, signal: str) -> None:

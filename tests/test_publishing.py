@@ -8,12 +8,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 from kombu.exceptions import LimitExceeded
 
 from jobs import publishing, switches
-from jobs.models import Job, State
+from jobs.models import Job, JobQuerySet, State
 from jobs.publishing import publish, publish_due, publish_from_web
 from jobs.submission import submit
 from tests.core import coordinate, messages
@@ -50,6 +50,28 @@ def test_a_submission_while_redis_is_down_returns_soon_and_loses_nothing(
     job.refresh_from_db()
     assert job.is_published
     assert len(messages(own_redis.client(), quiet_pool)) == 1
+
+
+def test_a_ledger_that_fails_after_the_message_went_out_fails_no_request_and_the_coordinator_publishes_again(
+    own_redis: Any, quiet_pool: str, django_capture_on_commit_callbacks: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_redis.start()
+
+    def is_locked(*_: Any, **__: Any) -> None:
+        raise OperationalError("database is locked")
+
+    with monkeypatch.context() as patch, django_capture_on_commit_callbacks(execute=True):
+        patch.setattr(JobQuerySet, "update_in_order", is_locked)
+        [job] = submit("io.wait", {}, pool=quiet_pool)
+    assert len(messages(own_redis.client(), quiet_pool)) == 1
+    job.refresh_from_db()
+    assert (job.state, job.is_published) == (State.QUEUED, False)
+    Job.objects.update(due_at=timezone.now())
+    assert publish_due() == 1
+    sent = messages(own_redis.client(), quiet_pool)
+    assert len({message["headers"]["id"] for message in sent}) == 1  # one claims it, the other is dropped
+    job.refresh_from_db()
+    assert job.is_published
 
 
 def test_a_frozen_redis_costs_a_request_no_more_than_its_budget(own_redis: Any, quiet_pool: str) -> None:
