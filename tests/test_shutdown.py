@@ -12,7 +12,7 @@ from django_celery_results.models import TaskResult
 from jobs.heartbeats import pools_up
 from jobs.models import Job, State
 from jobs.submission import submit
-from tests.pace import becomes
+from tests.pace import becomes, slowness
 from tests.platform import Platform
 
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
@@ -22,12 +22,14 @@ def test_at_sigterm_short_jobs_end_and_long_ones_go_back_and_run_again_as_the_sa
     platform: Platform, eventually: Callable
 ) -> None:
     pools = tuple(settings.JOB_POOLS)
+    # All run at the same time before the first short one has ended, and no long one ends before its worker does.
+    short_s, grace_s, long_s = (min(slowness(), 3) * seconds for seconds in (2.0, 2.5, 9.0))
     for pool in pools:
         platform.stop(pool)
-        platform.start(pool, SHUTDOWN_GRACE_S="2")
+        platform.start(pool, SHUTDOWN_GRACE_S=str(grace_s))
     platform.ensure(*pools)
-    short = {pool: submit("io.wait", {"duration_s": 1.5}, pool=pool)[0] for pool in pools}
-    long = {pool: submit("io.wait", {"duration_s": 8}, pool=pool)[0] for pool in pools}
+    short = {pool: submit("io.wait", {"duration_s": short_s}, pool=pool)[0] for pool in pools}
+    long = {pool: submit("io.wait", {"duration_s": long_s}, pool=pool)[0] for pool in pools}
     eventually(lambda: Job.objects.running().count() == 2 * len(pools))
     with ThreadPoolExecutor(len(pools)) as threads:  # at once, so that no long job has its time
         list(threads.map(lambda pool: platform.stop(pool, timeout_s=25), pools))
@@ -38,7 +40,7 @@ def test_at_sigterm_short_jobs_end_and_long_ones_go_back_and_run_again_as_the_sa
         {(pool, State.QUEUED.value, "") for pool in pools},
     )
     platform.ensure(*pools)
-    platform.wait_for(*long.values(), timeout_s=60)
+    platform.wait_for(*long.values(), timeout_s=90)
     for pool in pools:
         assert (pool, short[pool].state, short[pool].attempt) == (pool, State.SUCCEEDED, 1)
         assert (pool, long[pool].state, long[pool].attempt) == (pool, State.SUCCEEDED, 1)
