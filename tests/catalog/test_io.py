@@ -2,8 +2,10 @@
 
 import asyncio
 import hashlib
+import json
 import os
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -119,23 +121,41 @@ def test_only_local_names_are_looked_up(name: str) -> None:
     assert list(caught.value.errors) == ["names"]
 
 
-_opened: list[str] = []
-
-
-def _note_what_is_written(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "open" and isinstance(arguments[0], str) and (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR):
-        _opened.append(arguments[0])
-
-
-sys.addaudithook(_note_what_is_written)  # cannot be taken away again
+# In a process of its own, for what listens to the interpreter cannot be taken away again.
+_TELL_WHAT_IS_WRITTEN = """
+import asyncio, json, os, sys
+import django
+django.setup()
+from jobs import definitions
+definition = definitions.get(sys.argv[1])
+arguments = definition.call_arguments(definition.validate({}))
+opened = []
+def note(event, about):
+    if event == "open" and isinstance(about[0], str) and (about[2] or 0) & (os.O_WRONLY | os.O_RDWR):
+        opened.append(about[0] if os.path.isdir(about[0]) else os.path.dirname(about[0]))
+sys.addaudithook(note)
+definition.body(**arguments)
+if definition.async_body:
+    asyncio.run(definition.async_body(**arguments))
+print(json.dumps(opened))
+"""
 
 
 @pytest.mark.parametrize("name", ["io.file_round_trip", "mixed.csv_report"])
-def test_file_jobs_write_nowhere_but_in_their_folder(run: Bodies, files: Path, name: str) -> None:
-    _opened.clear()
-    run(name)
-    assert _opened
-    assert {path if Path(path).is_dir() else str(Path(path).parent) for path in _opened} == {str(files)}
+def test_file_jobs_write_nowhere_but_in_their_folder(tmp_path: Path, name: str) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", _TELL_WHAT_IS_WRITTEN, name],
+        env={
+            **os.environ,
+            "JOB_FILES_DIR": str(tmp_path / "files"),
+            "DJANGO_SETTINGS_MODULE": "project.settings",
+        },
+        cwd=site.BASE_DIR,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert set(json.loads(run.stdout.splitlines()[-1])) == {str(tmp_path / "files")}
 
 
 def test_no_job_takes_a_path_from_anybody() -> None:
