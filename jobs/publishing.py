@@ -11,11 +11,12 @@ from typing import Any
 import structlog
 from celery import current_app
 from django.conf import settings
-from django.db import DatabaseError, transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db import connection as ledger
 from django.utils import timezone
 from kombu import pools
-from kombu.exceptions import BatchPublishError, LimitExceeded, OperationalError  # type: ignore[attr-defined]
+from kombu.exceptions import BatchPublishError, LimitExceeded  # type: ignore[attr-defined]
+from kombu.exceptions import OperationalError as BrokerError
 
 from jobs import definitions, switches
 from jobs.errors import BrokerUnavailable, PoolwiseError, UnknownPool
@@ -80,7 +81,7 @@ def patient_connection() -> Iterator[Any]:
     connection = _connection(_PATIENCE_S)
     try:
         yield connection
-    except (*connection.recoverable_connection_errors, OperationalError, OSError) as error:
+    except (*connection.recoverable_connection_errors, BrokerError, OSError) as error:
         connection.close()  # the next one begins anew
         raise BrokerUnavailable(f"The broker does not answer: {error}") from error
 
@@ -115,7 +116,7 @@ def publish(jobs: Sequence[Job], *, budget_s: float, held: switches.Held | None 
     except (
         *_connection(budget_s).recoverable_connection_errors,
         BatchPublishError,  # whether it arrived cannot be told: the coordinator publishes it, perhaps again
-        OperationalError,
+        BrokerError,
         LimitExceeded,
         OSError,
     ) as error:
@@ -135,7 +136,7 @@ def publish_from_web(jobs: Sequence[Job]) -> int:
         return 0
     try:
         return publish(jobs, budget_s=settings.JOB_PUBLISH_BUDGET_S)
-    except DatabaseError as error:
+    except (OperationalError, InterfaceError) as error:
         log.warning(
             "the ledger does not answer; the coordinator will publish, perhaps again", error=str(error)
         )

@@ -94,8 +94,10 @@ def platform(transactional_db: None, platform_processes: Platform) -> Iterator[P
     """The running platform with an empty ledger and nothing queued."""
     platform_processes.ensure("coordinator", *settings.JOB_POOLS)
     yield platform_processes
-    platform_processes.end_replaced()
-    platform_processes.drain()
+    try:
+        platform_processes.end_replaced()
+    finally:
+        platform_processes.drain()
 
 
 @pytest.fixture

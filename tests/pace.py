@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 _TURNS = 400_000
 #: What so many turns of an empty loop take at most where the limits are meant as stated, by the wall clock: twice
@@ -33,9 +32,16 @@ def eventually[T](condition: Callable[[], T], timeout_s: float = 20.0, *, every_
 
 def becomes[T](value: Callable[[], T], expected: T, timeout_s: float = 20.0) -> None:
     """Wait until the value is as expected. Raise AssertionError with the last one after the time-out."""
-    with suppress(AssertionError):
-        eventually(lambda: value() == expected, timeout_s)
-    assert value() == expected
+    last: list[T] = []
+
+    def has_become() -> bool:
+        last[:] = [value()]
+        return last == [expected]
+
+    try:
+        eventually(has_become, timeout_s)
+    except AssertionError as error:
+        raise AssertionError(f"{last} instead of {expected!r}: {error}") from error
 
 
 def _took_s() -> float:

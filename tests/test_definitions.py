@@ -7,15 +7,17 @@ import pickle
 import sys
 import types
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from django.tasks import Task
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field
 
 from jobs import catalog, definitions
-from jobs.definitions import AttemptContext, Definition, JobTask, registry
+from jobs.definitions import AttemptContext, Definition, JobTask, parameters, registry
+from jobs.definitions.parameters import schema_of
 from jobs.errors import BadDefinition, InvalidParameters, UnknownDefinition
 
 type Shop = Callable[[str], types.ModuleType]
@@ -209,6 +211,17 @@ def test_a_call_of_the_task_runs_the_body(shop: Shop) -> None:
 
 
 # --- parameters -----------------------------------------------------------------------------------------
+def test_parameters_that_fit_are_tried_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def alone(owner: str, parameter: inspect.Parameter) -> None:
+        raise AssertionError(f"{parameter.name} was tried alone")
+
+    monkeypatch.setattr(parameters, "_check_parameter", alone)
+
+    def work(n: int, names: list[str], size: Annotated[float, Field(gt=0)] = 1.0) -> None: ...
+
+    model = parameters.build_model("work", inspect.signature(work).parameters.values())
+    assert list(schema_of(model)["properties"]) == ["n", "names", "size"]
+
 
 SOURCE = """
 class Colour(Enum):

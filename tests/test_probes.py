@@ -65,7 +65,7 @@ def measure(body: Callable[[], object], job: Job) -> None:
 
 
 # On a stalled machine the probe may get no look in; then the part is rightly left unknown, and this asks again.
-asks_again = pytest.mark.flaky(reruns=3)
+asks_again = pytest.mark.flaky(reruns=3, reruns_delay=3)
 
 
 @asks_again

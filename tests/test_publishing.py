@@ -52,7 +52,7 @@ def test_a_submission_while_redis_is_down_returns_soon_and_loses_nothing(
     assert len(messages(own_redis.client(), quiet_pool)) == 1
 
 
-def test_a_ledger_that_fails_after_the_message_went_out_fails_no_request_and_the_coordinator_publishes_again(
+def test_a_ledger_that_fails_once_the_jobs_are_stored_fails_no_request_and_the_coordinator_publishes(
     own_redis: Any, quiet_pool: str, django_capture_on_commit_callbacks: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own_redis.start()
@@ -60,6 +60,12 @@ def test_a_ledger_that_fails_after_the_message_went_out_fails_no_request_and_the
     def is_locked(*_: Any, **__: Any) -> None:
         raise OperationalError("database is locked")
 
+    with monkeypatch.context() as patch, django_capture_on_commit_callbacks(execute=True):
+        patch.setattr(switches, "held", is_locked)
+        [unsent] = submit("io.wait", {}, pool=quiet_pool)
+    assert messages(own_redis.client(), quiet_pool) == []
+    assert Job.objects.unpublished(now=timezone.now() + timedelta(hours=1)).get() == unsent
+    unsent.delete()
     with monkeypatch.context() as patch, django_capture_on_commit_callbacks(execute=True):
         patch.setattr(JobQuerySet, "update_in_order", is_locked)
         [job] = submit("io.wait", {}, pool=quiet_pool)

@@ -310,7 +310,7 @@ class Life(RuleBasedStateMachine):
         assert before == list(Job.objects.exclude(pk__in=released).order_by("pk").values(*names))
         assert results == list(TaskResult.objects.order_by("pk").values("task_id", "status", "result"))
 
-    # --- what holds at all times; in one look at the ledger, for it is asked after every step
+    # --- what holds at all times; in few looks at the ledger, for it is asked after every step
     @invariant()
     def all_is_well(self) -> None:
         jobs = {str(row.pop("pk")): row for row in Job.objects.values("pk", "max_attempts", *FROZEN)}

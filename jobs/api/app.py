@@ -44,7 +44,7 @@ class Api(NinjaAPI):
         self, *, path_prefix: str | None = None, path_params: dict[str, Any] | None = None
     ) -> OpenAPISchema:
         """Return the schema of all endpoints under the prefix, by default the API's own; not to be changed."""
-        return _schema(path_prefix or self.get_root_path(path_params or {}))
+        return _schema(self.get_root_path(path_params or {}) if path_prefix is None else path_prefix)
 
 
 @functools.lru_cache(maxsize=4)

@@ -33,7 +33,8 @@ _AFTER_S = 0.005
 _TRIES = 5
 #: Of a hash, about 10 ms in one call.
 ROUNDS = 20_000
-_WITHIN_S = 1.5
+#: A body that has not ended by then, a second after it should have, stands on a machine that does.
+_WITHIN_S = 10.0
 _WATCHDOG_S = 5.0
 _WHY = {SOFT: Why.SOFT, HARD: Why.HARD, CANCEL: Why.REVOKED}
 
@@ -120,16 +121,13 @@ class Finding(NamedTuple):
 def try_all(pool: Any, pause: Callable[[float], None]) -> dict[str, str]:
     """Return what each interrupt does to each sort of body on a pool of ours, and to its memory; about 1 s.
 
-    Of a sort that never came to begin, on a machine that stands still, nothing is told.
+    Raise TimeoutError when a body never came to begin, or to end: half of an answer would be taken for all of it.
     """
     _await_watchdog(pool, pause)
-    tried = {
-        sort: _try(pool, *sort, pause)
-        for sort in (
-            (interrupt, style, doing) for doing, style, interrupt in product(DOINGS, STYLES, INTERRUPTS)
-        )
-    }
-    found = [Finding(*sort, holds=body.was_cut_short) for sort, body in tried.items() if body.has_begun]
+    found = [
+        Finding(interrupt, style, doing, _try(pool, interrupt, style, doing, pause))
+        for doing, style, interrupt in product(DOINGS, STYLES, INTERRUPTS)
+    ]
     ends = pool.table is not None and pool.table.is_watched
     words = {key(*finding[:3]): _word(finding, ends=ends) for finding in found}
     return {**words, MEMORY: NOT_HERE}  # whose memory it is that jobs of one process take cannot be told
@@ -147,16 +145,16 @@ def _word(finding: Finding, *, ends: bool) -> str:
     return ENDING if finding.interrupt == HARD and ends else YIELDS
 
 
-def _try(pool: Any, interrupt: str, style: str, doing: str, pause: Callable[[float], None]) -> Body:
-    """Return the body that was interrupted, or the last of several that did not come to begin."""
+def _try(pool: Any, interrupt: str, style: str, doing: str, pause: Callable[[float], None]) -> bool:
     for _ in range(_TRIES):
         body = _try_once(pool, interrupt, style, doing, pause)
         if body.has_begun:
-            break
-    return body
+            return body.was_cut_short
+    raise TimeoutError(f"no trial of {key(interrupt, style, doing)} came to begin")
 
 
 def _try_once(pool: Any, interrupt: str, style: str, doing: str, pause: Callable[[float], None]) -> Body:
+    """Return the body that was interrupted, or that ended before it began. Raise TimeoutError if it does not end."""
     is_own = style == FUNCTION and not pool.shares_thread
     body = Body(doing, COMPUTE_S if is_own else SHARED_S)
     soft_s, hard_s = (_AFTER_S if interrupt == limit else None for limit in (SOFT, HARD))
@@ -168,7 +166,9 @@ def _try_once(pool: Any, interrupt: str, style: str, doing: str, pause: Callable
     if interrupt == CANCEL:
         pause(_AFTER_S)
         pool.post(job.interrupt, _WHY[CANCEL])
-    while job.state is not State.ENDED and time.monotonic() < until_mono:
+    while job.state is not State.ENDED:
+        if time.monotonic() > until_mono:
+            raise TimeoutError(f"the trial of {key(interrupt, style, doing)} did not end")
         pause(0.002)
     return body
 

@@ -15,7 +15,7 @@ import pytest
 from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded
 
-from jobs.pools import bridge, interrupts
+from jobs.pools import bridge, interrupts, trials
 from jobs.pools.consumer import RECONNECT_WITHIN_S, PoolConsumer
 from jobs.pools.coroutines import CoroutineBody
 from jobs.pools.executor import DaemonThreads
@@ -24,7 +24,7 @@ from jobs.pools.job import Job, State
 from jobs.pools.loop import JobLoop, MeteredCoroutine
 from jobs.pools.metering import METER, LagProbe, Meter
 from jobs.pools.thread_pool import Alarms
-from jobs.pools.trials import CALLS_C, COMPUTES, FUNCTION, MEMORY, NOT_HERE, SOFT, Body, _try, try_all
+from jobs.pools.trials import CALLS_C, COMPUTES, FUNCTION, SOFT, Body, _try, try_all
 from tests.pace import limit_s
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -264,13 +264,18 @@ class Late:
         pass
 
 
-def test_a_trial_that_its_limit_ended_before_it_began_is_made_again_and_tells_nothing_if_it_never_begins() -> (
-    None
-):
+def test_a_trial_that_its_limit_ended_before_it_began_is_made_again_and_tells_nothing_if_it_never_begins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     pool = Late(too_late=2)
-    body = _try(pool, SOFT, FUNCTION, COMPUTES, time.sleep)
-    assert (body.has_begun, body.was_cut_short, pool.launches) == (True, False, 3)
-    assert try_all(Late(too_late=1000), time.sleep) == {MEMORY: NOT_HERE}
+    assert _try(pool, SOFT, FUNCTION, COMPUTES, time.sleep) is False
+    assert pool.launches == 3
+    with pytest.raises(TimeoutError, match="came to begin"):
+        try_all(Late(too_late=1000), time.sleep)
+    monkeypatch.setattr(trials, "_WITHIN_S", 0.05)
+    monkeypatch.setattr(Late, "launch_beside", lambda *_: None)
+    with pytest.raises(TimeoutError, match="did not end"):
+        try_all(Late(too_late=0), time.sleep)
 
 
 def test_only_what_ends_a_call_of_c_before_it_returns_cuts_it_short() -> None:

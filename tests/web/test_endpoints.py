@@ -285,7 +285,7 @@ def test_every_address_answers_each_role_as_the_table_says(
         looked = _answers(browsers, "get", address)
         assert _stored() == before, f"GET {address} changed something"
         found[name] = (looked, _answers(browsers, "post", address, **_posted(name)))
-        if "login" in name or "logout" in name:
+        if "login" in name or "logout" in name:  # whoever has logged out is in again for the next address
             browsers = log_in()
     assert {name: row for name, row in found.items() if row != TABLE[name]} == {}
 
