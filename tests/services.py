@@ -50,7 +50,7 @@ def _prepare() -> None:
     for name in ("JOB_POOLS", "BROKER_URL", "DATABASE_URL", "POOLWISE_POOL", "LOG_FORMAT", "JOB_KEY_PREFIX"):
         os.environ.pop(name, None)
     os.environ["DEBUG"] = "true"
-    os.environ["JOB_WORKER_DEAD_AFTER_S"] = "5"
+    os.environ["JOB_WORKER_DEAD_AFTER_S"] = "8"  # less, and a loaded machine has workers taken for dead
     os.environ["JOB_HEARTBEAT_S"] = "1"
     os.environ["JOB_FILES_DIR"] = str(DIRECTORY / "files")
     os.environ["STATIC_ROOT"] = str(DIRECTORY / "static")

@@ -47,6 +47,10 @@ def test_at_sigterm_short_jobs_end_and_long_ones_go_back_and_run_again_as_the_sa
         assert long[pool].history == []
 
 
+def names_up(pool: str) -> set[str]:
+    return {worker.name for worker in pools_up().get(pool, [])}
+
+
 def test_a_rolling_restart_under_load_loses_nothing_and_runs_nothing_twice(
     platform: Platform, eventually: Callable
 ) -> None:
@@ -66,9 +70,9 @@ def test_a_rolling_restart_under_load_loses_nothing_and_runs_nothing_twice(
         for _ in range(2):
             done = len(sent)
             eventually(lambda done=done: len(sent) > done + 20)
-            before = {worker.name for worker in pools_up()["threads"]}
+            before = names_up("threads")
             old = platform.replace("threads")
-            eventually(lambda before=before: {w.name for w in pools_up()["threads"]} - before, timeout_s=60)
+            eventually(lambda before=before: names_up("threads") - before, timeout_s=60)
             assert platform.end(old) == 0
     finally:
         ended.set()

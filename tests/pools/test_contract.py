@@ -107,13 +107,13 @@ def test_a_limit_waits_for_the_platforms_own_steps(our_worker: Worker) -> None:
 
 
 def test_a_job_revoked_before_its_start_never_runs(worker: Worker, notes: Notes) -> None:
-    running = [worker.send(tasks.wait, 2) for _ in range(4)]
+    running = [worker.send(tasks.wait, limit_s(2)) for _ in range(4)]  # until the revocation is there
     for result in running:
         notes.wait_for(result, "began")
     waiting = [worker.send(tasks.wait, 0) for _ in range(2)]
     eventually(lambda: not notes.queued(worker))
     waiting[0].revoke()
-    assert waiting[1].get(timeout=10) == "waited"
+    assert waiting[1].get(timeout=limit_s(10)) == "waited"
     assert waiting[0].state == "REVOKED"
     assert notes.of(waiting[0]) == []
 
