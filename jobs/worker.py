@@ -47,12 +47,17 @@ def versions() -> dict[str, str]:
 _LOOK_EVERY_S = 0.2
 #: A worker in which nothing runs at so many looks in a row has come to rest; by then its reports are recorded.
 _LOOKS_AT_REST = 3
+#: What took so long to read is read again after so many times as long.
+_REST_FOR_EACH_S = 5.0
 
 
 class Heart:
     """Writes a worker's sign of life every few seconds, from a thread of its own."""
 
     _gauge: vitals.Gauge
+    _reading: vitals.Reading
+    #: Whether jobs compute in this process, where whoever reads many files waits for the interpreter's lock each time.
+    _is_shared: bool
 
     def __init__(self) -> None:
         self._stopped = False
@@ -67,6 +72,7 @@ class Heart:
         """Begin to beat for the worker whose consumer this is."""
         self._name, self._stopped = str(consumer.hostname), False
         self._gauge = vitals.Gauge(os.getpid())  # here: whoever imported this may have forked since
+        self._is_shared = base.running_pool() is not None
         facts = versions()  # here, since gevent's processes can only be started where its hub runs
         start_native_thread(lambda: self._beat_on(consumer, pool, facts), "heartbeat")
 
@@ -82,6 +88,9 @@ class Heart:
     def _beat_on(self, consumer: Any, pool: str, facts: dict[str, str]) -> None:
         sleep, started_at = original("time", "sleep"), time.time()
         client = connect(timeout_s=2.0, max_connections=1)
+        if self._is_shared:
+            self._read(consumer)
+            start_native_thread(lambda: self._read_on(consumer, sleep), "gauge")
         while not self._stopped:
             if self.table is not None:
                 self.table.beats(again_within_s=settings.JOB_HEARTBEAT_S * 1.5 + 0.5)
@@ -104,33 +113,47 @@ class Heart:
             was_busy = was_busy or bridge.jobs_received() != received
             looks_at_rest = looks_at_rest + 1 if was_busy and not bridge.slots_in_use() else 0
 
+    def _read_on(self, consumer: Any, sleep: Callable[[float], None]) -> None:
+        """Read beside the beats, which must not wait for it: with sixteen jobs that compute it takes twenty seconds."""
+        while not self._stopped:
+            began_mono = time.monotonic()
+            self._read(consumer)
+            took_s = time.monotonic() - began_mono
+            sleep(max(settings.JOB_HEARTBEAT_S, _REST_FOR_EACH_S * took_s))
+
+    def _read(self, consumer: Any) -> None:
+        self._reading = self._gauge.read(_slots(consumer), settings.DATABASES["default"])
+        self._peak_bytes = max(self._peak_bytes, self._reading.memory_bytes)
+
     def _beat(self, consumer: Any, pool: str, started_at: float, facts: dict[str, str]) -> Beat:
         workers = consumer.pool
-        # Celery's own pool of processes keeps its first `limit` when it grows or shrinks.
-        slots = getattr(workers, "num_processes", None) or getattr(workers, "limit", None) or 0
         _, lag_s = bridge.loop_lag_s()
-        family = self._gauge.family(slots)
-        used_bytes = self._gauge.memory_bytes(family)
-        self._peak_bytes = max(self._peak_bytes, used_bytes)
+        if not self._is_shared:
+            self._read(consumer)
         return Beat(
             name=self._name,
             pool=pool,
             pid=os.getpid(),
             host=socket.gethostname(),
-            slots=int(slots),
+            slots=_slots(consumer),
             in_use=bridge.slots_in_use(),
-            memory_bytes=used_bytes,
+            memory_bytes=self._reading.memory_bytes,
             loop_lag_s=round(lag_s, 4),
             started_at=started_at,
             versions=facts,
-            cpu_s=round(vitals.cpu_s(family), 2),
+            cpu_s=round(vitals.cpu_s(self._gauge.found), 2),
             peak_memory_bytes=self._peak_bytes,
-            db_connections=vitals.db_connections(family, settings.DATABASES["default"]),
+            db_connections=self._reading.db_connections,
             is_patched=vitals.is_patched() if getattr(workers, "is_green", False) else None,
             stall_max_s=round(probes.longest_stall_s(), 4),
             refused=refusals.total(),
             guarantees=self.guarantees,
         )
+
+
+def _slots(consumer: Any) -> int:
+    # Celery's own pool of processes keeps its first `limit` when it grows or shrinks.
+    return int(getattr(consumer.pool, "num_processes", None) or getattr(consumer.pool, "limit", None) or 0)
 
 
 def try_guarantees(heart: Heart) -> None:

@@ -1,4 +1,5 @@
 import json
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -6,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jobs import heartbeats
+from jobs import heartbeats, worker
 from jobs.errors import BrokerUnavailable
 from jobs.heartbeats import (
     COORDINATOR,
@@ -163,6 +164,37 @@ def test_a_heart_beats_until_it_is_stopped_and_then_never_again(
     heart.stop()
     time.sleep(0.3)
     assert read_all(own_keys) == []
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_a_heart_whose_jobs_share_its_process_beats_on_while_what_it_tells_is_being_read(
+    own_keys: Any, consumer: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch, is_shared: bool
+) -> None:
+    asked, answer, beats = threading.Semaphore(0), threading.Semaphore(1), threading.Semaphore(0)
+
+    def read(*_: Any) -> vitals.Reading:
+        asked.release()
+        answer.acquire()
+        return vitals.Reading(memory_bytes=7, db_connections=1)
+
+    monkeypatch.setattr(vitals.Gauge, "read", read)
+    pool = consumer.pool if is_shared else None
+    monkeypatch.setattr(worker, "base", SimpleNamespace(running_pool=lambda: pool))
+    monkeypatch.setattr(worker, "send", lambda *told: (heartbeats.send(*told), beats.release()))
+    heart = Heart()
+    heart.start(consumer, "threads")
+    try:
+        assert asked.acquire(timeout=20)
+        assert asked.acquire(timeout=20)  # this time there is no answer
+        eventually(lambda: read_all(own_keys))
+        while beats.acquire(blocking=False):
+            pass
+        assert all(beats.acquire(timeout=2) for _ in range(3)) == is_shared
+        [told] = read_all(own_keys)
+        assert (told.memory_bytes, told.peak_memory_bytes, told.db_connections) == (7, 7, 1)
+    finally:
+        answer.release(1000)
+        heart.stop()
 
 
 def test_a_heart_outlives_a_redis_that_is_away_or_full(

@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 
@@ -35,6 +35,13 @@ def _memory_bytes(process: psutil.Process) -> int:
     return int(getattr(info, "pss", 0) or info.rss)
 
 
+class Reading(NamedTuple):
+    """What takes long to read of a process and its children."""
+
+    memory_bytes: int
+    db_connections: int | None
+
+
 class Gauge:
     """A process and its children, for one who asks every second or two."""
 
@@ -56,6 +63,16 @@ class Gauge:
         if not is_fresh or not all(process.is_running() for process in self._family):
             self._family, self._key, self._found_mono = family(self._pid), key, now
         return self._family
+
+    @property
+    def found(self) -> Family:
+        """Return the process and its children as they were found last."""
+        return self._family
+
+    def read(self, key: Hashable, database: Mapping[str, Any]) -> Reading:
+        """Return the memory of the process and its children, looked for by `key`, and their connections to `database`."""
+        processes = self.family(key)
+        return Reading(self.memory_bytes(processes), db_connections(processes, database))
 
     def memory_bytes(self, processes: Family) -> int:
         """Return the memory of processes; one whose resident size is the same has the same share."""
