@@ -11,6 +11,7 @@ from jobs.api.answers import ActOut, DefinitionOut
 from jobs.api.app import PROBLEMS, api
 from jobs.api.calls import Reason
 from jobs.definitions import Definition
+from jobs.definitions.parameters import schema_of
 from jobs.models import Switch
 
 
@@ -63,6 +64,6 @@ def _out(found: Definition, held: str | None) -> dict[str, Any]:
 
 def _schema(found: Definition) -> dict[str, Any]:
     try:
-        return found.parameters.model_json_schema()
+        return schema_of(found.parameters)
     except PydanticInvalidForJsonSchema:  # a type of the code's own, which JSON Schema has no words for
         return {"type": "object"}

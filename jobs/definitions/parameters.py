@@ -77,24 +77,16 @@ def _checked(owner: str, parameters: list[inspect.Parameter]) -> type[BaseModel]
 def _check_parameter(owner: str, parameter: inspect.Parameter) -> None:
     """Raise BadDefinition that names the parameter, unless its default fits and JSON can carry it."""
     try:
-        model = _model(owner, [parameter])
-        if not any(field.is_required() for field in model.model_fields.values()):
-            _check_default(owner, parameter.name, model)
-        model.model_json_schema()
+        _checked(owner, [parameter])
     except _UNUSABLE as error:
         raise BadDefinition(
             f"{owner}: parameter {parameter.name!r} cannot travel as JSON ({str(error).splitlines()[0]}); "
             "use int, float, str, bool, list, dict, a Literal, an Enum, a date or a pydantic model."
         ) from error
-
-
-def _check_default(owner: str, name: str, model: type[BaseModel]) -> None:
-    try:
-        json_ready(model.model_validate({}))
     except (ValidationError, InvalidParameters) as error:
         reasons = messages(error, owner) if isinstance(error, ValidationError) else error.errors
         raise BadDefinition(
-            f"{owner}: the default of {name!r} does not fit its declaration ({' '.join(reasons.values())}); "
+            f"{owner}: the default of {parameter.name!r} does not fit its declaration ({' '.join(reasons.values())}); "
             "change the default or the bounds."
         ) from error
 

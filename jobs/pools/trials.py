@@ -33,7 +33,7 @@ _AFTER_S = 0.005
 _TRIES = 5
 #: Of a hash, about 10 ms in one call.
 ROUNDS = 20_000
-#: A body that has not ended by then, a second after it should have, stands on a machine that does.
+#: A body ends within a second; one that has not ended by then is on a machine that stands still.
 _WITHIN_S = 10.0
 _WATCHDOG_S = 5.0
 _WHY = {SOFT: Why.SOFT, HARD: Why.HARD, CANCEL: Why.REVOKED}
