@@ -109,11 +109,6 @@ def pool_for(task: AnyTask, definition: Definition) -> str:
     """Return the name of the pool that serves the task's queue; for the default queue, the one for its kind."""
     if task.queue_name != DEFAULT_TASK_QUEUE_NAME:
         return next(pool.name for pool in all_pools().values() if pool.queue == task.queue_name)
-    return default_pool(definition)
-
-
-def default_pool(definition: Definition) -> str:
-    """Return the pool of a definition that names none: its own choice, else the settings' one for its kind."""
     return by_kind(definition).pool
 
 

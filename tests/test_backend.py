@@ -11,9 +11,10 @@ from django.tasks.signals import task_enqueued
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
-from jobs.backend import PoolwiseBackend, default_pool, pool_for
+from jobs.backend import PoolwiseBackend, pool_for
 from jobs.catalog.ending import FlakyError, raise_error, succeed, unserialisable
 from jobs.catalog.io import wait
+from jobs.choice import by_kind
 from jobs.errors import InvalidParameters, PoolwiseError, QueueFull, ResultRefused
 from jobs.execution import Delivery, execute
 from jobs.models import Job, State
@@ -126,10 +127,10 @@ def test_priorities_are_refused() -> None:
 def test_a_kind_has_its_pool_unless_the_definition_or_the_settings_say_otherwise(
     settings: Any, quiet_pool: str
 ) -> None:
-    assert default_pool(wait.definition) == quiet_pool
-    assert default_pool(replace(wait.definition, pool="asyncio")) == "asyncio"
+    assert by_kind(wait.definition).pool == quiet_pool
+    assert by_kind(replace(wait.definition, pool="asyncio")).pool == "asyncio"
     settings.JOB_DEFAULT_POOLS = {}
-    assert default_pool(wait.definition) == next(iter(settings.JOB_POOLS))
+    assert by_kind(wait.definition).pool == next(iter(settings.JOB_POOLS))
 
 
 def test_django_is_told_of_an_enqueued_task() -> None:
