@@ -6,7 +6,7 @@ from typing import Any
 import greenlet
 from celery import _state
 
-#: What Celery's stacks are keyed by; it is a greenlet, since that is their own key where this is not set.
+#: What Celery's stacks are keyed by; where this is not set, by the greenlet, as Celery has it.
 IDENTITY: ContextVar[Any] = ContextVar("poolwise_identity", default=None)
 
 

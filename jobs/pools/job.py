@@ -9,7 +9,6 @@ from enum import Enum, auto
 from functools import partial
 from typing import Any
 
-import greenlet
 from billiard.einfo import ExceptionInfo
 
 from jobs.pools.carrier import Cancellable, Carrier
@@ -72,7 +71,9 @@ class Job:
         self.pending: Why | None = None
         self._parts: list[Part] = []
         self.meter = Meter()
-        self.identity: Any = None
+        #: What Celery's stacks are keyed by. Not a greenlet, as in Celery: to hold the main one of a thread that has
+        #: ended lets greenlet search all objects for who holds it, and free it under them where it finds nobody.
+        self.identity = object()
         self.abandoned = False
         #: Takes the job off the table of what the watchdog watches.
         self.strike_off: Callable[[], None] = _nothing
@@ -102,7 +103,6 @@ class Job:
 
     def run(self) -> None:
         """Carry the job from its start to its end."""
-        self.identity = greenlet.getcurrent()
         self.adopt_context()
         try:
             if self._begin():

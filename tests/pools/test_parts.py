@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import gc
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import greenlet
 import pytest
 from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded
@@ -23,9 +25,9 @@ from jobs.pools.interrupts import BodyCancelled, ChildExited, HardStop, ThreadRe
 from jobs.pools.job import Job, State
 from jobs.pools.loop import JobLoop, MeteredCoroutine
 from jobs.pools.metering import METER, LagProbe, Meter
-from jobs.pools.thread_pool import Alarms
+from jobs.pools.thread_pool import Alarms, TaskPool
 from jobs.pools.trials import CALLS_C, COMPUTES, FUNCTION, SOFT, Body, _try, try_all
-from tests.pace import limit_s
+from tests.pace import eventually, limit_s
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -301,3 +303,21 @@ def test_only_what_ends_a_call_of_c_before_it_returns_cuts_it_short() -> None:
     with pytest.raises(ValueError, match="iteration"):
         other.function()
     assert [body.was_cut_short for body in (early, late, other)] == [False, False, True]
+
+
+def test_nothing_holds_the_greenlet_of_a_thread_that_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Greenlet then looks for who holds it, with all objects there are, and crashed workers by what it concluded.
+    searched: list[Any] = []
+    monkeypatch.setattr(gc, "get_referrers", lambda *objects: searched.append(objects) or [None])
+    pool = TaskPool(limit=1, app=Celery(broker="memory://"))
+    kept = []
+    for _ in range(3):
+        job = Job(pool, 0, lambda: greenlet.getcurrent() is not None)
+        pool.launch_beside(job)
+        eventually(lambda job=job: job.state is State.ENDED)
+        kept.append(job)
+    eventually(lambda: not any(thread.name == "trial" for thread in threading.enumerate()))
+    for _ in range(1000):  # where the interpreter makes the calls that wait, greenlet's among them
+        pass
+    assert len(kept) == 3
+    assert searched == []
