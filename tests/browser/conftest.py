@@ -3,9 +3,13 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.test import Client
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from jobs.models import Job
@@ -66,12 +70,23 @@ def page(open_page: Callable[..., Page], administrator: Any) -> Page:
 
 
 def log_in(page: Page) -> None:
-    """Log in through the form."""
-    page.goto("/")
-    page.get_by_label("Username").fill("ada")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Log in").click()
-    page.get_by_role("heading", name="Catalogue").first.wait_for()
+    """Give the browser a session of the administrator; `test_pages.py` has the way through the form."""
+    client = Client()
+    client.force_login(get_user_model().objects.get(username="ada"))
+    cookie = client.cookies[settings.SESSION_COOKIE_NAME]
+    page.context.add_cookies(
+        [{"name": cookie.key, "value": cookie.value, "domain": "localhost", "path": "/"}]
+    )
+
+
+@contextmanager
+def turned(page: Page, width: int) -> Iterator[None]:
+    """Look at the page at the other of both widths, where it must fit as well, without loading it again."""
+    other = 400 if width > 400 else 1280
+    page.set_viewport_size({"width": other, "height": 800})
+    page.wait_for_function(f"document.documentElement.scrollWidth <= {other}")  # charts are drawn anew for it
+    yield
+    page.set_viewport_size({"width": width, "height": 800})
 
 
 @pytest.fixture

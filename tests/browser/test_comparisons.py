@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from jobs.models import Comparison
 from tests import evidence_sample as sample
-from tests.browser.conftest import log_in
+from tests.browser.conftest import log_in, turned
 from tests.platform import Platform
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -27,6 +27,7 @@ def drawn(page: Page) -> int:
 
 @pytest.mark.services
 def test_from_the_form_to_the_verdict(page: Page, platform: Platform) -> None:
+    page.goto("/")
     page.get_by_role("link", name="Comparisons").click()
     page.get_by_role("link", name="New comparison").first.click()
     page.get_by_label("Job", exact=True).select_option("io.wait")
@@ -48,8 +49,7 @@ def test_from_the_form_to_the_verdict(page: Page, platform: Platform) -> None:
     assert drawn(page) >= 6
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
 def test_the_pages_draw_their_charts_and_do_not_scroll_sideways(
     open_page: Callable[..., Page], administrator: Any, width: int, scheme: str
 ) -> None:
@@ -66,6 +66,8 @@ def test_the_pages_draw_their_charts_and_do_not_scroll_sideways(
         page.goto(path)
         assert drawn(page) == charts, path
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        with turned(page, width):
+            assert drawn(page) == charts, path
 
 
 def test_a_chart_follows_the_theme_and_its_table_opens(page: Page, administrator: Any) -> None:

@@ -8,7 +8,7 @@ from django_celery_results.models import TaskResult
 from playwright.sync_api import Page, expect
 
 from jobs.models import Job, JobLog
-from tests.browser.conftest import log_in
+from tests.browser.conftest import PASSWORD, log_in, turned
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 PATHS = ["/", "/?q=nothing-fits", "/definitions/io.http_get/", "/jobs/", "/jobs/?q=nothing-fits", "/pools/"]
@@ -29,8 +29,7 @@ def failed(make: Callable[..., Job]) -> Job:
     return job
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
 def test_no_page_scrolls_sideways_or_fills_the_console(
     open_page: Callable[..., Page], failed: Job, width: int, scheme: str
 ) -> None:
@@ -40,6 +39,20 @@ def test_no_page_scrolls_sideways_or_fills_the_console(
         page.goto(path)
         page.wait_for_load_state("networkidle")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        with turned(page, width):
+            pass
+
+
+def test_a_person_logs_in_and_out(open_page: Callable[..., Page], administrator: Any) -> None:
+    page = open_page()
+    page.goto("/jobs/")
+    page.get_by_label("Username").fill("ada")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("heading", name="Jobs").first.wait_for()
+    assert page.url.endswith("/jobs/")
+    page.get_by_role("button", name="Log out").click()
+    page.get_by_label("Username").wait_for()
 
 
 def test_the_list_follows_the_ledger_and_pauses(page: Page, make: Callable[..., Job]) -> None:

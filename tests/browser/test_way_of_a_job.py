@@ -27,6 +27,7 @@ def submit(page: Page, definition: str, *, pools: list[str], copies: int = 1, **
 
 @pytest.mark.parametrize("pool", ["prefork", "threads", "gevent", "asyncio"])
 def test_from_the_catalogue_to_the_result_and_the_admin(page: Page, platform: Platform, pool: str) -> None:
+    page.goto("/")
     page.get_by_label("Search definitions").fill("timed wait")
     expect(page.get_by_role("link", name="HTTP GET")).to_have_count(0)
     page.get_by_role("link", name="Timed wait").click()
