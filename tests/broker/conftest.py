@@ -98,29 +98,64 @@ class Worker:
 
 
 class Lab:
-    """The broker, the workers and the witness file of one test."""
+    """A broker, the workers of one visibility timeout and their witness file."""
 
-    def __init__(self, folder: Path, broker: Broker) -> None:
-        self.folder, self.broker = folder, broker
+    def __init__(self, folder: Path, *, visibility_s: float) -> None:
+        self.folder, self.visibility_s = folder, visibility_s
+        self.broker = Broker(folder, "--appendonly", "yes")
         self.witness = folder / "witness"
         self.witness.touch()
         self.workers: list[Worker] = []
         transport.install()
-        self.app = Celery("client", broker=broker.url, set_as_current=False)
+        self.app = Celery("client", broker=self.broker.url, set_as_current=False)
 
-    def start(self, *models: str, visibility_s: float = 30, slots: int = 2) -> list[Worker]:
+    def start(self, *models: str, slots: int = 2) -> list[Worker]:
         """Start a worker of each model and wait until all are ready."""
         environment = {
             **os.environ,
             "TEST_BROKER_URL": self.broker.url,
             "TEST_WITNESS": str(self.witness),
-            "TEST_VISIBILITY_S": str(visibility_s),
+            "TEST_VISIBILITY_S": str(self.visibility_s),
         }
         logs = [self.folder / f"{model}{len(self.workers) + n}.log" for n, model in enumerate(models)]
         started = [Worker(model, environment, log, slots) for model, log in zip(models, logs, strict=True)]
         self.workers += started
         eventually(lambda: all(worker.is_ready for worker in started), 30)
         return started
+
+    def crew(self, *models: str) -> list[Worker]:
+        """Return workers of these models that live, started here if no test before has left them; forget its jobs."""
+        try:
+            eventually(lambda: self.is_idle, 20)
+        except AssertionError:  # the test before has failed
+            self._clear()
+        self.witness.write_text("")
+        free = [worker for worker in self.workers if worker.is_alive]
+        missing = []
+        for model in models:
+            found = next((worker for worker in free if worker.model == model), None)
+            if found is None:
+                missing.append(model)
+            else:
+                free.remove(found)
+        self.start(*missing)
+        return [worker for worker in self.workers if worker.is_alive]
+
+    def _clear(self) -> None:
+        for worker in self.workers:
+            worker.kill()
+        self.broker.client.flushall()
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether no job waits or runs."""
+        return self.broker.is_settled and not any(self.broker.client.llen(model) for model in MODELS)
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker.kill()
+        self.app.close()
+        self.broker.close()
 
     def send(self, task: str, *args: object, to: str) -> None:
         self.app.send_task(f"tests.broker.workerapp.{task}", args, queue=to)
@@ -131,20 +166,19 @@ class Lab:
     def has(self, line: str) -> Callable[[], bool]:
         return lambda: self.count(line) > 0
 
+    def runner_of(self, key: str) -> Worker:
+        """Return the worker that has begun the job."""
+        return next(worker for worker in self.workers if self.count(f"by {worker.process.pid} {key}"))
+
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
-    if shutil.which("redis-server") is None:
-        pytest.skip("no redis-server on PATH")
+    need_redis_server()
     broker = Broker(tmp_path, "--appendonly", "yes")
     yield broker
     broker.close()
 
 
-@pytest.fixture
-def lab(tmp_path: Path, broker: Broker) -> Iterator[Lab]:
-    lab = Lab(tmp_path, broker)
-    yield lab
-    for worker in lab.workers:
-        worker.kill()
-    lab.app.close()
+def need_redis_server() -> None:
+    if shutil.which("redis-server") is None:
+        pytest.skip("no redis-server on PATH")

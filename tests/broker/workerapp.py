@@ -46,8 +46,8 @@ def effect(key: int) -> None:
 
 @app.task
 def wait(key: int, seconds: float) -> None:
-    """Leave a line at the start and one at the end."""
-    _note(f"start {key}")
+    """Leave a line at the start, one that tells the worker, and one at the end."""
+    _note(f"by {os.getsid(0)} {key}\nstart {key}")
     time.sleep(seconds)
     _note(f"end {key}")
 
