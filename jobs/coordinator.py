@@ -1,6 +1,7 @@
 """The one process besides web and workers: records outcomes, publishes what is unpublished, rescues what a dead
 worker held, releases blocks, samples the pools. Several may run; none of them needs to know of the others."""
 
+import math
 import os
 import socket
 import time
@@ -235,7 +236,7 @@ def _wait_ms(duties: list[_Duty], arrival_s: float | None) -> int:
     wait_s = min(duty.due_mono for duty in duties) - time.monotonic()
     if arrival_s is not None:
         wait_s = min(wait_s, arrival_s)
-    return max(1, int(wait_s * 1000))  # never 0, which stands for «without end»
+    return max(0, math.ceil(wait_s * 1000))
 
 
 def record_new(reader: stream.Reader, *, wait_ms: int = 100) -> int:

@@ -256,8 +256,10 @@ class Reader:
                 raise
 
     def read(self, *, count: int, block_ms: int) -> list[tuple[str, str]]:
-        """Return new entries as (id, text), waiting up to `block_ms`."""
-        answer = self.client.xreadgroup(GROUP, self.name, {stream_key(): ">"}, count=count, block=block_ms)
+        """Return new entries as (id, text), waiting up to `block_ms`, or not at all if that is 0."""
+        # To Redis 0 stands for «without end», and 1 ms for as long as its event loop sleeps, some 30 ms.
+        wait_ms = block_ms or None
+        answer = self.client.xreadgroup(GROUP, self.name, {stream_key(): ">"}, count=count, block=wait_ms)
         return _flatten(answer)
 
     def adopt(self, *, idle_ms: int, count: int) -> list[tuple[str, str]]:

@@ -278,7 +278,7 @@ class Life(RuleBasedStateMachine):
             self._record(self.data.draw(st.permutations(batch)))
 
     def read(self, count: int) -> list[tuple[str, Entry]]:
-        raw = self.reader.read(count=count, block_ms=1)
+        raw = self.reader.read(count=count, block_ms=0)
         return [(entry_id, stream.decode(text)) for entry_id, text in raw]
 
     def _record(self, batch: list[tuple[str, Entry]]) -> None:

@@ -78,7 +78,7 @@ def test_a_reader_gets_each_entry_and_another_adopts_what_it_left(redis_client: 
     stream.claim(redis_client, STARTED, "a")
     [(entry_id, text)] = first.read(count=10, block_ms=10)
     assert stream.decode(text) == STARTED
-    assert second.read(count=10, block_ms=10) == []
+    assert second.read(count=10, block_ms=10) == second.read(count=10, block_ms=0) == []
     assert second.adopt(idle_ms=0, count=10) == [(entry_id, text)]
     second.acknowledge([entry_id])
     assert redis_client.xlen(stream.stream_key()) == 0
