@@ -30,13 +30,15 @@ hypothesis.load_profile("tests")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that start processes: they take longest, and the last one alone would keep a core idle.
 
-    Those that share the session's platform come first of all, so that it need not run besides for the rest.
+    Those that share a platform come first of all: together they take longest, see `tests/spread.py`.
     """
     slow = {
         item.path for item in items if any(item.iter_markers("services")) or any(item.iter_markers("browser"))
     }
     _shared.update(item.path for item in items if "platform" in item.fixturenames)
-    items.sort(key=lambda item: (item.path not in _shared, item.path not in slow))
+    items.sort(
+        key=lambda item: (item.path not in _shared, item.path.parent.name != "stuck", item.path not in slow)
+    )
 
 
 #: The files whose tests share the session's platform.

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import connection
 
 from dev.processes import kill_family
+from jobs.errors import BrokerUnavailable
 from jobs.heartbeats import coordinator_is_up, pools_up
 from jobs.models import Job
 from tests.pace import eventually
@@ -59,7 +60,12 @@ class Platform:
         eventually(lambda: self._are_up(names), timeout_s=60)
 
     def _are_up(self, names: tuple[str, ...]) -> bool:
-        up = pools_up()
+        try:
+            up = pools_up()
+        except (
+            BrokerUnavailable
+        ):  # a busy machine may keep it from an answer for as long as a page would wait
+            return False
         return all(coordinator_is_up() if name == "coordinator" else name in up for name in names)
 
     def start(self, name: str, **environment: str) -> subprocess.Popen[bytes]:

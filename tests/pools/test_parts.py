@@ -309,7 +309,7 @@ def test_nothing_holds_the_greenlet_of_a_thread_that_has_ended(monkeypatch: pyte
     # Greenlet then looks for who holds it, with all objects there are, and crashed workers by what it concluded.
     searched: list[Any] = []
     monkeypatch.setattr(gc, "get_referrers", lambda *objects: searched.append(objects) or [None])
-    pool = TaskPool(limit=1, app=Celery(broker="memory://"))
+    pool = TaskPool(limit=1, app=Celery(broker="memory://", set_as_current=False))
     kept = []
     for _ in range(3):
         job = Job(pool, 0, lambda: greenlet.getcurrent() is not None)

@@ -29,9 +29,9 @@ ENVIRONMENT = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def stuck_processes(platform_processes: Platform) -> Iterator[Platform]:
-    """A coordinator, and workers once they are asked for, with the jobs that get stuck; they end with the module."""
+    """A coordinator, and workers once they are asked for, with the jobs that get stuck; they end with the last test here."""
     platform_processes.stop_if_running("coordinator")  # it would put off jobs of pools that it does not know
     with Platform(**ENVIRONMENT) as platform:
         yield platform
