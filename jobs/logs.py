@@ -13,8 +13,14 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-import structlog
 from django.http import HttpRequest, HttpResponse
+
+from jobs.imports import without
+
+with without(
+    "rich"
+):  # for tracebacks that are not used here, it is an eighth of what a process takes to start
+    import structlog
 
 STYLES = ("console", "json")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")

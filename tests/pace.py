@@ -20,13 +20,13 @@ def limit_s(stated_s: float) -> float:
 
 
 def eventually[T](condition: Callable[[], T], timeout_s: float = 20.0, *, every_s: float = 0.05) -> T:
-    """Return the condition's first true value. Raise AssertionError after the time-out."""
+    """Return the first true value, asking seldomer the longer it takes. Raise AssertionError after the time-out."""
     begin_mono = time.monotonic()
     while not (value := condition()):
         passed_s = time.monotonic() - begin_mono
         if passed_s > timeout_s and passed_s > limit_s(timeout_s):
             raise AssertionError(f"still {value!r} after {passed_s:.0f} s")
-        time.sleep(every_s)
+        time.sleep(max(every_s, min(0.25, passed_s / 20)))
     return value
 
 

@@ -2,11 +2,14 @@
 
 from importlib import import_module
 
+from jobs.imports import without
+
 #: Each module's name is the first half of its definitions' names; those of `hazards` begin with `hazard`.
 MODULES = ("io", "cpu", "mixed", "ending", "hazards")
 
 
 def load() -> None:
     """Import every module of the catalogue, which registers its definitions."""
-    for module in MODULES:
-        import_module(f"{__name__}.{module}")
+    with without("rich"):  # for httpx' command line
+        for module in MODULES:
+            import_module(f"{__name__}.{module}")

@@ -67,7 +67,7 @@ class Worker:
         environment = {**environment, "CELERY_CUSTOM_WORKER_POOL": POOL_CLASSES["asyncio"]}
         pool = "custom" if model == "asyncio" else model
         options = ["-P", pool, "-c", str(slots), "-Q", model, "-n", f"{log.stem}@here", "-l", "INFO"]
-        command = [sys.executable, "-m", "jobs.celery_worker", "-A", "tests.broker.workerapp", "worker"]
+        command = [sys.executable, "-m", "jobs.celery_worker", "tests.broker.workerapp"]
         command += [*options, "--without-gossip", "--without-mingle", "--without-heartbeat"]
         with log.open("w") as output:
             self.process = subprocess.Popen(

@@ -31,16 +31,7 @@ class Worker:
     def __init__(self, pool: str, name: str, log: Path, *options: str, **environment: str) -> None:
         self.pool, self.queue, self.log = pool, f"{pool}-{name}", log
         self.node = f"{self.queue}@here"
-        command = [
-            sys.executable,
-            "-m",
-            "jobs.celery_worker",
-            "-A",
-            "tests.pools.celeryapp",
-            "worker",
-            "-l",
-            "INFO",
-        ]
+        command = [sys.executable, "-m", "jobs.celery_worker", "tests.pools.celeryapp", "-l", "INFO"]
         command += ["-P", "custom" if pool == "asyncio" else pool, "-Q", self.queue, "-n", self.node]
         command += ["--without-gossip", "--without-mingle", "--without-heartbeat", *options]
         environment |= {

@@ -59,7 +59,7 @@ def worker_command(pool: PoolSpec, concurrency: int) -> list[str]:
     name = f"{pool.name}-{secrets.token_hex(3)}@%h"
     model = "custom" if pool.model == "asyncio" else pool.model
     return [
-        *(sys.executable, "-m", "jobs.celery_worker", "-A", settings.JOB_CELERY_APP, "worker"),
+        *(sys.executable, "-m", "jobs.celery_worker", settings.JOB_CELERY_APP),
         *("--pool", model, "--concurrency", str(concurrency), "--queues", pool.queue),
         *("--hostname", name, "--without-gossip", "--without-mingle"),
     ]
