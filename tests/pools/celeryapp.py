@@ -109,6 +109,31 @@ async def wait_async(seconds: float) -> str:
     return "waited"
 
 
+def _have_met(client: redis.Redis, place: str, number: int) -> bool:
+    return int(client.get(place) or 0) >= number
+
+
+@app.task
+def meet(place: str, number: int, within_s: float) -> bool:
+    """Wait as a blocking body does until so many jobs are at the place; tell whether they came."""
+    until_mono = time.monotonic() + within_s
+    with redis.Redis.from_url(REDIS_URL) as client:
+        client.incr(place)
+        while not _have_met(client, place, number) and time.monotonic() < until_mono:
+            bridge.sleep(0.02)
+        return _have_met(client, place, number)
+
+
+@app.task
+async def meet_async(place: str, number: int, within_s: float) -> bool:
+    until_mono = time.monotonic() + within_s
+    with redis.Redis.from_url(REDIS_URL) as client:
+        client.incr(place)
+        while not _have_met(client, place, number) and time.monotonic() < until_mono:
+            await asyncio.sleep(0.02)
+        return _have_met(client, place, number)
+
+
 @app.task(acks_late=False)
 def wait_early(seconds: float) -> None:
     wait.run(seconds)

@@ -77,12 +77,9 @@ class Notes:
     def __init__(self) -> None:
         self.client = redis.Redis.from_url(URL)
 
-    def all(self) -> list[tuple[str, str]]:
-        """Return each job's id and what it told, in order."""
-        return [tuple(json.loads(entry)) for entry in self.client.lrange(celeryapp.NOTES, 0, -1)]
-
     def of(self, result: Any) -> list[str]:
-        return [what for job, what in self.all() if job == result.id]
+        noted = [json.loads(entry) for entry in self.client.lrange(celeryapp.NOTES, 0, -1)]
+        return [what for job, what in noted if job == result.id]
 
     def wait_for(self, result: Any, what: str, within_s: float = 10.0) -> None:
         eventually(lambda: what in self.of(result), within_s)
