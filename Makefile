@@ -13,7 +13,7 @@ WITHOUT_LEDGER = $(addprefix --ignore tests/,pools broker stuck catalog/test_egr
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test test-postgres drill soak lint check audit format env clean distclean
+.PHONY: help install up test test-postgres drill soak lint style types secrets check audit format env clean distclean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-14s %s\n' "$$name" "$$what"; done
@@ -28,10 +28,16 @@ up: install ## Run the platform until Ctrl-C: web, coordinator, four pools, Redi
 	@python=$$(dev/python) && "$$python" dev/install.py --dev
 .PHONY: .installed-dev
 
-lint: .installed-dev ## Check style, format, types, and that no secret is in the repository
+lint: style types secrets ## Check style, format, types, and that no secret is in the repository
+
+style: .installed-dev ## Check style and format
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
+
+types: .installed-dev ## Check types
+	$(BIN)/mypy --num-workers 2
+
+secrets: .installed-dev ## Look for secrets in the repository
 	@$(RUN) -m dev.secret_scan
 
 audit: .installed-dev ## Ask the vulnerability service of PyPI about every pinned package (needs the network)
@@ -42,7 +48,8 @@ check: .installed-dev ## Check settings and that no migration is missing
 	$(RUN) manage.py check
 	$(RUN) manage.py makemigrations --check --dry-run
 
-test: lint check ## Run every check and test (ARGS="-k name" picks tests)
+test: .installed-dev ## Run every check and test (ARGS="-k name" picks tests)
+	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target lint check
 	$(RUN) -m pytest $(SPREAD) $(ARGS)
 
 test-postgres: .installed-dev ## Run the tests that touch the ledger and the pools again, on PostgreSQL

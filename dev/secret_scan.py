@@ -21,9 +21,7 @@ def scan() -> dict[tuple[str, str, str], int]:
     names = [name for name in listed.stdout.split("\0") if name and name != BASELINE.name]
     found = SecretsCollection(root=str(ROOT))
     with default_settings():
-        for name in names:
-            if (ROOT / name).is_file():
-                found.scan_file(name)
+        found.scan_files(*(name for name in names if (ROOT / name).is_file()))
     return {(name, secret.type, secret.secret_hash): secret.line_number for name, secret in found}
 
 
