@@ -17,9 +17,8 @@ from django.http import HttpRequest, HttpResponse
 
 from jobs.imports import without
 
-with without(
-    "rich"
-):  # for tracebacks that are not used here, it is an eighth of what a process takes to start
+# structlog loads it for tracebacks that are not used here: an eighth of what a process takes to start.
+with without("rich"):
     import structlog
 
 STYLES = ("console", "json")
