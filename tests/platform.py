@@ -62,9 +62,7 @@ class Platform:
     def _are_up(self, names: tuple[str, ...]) -> bool:
         try:
             up = pools_up()
-        except (
-            BrokerUnavailable
-        ):  # a busy machine may keep it from an answer for as long as a page would wait
+        except BrokerUnavailable:  # busy for as long as a page would wait
             return False
         return all(coordinator_is_up() if name == "coordinator" else name in up for name in names)
 

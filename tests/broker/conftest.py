@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -62,11 +63,11 @@ class Broker:
 class Worker:
     """One worker process of a pool model, consuming from the queue of that name."""
 
-    def __init__(self, model: str, environment: dict[str, str], log: Path, slots: int = 2) -> None:
+    def __init__(self, model: str, environment: dict[str, str], log: Path) -> None:
         self.model, self.log = model, log
         environment = {**environment, "CELERY_CUSTOM_WORKER_POOL": POOL_CLASSES["asyncio"]}
         pool = "custom" if model == "asyncio" else model
-        options = ["-P", pool, "-c", str(slots), "-Q", model, "-n", f"{log.stem}@here", "-l", "INFO"]
+        options = ["-P", pool, "-c", "2", "-Q", model, "-n", f"{log.stem}@here", "-l", "INFO"]
         command = [sys.executable, "-m", "jobs.celery_worker", "tests.broker.workerapp"]
         command += [*options, "--without-gossip", "--without-mingle", "--without-heartbeat"]
         with log.open("w") as output:
@@ -91,11 +92,6 @@ class Worker:
             return
         self.process.wait(10)
 
-    def stop(self) -> int:
-        """Ask for a warm shutdown and return the exit status."""
-        self.process.terminate()
-        return self.process.wait(20)
-
 
 class Lab:
     """A broker, the workers of one visibility timeout and their witness file."""
@@ -109,7 +105,7 @@ class Lab:
         transport.install()
         self.app = Celery("client", broker=self.broker.url, set_as_current=False)
 
-    def start(self, *models: str, slots: int = 2) -> list[Worker]:
+    def start(self, *models: str) -> list[Worker]:
         """Start a worker of each model and wait until all are ready."""
         environment = {
             **os.environ,
@@ -118,7 +114,7 @@ class Lab:
             "TEST_VISIBILITY_S": str(self.visibility_s),
         }
         logs = [self.folder / f"{model}{len(self.workers) + n}.log" for n, model in enumerate(models)]
-        started = [Worker(model, environment, log, slots) for model, log in zip(models, logs, strict=True)]
+        started = [Worker(model, environment, log) for model, log in zip(models, logs, strict=True)]
         self.workers += started
         eventually(lambda: all(worker.is_ready for worker in started), 30)
         return started
@@ -142,9 +138,12 @@ class Lab:
         return [worker for worker in self.workers if worker.is_alive]
 
     def _clear(self) -> None:
+        self._kill_all()
+        self.broker.client.flushall()
+
+    def _kill_all(self) -> None:
         for worker in self.workers:
             worker.kill()
-        self.broker.client.flushall()
 
     @property
     def is_idle(self) -> bool:
@@ -152,13 +151,19 @@ class Lab:
         return self.broker.is_settled and not any(self.broker.client.llen(model) for model in MODELS)
 
     def close(self) -> None:
-        for worker in self.workers:
-            worker.kill()
+        self._kill_all()
         self.app.close()
         self.broker.close()
 
     def send(self, task: str, *args: object, to: str) -> None:
         self.app.send_task(f"tests.broker.workerapp.{task}", args, queue=to)
+
+    def begin_everywhere(self, seconds: float) -> None:
+        """Send each pool a job that waits for so long, with the model's name as its key; return once all have begun."""
+        for model in MODELS:
+            self.send("wait", model, seconds, to=model)
+        for model in MODELS:
+            eventually(self.has(f"start {model}"))
 
     def count(self, line: str) -> int:
         return self.witness.read_text().splitlines().count(line)
@@ -177,6 +182,14 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     broker = Broker(tmp_path, "--appendonly", "yes")
     yield broker
     broker.close()
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """One lab for all tests of a module, with the module's VISIBILITY_S."""
+    need_redis_server()
+    with closing(Lab(tmp_path_factory.mktemp("lab"), visibility_s=request.module.VISIBILITY_S)) as lab:
+        yield lab
 
 
 def need_redis_server() -> None:

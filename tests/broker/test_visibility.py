@@ -3,7 +3,6 @@
 import random
 import signal
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -16,21 +15,9 @@ pytestmark = pytest.mark.services
 VISIBILITY_S = 3.0
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """Two workers of each pool for all tests of this module, so that one may see what another holds."""
-    need_redis_server()
-    lab = Lab(tmp_path_factory.mktemp("lab"), visibility_s=VISIBILITY_S)
-    yield lab
-    lab.close()
-
-
 def test_a_redis_that_stands_still_longer_than_the_visibility_timeout_doubles_nothing(lab: Lab) -> None:
     lab.crew(*MODELS, *MODELS)
-    for model in MODELS:
-        lab.send("wait", model, 7.0, to=model)
-    for model in MODELS:
-        eventually(lab.has(f"start {model}"))
+    lab.begin_everywhere(7.0)
     lab.broker.process.send_signal(signal.SIGSTOP)
     time.sleep(4.5)
     lab.broker.process.send_signal(signal.SIGCONT)
@@ -50,10 +37,7 @@ def test_a_computing_gevent_job_longer_than_the_visibility_timeout_keeps_its_lea
 
 def test_the_jobs_of_a_killed_worker_run_again_after_the_visibility_timeout(lab: Lab) -> None:
     lab.crew(*MODELS, *MODELS)
-    for model in MODELS:
-        lab.send("wait", model, 1.5, to=model)
-    for model in MODELS:
-        eventually(lab.has(f"start {model}"))
+    lab.begin_everywhere(1.5)
     for model in MODELS:
         lab.runner_of(model).kill()
     killed_at = time.monotonic()

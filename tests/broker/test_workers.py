@@ -1,31 +1,19 @@
 """Workers of every pool under broker faults: nothing is lost, nothing runs twice at once, nobody exits."""
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from tests.broker.conftest import MODELS, Lab, need_redis_server
+from tests.broker.conftest import MODELS, Lab
 from tests.pace import eventually, limit_s
 
 pytestmark = pytest.mark.services
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """One crew for all tests of this module: what they do to the broker, it lives through."""
-    need_redis_server()
-    lab = Lab(tmp_path_factory.mktemp("lab"), visibility_s=30)
-    yield lab
-    lab.close()
+VISIBILITY_S = 30.0
 
 
 def test_a_cut_connection_starts_no_running_job_again(lab: Lab) -> None:
     workers = lab.crew(*MODELS)
-    for model in MODELS:
-        lab.send("wait", model, 2.0, to=model)
-    for model in MODELS:
-        eventually(lab.has(f"start {model}"))
+    lab.begin_everywhere(2.0)
     lab.broker.cut_connections("normal")
     time.sleep(0.7)
     lab.broker.cut_connections("normal")  # some are still connecting again
@@ -39,10 +27,7 @@ def test_a_cut_connection_starts_no_running_job_again(lab: Lab) -> None:
 
 def test_workers_live_through_a_restart_of_redis(lab: Lab) -> None:
     workers = lab.crew(*MODELS)
-    for model in MODELS:
-        lab.send("wait", model, 2.0, to=model)
-    for model in MODELS:
-        eventually(lab.has(f"start {model}"))
+    lab.begin_everywhere(2.0)
     lab.broker.stop()
     time.sleep(0.5)
     lab.broker.start()
