@@ -1,6 +1,6 @@
 """The pulse of the pools: backlog, service time and throughput on one axis of time."""
 
-from typing import Any, cast
+from typing import Any
 
 import altair as alt
 
@@ -9,6 +9,7 @@ from jobs.charts.common import (
     DASHES,
     Spec,
     cycle,
+    data,
     duration_axis,
     duration_scale,
     finished_spec,
@@ -23,7 +24,7 @@ _HEIGHT = 140
 def pulse(found: Dashboard) -> Spec:
     """Return the chart that pairs each pool's backlog with its service time, and with what came out."""
     rows = [_record(point) for point in found.points]
-    base = alt.Chart(alt.InlineData(values=rows)).encode(color=_pools(found), strokeDash=_dashes(found))
+    base = alt.Chart(data(rows)).encode(color=_pools(found), strokeDash=_dashes(found))
     runs = [point.run_p50_s for point in found.points]
     counts = alt.Scale(nice=True, domainMin=0)
     panels = (
@@ -34,12 +35,17 @@ def pulse(found: Dashboard) -> Spec:
     )  # fmt: skip
     last = panels[-1][0]
     charts = [
-        _panel(base.encode(x=time_axis(found, title="Time, UTC" if title == last else None)), y).properties(
-            title=title, width=600, height=_HEIGHT
-        )
+        {
+            "layer": _layers(
+                base.encode(x=time_axis(found, title="Time, UTC" if title == last else None)), y
+            ),
+            "title": title,
+            "width": 600,
+            "height": _HEIGHT,
+        }
         for title, y in panels
     ]
-    return finished_spec(alt.vconcat(*charts, spacing=16).resolve_scale(x="shared"))
+    return finished_spec({"vconcat": charts, "spacing": 16, "resolve": {"scale": {"x": "shared"}}})
 
 
 def _record(point: Point) -> dict[str, Any]:
@@ -71,7 +77,7 @@ def _dashes(found: Dashboard) -> alt.StrokeDash:
     )
 
 
-def _panel(base: alt.Chart, y: alt.Y) -> alt.LayerChart:
+def _layers(base: alt.Chart, y: alt.Y) -> list[alt.Chart]:
     tooltip = [
         alt.Tooltip("pool:N", title="Pool"),
         time_tooltip(),
@@ -84,4 +90,4 @@ def _panel(base: alt.Chart, y: alt.Y) -> alt.LayerChart:
     # A point of its own shows a bucket whose neighbours are empty; the one unseen is what the pointer hits.
     points = base.mark_circle(size=14, opacity=1).encode(y=y)
     targets = base.mark_circle(size=220, opacity=0).encode(y=y, tooltip=tooltip)
-    return cast("alt.LayerChart", alt.layer(lines, points, targets))
+    return [lines, points, targets]

@@ -1,6 +1,6 @@
 """What the dashboard's charts share: colours, the axis of time, scales of durations."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from math import ceil, floor, log10
 from typing import Any
@@ -34,11 +34,28 @@ def cycle(values: Sequence[Any], length: int) -> list[Any]:
     return [values[index % len(values)] for index in range(length)]
 
 
-def finished_spec(chart: Any) -> Spec:
-    """Return the chart as Vega-Lite without Altair's own look: the page's script brings fonts and colours."""
-    spec: Spec = chart.to_dict(validate=False)
-    spec.pop("config", None)
-    return spec
+def data(rows: Iterable[Mapping[str, Any]]) -> alt.InlineData:
+    """Return rows as the data of a chart."""
+    return alt.InlineData(values=[dict(row) for row in rows])
+
+
+def finished_spec(chart: alt.Chart | Spec) -> Spec:
+    """Return the chart as Vega-Lite without Altair's own look: the page's script brings fonts and colours.
+
+    Charts that lie over each other or side by side are given as Vega-Lite has them, `{"layer": [chart, …]}`: Altair's
+    own `layer` and `concat` copy every part of every chart some twenty times, most of a page's time.
+    """
+    datasets: dict[str, Any] = {}
+    spec = _described(chart, {"datasets": datasets, "top_level": False})
+    return {"$schema": alt.SCHEMA_URL, **spec, "datasets": datasets}
+
+
+def _described(part: Any, context: dict[str, Any]) -> Any:
+    if isinstance(part, Mapping):
+        return {key: _described(value, context) for key, value in part.items()}
+    if isinstance(part, list):
+        return [_described(one, context) for one in part]
+    return part.to_dict(validate=False, context=context) if isinstance(part, alt.SchemaBase) else part
 
 
 def time_axis(found: Dashboard, *, title: str | None) -> alt.X:

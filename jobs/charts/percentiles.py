@@ -73,11 +73,13 @@ def _rows(found: Dashboard, pool: str, values: _Values) -> list[dict[str, Any]]:
 def _layers(found: Dashboard, values: _Values) -> Spec:
     everything = [value for point in found.points for value in values(point)]
     y: dict[str, Any] = {"scale": duration_scale(everything), "axis": duration_axis(everything, title=None)}
-    chart = alt.layer(*_changes(), *_lines(alt.Y("p50:Q", **y), alt.Y("p95:Q", **y), _colour(found)))
-    spec = finished_spec(chart.properties(width=300, height=_HEIGHT))
+    charts = [*_changes(), *_lines(alt.Y("p50:Q", **y), alt.Y("p95:Q", **y), _colour(found))]
     # A panel brings the data; Altair gives a layer without any an empty set of its own.
-    layers = [{key: part for key, part in layer.items() if key != "data"} for layer in spec["layer"]]
-    return {"layer": layers, "width": spec["width"], "height": spec["height"]}
+    layers = [
+        {key: part for key, part in layer.items() if key != "data"}
+        for layer in finished_spec({"layer": charts})["layer"]
+    ]
+    return {"layer": layers, "width": 300, "height": _HEIGHT}
 
 
 def _lines(p50: alt.Y, p95: alt.Y, colour: alt.Color) -> list[alt.Chart]:

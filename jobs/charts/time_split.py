@@ -2,7 +2,7 @@
 
 import altair as alt
 
-from jobs.charts.common import Spec, finished_spec
+from jobs.charts.common import Spec, data, finished_spec
 from jobs.reports import Dashboard
 
 WAITING, ON_A_CORE, OFF_CORE = "Waiting for a slot", "Working, on a core", "Working, off the core"
@@ -23,7 +23,7 @@ def time_split(found: Dashboard) -> Spec:
     pools = [pool.name for pool in found.pools if pool.time.n]
     axis = alt.Axis(title=None, labelFontSize=13, ticks=False, domain=False, labelPadding=8)
     chart = (
-        alt.Chart(alt.InlineData(values=rows))
+        alt.Chart(data(rows))
         .mark_bar(size=22)
         .encode(
             y=alt.Y("pool:N", sort=pools, axis=axis),

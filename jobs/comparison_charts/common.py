@@ -29,11 +29,6 @@ def names_of(evidence: Evidence) -> list[str]:
     return [pool["name"] for pool in evidence.get("pools", ())]
 
 
-def data(rows: Iterable[Mapping[str, Any]]) -> alt.InlineData:
-    """Return rows as the data of a chart."""
-    return alt.InlineData(values=[dict(row) for row in rows])
-
-
 def top_legend(**options: Any) -> alt.Legend:
     """Return a legend above the chart."""
     return alt.Legend(orient="top", direction="horizontal", columns=4, **options)

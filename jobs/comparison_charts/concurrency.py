@@ -7,13 +7,12 @@ from typing import Any
 
 import altair as alt
 
-from jobs.charts.common import finished_spec
+from jobs.charts.common import data, finished_spec
 from jobs.comparison_charts.common import (
     Evidence,
     Samples,
     Spec,
     Table,
-    data,
     duration_axis,
     names_of,
     pool_colour,
@@ -83,10 +82,10 @@ def draw_concurrency(evidence: Evidence, samples: Samples) -> Spec:
     """Return one panel a pool: jobs at once over the block, under a dashed line at what was possible."""
     curves, pools = _curves(evidence, samples), {pool["name"]: pool for pool in evidence["pools"]}
     panels = [_panel(evidence, pools[name], curves[name]) for name in names_of(evidence) if name in curves]
-    return finished_spec(alt.concat(*panels, columns=2, spacing=26))
+    return finished_spec({"concat": panels, "columns": 2, "spacing": 26})
 
 
-def _panel(evidence: Evidence, pool: Mapping[str, Any], steps: list[tuple[float, int]]) -> Any:
+def _panel(evidence: Evidence, pool: Mapping[str, Any], steps: list[tuple[float, int]]) -> Spec:
     name, possible = pool["name"], _possible(pool)
     most = max(possible, *(running for _, running in steps))
     rows = [{"pool": name, "s": at, "running": running} for at, running in steps]
@@ -99,10 +98,8 @@ def _panel(evidence: Evidence, pool: Mapping[str, Any], steps: list[tuple[float,
     area = base.mark_area(interpolate="step-after", opacity=0.22, line=False).encode(y=y)
     line = base.mark_line(interpolate="step-after", strokeWidth=2).encode(y=y, tooltip=tips)
     limit = alt.Chart(data([{"n": possible}])).mark_rule(strokeDash=[5, 4], strokeWidth=1.4).encode(y="n:Q")
-    title = f"{name}: {possible} possible"
-    return alt.layer(area, line, limit).properties(
-        title=alt.TitleParams(title, fontSize=13), height=120, width=400
-    )
+    title = {"text": f"{name}: {possible} possible", "fontSize": 13}
+    return {"layer": [area, line, limit], "title": title, "height": 120, "width": 400}
 
 
 def rows_of_concurrency(evidence: Evidence, samples: Samples) -> Table | None:

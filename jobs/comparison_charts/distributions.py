@@ -5,14 +5,13 @@ from typing import Any
 
 import altair as alt
 
-from jobs.charts.common import finished_spec
+from jobs.charts.common import data, finished_spec
 from jobs.comparison_charts.common import (
     HEIGHT,
     Evidence,
     Samples,
     Spec,
     Table,
-    data,
     duration_axis,
     duration_scale,
     names_of,
@@ -82,7 +81,7 @@ def _draw(key: str, title: str, evidence: Evidence, samples: Samples) -> Spec:
         strokeDash=pool_dash(evidence), order="share:Q"
     )
     targets = base.mark_circle(size=160, opacity=0).encode(tooltip=tips)
-    return finished_spec(alt.layer(lines, targets).properties(height=HEIGHT))
+    return finished_spec({"layer": [lines, targets], "height": HEIGHT})
 
 
 def _rows(key: str, evidence: Evidence, samples: Samples) -> Table | None:

@@ -5,11 +5,10 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from jobs.charts.common import finished_spec
+from jobs.charts.common import data, finished_spec
 from jobs.comparison_charts.common import (
     LINE,
     Spec,
-    data,
     duration_axis,
     duration_scale,
     pool_rows,
@@ -56,4 +55,4 @@ def dots(
         .encode(x=x, color=colour, shape=alt.Shape("what:N", title=legend, scale=shapes), tooltip=tips)
         for kind, dot in kinds.items()
     ]
-    return finished_spec(alt.layer(gap, *marks).properties(height=LINE * len(order)))
+    return finished_spec({"layer": [gap, *marks], "height": LINE * len(order)})

@@ -5,14 +5,13 @@ from typing import Any
 
 import altair as alt
 
-from jobs.charts.common import finished_spec
+from jobs.charts.common import data, finished_spec
 from jobs.comparison_charts.common import (
     LINE,
     Evidence,
     Samples,
     Spec,
     Table,
-    data,
     pool_rows,
     top_legend,
 )
@@ -112,8 +111,8 @@ def draw_ratios(evidence: Evidence, samples: Samples) -> Spec:
         .encode(x="ratio:Q", color=colour)
     )
     one = alt.Chart(data([{}])).mark_rule(strokeDash=[4, 3], strokeWidth=1.2).encode(x=alt.datum(1))
-    chart = alt.layer(bars, whisker.mark_rule(strokeWidth=2), *ends, one, own, text)
-    return finished_spec(chart.properties(height=LINE * len(entries)))
+    layers = [bars, whisker.mark_rule(strokeWidth=2), *ends, one, own, text]
+    return finished_spec({"layer": layers, "height": LINE * len(entries)})
 
 
 def rows_of_ratios(evidence: Evidence, samples: Samples) -> Table | None:

@@ -5,13 +5,12 @@ from typing import Any
 
 import altair as alt
 
-from jobs.charts.common import DURATION_LABELS, finished_spec
+from jobs.charts.common import DURATION_LABELS, data, finished_spec
 from jobs.comparison_charts.common import (
     Evidence,
     Samples,
     Spec,
     Table,
-    data,
     pool_colour,
     pool_dash,
 )
@@ -47,12 +46,12 @@ def draw_sweep(evidence: Evidence, samples: Samples) -> Spec:
         for field, title, axis, labels in _PANELS
         if any(point.get(field) is not None for point in points)
     ]
-    return finished_spec(alt.concat(*panels, columns=2, spacing=30))
+    return finished_spec({"concat": panels, "columns": 2, "spacing": 30})
 
 
 def _panel(
     evidence: Evidence, points: list[dict[str, Any]], field: str, title: str, axis: str, labels: str | None
-) -> Any:
+) -> Spec:
     slots = sorted({point["slots"] for point in points})
     x_axis = alt.Axis(title="Slots", values=slots, format="d", grid=False, labelOverlap=True)
     x = alt.X("slots:Q", axis=x_axis, scale=alt.Scale(type="log", base=2, nice=False))
@@ -70,9 +69,8 @@ def _panel(
     lines = base.mark_line(strokeWidth=2.4).encode(strokeDash=pool_dash(evidence, only=evidence["sweep"]))
     dots = base.mark_circle(size=50, opacity=1)
     rings = base.transform_filter("datum.is_knee").mark_point(size=260, strokeWidth=2.4, filled=False)
-    return alt.layer(lines, dots, rings).properties(
-        title=alt.TitleParams(title, fontSize=13), height=170, width=400
-    )
+    head = {"text": title, "fontSize": 13}
+    return {"layer": [lines, dots, rings], "title": head, "height": 170, "width": 400}
 
 
 def rows_of_sweep(evidence: Evidence, samples: Samples) -> Table | None:

@@ -6,14 +6,13 @@ from typing import Any
 
 import altair as alt
 
-from jobs.charts.common import finished_spec
+from jobs.charts.common import data, finished_spec
 from jobs.comparison_charts.common import (
     LINE,
     Evidence,
     Samples,
     Spec,
     Table,
-    data,
     duration_axis,
     names_of,
     pool_rows,
