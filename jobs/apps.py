@@ -4,6 +4,8 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.db.models.signals import post_migrate
 
+from jobs.startup import uncollected
+
 
 class JobsConfig(AppConfig):
     """Poolwise's one Django app."""
@@ -14,16 +16,21 @@ class JobsConfig(AppConfig):
 
     def ready(self) -> None:
         """Load the Celery application, the checks and the definitions; keep the table of pools in step with the settings."""
-        from celery.app.utils import find_app
-
-        from jobs import catalog, checks, definitions
-
-        find_app(settings.JOB_CELERY_APP)  # as `celery -A` does: whatever is published goes by its settings
-        checks.register_all()
-        catalog.load()
-        definitions.discover()
+        with uncollected():
+            _load()
         post_migrate.connect(_sync_pools, sender=self)
         post_migrate.connect(_make_roles, sender=self)
+
+
+def _load() -> None:
+    from celery.app.utils import find_app
+
+    from jobs import catalog, checks, definitions
+
+    find_app(settings.JOB_CELERY_APP)  # as `celery -A` does: whatever is published goes by its settings
+    checks.register_all()
+    catalog.load()
+    definitions.discover()
 
 
 def _make_roles(**options: object) -> None:

@@ -37,6 +37,8 @@ _BEGUN, _CUT_SHORT, _DONE = b"b", b"c", b"d"
 _KILL_AFTER_S = 0.03
 #: Long enough that the kill comes before the end, on a busy machine too.
 _COMPUTE_S, _ROUNDS = 0.12, 200_000
+#: For what ends by itself in any case: it is to last until its signal is there.
+_SHORT_S, _FEW_ROUNDS = 0.03, 50_000
 
 
 class Trials:
@@ -81,7 +83,7 @@ def try_all() -> dict[str, str]:
     for doing, style, interrupt in product(DOINGS, STYLES, INTERRUPTS):
         # What came too late on a busy machine is tried again, but for what can only land at a yield.
         lands_late = interrupt == SOFT and (style == COROUTINE or doing == CALLS_C)
-        children = (Child(doing, style) for _ in range(1 if lands_late else 2))
+        children = (Child(doing, style, is_short=lands_late) for _ in range(1 if lands_late else 2))
         holds = any(child.interrupt(interrupt) for child in children)
         words[key(interrupt, style, doing)] = HOLDS if holds else YIELDS
     words[MEMORY] = HOLDS if psutil.Process().memory_info().rss else NOT_HERE
@@ -91,12 +93,13 @@ def try_all() -> dict[str, str]:
 class Child:
     """A process that runs one body."""
 
-    def __init__(self, doing: str, style: str) -> None:
+    def __init__(self, doing: str, style: str, *, is_short: bool = False) -> None:
+        lasts_s, rounds = (_SHORT_S, _FEW_ROUNDS) if is_short else (_COMPUTE_S, _ROUNDS)
         self._told, write = os.pipe()
         with _no_fork_warning():
             self._pid = os.fork()
         if not self._pid:
-            _be_child(Body(doing, _COMPUTE_S, _ROUNDS), style, write)
+            _be_child(Body(doing, lasts_s, rounds), style, write)
         os.close(write)
 
     def interrupt(self, interrupt: str) -> bool:
