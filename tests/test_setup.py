@@ -67,6 +67,25 @@ def test_without_redis_and_compiler_one_line_names_the_remedies(monkeypatch, cap
     assert "REDIS_URL" in message
 
 
+def test_every_pin_is_installed_by_one_of_two_processes_and_a_failure_of_either_is_said(monkeypatch, capsys):
+    asked: list[str] = []
+
+    def start_pip(arguments):
+        asked.extend(argument for argument in arguments if "==" in argument)
+        return subprocess.Popen(["false" if "django==" in str(arguments) else "true"])
+
+    monkeypatch.setattr(install, "_start_pip", start_pip)
+    monkeypatch.setattr(install, "_is_current", lambda sets: False)
+    monkeypatch.setattr(install, "_is_same_python", lambda: True)
+    monkeypatch.setattr(sys, "argv", ["install", "--dev"])
+    assert install.main() == 1
+    assert capsys.readouterr().err == "poolwise: pip could not install the packages; its message is above\n"
+    lines = [
+        line for name in ("runtime", "dev") for line in (ROOT / install.FILES[name]).read_text().splitlines()
+    ]
+    assert sorted(asked) == sorted({line.split()[0] for line in lines if "==" in line})
+
+
 def test_a_redis_older_than_6_2_is_not_used(tmp_path, monkeypatch):
     fake_program(tmp_path, "redis-server", "echo Redis server v=5.0.14 sha=0")
     monkeypatch.setenv("PATH", str(tmp_path))
