@@ -76,7 +76,11 @@ def _install(sets: list[str]) -> None:
 
 
 def _pins(sets: list[str]) -> list[str]:
-    lines = [line.partition("#")[0].strip() for name in sets for line in (ROOT / FILES[name]).open()]
+    lines = [
+        line.partition("#")[0].strip()
+        for name in sets
+        for line in (ROOT / FILES[name]).read_text().splitlines()
+    ]
     return sorted({line for line in lines if line and not line.startswith("-")})
 
 
