@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = [
-    ("imports",),
+    ("imports", "startup"),
     (
         *("errors", "timing", "statistics", "verdicts", "logs", "formats", "signing"),
         *("watched", "schema", "celery_worker"),

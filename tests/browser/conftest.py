@@ -3,8 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from django.conf import settings
@@ -17,6 +16,7 @@ from tests.services import absent
 
 PASSWORD = "ada-ada-ada"
 TIMEOUT_MS = 60_000
+LOOKS: list[tuple[int, Literal["light", "dark"]]] = [(1280, "light"), (400, "dark")]
 
 
 @pytest.fixture(scope="module")
@@ -79,14 +79,15 @@ def log_in(page: Page) -> None:
     )
 
 
-@contextmanager
-def turned(page: Page, width: int) -> Iterator[None]:
-    """Look at the page at the other of both widths, where it must fit as well, without loading it again."""
-    other = 400 if width > 400 else 1280
-    page.set_viewport_size({"width": other, "height": 800})
-    page.wait_for_function(f"document.documentElement.scrollWidth <= {other}")  # charts are drawn anew for it
-    yield
-    page.set_viewport_size({"width": width, "height": 800})
+def looks(page: Page) -> Iterator[str]:
+    """Look at the page wide and light, then narrow and dark, without loading it again; it must fit both screens."""
+    for width, scheme in LOOKS:
+        page.set_viewport_size({"width": width, "height": 800})
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_function(
+            f"document.documentElement.scrollWidth <= {width}"
+        )  # charts are drawn anew for it
+        yield f"{width}-{scheme}"
 
 
 @pytest.fixture

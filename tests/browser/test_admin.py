@@ -34,7 +34,7 @@ def drawn(page: Page) -> Any:
     return chart.locator("svg").first
 
 
-def test_the_dashboard_draws_its_chart(page: Page) -> None:
+def test_the_dashboard_draws_its_chart_which_follows_the_theme_and_the_width(page: Page) -> None:
     page.goto("/admin/")
     svg = drawn(page)
     for words in (
@@ -48,11 +48,11 @@ def test_the_dashboard_draws_its_chart(page: Page) -> None:
     ):
         expect(svg.get_by_text(words, exact=True).first).to_be_visible()
 
+    page.get_by_text("The chart’s figures as a table").click()
+    expect(page.get_by_role("cell", name="500 ms").first).to_be_visible()
 
-def test_the_chart_follows_the_theme_and_the_width(page: Page) -> None:
-    page.goto("/admin/")
     colour = "element => getComputedStyle(element.querySelector('text')).fill"
-    light = drawn(page).evaluate(colour)
+    light = svg.evaluate(colour)
     page.emulate_media(color_scheme="dark")
     page.wait_for_function(
         f"before => ({colour})(document.querySelector('[data-chart] svg')) !== before", arg=light
@@ -62,18 +62,12 @@ def test_the_chart_follows_the_theme_and_the_width(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
 
 
-def test_the_chart_has_its_figures_as_a_table(page: Page) -> None:
-    page.goto("/admin/")
-    page.get_by_text("The chart’s figures as a table").click()
-    expect(page.get_by_role("cell", name="500 ms").first).to_be_visible()
-
-
-@pytest.mark.parametrize("address", ["/admin/jobs/job/", "/admin/jobs/pool/", "/admin/jobs/comparison/"])
-def test_every_list_opens_and_fits_a_phone(page: Page, address: str) -> None:
+def test_every_list_opens_and_fits_a_phone(page: Page) -> None:
     page.set_viewport_size({"width": 400, "height": 800})
-    page.goto(address)
-    expect(page.get_by_role("heading", level=1).first).to_be_visible()
-    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    for address in ("/admin/jobs/job/", "/admin/jobs/pool/", "/admin/jobs/comparison/"):
+        page.goto(address)
+        expect(page.get_by_role("heading", level=1).first).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400, address
 
 
 def test_jobs_are_chosen_and_run_again(page: Page) -> None:
