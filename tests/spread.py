@@ -1,7 +1,8 @@
 """Which tests run in the same process: a pytest plugin for runs that are spread over several.
 
 A platform of workers takes half a minute of a core to start, and some of it to be there. So the files that share one
-run one after the other in the same process. Those of the session's platform, the longest of all, do so in two.
+run one after the other in the same process. Those of the session's platform, the longest of all, do so in two; the
+browser, which takes four seconds of a core to start, runs in one of these.
 """
 
 from functools import cache
@@ -12,13 +13,19 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
-_TURNS = 2
+_WITH_BROWSER, _WITHOUT = "platform and browser", "platform"
 
 
 @cache
-def _files_of_the_platform() -> list[str]:
-    found = (path for path in (ROOT / "tests").rglob("test_*.py") if "platform: Platform" in path.read_text())
-    return sorted(path.relative_to(ROOT).as_posix() for path in found if path.parent.name != "stuck")
+def _scope_of_file() -> dict[str, str]:
+    """Return where the files run that do not run by themselves, so that both turns take about the same time."""
+    tests = ROOT / "tests"
+    found = (path for path in tests.rglob("test_*.py") if "platform: Platform" in path.read_text())
+    shared = sorted(path for path in found if path.parent.name not in ("stuck", "browser"))
+    scopes = {path: _WITH_BROWSER if turn % 3 == 2 else _WITHOUT for turn, path in enumerate(shared)}
+    scopes |= dict.fromkeys(tests.glob("browser/test_*.py"), _WITH_BROWSER)
+    scopes |= dict.fromkeys(tests.glob("stuck/test_*.py"), "stuck")
+    return {path.relative_to(ROOT).as_posix(): scope for path, scope in scopes.items()}
 
 
 class Scheduling(LoadFileScheduling):
@@ -26,10 +33,7 @@ class Scheduling(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
-        if file.startswith("tests/stuck/"):
-            return "tests/stuck"
-        shared = _files_of_the_platform()
-        return f"platform {shared.index(file) % _TURNS}" if file in shared else file
+        return _scope_of_file().get(file, file)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -19,9 +19,9 @@ TIMEOUT_MS = 60_000
 LOOKS: list[tuple[int, Literal["light", "dark"]]] = [(1280, "light"), (400, "dark")]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """The browser, shared by a module: while it is there, no test of this process can run an event loop."""
+    """The browser, shared by the package: while it is there, no test of this process can run an event loop."""
     program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
         absent("Chromium", "sudo apt install chromium")

@@ -5,6 +5,7 @@ submitter, an operator, an administrator (of the role), and staff without a role
 The job, comparison and result asked for belong to somebody else.
 """
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -274,8 +275,11 @@ def test_every_address_has_a_row_and_every_row_an_address() -> None:
 
 
 def test_every_address_answers_each_role_as_the_table_says(
-    things: dict[str, Any], people: dict[str, Any], sent: list[Job]
+    things: dict[str, Any], people: dict[str, Any], sent: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Of a thousand refusals each would be written down with its traceback.
+    monkeypatch.setattr(logging.getLogger("django.request"), "disabled", True)
+
     def log_in() -> list[Client]:
         return [_browser(people[name]) for name in PEOPLE]
 
