@@ -4,7 +4,7 @@ SHELL := /bin/sh
 BIN := .venv/bin
 RUN := $(BIN)/python
 # Processes that share the tests, each with a Redis and a platform of its own; many a test waits, so more than cores.
-WORKERS ?= 5
+WORKERS ?= 4
 SPREAD = --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 # What a ledger of another kind changes nothing of.
 WITHOUT_LEDGER = $(addprefix --ignore tests/,pools broker stuck catalog/test_egress.py test_drills.py test_forged_messages.py test_rabbitmq.py test_up.py)
