@@ -50,6 +50,8 @@ _ADVANCE_EVERY_S = 0.25
 #: Entries that another coordinator took and did not acknowledge for so long are ours.
 _ADOPT_IDLE_MS = 5_000
 _PAUSE_AFTER_FAULT_S = 1.0
+#: So long at most a coordinator that is told to stop records; what remains waits for the next.
+_LAST_REPORTS_S = 3.0
 #: What is waited out: Redis or the database is away. A ResponseError is NOGROUP after Redis lost its data.
 _FAULTS = (*REDIS_ERRORS, DatabaseError)
 
@@ -112,6 +114,7 @@ class Coordinator:
             except _FAULTS as error:
                 ready = False  # the group may be gone with Redis' data: it is made anew
                 self._wait_out(error)
+        self._record_rest(reader)
         self._leave()
 
     @property
@@ -203,6 +206,15 @@ class Coordinator:
     def _rescue(self) -> None:
         with suppress(BrokerUnavailable):  # publishing says so already
             self._rescuer.look(is_after_outage=time.monotonic() < self._nobody_dead_until_mono)
+
+    def _record_rest(self, reader: stream.Reader) -> None:
+        """Record what has been reported by now: whoever ends the workers and then this one has no other to do it."""
+        until_mono = time.monotonic() + _LAST_REPORTS_S
+        try:
+            while record_new(reader, wait_ms=0) and time.monotonic() < until_mono:
+                pass
+        except _FAULTS as error:
+            log.warning("reports stay on the stream for the next coordinator", error=str(error))
 
     def _leave(self) -> None:
         self.judge.stop()

@@ -1,7 +1,8 @@
 """How long tests wait: the limits that they state are for a machine that keeps up, and grow on one that does not."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 _TURNS = 400_000
 #: What so many turns of an empty loop take at most where the limits are meant as stated, by the wall clock: twice
@@ -17,6 +18,15 @@ def slowness() -> float:
 def limit_s(stated_s: float) -> float:
     """Return the limit on this machine, in seconds, of what is to take no longer than stated."""
     return stated_s * slowness()
+
+
+@contextmanager
+def within(stated_s: float) -> Iterator[None]:
+    """Let a block take no longer than stated, by the slower of the machine's paces before and after it."""
+    slow_before, begin_mono = slowness(), time.monotonic()
+    yield
+    took_s = time.monotonic() - begin_mono
+    assert took_s < stated_s * max(slow_before, slowness()), f"took {took_s:.2f} s"
 
 
 def eventually[T](condition: Callable[[], T], timeout_s: float = 20.0, *, every_s: float = 0.05) -> T:

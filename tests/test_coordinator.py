@@ -11,7 +11,9 @@ import pytest
 from django.db import DataError, OperationalError
 from django.utils import timezone
 from django_celery_results.models import TaskResult
+from structlog.testing import capture_logs
 
+from dev.own_redis import OwnRedis
 from jobs import coordinator, recorder, stream
 from jobs.coordinator import Coordinator, prune_samples, record_adopted, record_new, sample
 from jobs.heartbeats import COORDINATOR, Beat, coordinator_is_up, read_all, send
@@ -70,6 +72,29 @@ def test_what_is_reported_is_recorded_and_taken_off_the_stream(own_keys: Any, re
     assert reports(own_keys) == []
     assert own_keys.xpending(stream_key(), stream.GROUP)["pending"] == 0
     assert record_new(reader) == 0
+
+
+def test_what_was_reported_before_the_end_is_recorded_by_it(own_keys: Any) -> None:
+    stopped = Coordinator(client=own_keys)
+    Reader(own_keys, stopped.name).prepare()
+    jobs = [make() for _ in range(coordinator._BATCH + 1)]
+    for job in jobs:
+        stream.report(own_keys, ended(job))
+    stopped.stop()
+    stopped.run()
+    assert Job.objects.filter(state=State.SUCCEEDED).count() == len(jobs)
+    assert reports(own_keys) == []
+
+
+def test_a_coordinator_ends_without_redis_too(own_redis: OwnRedis) -> None:
+    stopped = Coordinator()
+    stopped.stop()
+    with capture_logs() as said:
+        stopped.run()
+    assert [line["event"] for line in said] == [
+        "reports stay on the stream for the next coordinator",
+        "the sign of life stays until it is too old",
+    ]
 
 
 def test_an_entry_that_cannot_be_read_is_dropped_and_the_others_are_recorded(

@@ -23,7 +23,7 @@ def test_at_sigterm_short_jobs_end_and_long_ones_go_back_and_run_again_as_the_sa
 ) -> None:
     pools = tuple(settings.JOB_POOLS)
     # All run at the same time before the first short one has ended, and no long one ends before its worker does.
-    short_s, grace_s, long_s = (min(slowness(), 3) * seconds for seconds in (2.0, 2.5, 9.0))
+    short_s, grace_s, long_s = (min(slowness(), 3) * seconds for seconds in (2.0, 4.0, 10.0))
     for pool in pools:
         platform.stop(pool)
         platform.start(pool, SHUTDOWN_GRACE_S=str(grace_s))
