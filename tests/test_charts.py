@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -83,6 +84,17 @@ def test_durations_of_very_different_sizes_get_a_logarithmic_axis(
 def test_the_time_axis_names_days_where_hours_would_repeat(window: str, labels: str) -> None:
     found = encoding(panels(pulse(dashboard(1.0, window=window)))[0])
     assert found["x"]["axis"]["format"] == labels
+
+
+@pytest.mark.parametrize(("count", "top"), [(0.0, 1.0), (None, 1.0), (3.5, 3.5)])
+def test_counts_start_at_the_foot_of_their_panel(count: float | None, top: float) -> None:
+    found = dashboard(1.0)
+    found = replace(found, points=tuple(replace(p, queued=count, per_minute=count) for p in found.points))
+    backlog, _, throughput = panels(pulse(found))
+    assert [encoding(panel)["y"]["scale"]["domain"] for panel in (backlog, throughput)] == [
+        [0, top],
+        [0, top],
+    ]
 
 
 def test_each_pool_that_ran_has_its_wait_beside_its_run() -> None:

@@ -26,12 +26,11 @@ def pulse(found: Dashboard) -> Spec:
     rows = [_record(point) for point in found.points]
     base = alt.Chart(data(rows)).encode(color=_pools(found), strokeDash=_dashes(found))
     runs = [point.run_p50_s for point in found.points]
-    counts = alt.Scale(nice=True, domainMin=0)
     panels = (
-        ("Backlog", alt.Y("queued:Q", title="Jobs queued", scale=counts)),
+        ("Backlog", alt.Y("queued:Q", title="Jobs queued", scale=_counts(rows, "queued"))),
         ("Service time", alt.Y("run_p50_s:Q", title="Median run", scale=duration_scale(runs),
                                axis=duration_axis(runs))),
-        ("Throughput", alt.Y("per_minute:Q", title="Jobs per minute", scale=counts)),
+        ("Throughput", alt.Y("per_minute:Q", title="Jobs per minute", scale=_counts(rows, "per_minute"))),
     )  # fmt: skip
     last = panels[-1][0]
     charts = [
@@ -57,6 +56,13 @@ def _record(point: Point) -> dict[str, Any]:
         "run_p50_s": point.run_p50_s,
         "per_minute": None if point.per_minute is None else round(point.per_minute, 3),
     }
+
+
+def _counts(rows: list[dict[str, Any]], field: str) -> alt.Scale:
+    """Return a scale from 0 to 1 at least: where all is 0, Vega would draw the axis through the middle."""
+    return alt.Scale(
+        nice=True, domain=[0, max([1.0, *(row[field] for row in rows if row[field] is not None)])]
+    )
 
 
 def _names(found: Dashboard) -> list[str]:
