@@ -16,7 +16,7 @@ from dev.drills.holding import Cell, hold
 from dev.drills.table import table
 from jobs import definitions
 from jobs.errors import UnknownDefinition
-from tests.pace import slowness
+from tests.pace import slowness_from_here
 from tests.platform import ROOT
 
 ID = uuid4().hex
@@ -115,9 +115,9 @@ def test_an_unknown_fault_is_refused_with_those_that_exist(tmp_path: Path) -> No
 
 @pytest.mark.services
 def test_a_sample_of_faults_loses_nothing_and_records_nothing_twice() -> None:
-    slow_before = slowness()
+    slowness_since = slowness_from_here()
     [cell] = hold(FAULTS["sampler"], ["gevent"], Scale())
-    cell.budget_s *= max(slow_before, slowness())  # the machine may have been slow for only a part of it
+    cell.budget_s *= slowness_since()
     assert cell.is_good, table([cell])
     assert cell.caught > 60
     assert cell.counts["extra_starts"] > 0

@@ -84,9 +84,8 @@ def looks(page: Page) -> Iterator[str]:
     for width, scheme in LOOKS:
         page.set_viewport_size({"width": width, "height": 800})
         page.emulate_media(color_scheme=scheme)
-        page.wait_for_function(
-            f"document.documentElement.scrollWidth <= {width}"
-        )  # charts are drawn anew for it
+        # Not at once: charts are drawn anew for it.
+        page.wait_for_function(f"document.documentElement.scrollWidth <= {width}")
         yield f"{width}-{scheme}"
 
 
