@@ -2,12 +2,14 @@
 
 import functools
 import hashlib
+import math
 import os
 import platform
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,8 @@ _LIBRARIES = (
 )  # fmt: skip
 _PACKAGE = Path(__file__).resolve().parent
 _CGROUPS = Path("/sys/fs/cgroup")
-_IDENTITY = (Path("/etc/machine-id"), Path("/proc/sys/kernel/random/boot_id"))
+#: The kernel's own, which the containers of a machine share; their names and files are each one's own.
+_IDENTITY = (Path("/proc/sys/kernel/random/boot_id"), Path("/etc/machine-id"))
 _GIT_TIMEOUT_S = 5.0
 #: Folders of other people's code beside ours.
 _FOREIGN = frozenset(("site-packages", "dist-packages"))
@@ -78,15 +81,20 @@ def cpu_quota(root: Path = _CGROUPS) -> float | None:
         return None
 
 
+def usable_cores() -> float:
+    """Return how many cores' worth of time this process may use: its cores, or less by its control group's quota."""
+    return min(float(cores()), cpu_quota() or math.inf)
+
+
 def machine(files: Sequence[Path] = _IDENTITY) -> str:
-    """Return a digest that tells this machine, since its last start, from others, and gives nothing away."""
-    digest = hashlib.sha256(platform.node().encode())
+    """Return a digest that tells this machine, since its last start, from others, and gives nothing away.
+
+    The first file that can be read decides, else the host's name; containers of one machine agree.
+    """
     for file in files:
-        try:
-            digest.update(file.read_bytes())
-        except OSError:
-            digest.update(b"-")
-    return digest.hexdigest()[:12]
+        with suppress(OSError):
+            return hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:12]
 
 
 def libraries() -> dict[str, str]:

@@ -32,6 +32,7 @@ class Beat:
     pool: str
     pid: int
     host: str
+    machine: str = ""  # the same for all containers of one; see jobs/environment.py
     slots: int = 0
     in_use: int = 0
     memory_bytes: int = 0

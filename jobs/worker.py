@@ -19,7 +19,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 
-from jobs.environment import code_version
+from jobs.environment import code_version, machine, usable_cores
 from jobs.heartbeats import Beat, send, withdraw
 from jobs.pools import base, bridge, prefork_trials, probes, refusals, trials, vitals
 from jobs.pools.lease import original, start_native_thread
@@ -39,7 +39,7 @@ def versions() -> dict[str, str]:
         "celery": version("celery"),
         "django": version("django"),
         "gevent": version("gevent"),
-        "cores": str(os.cpu_count()),
+        "cores": f"{usable_cores():g}",
         "code": code_version(),
     }
 
@@ -58,6 +58,7 @@ class Heart:
     _reading: vitals.Reading
     #: Whether jobs compute in this process, where whoever reads many files waits for the interpreter's lock each time.
     _is_shared: bool
+    _machine = ""
 
     def __init__(self) -> None:
         self._stopped = False
@@ -73,6 +74,7 @@ class Heart:
         self._name, self._stopped = str(consumer.hostname), False
         self._gauge = vitals.Gauge(os.getpid())  # here: whoever imported this may have forked since
         self._is_shared = base.running_pool() is not None
+        self._machine = machine()
         facts = versions()  # here, since gevent's processes can only be started where its hub runs
         start_native_thread(lambda: self._beat_on(consumer, pool, facts), "heartbeat")
 
@@ -136,6 +138,7 @@ class Heart:
             pool=pool,
             pid=os.getpid(),
             host=socket.gethostname(),
+            machine=self._machine,
             slots=_slots(consumer),
             in_use=bridge.slots_in_use(),
             memory_bytes=self._reading.memory_bytes,

@@ -60,14 +60,42 @@ def test_the_quota_is_read_from_either_version_of_control_groups(
 
 
 def test_a_machine_is_told_from_another_and_from_itself_after_a_restart(tmp_path: Path) -> None:
-    write(tmp_path, "id", "a")
     write(tmp_path, "boot", "1")
-    files = (tmp_path / "id", tmp_path / "boot")
+    files = (tmp_path / "boot", tmp_path / "id")
     first = machine(files)
     assert machine(files) == first
     write(tmp_path, "boot", "2")
     assert machine(files) != first
-    assert machine((tmp_path / "none",)) != first
+
+
+def test_containers_of_one_machine_agree_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "boot", "1")
+    seen = set()
+    for container in ("27056e03933f", "372e8347ad93"):
+        monkeypatch.setattr("platform.node", lambda name=container: name)
+        write(tmp_path, "id", container)
+        seen.add(machine((tmp_path / "boot", tmp_path / "id")))
+    assert len(seen) == 1
+
+
+def test_a_machine_without_a_boot_id_is_told_by_its_own_and_else_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = (tmp_path / "boot", tmp_path / "id")
+    named = machine(files)
+    monkeypatch.setattr("platform.node", lambda: "barn")
+    assert machine(files) != named
+    write(tmp_path, "id", "a")
+    assert machine(files) not in {named, machine(())}
+
+
+@pytest.mark.parametrize(("quota", "usable"), [(None, 4.0), (1.5, 1.5), (16.0, 4.0)])
+def test_usable_cores_are_no_more_than_the_quota(
+    quota: float | None, usable: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "cores", lambda: 4)
+    monkeypatch.setattr(environment, "cpu_quota", lambda: quota)
+    assert environment.usable_cores() == usable
 
 
 def test_the_code_version_follows_the_sources(tmp_path: Path) -> None:

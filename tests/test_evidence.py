@@ -149,6 +149,34 @@ def test_workers_of_another_version_or_host_fail_the_gate() -> None:
     assert "python 3.14.0" in badge(found, "code")["reason"]
 
 
+def test_containers_of_one_machine_pass_the_gate() -> None:
+    comparison = compared({"prefork": SLOW, "gevent": FAST})
+    for pool, container in (("prefork", "27056e03933f"), ("gevent", "372e8347ad93")):
+        comparison.blocks.filter(pool=pool).update(probe=probe(pool, 4, host=container, machine="a1b2c3"))
+    assert badge(evidence.build(comparison), "machine")["passed"]
+
+
+def test_containers_of_two_machines_fail_the_gate_by_their_names() -> None:
+    comparison = compared({"prefork": SLOW, "gevent": FAST})
+    for pool, container in (("prefork", "27056e03933f"), ("gevent", "372e8347ad93")):
+        comparison.blocks.filter(pool=pool).update(probe=probe(pool, 4, host=container, machine=pool))
+    reason = badge(evidence.build(comparison), "machine")["reason"]
+    assert reason == "The pools ran on different machines: 27056e03933f, 372e8347ad93."
+
+
+def test_a_pool_that_may_use_fewer_cores_fails_the_gate() -> None:
+    comparison = compared({"prefork": SLOW, "gevent": FAST})
+    for pool, cores in (("prefork", "4"), ("gevent", "1.5")):
+        told = probe(pool, 4, versions={"python": "3.13.5", "cores": cores})
+        comparison.blocks.filter(pool=pool).update(probe=told)
+    found = evidence.build(comparison)
+    assert (
+        badge(found, "machine")["reason"]
+        == "The pools could use different numbers of cores: gevent 1.5, prefork 4."
+    )
+    assert badge(found, "code")["passed"]
+
+
 def test_a_block_with_other_parameters_fails_the_gate() -> None:
     comparison = compared({"prefork": SLOW, "gevent": FAST})
     comparison.blocks.filter(pool="gevent").update(params={"duration_s": 0.2})

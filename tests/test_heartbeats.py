@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from jobs import heartbeats, worker
+from jobs.environment import machine, usable_cores
 from jobs.errors import BrokerUnavailable
 from jobs.heartbeats import (
     COORDINATOR,
@@ -192,6 +193,7 @@ def test_a_heart_whose_jobs_share_its_process_beats_on_while_what_it_tells_is_be
         assert all(beats.acquire(timeout=2) for _ in range(3)) == is_shared
         [told] = read_all(own_keys)
         assert (told.memory_bytes, told.peak_memory_bytes, told.db_connections) == (7, 7, 1)
+        assert (told.machine, told.versions["cores"]) == (machine(), f"{usable_cores():g}")
     finally:
         answer.release(1000)
         heart.stop()

@@ -26,7 +26,7 @@ def badges(facts: Facts) -> list[Badge]:
     return [
         rules.complete({p: missing_rounds(facts, pools[p]) for p in pools}, _by_pool(facts, _void_reasons)),
         rules.code(_by_pool(facts, lambda pool: _software(pool, str(environment.get("code") or "")))),
-        rules.machine(_by_pool(facts, _hosts)),
+        rules.machine(_by_pool(facts, _machines), _by_pool(facts, _cores)),
         rules.parameters(_by_pool(facts, lambda pool: _parameters(facts, pool))),
         rules.prefetch(_by_pool(facts, lambda pool: _prefetches(pool) or {prefetch})),
         rules.alone(_by_pool(facts, _foreign_in_pool), _by_pool(facts, _foreign_elsewhere)),
@@ -58,10 +58,15 @@ def _software(pool: Pool, code: str) -> set[str]:
     return seen or {code}
 
 
-def _hosts(pool: Pool) -> set[str]:
-    """Return the hosts of the workers: as they say, else the part of their names after the @."""
-    told = {host for one in pool.counted for host in one.probe.hosts}
-    return told or {run.worker.rpartition("@")[2] for run in pool.runs if run.worker}
+def _machines(pool: Pool) -> dict[str, str]:
+    """Return a host's name on each machine: as the workers say, else the part of their names after the @."""
+    told = {key: host for one in pool.counted for key, host in one.probe.machines.items()}
+    named = {run.worker.rpartition("@")[2] for run in pool.runs if run.worker}
+    return told or {host: host for host in named}
+
+
+def _cores(pool: Pool) -> set[str]:
+    return {count for one in pool.counted for count in one.probe.cores}
 
 
 def _parameters(facts: Facts, pool: Pool) -> set[str]:

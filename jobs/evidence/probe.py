@@ -1,7 +1,7 @@
 """What `Block.probe` says of the pool's processes at the block's release and end."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 type Worker = Mapping[str, Any]
@@ -11,7 +11,10 @@ type Worker = Mapping[str, Any]
 class Probe:
     """A pool's processes over one block; None is what nobody recorded."""
 
-    hosts: frozenset[str] = frozenset()
+    machines: Mapping[str, str] = field(default_factory=dict)
+    """The name of a host on each machine; of an older worker the host is all that tells the machine."""
+    cores: frozenset[str] = frozenset()
+    """How many cores each worker could use."""
     software: frozenset[str] = frozenset()
     prefetches: frozenset[str] = frozenset()
     is_unpatched: bool = False
@@ -30,7 +33,10 @@ def read(probe: Mapping[str, Any]) -> Probe:
     both = [*before, *after]
     watched, foreign = _mapping(probe.get("watched")), _mapping(probe.get("foreign"))
     return Probe(
-        hosts=_words(both, "host"),
+        machines={
+            str(one.get("machine") or one["host"]): str(one["host"]) for one in both if one.get("host")
+        },
+        cores=_words([_mapping(worker.get("versions")) for worker in both], "cores"),
         software=frozenset(text for worker in both if (text := _software(worker))),
         prefetches=_words(both, "prefetch"),
         is_unpatched=any(worker.get("is_patched") is False for worker in both),
@@ -52,12 +58,13 @@ def _workers(moment: Any) -> list[Worker]:
     return [worker for worker in found if isinstance(worker, Mapping)] if isinstance(found, Sequence) else []
 
 
-def _words(workers: Sequence[Worker], field: str) -> frozenset[str]:
-    return frozenset(str(worker[field]) for worker in workers if worker.get(field) not in (None, ""))
+def _words(workers: Sequence[Worker], name: str) -> frozenset[str]:
+    return frozenset(str(worker[name]) for worker in workers if worker.get(name) not in (None, ""))
 
 
 def _software(worker: Worker) -> str:
-    return ", ".join(f"{name} {text}" for name, text in sorted(_mapping(worker.get("versions")).items()))
+    told = sorted(_mapping(worker.get("versions")).items())
+    return ", ".join(f"{name} {text}" for name, text in told if name != "cores")
 
 
 def _totals(before: Sequence[Worker], after: Sequence[Worker], field: str) -> list[int]:

@@ -34,13 +34,18 @@ def code(seen: Seen) -> Badge:
     return Badge("code")
 
 
-def machine(seen: Seen) -> Badge:
-    """Judge the hosts that each pool ran on: the same ones for all."""
-    hosts = _all(seen)
-    if not hosts:
+def machine(hosts: Mapping[str, Mapping[str, str]], cores: Seen) -> Badge:
+    """Judge the machines that each pool ran on, given as a host's name by machine, and the cores that it could use."""
+    names = {key: host for machines in hosts.values() for key, host in machines.items()}
+    if not names:
         return failed("machine", "Which machine the jobs ran on was not recorded.", matters=False)
-    if len({frozenset(values) for values in seen.values() if values}) > 1:
-        return failed("machine", f"The pools ran on different machines: {_words(hosts)}.")
+    if len({frozenset(machines) for machines in hosts.values() if machines}) > 1:
+        return failed("machine", f"The pools ran on different machines: {_words(set(names.values()))}.")
+    if len({frozenset(counts) for counts in cores.values() if counts}) > 1:
+        told = ", ".join(
+            f"{pool} {' and '.join(sorted(counts))}" for pool, counts in sorted(cores.items()) if counts
+        )
+        return failed("machine", f"The pools could use different numbers of cores: {told}.")
     return Badge("machine")
 
 
