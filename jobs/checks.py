@@ -7,8 +7,10 @@ from typing import Any
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
+from kombu.transport import resolve_transport
 
 from jobs import definitions
+from jobs.addresses import REDIS_SCHEMES
 from jobs.errors import BadPool
 from jobs.pools import NEEDED_LIBRARY, PoolSpec
 
@@ -24,6 +26,7 @@ def register_all() -> None:
     register(check_numbers, CHECKS)
     register(check_heartbeats, CHECKS)
     register(check_http, CHECKS)
+    register(check_addresses, CHECKS)
 
 
 def check_pools(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
@@ -175,6 +178,36 @@ def check_http(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list
             )
         )
     return messages
+
+
+def check_addresses(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
+    """Return an error for an address of Redis or the broker that nothing here can connect to."""
+    messages: list[CheckMessage] = []
+    if (scheme := _scheme(settings.REDIS_URL)) not in REDIS_SCHEMES:
+        messages.append(
+            Error(
+                f"REDIS_URL begins with {scheme!r}, which is no address of a Redis.",
+                hint="Write redis://host:port/0, rediss:// with TLS, or unix:///path/of/the/socket?db=0.",
+                id="jobs.E009",
+            )
+        )
+        if settings.BROKER_URL == settings.REDIS_URL:  # as it is where nobody set it: one mistake, said once
+            return messages
+    try:
+        resolve_transport(scheme := _scheme(settings.BROKER_URL))
+    except (KeyError, ImportError, AttributeError, ValueError):
+        messages.append(
+            Error(
+                f"BROKER_URL begins with {scheme!r}, for which Celery has no transport here.",
+                hint="Write amqp://user:password@host:5672/vhost for RabbitMQ, or unset it to use REDIS_URL.",
+                id="jobs.E010",
+            )
+        )
+    return messages
+
+
+def _scheme(address: Any) -> str:
+    return str(address).partition("://")[0].partition("+")[0][:40]
 
 
 def _is_host(entry: str) -> bool:

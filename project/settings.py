@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 from environs import Env
 
+from jobs import addresses
 from jobs.logs import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -184,8 +185,8 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Redis and Celery -----------------------------------------------------------------------------------
-REDIS_URL: str = env.str("REDIS_URL", "redis://127.0.0.1:6379/0")
-BROKER_URL: str = env.str("BROKER_URL", REDIS_URL)
+REDIS_URL: str = addresses.for_redis(env.str("REDIS_URL", "redis://127.0.0.1:6379/0"))
+BROKER_URL: str = addresses.for_broker(env.str("BROKER_URL", REDIS_URL))
 
 JOB_CELERY_APP = "project"
 CELERY_BROKER_URL = BROKER_URL

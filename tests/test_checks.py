@@ -5,6 +5,7 @@ from django.core.checks import Error, Warning, run_checks
 
 from jobs import pools
 from jobs.checks import (
+    check_addresses,
     check_default_pools,
     check_definition_pools,
     check_numbers,
@@ -122,3 +123,41 @@ def test_a_time_that_cannot_be_one_is_an_error(settings: Any, name: str, value: 
     [message] = check_numbers()
     assert (message.id, name in message.msg) == ("jobs.E005", True)
     assert "from 0 to" in message.msg
+
+
+@pytest.mark.parametrize(
+    ("redis_url", "broker_url", "found", "text"),
+    [
+        ("http://cache:6379", "http://cache:6379", "jobs.E009", "REDIS_URL begins with 'http'"),
+        ("sentinel://a:26379", "redis://a:6379/0", "jobs.E009", "REDIS_URL begins with 'sentinel'"),
+        ("cache:6379", "redis://a:6379/0", "jobs.E009", "REDIS_URL begins with 'cache:6379'"),
+        ("redis://a:6379/0", "rabbit://a", "jobs.E010", "BROKER_URL begins with 'rabbit'"),
+        (
+            "redis://a:6379/0",
+            "no.such:Transport://a",
+            "jobs.E010",
+            "BROKER_URL begins with 'no.such:Transport'",
+        ),
+        ("redis://a:6379/0", "kombu.transport:Nothing://a", "jobs.E010", "for which Celery has no transport"),
+        ("redis://a:6379/0", "", "jobs.E010", "unset it to use REDIS_URL"),
+    ],
+)
+def test_an_address_that_nothing_connects_to_is_an_error_with_its_remedy(
+    settings: Any, redis_url: str, broker_url: str, found: str, text: str
+) -> None:
+    settings.REDIS_URL, settings.BROKER_URL = redis_url, broker_url
+    [message] = check_addresses()
+    assert isinstance(message, Error)
+    assert message.id == found
+    assert text in f"{message.msg} {message.hint}"
+
+
+@pytest.mark.parametrize(
+    "redis_url", ["redis://a:6379/0", "rediss://a:6379/0", "unix:///run/redis.sock?db=1"]
+)
+@pytest.mark.parametrize(
+    "broker_url", ["redis://a/0", "redis+socket:///run/redis.sock", "amqp://a", "amqps://a"]
+)
+def test_addresses_of_redis_and_rabbitmq_pass(settings: Any, redis_url: str, broker_url: str) -> None:
+    settings.REDIS_URL, settings.BROKER_URL = redis_url, broker_url
+    assert check_addresses() == []

@@ -240,6 +240,12 @@ def test_a_pool_that_is_unknown_or_lacks_its_library_is_refused(monkeypatch: pyt
         call_command("pool", "gevent")
 
 
+def test_a_pool_is_not_started_where_no_broker_can_be_reached(settings: Any) -> None:
+    settings.BROKER_URL = "rabbit://a"
+    with pytest.raises(CommandError, match=r"BROKER_URL begins with 'rabbit'.* Write amqp://"):
+        call_command("pool", "threads")
+
+
 def test_a_supervisor_ends_at_once_while_it_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     supervisor = pool._Supervisor(get_pool("threads"), 1)
     monkeypatch.setattr(pool, "worker_command", lambda *_: [sys.executable, "-c", "raise SystemExit(3)"])

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LEVELS = [
     ("imports", "startup"),
     (
-        *("errors", "timing", "statistics", "verdicts", "logs", "formats", "signing"),
+        *("errors", "timing", "statistics", "verdicts", "logs", "formats", "signing", "addresses"),
         *("watched", "schema", "celery_worker"),
     ),
     ("definitions", "pools", "redis_client"),
