@@ -21,6 +21,7 @@ from celery.worker import state
 
 from jobs.pools.base import JobPool
 from jobs.pools.carrier import Cancellable
+from jobs.pools.connections import close_old
 from jobs.pools.coroutines import CoroutineBody
 from jobs.pools.executor import DaemonThreads
 from jobs.pools.job import Job
@@ -208,7 +209,7 @@ class TaskPool(JobPool):
         """Call the body in a thread; it sees the job's context and leaves no database connection open."""
         if not on_loop():
             return job.call_in_thread(call)
-        return self._in_thread(self._sync, lambda: _with_fresh_connections(partial(job.call_in_thread, call)))
+        return self._in_thread(self._sync, lambda: _and_close_old(partial(job.call_in_thread, call)))
 
     def offload(self, job: Job, call: Callable[[], Any]) -> Any:
         """Make the platform's own blocking call in a thread; interrupts wait for it."""
@@ -238,11 +239,8 @@ class TaskPool(JobPool):
         return self._probe.read()
 
 
-def _with_fresh_connections(call: Callable[[], Any]) -> Any:
-    from django.db import close_old_connections
-
-    close_old_connections()
+def _and_close_old(call: Callable[[], Any]) -> Any:
     try:
         return call()
     finally:
-        close_old_connections()
+        close_old()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Executor
 from typing import Any
 
+from jobs.pools.connections import with_working_connections
 from jobs.pools.executor import DaemonThreads
 from jobs.pools.interrupts import ChildExited
 from jobs.pools.metering import METER, Meter, Stints, _clock
@@ -95,5 +96,5 @@ class JobLoop(asyncio.SelectorEventLoop):
         """Call `func` in a thread; the default threads never keep the process from ending."""
         meter = METER.get()
         if meter is not None:
-            func, args = meter.call, (func, *args)
+            func, args = meter.call, (with_working_connections, meter, func, *args)
         return super().run_in_executor(executor or self._to_thread, func, *args)

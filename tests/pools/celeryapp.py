@@ -10,6 +10,7 @@ from typing import Any
 import redis
 from celery import Celery, current_task, signals
 from celery.exceptions import SoftTimeLimitExceeded
+from django.db import connection
 
 import jobs.pools
 from jobs.pools import bridge
@@ -351,6 +352,37 @@ async def use_anyio(url: str) -> list[str]:
         group.start_soon(fetch)
     await fetch()
     return seen
+
+
+@app.task
+async def call_synchronous_code(own: int) -> list[Any]:
+    """Return what plain functions gave: in Django's own thread, in one of many, in an executor, on the loop again."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from asgiref.sync import async_to_sync, sync_to_async
+
+    def wait_and_ask() -> int:
+        time.sleep(0.01)
+        with connection.cursor() as cursor:
+            return int(cursor.execute("select %s", [own]).fetchone()[0])
+
+    async def echo() -> int:
+        await asyncio.sleep(0.01)
+        return own
+
+    asked = [await sync_to_async(wait_and_ask)() for _ in range(3)]
+    asked.append(await sync_to_async(wait_and_ask, thread_sensitive=False)())
+    asked.append(await sync_to_async(async_to_sync(echo))())
+    with ThreadPoolExecutor(2) as executor:
+        loop = asyncio.get_running_loop()
+        asked += await asyncio.gather(*(loop.run_in_executor(executor, wait_and_ask) for _ in range(3)))
+    return asked
+
+
+@app.task
+async def start_a_process() -> str:
+    process = await asyncio.create_subprocess_exec("echo", "here", stdout=asyncio.subprocess.PIPE)
+    return (await process.communicate())[0].decode().strip()
 
 
 @signals.task_prerun.connect

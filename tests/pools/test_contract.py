@@ -35,6 +35,20 @@ def test_each_part_of_a_job_sees_its_own_request(worker: Worker, task: Any) -> N
     assert [set(result.get(timeout=10)) for result in results] == [{result.id} for result in results]
 
 
+def test_a_coroutine_calls_synchronous_code_in_threads(worker: Worker) -> None:
+    results = [worker.send(tasks.call_synchronous_code, own) for own in range(12)]
+    assert [result.get(timeout=20) for result in results] == [[own] * 8 for own in range(12)]
+
+
+def test_a_coroutine_starts_a_process_or_is_told_where_it_can(worker: Worker) -> None:
+    result = worker.send(tasks.start_a_process)
+    if worker.pool == "gevent":
+        with pytest.raises(NotImplementedError, match="run the job on asyncio, threads or prefork"):
+            result.get(timeout=10)
+    else:
+        assert result.get(timeout=10) == "here"
+
+
 def test_a_failure_keeps_its_type_text_and_traceback(worker: Worker) -> None:
     result = worker.send(tasks.fail, "so it is")
     with pytest.raises(ValueError, match="so it is"):

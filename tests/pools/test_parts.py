@@ -14,8 +14,10 @@ from typing import Any
 
 import greenlet
 import pytest
+from asgiref.sync import sync_to_async
 from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded
+from django.db import connection, connections
 
 from jobs.pools import bridge, interrupts, trials
 from jobs.pools.consumer import RECONNECT_WITHIN_S, PoolConsumer
@@ -321,3 +323,24 @@ def test_nothing_holds_the_greenlet_of_a_thread_that_has_ended(monkeypatch: pyte
         pass
     assert len(kept) == 3
     assert searched == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_thread_closes_for_the_next_job_what_the_last_one_left_too_old_or_broken() -> None:
+    seen: list[Any] = []
+
+    def ask() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("select 1")
+        seen.append(connection.connection)
+        connection.close_at = 0  # too old: SQLite's connections cannot break
+
+    async def job() -> None:
+        METER.set(Meter())
+        await sync_to_async(ask)()
+        await sync_to_async(ask)()
+
+    on_loop(job())
+    on_loop(job())
+    on_loop(sync_to_async(connections.close_all)())
+    assert seen[0] is seen[1] is not seen[2] is seen[3]
