@@ -15,6 +15,7 @@ from jobs.pools.gevent_loop import LoopThread
 from jobs.pools.interrupts import Why, exception_for
 from jobs.pools.job import Job
 from jobs.pools.metering import GreenletClock, LagProbe, Meter
+from jobs.pools.running_loops import RunningLoops
 from jobs.pools.stalls import Stalls
 
 _JOB = "poolwise_job"
@@ -80,10 +81,11 @@ class TaskPool(JobPool):
             platforms.signals = GreenSignals()
 
     def on_start(self) -> None:
-        """Begin to count CPU time per greenlet."""
+        """Begin to count CPU time, and to tell the running event loop, per greenlet."""
         super().on_start()
         self._hub_thread = _native_ident()
         self.stalls = Stalls(self.meters)
+        RunningLoops().install()
         self._clock = GreenletClock(_meter_of, self.stalls, gevent.get_hub())
         self._clock.install()
         self._probe = LagProbe()

@@ -380,6 +380,25 @@ async def call_synchronous_code(own: int) -> list[Any]:
 
 
 @app.task
+def run_loops_of_its_own() -> list[int]:
+    """Return what a query, `asyncio.run` and asgiref gave, while other jobs do the same."""
+    from asgiref.sync import async_to_sync
+
+    async def wait() -> int:
+        async with asyncio.timeout(10):
+            await asyncio.sleep(0.02)
+            time.sleep(0.01)  # gevent switches to other jobs within this step
+            await asyncio.sleep(0.02)
+        return 1
+
+    def ask() -> int:
+        with connection.cursor() as cursor:
+            return int(cursor.execute("select 1").fetchone()[0])
+
+    return [ask(), asyncio.run(wait()), ask(), async_to_sync(wait)(), ask()]
+
+
+@app.task
 async def start_a_process() -> str:
     process = await asyncio.create_subprocess_exec("echo", "here", stdout=asyncio.subprocess.PIPE)
     return (await process.communicate())[0].decode().strip()

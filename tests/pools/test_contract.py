@@ -40,6 +40,11 @@ def test_a_coroutine_calls_synchronous_code_in_threads(worker: Worker) -> None:
     assert [result.get(timeout=20) for result in results] == [[own] * 8 for own in range(12)]
 
 
+def test_jobs_side_by_side_run_event_loops_of_their_own(worker: Worker) -> None:
+    results = [worker.send(tasks.run_loops_of_its_own) for _ in range(8)]
+    assert [result.get(timeout=20) for result in results] == [[1] * 5] * 8
+
+
 def test_a_coroutine_starts_a_process_or_is_told_where_it_can(worker: Worker) -> None:
     result = worker.send(tasks.start_a_process)
     if worker.pool == "gevent":
