@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from jobs import evidence
+from jobs.evidence import facts
 from jobs.models import Block, Comparison, State
 from tests.evidence_ledger import NOON, block, compared, probe
 
@@ -262,3 +263,12 @@ def test_samples_are_the_jobs_in_seconds_with_their_block(django_assert_max_num_
     assert tuple(rows[0]) == evidence.SAMPLE_COLUMNS
     assert rows[0]["published_at"] == NOON + timedelta(seconds=100)
     assert {row["pool"] for row in rows} == {"prefork", "gevent"}
+
+
+@pytest.mark.parametrize(("told", "cores"), [("1.5", 2), ("0.5", 1), ("many", 8), (None, 8)])
+def test_the_cores_are_those_of_the_workers_where_they_told(told: str | None, cores: int) -> None:
+    comparison = compared({"prefork": SLOW, "gevent": FAST}, environment={"cores": 8})
+    versions = {"python": "3.13.5"} | ({"cores": told} if told else {})
+    for pool in ("prefork", "gevent"):
+        comparison.blocks.filter(pool=pool).update(probe=probe(pool, 4, versions=versions))
+    assert facts.read(comparison).cores == cores

@@ -15,13 +15,19 @@ TWO = {"prefork": ["1"], "gevent": ["2"]}
 ONE = {"prefork": ["1"], "gevent": ["1"]}
 
 
-@pytest.mark.parametrize("rule", [rules.code, rules.machine, rules.parameters, rules.prefetch])
+def on_machines(seen: dict[str, list[str]], **cores: list[str]) -> badges.Badge:
+    return rules.machine(
+        {pool: {name: name for name in names if name} for pool, names in seen.items()}, cores
+    )
+
+
+@pytest.mark.parametrize("rule", [rules.code, on_machines, rules.parameters, rules.prefetch])
 def test_what_differs_between_pools_withholds_the_verdict(rule: Any) -> None:
     assert rule(ONE).passed
     assert rule(TWO).withholds
 
 
-@pytest.mark.parametrize("rule", [rules.code, rules.machine, rules.prefetch])
+@pytest.mark.parametrize("rule", [rules.code, on_machines, rules.prefetch])
 def test_what_was_not_recorded_is_no_pass_and_withholds_nothing(rule: Any) -> None:
     badge = rule({"prefork": [], "gevent": [""]})
     assert not badge.passed
@@ -30,8 +36,16 @@ def test_what_was_not_recorded_is_no_pass_and_withholds_nothing(rule: Any) -> No
 
 
 def test_pools_that_all_ran_on_the_same_two_machines_had_the_same_chance() -> None:
-    assert rules.machine({"prefork": ["a", "b"], "gevent": ["b", "a"]}).passed
-    assert rules.machine({"prefork": ["a", "b"], "gevent": ["a"]}).withholds
+    assert on_machines({"prefork": ["a", "b"], "gevent": ["b", "a"]}).passed
+    assert on_machines({"prefork": ["a", "b"], "gevent": ["a"]}).withholds
+
+
+def test_pools_that_may_use_as_many_cores_had_the_same_chance() -> None:
+    assert on_machines(ONE, prefork=["2", "1.5"], gevent=["1.5", "2"]).passed
+    assert on_machines(ONE, prefork=["2"], gevent=[]).passed
+    badge = on_machines(ONE, prefork=["2"], gevent=["2", "1.5"])
+    assert badge.withholds
+    assert badge.reason == "The pools could use different numbers of cores: gevent 1.5 and 2, prefork 2."
 
 
 def test_other_jobs_are_named_with_where_they_ran() -> None:

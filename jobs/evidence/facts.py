@@ -106,7 +106,9 @@ class Facts:
 
     @property
     def cores(self) -> int:
-        """Return the cores that the machine, or its CPU quota, gave."""
+        """Return the cores that the workers could use as they told, else those of the coordinator's machine and quota."""
+        if told := [count for block in self.all_counted for count in block.probe.cores]:
+            return max(1, round(min(told)))
         environment = self.comparison.environment
         cores, quota = environment.get("cores"), environment.get("cpu_quota")
         whole = int(cores) if isinstance(cores, int | float) and cores >= 1 else 1

@@ -66,7 +66,7 @@ def _machines(pool: Pool) -> dict[str, str]:
 
 
 def _cores(pool: Pool) -> set[str]:
-    return {count for one in pool.counted for count in one.probe.cores}
+    return {f"{count:g}" for one in pool.counted for count in one.probe.cores}
 
 
 def _parameters(facts: Facts, pool: Pool) -> set[str]:

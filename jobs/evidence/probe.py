@@ -13,7 +13,7 @@ class Probe:
 
     machines: Mapping[str, str] = field(default_factory=dict)
     """The name of a host on each machine; of an older worker the host is all that tells the machine."""
-    cores: frozenset[str] = frozenset()
+    cores: frozenset[float] = frozenset()
     """How many cores each worker could use."""
     software: frozenset[str] = frozenset()
     prefetches: frozenset[str] = frozenset()
@@ -36,7 +36,7 @@ def read(probe: Mapping[str, Any]) -> Probe:
         machines={
             str(one.get("machine") or one["host"]): str(one["host"]) for one in both if one.get("host")
         },
-        cores=_words([_mapping(worker.get("versions")) for worker in both], "cores"),
+        cores=frozenset(count for worker in both if (count := _cores(worker)) is not None),
         software=frozenset(text for worker in both if (text := _software(worker))),
         prefetches=_words(both, "prefetch"),
         is_unpatched=any(worker.get("is_patched") is False for worker in both),
@@ -60,6 +60,13 @@ def _workers(moment: Any) -> list[Worker]:
 
 def _words(workers: Sequence[Worker], name: str) -> frozenset[str]:
     return frozenset(str(worker[name]) for worker in workers if worker.get(name) not in (None, ""))
+
+
+def _cores(worker: Worker) -> float | None:
+    try:
+        return float(_mapping(worker.get("versions"))["cores"])
+    except (KeyError, ValueError):  # imported from elsewhere, perhaps
+        return None
 
 
 def _software(worker: Worker) -> str:
