@@ -8,6 +8,8 @@ from django.conf import settings
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from jobs.failover import connection_class
+
 #: redis-py's stubs type every answer as the union of its sync and async ones; nothing can be done with that.
 Client = Any
 
@@ -29,6 +31,7 @@ def connect(*, timeout_s: float, max_connections: int = 16) -> Client:
         socket_timeout=timeout_s,
         socket_connect_timeout=min(timeout_s, 2.0),
         retry=Retry(NoBackoff(), 0),
+        connection_class=connection_class(settings.REDIS_URL),
         decode_responses=True,
     )
     return redis.Redis(connection_pool=pool)

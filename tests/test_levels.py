@@ -9,7 +9,17 @@ ROOT = Path(__file__).resolve().parent.parent
 LEVELS = [
     ("imports", "startup"),
     (
-        *("errors", "timing", "statistics", "verdicts", "logs", "formats", "signing", "addresses"),
+        *(
+            "errors",
+            "timing",
+            "statistics",
+            "verdicts",
+            "logs",
+            "formats",
+            "signing",
+            "addresses",
+            "failover",
+        ),
         *("watched", "schema", "celery_worker"),
     ),
     ("definitions", "pools", "redis_client"),

@@ -5,6 +5,7 @@ from typing import Any
 
 import redis
 
+from jobs.failover import leaving
 from jobs.pools.unacked import Unacked
 from jobs.pools.upstream import stock
 
@@ -21,6 +22,10 @@ class ClientChannel(stock.Channel):
         if pool is not self.pool:  # closing a channel, and forking, drop the pool
             pool, kept = self._kept[name] = (self.pool, build())
         return kept
+
+    def _connparams(self, asynchronous: bool = False) -> Any:
+        parameters = super()._connparams(asynchronous=asynchronous)
+        return {**parameters, "connection_class": leaving(parameters["connection_class"])}
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         if asynchronous:
