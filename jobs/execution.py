@@ -22,6 +22,7 @@ from jobs.logs import LogBuffer, attempt_log, redacted, thread_name
 from jobs.pools import bridge
 from jobs.pools.prefork import stop_behind
 from jobs.pools.probes import BodyProbe
+from jobs.pools.waits import UNKNOWN
 from jobs.redis_client import REDIS_ERRORS, worker_client
 from jobs.stream import Claim, Ending, Outcome, Place, Started, claim, encode, report
 from jobs.timing import Stopwatch, Timings
@@ -103,9 +104,10 @@ def _run(delivery: Delivery, started: Started, watch: Stopwatch) -> tuple[Outcom
     definition: Definition | None = None
     timings: Timings | None = None  # set once the body has ended: storing its result is not its time
     token = attempt_log.set(buffer)
-    probe = BodyProbe()
+    probe: BodyProbe | None = None
     watch.start()  # again, so that the claim's round trip counts as waiting
     try:
+        probe = BodyProbe()
         definition = definitions.resolve(delivery.definition)
         buffer.secrets = definition.secret_values(delivery.params)
         value, offloaded = _call(definition, delivery, probe)
@@ -114,7 +116,7 @@ def _run(delivery: Delivery, started: Started, watch: Stopwatch) -> tuple[Outcom
         outcome = replace(outcome, timings=timings, waits=waits, offloaded=offloaded, result=_as_json(value))
     except BaseException as error:  # a body may raise anything, SystemExit and GreenletExit too
         timings = timings or watch.stop()
-        outcome = replace(outcome, waits=probe.end(timings.cpu_s))
+        outcome = replace(outcome, waits=UNKNOWN if probe is None else probe.end(timings.cpu_s))
         interrupted = error if isinstance(error, bridge.Interrupted) else stop_behind(error)
         if interrupted is None:
             outcome = _failed(outcome, error, definition, delivery.attempt, timings)

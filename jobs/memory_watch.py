@@ -6,22 +6,34 @@ whose memory it is, and no limit is kept.
 
 import threading
 import time
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import psutil
+import structlog
 from celery.worker import state
 
+log = structlog.get_logger(__name__)
 #: How often the processes are looked at: at a gibibyte a second a job is at most 100 MiB over its limit.
 LOOK_EVERY_S = 0.1
 
 
-class Watched(NamedTuple):
-    """A running job and what its process had at its start."""
+@dataclass(slots=True)
+class Watched:
+    """A running job, its process, and what that had at its start."""
 
     request: Any
-    process: psutil.Process
-    before_bytes: int
+    pid: int
     limit_bytes: int
+    process: psutil.Process | None = None
+    before_bytes: int = 0
+
+    def used_bytes(self) -> int:
+        """Return what the process takes beyond what it had when it was first asked. Raise psutil.Error or OSError."""
+        if self.process is None:
+            process = psutil.Process(self.pid)
+            self.before_bytes, self.process = process.memory_info().rss, process
+        return int(self.process.memory_info().rss - self.before_bytes)
 
 
 class MemoryWatch:
@@ -36,35 +48,49 @@ class MemoryWatch:
         """Watch a job that begins in the process `pid`; nothing without a limit."""
         if limit_bytes is None:
             return
+        watched = Watched(request, pid, limit_bytes)
         try:
-            process = psutil.Process(pid)
-            watched = Watched(request, process, process.memory_info().rss, limit_bytes)
+            watched.used_bytes()
         except psutil.Error:
             return  # its loss is noted elsewhere
+        except (
+            OSError
+        ) as error:  # no file can be opened just now; the first look that can finds what it begins with
+            log.warning("the memory of a job cannot be read yet", job=request.id, error=str(error))
         with self._lock:
             self._watched.append(watched)
             if not self._looks:
-                self._looks = True
                 threading.Thread(target=self._look_on, name="memory-limits", daemon=True).start()
+                self._looks = True  # only now: the machine may have no thread to give
 
     def _look_on(self) -> None:
-        while True:
-            with self._lock:
-                self._watched = [watched for watched in self._watched if self._goes_on(watched)]
-                if not self._watched:
-                    self._looks = False
-                    return
+        while self._look():
             time.sleep(LOOK_EVERY_S)
+
+    def _look(self) -> bool:
+        with self._lock:
+            self._watched = [watched for watched in self._watched if self._goes_on(watched)]
+            self._looks = bool(self._watched)
+            return self._looks
 
     @staticmethod
     def _goes_on(watched: Watched) -> bool:
-        try:
-            used_bytes = watched.process.memory_info().rss - watched.before_bytes
-        except psutil.Error:
-            return False
         if watched.request not in state.active_requests:
             return False
-        if used_bytes > watched.limit_bytes:
-            watched.request.end_over_memory(used_bytes, watched.limit_bytes)
+        try:
+            return _keeps_within(watched)
+        except psutil.Error:
             return False
-        return True
+        except OSError:
+            return True  # no file can be opened just now: the next look tells
+        except Exception:  # the limits of all other jobs hang on this thread
+            log.exception("a memory limit could not be kept", job=watched.request.id)
+            return True
+
+
+def _keeps_within(watched: Watched) -> bool:
+    used_bytes = watched.used_bytes()
+    if used_bytes > watched.limit_bytes:
+        watched.request.end_over_memory(used_bytes, watched.limit_bytes)
+        return False
+    return True

@@ -41,9 +41,12 @@ class Sidecar:
         # It is told whose it is: the worker may be gone before it can ask who its parent is.
         command = [sys.executable, "-m", "jobs.watchdog", str(descriptor), str(os.getpid())]
         while not self._stopped:
-            self._pid = original("os", "posix_spawn")(sys.executable, command, _environment())
-            while not self._stopped and _is_alive(self._pid, wait):
-                sleep(LOOK_EVERY_S)
+            try:
+                self._pid = original("os", "posix_spawn")(sys.executable, command, _environment())
+                while not self._stopped and _is_alive(self._pid, wait):
+                    sleep(LOOK_EVERY_S)
+            except Exception:  # no memory or no process to be had just now
+                log.exception("the watchdog could not be started")
             if not self._stopped:
                 log.error("the watchdog ended and is started again", pid=self._pid)
                 sleep(_PAUSE_S)

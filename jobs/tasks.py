@@ -109,10 +109,11 @@ class JobRequest(_Request):
             _memory.watch(self, pid, _memory_limit_bytes(self.args))
 
     def end_over_memory(self, used_bytes: int, limit_bytes: int) -> None:
-        """Report a memory limit and kill the process of the job."""
-        self.is_over_memory = True
+        """Report a memory limit, once, and kill the process of the job. Raise OSError where no file can be opened."""
         text = f"The job took {used_bytes / 2**20:.0f} MiB; its limit is {limit_bytes / 2**20:.0f} MiB."
-        post(self._outcome(Ending.FAILED, "MemoryLimitExceeded", text))
+        if not self.is_over_memory:
+            post(self._outcome(Ending.FAILED, "MemoryLimitExceeded", text))
+        self.is_over_memory = True
         kill_if_deaf(self.worker_pid, after_s=0.0)
 
     def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:

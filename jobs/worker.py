@@ -55,7 +55,7 @@ class Heart:
     """Writes a worker's sign of life every few seconds, from a thread of its own."""
 
     _gauge: vitals.Gauge
-    _reading: vitals.Reading
+    _reading = vitals.Reading(memory_bytes=0, db_connections=None)
     #: Whether jobs compute in this process, where whoever reads many files waits for the interpreter's lock each time.
     _is_shared: bool
     _machine = ""
@@ -96,14 +96,18 @@ class Heart:
         while not self._stopped:
             if self.table is not None:
                 self.table.beats(again_within_s=settings.JOB_HEARTBEAT_S * 1.5 + 0.5)
-            beat = self._beat(consumer, pool, started_at, facts)
             try:
-                with self._lock:
-                    if not self._stopped:
-                        send(client, beat, consumer.held_attempts())
+                self._send(client, consumer, self._beat(consumer, pool, started_at, facts))
             except REDIS_ERRORS as error:
                 log.warning("no sign of life could be written", error=str(error))
+            except Exception:  # whatever it is: without this thread every running job would run twice
+                log.exception("no sign of life could be made")
             self._rest(sleep)
+
+    def _send(self, client: Any, consumer: Any, beat: Beat) -> None:
+        with self._lock:
+            if not self._stopped:
+                send(client, beat, consumer.held_attempts())
 
     def _rest(self, sleep: Callable[[float], None]) -> None:
         """Wait for the next beat, which comes early once the last job has ended: comparisons wait for it."""
@@ -125,7 +129,10 @@ class Heart:
             rest_s = max(settings.JOB_HEARTBEAT_S, _REST_FOR_EACH_S * (time.monotonic() - began_mono))
 
     def _read(self, consumer: Any) -> None:
-        self._reading = self._gauge.read(_slots(consumer), settings.DATABASES["default"])
+        try:
+            self._reading = self._gauge.read(_slots(consumer), settings.DATABASES["default"])
+        except Exception:  # a sign of life with older figures is better than none
+            log.exception("memory and connections cannot be read")
         self._peak_bytes = max(self._peak_bytes, self._reading.memory_bytes)
 
     def _beat(self, consumer: Any, pool: str, started_at: float, facts: dict[str, str]) -> Beat:
@@ -230,8 +237,8 @@ class _Poster:
         with self._lock:
             self._unsent += 1
             if self._running_in_pid != os.getpid():
-                self._running_in_pid = os.getpid()
                 threading.Thread(target=self._send_on, name="reports", daemon=True).start()
+                self._running_in_pid = os.getpid()  # only now: the machine may have no thread to give
 
     def _send_on(self) -> None:
         client = connect(timeout_s=5.0, max_connections=1)
@@ -257,6 +264,8 @@ class _Poster:
         except REDIS_ERRORS as error:
             log.warning("a report waits for Redis", job=outcome.job_id, error=str(error))
             return False
+        except Exception:  # the coordinator rescues its job; those of the others must not wait behind it
+            log.exception("a report cannot be sent and is dropped", job=outcome.job_id)
         return True
 
 

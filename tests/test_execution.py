@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import logging
 import os
 from collections.abc import Callable
@@ -13,7 +14,9 @@ from celery.exceptions import SoftTimeLimitExceeded
 from jobs import execution, stream
 from jobs.definitions import AttemptContext
 from jobs.execution import Delivery, execute
+from jobs.pools import runqueue
 from jobs.pools.interrupts import HardStop, Interrupted, RevokedStop, ShutdownStop
+from jobs.pools.waits import UNKNOWN
 from jobs.redis_client import key
 from jobs.stream import Claim, Ending, Outcome, Started
 from jobs.timing import wall_now
@@ -339,6 +342,35 @@ def test_log_lines_are_plain_cut_and_never_the_bodys_end(
 def test_the_lines_of_one_attempt_are_not_those_of_the_next(own_keys: Any, define: Any) -> None:
     run(define, say, {"lines": 2})
     assert len(run(define, say, {"lines": 1}).log) == 1
+
+
+# --- no file can be opened ------------------------------------------------------------------------------
+def test_a_job_runs_unmeasured_where_its_thread_cannot_be_asked_for_its_waits(
+    own_keys: Any, define: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runqueue, "IS_LINUX", True)
+        patch.setattr(runqueue, "RunQueue", refuse)
+        runqueue._forget()
+        unmeasured = run(define, give, {"value": 1})
+    assert unmeasured.ending is Ending.SUCCEEDED
+    assert unmeasured.waits == UNKNOWN
+    assert run(define, give, {"value": 1}).ending is Ending.SUCCEEDED
+
+
+def test_an_attempt_whose_probe_cannot_be_made_is_reported(
+    own_keys: Any, define: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(execution, "BodyProbe", refuse)
+    outcome = run(define, give, {"value": 1})
+    assert (outcome.ending, outcome.error_type) == (Ending.FAILED, "OSError")
+    assert reports(own_keys)[-1] == outcome
 
 
 # --- Redis goes away ------------------------------------------------------------------------------------

@@ -1,10 +1,13 @@
+import errno
 import json
+import os
 import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from jobs import heartbeats, worker
@@ -219,6 +222,86 @@ def test_stopping_a_heart_while_redis_is_away_is_no_error(own_redis: Any, consum
     heart = Heart()
     heart.start(consumer, "threads")
     heart.stop()
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+@pytest.mark.parametrize("fault", [OSError(errno.EMFILE, "Too many open files"), ValueError("a mistake")])
+@pytest.mark.parametrize("place", ["read", "cpu_s", "held"])
+def test_a_heart_outlives_whatever_its_beat_raises(
+    own_keys: Any,
+    consumer: Any,
+    eventually: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    is_shared: bool,
+    fault: Exception,
+    place: str,
+) -> None:
+    raised: list[int] = []
+
+    def fail(*_: Any) -> Any:
+        raised.append(1)
+        raise fault
+
+    pool = consumer.pool if is_shared else None
+    monkeypatch.setattr(worker, "base", SimpleNamespace(running_pool=lambda: pool))
+    heart = Heart()
+    with monkeypatch.context() as patch:
+        if place == "read":
+            patch.setattr(vitals.Gauge, "read", fail)
+        elif place == "cpu_s":
+            patch.setattr(vitals, "cpu_s", fail)
+        else:
+            patch.setattr(consumer, "held_attempts", fail)
+        heart.start(consumer, "threads")
+        eventually(lambda: len(raised) > 2)
+        assert bool(read_all(own_keys)) == (place == "read")
+    eventually(lambda: read_all(own_keys) and read_all(own_keys)[0].memory_bytes > 1_000_000)
+    heart.stop()
+
+
+def test_without_a_file_descriptor_figures_of_a_process_stay_or_are_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: Any) -> Any:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    gauge = vitals.Gauge(os.getpid())
+    found = gauge.family("before")
+    monkeypatch.setattr(psutil, "Process", refuse)
+    monkeypatch.setattr(psutil._psplatform.Process, "memory_info", refuse)
+    monkeypatch.setattr(psutil._psplatform.Process, "cpu_times", refuse)
+    monkeypatch.setattr(psutil._psplatform.Process, "open_files", refuse)
+    assert gauge.family("after") == found
+    database = {"ENGINE": "django.db.backends.sqlite3", "NAME": "x"}
+    assert gauge.read("after", database) == vitals.Reading(0, 0)
+    assert vitals.cpu_s(gauge.found) == 0
+
+
+def test_a_report_that_cannot_be_sent_holds_up_no_other(
+    own_keys: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+
+    def report(client: Any, outcome: Any) -> None:
+        if outcome.job_id == "bad":
+            raise TypeError("not JSON")
+        sent.append(outcome.job_id)
+
+    def refuse(self: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(worker, "report", report)
+    poster = worker._Poster()
+    outcomes = [SimpleNamespace(job_id=name) for name in ("first", "bad", "last")]
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError):
+            poster.post(outcomes[0], 0.0)
+    for outcome in outcomes[1:]:
+        poster.post(outcome, 0.0)
+    poster.flush(10.0)
+    assert sent == ["first", "last"]
+    eventually(lambda: poster._unsent == 0)
 
 
 def test_the_memory_of_a_process_that_is_gone_is_nothing() -> None:

@@ -1,5 +1,6 @@
 """Where a run's time went, and who stalled whom: real threads that compute and wait, real workers."""
 
+import errno
 import hashlib
 import json
 import os
@@ -18,7 +19,7 @@ from jobs import signing, stream
 from jobs.heartbeats import pools_up
 from jobs.models import Job, State
 from jobs.pools import runqueue, vitals
-from jobs.pools.gil import PROBE
+from jobs.pools.gil import PROBE, GilProbe
 from jobs.pools.metering import Meter
 from jobs.pools.probes import BodyProbe
 from jobs.pools.stalls import Stalls
@@ -142,6 +143,21 @@ def test_a_forked_child_asks_for_its_own_thread() -> None:
     assert float(os.read(reader, 100)) != mine_s
     os.close(reader)
     os.close(writer)
+
+
+@linux
+def test_the_probe_of_the_lock_goes_on_after_it_could_open_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    probe = GilProbe()
+    with monkeypatch.context() as patch:
+        patch.setattr(runqueue, "RunQueue", refuse)
+        runqueue._forget()
+        probe._look(time.sleep)
+    assert probe.reading == (0, 0.0)
+    probe._look(time.sleep)
+    assert probe.reading[0] == 1
 
 
 @linux

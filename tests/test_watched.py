@@ -191,3 +191,23 @@ def test_a_watchdog_that_ends_is_started_again(monkeypatch: pytest.MonkeyPatch) 
     eventually(lambda: table.looked_at_mono > looked)
     guard.stop()
     os.kill(guard._pid, signal.SIGKILL)
+
+
+def test_a_watchdog_that_cannot_be_started_is_so_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[int] = []
+
+    def spawn(*_: Any) -> int:
+        tries.append(1)
+        if len(tries) < 3:
+            raise BlockingIOError("no process to be had")
+        return 42
+
+    instead = {"posix_spawn": spawn, "waitpid": lambda pid, _: (0, 0)}
+    original = sidecar.original
+    monkeypatch.setattr(sidecar, "original", lambda module, name: instead.get(name) or original(module, name))
+    monkeypatch.setattr(sidecar, "_PAUSE_S", 0.01)
+    guard = sidecar.Sidecar()
+    guard.start()
+    eventually(lambda: guard._pid == 42)
+    guard.stop()
+    assert len(tries) == 3

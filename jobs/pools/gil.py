@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from math import isnan
 
 from jobs.pools import runqueue
 from jobs.pools.executor import native_lock, original
@@ -54,6 +55,8 @@ class GilProbe:
         queued_s, due = runqueue.waited_s(), time.monotonic() + PERIOD_S
         sleep(PERIOD_S)
         late_s = time.monotonic() - due - (runqueue.waited_s() - queued_s)
+        if isnan(late_s):
+            return
         # What the timer alone is late by, on this machine.
         self._floor_s = max(0.0, min(self._floor_s, late_s))
         wait_s = max(0.0, late_s - self._floor_s)

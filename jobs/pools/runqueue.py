@@ -4,6 +4,7 @@ import ctypes
 import os
 import sys
 from contextlib import suppress
+from math import nan
 from typing import Any
 
 from jobs.pools.executor import original
@@ -64,13 +65,19 @@ if IS_LINUX:
 
 
 def waited_s() -> float:
-    """Return the run-queue wait of the calling OS thread so far, in seconds; 0 where the kernel does not tell."""
+    """Return the run-queue wait of the calling OS thread so far, in seconds; 0 where the kernel does not tell.
+
+    NaN while it cannot be asked, for want of a file descriptor.
+    """
     if not IS_LINUX:
         return 0.0
     try:
         mine: RunQueue = _of_thread.queue
     except AttributeError:
-        mine = _of_thread.queue = RunQueue()
+        try:
+            mine = _of_thread.queue = RunQueue()
+        except OSError:
+            return nan
     return mine.waited_s()
 
 

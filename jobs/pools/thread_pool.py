@@ -52,8 +52,9 @@ class Alarms:
             if self._heap[0][2] is alarm:
                 self._changed.notify()
             if self._thread is None:
-                self._thread = threading.Thread(target=self._ring, name="time-limits", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._ring, name="time-limits", daemon=True)
+                thread.start()
+                self._thread = thread  # only now: the machine may have no thread to give
         return alarm
 
     def forget(self) -> None:

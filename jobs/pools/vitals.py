@@ -21,7 +21,10 @@ type Family = Sequence[psutil.Process]
 
 
 def family(pid: int) -> Family:
-    """Return a process and its children; nothing if it has ended. It looks at every process of the machine."""
+    """Return a process and its children; nothing if it has ended. It looks at every process of the machine.
+
+    Raise OSError where no file can be opened.
+    """
     try:
         parent = psutil.Process(pid)
         return [parent, *parent.children(recursive=True)]
@@ -60,8 +63,9 @@ class Gauge:
         """
         now = time.monotonic()
         is_fresh = key == self._key and now - self._found_mono < _FIND_AGAIN_S
-        if not is_fresh or not all(process.is_running() for process in self._family):
-            self._family, self._key, self._found_mono = family(self._pid), key, now
+        with suppress(OSError):  # no file can be opened just now: those found last still count
+            if not is_fresh or not all(process.is_running() for process in self._family):
+                self._family, self._key, self._found_mono = family(self._pid), key, now
         return self._family
 
     @property
@@ -123,6 +127,7 @@ def is_patched() -> bool:
 def _sum(processes: Family, count: Callable[[psutil.Process], float]) -> float:
     total = 0.0
     for process in processes:
-        with suppress(psutil.Error):  # a child that ended meanwhile counts for nothing
+        # A child that ended meanwhile counts for nothing; so does what no file can be opened for just now.
+        with suppress(psutil.Error, OSError):
             total += count(process)
     return total

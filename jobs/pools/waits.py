@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass
+from math import isnan
 from typing import NamedTuple
 
 #: What clocks and threads differ by without meaning anything.
@@ -73,6 +74,8 @@ def split(span: Span, cpu_s: float, *, is_alone: bool) -> Waits:
     While a shared thread has nothing to do, the job waits for something outside: that much is blocked for
     certain. How long it waited for its turn cannot be told from the thread.
     """
+    if isnan(span.run_queue_s):  # without it nothing tells what the thread waited for
+        return UNKNOWN
     asleep_s = max(0.0, span.wall_s - span.thread_cpu_s - span.run_queue_s)
     blocked_s = max(0.0, asleep_s - span.gil_at_most_s())
     if not is_alone:

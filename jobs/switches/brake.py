@@ -40,6 +40,8 @@ class Brake:
                 self.look(client)
             except REDIS_ERRORS as error:
                 log.debug("the switches cannot be read; the last word holds", error=str(error))
+            except Exception:  # without this thread the worker would obey no pause, nor its end
+                log.exception("the switches cannot be followed")
             sleep(_LOOK_EVERY_S)
 
     def look(self, client: Client) -> None:

@@ -16,7 +16,7 @@ from jobs.heartbeats import COORDINATOR, Beat
 from jobs.models import AuditEntry, Job, State, Switch
 from jobs.operations import pause, purge, purging, resume
 from jobs.stream import Claim, Place, Started
-from jobs.switches import Brake, Held, read, write
+from jobs.switches import Brake, Held, brake, read, write
 from jobs.timing import Timings
 from tests.core import reports
 from tests.pace import limit_s
@@ -134,6 +134,21 @@ def test_a_brake_keeps_to_the_last_word_while_the_copy_or_redis_is_missing(own_k
     loop.is_running = True
     brake.look(own_keys)
     assert loop.queues == {"q"}
+
+
+def test_a_brake_outlives_whatever_its_look_raises(eventually: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+
+    def look(self: Brake, client: Any) -> None:
+        looks.append(1)
+        raise ValueError("a mistake")
+
+    monkeypatch.setattr(brake, "_LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(Brake, "look", look)
+    found = Brake()
+    found.start(Loop(), "gevent", "q")
+    eventually(lambda: len(looks) > 2)
+    found.stop()
 
 
 def test_an_act_while_redis_is_away_is_stored_and_says_that_workers_follow_later(
