@@ -94,6 +94,8 @@ class Coordinator:
         """Work until told to stop; a fault of Redis or the database is logged and waited out."""
         reader = stream.Reader(self.client, self.name)
         duties = self._duties(reader)
+        # At first all there is to go by is Redis' clock, which may just have been set: who lives gives a sign meanwhile.
+        self._nobody_dead_until_mono = time.monotonic() + 1.5 * settings.JOB_HEARTBEAT_S
         ready = False
         while not self._stopping:
             try:

@@ -55,6 +55,7 @@ class WorkerBeat:
 
     beat: Beat
     seen_s_ago: float
+    stamp: float = 0.0  # by Redis' clock; another one with each sign
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.beat, name)
@@ -117,8 +118,9 @@ def read_all(client: Client) -> list[WorkerBeat]:
         client.pipeline(transaction=False).time().zrange(at, 0, -1, withscores=True).hgetall(beats).execute()
     )
     now = seconds + micros / 1e6
-    said = [(_parse(raw[name]), max(0.0, now - stamp)) for name, stamp in seen if name in raw]
-    return [WorkerBeat(beat, seen_s_ago) for beat, seen_s_ago in said if beat is not None]
+    said = [(_parse(raw[name]), stamp) for name, stamp in seen if name in raw]
+    # A stamp of the future is from before Redis' clock was set back: whoever lives has soon given another.
+    return [WorkerBeat(beat, abs(now - stamp), stamp) for beat, stamp in said if beat is not None]
 
 
 def held_attempts(client: Client) -> dict[str, frozenset[Attempt]]:
@@ -136,11 +138,11 @@ def _attempts(text: str) -> frozenset[Attempt]:
         return frozenset()
 
 
-def forget_silent(client: Client, beats: Iterable[WorkerBeat]) -> None:
-    """Drop the beats of workers that have been silent for an hour."""
-    for beat in beats:
-        if beat.seen_s_ago > _FORGET_AFTER_S:
-            withdraw(client, beat.name)
+def forget_silent(client: Client, silence_s: Mapping[str, float]) -> None:
+    """Drop the beats of workers that have been silent for an hour; `silence_s` says for how many seconds each has."""
+    for name, seconds in silence_s.items():
+        if seconds > _FORGET_AFTER_S:
+            withdraw(client, name)
 
 
 def workers() -> list[WorkerBeat]:

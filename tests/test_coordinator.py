@@ -19,6 +19,7 @@ from jobs.coordinator import Coordinator, prune_samples, record_adopted, record_
 from jobs.heartbeats import COORDINATOR, Beat, coordinator_is_up, read_all, send
 from jobs.models import Job, JobLog, PoolSample, State
 from jobs.redis_client import key, worker_client
+from jobs.rescue import Rescuer
 from jobs.stream import Ending, Outcome, Place, Reader, Started, stream_key
 from jobs.submission import submit
 from jobs.timing import Timings, wall_now
@@ -264,6 +265,27 @@ def test_nobody_is_rescued_before_the_workers_could_speak_again_after_an_outage(
     for beat in beats:
         beat.cancel()
         beat.join()
+    assert Job.objects.queued().get() == gone
+
+
+def test_a_coordinator_that_begins_gives_every_worker_the_time_for_another_sign(
+    own_keys: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.JOB_HEARTBEAT_S = 1.0
+    running("w1@host")
+    gone = running("w2@host")
+    for name in ("w1@host", "w2@host"):  # just before Redis' clock was set forward
+        send(own_keys, Beat(name, "threads", 42, "host"))
+        silence(own_keys, name, 60)
+    look = Rescuer.look
+
+    def look_before_the_next_sign(self: Rescuer, **how: bool) -> int:
+        found = look(self, **how)
+        send(own_keys, Beat("w1@host", "threads", 42, "host"))
+        return found
+
+    monkeypatch.setattr(Rescuer, "look", look_before_the_next_sign)
+    coordinate(lambda: Job.objects.queued().exists(), monkeypatch, within_s=12)
     assert Job.objects.queued().get() == gone
 
 

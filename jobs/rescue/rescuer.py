@@ -14,6 +14,7 @@ from jobs.rescue import queues
 from jobs.rescue.absence import Absence
 from jobs.rescue.lost import lost
 from jobs.rescue.messages import pools_of, publish_again, published, unaccounted
+from jobs.rescue.silence import Silence
 
 log = structlog.get_logger(__name__)
 _BATCH = 500
@@ -36,10 +37,12 @@ class Rescuer:
     client: Client
     _runs: Absence[Attempt] = field(default_factory=Absence)
     _messages: dict[str, Absence[Attempt]] = field(default_factory=dict)  # by pool
+    _silence: Silence = field(default_factory=Silence)
     _looks: int = 0
 
     def forget(self) -> None:
         """Give every worker the time for a sign of life again, as after an outage of Redis."""
+        self._silence.forget()
         self._runs.forget()
         self._messages.clear()
 
@@ -51,10 +54,11 @@ class Rescuer:
         """
         beats = heartbeats.read_all(self.client)
         held = heartbeats.held_attempts(self.client)
-        heartbeats.forget_silent(self.client, beats)
+        silence_s = self._silence.note(beats)
+        heartbeats.forget_silent(self.client, silence_s)
         self._looks += 1
-        alive = {beat.name for beat in beats if beat.is_alive}
-        silent = {beat.name for beat in beats} - alive
+        silent = {name for name, seconds in silence_s.items() if seconds >= settings.JOB_WORKER_DEAD_AFTER_S}
+        alive = silence_s.keys() - silent
         backlog_s = stream.backlog_s(self.client)
         gone = self._gone_runs(alive, silent, held, backlog_s)
         if is_after_outage:

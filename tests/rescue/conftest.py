@@ -13,7 +13,7 @@ from jobs import publishing
 from jobs.heartbeats import Attempt, Beat, send
 from jobs.models import Job, State
 from jobs.redis_client import key
-from jobs.rescue import Rescuer, absence
+from jobs.rescue import Rescuer, absence, silence
 
 
 class Clock:
@@ -35,7 +35,8 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock by which the rescuer remembers."""
     clock = Clock()
-    monkeypatch.setattr(absence, "time", clock)
+    for module in (absence, silence):
+        monkeypatch.setattr(module, "time", clock)
     return clock
 
 

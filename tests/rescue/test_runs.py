@@ -51,6 +51,62 @@ def test_a_job_rescued_after_its_last_attempt_has_failed_with_its_durations(
     assert job.broker_wait_s == 0.5
 
 
+def set_redis_clock(client: Any, by_s: int) -> None:
+    """Let Redis' clock be so far off from here on, as far as the rescuer can tell."""
+    client.set_response_callback("TIME", lambda told, **_: (int(told[0]) + by_s, int(told[1])))
+
+
+def test_redis_clock_set_forward_has_nobody_taken_for_dead(
+    rescuer: Rescuer, running: Any, beat: Any, clock: Clock, own_keys: Any
+) -> None:
+    holds = [(str(running().pk), 1)]
+    beat(holds=holds)
+    assert rescuer.look() == 0
+    for times in (1, 2, 3):
+        set_redis_clock(own_keys, 30 * times)
+        clock.advance(1)
+        assert rescuer.look() == 0
+        beat(ago_s=-30 * times, holds=holds)  # the next sign, by the clock as it is now
+        assert rescuer.look() == 0
+    clock.advance(4.9)
+    assert rescuer.look() == 0
+    clock.advance(0.2)
+    assert rescuer.look() == 1
+
+
+@pytest.mark.parametrize("by_s", [-3, -30, -7200])
+def test_redis_clock_set_back_hides_no_dead_worker_and_has_no_other_taken_for_dead(
+    rescuer: Rescuer, running: Any, beat: Any, clock: Clock, own_keys: Any, by_s: int
+) -> None:
+    dead, lives = running("dead@host"), running("lives@host")
+    holds = {job.worker: [(str(job.pk), 1)] for job in (dead, lives)}
+    for job in (dead, lives):
+        beat(job.worker, holds=holds[job.worker])
+    assert rescuer.look() == 0
+    set_redis_clock(own_keys, by_s)
+    rescued = 0
+    for _ in range(5):
+        assert rescued == 0
+        clock.advance(1)
+        beat("lives@host", ago_s=-by_s, holds=holds["lives@host"])
+        rescued += rescuer.look()
+    assert rescued == 1
+    dead.refresh_from_db()
+    assert (dead.state, dead.attempt) == (State.QUEUED, 2)
+
+
+def test_a_sign_that_was_not_there_before_is_no_older_than_that(
+    rescuer: Rescuer, running: Any, beat: Any, clock: Clock
+) -> None:
+    holds = [(str(running("new@host").pk), 1)]
+    rescuer.look()
+    clock.advance(1)
+    beat("new@host", ago_s=30, holds=holds)  # given a moment ago, just before the clock was set forward
+    assert rescuer.look() == 0
+    clock.advance(4.1)
+    assert rescuer.look() == 1
+
+
 @pytest.mark.parametrize(
     ("endings", "says"), [(("lost", "lost"), "taken for poison"), (("lost", "failed"), "last attempt of 3")]
 )
@@ -112,6 +168,7 @@ def test_jobs_of_a_worker_that_cannot_tell_what_it_holds_are_left_alone(
     beat()  # of an older release
     rescuer.look()
     clock.advance(60)
+    beat()
     assert rescuer.look() == 0
 
 
