@@ -2,10 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from django.db.models import Q
-
+from jobs import definitions, signing
+from jobs.definitions import Definition
+from jobs.definitions.secrets import is_hidden
 from jobs.errors import InvalidParameters
 from jobs.models import LIVE, Job
 
@@ -27,10 +29,15 @@ def mark(jobs: Sequence[Job], *, key: str) -> None:
         job.idempotency_key = f"{job.user_id or '-'}:{number}:{key}"
 
 
-def unique_key(definition: str, params: object) -> str:
-    """Return what jobs of a unique definition with the same parameters share."""
-    text = json.dumps([definition, params], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+def unique_keys(definition: Definition, params: Mapping[str, Any]) -> list[str]:
+    """Return what jobs of a unique definition with the same parameters share: as stored now, then under earlier keys."""
+    said = [definition.name, definition.in_clear(params)]
+    text = json.dumps(said, sort_keys=True, separators=(",", ":"))
+    if any(
+        is_hidden(params.get(name)) for name in definition.secret_names
+    ):  # else a digest would let secrets be tried out
+        return list(signing.seals(signing.UNIQUE, text))
+    return [hashlib.sha256(text.encode()).hexdigest()]
 
 
 def earlier(jobs: Sequence[Job]) -> list[Job]:
@@ -42,7 +49,7 @@ def earlier(jobs: Sequence[Job]) -> list[Job]:
     if first.idempotency_key:
         return _by_idempotency_key(jobs)
     if first.unique_key:
-        return _noted(Job.objects.filter(unique_key=first.unique_key, state__in=LIVE)[:1])
+        return _under_way(first)
     return []
 
 
@@ -50,16 +57,25 @@ def _by_idempotency_key(jobs: Sequence[Job]) -> list[Job]:
     keys = [job.idempotency_key for job in jobs]
     stored = {job.idempotency_key: job for job in Job.objects.filter(idempotency_key__in=keys)}
     if not stored:
-        unique = Q(unique_key=jobs[0].unique_key, state__in=LIVE)
-        return _noted(Job.objects.filter(unique)[:1]) if jobs[0].unique_key else []
-    wanted = (jobs[0].definition, jobs[0].params)
-    if len(stored) != len(jobs) or any((job.definition, job.params) != wanted for job in stored.values()):
+        return _under_way(jobs[0]) if jobs[0].unique_key else []
+    if len(stored) != len(jobs) or not all(_ask_the_same(job, jobs[0]) for job in stored.values()):
         raise InvalidParameters(
             {
                 "idempotency_key": "It belongs to another submission, with other parameters or copies; choose a new one."
             }
         )
     return _noted([stored[key] for key in keys])
+
+
+def _ask_the_same(stored: Job, asked: Job) -> bool:
+    # What is stored of a secret differs each time it is given, so that its readers cannot tell which are equal.
+    in_clear = definitions.get(asked.definition).in_clear
+    return stored.definition == asked.definition and in_clear(stored.params) == in_clear(asked.params)
+
+
+def _under_way(asked: Job) -> list[Job]:
+    keys = unique_keys(definitions.get(asked.definition), asked.params)
+    return _noted(Job.objects.filter(unique_key__in=keys, state__in=LIVE)[:1])
 
 
 def _noted(jobs: Iterable[Job]) -> list[Job]:

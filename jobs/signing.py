@@ -8,24 +8,31 @@ import functools
 import hashlib
 import hmac
 from base64 import urlsafe_b64encode
+from collections.abc import Iterator
 
 from django.conf import settings
 
-#: What a seal is for: one made for a message is none for a report.
-MESSAGE, REPORT = "message", "report"
+#: What a seal is for: one made for a message is none for a report. The last two tell submissions apart whose
+#: parameters may be secret, so that nobody who reads the ledger can try out what they were.
+MESSAGE, REPORT, UNIQUE, FORM = "message", "report", "unique", "form"
 
 
 def seal(purpose: str, text: str) -> str:
     """Return the seal of a text: 43 characters."""
-    return _seal(_key(purpose, settings.SECRET_KEY), text)
+    return next(seals(purpose, text))
+
+
+def seals(purpose: str, text: str) -> Iterator[str]:
+    """Yield the seal of a text, and then those that it had under the earlier keys."""
+    for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS):
+        yield _seal(_key(purpose, secret), text)
 
 
 def is_sealed(purpose: str, text: str, given: object) -> bool:
     """Return whether `given` is the seal of the text, under the present key or an earlier one."""
     if not isinstance(given, str) or not given.isascii():
         return False
-    secrets = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
-    return any(hmac.compare_digest(_seal(_key(purpose, secret), text), given) for secret in secrets)
+    return any(hmac.compare_digest(own, given) for own in seals(purpose, text))
 
 
 def _seal(key: bytes, text: str) -> str:

@@ -98,7 +98,7 @@ def prepare(
             raise InvalidParameters(
                 {"copies": f"{definition} is unique: one job with the same parameters at a time."}
             )
-        fields["unique_key"] = deduplication.unique_key(found.name, valid)
+        fields["unique_key"] = deduplication.unique_keys(found, valid)[0]
     size = len(json.dumps(valid).encode())
     now = timezone.now()
     return [

@@ -28,6 +28,10 @@ def tidy(folder: str) -> None:
     """Tidy a folder."""
 
 
+def move(source: str, target: str) -> None:
+    """Move a folder."""
+
+
 @pytest.fixture
 def unique(define: Callable[..., Definition]) -> Definition:
     return define(tidy, unique=True, name="test.tidy")
@@ -180,6 +184,7 @@ def test_uniqueness_is_yes_or_no(define: Callable[..., Definition]) -> None:
         define(tidy, unique="yes", name="test.tidy")
 
 
-def test_the_order_of_parameters_does_not_matter() -> None:
-    key = deduplication.unique_key
-    assert key("a", {"x": 1, "y": 2}) == key("a", {"y": 2, "x": 1}) != key("b", {"x": 1, "y": 2})
+def test_the_order_of_parameters_does_not_matter(define: Callable[..., Definition]) -> None:
+    one, other = (define(move, unique=True, name=name) for name in ("test.one", "test.other"))
+    key, params = deduplication.unique_keys, {"source": "x", "target": "y"}
+    assert key(one, params) == key(one, dict(reversed(params.items()))) != key(other, params)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from jobs.definitions.fields import ParameterField
 from jobs.definitions.parameters import messages, python_values
 from jobs.definitions.payload import json_ready, refuse_oversized
-from jobs.definitions.secrets import hide, is_hidden, reveal
+from jobs.definitions.secrets import hide, is_hidden, reveal, reveal_or_keep
 from jobs.errors import InvalidParameters
 
 #: `hazard`: a job that harms its worker on purpose.
@@ -96,6 +96,13 @@ class Definition:
         """Return the secrets within stored parameters. Raise InvalidParameters when one cannot be read."""
         found = (reveal(self.name, name, params.get(name)) for name in self.secret_names)
         return tuple(value for value in found if value)
+
+    def in_clear(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return stored parameters with the secrets to be read, for comparing alone; one that cannot be stays as it is."""
+        return {
+            name: reveal_or_keep(self.name, name, value) if name in self.secret_names else value
+            for name, value in params.items()
+        }
 
     def call_arguments(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return Python values for the body.

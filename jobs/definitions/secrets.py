@@ -44,6 +44,14 @@ def reveal(owner: str, name: str, value: Any) -> Any:
     return found[2]
 
 
+def reveal_or_keep(owner: str, name: str, value: Any) -> Any:
+    """Return the secret that a value stands for, or the value, also where it cannot be read."""
+    try:
+        return reveal(owner, name, value)
+    except InvalidParameters:
+        return value
+
+
 def _fernet() -> MultiFernet:
     return _fernet_of((settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
 

@@ -1,6 +1,5 @@
 """The form of one definition, and what happens on Submit."""
 
-import hashlib
 import json
 from typing import Any
 from uuid import UUID
@@ -14,7 +13,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods
 
-from jobs import definitions, guarantees, submission, switches
+from jobs import definitions, guarantees, signing, submission, switches
 from jobs.catalog.hazards.variants import VARIANT
 from jobs.choice import choose
 from jobs.definitions import Definition
@@ -89,7 +88,7 @@ def _submit(
 ) -> list[Job]:
     """Submit to all the pools or to none."""
     pools, copies = where["pools"], where["copies"]
-    key = _key(params, where)
+    key = _key(found.in_clear(params), where)
     if origin and copies == 1 and len(pools) == 1:
         again = submission.run_again(
             origin,
@@ -122,7 +121,7 @@ def _key(params: dict[str, Any], where: dict[str, Any]) -> str:
     if not where["token"]:
         return ""
     said = json.dumps([params, where["copies"]], sort_keys=True, default=str)
-    return f"form {where['token']} {hashlib.sha256(said.encode()).hexdigest()[:16]}"
+    return f"form {where['token']} {signing.seal(signing.FORM, said)[:16]}"  # sealed: it may hold secrets
 
 
 def announce(request: PageRequest, jobs: list[Job]) -> None:
