@@ -8,7 +8,7 @@ from typing import Any
 from jobs import definitions, signing
 from jobs.definitions import Definition
 from jobs.definitions.secrets import is_hidden
-from jobs.errors import InvalidParameters
+from jobs.errors import InvalidParameters, UnderWay
 from jobs.models import LIVE, Job
 
 MAX_KEY_CHARS = 250
@@ -43,7 +43,7 @@ def unique_keys(definition: Definition, params: Mapping[str, Any]) -> list[str]:
 def earlier(jobs: Sequence[Job]) -> list[Job]:
     """Return the stored jobs that these stand for, in their order; nothing if they are new.
 
-    Raise InvalidParameters where the key belongs to another submission.
+    Raise InvalidParameters where the key belongs to another submission, UnderWay for a job that the user may not see.
     """
     first = jobs[0]
     if first.idempotency_key:
@@ -75,7 +75,10 @@ def _ask_the_same(stored: Job, asked: Job) -> bool:
 
 def _under_way(asked: Job) -> list[Job]:
     keys = unique_keys(definitions.get(asked.definition), asked.params)
-    return _noted(Job.objects.filter(unique_key__in=keys, state__in=LIVE)[:1])
+    found = _noted(Job.objects.filter(unique_key__in=keys, state__in=LIVE)[:1])
+    if found and asked.user and not Job.objects.visible_to(asked.user).filter(pk=found[0].pk).exists():
+        raise UnderWay  # and says of it what the refusal cannot hide, no more
+    return found
 
 
 def _noted(jobs: Iterable[Job]) -> list[Job]:

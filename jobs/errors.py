@@ -40,6 +40,10 @@ class Unavailable(PoolwiseError):
     """The definition cannot run in this installation."""
 
 
+class UnderWay(PoolwiseError):
+    """A job of this definition with these parameters is under way; submit again once it has ended."""
+
+
 class QueueFull(PoolwiseError):
     """The pool's queue is at its bound; submit again later."""
 

@@ -44,7 +44,7 @@ def submit(
     The pool `auto` is the one that pins, evidence or the definition's kind choose; `Job.chosen_by` says which.
     Where the user submitted the same under the same idempotency key, or a job of a unique definition has not ended,
     nothing is stored: what was there is returned, marked by `was_there`.
-    Raise UnknownDefinition, UnknownPool, Unavailable, InvalidParameters, QueueFull or UserBoundReached; then
+    Raise UnknownDefinition, UnknownPool, Unavailable, InvalidParameters, UnderWay, QueueFull or UserBoundReached; then
     nothing is stored.
     """
     choice = chosen(definition, pool)

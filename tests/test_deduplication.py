@@ -162,7 +162,7 @@ def test_copies_of_a_unique_job_are_refused_except_in_a_comparison(unique: Defin
 
 @pytest.mark.django_db
 def test_a_key_beside_uniqueness_returns_what_runs(unique: Definition, user: Any) -> None:
-    [job] = submit("test.tidy", {"folder": "a"}, pool="threads")
+    [job] = submit("test.tidy", {"folder": "a"}, pool="threads", user=user)
     [found] = submit("test.tidy", {"folder": "a"}, pool="threads", user=user, idempotency_key="k")
     assert found.pk == job.pk
 

@@ -20,6 +20,7 @@ from jobs.errors import (
     PoolwiseError,
     QueueFull,
     Unavailable,
+    UnderWay,
     UnknownDefinition,
     UnknownPool,
 )
@@ -156,8 +157,9 @@ def _away(request: HttpRequest, error: BrokerUnavailable) -> HttpResponse:
     return response
 
 
+@api.exception_handler(UnderWay)
 @api.exception_handler(Unavailable)
-def _unavailable(request: HttpRequest, error: Unavailable) -> HttpResponse:
+def _in_conflict(request: HttpRequest, error: PoolwiseError) -> HttpResponse:
     return problem(request, 409, str(error))
 
 

@@ -24,7 +24,11 @@ Key = Annotated[str, Header(max_length=200)]
 
 @api.post("/jobs", response={201: SubmittedOut, 200: SubmittedOut, **PROBLEMS, **BUSY}, tags=["jobs"])
 def submit(request: HttpRequest, payload: SubmitIn, idempotency_key: Key = "") -> Any:
-    """Submit a job or copies of it. 429 and 503 say, by Retry-After, when there is probably room again."""
+    """Submit a job or copies of it; 200 where the same was submitted before.
+
+    409: it cannot run here, or is unique and under way for somebody else. 429 and 503 say, by Retry-After, when there
+    is probably room again.
+    """
     rules.need_submit(request.user)
     key = f"api {idempotency_key}" if idempotency_key else ""
     try:
@@ -94,9 +98,13 @@ def cancel(request: HttpRequest, job_id: UUID, payload: CancelIn) -> Any:
     return {"outcome": outcome.value, "job": job}
 
 
-@api.post("/jobs/{uuid:job_id}/again", response={201: JobDetailOut, **PROBLEMS, **BUSY}, tags=["jobs"])
+@api.post(
+    "/jobs/{uuid:job_id}/again",
+    response={201: JobDetailOut, 200: JobDetailOut, **PROBLEMS, **BUSY},
+    tags=["jobs"],
+)
 def run_again(request: HttpRequest, job_id: UUID, payload: AgainIn) -> Any:
-    """Submit a job like an earlier one, perhaps changed."""
+    """Submit a job like an earlier one, perhaps changed; 200 and 409 as for a submission."""
     rules.need_submit(request.user)
     job, request_id = _job(request, job_id), getattr(request, "request_id", "")
     try:
@@ -111,7 +119,7 @@ def run_again(request: HttpRequest, job_id: UUID, payload: AgainIn) -> Any:
         raise _below_params(error) from error
     except UnknownPool as error:
         raise InvalidParameters({"pool": str(error)}) from error
-    return Status(201, again)
+    return Status(200 if again.was_there else 201, again)
 
 
 def _job(request: HttpRequest, job_id: UUID) -> Job:

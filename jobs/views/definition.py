@@ -100,7 +100,7 @@ def _submit(
         )
         return [again]
     with transaction.atomic():
-        return [
+        jobs = [
             job
             for pool in pools
             for job in submission.submit(
@@ -114,6 +114,8 @@ def _submit(
                 idempotency_key=key and f"{key} {pool}",
             )
         ]
+    first = {job.pk: job for job in reversed(jobs)}
+    return [job for job in jobs if first[job.pk] is job]  # all pools share the one job of a unique definition
 
 
 def _key(params: dict[str, Any], where: dict[str, Any]) -> str:
