@@ -17,14 +17,14 @@ from jobs.errors import InvalidParameters, UnknownDefinition
 from jobs.forms import CompareForm
 from jobs.models import Comparison
 from jobs.views import comparing
-from jobs.views.listing import page_of
+from jobs.views.listing import checked, page_of
 
 
 @api.get("/comparisons", response={200: ComparisonPageOut, **PROBLEMS}, tags=["comparisons"])
 def list_comparisons(request: HttpRequest, before: str = "", after: str = "") -> Any:
     """List comparisons, newest first."""
     visible: Any = comparing.visible_to(request.user)  # type: ignore[arg-type]
-    page = page_of(visible.defer("environment"), {"before": before, "after": after})
+    page = page_of(visible.defer("environment"), checked(before=before, after=after))
     return {"comparisons": page.jobs, "older": page.older, "newer": page.newer}
 
 

@@ -17,7 +17,7 @@ from jobs.api.calls import AgainIn, CancelIn, SubmitIn
 from jobs.errors import InvalidParameters, UnknownDefinition, UnknownPool
 from jobs.forms import JobFilterForm
 from jobs.models import Job, State
-from jobs.views.listing import chosen_jobs, page_of
+from jobs.views.listing import checked, chosen_jobs, page_of
 
 Key = Annotated[str, Header(max_length=200)]
 
@@ -65,11 +65,12 @@ def list_jobs(
 ) -> Any:
     """List jobs, newest first, by the filters of the page; `before` and `after` take the cursors of an answer."""
     user: Any = request.user
+    keys = checked(before=before, after=after)
     form = JobFilterForm(request.GET, sees_all=user.has_perm("jobs.view_job"))
     if not form.is_valid():
         raise InvalidParameters({name: str(errors[0]) for name, errors in form.errors.items()})
     jobs = chosen_jobs(user, form.cleaned_data).select_related("user")
-    page = page_of(jobs.filter(state=state) if state else jobs, {"before": before, "after": after})
+    page = page_of(jobs.filter(state=state) if state else jobs, keys)
     return {"jobs": page.jobs, "older": page.older, "newer": page.newer}
 
 

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from django.db.models import Q, TextField
 from django.db.models.functions import Cast
 
 from jobs import timeline
+from jobs.errors import InvalidParameters
 from jobs.models import LIVE, Job, JobQuerySet, State
 
 PAGE_SIZE = 50
@@ -97,7 +98,7 @@ def counts_of(jobs: JobQuerySet) -> Counts:
 
 
 def page_of(jobs: JobQuerySet, keys: Mapping[str, Any]) -> Page:
-    """Return the page after the key `before` (older jobs) or before the key `after` (newer ones)."""
+    """Return the page after the key `before` (older jobs) or before the key `after` (newer ones), else the first."""
     if key := _parse(keys.get("after", "")):
         found = list(jobs.filter(_beyond("gt", *key)).order_by("created_at", "id")[: PAGE_SIZE + 1])
         if len(found) > PAGE_SIZE:
@@ -114,6 +115,17 @@ def page_of(jobs: JobQuerySet, keys: Mapping[str, Any]) -> Page:
     return Page(shown, newer=_key(shown[0]) if key and shown else None, older=older, has_key=bool(key))
 
 
+def checked(**keys: str) -> dict[str, str]:
+    """Return the keys of a page. Raise InvalidParameters that names one that is none.
+
+    The first page in its place would send a program that follows the keys round and round.
+    """
+    if bad := [name for name, key in keys.items() if key and _parse(key) is None]:
+        text = "This is no cursor of an answer: use its `older` or `newer` as it stands there."
+        raise InvalidParameters(dict.fromkeys(bad, text))
+    return keys
+
+
 def _beyond(way: str, created_at: datetime, pk: UUID) -> Q:
     # The first condition alone lets the database start in the middle of the index.
     return Q(**{f"created_at__{way}e": created_at}) & (
@@ -122,15 +134,17 @@ def _beyond(way: str, created_at: datetime, pk: UUID) -> Q:
 
 
 def _key(job: Job) -> str:
-    return f"{job.created_at.isoformat()}_{job.pk.hex}"
+    # Z, not +00:00: in an address that is put together by hand a plus sign is a space.
+    return f"{job.created_at.astimezone(UTC).replace(tzinfo=None).isoformat()}Z_{job.pk.hex}"
 
 
 def _parse(key: str) -> tuple[datetime, UUID] | None:
     stamp, _, pk = key.partition("_")
     try:
         created_at = datetime.fromisoformat(stamp)
-        return (created_at, UUID(pk)) if created_at.tzinfo else None
-    except ValueError:
+        # In UTC here already: no database takes a moment that is before the year 1 or after 9999 there.
+        return (created_at.astimezone(UTC), UUID(pk)) if created_at.tzinfo else None
+    except (ValueError, OverflowError):
         return None
 
 
