@@ -2,13 +2,15 @@
 
 from django.contrib import admin
 from django.contrib.auth import views as auth_views
-from django.urls import include, path
+from django.urls import include, path, re_path
 
 from jobs.api import api, unknown_endpoint
+from jobs.views import nowhere
 
 admin.autodiscover()
 
 urlpatterns = [
+    re_path(r"\x00", nowhere, name="nowhere"),
     path("admin/", admin.site.urls),
     path("accounts/login/", auth_views.LoginView.as_view(), name="login"),
     path("accounts/logout/", auth_views.LogoutView.as_view(), name="logout"),

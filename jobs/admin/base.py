@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
@@ -12,6 +13,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
+
+from jobs.formats import storable
 
 if TYPE_CHECKING:  # the stubs' classes are generic, Django's are not
     _Paginator = Paginator[Any]
@@ -36,6 +39,16 @@ class BoundedPaginator(_Paginator):
 
 class BoundedChangeList(ChangeList):
     """A list that knows whether its count hit the bound."""
+
+    def get_filters(self, request: HttpRequest) -> Any:
+        """Return the filters and lookups. Raise IncorrectLookupParameters for a text that no row can hold."""
+        found = super().get_filters(request)
+        given = [text for name in found[2] for text in self.filter_params.get(name, ())]
+        if any(
+            storable(text) != text for text in given
+        ):  # PostgreSQL's driver raises, but only once rows are read
+            raise IncorrectLookupParameters
+        return found
 
     @property
     def is_capped(self) -> bool:

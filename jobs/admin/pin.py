@@ -4,10 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from jobs import audit
+from jobs.admin.base import BoundedChangeList
 from jobs.definitions import all_definitions
 from jobs.models import PinnedDefinition
 from jobs.pools import all_pools
@@ -47,6 +49,10 @@ class PinnedDefinitionAdmin(_ModelAdmin):
     form = PinForm
     list_display = ("definition", "pool", "reason")
     ordering = ("definition",)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Return the list that refuses what no row can hold."""
+        return BoundedChangeList
 
     def save_model(self, request: HttpRequest, obj: PinnedDefinition, form: Any, change: bool) -> None:
         """Store a pin, and write it down."""

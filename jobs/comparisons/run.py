@@ -15,6 +15,7 @@ from django.utils import timezone
 from jobs import audit, environment, heartbeats
 from jobs.comparisons import faults, feeding, probes, slots
 from jobs.errors import BrokerUnavailable, PoolwiseError
+from jobs.formats import storable
 from jobs.heartbeats import WorkerBeat
 from jobs.models import Block, Comparison, Job
 from jobs.pools import get_pool
@@ -195,7 +196,7 @@ def stop(comparison: Comparison, *, user: "User | None" = None, reason: str = ""
     """Cancel a comparison: blocks not released stay so, live jobs are cancelled, slots are given back."""
     now = timezone.now()
     ended = Comparison.objects.filter(pk=comparison.pk, state__in=LIVE).update(
-        state=Comparison.State.CANCELLED, finished_at=now, end_reason=reason[:300]
+        state=Comparison.State.CANCELLED, finished_at=now, end_reason=storable(reason)[:300]
     )
     if ended:
         if user is not None and comparison.user_id != user.pk:

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from jobs import audit, definitions, switches
 from jobs.errors import InvalidParameters
+from jobs.formats import storable
 from jobs.models import Switch
 from jobs.pools import get_pool
 from jobs.redis_client import REDIS_ERRORS, web_client
@@ -59,7 +60,7 @@ def resume(kind: str, name: str, *, user: "User | None", reason: str, **details:
     """Let jobs begin again. Raise PoolwiseError for what is unknown."""
     reason = required(reason)
     with transaction.atomic():
-        deleted, _ = Switch.objects.filter(kind=kind, name=name).delete()
+        deleted, _ = Switch.objects.filter(kind=kind, name=storable(name)).delete()
         if deleted:
             audit.record("resume", f"{kind} {name}", user=user, reason=reason, **details)
         else:
@@ -85,8 +86,8 @@ def _hold(
 
 
 def required(reason: str) -> str:
-    """Return a reason for the audit log. Raise InvalidParameters without one."""
-    if not (reason := " ".join(reason.split())):
+    """Return a reason as the ledger can hold it. Raise InvalidParameters without one."""
+    if not (reason := storable(" ".join(reason.split()))):
         raise InvalidParameters({"reason": "Say why: the audit log keeps it."})
     if len(reason) > _MAX_REASON_CHARS:
         raise InvalidParameters({"reason": f"At most {_MAX_REASON_CHARS} characters."})

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from jobs import audit
 from jobs.errors import UnknownPool
+from jobs.formats import storable
 from jobs.models import Job, State
 from jobs.operations.acts import required
 from jobs.pools import get_pool
@@ -41,7 +42,7 @@ def purge(pool: str, *, user: "User | None", reason: str, **details: Any) -> Pur
     try:
         queue = get_pool(pool).queue
     except UnknownPool:
-        if not Job.objects.queued().filter(pool=pool).exists():
+        if not Job.objects.queued().filter(pool=storable(pool)).exists():
             raise
         queue = ""  # the jobs of a pool that is no longer declared, of whose messages nobody knows
     ids: set[str] = set()

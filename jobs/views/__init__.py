@@ -4,7 +4,7 @@ from jobs.views.catalogue import catalogue, pools
 from jobs.views.comparison_files import comparison_bundle, comparison_chart
 from jobs.views.comparisons import cancel_comparison, comparison, comparisons
 from jobs.views.definition import definition
-from jobs.views.faults import server_error
+from jobs.views.faults import nowhere, server_error
 from jobs.views.job import cancel, job, result, run_again
 from jobs.views.jobs import jobs
 from jobs.views.new_comparison import estimate, new_comparison
@@ -25,6 +25,7 @@ __all__ = [
     "job",
     "jobs",
     "new_comparison",
+    "nowhere",
     "pools",
     "result",
     "run_again",

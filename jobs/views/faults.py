@@ -3,13 +3,18 @@
 import sys
 
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template import loader
 from django.views import defaults
 
 #: The database is away, locked past its time-out, full or out of connections: worth another try.
 _PASSING = (OperationalError, InterfaceError)
 RETRY_AFTER_S = 5
+
+
+def nowhere(request: HttpRequest) -> HttpResponse:
+    """Raise Http404 for an address with a NUL: PostgreSQL's driver raises wherever such a name is looked up."""
+    raise Http404("No address holds a NUL character.")
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -159,6 +159,7 @@ TABLE = {
     "jobs:run-again": (NO, ACT_ON_THEIRS),
     "login": (ANYBODY, ANYBODY),
     "logout": (NO, TO_LOGIN),
+    "nowhere": (NOWHERE, NOWHERE),
     "unknown-endpoint": (NOWHERE, NOWHERE),
 }
 
@@ -215,6 +216,8 @@ def _address(name: str, pattern: URLPattern, things: dict[str, Any]) -> str:
     }
     if name == "admin:(?P<url>.*)$":
         return "/admin/nothing-here/"
+    if name == "nowhere":
+        return "/admin/jobs/pool/%00/change/"
     if name == "admin:<path:object_id>/":
         return "/admin/jobs/job/1/"
     if name not in known and pattern.pattern.converters:

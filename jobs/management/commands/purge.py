@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
+from jobs.formats import storable
 from jobs.management.operator import OperatorCommand, by_whom
 from jobs.models import Job
 from jobs.operations import purge
@@ -24,7 +25,7 @@ class Command(OperatorCommand):
     def act(self, options: dict[str, Any]) -> None:
         """Ask, then purge. Raise CommandError unless it is confirmed."""
         pool = options["pool"]
-        queued = Job.objects.queued().filter(pool=pool).count()
+        queued = Job.objects.queued().filter(pool=storable(pool)).count()
         if not options["yes"] and not self._is_confirmed(f"Cancel {queued:,} queued jobs of {pool}?"):
             raise CommandError("Nothing was purged.")
         purged = purge(pool, user=None, reason=options["reason"], **by_whom())
