@@ -56,15 +56,16 @@ def _schema(path_prefix: str) -> OpenAPISchema:
 api = Api(
     title="Poolwise",
     version="1",
-    description="Submit and follow jobs, look at pools and comparisons, and operate pools.",
+    description="Submit and follow jobs, look at pools and comparisons, and operate pools. Every error is a Problem, "
+    "also where an address does not take a method (405) or is none (404).",
     auth=[TokenAuth(), django_auth],
     docs_url=None,  # its page loads scripts from elsewhere, which the site's policy refuses
     urls_namespace="api",
 )
 #: What every endpoint may answer beside its own.
-PROBLEMS: dict[int, Any] = {code: Problem for code in (400, 401, 403, 404, 413, 422)}
-#: What a submission may answer, too.
-BUSY: dict[int, Any] = {code: Problem for code in (409, 429, 503)}
+PROBLEMS: dict[int, Any] = {code: Problem for code in (400, 401, 403, 404, 413, 422, 500, 503)}
+#: What a submission may answer, too; 503 also where there is no room.
+BUSY: dict[int, Any] = {code: Problem for code in (409, 429)}
 _NOT_FOUND = (Http404, UnknownDefinition, UnknownPool)
 _RETRY_AFTER_S = 10
 
