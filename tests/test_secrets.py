@@ -5,17 +5,16 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
-from uuid import uuid4
 
 import pytest
 import structlog
 from django.test import Client
 from django_celery_results.models import TaskResult
-from pydantic import Field, SecretStr
+from pydantic import Field
 
 from jobs import comparisons, execution, recorder, submission
 from jobs.definitions import Definition, Secret
-from jobs.errors import BadDefinition, InvalidParameters
+from jobs.errors import InvalidParameters
 from jobs.formats import parameters
 from jobs.forms import ParametersForm
 from jobs.logs import logging_config
@@ -165,24 +164,6 @@ def test_a_token_of_another_definition_or_key_cannot_be_read(
     settings.SECRET_KEY_FALLBACKS = []
     with pytest.raises(InvalidParameters, match="cannot be read"):
         definition.call_arguments(own)
-
-
-def number(pin: Annotated[int, Secret()]) -> None:
-    """Take a number."""
-
-
-def asterisks(token: SecretStr) -> None:
-    """Take pydantic's own."""
-
-
-@pytest.mark.parametrize(
-    ("body", "text"), [(number, "must be `Annotated"), (asterisks, "stored as asterisks")]
-)
-def test_a_secret_that_could_not_be_kept_is_refused_at_declaration(
-    define: Callable[..., Definition], body: Any, text: str
-) -> None:
-    with pytest.raises(BadDefinition, match=text):
-        define(body, name=f"t.{uuid4().hex}")
 
 
 @pytest.mark.django_db

@@ -117,8 +117,7 @@ def _declare(func: Callable[..., Any], options: dict[str, Any]) -> JobTask:
     check_options(settled)
     signature = checked_parameters(settled["name"], func, takes_context=settled["takes_context"])
     model = build_model(settled["name"], signature)
-    fields = describe(model)
-    check_secrets(settled["name"], fields)
+    check_secrets(settled["name"], signature)
     summary, description = texts_of(func)
     is_async = inspect.iscoroutinefunction(func)
     task = JobTask(func=func, takes_context=settled["takes_context"])
@@ -131,7 +130,7 @@ def _declare(func: Callable[..., Any], options: dict[str, Any]) -> JobTask:
             body=None if is_async else func,
             async_body=func if is_async else None,
             parameters=model,
-            fields=fields,
+            fields=describe(model),
             signature=tuple(signature),
             **settled,
         )

@@ -1,15 +1,14 @@
 """What a form or a page needs to know of a definition's parameters."""
 
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
 from typing import Any
 
 from pydantic import BaseModel
 
+from jobs.definitions.annotations import bare, marks_of
 from jobs.definitions.parameters import humanised, schema_of
-from jobs.definitions.secrets import Secret
+from jobs.definitions.secrets import is_mark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +46,7 @@ def describe(model: type[BaseModel]) -> tuple[ParameterField, ...]:
         one = _describe_one(
             field.alias or name, field.annotation, field.is_required(), schema["properties"], definitions
         )
-        is_secret = any(isinstance(mark, Secret) for mark in field.metadata)
+        is_secret = any(map(is_mark, (*field.metadata, *marks_of(field.annotation))))
         described.append(replace(one, is_secret=True, default=None) if is_secret else one)
     return tuple(described)
 
@@ -62,7 +61,7 @@ def _describe_one(
     return ParameterField(
         name=name,
         label=outer.get("title", humanised(name)),
-        annotation=_bare(annotation),
+        annotation=bare(annotation),
         type=inner.get("type", "any"),
         format=inner.get("format", ""),
         required=required,
@@ -75,11 +74,6 @@ def _describe_one(
         max_length=inner.get("maxLength", inner.get("maxItems")),
         choices=tuple(inner["enum"]) if "enum" in inner else (inner["const"],) if "const" in inner else (),
     )
-
-
-def _bare(annotation: Any) -> Any:
-    """Return a type without `Annotated`, inside lists too."""
-    return typing.get_type_hints(SimpleNamespace(__annotations__={"it": annotation}))["it"]
 
 
 def _resolved(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:

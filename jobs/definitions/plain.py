@@ -7,9 +7,12 @@ from typing import Any
 
 from django.tasks import Task
 
+from jobs.definitions.annotations import marks_of
 from jobs.definitions.definition import Definition, default_time_limit_s
 from jobs.definitions.fields import describe
 from jobs.definitions.parameters import build_model, humanised, parameters_of
+from jobs.definitions.rules import check_secrets
+from jobs.definitions.secrets import is_mark
 from jobs.errors import BadDefinition
 
 _SPREAD = (
@@ -30,6 +33,7 @@ def definition_of(task: "Task[Any, Any]") -> Definition:
     func, name = task.func, task.module_path
     declared = _lenient_parameters(func, task.takes_context)
     signature = [_trusted(name, p) for p in declared]
+    check_secrets(name, declared)
     model = build_model(name, signature)
     summary, description = texts_of(func)
     is_async = inspect.iscoroutinefunction(func)
@@ -57,14 +61,19 @@ def _lenient_parameters(func: Callable[..., Any], takes_context: bool) -> list[i
         return parameters_of(func, takes_context=takes_context)
     except BadDefinition:
         found = list(inspect.signature(func).parameters.values())
+        if any("Secret" in str(p.annotation) for p in found):
+            raise  # untyped, it would be stored in clear
         return [p.replace(annotation=Any) for p in found[takes_context:]]
 
 
 def _trusted(owner: str, parameter: inspect.Parameter) -> inspect.Parameter:
     """Return the parameter with an annotation and a default that can be enforced.
 
-    A plain task was never checked: `n: int = None`, `user: User` or `x=object()` must not stop it.
+    A plain task was never checked: `n: int = None`, `user: User` or `x=object()` must not stop it. A secret is checked.
     """
+    if any(map(is_mark, marks_of(parameter.annotation))):
+        build_model(owner, [parameter])  # untyped, it would be stored in clear
+        return parameter
     untyped = parameter.replace(annotation=Any)
     candidates = [untyped] if parameter.annotation is parameter.empty else [parameter, untyped]
     for candidate in candidates:

@@ -5,17 +5,22 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import pydantic
 from django.tasks import Task
 
+from jobs.definitions.annotations import bare, marks_of, parts_of
 from jobs.definitions.definition import KINDS
-from jobs.definitions.fields import ParameterField
 from jobs.definitions.parameters import parameters_of
+from jobs.definitions.secrets import is_mark
 from jobs.errors import BadDefinition
 
 MAX_ATTEMPTS = 100
 MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
 MIN_MEMORY_BYTES, MAX_MEMORY_BYTES = 1024 * 1024, 2**50
 MAX_TITLE_CHARS = 100
+#: pydantic's own, whose JSON is asterisks.
+_MASKED = (pydantic.SecretStr, pydantic.SecretBytes, pydantic.Secret)
+_RIGHT = "`Annotated[str, Secret()]` or `Annotated[str | None, Secret()]`"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 
 
@@ -123,18 +128,21 @@ def _check_parameter(name: str, parameter: inspect.Parameter) -> None:
         )
 
 
-def check_secrets(name: str, fields: Iterable[ParameterField]) -> None:
-    """Raise BadDefinition unless each secret parameter is a text, and no text hides itself in another way."""
-    for field in fields:
-        if field.is_secret and field.annotation not in (str, str | None):
-            raise BadDefinition(
-                f"{name}: the secret {field.name!r} must be `Annotated[str, Secret()]`, or `str | None` within."
-            )
-        if "SecretStr" in str(field.annotation) or "SecretBytes" in str(field.annotation):
-            raise BadDefinition(
-                f"{name}: {field.name!r} would be stored as asterisks; use `Annotated[str, Secret()]` of "
-                "jobs.definitions, which encrypts it."
-            )
+def check_secrets(name: str, parameters: Iterable[inspect.Parameter]) -> None:
+    """Raise BadDefinition unless each secret is a parameter of its own and a text, and no text hides in another way."""
+    for parameter in parameters:
+        if wrong := _wrong_secret(parameter.annotation):
+            raise BadDefinition(f"{name}: the secret in {parameter.name!r} {wrong} write {_RIGHT}.")
+
+
+def _wrong_secret(annotation: Any) -> str:
+    parts = list(parts_of(annotation))
+    if any(isinstance(part, type) and issubclass(part, _MASKED) for part in parts):
+        return "would be stored as asterisks; a secret of jobs.definitions is a parameter of its own:"
+    if any(map(is_mark, marks_of(annotation))):
+        return "" if bare(annotation) in (str, str | None) else "is no text;"
+    within = any(map(is_mark, parts))
+    return "would be stored in clear; a secret must be a parameter of its own:" if within else ""
 
 
 def check_async_body(name: str, body: Callable[..., Any], sync_body: Callable[..., Any]) -> None:

@@ -20,6 +20,11 @@ class Secret:
     """Marks a parameter whose value nobody but the body shall read: `token: Annotated[str, Secret()]`."""
 
 
+def is_mark(mark: object) -> bool:
+    """Return whether a part of an annotation marks a secret: `Secret()`, or the class, which means the same."""
+    return isinstance(mark, Secret) or mark is Secret
+
+
 def hide(owner: str, name: str, value: str) -> dict[str, str]:
     """Return a secret as what is stored in its place; it can be read for this parameter of this definition alone."""
     token = _fernet().encrypt(json.dumps([owner, name, value]).encode())
