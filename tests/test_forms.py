@@ -61,7 +61,7 @@ def test_every_kind_of_parameter_has_an_input_of_its_own(definition: Definition)
     assert kinds == {
         "count": "IntegerField", "ratio": "FloatField", "name": "CharField", "fast": "BooleanField",
         "level": "TypedChoiceField", "colour": "TypedChoiceField", "addresses": "LinesField",
-        "sizes": "LinesField", "limit": "IntegerField", "day": "CharField", "extra": "_JsonField",
+        "sizes": "LinesField", "limit": "IntegerField", "day": "CharField", "extra": "JsonField",
     }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from jobs.definitions.annotations import bare, marks_of
 from jobs.definitions.parameters import humanised, schema_of
+from jobs.definitions.schemas import branches_of, choices_of, types_of, without_null
 from jobs.definitions.secrets import is_mark
 
 
@@ -20,9 +21,11 @@ class ParameterField:
     annotation: Any
     """The Python type, without the bounds."""
     type: str
-    """JSON type: integer, number, string, boolean, array, object or any."""
+    """JSON type: integer, number, string, boolean, array, object, or any where it may have several."""
+    types: tuple[str, ...] = ()
+    """Every JSON type but null that it may have; `any` alone where it may have all."""
     format: str = ""
-    """JSON Schema's format of a string: date, date-time, duration, uuid and so on."""
+    """JSON Schema's format of a string: date, date-time, duration, uuid and so on; `decimal` at an exact number."""
     required: bool
     nullable: bool = False
     default: Any = None
@@ -55,7 +58,9 @@ def _describe_one(
     name: str, annotation: Any, required: bool, properties: Mapping[str, Any], definitions: Mapping[str, Any]
 ) -> ParameterField:
     outer = properties[name]
-    inner = _resolved(outer, definitions)
+    branches = list(branches_of(outer, definitions))
+    several = without_null(branches)
+    inner = several[0] if len(several) == 1 else {}
     low, high = inner.get("exclusiveMinimum"), inner.get("exclusiveMaximum")
     step = 1 if inner.get("type") == "integer" else 0
     return ParameterField(
@@ -63,24 +68,15 @@ def _describe_one(
         label=outer.get("title", humanised(name)),
         annotation=bare(annotation),
         type=inner.get("type", "any"),
+        types=tuple(dict.fromkeys(name for branch in several for name in types_of(branch))),
         format=inner.get("format", ""),
         required=required,
-        nullable=any(branch.get("type") == "null" for branch in outer.get("anyOf", ())),
+        nullable=any({"any", "null"} & {*types_of(branch)} for branch in branches),
         default=outer.get("default"),
         help=outer.get("description", ""),
         minimum=inner.get("minimum", None if low is None else low + step),
         maximum=inner.get("maximum", None if high is None else high - step),
         min_length=inner.get("minLength", inner.get("minItems")),
         max_length=inner.get("maxLength", inner.get("maxItems")),
-        choices=tuple(inner["enum"]) if "enum" in inner else (inner["const"],) if "const" in inner else (),
+        choices=choices_of(inner),
     )
-
-
-def _resolved(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Follow a reference, and take the first branch that is not null."""
-    if "$ref" in schema:
-        return _resolved(definitions[schema["$ref"].rsplit("/", 1)[-1]], definitions)
-    for branch in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
-        if branch.get("type") != "null":
-            return _resolved(branch, definitions)
-    return schema

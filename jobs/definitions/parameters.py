@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUserError
 
 from jobs.definitions.payload import json_ready
+from jobs.definitions.schemas import Schema
 from jobs.errors import BadDefinition, InvalidParameters
 
 #: Field names get a prefix and the parameter's name as alias, so that `json` or `copy` may be a parameter.
@@ -60,7 +61,7 @@ def build_model(owner: str, parameters: Iterable[inspect.Parameter]) -> type[Bas
 @lru_cache(maxsize=256)
 def schema_of(model: type[BaseModel]) -> dict[str, Any]:
     """Return the JSON schema of a model, not to be changed. Raise PydanticInvalidForJsonSchema."""
-    return model.model_json_schema()
+    return model.model_json_schema(schema_generator=Schema)
 
 
 def _checked(owner: str, parameters: list[inspect.Parameter]) -> type[BaseModel]:

@@ -6,45 +6,17 @@ from typing import Any, get_args
 from django import forms
 
 from jobs.definitions import ParameterField
-from jobs.formats import storable
+from jobs.definitions.schemas import DECIMAL
+from jobs.forms.inputs import JsonField, LinesField
 
 _LONG_TEXT_CHARS = 200
 
 
-class LinesField(forms.CharField):
-    """A list, one item a line."""
-
-    def __init__(self, *, item: type, **options: Any) -> None:
-        super().__init__(widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}), **options)
-        self.item = item
-
-    def prepare_value(self, value: Any) -> Any:
-        """Return a list as lines, and what a person typed as it is."""
-        return "\n".join(map(str, value)) if isinstance(value, list | tuple) else value
-
-    def to_python(self, value: Any) -> Any:
-        """Return the items that are not blank. Raise ValidationError that names the line at fault."""
-        lines = [line.strip() for line in (super().to_python(value) or "").splitlines()]
-        return [self._item(number, line) for number, line in enumerate(lines, start=1) if line]
-
-    def _item(self, number: int, line: str) -> Any:
-        try:
-            return self.item(line)
-        except ValueError:
-            raise forms.ValidationError(f"Line {number}: {line[:40]!r} is not a number.") from None
-
-
-class _JsonField(forms.JSONField):
-    """Any value, as JSON."""
-
-    def prepare_value(self, value: Any) -> Any:
-        """Return the value as a page can show it again: JSON may hold half a surrogate pair, UTF-8 may not."""
-        text = super().prepare_value(value)
-        return storable(text) if isinstance(text, str) else text
-
-
-def _json_field(**options: Any) -> forms.Field:
-    return _JsonField(widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}), **options)
+def _exact_field(parameter: ParameterField, **options: Any) -> forms.Field:
+    # The bounds that a schema gives are floats: the browser may use them, but the definition alone decides.
+    limits = {"min": parameter.minimum, "max": parameter.maximum}
+    attrs = {"step": "any", **{name: limit for name, limit in limits.items() if limit is not None}}
+    return forms.DecimalField(widget=forms.NumberInput(attrs=attrs), **options)
 
 
 def _number_field(field: type[forms.IntegerField], parameter: ParameterField, **options: Any) -> forms.Field:
@@ -68,7 +40,7 @@ def _text_field(parameter: ParameterField, **options: Any) -> forms.Field:
 def _array_field(parameter: ParameterField, **options: Any) -> forms.Field:
     item = next((a for a in get_args(parameter.annotation) if a in (str, int, float)), None)
     if item is None:
-        return _json_field(**options)
+        return JsonField(**options)
     return LinesField(item=item, **{**options, "help_text": f"One a line. {options['help_text']}".strip()})
 
 
@@ -83,7 +55,11 @@ def _choice_field(parameter: ParameterField, **options: Any) -> forms.Field:
 
 _BY_TYPE: dict[str, Callable[..., forms.Field]] = {
     "integer": lambda parameter, **options: _number_field(forms.IntegerField, parameter, **options),
-    "number": lambda parameter, **options: _number_field(forms.FloatField, parameter, **options),
+    "number": lambda parameter, **options: (
+        _exact_field(parameter, **options)
+        if parameter.format == DECIMAL
+        else _number_field(forms.FloatField, parameter, **options)
+    ),
     "string": _text_field,
     "array": _array_field,
     "boolean": lambda parameter, **options: forms.BooleanField(**(options | {"required": False})),
@@ -114,4 +90,4 @@ def form_field(parameter: ParameterField) -> forms.Field:
     if parameter.choices:
         return _choice_field(parameter, **options)
     make = _BY_TYPE.get(parameter.type)
-    return make(parameter, **options) if make else _json_field(**options)
+    return make(parameter, **options) if make else JsonField(**options)

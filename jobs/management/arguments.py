@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from jobs.definitions.texts import Decoder
 from jobs.errors import PoolwiseError
 
 
@@ -17,6 +18,6 @@ def parameter(text: str) -> tuple[str, Any]:
 def value_of(text: str) -> Any:
     """Return a value that was given as JSON, or else as text."""
     try:
-        return json.loads(text)
+        return json.loads(text, cls=Decoder)
     except ValueError:
         return text
