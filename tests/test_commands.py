@@ -18,9 +18,7 @@ from django.core.management import CommandError, call_command
 
 from dev.own_redis import OwnRedis
 from jobs import local_processes
-from jobs.errors import PoolwiseError
 from jobs.heartbeats import Beat, coordinator_is_up, pools_up, send
-from jobs.management.arguments import parameter
 from jobs.management.commands import pool
 from jobs.messages import sealed
 from jobs.models import Comparison
@@ -129,19 +127,6 @@ def test_compare_refuses_what_does_not_fit_at_once_and_stores_nothing(
     with pytest.raises(CommandError, match=text):
         call_command("compare", *arguments)
     assert not Comparison.objects.exists()
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("a=1", 1), ("a=1.5", 1.5), ("a=true", True), ("a=null", None), ('a="1"', "1"), ("a=[1, 2]", [1, 2]),
-        ('a={"b": 1}', {"b": 1}), ("a=text", "text"), ("a=", ""), ("a=b=c", "b=c"), ("a=01", "01"),
-    ],
-)  # fmt: skip
-def test_a_parameter_is_json_or_text(text: str, value: Any) -> None:
-    assert parameter(text) == ("a", value)
-    with pytest.raises(PoolwiseError, match="NAME=VALUE"):
-        parameter("a")
 
 
 def test_compare_without_redis_says_where_it_looked_and_leaves_nothing_planned(

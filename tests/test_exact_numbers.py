@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from jobs.definitions import Definition
 from jobs.forms import ParametersForm
-from jobs.management.arguments import parameter
+from jobs.management.arguments import parameters
 from tests.as_browser import sent
 
 LONG, SMALL = "1234567890123456789.123456789", "0.30000000000000000001"
@@ -85,12 +85,12 @@ def test_what_is_no_number_is_refused_at_its_field(definition: Definition, text:
 
 @pytest.mark.parametrize("text", [LONG, SMALL, "1.10", "1e2"])
 def test_a_command_line_keeps_every_digit(definition: Definition, text: str) -> None:
-    params = definition.validate(dict([parameter(f"amount={text}"), parameter(f"parts=[{text}]")]))
+    params = definition.validate(parameters(definition, [f"amount={text}", f"parts=[{text}]"]))
     assert definition.call_arguments(params)["amount"] == Decimal(text)
     assert definition.call_arguments(params)["parts"] == [Decimal(text)]
 
 
 def test_other_numbers_of_a_command_line_are_floats_as_before(definition: Definition) -> None:
-    params = definition.validate(dict([parameter("ratio=0.50"), parameter('extra={"a": [0.25]}')]))
+    params = definition.validate(parameters(definition, ["ratio=0.50", 'extra={"a": [0.25]}']))
     assert (params["ratio"], params["extra"]) == (0.5, {"a": [0.25]})
     assert type(params["extra"]["a"][0]) is float

@@ -1,23 +1,32 @@
 """Arguments that several commands take."""
 
-import json
+from argparse import ArgumentParser
+from collections.abc import Iterable
 from typing import Any
 
-from jobs.definitions.texts import Decoder
+from jobs.definitions import Definition
+from jobs.definitions.texts import value_of
 from jobs.errors import PoolwiseError
 
 
-def parameter(text: str) -> tuple[str, Any]:
-    """Return the name and the value of `NAME=VALUE`; the value is JSON, or else text. Raise PoolwiseError."""
-    name, separator, value = text.partition("=")
-    if not separator:
-        raise PoolwiseError(f"--param takes NAME=VALUE, not {text!r}.")
-    return name, value_of(value)
+def add_parameters(parser: ArgumentParser) -> None:
+    """Declare `--param`, which `parameters` reads."""
+    parser.add_argument(
+        "--param",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter; VALUE is a text where the parameter is one, else JSON: 5, true, null, [1, 2]",
+    )
 
 
-def value_of(text: str) -> Any:
-    """Return a value that was given as JSON, or else as text."""
-    try:
-        return json.loads(text, cls=Decoder)
-    except ValueError:
-        return text
+def parameters(definition: Definition, given: Iterable[str]) -> dict[str, Any]:
+    """Return the values of `NAME=VALUE` by name, each as its parameter takes it. Raise PoolwiseError."""
+    fields = {field.name: field for field in definition.fields}
+    found: dict[str, Any] = {}
+    for text in given:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise PoolwiseError(f"--param takes NAME=VALUE, not {text!r}.")
+        found[name] = value_of(fields.get(name), value)
+    return found

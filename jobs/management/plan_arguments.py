@@ -6,8 +6,8 @@ from typing import Any
 
 from jobs.comparisons import PRESETS, Vary, choices
 from jobs.definitions import Definition
+from jobs.definitions.texts import value_of
 from jobs.errors import PoolwiseError
-from jobs.management.arguments import value_of
 
 _DEFAULTS: Mapping[str, Any] = {"copies": 100, "rounds": 1}
 _NAMES = (
@@ -78,12 +78,14 @@ def plan_options(given: Mapping[str, Any], *, arms: int = 2) -> dict[str, Any]:
 
 def vary_of(definition: Definition, texts: Sequence[str]) -> Vary | None:
     """Return the values to compare by parameter. Raise PoolwiseError for a name alone that has no choices."""
-    known = choices(definition)
+    known, fields = choices(definition), {field.name: field for field in definition.fields}
     found: dict[str, list[Any]] = {}
     for text in texts:
         name, separator, values = text.partition("=")
         if not separator and name not in known:
             having = f" ({', '.join(known)} has)" if known else ""
             raise PoolwiseError(f"--vary {name}: it has no choices{having}; give values: {name}=1,2.")
-        found[name] = [value_of(one) for one in values.split(",")] if separator else list(known[name])
+        found[name] = (
+            [value_of(fields.get(name), one) for one in values.split(",")] if separator else list(known[name])
+        )
     return found or None

@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 from jobs import comparisons, definitions, reports
 from jobs.errors import BrokerUnavailable, PoolwiseError
 from jobs.local_processes import LocalProcesses
-from jobs.management.arguments import parameter
+from jobs.management.arguments import add_parameters, parameters
 from jobs.management.bundle_arguments import (
     add_bundle_arguments,
     import_bundle,
@@ -46,13 +46,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--pools", default="", help="names joined by commas; all pools if not given")
         add_plan_arguments(parser)
-        parser.add_argument(
-            "--param",
-            action="append",
-            default=[],
-            metavar="NAME=VALUE",
-            help="a parameter; VALUE is JSON or text",
-        )
+        add_parameters(parser)
         parser.add_argument(
             "--timeout", type=float, default=3600.0, metavar="SECONDS", help="give up after (3600)"
         )
@@ -149,8 +143,8 @@ def _planned(definition: str, pools: str, options: dict[str, Any]) -> tuple[Comp
         raise CommandError("Name a definition such as io.wait, or give --check or --import with a bundle.")
     names = [name.strip() for name in pools.split(",") if name.strip()] or list(all_pools())
     try:
-        params = dict(parameter(text) for text in options["param"])
-        vary = vary_of(definitions.get(definition), options["vary"])
+        found = definitions.get(definition)
+        params, vary = parameters(found, options["param"]), vary_of(found, options["vary"])
         chosen = plan_options(options, arms=len(comparisons.arms_of(names, vary)))
         return comparisons.plan(definition, params, names, vary=vary, **chosen), names
     except PoolwiseError as error:

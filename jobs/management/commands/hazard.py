@@ -19,7 +19,7 @@ from jobs.catalog.hazards.variants import SHOWN_ON, VARIANT, variants
 from jobs.definitions import Definition
 from jobs.errors import PoolwiseError
 from jobs.local_processes import LocalProcesses
-from jobs.management.arguments import parameter
+from jobs.management.arguments import add_parameters, parameters
 from jobs.management.text_table import aligned
 from jobs.models import Job, State
 from jobs.pools import all_pools, get_pool
@@ -38,13 +38,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--pools", default="", help="run it there, names joined by commas; else in this process if it can"
         )
-        parser.add_argument(
-            "--param",
-            action="append",
-            default=[],
-            metavar="NAME=VALUE",
-            help="a parameter; VALUE is JSON or text",
-        )
+        add_parameters(parser)
         parser.add_argument(
             "--timeout", type=float, default=120.0, metavar="SECONDS", help="for each variant (120)"
         )
@@ -56,7 +50,7 @@ class Command(BaseCommand):
             return
         try:
             found = _hazard(name)
-            planned = _planned(found, dict(map(parameter, options["param"])))
+            planned = _planned(found, parameters(found, options["param"]))
             names = [get_pool(text.strip()).name for text in pools.split(",") if text.strip()]
             names = names or _default_pools(found.name)
             if names:

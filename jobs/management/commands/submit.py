@@ -8,10 +8,10 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 
-from jobs import bounds
+from jobs import bounds, definitions
 from jobs.choice import chosen
 from jobs.errors import PoolwiseError, QueueFull
-from jobs.management.arguments import parameter
+from jobs.management.arguments import add_parameters, parameters
 from jobs.pools import AUTO
 from jobs.submission import submit
 
@@ -30,7 +30,7 @@ class Command(BaseCommand):
         parser.add_argument("definition", help="such as io.wait")
         parser.add_argument("--pool", default=AUTO, help="a pool's name; by evidence if not given")
         parser.add_argument("--copies", type=int, default=1, help="how many (1)")
-        parser.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter")
+        add_parameters(parser)
         parser.add_argument("--user", help="whose jobs they are; the user's bound holds then")
         parser.add_argument("--timeout", type=float, default=3600.0, metavar="SECONDS", help="give up after")
 
@@ -41,7 +41,7 @@ class Command(BaseCommand):
         until_mono, left = time.monotonic() + timeout, copies
         user = _user(options["user"])
         try:
-            params = dict(parameter(text) for text in options["param"])
+            params = parameters(definitions.get(definition), options["param"])
             pool = chosen(definition, pool).pool
             while left:
                 part = min(left, _AT_ONCE, settings.JOB_MAX_COPIES, bounds.room(pool) or 1)
