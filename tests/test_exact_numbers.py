@@ -57,7 +57,7 @@ def test_an_untouched_form_keeps_the_digits_of_the_defaults(definition: Definiti
 
 
 def test_a_form_keeps_digits_within_lists_and_objects(definition: Definition) -> None:
-    form = typed(definition, parts=f"[{SMALL}, 1.10]", item=f'{{"price": {LONG}}}', extra="[1.10]")
+    form = typed(definition, parts=f"{SMALL}\n1.10", item=f'{{"price": {LONG}}}', extra="[1.10]")
     assert form.is_valid(), form.errors
     assert form.params["parts"] == [SMALL, "1.10"]
     assert form.params["item"] == {"price": LONG}

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from jobs.definitions.annotations import bare, marks_of
 from jobs.definitions.parameters import humanised, schema_of
-from jobs.definitions.schemas import branches_of, choices_of, types_of, without_null
+from jobs.definitions.schemas import branches_of, choices_of, lines_of, types_of, without_null
 from jobs.definitions.secrets import is_mark
 
 
@@ -37,6 +37,8 @@ class ParameterField:
     """Shortest text or array."""
     max_length: int | None = None
     choices: tuple[Any, ...] = ()
+    lines: tuple[str, ...] = ()
+    """The type of each item of an array that can be typed one a line, the last for all further ones."""
     is_secret: bool = False
 
 
@@ -79,4 +81,5 @@ def _describe_one(
         min_length=inner.get("minLength", inner.get("minItems")),
         max_length=inner.get("maxLength", inner.get("maxItems")),
         choices=choices_of(inner),
+        lines=lines_of(inner, definitions),
     )

@@ -65,3 +65,19 @@ def types_of(schema: Mapping[str, Any]) -> list[str]:
 def type_of(value: Any) -> str:
     """Return the JSON type of a value."""
     return next((name for kind, name in _TYPES.items() if isinstance(value, kind)), "null")
+
+
+def lines_of(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the type of each line on which an item can be typed, the last for all further ones; none where it cannot."""
+    places = [*schema.get("prefixItems", ()), *([schema["items"]] if "items" in schema else ())]
+    found = [_line(list(branches_of(place, definitions))) for place in places]
+    return tuple(found) if all(found) else ()
+
+
+def _line(branches: list[Mapping[str, Any]]) -> str:
+    """Return the type of an item that a line can hold, or nothing: null has no spelling there."""
+    found = without_null(branches)
+    if len(found) != 1 or any(branch.get("type") == "null" for branch in branches):
+        return ""
+    kind = DECIMAL if found[0].get("format") == DECIMAL else found[0].get("type", "")
+    return kind if kind in ("string", "integer", "number", DECIMAL) else ""

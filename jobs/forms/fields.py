@@ -1,13 +1,13 @@
 """Form fields of a definition's parameters."""
 
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 from django import forms
 
 from jobs.definitions import ParameterField
 from jobs.definitions.schemas import DECIMAL
-from jobs.forms.inputs import JsonField, LinesField
+from jobs.forms.inputs import JsonField, LinesField, MaybeField, TextField, ValueField
 
 _LONG_TEXT_CHARS = 200
 
@@ -30,39 +30,51 @@ def _text_field(parameter: ParameterField, **options: Any) -> forms.Field:
     if parameter.is_secret:  # the widget never shows a value again, not even one that was just typed
         widget = forms.PasswordInput(attrs={"autocomplete": "off"})
         return forms.CharField(max_length=parameter.max_length, strip=False, widget=widget, **options)
-    if parameter.max_length is None or parameter.max_length > _LONG_TEXT_CHARS:
+    is_long = parameter.max_length is None or parameter.max_length > _LONG_TEXT_CHARS
+    if is_long or "\n" in str(parameter.default):
         options["widget"] = forms.Textarea(attrs={"rows": 2})
     if parameter.format:
         options["widget"] = forms.TextInput()
-    return forms.CharField(max_length=parameter.max_length, strip=bool(parameter.format), **options)
+    return TextField(max_length=parameter.max_length, strip=bool(parameter.format), **options)
 
 
 def _array_field(parameter: ParameterField, **options: Any) -> forms.Field:
-    item = next((a for a in get_args(parameter.annotation) if a in (str, int, float)), None)
-    if item is None:
+    if not parameter.lines:
         return JsonField(**options)
-    return LinesField(item=item, **{**options, "help_text": f"One a line. {options['help_text']}".strip()})
+    help_text = f"One a line. {options['help_text']}".strip()
+    return LinesField(items=parameter.lines, **{**options, "help_text": help_text})
+
+
+def _boolean_field(parameter: ParameterField, **options: Any) -> forms.Field:
+    return (
+        MaybeField(**options) if parameter.nullable else forms.BooleanField(**(options | {"required": False}))
+    )
 
 
 def _choice_field(parameter: ParameterField, **options: Any) -> forms.Field:
-    choices = [(str(choice), str(choice)) for choice in parameter.choices]
-    blank = [] if parameter.required or not parameter.nullable else [("", "—")]
-    values = {str(choice): choice for choice in parameter.choices}
-    return forms.TypedChoiceField(
-        choices=[*blank, *choices], coerce=values.__getitem__, empty_value=None, **options
-    )
+    values = {str(choice): choice for choice in parameter.choices if choice is not None}
+    if len(values) + (None in parameter.choices) < len(parameter.choices) or "" in values:
+        return _value_field(parameter, **options)  # as choices, some would look the same
+    blank = [("", "—")] if parameter.nullable else []
+    choices = [*blank, *((name, name) for name in values)]
+    return forms.TypedChoiceField(choices=choices, coerce=values.__getitem__, empty_value=None, **options)
+
+
+def _value_field(parameter: ParameterField, **options: Any) -> forms.Field:
+    may_be_text = "string" in parameter.types
+    help_text = f"{options['help_text']} {'JSON, or else a text.' if may_be_text else 'As JSON.'}".strip()
+    rows = 2 if {"string", "array", "object"} & {*parameter.types} else 1
+    widget = forms.Textarea(attrs={"rows": rows, "spellcheck": "false"})
+    return ValueField(parameter=parameter, **{**options, "help_text": help_text, "widget": widget})
 
 
 _BY_TYPE: dict[str, Callable[..., forms.Field]] = {
     "integer": lambda parameter, **options: _number_field(forms.IntegerField, parameter, **options),
-    "number": lambda parameter, **options: (
-        _exact_field(parameter, **options)
-        if parameter.format == DECIMAL
-        else _number_field(forms.FloatField, parameter, **options)
-    ),
+    "number": lambda parameter, **options: _number_field(forms.FloatField, parameter, **options),
+    DECIMAL: _exact_field,
     "string": _text_field,
     "array": _array_field,
-    "boolean": lambda parameter, **options: forms.BooleanField(**(options | {"required": False})),
+    "boolean": _boolean_field,
 }
 
 
@@ -84,10 +96,12 @@ def form_field(parameter: ParameterField) -> forms.Field:
     options = {
         "label": parameter.label,
         "help_text": " ".join(filter(None, [parameter.help, bounds(parameter)])),
-        "required": parameter.required,
+        "required": parameter.required and not parameter.nullable,  # empty, it stands for null
         "initial": parameter.default,
     }
     if parameter.choices:
         return _choice_field(parameter, **options)
-    make = _BY_TYPE.get(parameter.type)
+    if len(parameter.types) > 1:
+        return _value_field(parameter, **options)
+    make = _BY_TYPE.get(DECIMAL if parameter.format == DECIMAL else parameter.type)
     return make(parameter, **options) if make else JsonField(**options)

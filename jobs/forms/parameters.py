@@ -8,6 +8,7 @@ from django import forms
 from jobs.definitions import Definition
 from jobs.errors import InvalidParameters
 from jobs.forms.fields import form_field
+from jobs.forms.inputs import JsonField, with_plain_ends
 
 
 class ParametersForm(forms.Form):
@@ -44,9 +45,26 @@ class ParametersForm(forms.Form):
         given = {}
         for name, value in cleaned.items():
             parameter = self._parameters[name]
+            if self._is_untouched(name):
+                continue
             is_text = parameter.type == "string" and not parameter.format and not parameter.choices
-            if value not in (None, "") or (is_text and not parameter.nullable):
+            if not self._is_empty(name, value) or (is_text and not parameter.nullable):
                 given[name] = value
             elif parameter.nullable:
                 given[name] = None
         return given
+
+    def _is_untouched(self, name: str) -> bool:
+        """Return whether an input holds what it shows of the default: then the default holds, to the letter."""
+        parameter, bound = self._parameters[name], self[name]
+        shown = bound.field.widget.format_value(bound.field.prepare_value(parameter.default))
+        return not parameter.required and _as_text(shown) == _as_text(bound.data)
+
+    def _is_empty(self, name: str, value: Any) -> bool:
+        if isinstance(self.fields[name], JsonField):  # there, null and "" can be typed
+            return not self[name].data
+        return value in (None, "")
+
+
+def _as_text(value: Any) -> str:
+    return "" if value is None else with_plain_ends(str(value))
