@@ -139,6 +139,19 @@ def test_the_context_is_no_parameter(shop: Shop) -> None:
         ("@job\ndef work(n: Annotated[int, Field(ge=3)] = 2): ...", "change the default or the bounds"),
         ("@job\ndef work(n: int = None): ...", "change the default or the bounds"),
         ("@job\ndef work(n: Any = object()): ...", "change the default or the bounds"),
+        (
+            "@job\ndef work(n: list[int] = Field(default=[1], min_length=1)): ...",
+            "write it into the type: `n: Annotated[list[int], Field(min_length=1)] = [1]`",
+        ),
+        (
+            "@job\ndef work(n: Annotated[str, Field()] = Field(pattern='a', description='It.')): ...",
+            "Field(description='It.', pattern='a')]`",
+        ),
+        (
+            "@job\ndef work(n: int | None = Field(3, ge=1, lt=9)): ...",
+            "Annotated[int | None, Field(ge=1, lt=9)] = 3`",
+        ),
+        ("@job\ndef work(n: dict[str, int] = Field(default_factory=dict)): ...", "`n: dict[str, int] = {}`"),
         ("@job\ndef work():\n    yield 1", "return one JSON value"),
         ("@job\nasync def work():\n    yield 1", "return one JSON value"),
         ("@job\nclass Work: ...", "wrap what you have in a `def`"),

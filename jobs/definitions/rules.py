@@ -7,6 +7,7 @@ from typing import Any
 
 import pydantic
 from django.tasks import Task
+from pydantic.fields import FieldInfo
 
 from jobs.definitions.annotations import bare, marks_of, parts_of
 from jobs.definitions.definition import KINDS
@@ -18,6 +19,8 @@ MAX_ATTEMPTS = 100
 MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
 MIN_MEMORY_BYTES, MAX_MEMORY_BYTES = 1024 * 1024, 2**50
 MAX_TITLE_CHARS = 100
+#: What `Field` takes beside bounds.
+_TEXTS = ("title", "description", "examples")
 #: pydantic's own, whose JSON is asterisks.
 _MASKED = (pydantic.SecretStr, pydantic.SecretBytes, pydantic.Secret)
 _RIGHT = "`Annotated[str, Secret()]` or `Annotated[str | None, Secret()]`"
@@ -126,6 +129,24 @@ def _check_parameter(name: str, parameter: inspect.Parameter) -> None:
         raise BadDefinition(
             f"{name}: {parameter.name!r} has no type; annotate it, for example `{parameter.name}: int`."
         )
+    if isinstance(parameter.default, FieldInfo):
+        raise BadDefinition(
+            f"{name}: `Field` stands in the place of the default of {parameter.name!r}; write it into the type: "
+            f"`{parameter.name}: {_with_field(parameter.annotation, parameter.default)}`."
+        )
+
+
+def _with_field(annotation: Any, field: FieldInfo) -> str:
+    """Return what to write instead of `= Field(...)`."""
+    options = {name: getattr(field, name) for name in _TEXTS if getattr(field, name) is not None}
+    for mark in field.metadata:
+        options |= {
+            name: getattr(mark, name) for name in getattr(mark, "__dataclass_fields__", None) or vars(mark)
+        }
+    given = ", ".join(f"{name}={value!r}" for name, value in options.items())
+    default = "" if field.is_required() else f" = {field.get_default(call_default_factory=True)!r}"
+    plain = inspect.formatannotation(annotation)
+    return (f"Annotated[{plain}, Field({given})]" if given else plain) + default
 
 
 def check_secrets(name: str, parameters: Iterable[inspect.Parameter]) -> None:
