@@ -19,6 +19,7 @@ from jobs.pools import get_pool, growing, revoking
 from jobs.pools.base import running_pool
 from jobs.pools.prefork import kill_if_deaf
 from jobs.pools.task import PoolTask
+from jobs.printing import mask_prints
 from jobs.sidecar import Sidecar
 from jobs.stream import Ending, Outcome, Place
 from jobs.switches import Brake
@@ -178,6 +179,11 @@ def _memory_limit_bytes(args: Any) -> int | None:
         return definitions.resolve(args[0]).memory_limit_bytes
     except (PoolwiseError, LookupError, TypeError):
         return None  # the job fails by itself
+
+
+@signals.worker_init.connect
+def _mask_prints(**_: Any) -> None:
+    mask_prints()  # before the pool forks
 
 
 @signals.worker_ready.connect

@@ -22,7 +22,7 @@ LEVELS = [
         ),
         *("watched", "schema", "celery_worker"),
     ),
-    ("definitions", "pools", "redis_client"),
+    ("definitions", "pools", "redis_client", "printing"),
     ("models", "stream", "heartbeats", "catalog", "environment", "messages"),
     (
         *(

@@ -3,10 +3,12 @@
 import asyncio
 import hashlib
 import re
+import sys
 import time
 from pathlib import Path
+from typing import Annotated
 
-from jobs.definitions import job
+from jobs.definitions import Secret, job
 
 LIMIT_S = 1.0
 
@@ -121,3 +123,10 @@ def _compute(seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         sum(range(200))
+
+
+@job(name="stuck.tells", kind="io")
+def tells(token: Annotated[str, Secret()]) -> None:
+    """Keep no secret."""
+    print("it is", token, flush=True)
+    print(f"told to stderr: {token}", file=sys.stderr)
