@@ -134,8 +134,8 @@ def mark_again(client: Client) -> int:
 
 
 def stop_unwanted(client: Client, job_ids: Iterable[Any]) -> None:
-    """Stop what a worker began though the ledger has it as cancelled. Raise redis-py's errors."""
-    for job in Job.objects.filter(pk__in=list(job_ids), state=State.CANCELLED):
-        log.warning("a cancelled job was begun and is stopped", job=str(job.pk))
+    """Stop what a worker began though it had ended. Raise redis-py's errors."""
+    for job in Job.objects.ended().filter(pk__in=list(job_ids)):
+        log.warning("a job that had ended was begun and is stopped", job=str(job.pk), state=job.state)
         mark_cancelled(client, [str(job.pk)])
         _revoke(job)

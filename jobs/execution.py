@@ -24,7 +24,7 @@ from jobs.pools.prefork import stop_behind
 from jobs.pools.probes import BodyProbe
 from jobs.pools.waits import UNKNOWN
 from jobs.redis_client import REDIS_ERRORS, worker_client
-from jobs.stream import Claim, Ending, Outcome, Place, Started, claim, encode, report
+from jobs.stream import Claim, Ending, Outcome, Place, Started, claim, claim_token, encode, report
 from jobs.timing import Stopwatch, Timings
 
 log = structlog.get_logger(__name__)
@@ -89,7 +89,7 @@ def _begin(delivery: Delivery) -> tuple[Started, Stopwatch]:
 
 def _claim(started: Started, delivery: Delivery) -> bool:
     # The token makes asking again harmless where the answer, not the question, was lost.
-    token = f"{started.place.worker} {secrets.token_hex(8)}"
+    token = claim_token(started.place.worker, secrets.token_hex(8))
     of = {"pool": delivery.pool, "definition": delivery.definition}
     answer = _patiently(lambda: claim(worker_client(), started, token, **of))
     if answer is not Claim.CLAIMED:

@@ -18,7 +18,7 @@ from kombu import pools
 from kombu.exceptions import BatchPublishError, LimitExceeded  # type: ignore[attr-defined]
 from kombu.exceptions import OperationalError as BrokerError
 
-from jobs import definitions, switches
+from jobs import definitions, doubles, switches
 from jobs.errors import BrokerUnavailable, PoolwiseError, UnknownPool
 from jobs.messages import sealed
 from jobs.models import Job
@@ -172,7 +172,7 @@ def publish_due(*, limit: int = 500, budget_s: float = _PATIENCE_S) -> int:
         return 0  # nearly always: no transaction for that
     held = switches.held()
     due = _leased(held, limit, now)
-    sent = publish(due, budget_s=budget_s, held=held) if due else 0
+    sent = _publish_leased(due, budget_s, held) if due and doubles.are_expected(due) else 0
     if sent < len(due):
         ids = [job.pk for job in due]
         Job.objects.queued().filter(pk__in=ids, due_at=now + _LEASE).update_in_order(due_at=now)
@@ -185,10 +185,24 @@ def _leased(held: switches.Held, limit: int, now: datetime) -> list[Job]:
     with transaction.atomic():
         rows = free.select_for_update(skip_locked=ledger.features.has_select_for_update_skip_locked)
         due = list(rows[:limit])
+        doubles.suspect(job for job in due if _is_fresh(job))
         for job in due:
             job.due_at = now + _LEASE
         Job.objects.filter(pk__in=[job.pk for job in due]).update(due_at=now + _LEASE)
     return due
+
+
+def _is_fresh(job: Job) -> bool:
+    """Tell whether the process that inserted the job may have published it and did not come to say so."""
+    waited = (job.due_at or timezone.now()) - job.created_at
+    return job.attempt == 1 and timedelta(0) < waited <= grace()
+
+
+def _publish_leased(due: Sequence[Job], budget_s: float, held: switches.Held) -> int:
+    doubles.suspect(due)  # until it is known: a write may fail, or the ledger once the messages have gone out
+    sent = publish(due, budget_s=budget_s, held=held)
+    doubles.clear(job for job in due if job.is_published)
+    return sent
 
 
 def grace() -> timedelta:

@@ -54,7 +54,7 @@ class Recorded:
     stale: int = 0  # of an older attempt, or after the first ending
     unknown: int = 0  # of a job that the ledger does not have
     ended: list[Job] = field(default_factory=list)
-    unwanted: list[UUID] = field(default_factory=list)  # begun though the ledger has them as cancelled
+    unwanted: list[UUID] = field(default_factory=list)  # begun though they had ended
 
     def counts(self) -> Counter[str]:
         """Return the counts by name, for logs."""
@@ -77,7 +77,7 @@ def record(entries: Iterable[Entry]) -> Recorded:
                 recorded.unknown += 1
             elif not fold(job, entry, now=now):
                 recorded.stale += 1
-                if isinstance(entry, Started) and job.state == State.CANCELLED:
+                if isinstance(entry, Started) and _is_unwanted(job, entry):
                     recorded.unwanted.append(job.pk)
             else:
                 recorded.applied += 1
@@ -144,6 +144,14 @@ def _took_over(job: Job, entry: Started) -> bool:
     return job.state == State.RUNNING and job.worker != entry.place.worker[:200] and is_later
 
 
+def _is_unwanted(job: Job, entry: Started) -> bool:
+    """Tell whether a start is another one than that of the run which ended the job, whose word may come late or twice."""
+    if not job.has_ended or job.worker != entry.place.worker[:200]:
+        return job.has_ended
+    at = to_datetime(entry.timings.started_at)
+    return at is None or job.finished_at is None or at > job.finished_at
+
+
 def _fold_released(job: Job, entry: Outcome, *, now: datetime) -> bool:
     # Only the worker that holds the job can give it back: a late word of its former holder is not heard.
     if job.state != State.RUNNING or job.worker != entry.place.worker:
@@ -155,8 +163,8 @@ def _fold_released(job: Job, entry: Outcome, *, now: datetime) -> bool:
         job.error_type, job.error = "Cancelled", "Cancelled while it ran; its worker was shut down."
         return True
     job.state = State.QUEUED
-    # The broker hands the message on by itself; should it not, the coordinator publishes it again.
-    job.due_at = now + timedelta(seconds=10)
+    # Its message goes back to its queue. Whether it got there, `jobs.rescue` sees; how long it waits there says nothing.
+    job.due_at = None
     return True
 
 

@@ -1,9 +1,10 @@
 """The Redis stream between workers and the coordinator: at most two entries a job, `started` and `ended`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from itertools import batched
 from operator import attrgetter
 from typing import Any
 
@@ -17,6 +18,8 @@ from jobs.timing import Timings
 GROUP = "recorder"
 #: How long a claim outlives its attempt: a message redelivered within it is known as a duplicate.
 CLAIM_AFTERLIFE_S = 300
+#: How long where another message of the attempt may wait behind a backlog; only for those, so that memory stays small.
+CLAIM_LONG_AFTERLIFE_S = 30 * 86_400
 CLAIM_TTL_S = 86_400
 #: A message may wait for its workers for days.
 CANCEL_TTL_S = 30 * 86_400
@@ -40,13 +43,14 @@ redis.call('SET', KEYS[2], 1, 'EX', ARGV[1])
 return redis.call('EXISTS', KEYS[1])
 """
 _END = """
-redis.call('XADD', KEYS[2], '*', 'e', ARGV[2])
-redis.call('EXPIRE', KEYS[1], ARGV[1])
+redis.call('XADD', KEYS[2], '*', 'e', ARGV[3])
+redis.call('EXPIRE', KEYS[1], ARGV[redis.call('EXISTS', KEYS[3]) + 1])
 return 1
 """
 _RELEASE = """
 redis.call('XADD', KEYS[2], '*', 'e', ARGV[1])
-redis.call('DEL', KEYS[1])
+local holder = redis.call('GET', KEYS[1])
+if holder and holder:sub(1, #ARGV[2]) == ARGV[2] then redis.call('DEL', KEYS[1]) end
 return 1
 """
 
@@ -191,9 +195,18 @@ def _claim_key(job_id: str, attempt: int) -> str:
     return key("claim", job_id, attempt)
 
 
+def _doubled_key(job_id: str, attempt: int) -> str:
+    return key("doubled", job_id, attempt)
+
+
 def switches_key() -> str:
     """Return the key of the hash that says which pools and definitions begin no jobs now."""
     return key("switches")
+
+
+def claim_token(worker: str, unique: str = "") -> str:
+    """Return by what a claim knows its holder: a worker and, of its claims, this one."""
+    return f"{worker} {unique}"
 
 
 def claim(client: Client, entry: Started, token: str, *, pool: str = "", definition: str = "") -> Claim:
@@ -211,11 +224,25 @@ def claim(client: Client, entry: Started, token: str, *, pool: str = "", definit
 
 def report(client: Client, outcome: Outcome) -> None:
     """Report how an attempt ended. Raise redis-py's errors; saying it twice does no harm."""
-    keys = [_claim_key(outcome.job_id, outcome.attempt), stream_key()]
+    of = (outcome.job_id, outcome.attempt)
+    keys = [_claim_key(*of), stream_key(), _doubled_key(*of)]
     if outcome.ending is Ending.RELEASED:
-        script(client, _RELEASE)(keys=keys, args=[encode(outcome)], client=client)
+        # A child and its worker both say so: what another worker has begun in between, it keeps.
+        args = [encode(outcome), claim_token(outcome.place.worker)]
+        script(client, _RELEASE)(keys=keys[:2], args=args, client=client)
     else:
-        script(client, _END)(keys=keys, args=[CLAIM_AFTERLIFE_S, encode(outcome)], client=client)
+        lives_s = (CLAIM_AFTERLIFE_S, CLAIM_LONG_AFTERLIFE_S)
+        script(client, _END)(keys=keys, args=[*lives_s, encode(outcome)], client=client)
+
+
+def expect_doubles(client: Client, attempts: Iterable[tuple[str, int]]) -> None:
+    """Let no late second message of these attempts run, however long it waits. Raise redis-py's errors."""
+    for some in batched(attempts, 1000, strict=False):
+        pipe = client.pipeline(transaction=False)
+        for attempt in some:
+            pipe.set(_doubled_key(*attempt), 1, ex=CLAIM_LONG_AFTERLIFE_S)
+            pipe.expire(_claim_key(*attempt), CLAIM_LONG_AFTERLIFE_S)  # it may have ended by now
+        pipe.execute()
 
 
 def begin_no_more(client: Client, job_id: str, attempt: int) -> bool:

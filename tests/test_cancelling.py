@@ -94,13 +94,14 @@ def test_marks_that_redis_lost_are_written_again_for_what_never_began_alone(own_
     assert not own_keys.exists(key("cancelled", ran.pk), key("cancelled", old.pk))
 
 
-def test_a_cancelled_job_that_a_worker_began_all_the_same_is_stopped(
-    own_keys: redis.Redis, revoked: list[str]
+@pytest.mark.parametrize("state", [State.CANCELLED, State.SUCCEEDED])
+def test_a_job_that_has_ended_and_that_a_worker_began_all_the_same_is_stopped(
+    own_keys: redis.Redis, revoked: list[str], state: State
 ) -> None:
-    job, other = make(state=State.CANCELLED), make(state=State.SUCCEEDED)
+    job, other = make(state=state), make()
     recorded = recorder.record([started(job), started(other)])
     assert recorded.unwanted == [job.pk]
-    stop_unwanted(own_keys, recorded.unwanted)
+    stop_unwanted(own_keys, [*recorded.unwanted, other.pk])
     assert revoked == [str(job.pk)]
     assert own_keys.exists(key("cancelled", job.pk))
 

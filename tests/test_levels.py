@@ -38,7 +38,7 @@ LEVELS = [
         ),
         *("guarantees", "sidecar", "watchdog", "memory_watch", "choice"),
     ),
-    ("execution", "evidence", "configurations", "bounds", "tokens"),
+    ("execution", "evidence", "configurations", "bounds", "tokens", "doubles"),
     ("tasks", "reception"),
     ("publishing", "deduplication"),
     ("cancelling", "rescue"),

@@ -5,16 +5,19 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
+from unittest import mock
 from uuid import UUID
 
 import pytest
+import redis
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 from kombu.exceptions import LimitExceeded
 
-from jobs import publishing, switches
+from jobs import doubles, publishing, switches
 from jobs.models import Job, JobQuerySet, State
 from jobs.publishing import publish, publish_due, publish_from_web
+from jobs.redis_client import key
 from jobs.submission import submit
 from tests.core import coordinate, messages
 from tests.pace import limit_s
@@ -186,6 +189,66 @@ def test_a_pool_of_connections_in_use_by_others_is_a_fault_of_the_broker_too(
     monkeypatch.setattr(publishing, "_breaker", publishing._Breaker())
     assert publish([waiting(quiet_pool)], budget_s=0.5) == 0
     assert publishing._breaker.is_open
+
+
+# --- what may have been published already ---------------------------------------------------------------
+def is_double_expected(own_keys: Any, job: Job) -> bool:
+    return bool(own_keys.exists(key("doubled", job.pk, job.attempt)))
+
+
+def test_a_coordinator_expects_doubles_of_what_another_process_may_have_published_alone(
+    own_keys: Any, quiet_pool: str
+) -> None:
+    now = timezone.now()
+    inserted_at = now - timedelta(minutes=1)
+    fresh = waiting(quiet_pool, created_at=inserted_at, due_at=inserted_at + publishing.grace())
+    later = waiting(quiet_pool, created_at=inserted_at, due_at=now)
+    given_back_unbegun = waiting(quiet_pool, created_at=inserted_at, due_at=inserted_at)
+    retried = waiting(
+        quiet_pool, created_at=inserted_at, due_at=inserted_at + timedelta(seconds=1), attempt=2
+    )
+    assert publish_due() == 4
+    assert is_double_expected(own_keys, fresh)
+    assert not any(is_double_expected(own_keys, job) for job in (later, given_back_unbegun, retried))
+
+
+def test_a_write_that_failed_may_have_arrived(
+    own_keys: Any, quiet_pool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = waiting(quiet_pool, created_at=timezone.now() - timedelta(minutes=1))
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing, "publish", lambda due, budget_s, held: 0)
+        assert publish_due() == 0
+    assert not is_double_expected(own_keys, job)
+    assert publish_due() == 1
+    assert is_double_expected(own_keys, job)
+
+
+def test_messages_that_went_out_before_the_ledger_failed_may_come_twice(
+    own_keys: Any, quiet_pool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = waiting(quiet_pool, created_at=timezone.now() - timedelta(minutes=1))
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing, "_mark_published", mock.Mock(side_effect=OperationalError("gone")))
+        with pytest.raises(OperationalError):
+            publish_due()
+    assert publish_due() == 0  # leased
+    Job.objects.update(due_at=timezone.now())
+    assert publish_due() == 1
+    assert len(messages(own_keys, quiet_pool)) == 2
+    assert is_double_expected(own_keys, job)
+
+
+def test_nothing_is_published_twice_while_redis_cannot_be_told(
+    own_keys: Any, quiet_pool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = timezone.now()
+    waiting(quiet_pool, created_at=now - publishing.grace(), due_at=now)
+    with monkeypatch.context() as patch:
+        patch.setattr(doubles, "expect_doubles", mock.Mock(side_effect=redis.TimeoutError("frozen")))
+        assert publish_due() == 0
+    assert not messages(own_keys, quiet_pool)
+    assert publish_due() == 1
 
 
 # --- what is due ----------------------------------------------------------------------------------------

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
@@ -98,6 +99,18 @@ def test_a_released_job_waits_again_with_the_same_attempt(job: Job) -> None:
     recorder.record([started(job), ended(job, Ending.RELEASED)])
     job.refresh_from_db()
     assert (job.state, job.attempt, job.started_at) == (State.QUEUED, 1, None)
+    assert job.is_published  # its message waits in its queue, for as long as it takes
+
+
+@pytest.mark.parametrize("ending", [Ending.SUCCEEDED, Ending.FAILED, Ending.CANCELLED])
+def test_a_job_that_has_ended_and_is_begun_once_more_is_unwanted(job: Job, ending: Ending) -> None:
+    first = [started(job), ended(job, ending)]
+    assert recorder.record(first).unwanted == []
+    assert recorder.record(first).unwanted == []  # the same run, said again
+    again = [replace(timings(), started_at=wall_now() + 1), timings()]
+    for at, place in zip(again, (PLACE, Place("w2@host")), strict=True):
+        recorded = recorder.record([Started(str(job.pk), 1, place, at)])
+        assert (recorded.unwanted, recorded.stale) == ([job.pk], 1)
 
 
 def test_only_the_holder_can_release_a_job(job: Job) -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import redis
 from hypothesis import given
@@ -64,11 +66,41 @@ def test_a_cancelled_job_cannot_be_claimed(redis_client: redis.Redis) -> None:
 
 
 def test_a_claim_outlives_its_end_but_not_a_release(redis_client: redis.Redis) -> None:
-    stream.claim(redis_client, STARTED, "a")
+    stream.claim(redis_client, STARTED, stream.claim_token("w@h", "a"))
     stream.report(redis_client, outcome())
     assert stream.claim(redis_client, STARTED, "b") is Claim.TAKEN
     stream.report(redis_client, outcome(Ending.RELEASED))
     assert stream.claim(redis_client, STARTED, "b") is Claim.CLAIMED
+
+
+def test_a_worker_that_says_twice_that_it_gives_a_job_back_leaves_the_next_holder_its_claim(
+    redis_client: redis.Redis,
+) -> None:
+    stream.claim(redis_client, STARTED, stream.claim_token("w@h", "a"))
+    stream.report(redis_client, outcome(Ending.RELEASED))
+    assert stream.claim(redis_client, STARTED, stream.claim_token("w@h2", "b")) is Claim.CLAIMED
+    stream.report(redis_client, outcome(Ending.RELEASED))
+    assert stream.claim(redis_client, STARTED, "c") is Claim.TAKEN
+
+
+@pytest.mark.parametrize("is_told_first", [True, False])
+def test_a_claim_outlives_for_long_an_attempt_whose_second_message_may_come(
+    redis_client: redis.Redis, is_told_first: bool
+) -> None:
+    attempt = (STARTED.job_id, STARTED.attempt)
+    other = Started("1" * 32, 1, STARTED.place, STARTED.timings)
+    if is_told_first:
+        stream.expect_doubles(redis_client, [attempt])
+    for started in (STARTED, other):
+        stream.claim(redis_client, started, "a")
+        stream.report(
+            redis_client, outcome() if started is STARTED else replace(outcome(), job_id=other.job_id)
+        )
+    if not is_told_first:
+        stream.expect_doubles(redis_client, [attempt])
+    stream.report(redis_client, outcome())  # said twice, it is forgotten no sooner
+    assert redis_client.ttl(stream._claim_key(*attempt)) > 29 * 86_400
+    assert redis_client.ttl(stream._claim_key(other.job_id, 1)) <= stream.CLAIM_AFTERLIFE_S
 
 
 def test_a_reader_gets_each_entry_and_another_adopts_what_it_left(redis_client: redis.Redis) -> None:

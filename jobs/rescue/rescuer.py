@@ -92,6 +92,8 @@ class Rescuer:
         if outcomes:
             log.warning("jobs of silent workers are rescued", jobs=len(outcomes))
             recorder.record(outcomes)
+            # The broker may have kept their messages, and hands them on some time.
+            stream.expect_doubles(self.client, [(outcome.job_id, outcome.attempt) for outcome in outcomes])
         return len(outcomes)
 
     def _rescue_messages(
@@ -118,6 +120,7 @@ class Rescuer:
             gone_here = absence.longer_than(unseen_s, missing) | (missing & orphaned)
             absence.found(gone_here)
             gone |= gone_here
+        stream.expect_doubles(self.client, gone)  # out of sight is not gone
         return publish_again(gone)
 
     def _is_read(self, pool: str, count: int, absence: Absence[Attempt], *, has_orphans: bool) -> bool:

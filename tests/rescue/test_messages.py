@@ -1,16 +1,20 @@
 """Queued jobs whose message is nowhere."""
 
+from datetime import timedelta
 from typing import Any
+from unittest import mock
 
 import pytest
 import redis
 from django.utils import timezone
 
 from dev.own_redis import OwnRedis
-from jobs import publishing, stream
+from jobs import publishing, recorder, stream
 from jobs.models import Job, State
+from jobs.redis_client import key
 from jobs.rescue import Rescuer, queues
 from jobs.rescue.rescuer import _EVERY_LOOKS
+from jobs.timing import Timings
 from tests.core import messages
 from tests.rescue.conftest import Clock
 
@@ -105,6 +109,77 @@ def test_a_coordinator_that_is_far_behind_seldom_reads_the_queues(
     monkeypatch.setattr(stream, "backlog_s", lambda client: 100.0)
     looks(rescuer, clock, 20)
     assert len(read) == 4
+
+
+def give_back(job: Job, own_keys: Any) -> None:
+    """Have a worker begin a job and give it back at its shutdown."""
+    place = stream.Place("stopped@host", 42)
+    started = stream.Started(str(job.pk), job.attempt, place, Timings())
+    released = stream.Outcome(str(job.pk), job.attempt, place, Timings(), stream.Ending.RELEASED)
+    assert stream.claim(own_keys, started, stream.claim_token(place.worker)) is stream.Claim.CLAIMED
+    stream.report(own_keys, released)
+    recorder.record([started, released])
+
+
+def test_what_was_given_back_and_waits_for_a_slot_is_not_published_again(
+    rescuer: Rescuer, published: Any, clock: Clock, quiet_pool: str, broker: redis.Redis, own_keys: Any
+) -> None:
+    give_back(published(), own_keys)
+    assert looks(rescuer, clock, 2 * _EVERY_LOOKS) == 0
+    with mock.patch.object(timezone, "now", return_value=timezone.now() + timedelta(hours=1)):
+        assert publishing.publish_due() == 0
+    assert len(messages(broker, quiet_pool)) == 1
+
+
+@pytest.mark.parametrize("double", [0, 1])
+def test_what_was_given_back_and_got_lost_on_its_way_to_the_queue_is_published_again(
+    rescuer: Rescuer,
+    published: Any,
+    clock: Clock,
+    quiet_pool: str,
+    broker: redis.Redis,
+    own_keys: Any,
+    double: int,
+) -> None:
+    job = published()
+    give_back(job, own_keys)
+    broker.delete(quiet_pool)
+    for _ in range(double):
+        broker.lpush(quiet_pool, "a message of something else")
+    # A queue that is as long as it should be is read in its turn.
+    assert looks(rescuer, clock, 6 + double * _EVERY_LOOKS) == 1
+    assert publishing.publish_due() == 1
+
+
+@pytest.mark.parametrize("is_over", [True, False])
+def test_what_was_published_again_is_known_as_begun_for_as_long_as_the_other_message_may_wait(
+    rescuer: Rescuer,
+    published: Any,
+    clock: Clock,
+    quiet_pool: str,
+    broker: redis.Redis,
+    own_keys: Any,
+    is_over: bool,
+) -> None:
+    job = published()
+    [out_of_sight] = broker.lrange(quiet_pool, 0, -1)
+    broker.delete(quiet_pool)
+    started = stream.Started(str(job.pk), 1, stream.Place("w1@host"), Timings())
+    ended = stream.Outcome(str(job.pk), 1, started.place, Timings(), stream.Ending.SUCCEEDED)
+
+    def run() -> None:
+        assert stream.claim(own_keys, started, "t") is stream.Claim.CLAIMED
+        stream.report(own_keys, ended)
+
+    if is_over:  # and the ledger does not know it yet
+        run()
+    assert looks(rescuer, clock) == 1
+    assert publishing.publish_due() == 1
+    broker.rpush(quiet_pool, out_of_sight)
+    assert len(messages(broker, quiet_pool)) == 2
+    if not is_over:
+        run()
+    assert own_keys.ttl(key("claim", job.pk, 1)) > 29 * 86_400
 
 
 def test_what_was_published_again_has_its_time_before_it_is_so_once_more(

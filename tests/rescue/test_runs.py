@@ -121,6 +121,18 @@ def test_a_job_that_ended_its_worker_each_time_is_called_poison(
     assert says in job.error
 
 
+def test_the_message_of_a_lost_attempt_that_comes_late_is_known_however_late_it_comes(
+    rescuer: Rescuer, running: Any, beat: Any, own_keys: Any
+) -> None:
+    job = running()
+    started = stream.Started(str(job.pk), 1, Place("w1@host", 42), Timings())
+    stream.claim(own_keys, started, "frozen")
+    beat(ago_s=6)
+    assert rescuer.look() == 1
+    stream.report(own_keys, ended(job))  # it was frozen, and ends after all
+    assert own_keys.ttl(key("claim", job.pk, 1)) > 29 * 86_400
+
+
 def test_a_worker_that_never_gave_a_sign_of_life_gets_the_time_for_one(
     rescuer: Rescuer, running: Any, clock: Clock
 ) -> None:

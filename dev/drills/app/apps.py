@@ -19,4 +19,4 @@ class DrillsConfig(AppConfig):
 
         crash_points.install()
         if seconds := os.environ.get("POOLWISE_DRILL_CLAIM_AFTERLIFE_S"):
-            stream.CLAIM_AFTERLIFE_S = int(seconds)
+            stream.CLAIM_AFTERLIFE_S = stream.CLAIM_LONG_AFTERLIFE_S = int(seconds)
