@@ -1,7 +1,8 @@
 """Cancelling, honestly: what had not begun never will; what runs is asked to stop, or cannot be stopped where it is.
 
-The mark in Redis comes first and its script says whether the attempt has begun: after it nobody can begin it. The
-ledger wins: what Redis did not hear, or has forgotten, the coordinator tells it again.
+The mark in Redis comes first and its script says whether the attempt has begun: after it nobody can begin it. Who meets
+the mark reports the job as cancelled, should the ledger not have heard. The ledger wins: what Redis did not hear, or has
+forgotten, the coordinator tells it again.
 """
 
 from collections.abc import Iterable
@@ -40,10 +41,11 @@ class CancelOutcome(StrEnum):
 
 def cancel(job: Job) -> CancelOutcome:
     """Cancel a job that has not begun, or ask the worker of one that has to stop it."""
-    for _ in range(_TRIES):
+    for tries in range(_TRIES):
         job.refresh_from_db(fields=["state", "attempt", "worker"])
         if job.has_ended:
-            return CancelOutcome.ENDED
+            by_our_mark = tries > 0 and job.state == State.CANCELLED  # a worker met it and reported
+            return CancelOutcome.CANCELLED if by_our_mark else CancelOutcome.ENDED
         begun = _mark(job)
         if not begun and _cancel_queued(job, is_mark_owed=begun is None):
             _revoke(job, is_away=begun is None)

@@ -103,6 +103,8 @@ def fold(job: Job, entry: Entry, *, now: datetime) -> bool:
         return _fold_released(job, entry, now=now)
     if entry.ending is Ending.PAUSED:
         return _fold_paused(job)
+    if entry.ending is Ending.CANCELLED and entry.timings.started_at is None and job.state != State.QUEUED:
+        return False  # said of another message than the one that runs
     _set_place(job, entry.place)
     _set_timings(job, entry.timings)
     _set_waits(job, entry.waits)

@@ -13,7 +13,7 @@ import redis
 from jobs import signing
 from jobs.pools.waits import UNKNOWN, Waits
 from jobs.redis_client import Client, key, script
-from jobs.timing import Timings
+from jobs.timing import Timings, wall_now
 
 GROUP = "recorder"
 #: How long a claim outlives its attempt: a message redelivered within it is known as a duplicate.
@@ -25,10 +25,10 @@ CLAIM_TTL_S = 86_400
 CANCEL_TTL_S = 30 * 86_400
 
 _CLAIM = """
-if redis.call('EXISTS', KEYS[2]) == 1 then return 'cancelled' end
 local holder = redis.call('GET', KEYS[1])
 if holder == ARGV[1] then return 'claimed' end
 if holder then return 'taken' end
+if redis.call('EXISTS', KEYS[2]) == 1 then return 'cancelled' end
 local held = redis.call('HMGET', KEYS[4], ARGV[4], ARGV[5])
 if held[1] or held[2] then
     redis.call('XADD', KEYS[3], '*', 'e', ARGV[6])
@@ -212,14 +212,31 @@ def claim_token(worker: str, unique: str = "") -> str:
 def claim(client: Client, entry: Started, token: str, *, pool: str = "", definition: str = "") -> Claim:
     """Claim an attempt and report it as started, in one step; the same token may ask again. Raise redis-py's errors.
 
-    While its pool or definition is held, the attempt is reported as given back instead.
+    While its pool or definition is held, the attempt is reported as given back instead; where the job was cancelled and
+    nobody had begun it, as cancelled.
     """
     claimed, cancelled = _claim_key(entry.job_id, entry.attempt), key("cancelled", entry.job_id)
     keys = [claimed, cancelled, stream_key(), switches_key()]
     paused = Outcome(entry.job_id, entry.attempt, entry.place, entry.timings, Ending.PAUSED)
     names = (f"pool:{pool}", f"definition:{definition}")
     args = [token, CLAIM_TTL_S, encode(entry), *names, encode(paused)]
-    return Claim(script(client, _CLAIM)(keys=keys, args=args, client=client))
+    answer = Claim(script(client, _CLAIM)(keys=keys, args=args, client=client))
+    if answer is Claim.CANCELLED:
+        # Whoever set the mark may have been cut off before the ledger. The mark stays: this need not be one step.
+        report(client, _never_begun(entry))
+    return answer
+
+
+def _never_begun(entry: Started) -> Outcome:
+    return Outcome(
+        entry.job_id,
+        entry.attempt,
+        Place(),
+        Timings(finished_at=wall_now()),
+        Ending.CANCELLED,
+        error_type="Cancelled",
+        error="Cancelled before it began.",
+    )
 
 
 def report(client: Client, outcome: Outcome) -> None:

@@ -1,10 +1,13 @@
 """Cancelling without workers: who may still begin, what the ledger says, and what the coordinator makes good."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from unittest import mock
 
 import pytest
 import redis
+from django.db import OperationalError
 from django.utils import timezone
 
 from jobs import cancelling, guarantees, heartbeats, recorder, stream
@@ -84,6 +87,57 @@ def test_a_mark_that_redis_did_not_hear_is_written_by_the_coordinator(
     assert settle(own_keys) == 1
     assert claim(own_keys, started(job), "t") is Claim.CANCELLED
     assert settle(own_keys) == 0
+
+
+def recorded(own_keys: redis.Redis) -> None:
+    recorder.record([stream.decode(fields["e"]) for _, fields in own_keys.xrange(stream.stream_key())])
+
+
+def test_a_cancel_that_is_cut_off_before_the_ledger_is_carried_out_by_the_worker_that_meets_its_mark(
+    own_keys: redis.Redis, revoked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make(unique_key="one at a time")
+    with monkeypatch.context() as patch:
+        patch.setattr(cancelling, "_cancel_queued", mock.Mock(side_effect=OperationalError("gone")))
+        with pytest.raises(OperationalError):
+            cancel(job)
+    assert claim(own_keys, started(job), "t") is Claim.CANCELLED
+    recorded(own_keys)
+    job.refresh_from_db()
+    assert (job.state, job.error, job.worker) == (State.CANCELLED, "Cancelled before it began.", "")
+    assert job.started_at is None
+    assert job.finished_at
+    make(unique_key="one at a time")
+
+
+def test_a_job_that_changes_faster_than_it_can_be_asked_is_cancelled_by_its_mark(
+    own_keys: redis.Redis, revoked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make(max_attempts=9)
+    with monkeypatch.context() as patch:
+        for step in ("_cancel_queued", "_ask"):
+            patch.setattr(cancelling, step, lambda *_, **__: False)
+        assert cancel(job) is CancelOutcome.ASKED
+    Job.objects.update(attempt=2)
+    assert claim(own_keys, replace(started(job), attempt=2), "t") is Claim.CANCELLED
+    recorded(own_keys)
+    job.refresh_from_db()
+    assert job.state == State.CANCELLED
+
+
+def test_a_mark_that_a_worker_met_before_the_ledger_changed_has_cancelled_the_job(
+    own_keys: redis.Redis, revoked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make()
+
+    def is_faster(*_: object, **__: object) -> bool:
+        claim(own_keys, started(job), "t")
+        recorded(own_keys)
+        return False
+
+    monkeypatch.setattr(cancelling, "_cancel_queued", is_faster)
+    assert cancel(job) is CancelOutcome.CANCELLED
+    assert cancel(job) is CancelOutcome.ENDED
 
 
 def test_marks_that_redis_lost_are_written_again_for_what_never_began_alone(own_keys: redis.Redis) -> None:

@@ -153,12 +153,18 @@ def test_the_next_attempt_of_a_job_is_another_claim(own_keys: Any, define: Any) 
     assert [execute(d).attempt for d in (first, second)] == [1, 2]  # type: ignore[union-attr]
 
 
-def test_the_message_of_a_cancelled_job_is_dropped_without_a_report(own_keys: Any, define: Any) -> None:
+def test_the_message_of_a_cancelled_job_is_dropped_and_the_job_reported_as_cancelled(
+    own_keys: Any, define: Any
+) -> None:
     define(give, name="t.give")
     delivery = deliver("t.give", {"value": 1})
     stream.mark_cancelled(own_keys, [delivery.job_id])
     assert execute(delivery) is None
-    assert reports(own_keys) == []
+    [ended] = reports(own_keys)
+    assert (ended.job_id, ended.ending, ended.error) == (
+        delivery.job_id, Ending.CANCELLED, "Cancelled before it began.",
+    )  # fmt: skip
+    assert ended.timings.started_at is None
 
 
 # --- what a body may do ---------------------------------------------------------------------------------

@@ -129,6 +129,16 @@ def test_a_start_after_a_release_that_is_still_to_come_belongs_to_the_new_holder
     assert (job.state, job.worker, job.attempt) == (State.RUNNING, "w2@host", 1)
 
 
+def test_what_was_cancelled_before_it_began_is_no_word_of_a_run(job: Job) -> None:
+    never_begun = Outcome(str(job.pk), 1, Place(), Timings(finished_at=wall_now()), Ending.CANCELLED)
+    recorder.record([started(job)])
+    assert recorder.record([never_begun]).stale == 1
+    recorder.record([ended(job, Ending.RELEASED)])
+    assert recorder.record([never_begun]).applied == 1
+    job.refresh_from_db()
+    assert (job.state, job.started_at) == (State.CANCELLED, None)
+
+
 def test_a_job_asked_to_stop_is_not_tried_again(job: Job) -> None:
     Job.objects.update(cancel_requested_at=timezone.now())
     recorder.record([ended(job, Ending.LOST)])

@@ -62,7 +62,19 @@ def test_an_attempt_is_claimed_once_and_the_same_token_may_ask_again(redis_clien
 def test_a_cancelled_job_cannot_be_claimed(redis_client: redis.Redis) -> None:
     stream.mark_cancelled(redis_client, [STARTED.job_id])
     assert stream.claim(redis_client, STARTED, "a") is Claim.CANCELLED
-    assert redis_client.xlen(stream.stream_key()) == 0
+    assert redis_client.xlen(stream.stream_key()) == 1
+
+
+def test_what_was_begun_before_its_job_was_marked_as_cancelled_is_not_reported_as_cancelled(
+    redis_client: redis.Redis,
+) -> None:
+    stream.claim(redis_client, STARTED, "a")
+    stream.mark_cancelled(redis_client, [STARTED.job_id])
+    assert (
+        stream.claim(redis_client, STARTED, "a") is Claim.CLAIMED
+    )  # the answer was lost: it runs, and is asked to stop
+    assert stream.claim(redis_client, STARTED, "b") is Claim.TAKEN
+    assert redis_client.xlen(stream.stream_key()) == 1
 
 
 def test_a_claim_outlives_its_end_but_not_a_release(redis_client: redis.Redis) -> None:
