@@ -66,7 +66,8 @@ def _cancel(batch: list[Any]) -> list[str]:
     # Whether this or a worker's start came first is decided row by row; the mark tells who purged which.
     mark = {"state": State.CANCELLED, "cancel_requested_at": now, "finished_at": now, "recorded_at": now}
     words = {"error_type": "Cancelled", "error": "Cancelled before it began: its pool's queue was purged."}
-    Job.objects.queued().filter(pk__in=batch).update_in_order(due_at=None, **mark, **words)
+    # Due is their mark, until Redis has it: should it not answer, or this process end, the coordinator writes it.
+    Job.objects.queued().filter(pk__in=batch).update_in_order(due_at=now, **mark, **words)
     purged = Job.objects.filter(pk__in=batch, state=State.CANCELLED, finished_at=now)
     attempts = [(str(pk), attempt) for pk, attempt in purged.values_list("pk", "attempt")]
     _tell_workers(attempts)
@@ -76,7 +77,9 @@ def _cancel(batch: list[Any]) -> list[str]:
 def _tell_workers(attempts: list[tuple[str, int]]) -> None:
     """Let workers drop what they hold, and stop what they began a moment ago, unknown to the ledger yet."""
     try:
-        mark_cancelled(web_client(), [job_id for job_id, _ in attempts])
+        ids = [job_id for job_id, _ in attempts]
+        mark_cancelled(web_client(), ids)
+        Job.objects.filter(pk__in=ids, state=State.CANCELLED).update_in_order(due_at=None)
         for job_id in begun(web_client(), attempts):
             revoke(job_id, terminate=True, signal=REVOKE_SIGNAL)
     except (*REDIS_ERRORS, *quick_connection().recoverable_connection_errors) as error:

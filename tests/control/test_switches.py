@@ -1,14 +1,16 @@
 """The switches' ledger and copy, the claim that obeys them, and what stands between."""
 
 import time
+from contextlib import suppress
 from typing import Any
+from unittest import mock
 from uuid import uuid4
 
 import pytest
 import redis
 
 from dev.own_redis import OwnRedis
-from jobs import heartbeats, publishing, recorder, stream, switches
+from jobs import cancelling, heartbeats, publishing, recorder, stream, switches
 from jobs.comparisons import plan
 from jobs.comparisons.progress import waits_for
 from jobs.errors import InvalidParameters, UnknownPool
@@ -197,6 +199,26 @@ def test_a_purge_stops_what_began_a_moment_ago_unknown_to_the_ledger(
     assert purge("gone", user=None, reason="x").cancelled == 3
     assert asked == [str(jobs[1].pk)]
     assert stream.claim(own_keys, started(str(jobs[0].pk)), "t") is Claim.CANCELLED
+
+
+@pytest.mark.parametrize("fault", [redis.TimeoutError("frozen"), KeyboardInterrupt()])
+def test_a_purge_that_cannot_tell_the_workers_leaves_that_to_the_coordinator(
+    own_keys: redis.Redis, monkeypatch: pytest.MonkeyPatch, fault: BaseException
+) -> None:
+    job = make(pool="gone")
+    with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+        patch.setattr(purging, "mark_cancelled", mock.Mock(side_effect=fault))
+        purge("gone", user=None, reason="x")
+    job.refresh_from_db()
+    assert (job.state, job.due_at) == (State.CANCELLED, job.finished_at)
+    assert cancelling.settle(own_keys) == 1
+    assert stream.claim(own_keys, started(str(job.pk)), "t") is Claim.CANCELLED
+
+
+def test_a_purge_that_told_the_workers_leaves_nothing_to_the_coordinator(own_keys: redis.Redis) -> None:
+    make(pool="gone")
+    purge("gone", user=None, reason="x")
+    assert cancelling.settle(own_keys) == 0
 
 
 def test_a_comparison_on_a_paused_pool_says_what_it_waits_for(own_keys: redis.Redis) -> None:
