@@ -1,7 +1,7 @@
 """What people and programs ask for: submit a job, run it again, cancel it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CancelOutcome", "cancel", "prepare", "run_again", "submit"]
 log = structlog.get_logger(__name__)
+#: What refuses an insert may be gone before it is looked for.
+_TRIES = 3
 
 
 def submit(
@@ -62,24 +64,32 @@ def submit(
     )
     if idempotency_key:
         deduplication.mark(jobs, key=idempotency_key)
-    if found := deduplication.earlier(jobs):
-        return found
     if run_after is not None:
         for job in jobs:
             job.due_at = run_after
-    try:
-        with transaction.atomic():
-            if block is None:
-                bounds.check(pool, copies, user)
-            Job.objects.bulk_create(jobs, batch_size=500)
-    except IntegrityError:
-        if found := deduplication.earlier(jobs):  # somebody was faster
-            return found
-        raise
+    if found := _earlier_or_stored(jobs, block, user):
+        return found
     if run_after is None and block is None:
         transaction.on_commit(lambda: publish_from_web(jobs))
     log.info("jobs submitted", definition=definition, pool=pool, copies=copies, request_id=request_id)
     return jobs
+
+
+def _earlier_or_stored(jobs: Sequence[Job], block: Block | None, user: "User | None") -> list[Job]:
+    """Return the stored jobs that these stand for; else store these and return nothing. Raise as `submit` does."""
+    for tries_left in reversed(range(_TRIES)):
+        if found := deduplication.earlier(jobs):
+            return found
+        try:
+            with transaction.atomic():
+                if block is None:
+                    bounds.check(jobs[0].pool, len(jobs), user)
+                Job.objects.bulk_create(jobs, batch_size=500)
+            break
+        except IntegrityError:  # somebody was faster, and may have ended by the next look
+            if not tries_left:
+                raise
+    return []
 
 
 def prepare(

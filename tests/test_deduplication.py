@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import connection
+from django.db import IntegrityError, connection
 
 from jobs import cancelling, comparisons, deduplication, recorder, submission
 from jobs.definitions import Definition
@@ -140,6 +140,38 @@ def test_a_unique_job_keeps_its_place_over_its_attempts(unique: Definition) -> N
     record(job, started(job), ended(job, Ending.LOST))
     assert (job.state, job.attempt) == (State.QUEUED, 2)
     assert submit("test.tidy", {"folder": "a"}, pool="threads")[0].pk == job.pk
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("does_end", [True, False])
+def test_a_twin_that_is_there_at_the_insert_and_perhaps_gone_at_the_next_look_is_no_error(
+    unique: Definition, monkeypatch: pytest.MonkeyPatch, does_end: bool
+) -> None:
+    [twin] = submit("test.tidy", {"folder": "a"}, pool="threads")
+    looks, look = [], deduplication.earlier
+
+    def earlier(jobs: list[Job]) -> list[Job]:
+        looks.append(jobs)
+        if len(looks) == 1:
+            return []  # a moment before the twin was stored
+        if does_end:
+            record(twin, started(twin), ended(twin))
+        return look(jobs)
+
+    monkeypatch.setattr(deduplication, "earlier", earlier)
+    [job] = submit("test.tidy", {"folder": "a"}, pool="threads")
+    assert (job.pk == twin.pk, job.was_there) == (not does_end, not does_end)
+    assert Job.objects.live().get() == job
+
+
+@pytest.mark.django_db
+def test_what_the_ledger_refuses_each_time_is_an_error(
+    unique: Definition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit("test.tidy", {"folder": "a"}, pool="threads")
+    monkeypatch.setattr(deduplication, "earlier", lambda jobs: [])
+    with pytest.raises(IntegrityError):
+        submit("test.tidy", {"folder": "a"}, pool="threads")
 
 
 @pytest.mark.django_db
