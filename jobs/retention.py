@@ -5,16 +5,15 @@ or it was cancelled and none will come.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
@@ -22,11 +21,18 @@ from jobs.formats import as_uuid
 from jobs.models import AuditEntry, Comparison, Job, JobLog, JobQuerySet
 
 BATCH = 500
+#: So many of the newest jobs are passed over in one query on the way to the oldest that is kept: some 10 ms.
+_STRIDE = 50_000
 #: Between two batches others write.
 _PAUSE_S = 0.02
 #: How often the coordinator prunes; sooner where a turn did not get to the end.
 EVERY_S, AGAIN_S = 300.0, 2.0
 _TURN_S = 0.3
+
+#: A moment and a primary key: where a walk along an index goes on.
+_Key = tuple[datetime, Any]
+#: The field of `Pruned` that a step counts for, and how many rows it deleted.
+_Step = tuple[str, int]
 
 
 @dataclass(slots=True)
@@ -37,46 +43,77 @@ class Pruned:
     results: int = 0
     audit_entries: int = 0
     is_complete: bool = True
-    longest_s: float = 0.0  # of one batch's transaction
+    longest_s: float = 0.0  # of one step: a batch's transaction, or a query that looks for more
+
+    def add(self, step: _Step, seconds: float) -> None:
+        """Count what a step deleted, and how long it took."""
+        name, deleted = step
+        setattr(self, name, getattr(self, name) + deleted)
+        self.longest_s = max(self.longest_s, seconds)
 
 
 @dataclass(slots=True)
 class Turns:
-    """The coordinator's duty: a bounded amount a turn, every few minutes, or soon again while there is more."""
+    """The coordinator's duty: a bounded amount a turn, every few minutes, or soon again while there is more.
+
+    A turn goes on where the last one stopped and takes one step at least: however slow the ledger is, it gets on.
+    """
 
     _due_mono: float = field(default=0.0)
+    _steps: Iterator[_Step] | None = field(default=None)
 
     def take(self) -> Pruned | None:
         """Prune for a moment if it is time; return what went."""
         if time.monotonic() < self._due_mono:
             return None
-        pruned = prune(budget_s=_TURN_S)
+        steps, self._steps = self._steps or _all_steps(), None  # what fails is begun anew
+        pruned = _walk(steps, budget_s=_TURN_S)
+        self._steps = None if pruned.is_complete else steps
         self._due_mono = time.monotonic() + (EVERY_S if pruned.is_complete else AGAIN_S)
         return pruned
 
 
-def prune(*, budget_s: float | None = None) -> Pruned:
-    """Delete what is older, or more, than the settings keep, until the budget is spent; None: to the end."""
-    until_mono = None if budget_s is None else time.monotonic() + budget_s
-    pruned, now = Pruned(), timezone.now()
-    too_old, too_many = _edges(now)
-    for jobs in (too_old, too_many):
-        if jobs is not None:
-            pruned.jobs += _in_batches(partial(_delete_jobs, jobs), until_mono, pruned)
-    orphans = _Orphans(now - timedelta(days=settings.JOB_KEEP_DAYS))
-    pruned.results = _in_batches(orphans.delete_some, until_mono, pruned) - orphans.kept
-    pruned.audit_entries = _in_batches(lambda: _delete_audit_entries(now), until_mono, pruned)
-    return pruned
+def prune() -> Pruned:
+    """Delete all that is older, or more, than the settings keep."""
+    return _walk(_all_steps())
 
 
 def would_prune() -> Pruned:
     """Return what `prune` would delete now; nothing is deleted."""
     now = timezone.now()
-    too_old, too_many = _edges(now)
-    chosen = set(too_old.values_list("pk", flat=True))
+    chosen = set(_too_old(now).values_list("pk", flat=True))
+    too_many = _to_the_end(_too_many())
     chosen |= set() if too_many is None else set(too_many.values_list("pk", flat=True))
-    orphans = _Orphans(now - timedelta(days=settings.JOB_KEEP_DAYS))
-    return Pruned(len(chosen), orphans.count(), _old_audit_entries(now).count())
+    return Pruned(len(chosen), sum(map(len, _orphans(now))), _old_audit_entries(now).count())
+
+
+def _walk(steps: Iterator[_Step], *, budget_s: float | None = None) -> Pruned:
+    """Take a step, and more until the budget is spent; None: to the end."""
+    pruned = Pruned(is_complete=False)
+    began = step_began = time.monotonic()
+    for step in steps:
+        pruned.add(step, time.monotonic() - step_began)
+        if budget_s is not None and time.monotonic() - began >= budget_s:
+            return pruned
+        time.sleep(_PAUSE_S)
+        step_began = time.monotonic()
+    pruned.is_complete = True
+    return pruned
+
+
+def _all_steps() -> Iterator[_Step]:
+    """Delete a batch, or look for more, at each step: by age first, which needs no count of the jobs."""
+    now = timezone.now()
+    yield from _delete_jobs(_too_old(now))
+    too_many = yield from _too_many()
+    if too_many is not None:
+        yield from _delete_jobs(too_many)
+    for ids in _orphans(now):
+        TaskResult.objects.filter(pk__in=ids).delete()
+        yield "results", len(ids)
+    while ids := list(_old_audit_entries(now).values_list("pk", flat=True)[:BATCH]):
+        AuditEntry.objects.filter(pk__in=ids).delete()
+        yield "audit_entries", len(ids)
 
 
 def _prunable() -> JobQuerySet:
@@ -86,98 +123,77 @@ def _prunable() -> JobQuerySet:
     return Job.objects.ended().filter(Q(block=None) | judged).order_by("created_at", "id")
 
 
-def _edges(now: datetime) -> tuple[JobQuerySet, JobQuerySet | None]:
-    """Return the jobs that ended too long ago, and those beyond the number that is kept; None if there are not so many."""
+def _too_old(now: datetime) -> JobQuerySet:
     oldest = now - timedelta(days=settings.JOB_KEEP_DAYS)
     # The first condition alone lets the database walk the index of creation times.
-    too_old = _prunable().filter(created_at__lt=oldest, finished_at__lt=oldest)
-    newest = Job.objects.order_by("-created_at", "-id").values_list("created_at", "pk")
-    edge: Any = newest[settings.JOB_KEEP_MAX : settings.JOB_KEEP_MAX + 1].first()
-    if edge is None:
-        return too_old, None
-    at, pk = edge
-    return too_old, _prunable().filter(
-        Q(created_at__lt=at) | Q(created_at=at, pk__lte=pk), created_at__lte=at
-    )
+    return _prunable().filter(created_at__lt=oldest, finished_at__lt=oldest)
 
 
-def _in_batches(delete_some: Callable[[], int], until_mono: float | None, pruned: Pruned) -> int:
-    total = 0
-    while until_mono is None or time.monotonic() < until_mono:
-        began = time.monotonic()
-        deleted = delete_some()
-        pruned.longest_s = max(pruned.longest_s, time.monotonic() - began)
-        total += deleted
-        if deleted < BATCH:
-            return total
-        time.sleep(_PAUSE_S)
-    pruned.is_complete = False
-    return total
+def _too_many() -> Generator[_Step, None, JobQuerySet | None]:
+    """Return the jobs beyond the number that is kept, None if there are not so many; nothing tells but counting.
+
+    Where the walk ends is at most too far back: what is submitted meanwhile is newer than all that it has counted.
+    """
+    newest, key, left = Job.objects.order_by("-created_at", "-id"), None, settings.JOB_KEEP_MAX
+    while left:
+        stride = min(left, _STRIDE)
+        rows = _beyond(newest, "lt", "created_at", key).values_list("created_at", "pk")
+        key = rows[stride - 1 : stride].first()
+        if key is None:
+            return None
+        left -= stride
+        yield "jobs", 0
+    return _beyond(_prunable(), "lt", "created_at", key)
 
 
-def _delete_jobs(jobs: JobQuerySet) -> int:
-    ids: list[UUID] = list(jobs.values_list("pk", flat=True)[:BATCH])
-    if not ids:
-        return 0
+def _to_the_end[T](steps: Generator[_Step, None, T]) -> T:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+
+def _beyond[Rows: QuerySet[Any]](rows: Rows, way: str, name: str, key: _Key | None) -> Rows:
+    """Return the rows on one side of a key, `lt` or `gt`, by the moment of that name and the primary key."""
+    if key is None:
+        return rows
+    at, pk = key
+    sides = Q(**{f"{name}__{way}": at}) | Q(**{name: at, f"pk__{way}": pk})
+    # The last condition alone lets the database start in the middle of the index.
+    return rows.filter(sides, **{f"{name}__{way}e": at})
+
+
+def _delete_jobs(jobs: JobQuerySet) -> Iterator[_Step]:
+    key: _Key | None = None
+    while found := list(_beyond(jobs, "gt", "created_at", key).values_list("created_at", "pk")[:BATCH]):
+        key = found[-1]
+        _delete([pk for _, pk in found])
+        yield "jobs", len(found)
+
+
+def _delete(ids: list[UUID]) -> None:
     with transaction.atomic():
         JobLog.objects.filter(job__in=ids).delete()
         TaskResult.objects.filter(task_id__in=[str(pk) for pk in ids]).delete()
         Job.objects.filter(parent__in=ids).update(parent=None)
         # Ended jobs stay ended; the condition costs nothing and says so.
         Job.objects.ended().filter(pk__in=ids)._raw_delete(using=Job.objects.db)
-    return len(ids)
 
 
-class _Orphans:
-    """Old results that no job of the ledger has, found by walking the index of dates once."""
-
-    def __init__(self, before: datetime) -> None:
-        self._results = TaskResult.objects.filter(date_done__lt=before).order_by("date_done", "pk")
-        self._key: tuple[datetime, int] | None = None
-        self.kept = 0
-
-    def delete_some(self) -> int:
-        """Look at one batch and delete what is orphaned; return how many were looked at."""
-        rows = self._next()
-        orphans = self._orphans_of(rows)
-        if orphans:
-            TaskResult.objects.filter(pk__in=orphans).delete()
-        self.kept += len(rows) - len(orphans)
-        return len(rows)
-
-    def count(self) -> int:
-        """Return how many there are."""
-        total = 0
-        while rows := self._next():
-            total += len(self._orphans_of(rows))
-        return total
-
-    def _next(self) -> list[tuple[int, str, datetime]]:
-        results = self._results
-        if self._key is not None:
-            at, pk = self._key
-            results = results.filter(Q(date_done__gt=at) | Q(date_done=at, pk__gt=pk), date_done__gte=at)
-        rows = list(results.values_list("pk", "task_id", "date_done")[:BATCH])
-        if rows:
-            self._key = (rows[-1][2], rows[-1][0])
-        return rows
-
-    @staticmethod
-    def _orphans_of(rows: list[tuple[int, str, datetime]]) -> list[int]:
-        ids = {pk: as_uuid(task_id) for pk, task_id, _ in rows}
-        known = set(
-            Job.objects.filter(pk__in=[one for one in ids.values() if one]).values_list("pk", flat=True)
-        )
-        return [pk for pk, job_id in ids.items() if job_id not in known]
+def _orphans(now: datetime) -> Iterator[list[int]]:
+    """Find old results that no job of the ledger has, walking the index of dates once, a batch at a time."""
+    before = now - timedelta(days=settings.JOB_KEEP_DAYS)
+    results: QuerySet[Any] = TaskResult.objects.filter(date_done__lt=before).order_by("date_done", "pk")
+    results, key = results.values_list("date_done", "pk", "task_id"), None
+    while rows := list(_beyond(results, "gt", "date_done", key)[:BATCH]):
+        key = rows[-1][:2]
+        ids = {pk: as_uuid(task_id) for _, pk, task_id in rows}
+        wanted = [one for one in ids.values() if one]
+        known = set(Job.objects.filter(pk__in=wanted).values_list("pk", flat=True))
+        yield [pk for pk, job_id in ids.items() if job_id not in known]
 
 
-def _old_audit_entries(now: datetime) -> Any:
-    return AuditEntry.objects.filter(at__lt=now - timedelta(days=settings.AUDIT_KEEP_DAYS)).order_by(
-        "at", "id"
-    )
-
-
-def _delete_audit_entries(now: datetime) -> int:
-    ids = list(_old_audit_entries(now).values_list("pk", flat=True)[:BATCH])
-    AuditEntry.objects.filter(pk__in=ids).delete()
-    return len(ids)
+def _old_audit_entries(now: datetime) -> QuerySet[AuditEntry]:
+    oldest = now - timedelta(days=settings.AUDIT_KEEP_DAYS)
+    return AuditEntry.objects.filter(at__lt=oldest).order_by("at", "id")

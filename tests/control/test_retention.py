@@ -3,10 +3,13 @@
 from datetime import timedelta
 from io import StringIO
 from typing import Any
+from unittest.mock import Mock
 from uuid import uuid4
 
 import pytest
 from django.core.management import call_command
+from django.db import OperationalError, connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
@@ -112,17 +115,80 @@ def test_results_without_a_job_and_old_audit_entries_go_by_age() -> None:
     assert TaskResult.objects.count() == 3
 
 
-def test_a_turn_is_bounded_and_the_next_comes_soon_until_nothing_is_left(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def turns(monkeypatch: pytest.MonkeyPatch) -> retention.Turns:
+    """Turns that follow each other at once, in a ledger whose every answer takes longer than a turn may."""
     monkeypatch.setattr(retention, "_TURN_S", 0.0)
     monkeypatch.setattr(retention, "AGAIN_S", 0.0)
-    make(1)
-    turns = retention.Turns()
-    assert turns.take().is_complete is False
+    return retention.Turns()
+
+
+def test_a_turn_is_bounded_and_the_next_comes_soon_until_nothing_is_left(
+    turns: retention.Turns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "BATCH", 1)
+    make(3)
+    first = turns.take()
+    assert (first.jobs, first.is_complete, Job.objects.count()) == (1, False, 2)
     monkeypatch.setattr(retention, "_TURN_S", 5.0)
-    assert turns.take().jobs == 1
+    second = turns.take()
+    assert (second.jobs, second.is_complete) == (2, True)
     assert turns.take() is None
+
+
+@pytest.mark.parametrize("keep_max", [1, 1_000])
+def test_turns_get_to_the_end_however_slow_the_ledger_is(
+    turns: retention.Turns, settings: Any, monkeypatch: pytest.MonkeyPatch, keep_max: int
+) -> None:
+    monkeypatch.setattr(retention, "BATCH", 2)
+    settings.JOB_KEEP_MAX = keep_max
+    make(5)
+    recent = [make(1, age=timedelta(hours=hours))[0] for hours in range(3)]
+    results_without_a_job(3, OLD)
+    taken = [turns.take() for _ in range(15)]
+    assert taken[-1] is None
+    assert sum(pruned.jobs for pruned in taken if pruned) == (7 if keep_max == 1 else 5)
+    assert set(Job.objects.all()) == set(recent[:keep_max])
+    assert TaskResult.objects.count() == 0
+
+
+def test_the_number_that_is_kept_is_counted_a_stride_a_turn(
+    turns: retention.Turns, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "_STRIDE", 2)
+    settings.JOB_KEEP_MAX = 5
+    make(7, age=timedelta(hours=1))
+    for _ in range(3):
+        with CaptureQueriesContext(connection) as asked:
+            assert turns.take().jobs == 0
+        assert len(asked) <= 2  # the first turn asks for what is too old, too
+    assert turns.take().jobs == 2
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3, 100])
+@pytest.mark.parametrize("keep_max", [0, 1, 3, 5, 6, 9])
+def test_jobs_of_the_same_instant_are_counted_once(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, stride: int, keep_max: int
+) -> None:
+    monkeypatch.setattr(retention, "_STRIDE", stride)
+    monkeypatch.setattr(retention, "BATCH", 2)
+    settings.JOB_KEEP_MAX = keep_max
+    make(6)
+    Job.objects.update(created_at=timezone.now(), finished_at=timezone.now())
+    newest = list(Job.objects.order_by("-created_at", "-id")[:keep_max])
+    assert retention.would_prune().jobs == retention.prune().jobs == max(0, 6 - keep_max)
+    assert set(Job.objects.all()) == set(newest)
+
+
+def test_a_turn_that_failed_is_begun_anew(turns: retention.Turns, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(2)
+    monkeypatch.setattr(retention, "BATCH", 1)
+    turns.take()
+    with monkeypatch.context() as patch:
+        patch.setattr(retention, "_delete", Mock(side_effect=OperationalError("away")))
+        with pytest.raises(OperationalError):
+            turns.take()
+    assert turns.take().jobs == 1
 
 
 def test_the_command_says_what_it_would_do_and_does_it() -> None:
