@@ -292,6 +292,16 @@ class Job(models.Model):
             models.Index(
                 fields=("due_at",), name="job_due", condition=models.Q(state="queued", due_at__isnull=False)
             ),
+            models.Index(
+                fields=("state", "due_at"),  # without its state SQLite prefers the index of all states
+                name="job_mark_owed",
+                condition=models.Q(state="cancelled", due_at__isnull=False),
+            ),
+            models.Index(
+                fields=("state", "cancel_requested_at"),
+                name="job_stop_asked",
+                condition=models.Q(state="queued", cancel_requested_at__isnull=False),
+            ),
             models.Index(fields=("worker",), name="job_running", condition=models.Q(state="running")),
             models.Index(fields=("pool", "finished_at", "state"), name="job_finished"),
             models.Index(fields=("user",), name="job_queue_of_user", condition=models.Q(state="queued")),

@@ -1,5 +1,6 @@
 """Cancelling without workers: who may still begin, what the ledger says, and what the coordinator makes good."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -7,13 +8,13 @@ from unittest import mock
 
 import pytest
 import redis
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from jobs import cancelling, guarantees, heartbeats, recorder, stream
 from jobs.cancelling import CancelOutcome, cancel, mark_again, settle, stop_unwanted
 from jobs.heartbeats import Beat
-from jobs.models import Job, State
+from jobs.models import Job, JobQuerySet, State
 from jobs.redis_client import key
 from jobs.stream import Claim, Ending, Outcome, Place, Started, claim
 from jobs.timing import Timings
@@ -178,6 +179,23 @@ def test_a_queued_job_that_was_asked_to_stop_and_that_nobody_holds_is_cancelled(
     for job in (waits, just_asked):
         job.refresh_from_db()
     assert (waits.state, just_asked.state) == (State.CANCELLED, State.QUEUED)
+
+
+@pytest.mark.parametrize(
+    ("asked", "index"), [(cancelling._owed, "job_mark_owed"), (cancelling._overdue, "job_stop_asked")]
+)
+def test_what_the_coordinator_asks_every_few_seconds_is_answered_in_order_by_an_index_of_its_own(
+    asked: Callable[[], JobQuerySet], index: str
+) -> None:
+    for state in State.values:
+        make(state=state)
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":  # it reads a small table whole, whatever there is to help
+            cursor.execute("SET LOCAL enable_seqscan = off")
+    plan = asked().values_list("pk", flat=True)[:10].explain()
+    assert index in plan
+    assert "sort" not in plan.lower()
+    assert "temp b-tree" not in plan.lower()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 from structlog.testing import capture_logs
 
 from jobs import schema
@@ -59,3 +59,19 @@ def test_a_database_that_is_behind_is_told_from_one_that_is_up_to_date() -> None
     finally:
         call_command("migrate", verbosity=0)
     assert schema._missing() == ""
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(
+    connection.vendor != "postgresql", reason="only PostgreSQL builds indexes while others write"
+)
+def test_an_index_whose_building_broke_off_is_built_anew() -> None:
+    call_command("migrate", "jobs", "0009", verbosity=0)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE INDEX job_mark_owed ON jobs_job (due_at)")
+            call_command("migrate", verbosity=0)
+            cursor.execute("SELECT indexdef FROM pg_indexes WHERE indexname = 'job_mark_owed'")
+            assert "WHERE" in cursor.fetchone()[0]
+    finally:
+        call_command("migrate", verbosity=0)
