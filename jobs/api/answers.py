@@ -109,11 +109,15 @@ class SubmittedOut(Schema):
 
 
 class JobPageOut(Schema):
-    """One page of jobs, newest first; `older` and `newer` are the cursors of its neighbours."""
+    """One page of jobs, newest first; `older` and `newer` are the cursors of its neighbours.
+
+    `is_cut` where there are older jobs that the filters were not tried on.
+    """
 
     jobs: list[JobOut]
     older: str | None
     newer: str | None
+    is_cut: bool
 
 
 class ResultOut(Schema):

@@ -69,9 +69,9 @@ def list_jobs(
     form = JobFilterForm(request.GET, sees_all=user.has_perm("jobs.view_job"))
     if not form.is_valid():
         raise InvalidParameters({name: str(errors[0]) for name, errors in form.errors.items()})
-    jobs = chosen_jobs(user, form.cleaned_data).select_related("user")
-    page = page_of(jobs.filter(state=state) if state else jobs, keys)
-    return {"jobs": page.jobs, "older": page.older, "newer": page.newer}
+    found = chosen_jobs(user, form.cleaned_data)
+    page = page_of(found.jobs.select_related("user"), keys)
+    return {"jobs": page.jobs, "older": page.older, "newer": page.newer, "is_cut": bool(found.cut_to)}
 
 
 @api.get("/jobs/{uuid:job_id}", response={200: JobDetailOut, **PROBLEMS}, tags=["jobs"])

@@ -7,7 +7,16 @@ from django.views.decorators.http import require_safe
 
 from jobs.forms import JobFilterForm
 from jobs.models import Job
-from jobs.views.listing import COUNT_BOUND, Counts, chosen_jobs, counts_of, page_of, rows_of, states
+from jobs.views.listing import (
+    COUNT_BOUND,
+    Chosen,
+    Counts,
+    chosen_jobs,
+    counts_of,
+    page_of,
+    rows_of,
+    states,
+)
 from jobs.views.live import PageRequest, live_answer, live_part, own_address, signed_in
 
 LIVE_EVERY_S, IDLE_EVERY_S = 1.5, 10.0
@@ -19,11 +28,16 @@ def jobs(request: PageRequest) -> HttpResponse:
     """List the person's jobs; htmx gets the rows and counts alone."""
     form = JobFilterForm(request.GET, sees_all=request.user.has_perm("jobs.view_job"))
     chosen = form.cleaned_data if form.is_valid() else {}
-    found = chosen_jobs(request.user, chosen) if form.is_valid() else Job.objects.none()
-    counts = counts_of(found)
-    page = page_of(found.filter(state=chosen["state"]) if chosen.get("state") else found, request.GET)
+    found = chosen_jobs(request.user, chosen) if form.is_valid() else Chosen(Job.objects.none())
+    counted = chosen_jobs(request.user, chosen | {"state": ""}) if chosen.get("state") else found
+    counts, page = counts_of(counted.jobs), page_of(found.jobs, request.GET)
     context: dict[str, Any] = {"form": form, "chosen": chosen, "page": page, "rows": rows_of(page.jobs)}
-    context |= {"counts": counts, "count_bound": COUNT_BOUND, "tabs": _tabs(request.GET, chosen, counts)}
+    context |= {
+        "cut_to": found.cut_to,
+        "counts": counts,
+        "count_bound": COUNT_BOUND,
+        "tabs": _tabs(request.GET, chosen, counts),
+    }
     context |= {
         "links": _links(request.GET, page.newer, page.older),
         "clear": _query(request.GET, submission=None),

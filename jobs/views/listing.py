@@ -17,9 +17,19 @@ from jobs.errors import InvalidParameters
 from jobs.models import LIVE, Job, JobQuerySet, State
 
 PAGE_SIZE = 50
-#: Counts and the search in parameters look at the newest jobs only, so that a long history costs nothing.
+#: Counts, the search in parameters and all filters but the first look at the newest jobs only, so that a long history
+#: costs nothing.
 COUNT_BOUND = 5_000
 SEARCH_BOUND = 20_000
+#: Each has an index with the creation time; the first that is used leads.
+_FILTERS = ("definition", "pool", "state")
+_SCOPES = {
+    "": "jobs",
+    "user_id": "of your jobs",
+    "definition": "jobs of this definition",
+    "pool": "jobs on this pool",
+    "state": "jobs in this state",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +40,14 @@ class Row:
     wait_s: float | None
     cpu_share: float | None
     pieces: list[timeline.Piece]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The jobs that filters leave; `cut_to` says which newest jobs alone were looked at, empty where all were."""
+
+    jobs: JobQuerySet
+    cut_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +87,47 @@ class Counts:
         return self.total >= COUNT_BOUND
 
 
-def chosen_jobs(user: User, chosen: Mapping[str, str]) -> JobQuerySet:
-    """Return what the filters leave, whatever its state, of the jobs that the user may see."""
-    jobs = Job.objects.visible_to(user).order_by("-created_at", "-id")
-    if chosen.get("owner") != "all":
-        jobs = jobs.filter(user=user)
-    exact = {name: chosen[name] for name in ("pool", "definition") if chosen.get(name)}
-    jobs = jobs.filter(**exact)
+def chosen_jobs(user: User, chosen: Mapping[str, str]) -> Chosen:
+    """Return what the filters leave of the jobs that the user may see.
+
+    One filter, or being the user's, is answered by its index however long the history is; the first of several is, and
+    the others are tried on the newest of its jobs.
+    """
+    exact = _exact(user, chosen)
+    lead = next(iter(exact), "")
+    jobs, order = _newest(lead, exact.pop(lead, None))
+    edge = _edge(jobs.order_by(*order)) if exact or chosen.get("submission") or chosen.get("q") else None
+    if edge:
+        jobs = jobs.filter(created_at__gte=edge)
     if submission := chosen.get("submission"):
-        jobs = _newest(jobs).filter(request_id=submission)
+        exact["request_id"] = submission
     if text := chosen.get("q"):
-        jobs = _newest(jobs).alias(text=Cast("params", TextField())).filter(_holds(text))
-    return jobs
+        jobs = jobs.alias(text=Cast("params", TextField())).filter(_holds(text))
+    cut_to = f"{SEARCH_BOUND:,} {_SCOPES[lead]}" if edge else ""
+    return Chosen(jobs.filter(**exact).order_by(*order, "-id"), cut_to)
 
 
-def _newest(jobs: JobQuerySet) -> JobQuerySet:
-    return Job.objects.filter(pk__in=jobs.values("pk")[:SEARCH_BOUND])
+def _exact(user: User, chosen: Mapping[str, str]) -> dict[str, Any]:
+    exact: dict[str, Any] = {name: chosen[name] for name in _FILTERS if chosen.get(name)}
+    if chosen.get("owner") == "all" and user.has_perm("jobs.view_job"):
+        return exact
+    return {"user_id": user.pk, **exact}
+
+
+def _newest(lead: str, value: Any) -> tuple[JobQuerySet, tuple[str, ...]]:
+    """Return the jobs with that value, and their order, the newest first, to which one index fits and no other.
+
+    Had they to be equal, their order would be that of all jobs: where a state has not occurred lately, or somebody has
+    not come lately, PostgreSQL walked through millions of newer jobs instead.
+    """
+    if not lead:
+        return Job.objects.all(), ("-created_at",)
+    return Job.objects.filter(**{f"{lead}__gte": value, f"{lead}__lte": value}), (lead, "-created_at")
+
+
+def _edge(newest: JobQuerySet) -> datetime | None:
+    """Return when the last job that is looked at was created, None where there are not so many; asks the index alone."""
+    return newest.values_list("created_at", flat=True)[SEARCH_BOUND : SEARCH_BOUND + 1].first()
 
 
 def _holds(text: str) -> Q:
@@ -100,7 +143,7 @@ def counts_of(jobs: JobQuerySet) -> Counts:
 def page_of(jobs: JobQuerySet, keys: Mapping[str, Any]) -> Page:
     """Return the page after the key `before` (older jobs) or before the key `after` (newer ones), else the first."""
     if key := _parse(keys.get("after", "")):
-        found = list(jobs.filter(_beyond("gt", *key)).order_by("created_at", "id")[: PAGE_SIZE + 1])
+        found = list(jobs.filter(_beyond("gt", *key)).reverse()[: PAGE_SIZE + 1])
         if len(found) > PAGE_SIZE:
             shown = found[PAGE_SIZE - 1 :: -1]
             return Page(shown, newer=_key(shown[0]), older=_key(shown[-1]), has_key=True)

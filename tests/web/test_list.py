@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -79,17 +80,89 @@ def test_a_bad_page_key_shows_the_first_page(bob: Client, make: Callable[..., Jo
     assert str(job.pk) in text_of(bob.get("/jobs/", {"after": key}))
 
 
+@pytest.mark.parametrize(
+    "query", ["q=0.25&state=queued&submission=s", "state=failed", "pool=gevent&owner=all"]
+)
 def test_no_query_of_the_list_counts_without_bound_or_skips_rows(
-    bob: Client, make: Callable[..., Job]
+    bob: Client, make: Callable[..., Job], query: str
 ) -> None:
     make()
     with CaptureQueriesContext(
         connection,
     ) as queries:
-        bob.get("/jobs/?q=0.25&state=queued&submission=s")
+        bob.get(f"/jobs/?{query}")
     sql = [query["sql"] for query in queries if "jobs_job" in query["sql"]]
     assert sql
-    assert all("LIMIT" in text and "OFFSET" not in text for text in sql)
+    assert all("LIMIT" in text for text in sql)
+    # Whom an index tells where the looking ends is the only one that skips: rows of the index, not of the table.
+    assert all(text.startswith('SELECT "jobs_job"."created_at" AS') for text in sql if "OFFSET" in text)
+
+
+def test_filters_together_look_at_the_newest_jobs_and_say_so(
+    bob: Client, make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "SEARCH_BOUND", 3)
+    now = timezone.now()
+    jobs = [make(state="failed", created_at=now - timedelta(minutes=minute)) for minute in range(6)]
+    assert len(_ids(text_of(bob.get("/jobs/")))) == 6
+    for query in ("state=failed", "pool=gevent", "q=0.25", "state=failed&pool=gevent&definition=io.wait"):
+        page = text_of(bob.get(f"/jobs/?{query}"))
+        assert str(jobs[0].pk) in page
+        assert str(jobs[5].pk) not in page
+        assert "Looked for among the newest 3 of your jobs only" in page
+
+
+def test_nothing_is_said_where_all_was_looked_at(
+    bob: Client, make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "SEARCH_BOUND", 3)
+    jobs = [make(state="failed") for _ in range(3)]
+    page = text_of(bob.get("/jobs/?state=failed&q=0.25"))
+    assert set(_ids(page)) == {str(job.pk) for job in jobs}
+    assert "Looked for among" not in page
+
+
+@pytest.mark.parametrize("query", ["state=failed", "pool=threads", "definition=cpu.primes"])
+def test_one_filter_finds_the_oldest_of_everybodys_jobs(
+    client: Client, administrator: Any, make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    monkeypatch.setattr(listing, "SEARCH_BOUND", 3)
+    client.force_login(administrator)
+    ago = timezone.now() - timedelta(days=9)
+    wanted = make(state="failed", pool="threads", definition="cpu.primes", created_at=ago)
+    for _ in range(6):
+        make()
+    page = text_of(client.get(f"/jobs/?owner=all&{query}"))
+    assert str(wanted.pk) in page
+    assert "Looked for among" not in page
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"owner": ""},
+        {"owner": "", "state": "failed"},
+        {"state": "failed"},
+        {"pool": "threads"},
+        {"definition": "cpu.primes"},
+        {"definition": "cpu.primes", "pool": "threads"},
+    ],
+    ids=str,
+)
+def test_jobs_of_long_ago_are_not_looked_for_among_all_that_came_since(
+    administrator: Any, query: dict[str, str]
+) -> None:
+    old = {"definition": "cpu.primes", "pool": "threads", "state": "failed", "user": administrator}
+    new = {"definition": "io.wait", "pool": "gevent", "state": "succeeded"}
+    ago = timezone.now() - timedelta(days=9)
+    made = [Job(created_at=ago + timedelta(seconds=i), **(old if i < 1_000 else new)) for i in range(2_000)]
+    Job.objects.bulk_create(made, batch_size=500)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE jobs_job")
+    jobs = listing.chosen_jobs(administrator, {"owner": "all"} | query).jobs
+    assert jobs.count() == 1_000
+    for plan in (jobs[:51].explain(), jobs.reverse()[:51].explain()):
+        assert "job_newest" not in plan
 
 
 def test_the_refresh_answers_204_until_something_changed(bob: Client, make: Callable[..., Job]) -> None:
