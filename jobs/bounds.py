@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Min
+from django.db.models import Count, Min
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from jobs import heartbeats
 from jobs.errors import BrokerUnavailable, QueueFull, UserBoundReached
-from jobs.models import Job, JobQuerySet
+from jobs.models import Job, JobQuerySet, is_due, is_scheduled
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -29,54 +30,77 @@ _COUNTED = 100_000
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """A pool's queue as the ledger has it; `workers` is None while Redis is away."""
+    """A pool's queue as the ledger has it, and beside it what is scheduled; `workers` is None while Redis is away."""
 
     pool: str
     queued: int
     oldest_s: float
     workers: int | None
+    scheduled: int
 
 
 def queue_state(pool: str) -> QueueState:
-    """Return how long a pool's queue is, how old its oldest job, and how many workers serve it."""
-    queued = Job.objects.queued().filter(pool=pool)
-    oldest = queued.aggregate(at=Min("created_at"))["at"]
+    """Return how long a pool's queue is, how old its oldest job, how many workers serve it, and what is scheduled."""
+    now = timezone.now()
+    found = (
+        Job.objects.queued()
+        .filter(pool=pool)
+        .aggregate(
+            queued=Count("pk", filter=is_due(now)),
+            scheduled=Count("pk", filter=is_scheduled(now)),
+            oldest_at=Min(Coalesce("run_after", "created_at"), filter=is_due(now)),
+        )
+    )
+    oldest_at = found.pop("oldest_at")
     try:
         workers: int | None = len(heartbeats.pools_up().get(pool, []))
     except BrokerUnavailable:
         workers = None
-    age_s = max(0.0, (timezone.now() - oldest).total_seconds()) if oldest else 0.0
-    return QueueState(pool, queued.order_by()[:_COUNTED].count(), age_s, workers)
+    age_s = max(0.0, (now - oldest_at).total_seconds()) if oldest_at else 0.0
+    return QueueState(pool, oldest_s=age_s, workers=workers, **found)
 
 
-def check(pool: str, copies: int, user: "User | None") -> None:
-    """Refuse copies beyond a bound; call it in the transaction that inserts them. Raise QueueFull, UserBoundReached."""
+def check(pool: str, copies: int, user: "User | None", *, for_later: bool = False) -> None:
+    """Refuse copies beyond a bound; call it in the transaction that inserts them. Raise QueueFull, UserBoundReached.
+
+    Copies for later are held against what else is for later, by the same bounds: they take no place in the queue yet.
+    """
+    now = timezone.now()
+    waiting = Job.objects.scheduled(now=now) if for_later else Job.objects.due(now=now)
     is_bound = user is not None and not user.has_perm("jobs.exceed_user_bound")
-    queues = [(Job.objects.filter(pool=pool), settings.JOB_MAX_QUEUED)]
-    queues += (
-        [(Job.objects.filter(user=user, block=None), settings.JOB_MAX_QUEUED_PER_USER)] if is_bound else []
-    )
+    queues = [(waiting.filter(pool=pool), settings.JOB_MAX_QUEUED)]
+    queues += [(waiting.filter(user=user, block=None), settings.JOB_MAX_QUEUED_PER_USER)] if is_bound else []
     if any(_is_near(jobs, bound, copies) for jobs, bound in queues):
         _lock()
-    for (jobs, bound), refusal in zip(queues, (_pool_is_full, _user_has_enough), strict=False):
-        queued = _count(jobs, bound)
-        if (surplus := queued + copies - bound) > 0:
-            raise refusal(pool, queued, bound, surplus)
+    for (jobs, bound), refused in zip(queues, (_pool_is_full, _user_has_enough), strict=False):
+        count = _count(jobs, bound)
+        if (surplus := count + copies - bound) > 0:
+            after_s = _next_due_s(jobs, surplus) if for_later else retry_after_s(pool, surplus)
+            kind, text = refused(pool, count, bound, for_later)
+            raise kind(text, retry_after_s=after_s, queue=queue_state(pool))
 
 
 def room(pool: str) -> int:
     """Return how many jobs the pool's queue still takes."""
     bound = settings.JOB_MAX_QUEUED
-    return max(0, bound - _count(Job.objects.filter(pool=pool), bound))
+    return max(0, bound - _count(Job.objects.due(now=timezone.now()).filter(pool=pool), bound))
 
 
 def retry_after_s(pool: str, surplus: int) -> int:
     """Return after how many seconds, 1 to 60, so many jobs have probably left the pool's queue."""
     since = timezone.now() - timedelta(seconds=_RECENT_S)
     ended = Job.objects.filter(pool=pool, finished_at__gte=since).order_by()[:_COUNTED].count()
-    if not ended:
-        return _MAX_RETRY_S
-    return min(_MAX_RETRY_S, max(_MIN_RETRY_S, math.ceil(surplus * _RECENT_S / ended)))
+    return _within(surplus * _RECENT_S / ended) if ended else _MAX_RETRY_S
+
+
+def _next_due_s(jobs: JobQuerySet, surplus: int) -> int:
+    """Return after how many seconds, 1 to 60, so many of these scheduled jobs are due."""
+    times = jobs.order_by("run_after").values_list("run_after", flat=True)[surplus - 1 : surplus]
+    return next((_within((at - timezone.now()).total_seconds()) for at in times if at), _MAX_RETRY_S)
+
+
+def _within(seconds: float) -> int:
+    return min(_MAX_RETRY_S, max(_MIN_RETRY_S, math.ceil(seconds)))
 
 
 def _is_near(jobs: JobQuerySet, bound: int, copies: int) -> bool:
@@ -92,14 +116,14 @@ def _lock() -> None:
 
 def _count(jobs: JobQuerySet, bound: int) -> int:
     # Counting stops at the bound, so that a full queue costs no more than a short one.
-    return jobs.queued().order_by()[: bound + 1].count()
+    return jobs.order_by()[: bound + 1].count()
 
 
-def _pool_is_full(pool: str, queued: int, bound: int, surplus: int) -> QueueFull:
-    text = f"The queue of {pool} holds {queued} jobs, its bound is {bound} (JOB_MAX_QUEUED): try later."
-    return QueueFull(text, retry_after_s=retry_after_s(pool, surplus), queue=queue_state(pool))
+def _pool_is_full(pool: str, count: int, bound: int, for_later: bool) -> tuple[type[QueueFull], str]:
+    holds = f"{pool} holds {count} scheduled jobs" if for_later else f"The queue of {pool} holds {count} jobs"
+    return QueueFull, f"{holds}, its bound is {bound} (JOB_MAX_QUEUED): try later."
 
 
-def _user_has_enough(pool: str, queued: int, bound: int, surplus: int) -> QueueFull:
-    text = f"{queued} of your jobs are queued, and {bound} may be (JOB_MAX_QUEUED_PER_USER): try later."
-    return UserBoundReached(text, retry_after_s=retry_after_s(pool, surplus), queue=queue_state(pool))
+def _user_has_enough(pool: str, count: int, bound: int, for_later: bool) -> tuple[type[QueueFull], str]:
+    are = f"{count} of your jobs are {'scheduled' if for_later else 'queued'}"
+    return UserBoundReached, f"{are}, and {bound} may be (JOB_MAX_QUEUED_PER_USER): try later."

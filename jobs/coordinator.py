@@ -5,16 +5,14 @@ import math
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, DataError, close_old_connections
-from django.db.models import Count, Min, Q
 from django.utils import timezone
 
 from jobs import (
@@ -31,9 +29,10 @@ from jobs import (
 from jobs.errors import BrokerUnavailable
 from jobs.evidence import Judge
 from jobs.heartbeats import COORDINATOR, Beat, WorkerBeat
-from jobs.models import Job, PoolSample, State
+from jobs.models import PoolSample
 from jobs.pools import all_pools, vitals
 from jobs.redis_client import REDIS_ERRORS, Client, key, worker_client
+from jobs.reports import Queue, queues
 from jobs.rescue import Rescuer
 from jobs.stream import Entry
 from jobs.timing import wall_now
@@ -308,31 +307,21 @@ def _is_passing(error: Exception) -> bool:
 def sample(client: Client) -> None:
     """Store what each pool looks like now."""
     alive = [beat for beat in heartbeats.read_all(client) if beat.is_alive]
-    now = timezone.now()
-    counts = {
-        row["pool"]: row
-        for row in Job.objects.live()
-        .order_by()
-        .values("pool")
-        .annotate(
-            queued=Count("id", filter=Q(state=State.QUEUED)),
-            running=Count("id", filter=Q(state=State.RUNNING)),
-            oldest=Min("created_at", filter=Q(state=State.QUEUED)),
-        )
-    }
-    PoolSample.objects.bulk_create(_sample_of(name, counts.get(name, {}), alive, now) for name in all_pools())
+    found, now = queues(), timezone.now()
+    PoolSample.objects.bulk_create(
+        _sample_of(name, found.get(name, Queue()), alive, now) for name in all_pools()
+    )
     configurations.note(alive, now)
 
 
-def _sample_of(name: str, counts: Mapping[str, Any], alive: list[WorkerBeat], now: datetime) -> PoolSample:
+def _sample_of(name: str, queue: Queue, alive: list[WorkerBeat], now: datetime) -> PoolSample:
     workers = [beat for beat in alive if beat.pool == name]
-    oldest = counts.get("oldest")
     return PoolSample(
         pool=name,
         at=now,
-        queued=counts.get("queued", 0),
-        running=counts.get("running", 0),
-        oldest_s=max(0.0, (now - oldest).total_seconds()) if oldest else 0.0,
+        queued=queue.queued,
+        running=queue.running,
+        oldest_s=queue.oldest_s(now) or 0.0,
         workers=len(workers),
         slots=sum(beat.slots for beat in workers),
         memory_bytes=sum(beat.memory_bytes for beat in workers),

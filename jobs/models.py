@@ -24,12 +24,30 @@ LIVE = (State.QUEUED, State.RUNNING)
 ENDED = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 
 
+def is_due(now: datetime) -> models.Q:
+    """Return the condition of a job that waits for a slot."""
+    return models.Q(state=State.QUEUED) & (models.Q(run_after=None) | models.Q(run_after__lte=now))
+
+
+def is_scheduled(now: datetime) -> models.Q:
+    """Return the condition of a job that waits for its time, and takes no place in the queue until then."""
+    return models.Q(state=State.QUEUED, run_after__gt=now)
+
+
 class JobQuerySet(models.QuerySet["Job"]):
     """Jobs by the words of the domain."""
 
     def queued(self) -> Self:
-        """Return the jobs that wait for a slot."""
+        """Return the jobs that no worker has claimed, those that are scheduled for later among them."""
         return self.filter(state=State.QUEUED)
+
+    def due(self, *, now: datetime) -> Self:
+        """Return the jobs that wait for a slot: queued, and not for later."""
+        return self.filter(is_due(now))
+
+    def scheduled(self, *, now: datetime) -> Self:
+        """Return the queued jobs that wait for their time."""
+        return self.filter(is_scheduled(now))
 
     def running(self) -> Self:
         """Return the jobs that a worker has claimed."""
@@ -221,6 +239,11 @@ class Job(models.Model):
         blank=True,
         help_text="From then on the coordinator publishes the message; empty once published.",
     )
+    run_after = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="When a scheduled job, or the attempt after one that failed, may run; kept, other than `due_at`.",
+    )
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     idempotency_key = models.CharField(
         max_length=300,
@@ -329,6 +352,16 @@ class Job(models.Model):
     def is_published(self) -> bool:
         """Return whether the newest attempt's message is known to be at the broker."""
         return self.due_at is None
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Return whether the job waits for its time, not for a slot."""
+        return self.state == State.QUEUED and self.run_after is not None and self.run_after > timezone.now()
+
+    @property
+    def waits_since(self) -> datetime:
+        """Return since when a queued job waits for a slot: its time where it was scheduled, else its submission."""
+        return self.run_after or self.created_at
 
 
 class JobLog(models.Model):

@@ -31,7 +31,9 @@ _ATTEMPT_DEFAULTS: dict[str, Any] = {
         "result_bytes", "worker", "pid", "thread", "carrier", "offloaded", "error_type", "error",
     )
 }  # fmt: skip
-_WRITTEN = ("state", "attempt", "history", "due_at", "recorded_at", "record_lag_s", *_ATTEMPT_DEFAULTS)
+_WRITTEN = (
+    *("state", "attempt", "history", "due_at", "run_after", "recorded_at", "record_lag_s"), *_ATTEMPT_DEFAULTS
+)  # fmt: skip
 _STATES = {
     Ending.SUCCEEDED: State.SUCCEEDED,
     Ending.FAILED: State.FAILED,
@@ -193,6 +195,8 @@ def _next_attempt(job: Job, outcome: Outcome, *, now: datetime) -> None:
     job.state = State.QUEUED
     job.attempt += 1
     job.due_at = now + timedelta(seconds=outcome.retry_in_s or 0.0)
+    if outcome.retry_in_s:  # up to a day, in which it waits for no slot
+        job.run_after = job.due_at
 
 
 def summary_of(job: Job, outcome: Outcome) -> dict[str, object]:

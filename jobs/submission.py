@@ -65,8 +65,7 @@ def submit(
     if idempotency_key:
         deduplication.mark(jobs, key=idempotency_key)
     if run_after is not None:
-        for job in jobs:
-            job.due_at = run_after
+        _schedule(jobs, run_after)
     if found := _earlier_or_stored(jobs, block, user):
         return found
     if run_after is None and block is None:
@@ -83,13 +82,21 @@ def _earlier_or_stored(jobs: Sequence[Job], block: Block | None, user: "User | N
         try:
             with transaction.atomic():
                 if block is None:
-                    bounds.check(jobs[0].pool, len(jobs), user)
+                    bounds.check(jobs[0].pool, len(jobs), user, for_later=jobs[0].run_after is not None)
                 Job.objects.bulk_create(jobs, batch_size=500)
             break
         except IntegrityError:  # somebody was faster, and may have ended by the next look
             if not tries_left:
                 raise
     return []
+
+
+def _schedule(jobs: Sequence[Job], run_after: "datetime") -> None:
+    """Put the jobs off; they are scheduled where that time is still to come."""
+    is_to_come = run_after > timezone.now()
+    for job in jobs:
+        job.due_at = run_after
+        job.run_after = run_after if is_to_come else None
 
 
 def prepare(

@@ -79,6 +79,16 @@ def test_a_failure_that_may_be_retried_goes_back_to_the_queue_with_the_next_atte
     assert job.history[0]["error"] == "no luck"
 
 
+@pytest.mark.parametrize(("delay_s", "is_scheduled"), [(3600, True), (0, False)])
+def test_a_retry_after_a_while_waits_for_its_time_and_not_for_a_slot(
+    job: Job, delay_s: float, is_scheduled: bool
+) -> None:
+    recorder.record([started(job), ended(job, Ending.FAILED, retry_in_s=delay_s)])
+    now = timezone.now()
+    assert Job.objects.scheduled(now=now).exists() is is_scheduled
+    assert Job.objects.due(now=now).exists() is not is_scheduled
+
+
 def test_attempts_are_bounded(job: Job) -> None:
     recorder.record([ended(job, Ending.LOST)])
     recorder.record([ended(job, Ending.LOST, attempt=2, error="gone")])

@@ -16,14 +16,15 @@ from jobs.models import Job
 #: The newest so many of the chosen jobs are exported.
 EXPORT_BOUND = 100_000
 _COLUMNS = (
-    *("id", "definition", "kind", "pool", "state", "user__username", "created_at"),
+    *("id", "definition", "kind", "pool", "state", "user__username", "created_at", "run_after"),
     *("published_at", "received_at", "started_at", "finished_at", "recorded_at"),
     *("broker_wait_s", "worker_wait_s", "run_s", "cpu_s", "off_cpu_s", "record_lag_s"),
     *("attempt", "max_attempts", "payload_bytes", "result_bytes"),
     *("worker", "pid", "thread", "carrier", "offloaded", "error_type", "error"),
     *("request_id", "parent_id", "block_id", "params"),
 )
-_TITLES = tuple("user" if column == "user__username" else column for column in _COLUMNS)
+_NAMES = {"user__username": "user", "run_after": "due_at"}
+_TITLES = tuple(_NAMES.get(column, column) for column in _COLUMNS)
 #: A spreadsheet takes a cell that begins with one of these for a formula.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 

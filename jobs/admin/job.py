@@ -104,6 +104,11 @@ def _moment(job: Job, at: datetime | None) -> str:
     return f"{day}{local:%H:%M:%S}.{local.microsecond // 1000:03}"
 
 
+def _moments(job: Job) -> list[tuple[str, str]]:
+    found = [(name.capitalize(), _moment(job, getattr(job, f"{name}_at"))) for name in _MOMENTS]
+    return [found[0], ("Scheduled for", _moment(job, job.run_after)), *found[1:]] if job.run_after else found
+
+
 def _details(job: Job) -> dict[str, Any]:
     outcome = TaskResult.objects.filter(task_id=str(job.pk)).first()
     return {
@@ -111,7 +116,7 @@ def _details(job: Job) -> dict[str, Any]:
         "total_s": timeline.total_s(job),
         "cpu_share": timeline.cpu_share(job),
         "params": pretty({name: shown(value) for name, value in job.params.items()}),
-        "moments": [(name.capitalize(), _moment(job, getattr(job, f"{name}_at"))) for name in _MOMENTS],
+        "moments": _moments(job),
         "outcome": outcome,
         "result": pretty(outcome.result or "")[:_SHOWN_CHARS] if outcome else "",
         "traceback": (outcome.traceback or "")[-_SHOWN_CHARS:] if outcome else "",

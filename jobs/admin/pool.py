@@ -71,8 +71,9 @@ class PoolAdmin(Viewer):
 
     @admin.display(description="Queued")
     def queued(self, pool: Any) -> str:
-        """Return the length of the queue."""
-        return f"{pool.live.queued:,}"
+        """Return the length of the queue, and how many jobs are for later."""
+        later = f" + {pool.live.scheduled:,} scheduled" if pool.live.scheduled else ""
+        return f"{pool.live.queued:,}{later}"
 
     @admin.display(description="Oldest waits")
     def oldest(self, pool: Any) -> str:

@@ -19,12 +19,13 @@ Params = Annotated[dict[str, Any], BeforeValidator(_without_secrets)]
 
 
 class QueueOut(Schema):
-    """A pool's queue; `workers` is null while Redis is away."""
+    """A pool's queue; `scheduled` jobs wait for their time, not for a slot; `workers` is null while Redis is away."""
 
     pool: str
     queued: int
     oldest_s: float | None
     workers: int | None
+    scheduled: int = 0
 
 
 class Problem(Schema):
@@ -54,7 +55,7 @@ class DefinitionOut(Schema):
 
 
 class JobOut(Schema):
-    """A job of a list."""
+    """A job of a list; `due_at` is when it may run, where it was scheduled or is tried again after a while."""
 
     id: UUID
     definition: str
@@ -63,6 +64,7 @@ class JobOut(Schema):
     state: str
     user: str | None
     created_at: datetime
+    due_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
     attempt: int
@@ -76,6 +78,12 @@ class JobOut(Schema):
     def resolve_user(job: Any) -> str | None:
         """Return the user's name."""
         return job.user.get_username() if job.user_id else None
+
+    @staticmethod
+    def resolve_due_at(job: Any) -> datetime | None:
+        """Return when the job may run; the ledger's `due_at` is the coordinator's own, and gone once it published."""
+        found: datetime | None = job.run_after
+        return found
 
 
 class JobDetailOut(JobOut):
@@ -143,6 +151,7 @@ class PoolOut(Schema):
     state: str
     held: str | None
     queued: int
+    scheduled: int
     running: int
     oldest_s: float | None
     workers: int | None

@@ -24,6 +24,8 @@ class PoolNow:
     oldest_s: float | None = None
     #: `paused` or `draining` where it begins no jobs now, whatever its workers are.
     held: str = ""
+    #: Queued for later: they wait for their time, not for a slot.
+    scheduled: int = 0
 
     @property
     def held_words(self) -> str:
@@ -111,7 +113,10 @@ def pools_now() -> PoolsNow:
     pools = {}
     for name in all_pools():
         queue = waiting.get(name, Queue())
-        oldest_s = max(0.0, (now - queue.oldest_at).total_seconds()) if queue.oldest_at else None
         beats = None if workers is None else workers.get(name, [])
-        pools[name] = PoolNow(name, beats, queue.queued, queue.running, oldest_s, held.get(name, ""))
+        pools[name] = PoolNow(
+            *(name, beats, queue.queued, queue.running, queue.oldest_s(now)),
+            held=held.get(name, ""),
+            scheduled=queue.scheduled,
+        )
     return PoolsNow(pools, has_coordinator)

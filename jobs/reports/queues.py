@@ -5,25 +5,34 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import Count, Min, Q
+from django.db.models.functions import Coalesce
+from django.utils import timezone
 
-from jobs.models import Job, State
+from jobs.models import Job, State, is_due, is_scheduled
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """What the ledger says of a pool at this moment."""
+    """What the ledger says of a pool at this moment; `scheduled` are queued for later, and wait for no slot."""
 
     queued: int = 0
     running: int = 0
     oldest_at: datetime | None = None
+    scheduled: int = 0
+
+    def oldest_s(self, now: datetime) -> float | None:
+        """Return for how long the oldest job waits for a slot, in seconds."""
+        return None if self.oldest_at is None else max(0.0, (now - self.oldest_at).total_seconds())
 
 
 def queues() -> dict[str, Queue]:
     """Return the queue of each pool that has live jobs, by pool name."""
+    now = timezone.now()
     live = Job.objects.live().order_by().values("pool")
     rows: Any = live.annotate(
-        queued=Count("pk", filter=Q(state=State.QUEUED)),
+        queued=Count("pk", filter=is_due(now)),
         running=Count("pk", filter=Q(state=State.RUNNING)),
-        oldest_at=Min("created_at", filter=Q(state=State.QUEUED)),
+        oldest_at=Min(Coalesce("run_after", "created_at"), filter=is_due(now)),
+        scheduled=Count("pk", filter=is_scheduled(now)),
     )
     return {row.pop("pool"): Queue(**row) for row in rows}
