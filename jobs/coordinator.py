@@ -33,7 +33,7 @@ from jobs.models import PoolSample
 from jobs.pools import all_pools, vitals
 from jobs.redis_client import REDIS_ERRORS, Client, key, worker_client
 from jobs.reports import Queue, queues
-from jobs.rescue import Rescuer
+from jobs.rescue import Rescuer, Stranded
 from jobs.stream import Entry
 from jobs.timing import wall_now
 from jobs.worker import versions
@@ -77,6 +77,7 @@ class Coordinator:
     _is_comparing: bool = False
     _advanced_mono: float = 0.0
     _pace: comparisons.Pace | None = None
+    _stranded: Stranded = field(default_factory=Stranded)
     _rescuer: Rescuer = field(init=False)
     _gauge: vitals.Gauge = field(init=False)
 
@@ -167,7 +168,9 @@ class Coordinator:
             _Duty("rescue", 1.0, self._rescue),
             _Duty("cancel", 5.0, lambda: cancelling.settle(self.client)),
             _Duty("adopt", 2.0, lambda: record_adopted(reader)),
-            self._alone("sample", settings.JOB_SAMPLE_EVERY_S, lambda: sample(self.client)),
+            self._alone(
+                "sample", settings.JOB_SAMPLE_EVERY_S, lambda: self._stranded.tell(sample(self.client))
+            ),
             self._alone("prune", 3600.0, prune_samples),
             self._alone("retention", 1.0, retention.Turns().take),
             _Duty("connections", 30.0, close_old_connections),
@@ -304,14 +307,15 @@ def _is_passing(error: Exception) -> bool:
     return isinstance(error, _FAULTS) and not isinstance(error, DataError)
 
 
-def sample(client: Client) -> None:
-    """Store what each pool looks like now."""
+def sample(client: Client) -> dict[str, Queue]:
+    """Store what each pool looks like now; return the queues, also those of pools that are not declared."""
     alive = [beat for beat in heartbeats.read_all(client) if beat.is_alive]
     found, now = queues(), timezone.now()
     PoolSample.objects.bulk_create(
         _sample_of(name, found.get(name, Queue()), alive, now) for name in all_pools()
     )
     configurations.note(alive, now)
+    return found
 
 
 def _sample_of(name: str, queue: Queue, alive: list[WorkerBeat], now: datetime) -> PoolSample:

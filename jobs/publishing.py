@@ -235,7 +235,8 @@ class _Outlet:
         try:
             self._send(job)
         except UnknownPool as error:
-            log.error("a job waits for its pool to be declared again", job=str(job.pk), error=str(error))
+            # Each of them, every half minute: the coordinator warns of all together, once.
+            log.debug("a job waits for its pool to be declared again", job=str(job.pk), error=str(error))
             job.due_at = timezone.now() + timedelta(seconds=_POSTPONED_S)
             Job.objects.queued().filter(pk=job.pk).update(due_at=job.due_at)
             return False

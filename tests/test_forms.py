@@ -147,6 +147,7 @@ def test_at_least_one_known_pool_must_be_ticked() -> None:
     assert SubmitForm(QueryDict("copies=1&pools=gevent&pools=threads")).is_valid()
 
 
+@pytest.mark.django_db
 def test_only_who_sees_all_jobs_may_ask_for_everybodys() -> None:
     assert "owner" in JobFilterForm({}, sees_all=True).fields
     assert "owner" not in JobFilterForm({"owner": "all"}, sees_all=False).fields

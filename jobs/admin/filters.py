@@ -1,4 +1,4 @@
-"""Filters whose choices come from the code: none asks the table which values it holds."""
+"""Filters whose choices come from the code: none reads the table for which values it holds."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ from django.utils import timezone
 from jobs import definitions
 from jobs.formats import storable
 from jobs.models import State
-from jobs.pools import all_pools
+from jobs.reports import known_pools
 
 Choices = Iterable[tuple[str, str]]
 
@@ -48,8 +48,8 @@ class PoolFilter(ExactFilter):
     title, parameter_name = "pool", "pool"
 
     def lookups(self, request: HttpRequest, model_admin: "ModelAdmin[Any]") -> Choices:
-        """Return the pools that the settings declare."""
-        return [(name, name) for name in all_pools()]
+        """Return the pools that the settings declare, and those that jobs ran or wait on besides."""
+        return [(name, name) for name in known_pools()]
 
 
 class DefinitionFilter(ExactFilter):

@@ -9,6 +9,7 @@ from django.conf import settings
 from jobs.definitions import all_definitions
 from jobs.models import State
 from jobs.pools import AUTO, all_pools
+from jobs.reports import known_pools
 
 
 class SubmitForm(forms.Form):
@@ -57,7 +58,7 @@ class JobFilterForm(forms.Form):
 
     def __init__(self, *args: Any, sees_all: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        pools = [("", "Any pool"), *((name, name) for name in all_pools())]
+        pools = [("", "Any pool"), *((name, name) for name in known_pools())]
         names = [("", "Any definition"), *((d.name, d.name) for d in all_definitions())]
         self.fields["pool"].choices = pools  # type: ignore[attr-defined]
         self.fields["definition"].choices = names  # type: ignore[attr-defined]

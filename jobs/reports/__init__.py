@@ -11,6 +11,7 @@ from jobs.reports.figures import (
     pool_figures,
     read_runs,
 )
+from jobs.reports.known import known_pools
 from jobs.reports.now import PoolNow, PoolsNow, pools_now
 from jobs.reports.queues import Queue, queues
 from jobs.reports.windows import WINDOWS, Dashboard, Point, PoolFigures, TimeSplit, Window, dashboard
@@ -36,6 +37,7 @@ __all__ = [
     "dashboard",
     "difference",
     "first_published",
+    "known_pools",
     "latest_configurations",
     "most_failing",
     "pool_figures",

@@ -6,5 +6,6 @@ Doing so needlessly is harmless: an attempt can be claimed once only.
 """
 
 from jobs.rescue.rescuer import Rescuer
+from jobs.rescue.stranded import Stranded
 
-__all__ = ["Rescuer"]
+__all__ = ["Rescuer", "Stranded"]
