@@ -71,7 +71,7 @@ _RETRY_AFTER_S = 10
 
 
 def bounded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Refuse a body that is too large before it is read."""
+    """Refuse a body that is too large before it is read, and take none for an object without values."""
 
     @functools.wraps(view)
     def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -80,6 +80,10 @@ def bounded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
         if not length.isdigit() or int(length) > bound:
             text = f"The body may have {bound} bytes (API_MAX_BODY_BYTES), not {length}."
             return problem(request, 413, text)
+        if request.method == "POST" and not int(length) and "HTTP_TRANSFER_ENCODING" not in request.META:
+            request._body = (
+                b"{}"  # else the answer would say that our argument is missing, not which value of it
+            )
         return view(request, *args, **kwargs)
 
     return wrapper

@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from ninja import Schema
+from ninja.params.models import Body
 from pydantic import ConfigDict, Field
 
 
@@ -10,6 +11,10 @@ class In(Schema):
     """What a caller sends; an unknown name is a mistake worth hearing of."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+#: For what a body may be left out: nothing in it has to be said.
+WITHOUT: Any = Body({}, validate_default=True)
 
 
 class Reason(In):

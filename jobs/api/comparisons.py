@@ -11,7 +11,7 @@ from jobs import definitions
 from jobs.api import rules
 from jobs.api.answers import ComparisonDetailOut, ComparisonOut, ComparisonPageOut
 from jobs.api.app import BUSY, PROBLEMS, api
-from jobs.api.calls import CancelIn, ComparisonIn
+from jobs.api.calls import WITHOUT, CancelIn, ComparisonIn
 from jobs.comparisons.progress import waits_for
 from jobs.errors import InvalidParameters, UnknownDefinition
 from jobs.forms import CompareForm
@@ -60,7 +60,7 @@ def plan(request: HttpRequest, payload: ComparisonIn) -> Any:
     response={200: ComparisonOut, **PROBLEMS},
     tags=["comparisons"],
 )
-def cancel_comparison(request: HttpRequest, comparison_id: UUID, payload: CancelIn) -> Any:
+def cancel_comparison(request: HttpRequest, comparison_id: UUID, payload: CancelIn = WITHOUT) -> Any:
     """End a comparison before its last block; what has been measured stays."""
     found: Comparison = comparing.comparison_of(request.user, comparison_id)  # type: ignore[arg-type]
     rules.need_cancel(request.user, found)

@@ -13,7 +13,7 @@ from jobs import submission
 from jobs.api import rules
 from jobs.api.answers import CancelledOut, JobDetailOut, JobPageOut, ResultOut, SubmittedOut
 from jobs.api.app import BUSY, PROBLEMS, api
-from jobs.api.calls import AgainIn, CancelIn, SubmitIn
+from jobs.api.calls import WITHOUT, AgainIn, CancelIn, SubmitIn
 from jobs.errors import InvalidParameters, UnknownDefinition, UnknownPool
 from jobs.forms import JobFilterForm
 from jobs.models import Job, State
@@ -91,7 +91,7 @@ def get_result(request: HttpRequest, job_id: UUID) -> Any:
 
 
 @api.post("/jobs/{uuid:job_id}/cancel", response={200: CancelledOut, **PROBLEMS}, tags=["jobs"])
-def cancel(request: HttpRequest, job_id: UUID, payload: CancelIn) -> Any:
+def cancel(request: HttpRequest, job_id: UUID, payload: CancelIn = WITHOUT) -> Any:
     """Cancel a queued job, or ask the worker of a running one to stop it."""
     job = _job(request, job_id)
     rules.need_cancel(request.user, job)
@@ -104,7 +104,7 @@ def cancel(request: HttpRequest, job_id: UUID, payload: CancelIn) -> Any:
     response={201: JobDetailOut, 200: JobDetailOut, **PROBLEMS, **BUSY},
     tags=["jobs"],
 )
-def run_again(request: HttpRequest, job_id: UUID, payload: AgainIn) -> Any:
+def run_again(request: HttpRequest, job_id: UUID, payload: AgainIn = WITHOUT) -> Any:
     """Submit a job like an earlier one, perhaps changed; 200 and 409 as for a submission."""
     rules.need_submit(request.user)
     job, request_id = _job(request, job_id), getattr(request, "request_id", "")

@@ -1,0 +1,81 @@
+"""What a call to the API may leave out, and what it must not add."""
+
+from typing import Any
+
+import pytest
+import redis
+from django.test import Client
+
+from jobs import submission, tokens
+from jobs.api import api
+from jobs.models import Comparison, Job, State
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _unsent(monkeypatch: pytest.MonkeyPatch, redis_client: redis.Redis) -> None:
+    monkeypatch.setattr(submission, "publish_from_web", lambda jobs: len(jobs))
+
+
+@pytest.fixture
+def ada(administrator: Any) -> Client:
+    """A program that calls with an administrator's token."""
+    return Client(headers={"Authorization": f"Bearer {tokens.create(administrator, 'test')[1]}"})
+
+
+def post(ada: Client, path: str) -> Any:
+    """Post without a body; the test client's own default is an empty form."""
+    return ada.generic("POST", f"/api{path}")
+
+
+def make() -> Job:
+    return Job.objects.create(definition="io.wait", kind="io", pool="gevent")
+
+
+def test_a_job_is_run_again_and_cancelled_without_a_body(ada: Client) -> None:
+    job = make()
+    again = post(ada, f"/jobs/{job.pk}/again")
+    assert (again.status_code, again.json()["parent_id"]) == (201, str(job.pk))
+    cancelled = post(ada, f"/jobs/{job.pk}/cancel")
+    assert (cancelled.status_code, cancelled.json()["outcome"]) == (200, "cancelled")
+
+
+def test_a_comparison_is_cancelled_without_a_body(ada: Client) -> None:
+    found = Comparison.objects.create(definition="io.wait", copies=1)
+    answer = post(ada, f"/comparisons/{found.pk}/cancel")
+    assert (answer.status_code, answer.json()["state"]) == (200, "cancelled")
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        *((f"/pools/gevent/{act}", "reason") for act in ("pause", "drain", "resume", "purge")),
+        *((f"/definitions/io.wait/{act}", "reason") for act in ("pause", "resume")),
+        ("/jobs", "definition"), ("/comparisons", "pools"),
+    ],
+)  # fmt: skip
+def test_a_call_without_its_body_hears_which_value_is_missing(ada: Client, path: str, field: str) -> None:
+    answer = post(ada, path)
+    assert answer.status_code == 422
+    assert field in answer.json()["fields"]
+    assert "payload" not in answer.json()["fields"]
+
+
+def test_the_schema_says_where_a_body_may_be_left_out() -> None:
+    paths = api.get_openapi_schema()["paths"]
+    bodies = {
+        path: found["post"]["requestBody"]["required"] for path, found in paths.items() if "post" in found
+    }
+    left_out = {path for path, is_required in bodies.items() if not is_required}
+    assert left_out == {
+        "/api/jobs/{job_id}/cancel", "/api/jobs/{job_id}/again", "/api/comparisons/{comparison_id}/cancel"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["cancel", "again"])
+def test_a_body_that_is_there_still_counts(ada: Client, path: str) -> None:
+    job = make()
+    answer = ada.post(f"/api/jobs/{job.pk}/{path}", {"reasn": "x"}, content_type="application/json")
+    assert (answer.status_code, list(answer.json()["fields"])) == (422, ["reasn"])
+    assert Job.objects.get().state == State.QUEUED
