@@ -79,3 +79,32 @@ def test_a_body_that_is_there_still_counts(ada: Client, path: str) -> None:
     answer = ada.post(f"/api/jobs/{job.pk}/{path}", {"reasn": "x"}, content_type="application/json")
     assert (answer.status_code, list(answer.json()["fields"])) == (422, ["reasn"])
     assert Job.objects.get().state == State.QUEUED
+
+
+@pytest.mark.parametrize(
+    "path", ["/jobs", "/comparisons", "/definitions", "/definitions/io.wait", "/pools", "/pools/gevent/queue"]
+)
+def test_an_unknown_parameter_of_a_query_is_refused_by_its_name(ada: Client, path: str) -> None:
+    answer = ada.get(f"/api{path}", {"foo": "1"})
+    assert (answer.status_code, list(answer.json()["fields"])) == (422, ["foo"])
+    assert ada.get(f"/api{path}").status_code == 200
+
+
+def test_a_mistyped_filter_hears_of_those_there_are(ada: Client) -> None:
+    make()
+    fields = ada.get("/api/jobs", {"sate": "failed", "pool": "gevent"}).json()["fields"]
+    assert fields.keys() == {"sate"}
+    assert "state, pool, definition" in fields["sate"]
+
+
+def test_every_filter_and_cursor_of_the_schema_is_taken(ada: Client) -> None:
+    for path in ("/api/jobs", "/api/comparisons"):
+        parameters = api.get_openapi_schema()["paths"][path]["get"]["parameters"]
+        assert ada.get(path, {one["name"]: "" for one in parameters}).status_code == 200
+
+
+def test_what_belongs_into_a_body_is_not_lost_in_the_query(ada: Client) -> None:
+    job = make()
+    answer = post(ada, f"/jobs/{job.pk}/cancel?reason=x")
+    assert (answer.status_code, list(answer.json()["fields"])) == (422, ["reason"])
+    assert Job.objects.get().state == State.QUEUED
