@@ -19,7 +19,8 @@ from jobs.forms import JobFilterForm
 from jobs.models import Job, State
 from jobs.views.listing import checked, chosen_jobs, page_of
 
-Key = Annotated[str, Header(max_length=200)]
+_KEY = "Idempotency-Key"
+Key = Annotated[str, Header(alias=_KEY, max_length=200)]
 
 
 @api.post("/jobs", response={201: SubmittedOut, 200: SubmittedOut, **PROBLEMS, **BUSY}, tags=["jobs"])
@@ -129,8 +130,6 @@ def _job(request: HttpRequest, job_id: UUID) -> Job:
 
 
 def _below_params(error: InvalidParameters) -> InvalidParameters:
-    """Name a parameter as the caller does: below `params`."""
-    own = ("copies", "params", "pool")
-    return InvalidParameters(
-        {name if name in own else f"params.{name}": text for name, text in error.errors.items()}
-    )
+    """Name a value as the caller does: a parameter below `params`, the key as the header that it came in."""
+    own = {"copies": "copies", "params": "params", "pool": "pool", "idempotency_key": _KEY}
+    return InvalidParameters({own.get(name, f"params.{name}"): text for name, text in error.errors.items()})

@@ -108,3 +108,17 @@ def test_what_belongs_into_a_body_is_not_lost_in_the_query(ada: Client) -> None:
     answer = post(ada, f"/jobs/{job.pk}/cancel?reason=x")
     assert (answer.status_code, list(answer.json()["fields"])) == (422, ["reason"])
     assert Job.objects.get().state == State.QUEUED
+
+
+@pytest.mark.parametrize("key", ["order-17", "x" * 201, "no\x7fkey"])
+def test_a_key_that_cannot_be_used_is_named_as_the_header_that_it_is(ada: Client, key: str) -> None:
+    body: dict[str, Any] = {"definition": "io.wait", "params": {"duration_s": 1}, "pool": "gevent"}
+    send = {"content_type": "application/json", "headers": {"Idempotency-Key": key}}
+    ada.post("/api/jobs", body, **send)
+    answer = ada.post("/api/jobs", body | {"copies": 2}, **send)
+    assert (answer.status_code, list(answer.json()["fields"])) == (422, ["Idempotency-Key"])
+
+
+def test_the_schema_names_the_key_as_its_header() -> None:
+    [header] = api.get_openapi_schema()["paths"]["/api/jobs"]["post"]["parameters"]
+    assert (header["name"], header["in"]) == ("Idempotency-Key", "header")
