@@ -81,9 +81,8 @@ def bounded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
             text = f"The body may have {bound} bytes (API_MAX_BODY_BYTES), not {length}."
             return problem(request, 413, text)
         if request.method == "POST" and not int(length) and "HTTP_TRANSFER_ENCODING" not in request.META:
-            request._body = (
-                b"{}"  # else the answer would say that our argument is missing, not which value of it
-            )
+            # Else the answer would say that our argument is missing, not which value of it.
+            request._body = b"{}"
         return view(request, *args, **kwargs)
 
     return wrapper
