@@ -14,7 +14,7 @@ def mark_scheduled(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("jobs", "0009_comparison_arms"),
+        ("jobs", "0010_job_cancelling"),
     ]
 
     operations = [
