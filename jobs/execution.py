@@ -18,11 +18,12 @@ from django.core.serializers.json import DjangoJSONEncoder
 from jobs import definitions
 from jobs.definitions import AttemptContext, Definition
 from jobs.errors import PoolwiseError, ResultRefused
-from jobs.logs import LogBuffer, attempt_log, redacted, thread_name
+from jobs.logs import LogBuffer, attempt_log, thread_name
 from jobs.pools import bridge
 from jobs.pools.prefork import stop_behind
 from jobs.pools.probes import BodyProbe
 from jobs.pools.waits import UNKNOWN
+from jobs.redaction import redacted, redacted_json
 from jobs.redis_client import REDIS_ERRORS, worker_client
 from jobs.stream import Claim, Ending, Outcome, Place, Started, claim, claim_token, encode, report
 from jobs.timing import Stopwatch, Timings
@@ -134,7 +135,7 @@ def _without_secrets(outcome: Outcome, secret_values: tuple[str, ...]) -> Outcom
         outcome,
         error=redacted(outcome.error, secret_values),
         traceback=redacted(outcome.traceback, secret_values),
-        result=None if outcome.result is None else redacted(outcome.result, secret_values),
+        result=None if outcome.result is None else redacted_json(outcome.result, secret_values),
     )
 
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from jobs.redaction import REDACTED
+
 _MAX_SHOWN_PARAMETERS_CHARS = 160
 #: The one key of what stands for a secret parameter where parameters are stored.
 SECRET_MARK = "$secret"  # noqa: S105 - a key, no secret
-REDACTED = "••••••"
 #: PostgreSQL stores no NUL; half a surrogate pair, as from an undecodable file name, is no UTF-8.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 

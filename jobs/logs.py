@@ -1,6 +1,5 @@
 """Structured logs that follow one request by process, thread and task, and keep a job's own lines."""
 
-import json
 import logging
 import os
 import re
@@ -8,7 +7,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 
 from jobs.imports import without
+from jobs.redaction import redacted, redacted_json
 
 # structlog loads it for tracebacks that are not used here: an eighth of what a process takes to start.
 with without("rich"):
@@ -24,20 +24,6 @@ with without("rich"):
 STYLES = ("console", "json")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MAX_LINE_CHARS = 2_000
-REDACTED = "••••••"
-#: A secret that is shorter would be found in every other word.
-_MIN_SECRET_CHARS = 4
-
-
-def redacted(text: str, secrets: Iterable[str]) -> str:
-    """Return a text with dots in the place of secrets, also of such as JSON or repr would write them."""
-    for secret in secrets:
-        if len(secret) >= _MIN_SECRET_CHARS:
-            as_json = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
-            spellings = {secret, repr(secret)[1:-1], ascii(secret)[1:-1]} | as_json
-            for spelled in sorted(spellings, key=len, reverse=True):
-                text = text.replace(spelled, REDACTED)
-    return text
 
 
 @dataclass(slots=True)
@@ -119,13 +105,13 @@ def one_line(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping
     return event
 
 
-def _without_secrets(renderer: Callable[..., str]) -> Callable[..., str]:
+def _without_secrets(renderer: Callable[..., Any], redact: Callable[..., str]) -> Callable[..., str]:
     """Return a renderer that dots out the secret parameters of the attempt that logs, whatever holds them."""
 
     def render(logger: Any, name: str, event: MutableMapping[str, Any]) -> str:
         buffer = attempt_log.get()
         text = renderer(logger, name, event)
-        return redacted(text, buffer.secrets) if buffer is not None and buffer.secrets else text
+        return redact(text, buffer.secrets) if buffer is not None and buffer.secrets else text
 
     return render
 
@@ -156,16 +142,17 @@ def logging_config(*, style: str, level: str) -> dict[str, Any]:
     )
     renderer: Any
     if style == "json":
-        renderer = structlog.processors.JSONRenderer(default=repr)
+        renderer = _without_secrets(structlog.processors.JSONRenderer(default=repr), redacted_json)
     else:
         # Plain: the one that structlog picks where rich is installed prints local variables, secrets among them.
         plain = structlog.dev.plain_traceback
-        renderer = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=plain)
+        console = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=plain)
+        renderer = _without_secrets(console, redacted)
     final: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     final.append(structlog.processors.format_exc_info if style == "json" else one_line)
     formatter = {
         "()": structlog.stdlib.ProcessorFormatter,
-        "processors": [*final, _without_secrets(renderer)],
+        "processors": [*final, renderer],
         "foreign_pre_chain": _SHARED,
     }
     quiet = {"level": "WARNING"}

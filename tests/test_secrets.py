@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import pytest
 import structlog
+from django.tasks import default_task_backend
 from django.test import Client
 from django_celery_results.models import TaskResult
 from pydantic import Field
@@ -17,7 +18,7 @@ from jobs.definitions import Definition, Secret
 from jobs.errors import InvalidParameters
 from jobs.formats import parameters
 from jobs.forms import ParametersForm
-from jobs.logs import logging_config
+from jobs.logs import LogBuffer, attempt_log, logging_config
 from jobs.models import Comparison, Job, JobLog, State
 from jobs.stream import Ending
 from tests.core import messages, reports
@@ -33,6 +34,11 @@ def call_home(token: Annotated[str, Field(max_length=100), Secret()], careless: 
     if careless:
         raise RuntimeError(f"the server refused {token}")
     return f"called with {token} of {len(token)}"
+
+
+def born(pin: Annotated[str, Secret()]) -> dict[str, object]:
+    """Return numbers that hold the digits of a secret."""
+    return {"year": 20241, "by": [pin, 7]}
 
 
 def maybe(token: Annotated[str | None, Secret()] = None) -> bool:
@@ -102,6 +108,34 @@ def test_the_body_reads_a_secret_that_stands_in_clear_nowhere(
         assert not holds_canary(text)
         assert "$secret" not in text
     assert "••••••" in browser.get(job.get_absolute_url()).content.decode()
+
+
+@pytest.mark.django_db
+def test_a_result_can_be_read_though_its_numbers_hold_the_secret(
+    define: Callable[..., Definition], own_keys: Any, quiet_pool: str, administrator: Any
+) -> None:
+    define(born, name="t.born")
+    [job] = submission.submit("t.born", {"pin": "2024"}, pool=quiet_pool, user=administrator)
+    execution.execute(delivered(job))
+    recorder.record(reports(own_keys))
+    assert default_task_backend.get_result(str(job.pk)).return_value == {
+        "year": "••••••",
+        "by": ["••••••", 7],
+    }
+    browser = Client()
+    browser.force_login(administrator)
+    shown = browser.get(f"/jobs/{job.pk}/result.json").json()
+    assert shown == {"year": "••••••", "by": ["••••••", 7]}
+
+
+@pytest.mark.parametrize("printed", ["json"], indirect=True)
+def test_a_log_line_stays_json_though_its_numbers_hold_the_secret(printed: io.StringIO) -> None:
+    token = attempt_log.set(LogBuffer(3, secrets=("2024",)))
+    try:
+        log.info("born", year=20241)
+    finally:
+        attempt_log.reset(token)
+    assert json.loads(printed.getvalue())["year"] == "••••••"
 
 
 @pytest.mark.django_db
