@@ -57,6 +57,7 @@ def _bring(comparison: Comparison, changed: Changed, worker: WorkerBeat, target:
     if worker.slots == target:
         if noted is not None and noted["requests"]:
             changed[worker.name] = {**noted, "requests": 0}
+            _keep(comparison, changed)  # else those for earlier blocks would count against the next
         return True
     noted = noted or {"slots": worker.slots, "requests": 0}
     if noted["requests"] >= _MAX_REQUESTS:

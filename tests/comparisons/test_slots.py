@@ -53,6 +53,15 @@ def test_a_sweep_measures_each_pool_at_each_number_of_slots(bench: Bench, asked:
     assert bench.workers["alpha-1@h"].slots == 4
 
 
+def test_a_sweep_may_change_the_slots_as_often_as_it_has_blocks(bench: Bench, asked: Any) -> None:
+    bench.change("alpha-1@h", slots=4)
+    bench.beat()
+    comparison = planned(("alpha",), is_sweep=True, rounds=5)
+    bench.run_on(comparison)
+    assert comparison.state == Comparison.State.FINISHED, comparison.end_reason
+    assert len(asked) > 8
+
+
 def test_a_worker_is_not_asked_again_by_a_heartbeat_from_before_it_could_obey(
     bench: Bench, asked: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
