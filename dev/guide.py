@@ -70,7 +70,7 @@ def _wait_for_web(url: str) -> None:
 
 
 def _compare() -> str:
-    """Return the tables of the first comparison, to be shown together below the lines of its jobs."""
+    """Return the tables and the advice of the first comparison, to be shown together below the lines of its jobs."""
     tables = StringIO()
     for definition, copies in FIRST_COMPARISON:
         print(f"First comparison: {copies} × {definition} on each pool", flush=True)

@@ -51,6 +51,16 @@ def percent(share: float | None) -> str:
     return f"{share * 100:.1f} %" if 0 < share < 0.0995 else f"{share * 100:.0f} %"
 
 
+def rate(per_s: float) -> str:
+    """Return a rate with three digits: 0.512, 74.1, 1,890."""
+    return f"{per_s:.3g}" if per_s < 999.5 else f"{float(f'{per_s:.3g}'):,.0f}"
+
+
+def count(number: int, word: str) -> str:
+    """Return a number of things: 1 slot, 2 slots."""
+    return f"{number} {word}" + ("" if number == 1 else "s")
+
+
 def shown(value: Any) -> Any:
     """Return a stored parameter as it may be shown: dots in the place of a secret."""
     return REDACTED if isinstance(value, dict) and value.keys() == {SECRET_MARK} else value

@@ -219,6 +219,16 @@ def test_figures_that_prove_nothing_are_named_as_such(word: str, valid: bool, re
     assert f"but the figures prove nothing ({reason})." in found.text
 
 
+def test_the_rival_that_the_fastest_is_not_told_from_is_named_where_others_are() -> None:
+    given = evidence(figures("prefork", 100), figures("gevent", 950), figures("asyncio", 960))
+    noise = {"word": "cannot tell", "reason": "noise: the ratio may be anything"}
+    given["pairs"].append({"base": "gevent", "other": "asyncio", **noise})
+    found = advice.advise(given, cores=2)
+    assert found is not None
+    assert not found.proven
+    assert "but the figures do not tell asyncio from gevent (noise: the ratio may be anything)." in found.text
+
+
 def test_slots_are_the_knee_the_cores_or_what_was_used() -> None:
     pool = figures("gevent", 100, slots=200, blocks=[])
     swept = evidence(pool, sweep={"gevent": [{"slots": 8, "is_knee": False}, {"slots": 16, "is_knee": True}]})

@@ -53,10 +53,4 @@ def _figures(comparison: Comparison) -> dict[str, Any]:
     if comparison.imported_at is None:
         return reports.comparison_figures(comparison)
     pools = (comparison.evidence or {}).get("pools", [])
-    slowest = max((pool["makespan_s"] or 0.0 for pool in pools), default=0.0)
-    return {
-        "pools": [
-            {**pool, "speed_up": slowest / pool["makespan_s"] if pool["makespan_s"] else None}
-            for pool in pools
-        ]
-    }
+    return {"pools": reports.with_speed_up(pools)}

@@ -1,10 +1,11 @@
 """A sweep: what each pool came to at 1, 2, 4 … slots."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobs import verdicts
 from jobs.evidence.facts import Facts, Measured, Pool
+from jobs.formats import count, rate
 from jobs.statistics import quantile
 
 
@@ -34,6 +35,27 @@ def _point(slots: int, blocks: Sequence[Measured]) -> dict[str, Any]:
         "memory_bytes": max((found.probe.peak_memory_bytes or 0 for found in blocks), default=0) or None,
         "db_connections": max((found.probe.db_connections or 0 for found in blocks), default=0),
     }
+
+
+def knee_sentence(facts: Facts) -> str:
+    """Return what the sweep of one pool says of its slots, without a full stop; "" where nothing was swept."""
+    swept = sweep(facts) or {}
+    pool, points = next(iter(swept.items()), ("", []))
+    told = [point for point in points if point["jobs_per_s"]]
+    if len(swept) != 1 or not told:
+        return ""
+    size = f"{count(facts.comparison.rounds, 'round')} of {facts.comparison.copies}"
+    return f"{_told(pool, told)} ({size})"
+
+
+def _told(pool: str, points: Sequence[Mapping[str, Any]]) -> str:
+    best = max(points, key=lambda point: float(point["jobs_per_s"]))
+    most = f"at most {rate(best['jobs_per_s'])} jobs/s, at {best['slots']}"
+    knee = next((point for point in points if point["is_knee"]), None)
+    if knee is None:
+        return f"{pool} has no knee from {points[0]['slots']} to {count(points[-1]['slots'], 'slot')}: {most}"
+    at = f"{count(knee['slots'], 'slot')}: {rate(knee['jobs_per_s'])} jobs/s"
+    return f"The knee of {pool} is at {at}, {'the most' if knee is best else most}"
 
 
 def sojourn_s(run: Any) -> float | None:

@@ -7,7 +7,7 @@ from typing import Any
 from jobs import verdicts
 from jobs.evidence.badges import Badge, objection
 from jobs.evidence.facts import Facts, Pool
-from jobs.evidence.sweep import sojourn_s
+from jobs.evidence.sweep import knee_sentence, sojourn_s
 from jobs.verdicts import CANNOT_TELL, FASTER, NO_DIFFERENCE, SLOWER, Verdict
 
 TIME_PER_JOB = "time per job: makespan of a block over its jobs"
@@ -58,9 +58,13 @@ class Verdicts:
         }
 
     def sentence(self) -> str:
-        """Return the one sentence that says most: the fastest pool, else the slowest, else that none differs."""
+        """Return the one sentence that says most: the fastest pool, else the slowest, else that none differs.
+
+        Of one pool that was swept, its knee.
+        """
         if not self.against:
-            return "Nothing was compared: fewer than two pools have a block that ended."
+            nothing = "Nothing was compared: fewer than two pools have a block that ended."
+            return knee_sentence(self.facts) or nothing
         pool = headline(self.against)
         verdict, comparison = self.against[pool], self.facts.comparison
         return verdicts.sentence(verdict, pool, self.facts.baseline, comparison.rounds, comparison.copies)

@@ -14,7 +14,7 @@ from jobs.evidence.kinds import (
     releases_gil,
 )
 from jobs.evidence.verdict import word_between
-from jobs.formats import percent, seconds
+from jobs.formats import count, percent, rate, seconds
 from jobs.verdicts import CANNOT_TELL, FASTER, NO_DIFFERENCE
 
 _MB = 1_000_000
@@ -25,31 +25,58 @@ Figures = Mapping[str, Any]
 def proven(evidence: Figures, pool: Figures, slots: int) -> str:
     """Return the sentence that the verdict carries."""
     pools = [other for other in evidence["pools"] if other.get("jobs_per_s")]
-    text = f"Run it on {pool['name']} with {_count(slots, 'slot')}: {kind(least_contended_share(pools))}"
-    rate = f"{pool['jobs_per_s']:.3g} jobs/s"
+    text = f"Run it on {pool['name']} with {count(slots, 'slot')}: {kind(least_contended_share(pools))}"
+    speed = f"{rate(pool['jobs_per_s'])} jobs/s"
     verdict = evidence["verdicts"].get(pool["name"])
     if verdict and verdict["word"] == FASTER:
         interval = f"95 % CI {number(verdict['low'])}–{number(verdict['high'])}"
-        return f"{text}, and it did {rate}, {number(verdict['ratio'])}× {evidence['baseline']} ({interval})."
+        return f"{text}, and it did {speed}, {number(verdict['ratio'])}× {evidence['baseline']} ({interval})."
     rivals = [other for other in pools if other is not pool]
     rival = max(rivals, key=lambda other: float(other["jobs_per_s"]))
     is_equal = word_between(evidence["pairs"], pool["name"], rival["name"]) == NO_DIFFERENCE
     how = ", no difference detected" if is_equal else ""
-    return f"{text}, and it did {rate} against {rival['jobs_per_s']:.3g} on {rival['name']}{how}."
+    return f"{text}, and it did {speed} against {rate(rival['jobs_per_s'])} on {rival['name']}{how}."
 
 
 def unproven(evidence: Figures, pool: Figures, slots: int) -> str:
     """Return the sentence for figures that are not valid, or that tell nothing."""
+    share = least_contended_share(evidence["pools"])
+    if len(evidence["pools"]) == 1 and is_knee(evidence, pool["name"], slots):
+        return (
+            f"The knee of its sweep is at {count(slots, 'slot')}: {kind(share)}. No other pool was compared."
+        )
+    return (
+        f"By its kind alone, {pool['name']} with {count(slots, 'slot')}: {kind(share)}, "
+        f"but {_why_unproven(evidence)}."
+    )
+
+
+def _why_unproven(evidence: Figures) -> str:
+    """Return which badge stands against the figures, else what they do not tell."""
     badges = (
         badge["reason"] for badge in evidence["gate"]["badges"] if badge["matters"] and not badge["passed"]
     )
-    untold = (pair["reason"] for pair in evidence["pairs"] if pair["word"] == CANNOT_TELL)
-    reason = next(chain(badges, untold), "no other pool was compared")
-    share = least_contended_share(evidence["pools"])
-    return (
-        f"By its kind alone, {pool['name']} with {_count(slots, 'slot')}: {kind(share)}, "
-        f"but the figures prove nothing ({reason.rstrip('.')})."
-    )
+    untold = [pair for pair in evidence["pairs"] if pair["word"] == CANNOT_TELL]
+    if evidence["gate"]["valid"] and len(untold) < len(evidence["pairs"]):
+        return _untold_rival(evidence, untold)
+    reason = next(chain(badges, (pair["reason"] for pair in untold)), "no other pool was compared")
+    return f"the figures prove nothing ({reason.rstrip('.')})"
+
+
+def _untold_rival(evidence: Figures, untold: Sequence[Figures]) -> str:
+    """Return from which other pool the figures do not tell the fastest, though they tell others apart."""
+    fastest = max(evidence["pools"], key=lambda pool: float(pool.get("jobs_per_s") or 0.0))["name"]
+    for pair in untold:
+        if fastest in (pair["base"], pair["other"]):
+            rival = pair["base"] if fastest == pair["other"] else pair["other"]
+            return f"the figures do not tell {fastest} from {rival} ({pair['reason'].rstrip('.')})"
+    return f"the figures do not tell {fastest} from all others"
+
+
+def is_knee(evidence: Figures, pool: str, slots: int) -> bool:
+    """Return whether a sweep has the pool's knee at so many slots."""
+    points = (evidence.get("sweep") or {}).get(pool, ())
+    return any(point["is_knee"] and point["slots"] == slots for point in points)
 
 
 def kind(cpu_share: float | None) -> str:
@@ -123,7 +150,3 @@ def would_change(pool: Figures, cpu_share: float | None) -> str:
 def number(ratio: float | None) -> str:
     """Return a ratio with the digits that it bears."""
     return "–" if ratio is None else f"{ratio:.2f}" if ratio < 2 else f"{ratio:.1f}"
-
-
-def _count(count: int, word: str) -> str:
-    return f"{count} {word}" + ("" if count == 1 else "s")

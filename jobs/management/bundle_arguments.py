@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from jobs import bundles, comparison_charts, comparisons, evidence, pictures
+from jobs import bundles, comparison_charts, comparisons, evidence, pictures, reports
 from jobs.bundles import Bundle
 from jobs.errors import PoolwiseError
 from jobs.formats import parameters
@@ -69,9 +69,8 @@ def import_bundle(file: Path) -> Comparison:
 def imported_figures(comparison: Comparison) -> dict[str, Any]:
     """Return an imported comparison as `reports.comparison_figures` returns one that ran here."""
     names = ("definition", "params", "copies", "rounds")
-    return {name: getattr(comparison, name) for name in names} | {
-        "pools": (comparison.evidence or {})["pools"]
-    }
+    pools = reports.with_speed_up((comparison.evidence or {})["pools"])
+    return {name: getattr(comparison, name) for name in names} | {"pools": pools}
 
 
 def planned_as(bundle: Bundle) -> tuple[Comparison, list[str]]:

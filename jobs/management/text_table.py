@@ -1,24 +1,52 @@
 """The figures of a comparison as a table for a terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from jobs.formats import rate
 
 _HEADINGS = (
     "pool", "slots", "jobs", "median run", "p95 run", "wait p50", "makespan", "speed-up", "on CPU", "failed",
 )  # fmt: skip
 
 
-def comparison_table(figures: dict[str, Any]) -> str:
-    """Return a title and a table with a row a pool: median run, p95, makespan, speed-up against the slowest."""
+def comparison_table(figures: Mapping[str, Any], *, at_most_slots: bool = False) -> str:
+    """Return a title and a table with a row a pool: median run, p95, makespan, speed-up against the slowest.
+
+    Failed jobs have a column where there are any: without it the table fits 80 columns.
+    """
+    rows = [_HEADINGS, *(_row(pool) for pool in figures["pools"])]
+    if not any(pool["failed"] for pool in figures["pools"]):
+        rows = [row[:-1] for row in rows]
+    return "\n".join([_title(figures) + ", at the most slots" * at_most_slots, *aligned(rows)])
+
+
+def _title(figures: Mapping[str, Any]) -> str:
     params = ", ".join(f"{name}={value!r}" for name, value in figures["params"].items())
     rounds = figures.get("rounds", 1)
-    title = f"{figures['definition']}({params}) × {figures['copies']}" + (
+    return f"{figures['definition']}({params}) × {figures['copies']}" + (
         f", {rounds} rounds" if rounds > 1 else ""
     )
-    return "\n".join([title, *aligned([_HEADINGS, *(_row(pool) for pool in figures["pools"])])])
 
 
-def _row(pool: dict[str, Any]) -> tuple[str, ...]:
+def sweep_table(sweep: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """Return a table with a row for each number of slots of each pool, the knee marked."""
+    rows = [
+        (
+            pool,
+            str(point["slots"]),
+            "–" if point["jobs_per_s"] is None else rate(point["jobs_per_s"]),
+            duration(point["p95_s"]),
+            "← knee" if point["is_knee"] else "",
+        )
+        for pool, points in sweep.items()
+        for point in points
+    ]
+    head = ("pool", "slots", "jobs/s", "p95 to finished", "")
+    return "\n".join(line.rstrip() for line in aligned([head, *rows]))
+
+
+def _row(pool: Mapping[str, Any]) -> tuple[str, ...]:
     waits = (pool["broker_wait_s"]["p50"], pool["worker_wait_s"]["p50"])
     wait = None if None in waits else sum(waits)
     is_plain = pool["name"] == pool["model"] or pool.get("pool", pool["name"]) != pool["name"]

@@ -10,6 +10,7 @@ from jobs.reports.figures import (
     first_published,
     pool_figures,
     read_runs,
+    with_speed_up,
 )
 from jobs.reports.known import known_pools
 from jobs.reports.now import PoolNow, PoolsNow, pools_now
@@ -45,4 +46,5 @@ __all__ = [
     "queues",
     "read_runs",
     "slowest",
+    "with_speed_up",
 ]

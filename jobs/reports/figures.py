@@ -76,7 +76,7 @@ def comparison_figures(comparison: Comparison) -> Figures:
         "params": comparison.shown_params,
         "copies": comparison.copies,
         "rounds": comparison.rounds,
-        "pools": _with_speed_up(pools),
+        "pools": with_speed_up(pools),
     }
 
 
@@ -144,10 +144,11 @@ def first_published(run: Run) -> datetime | None:
     return run.published_at
 
 
-def _with_speed_up(pools: list[Figures]) -> list[Figures]:
+def with_speed_up(pools: Sequence[Mapping[str, Any]]) -> list[Figures]:
+    """Return the pools with how many times faster each was than the slowest, by their makespans."""
     spans = [pool["makespan_s"] for pool in pools if pool["makespan_s"]]
     slowest = max(spans, default=None)
-    for pool in pools:
-        span = pool["makespan_s"]
-        pool["speed_up"] = slowest / span if slowest and span else None
-    return pools
+    return [
+        {**pool, "speed_up": slowest / pool["makespan_s"] if slowest and pool["makespan_s"] else None}
+        for pool in pools
+    ]

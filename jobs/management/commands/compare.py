@@ -1,4 +1,4 @@
-"""`manage.py compare DEFINITION`: run one job on several pools and print what each did."""
+"""`manage.py compare DEFINITION`: run one job on several pools, print what each did and which suits it."""
 
 import json
 import signal
@@ -25,8 +25,8 @@ from jobs.management.bundle_arguments import (
     verdict_of_check,
     write_files,
 )
+from jobs.management.comparison_text import as_json, comparison_text
 from jobs.management.plan_arguments import add_plan_arguments, plan_options, vary_of
-from jobs.management.text_table import aligned, comparison_table
 from jobs.models import Comparison
 from jobs.pools import all_pools
 
@@ -35,7 +35,7 @@ _MIN_POLL_S, _MAX_POLL_S, _POLL_SHARE = 0.1, 1.0, 0.1
 
 
 class Command(BaseCommand):
-    """Plan a comparison, follow it to its end, print its table."""
+    """Plan a comparison, follow it to its end, print its tables, verdict and advice."""
 
     help = "Run a job on several pools, through the running workers or workers of its own, and compare."
 
@@ -119,22 +119,13 @@ class Command(BaseCommand):
         return line
 
     def _show(self, comparison: Comparison, figures: dict[str, Any], file: Path | None) -> None:
+        as_text = json.dumps(as_json(comparison, figures), indent=2)
         if str(file) == "-":
-            self.stdout.write(json.dumps(figures, indent=2))
+            self.stdout.write(as_text)
             return
-        if comparison.evidence:
-            self.stdout.write(f"{comparison.evidence['sentence']}\n")
-        self.stdout.write(comparison_table(figures))
-        self._show_harm(comparison.evidence or {})
+        self.stdout.write(comparison_text(comparison, figures))
         if file is not None:
-            file.write_text(json.dumps(figures, indent=2) + "\n")
-
-    def _show_harm(self, evidence: dict[str, Any]) -> None:
-        """Print what the jobs of a hazard returned, and what that teaches."""
-        if found := evidence.get("harm"):
-            self.stdout.write("\n" + "\n".join(aligned([found["head"], *found["rows"]])))
-        if evidence.get("lesson"):
-            self.stdout.write(f"\n{evidence['lesson']}")
+            file.write_text(as_text + "\n")
 
 
 def _planned(definition: str, pools: str, options: dict[str, Any]) -> tuple[Comparison, list[str]]:
