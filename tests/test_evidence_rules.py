@@ -187,6 +187,18 @@ def test_the_advice_names_pool_and_slots_with_the_figures_that_carry_it() -> Non
     assert "computes for more than 30 % of its run (now 1.0 %)" in found.would_change
 
 
+def test_an_equal_rival_is_named_with_its_figures() -> None:
+    lean = figures("gevent", 950, slots=200, peak_memory_bytes=60_000_000, blocks=[])
+    given = evidence(figures("prefork", 100), lean, figures("asyncio", 960))
+    given["pairs"].append(
+        {"base": "gevent", "other": "asyncio", "word": "no difference detected", "reason": ""}
+    )
+    found = advice.advise(given, cores=2)
+    assert found is not None
+    assert (found.pool, found.proven) == ("gevent", True)
+    assert "(95 % CI 9.3–9.9), against 960 on asyncio, no difference detected." in found.text
+
+
 def test_of_equal_pools_the_one_with_less_memory_is_advised_and_none_that_stalls() -> None:
     small = figures("gevent", 99, peak_memory_bytes=60_000_000)
     pools = [figures("threads", 100), small]
