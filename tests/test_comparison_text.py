@@ -158,6 +158,16 @@ def test_an_imported_comparison_is_told_like_one_that_ran_here(tmp_path: Path) -
 
 
 @pytest.mark.django_db
+def test_what_a_hazard_did_and_its_lesson_stand_under_the_verdict() -> None:
+    comparison = compared({"prefork": SLOW, "gevent": FAST})
+    harm = {"head": ["guard", "lost"], "rows": [["none", "644"], ["lock", "0"]]}
+    comparison.evidence = evidence.build(comparison) | {"harm": harm, "lesson": "Lock it.", "advice": None}
+    text = comparison_text(comparison, reports.comparison_figures(comparison))
+    assert text.endswith("\n\nguard  lost\n───────────\nnone    644\nlock      0\n\nLock it.")
+    assert "faster than prefork" in text.split("\n\n")[1]
+
+
+@pytest.mark.django_db
 def test_a_comparison_without_evidence_has_its_table_alone() -> None:
     comparison = compared({"prefork": SLOW, "gevent": FAST})
     assert comparison_text(comparison, reports.comparison_figures(comparison)).startswith(
