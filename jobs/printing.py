@@ -4,7 +4,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from jobs.logs import attempt_log, redacted
+from jobs.logs import attempt_log
+from jobs.redaction import redacted
 
 
 class MaskedStream:

@@ -11,13 +11,8 @@ _HEADINGS = (
 
 
 def comparison_table(figures: Mapping[str, Any], *, at_most_slots: bool = False) -> str:
-    """Return a title and a table with a row a pool: median run, p95, makespan, speed-up against the slowest.
-
-    Failed jobs have a column where there are any: without it the table fits 80 columns.
-    """
+    """Return a title and a table with a row a pool: median run, p95, makespan, speed-up against the slowest, failures."""
     rows = [_HEADINGS, *(_row(pool) for pool in figures["pools"])]
-    if not any(pool["failed"] for pool in figures["pools"]):
-        rows = [row[:-1] for row in rows]
     return "\n".join([_title(figures) + ", at the most slots" * at_most_slots, *aligned(rows)])
 
 
