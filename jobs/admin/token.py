@@ -37,7 +37,8 @@ class ApiTokenAdmin(Viewer):
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         """Return whether the user may revoke tokens."""
-        return request.user.has_perm("jobs.change_apitoken")
+        # A revoked token stays in the list and is ended all the same: nothing of it is ever changed.
+        return request.user.has_perm("jobs.delete_apitoken")
 
     def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, change: bool) -> None:
         """Make the token, and show its text this once."""

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import redis
-from django.contrib.auth.models import Permission
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.urls import reverse
 
@@ -163,3 +164,18 @@ def test_a_token_is_shown_once_and_revoked(ada: Client, user: Any) -> None:
         ("create token", "ada"),
         ("revoke token", "ada"),
     }
+
+
+@pytest.mark.parametrize(("role", "may_revoke"), [("administrator", True), (None, False)])
+def test_the_role_administrator_revokes_tokens_and_who_may_only_see_them_does_not(
+    client: Client, user: Any, role: str | None, may_revoke: bool
+) -> None:
+    person = get_user_model().objects.create_user("eve", is_staff=True)
+    if role:
+        person.groups.add(Group.objects.get(name=role))
+    person.user_permissions.add(Permission.objects.get(codename="view_apitoken"))
+    client.force_login(person)
+    token, text = tokens.create(user, "nightly")
+    assert ('value="revoke"' in text_of(client.get("/admin/jobs/apitoken/"))) == may_revoke
+    client.post("/admin/jobs/apitoken/", {"action": "revoke", "_selected_action": [token.pk]})
+    assert (tokens.user_of(text) is None) == may_revoke
