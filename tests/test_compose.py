@@ -35,6 +35,42 @@ def test_one_service_builds_the_image_that_the_others_run():
     assert (SERVICES["redis"]["image"], SERVICES["postgres"]["image"]) == ("redis:8", "postgres:17")
 
 
+_DOCS = (ROOT / "docs/settings.md").read_text()
+_TABLES, _, _CONTAINERS = _DOCS.partition("## Commands")[0].partition("## In containers")
+
+
+def names_in(text):
+    """Return the settings that the first columns of tables name."""
+    return set(re.findall(r"`([A-Z_]+)`", " ".join(re.findall(r"^\| (`[^|]+)\|", text, re.M))))
+
+
+@pytest.mark.parametrize("name", sorted(names_in(_TABLES) - names_in(_CONTAINERS)))
+def test_every_documented_setting_reaches_web_coordinator_and_workers(name):
+    handed_on = (f"${{{name}:-", f"${{{name}:?", f"localhost,127.0.0.1,${{{name}:-")
+    for service in OURS:
+        assert name in SERVICES[service]["environment"], f"{service} never learns of {name} in .env"
+        value = SERVICES[service]["environment"][name]
+        assert value is None or value.startswith(handed_on), f"{service} has its own {name}: {value}"
+
+
+def test_what_compose_keeps_to_itself_is_what_the_docs_say():
+    fixed = {
+        name
+        for name, value in SERVICES["web"]["environment"].items()
+        if value is not None and not re.search(rf"\$\{{{name}\b", value)
+    }
+    assert fixed == {"DEBUG", "DATABASE_URL", "REDIS_URL", "JOB_HEARTBEAT_FILE"}
+    assert names_in(_CONTAINERS) == fixed | {"STATIC_ROOT", "HOST", "PORT"}
+    assert len(names_in(_TABLES)) > 40
+
+
+def test_a_broker_elsewhere_is_in_reach_of_all_that_speak_to_it():
+    speakers = [name for name in OURS if name not in ("migrate", "demo")]
+    assert {name: SERVICES[name]["networks"] for name in speakers} == dict.fromkeys(
+        speakers, ["internal", "outside"]
+    )
+
+
 def test_no_secret_has_a_default():
     text = (ROOT / "compose.yaml").read_text()
     for name in ("SECRET_KEY", "POSTGRES_PASSWORD", "REDIS_PASSWORD"):
@@ -108,7 +144,6 @@ def test_a_worker_has_the_time_for_its_shutdown_and_can_be_ended_by_its_watchdog
     stop_s = float(re.fullmatch(r"\$\{WORKER_STOP_GRACE:-(\d+)s\}", worker["stop_grace_period"])[1])
     assert grace_s == settings.SHUTDOWN_GRACE_S
     assert stop_s >= grace_s + _COLD_SHUTDOWN_S + 10
-    assert worker["environment"]["SECRET_KEY"]  # the worker's own environment holds the common one too
 
 
 def test_data_outlives_the_containers():

@@ -24,6 +24,8 @@ def _environment(**changes: str) -> dict[str, str]:
     given = GIVEN | changes
     found = {}
     for name, value in SERVICES["web"]["environment"].items():
+        if value is None:  # handed on where it is set
+            continue
         text = str(value)
         for variable in ("SECRET_KEY", "POSTGRES_PASSWORD", "REDIS_PASSWORD"):
             text = text.replace(f"${{{variable}}}", given[variable])
