@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import math
 import os
 import platform
 import shutil
@@ -21,6 +20,7 @@ from django.apps import apps
 from django.conf import settings
 from django.db import connection
 
+from jobs.cores import cores, cpu_quota
 from jobs.redis_client import REDIS_ERRORS, web_client
 
 log = structlog.get_logger(__name__)
@@ -29,7 +29,6 @@ _LIBRARIES = (
     "psycopg", "numpy", "scipy",
 )  # fmt: skip
 _PACKAGE = Path(__file__).resolve().parent
-_CGROUPS = Path("/sys/fs/cgroup")
 #: The kernel's own, which the containers of a machine share; their names and files are each one's own.
 _IDENTITY = (Path("/proc/sys/kernel/random/boot_id"), Path("/etc/machine-id"))
 _GIT_TIMEOUT_S = 5.0
@@ -56,34 +55,6 @@ def capture() -> dict[str, Any]:
         "revision": revision(),
         "prefetch": settings.CELERY_WORKER_PREFETCH_MULTIPLIER,
     }
-
-
-def cores() -> int:
-    """Return the cores that this process may use."""
-    counted: Callable[[], int | None] = getattr(os, "process_cpu_count", os.cpu_count)
-    return counted() or 1
-
-
-def cpu_quota(root: Path = _CGROUPS) -> float | None:
-    """Return how many cores' worth of time the control group grants; None for no limit."""
-    try:
-        text = (root / "cpu.max").read_text().split()
-        quota, period = text[0], text[1]
-    except (OSError, IndexError):
-        try:
-            quota = (root / "cpu" / "cpu.cfs_quota_us").read_text()
-            period = (root / "cpu" / "cpu.cfs_period_us").read_text()
-        except OSError:
-            return None
-    try:
-        return round(int(quota) / int(period), 2) if int(quota) > 0 else None
-    except (ValueError, ZeroDivisionError):  # «max»: no limit
-        return None
-
-
-def usable_cores() -> float:
-    """Return how many cores' worth of time this process may use: its cores, or less by its control group's quota."""
-    return min(float(cores()), cpu_quota() or math.inf)
 
 
 def machine(files: Sequence[Path] = _IDENTITY) -> str:

@@ -19,7 +19,8 @@ from typing import Any
 import structlog
 from django.conf import settings
 
-from jobs.environment import code_version, machine, usable_cores
+from jobs.cores import usable_cores
+from jobs.environment import code_version, machine
 from jobs.heartbeats import Beat, send, withdraw
 from jobs.pools import base, bridge, prefork_trials, probes, refusals, trials, vitals
 from jobs.pools.lease import original, start_native_thread

@@ -15,6 +15,7 @@ from django.utils.csp import CSP
 from environs import Env
 
 from jobs import addresses
+from jobs.cores import whole_cores
 from jobs.logs import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -211,13 +212,12 @@ CELERY_ENABLE_UTC = True
 CELERY_TIMEZONE = TIME_ZONE
 
 # --- Poolwise -------------------------------------------------------------------------------------------
-_CORES = os.process_cpu_count() or 1 if hasattr(os, "process_cpu_count") else os.cpu_count() or 1
 #: The pools by name. JOB_POOLS in the environment replaces them all, as JSON of the same shape.
 JOB_POOLS: Any = env.json("JOB_POOLS", None) or {
     "prefork": {
         "model": "prefork",
         "queue": "prefork",
-        "concurrency": env.int("PREFORK_CONCURRENCY", _CORES),
+        "concurrency": env.int("PREFORK_CONCURRENCY", whole_cores()),
     },
     "threads": {"model": "threads", "queue": "threads", "concurrency": env.int("THREADS_CONCURRENCY", 32)},
     "gevent": {"model": "gevent", "queue": "gevent", "concurrency": env.int("GEVENT_CONCURRENCY", 200)},

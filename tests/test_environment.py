@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from jobs import environment
-from jobs.environment import capture, cores, cpu_quota, machine
+from jobs.cores import cores
+from jobs.environment import capture, machine
 
 
 def write(root: Path, name: str, text: str) -> None:
@@ -40,25 +41,6 @@ def test_what_cannot_be_told_does_not_keep_the_card_from_being_written(
     assert capture()["ledger"] == {"kind": None, "version": None}
 
 
-@pytest.mark.parametrize(
-    ("files", "quota"),
-    [
-        ({"cpu.max": "150000 100000\n"}, 1.5),
-        ({"cpu.max": "max 100000\n"}, None),
-        ({"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 0.5),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
-        ({"cpu.max": ""}, None),
-        ({}, None),
-    ],
-)
-def test_the_quota_is_read_from_either_version_of_control_groups(
-    tmp_path: Path, files: dict[str, str], quota: float | None
-) -> None:
-    for name, text in files.items():
-        write(tmp_path, name, text)
-    assert cpu_quota(tmp_path) == quota
-
-
 def test_a_machine_is_told_from_another_and_from_itself_after_a_restart(tmp_path: Path) -> None:
     write(tmp_path, "boot", "1")
     files = (tmp_path / "boot", tmp_path / "id")
@@ -87,15 +69,6 @@ def test_a_machine_without_a_boot_id_is_told_by_its_own_and_else_by_its_name(
     assert machine(files) != named
     write(tmp_path, "id", "a")
     assert machine(files) not in {named, machine(())}
-
-
-@pytest.mark.parametrize(("quota", "usable"), [(None, 4.0), (1.5, 1.5), (16.0, 4.0)])
-def test_usable_cores_are_no_more_than_the_quota(
-    quota: float | None, usable: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(environment, "cores", lambda: 4)
-    monkeypatch.setattr(environment, "cpu_quota", lambda: quota)
-    assert environment.usable_cores() == usable
 
 
 def test_the_code_version_follows_the_sources(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from jobs import heartbeats, worker
-from jobs.environment import machine, usable_cores
+from jobs.cores import usable_cores
+from jobs.environment import machine
 from jobs.errors import BrokerUnavailable
 from jobs.heartbeats import (
     COORDINATOR,

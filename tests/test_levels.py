@@ -20,7 +20,7 @@ LEVELS = [
             "addresses",
             "failover",
         ),
-        *("watched", "schema", "celery_worker"),
+        *("watched", "schema", "cores", "celery_worker"),
     ),
     ("definitions", "pools", "redis_client", "printing"),
     ("models", "stream", "heartbeats", "catalog", "environment", "messages"),

@@ -14,7 +14,7 @@ from jobs.comparisons.arms import Arm, Vary, arms_of
 from jobs.comparisons.feeding import copies_of, held_up
 from jobs.comparisons.presets import PRESETS, Preset
 from jobs.comparisons.run import LIVE, open_block, unserved
-from jobs.environment import cores
+from jobs.cores import cores
 from jobs.errors import BrokerUnavailable
 from jobs.models import ENDED, Block, Comparison, Job, State
 from jobs.pools import all_pools, get_pool
