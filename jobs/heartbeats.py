@@ -47,6 +47,7 @@ class Beat:
     refused: int = 0  # messages that it took for forged or malformed and dropped, since it began
     #: What its trials found; see jobs/guarantees.py.
     guarantees: Mapping[str, str] = field(default_factory=dict)
+    is_connected: bool = True  # of a worker: whether it has its broker, or lost it only just now
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def send(client: Client, beat: Beat, held: Iterable[Attempt] | None = None) -> N
     if held is not None:
         args.append(json.dumps(list(held)))
     script(client, _BEAT)(keys=_keys(), args=args, client=client)
-    if settings.JOB_HEARTBEAT_FILE:
+    if settings.JOB_HEARTBEAT_FILE and beat.is_connected:
         _touch(Path(settings.JOB_HEARTBEAT_FILE))
 
 

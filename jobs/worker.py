@@ -48,6 +48,8 @@ def versions() -> dict[str, str]:
 _LOOK_EVERY_S = 0.2
 #: A worker in which nothing runs at so many looks in a row has come to rest; by then its reports are recorded.
 _LOOKS_AT_REST = 3
+#: A worker that has been without its broker for so long says so; what it finds again sooner is nobody's concern.
+_UNCONNECTED_AFTER_S = 10.0
 #: What took so long to read is read again after so many times as long.
 _REST_FOR_EACH_S = 5.0
 
@@ -160,6 +162,7 @@ class Heart:
             stall_max_s=round(probes.longest_stall_s(), 4),
             refused=refusals.total(),
             guarantees=self.guarantees,
+            is_connected=consumer.unconnected_s < _UNCONNECTED_AFTER_S,
         )
 
 

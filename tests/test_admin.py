@@ -402,6 +402,17 @@ def test_a_pool_that_nobody_serves_says_how_to_start_it(admin: Client) -> None:
         assert "python manage.py pool threads" in text
 
 
+def test_a_pool_without_its_broker_is_told_wherever_pools_are(
+    admin: Client, redis_client: redis.Redis
+) -> None:
+    heartbeats.send(redis_client, Beat("g@here", "gevent", 5, "here", slots=200, is_connected=False))
+    for address in ("/admin/", "/admin/jobs/pool/", page_of(Pool.objects.get(pk="gevent"))):
+        text = text_of(admin, address)
+        assert "Workers of the pool gevent have lost their broker" in text
+        assert "1 of 1" in text
+    assert "Up, but without its broker" in text
+
+
 @pytest.mark.usefixtures("no_redis")
 def test_without_redis_the_pages_stand_and_say_so(admin: Client) -> None:
     make()

@@ -297,6 +297,14 @@ def test_pool_status_names_the_pool_without_a_worker_and_the_remedy(own_keys: An
         status("threads", "--self")
 
 
+def test_pool_status_names_the_workers_that_live_and_have_lost_their_broker(own_keys: Any) -> None:
+    send(own_keys, Beat("a", "threads", 1, "h", is_connected=False))
+    with pytest.raises(CommandError, match="pool threads gets no jobs: a lost the broker"):
+        status("threads")
+    send(own_keys, Beat("b", "threads", 2, "h"))
+    assert "all up" in status("threads")
+
+
 def test_pool_status_waits_and_asks_for_the_coordinator(own_keys: Any) -> None:
     began = time.monotonic()
     with pytest.raises(CommandError, match="No coordinator is running"):
@@ -309,6 +317,35 @@ def test_pool_status_waits_and_asks_for_the_coordinator(own_keys: Any) -> None:
 def test_pool_status_without_redis_says_so(own_redis: OwnRedis) -> None:
     with pytest.raises(CommandError, match="Redis does not answer"):
         status("threads")
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_worker_without_its_broker_says_so_and_runs_on_until_it_is_back(
+    site: Site, tmp_path: Path, pool: str
+) -> None:
+    broker, file = OwnRedis(tmp_path / "broker"), tmp_path / "alive"
+    broker.directory.mkdir()
+    broker.start()
+    elsewhere = {
+        name: broker.url for name in ("BROKER_URL", "CELERY_BROKER_URL")
+    }  # the tests set Celery's own
+    worker = site.start("pool", pool, JOB_HEARTBEAT_FILE=str(file), JOB_HEARTBEAT_S="0.5", **elsewhere)
+    try:
+        eventually(lambda: "all up" in status(pool, "--wait", "30") and file.exists(), timeout_s=40)
+        broker.kill()
+        eventually(lambda: not pools_up()[pool][0].is_connected, timeout_s=30)
+        touched = file.stat().st_mtime
+        with pytest.raises(CommandError, match=f"pool {pool} gets no jobs"):
+            status(pool)
+        time.sleep(1.5)
+        assert file.stat().st_mtime == touched
+        broker.start()
+        assert "all up" in status(pool, "--wait", "30")
+        assert file.stat().st_mtime > touched
+        assert worker.poll() is None
+    finally:
+        broker.kill()
 
 
 # --- coordinator ----------------------------------------------------------------------------------------

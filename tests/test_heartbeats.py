@@ -61,6 +61,10 @@ def test_a_sign_of_life_touches_the_file_of_health_checks(
     send(own_keys, beat("w2@h"))
     assert "JOB_HEARTBEAT_FILE cannot be written" in caplog.text
     assert len(read_all(own_keys)) == 2
+    settings.JOB_HEARTBEAT_FILE = str(tmp_path / "without broker")
+    send(own_keys, beat("w3@h", is_connected=False))
+    assert not (tmp_path / "without broker").exists()
+    assert len(read_all(own_keys)) == 3
 
 
 def test_a_later_sign_takes_the_place_of_the_earlier(own_keys: Any) -> None:
@@ -154,7 +158,8 @@ def test_while_redis_is_down_or_frozen_the_answer_comes_soon(own_redis: Any, ask
 def consumer(settings: Any) -> Any:
     settings.JOB_HEARTBEAT_S = 0.1
     pool = SimpleNamespace(limit=8)
-    return SimpleNamespace(hostname="threads-1@h", pool=pool, held_attempts=lambda: [("a", 2)])
+    held = lambda: [("a", 2)]  # noqa: E731
+    return SimpleNamespace(hostname="threads-1@h", pool=pool, held_attempts=held, unconnected_s=0.0)
 
 
 def test_a_heart_beats_until_it_is_stopped_and_then_never_again(
@@ -169,6 +174,19 @@ def test_a_heart_beats_until_it_is_stopped_and_then_never_again(
     heart.stop()
     time.sleep(0.3)
     assert read_all(own_keys) == []
+
+
+def test_a_heart_tells_of_a_lost_broker_once_it_is_away_for_ten_seconds(
+    own_keys: Any, consumer: Any, eventually: Any
+) -> None:
+    heart, consumer.unconnected_s = Heart(), 9.9
+    heart.start(consumer, "threads")
+    assert eventually(lambda: read_all(own_keys))[0].is_connected
+    consumer.unconnected_s = 10.1
+    eventually(lambda: not read_all(own_keys)[0].is_connected)
+    consumer.unconnected_s = 0.0
+    eventually(lambda: read_all(own_keys)[0].is_connected)
+    heart.stop()
 
 
 @pytest.mark.parametrize("is_shared", [True, False])

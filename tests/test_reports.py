@@ -244,6 +244,17 @@ def test_a_pool_is_up_by_its_workers_heartbeats_and_down_without(redis_client: r
     assert (now.pools["prefork"].state, now.has_coordinator) == ("down", False)
 
 
+def test_a_pool_whose_workers_lost_their_broker_is_up_and_says_so(redis_client: redis.Redis) -> None:
+    heartbeats.send(redis_client, Beat("g1", "gevent", 1, "here", is_connected=False))
+    gevent = reports.pools_now().pools["gevent"]
+    assert (gevent.state, gevent.words) == ("up", "Up, but without its broker")
+    heartbeats.send(redis_client, Beat("g2", "gevent", 2, "here"))
+    now = reports.pools_now()
+    assert now.pools["gevent"].words == "Up"
+    assert [worker.name for worker in now.pools["gevent"].unconnected] == ["g1"]
+    assert [pool.name for pool in now.cut_off] == ["gevent"]
+
+
 def test_a_pool_is_unknown_while_redis_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> None:
         raise BrokerUnavailable

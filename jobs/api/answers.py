@@ -155,6 +155,7 @@ class PoolOut(Schema):
     running: int
     oldest_s: float | None
     workers: int | None
+    unconnected: int
     slots: int
     in_use: int
 

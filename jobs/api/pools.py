@@ -75,6 +75,7 @@ def _out(now: PoolNow) -> dict[str, Any]:
         "state": now.state,
         "held": now.held or None,
         "workers": None if now.workers is None else len(now.workers),
+        "unconnected": len(now.unconnected),
         **{
             name: getattr(now, name)
             for name in ("queued", "scheduled", "running", "oldest_s", "slots", "in_use")

@@ -4,6 +4,7 @@ Redis acknowledgements go by delivery tag in one shared hash, so what came by a 
 by the next one.
 """
 
+import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -45,6 +46,7 @@ class PoolConsumer(consumer.Consumer):
         self._late: deque[tuple[str, bool]] = deque()
         self._held_at_loss: deque[str] = deque()
         self._kept: list[Any] = []
+        self._unconnected_since_mono: float | None = time.monotonic()
         super().__init__(*args, **kwargs)
         if not self.hub:
             self.loop = self._blocking_loop
@@ -85,6 +87,8 @@ class PoolConsumer(consumer.Consumer):
     def on_close(self) -> None:
         """Forget the requests of the lost connection, but for those that the pool is going to run anyway."""
         super().on_close()
+        if self._unconnected_since_mono is None:
+            self._unconnected_since_mono = time.monotonic()
         kept, self._kept = self._kept, []
         for request in kept:
             state.requests[request.id] = request
@@ -164,7 +168,14 @@ class PoolConsumer(consumer.Consumer):
         self._run_acks()
         self._settle_late()
         self._give_back()
+        self._unconnected_since_mono = None
         super().on_ready()
+
+    @property
+    def unconnected_s(self) -> float:
+        """Return for how long this consumer has been without its broker; 0 while it has it. Any thread may ask."""
+        since_mono = self._unconnected_since_mono
+        return 0.0 if since_mono is None else time.monotonic() - since_mono
 
     @property
     def is_running(self) -> bool:

@@ -44,8 +44,15 @@ class PoolNow:
     @property
     def words(self) -> str:
         """Return the state in words."""
+        if self.workers and len(self.unconnected) == len(self.workers):
+            return "Up, but without its broker"
         known = {"up": "Up", "down": "No worker", "unknown": "Unknown: Redis is away"}
         return known[self.state]
+
+    @property
+    def unconnected(self) -> list[WorkerBeat]:
+        """Return the workers that live and have lost their broker: they get no jobs."""
+        return [worker for worker in self.workers or () if not worker.is_connected]
 
     @property
     def slots(self) -> int:
@@ -99,6 +106,11 @@ class PoolsNow:
     def unserved(self) -> list[PoolNow]:
         """Return the pools without a worker whose queue is not empty."""
         return [pool for pool in self.pools.values() if pool.state == "down" and pool.queued]
+
+    @property
+    def cut_off(self) -> list[PoolNow]:
+        """Return the pools with workers that have lost their broker."""
+        return [pool for pool in self.pools.values() if pool.unconnected]
 
 
 def pools_now() -> PoolsNow:

@@ -14,8 +14,9 @@ from django.test import Client
 from django_celery_results.models import TaskResult
 from ninja import NinjaAPI
 
-from jobs import submission, tokens
+from jobs import heartbeats, submission, tokens
 from jobs.api import api
+from jobs.heartbeats import Beat
 from jobs.models import ApiToken, AuditEntry, Comparison, Job, State, Switch
 from jobs.redis_client import web_client
 from jobs.switches import read
@@ -164,6 +165,15 @@ def test_what_is_no_json_and_what_is_too_large_are_refused(bob: Caller, settings
     response = bob.client.post("/api/jobs", "x" * 101, **send)
     assert response.status_code == 413
     assert "API_MAX_BODY_BYTES" in response.json()["detail"]
+
+
+def test_a_pool_says_how_many_of_its_workers_lost_their_broker(
+    bob: Caller, redis_client: redis.Redis
+) -> None:
+    for name, is_connected in (("a", True), ("b", False)):
+        heartbeats.send(redis_client, Beat(name, "gevent", 1, "here", is_connected=is_connected))
+    pool = bob.get("/pools/gevent").json()
+    assert (pool["state"], pool["workers"], pool["unconnected"]) == ("up", 2, 1)
 
 
 def test_a_full_queue_answers_503_and_a_users_bound_429_with_the_queues_state(

@@ -51,6 +51,13 @@ def test_the_pools_show_their_slots_and_which_has_no_worker(bob: Client, redis_c
     assert page.count("No worker serves this pool") == 3
 
 
+def test_workers_that_lost_their_broker_are_told_at_their_pool(bob: Client, own_keys: redis.Redis) -> None:
+    heartbeats.send(own_keys, Beat("a", "threads", 1, "here", slots=1, is_connected=False))
+    heartbeats.send(own_keys, Beat("b", "threads", 2, "here", slots=1))
+    page = text_of(bob.get("/pools/"))
+    assert page.count("1 of its 2 workers lost the broker, and gets no jobs until it is back") == 1
+
+
 def test_a_redis_that_is_away_is_said_in_plain_words(bob: Client, no_redis: None) -> None:
     page = text_of(bob.get("/"))
     assert "Redis does not answer" in page

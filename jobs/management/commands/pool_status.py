@@ -78,4 +78,9 @@ class Command(BaseCommand):
             workers = [worker for worker in up.get(name, []) if not own or worker.host == host]
             if not workers:
                 return f"No worker serves the pool {name}: start `python manage.py pool {name}`."
+            if not any(worker.is_connected for worker in workers):
+                names = ", ".join(worker.name for worker in workers)
+                return (
+                    f"The pool {name} gets no jobs: {names} lost the broker. Start it, or correct BROKER_URL."
+                )
         return ""
