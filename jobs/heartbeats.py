@@ -155,13 +155,14 @@ def workers() -> list[WorkerBeat]:
     return [b for b in beats if b.is_alive and b.pool != COORDINATOR]
 
 
-def coordinator_is_up() -> bool:
-    """Return whether a coordinator lives. Raise BrokerUnavailable if Redis is away."""
+def coordinator_is_up(host: str | None = None) -> bool:
+    """Return whether a coordinator lives, on that host if one is named. Raise BrokerUnavailable if Redis is away."""
     try:
         beats = read_all(web_client())
     except REDIS_ERRORS as error:
         raise BrokerUnavailable() from error
-    return any(b.is_alive and b.pool == COORDINATOR for b in beats)
+    coordinators = (b for b in beats if b.is_alive and b.pool == COORDINATOR)
+    return any(host in (None, b.host) for b in coordinators)
 
 
 def pools_up() -> dict[str, list[WorkerBeat]]:

@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -312,6 +313,25 @@ def test_pool_status_waits_and_asks_for_the_coordinator(own_keys: Any) -> None:
     assert time.monotonic() - began >= 0.4
     send(own_keys, Beat("c", "coordinator", 1, "h"))
     assert "all up" in status("--coordinator")
+
+
+def test_pool_status_of_this_hosts_own_looks_at_no_other_host(
+    own_keys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("POOLWISE_POOL", raising=False)
+    send(own_keys, Beat("c", "coordinator", 1, "elsewhere"))
+    send(own_keys, Beat("a", "threads", 1, "elsewhere"))
+    with pytest.raises(CommandError, match="--self: whose"):
+        status("--self")
+    with pytest.raises(CommandError, match="No coordinator is running on this host"):
+        status("--coordinator", "--self")
+    send(own_keys, Beat("d", "coordinator", 2, socket.gethostname()))
+    assert "all up" in status("--coordinator", "--self")
+    monkeypatch.setenv("POOLWISE_POOL", "threads")
+    with pytest.raises(CommandError, match="No worker serves the pool threads on this host"):
+        status("--self")
+    send(own_keys, Beat("b", "threads", 2, socket.gethostname()))
+    assert "all up" in status("--self")
 
 
 def test_pool_status_without_redis_says_so(own_redis: OwnRedis) -> None:

@@ -49,7 +49,7 @@ class Command(BaseCommand):
     ) -> None:
         """Print a line a pool. Raise CommandError when one is missing at the end of the wait."""
         if own:
-            pools = [os.environ["POOLWISE_POOL"]] if "POOLWISE_POOL" in os.environ else pools
+            pools = _own_pools(pools, coordinator=coordinator)
         wanted = pools or ([] if own or coordinator else list(all_pools()))
         until_mono = time.monotonic() + wait
         while missing := self._missing(wanted, coordinator=coordinator, own=own):
@@ -67,20 +67,32 @@ class Command(BaseCommand):
             self.stdout.write(line)
 
     def _missing(self, wanted: list[str], *, coordinator: bool, own: bool) -> str:
+        host = socket.gethostname() if own else None
+        where = " on this host" if own else ""
         try:
             up = pools_up()
-            if coordinator and not coordinator_is_up():
-                return "No coordinator is running: start `python manage.py coordinator`."
+            if coordinator and not coordinator_is_up(host):
+                return f"No coordinator is running{where}: start `python manage.py coordinator`."
         except BrokerUnavailable as error:
             return str(error)
-        host = socket.gethostname()
         for name in wanted:
-            workers = [worker for worker in up.get(name, []) if not own or worker.host == host]
+            workers = [worker for worker in up.get(name, []) if host in (None, worker.host)]
             if not workers:
-                return f"No worker serves the pool {name}: start `python manage.py pool {name}`."
+                return f"No worker serves the pool {name}{where}: start `python manage.py pool {name}`."
             if not any(worker.is_connected for worker in workers):
                 names = ", ".join(worker.name for worker in workers)
                 return (
                     f"The pool {name} gets no jobs: {names} lost the broker. Start it, or correct BROKER_URL."
                 )
         return ""
+
+
+def _own_pools(named: list[str], *, coordinator: bool) -> list[str]:
+    """Return the pool whose worker is this host's own; none where the coordinator alone is. Raise CommandError."""
+    if pool := os.environ.get("POOLWISE_POOL"):
+        return [pool]
+    if not named and not coordinator:
+        raise CommandError(
+            "--self: whose? Name the pool of this host's worker, set POOLWISE_POOL, or add --coordinator."
+        )
+    return named
