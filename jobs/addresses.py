@@ -1,9 +1,10 @@
 """The two spellings of a Redis behind a Unix socket: redis-py's `unix://` and Celery's `redis+socket://`."""
 
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 #: What redis-py connects to.
 REDIS_SCHEMES = ("redis", "rediss", "unix")
+_WITH_PORT = ("redis", "rediss", "amqp", "amqps", "pyamqp")
 _OURS, _CELERYS = "unix://", "redis+socket://"
 _DATABASE = {_OURS: "db", _CELERYS: "virtual_host"}
 
@@ -16,6 +17,22 @@ def for_redis(address: str) -> str:
 def for_broker(address: str) -> str:
     """Return the address as Celery takes it; of anything but a Unix socket, as it is."""
     return _respelled(address, _OURS, _CELERYS)
+
+
+def scheme_of(address: str) -> str:
+    """Return what an address begins with, as far as that cannot be a part of a password."""
+    found = address.partition("://")[0].partition("+")[0][:40]
+    return "…" if "@" in found else found
+
+
+def has_readable_port(address: str) -> bool:
+    """Return whether the port of an address is a number or absent; of several servers, as Celery takes them, each."""
+    try:
+        # Addresses of other kinds need not be spelled as an URL is.
+        _ = [urlsplit(part).port for part in address.split(";") if scheme_of(part) in _WITH_PORT]
+    except ValueError:
+        return False
+    return True
 
 
 def _respelled(address: str, known: str, wanted: str) -> str:

@@ -2,6 +2,7 @@
 
 from django.apps import AppConfig
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.db.models.signals import post_migrate
 
 from jobs.startup import uncollected
@@ -27,10 +28,23 @@ def _load() -> None:
 
     from jobs import catalog, checks, definitions
 
+    _want_pools()
     find_app(settings.JOB_CELERY_APP)  # as `celery -A` does: whatever is published goes by its settings
     checks.register_all()
     catalog.load()
     definitions.discover()
+
+
+def _want_pools() -> None:
+    """Raise ImproperlyConfigured for pools that cannot work: what is loaded asks for them before a check could speak."""
+    from jobs.errors import BadPool
+    from jobs.pools import NO_POOL, all_pools
+
+    try:
+        if not all_pools():
+            raise BadPool(NO_POOL)
+    except BadPool as error:
+        raise ImproperlyConfigured(str(error)) from None
 
 
 def _make_roles(**options: object) -> None:

@@ -10,9 +10,9 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from kombu.transport import resolve_transport
 
 from jobs import definitions
-from jobs.addresses import REDIS_SCHEMES
+from jobs.addresses import REDIS_SCHEMES, has_readable_port, scheme_of
 from jobs.errors import BadPool
-from jobs.pools import NEEDED_LIBRARY, PoolSpec
+from jobs.pools import NEEDED_LIBRARY, NO_POOL, PoolSpec
 
 #: The tag of Poolwise's checks: `manage.py check --tag jobs`.
 CHECKS = "jobs"
@@ -34,13 +34,12 @@ def check_pools(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> lis
     messages: list[CheckMessage] = []
     pools: list[PoolSpec] = []
     if not isinstance(settings.JOB_POOLS, dict) or not settings.JOB_POOLS:
-        return [
-            Error("JOB_POOLS declares no pool.", hint="Declare one by name, or unset it.", id="jobs.E001")
-        ]
+        summary, hint = NO_POOL.split(": ")
+        return [Error(f"{summary}.", hint=hint.capitalize(), id="jobs.E001")]
     for name, options in settings.JOB_POOLS.items():
         try:
             pools.append(PoolSpec.parse(name, options))
-        except (BadPool, AttributeError, TypeError) as error:
+        except BadPool as error:
             messages.append(
                 Error(str(error), hint="See JOB_POOLS in the settings page of the docs.", id="jobs.E002")
             )
@@ -114,11 +113,16 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "DRAIN_GRACE_S": (0, 86_400),
     "JOB_TIME_LIMIT_S": (0, 31_536_000),
     "JOB_MAX_QUEUED_PER_USER": (1, 100_000_000),
-    "API_MAX_BODY_BYTES": (1_000, 64 * 1024 * 1024),
+    "API_MAX_BODY_BYTES": (
+        1_000,
+        2 * 1024 * 1024,
+    ),  # DATA_UPLOAD_MAX_MEMORY_SIZE: Django refuses what is larger
     "JOB_KEEP_DAYS": (1e-6, 36_500),
     "JOB_KEEP_MAX": (1, 1_000_000_000),
     "AUDIT_KEEP_DAYS": (1e-6, 36_500),
-    "AXES_FAILURE_LIMIT": (1, 1000),
+    "LOGIN_FAILURE_LIMIT": (1, 1000),
+    "LOGIN_COOL_OFF_MIN": (0.1, 525_600),
+    "WORKER_PREFETCH_MULTIPLIER": (1, 10_000),
     "PROXY_COUNT": (0, 10),
 }
 
@@ -127,7 +131,7 @@ def check_numbers(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> l
     """Return an error for each number that is out of its bounds."""
     return [
         Error(
-            f"{name} is {value!r}; it must be a number from {least:g} to {most:g}.",
+            f"{name} is {value!r}; it must be a number from {least:.10g} to {most:.10g}.",
             hint="See the settings page of the docs.",
             id="jobs.E005",
         )
@@ -160,6 +164,8 @@ def check_heartbeats(app_configs: Sequence[AppConfig] | None = None, **_: Any) -
 
 def check_http(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
     """Return an error for each entry that HTTP jobs could not use, or that would open more than one host."""
+    demo = str(settings.JOB_HTTP_DEMO_URL)
+    is_server = re.match(r"https?://[^/\s@]+\Z", demo) is not None
     messages: list[CheckMessage] = [
         Error(
             f"JOB_HTTP_ALLOWED_HOSTS holds {entry!r}, which is no host or host:port.",
@@ -168,11 +174,14 @@ def check_http(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list
         )
         for entry in settings.JOB_HTTP_ALLOWED_HOSTS
         if not (isinstance(entry, str) and _is_host(entry.strip()))
+        and (
+            is_server or entry != demo.split("://", 1)[-1]
+        )  # as it is where nobody set it: one mistake, said once
     ]
-    if not re.match(r"https?://[^/\s@]+\Z", str(settings.JOB_HTTP_DEMO_URL)):
+    if not is_server:
         messages.append(
             Error(
-                f"JOB_HTTP_DEMO_URL is {settings.JOB_HTTP_DEMO_URL!r}, which is no address of a server.",
+                f"JOB_HTTP_DEMO_URL is {demo!r}, which is no address of a server.",
                 hint="Write http://host:port, without a path, a user or a password.",
                 id="jobs.E008",
             )
@@ -182,8 +191,8 @@ def check_http(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list
 
 def check_addresses(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
     """Return an error for an address of Redis or the broker that nothing here can connect to."""
-    messages: list[CheckMessage] = []
-    if (scheme := _scheme(settings.REDIS_URL)) not in REDIS_SCHEMES:
+    messages = _unreadable_addresses()
+    if (scheme := scheme_of(settings.REDIS_URL)) not in REDIS_SCHEMES:
         messages.append(
             Error(
                 f"REDIS_URL begins with {scheme!r}, which is no address of a Redis.",
@@ -194,7 +203,7 @@ def check_addresses(app_configs: Sequence[AppConfig] | None = None, **_: Any) ->
         if settings.BROKER_URL == settings.REDIS_URL:  # as it is where nobody set it: one mistake, said once
             return messages
     try:
-        resolve_transport(scheme := _scheme(settings.BROKER_URL))
+        resolve_transport(scheme := scheme_of(settings.BROKER_URL))
     except (KeyError, ImportError, AttributeError, ValueError):
         messages.append(
             Error(
@@ -206,8 +215,17 @@ def check_addresses(app_configs: Sequence[AppConfig] | None = None, **_: Any) ->
     return messages
 
 
-def _scheme(address: Any) -> str:
-    return str(address).partition("://")[0].partition("+")[0][:40]
+def _unreadable_addresses() -> list[CheckMessage]:
+    return [
+        Error(
+            f"{name} names a port that is no number from 0 to 65535.",
+            hint="Write scheme://user:password@host:port/…, where signs such as / and # of the password are quoted.",
+            id="jobs.E011",
+        )
+        for name in ("REDIS_URL", "BROKER_URL")
+        if not has_readable_port(getattr(settings, name))
+        and (name == "REDIS_URL" or settings.BROKER_URL != settings.REDIS_URL)
+    ]
 
 
 def _is_host(entry: str) -> bool:

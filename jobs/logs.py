@@ -22,6 +22,7 @@ with without("rich"):
     import structlog
 
 STYLES = ("console", "json")
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MAX_LINE_CHARS = 2_000
 
@@ -126,9 +127,11 @@ _SHARED: list[Any] = [
 
 
 def logging_config(*, style: str, level: str) -> dict[str, Any]:
-    """Return Django's LOGGING and set structlog up. Raise ValueError on an unknown style."""
+    """Return Django's LOGGING and set structlog up. Raise ValueError on an unknown style or level."""
     if style not in STYLES:
         raise ValueError(f"LOG_FORMAT must be one of {', '.join(STYLES)}, not {style!r}.")
+    if level not in LEVELS:
+        raise ValueError(f"LOG_LEVEL must be one of {', '.join(LEVELS)}, not {level!r}.")
     structlog.configure(
         processors=[
             *_SHARED,

@@ -45,11 +45,11 @@ env = Env()
 
 # --- the site -------------------------------------------------------------------------------------------
 DEBUG: bool = env.bool("DEBUG", True)
-SECRET_KEY: str = env.str("SECRET_KEY", "insecure-development-key" if DEBUG else "")
+SECRET_KEY: str = env.str("SECRET_KEY", "") or ("insecure-development-key" if DEBUG else "")
 if not DEBUG and (not SECRET_KEY or SECRET_KEY.startswith("insecure")):
     raise ImproperlyConfigured("Set SECRET_KEY (or SECRET_KEY_FILE) to a long random text when DEBUG is off.")
 #: Earlier keys, newest first: sessions and messages sealed by them are still taken.
-SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])
+SECRET_KEY_FALLBACKS: list[str] = list(filter(None, env.list("SECRET_KEY_FALLBACKS", [])))
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 
@@ -117,7 +117,8 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
-STATIC_ROOT = Path(env.str("STATIC_ROOT", str(BASE_DIR / "staticfiles")))
+# Empty counts as unset: it would publish the folder that the server was started in.
+STATIC_ROOT = Path(env.str("STATIC_ROOT", "") or BASE_DIR / "staticfiles")
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
@@ -156,8 +157,11 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 1_000
 DATA_UPLOAD_MAX_NUMBER_FILES = 0
 
 # --- throttled logins -----------------------------------------------------------------------------------
-AXES_FAILURE_LIMIT: int = env.int("LOGIN_FAILURE_LIMIT", 5)
-AXES_COOLOFF_TIME = timedelta(minutes=env.float("LOGIN_COOL_OFF_MIN", 10.0))
+LOGIN_FAILURE_LIMIT: int = env.int("LOGIN_FAILURE_LIMIT", 5)
+LOGIN_COOL_OFF_MIN: float = env.float("LOGIN_COOL_OFF_MIN", 10.0)
+AXES_FAILURE_LIMIT = LOGIN_FAILURE_LIMIT
+# What is out of bounds is an error of `manage.py check`; where nobody runs it, the throttle must not be off.
+AXES_COOLOFF_TIME = timedelta(minutes=min(max(LOGIN_COOL_OFF_MIN, 0.1), 525_600))
 # Both together: one address cannot lock others out of an account, nor a guesser go on from where they are.
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_CLIENT_IP_CALLABLE = "jobs.logins.client_address"
@@ -170,10 +174,15 @@ AXES_VERBOSE = False
 
 # --- the ledger -----------------------------------------------------------------------------------------
 DATABASE_URL: str = env.str("DATABASE_URL", f"sqlite:///{VAR_DIR / 'poolwise.sqlite3'}")
-# Health checks: a connection from before a restart of the database would fail the first request on it.
-DATABASES: dict[str, Any] = {
-    "default": dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True)
-}
+try:
+    # Health checks: a connection from before a restart of the database would fail the first request on it.
+    _LEDGER: Any = dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True)
+except ValueError:
+    raise ImproperlyConfigured(
+        f"DATABASE_URL ({addresses.scheme_of(DATABASE_URL)}://…) is no address of a database: write sqlite:///path or "
+        "postgres://user:password@host:5432/name, where signs such as / and # of the password are quoted (%2F, %23)."
+    ) from None
+DATABASES: dict[str, Any] = {"default": _LEDGER}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     VAR_DIR.mkdir(exist_ok=True)
     # IMMEDIATE: a read-then-write transaction under WAL otherwise fails with "database is locked" at once.
@@ -200,7 +209,8 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "celery"
-CELERY_WORKER_PREFETCH_MULTIPLIER = env.int("WORKER_PREFETCH_MULTIPLIER", 1)
+WORKER_PREFETCH_MULTIPLIER: int = env.int("WORKER_PREFETCH_MULTIPLIER", 1)
+CELERY_WORKER_PREFETCH_MULTIPLIER = WORKER_PREFETCH_MULTIPLIER
 CELERY_WORKER_CONSUMER = "jobs.reception:JobConsumer"
 CELERY_WORKER_SEND_TASK_EVENTS = env.bool("TASK_EVENTS", False)
 CELERY_TASK_SEND_SENT_EVENT = False
@@ -213,7 +223,7 @@ CELERY_TIMEZONE = TIME_ZONE
 
 # --- Poolwise -------------------------------------------------------------------------------------------
 #: The pools by name. JOB_POOLS in the environment replaces them all, as JSON of the same shape.
-JOB_POOLS: Any = env.json("JOB_POOLS", None) or {
+JOB_POOLS: Any = {
     "prefork": {
         "model": "prefork",
         "queue": "prefork",
@@ -223,6 +233,8 @@ JOB_POOLS: Any = env.json("JOB_POOLS", None) or {
     "gevent": {"model": "gevent", "queue": "gevent", "concurrency": env.int("GEVENT_CONCURRENCY", 200)},
     "asyncio": {"model": "asyncio", "queue": "asyncio", "concurrency": env.int("ASYNCIO_CONCURRENCY", 200)},
 }
+if "JOB_POOLS" in os.environ:
+    JOB_POOLS = env.json("JOB_POOLS")
 #: Where a job of each kind runs when nobody names a pool.
 JOB_DEFAULT_POOLS: dict[str, str] = {
     "io": "gevent",
@@ -249,7 +261,7 @@ JOB_KEEP_DAYS: float = env.float("JOB_KEEP_DAYS", 30.0)
 JOB_KEEP_MAX: int = env.int("JOB_KEEP_MAX", 1_000_000)
 AUDIT_KEEP_DAYS: float = env.float("AUDIT_KEEP_DAYS", 365.0)
 API_MAX_BODY_BYTES: int = env.int("API_MAX_BODY_BYTES", 1_048_576)
-JOB_FILES_DIR: str = env.str("JOB_FILES_DIR", str(VAR_DIR / "files"))
+JOB_FILES_DIR: str = env.str("JOB_FILES_DIR", "") or str(VAR_DIR / "files")
 JOB_HTTP_DEMO_URL: str = env.str("JOB_HTTP_DEMO_URL", "http://127.0.0.1:8099")
 #: Whether HTTP jobs may reach the public internet (ports 80 and 443); never anything private, but for the list below.
 JOB_HTTP_PUBLIC: bool = env.bool("JOB_HTTP_PUBLIC", True)
@@ -261,5 +273,5 @@ TASKS = {"default": {"BACKEND": "jobs.backend.PoolwiseBackend", "QUEUES": []}}
 
 # --- logs -----------------------------------------------------------------------------------------------
 LOG_FORMAT: str = env.str("LOG_FORMAT", "console")
-LOG_LEVEL: str = env.str("LOG_LEVEL", "INFO")
+LOG_LEVEL: str = env.str("LOG_LEVEL", "INFO").upper()
 LOGGING = logging_config(style=LOG_FORMAT, level=LOG_LEVEL)

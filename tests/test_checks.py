@@ -140,6 +140,10 @@ def test_a_time_that_cannot_be_one_is_an_error(settings: Any, name: str, value: 
         ),
         ("redis://a:6379/0", "kombu.transport:Nothing://a", "jobs.E010", "for which Celery has no transport"),
         ("redis://a:6379/0", "", "jobs.E010", "unset it to use REDIS_URL"),
+        ("redis://a:6379/0", "user:pass@a", "jobs.E010", "BROKER_URL begins with '…'"),
+        ("redis://a:port/0", "redis://a:port/0", "jobs.E011", "REDIS_URL names a port"),
+        ("redis://a:6379/0", "amqp://u:p/w@a:5672//", "jobs.E011", "signs such as / and # of the password"),
+        ("redis://a:6379/0", "amqp://a:5672;amqp://b:x", "jobs.E011", "BROKER_URL names a port"),
     ],
 )
 def test_an_address_that_nothing_connects_to_is_an_error_with_its_remedy(
@@ -156,7 +160,8 @@ def test_an_address_that_nothing_connects_to_is_an_error_with_its_remedy(
     "redis_url", ["redis://a:6379/0", "rediss://a:6379/0", "unix:///run/redis.sock?db=1"]
 )
 @pytest.mark.parametrize(
-    "broker_url", ["redis://a/0", "redis+socket:///run/redis.sock", "amqp://a", "amqps://a"]
+    "broker_url",
+    ["redis://a/0", "redis+socket:///run/redis.sock", "amqp://a", "amqps://a", "amqp://a:1;amqp://b:2"],
 )
 def test_addresses_of_redis_and_rabbitmq_pass(settings: Any, redis_url: str, broker_url: str) -> None:
     settings.REDIS_URL, settings.BROKER_URL = redis_url, broker_url

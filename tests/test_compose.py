@@ -36,7 +36,7 @@ def test_one_service_builds_the_image_that_the_others_run():
 
 
 _DOCS = (ROOT / "docs/settings.md").read_text()
-_TABLES, _, _CONTAINERS = _DOCS.partition("## Commands")[0].partition("## In containers")
+TABLES, _, _CONTAINERS = _DOCS.partition("## Commands")[0].partition("## In containers")
 
 
 def names_in(text):
@@ -44,7 +44,7 @@ def names_in(text):
     return set(re.findall(r"`([A-Z_]+)`", " ".join(re.findall(r"^\| (`[^|]+)\|", text, re.M))))
 
 
-@pytest.mark.parametrize("name", sorted(names_in(_TABLES) - names_in(_CONTAINERS)))
+@pytest.mark.parametrize("name", sorted(names_in(TABLES) - names_in(_CONTAINERS)))
 def test_every_documented_setting_reaches_web_coordinator_and_workers(name):
     handed_on = (f"${{{name}:-", f"${{{name}:?", f"localhost,127.0.0.1,${{{name}:-")
     for service in OURS:
@@ -61,7 +61,7 @@ def test_what_compose_keeps_to_itself_is_what_the_docs_say():
     }
     assert fixed == {"DEBUG", "DATABASE_URL", "REDIS_URL", "JOB_HEARTBEAT_FILE"}
     assert names_in(_CONTAINERS) == fixed | {"STATIC_ROOT", "HOST", "PORT"}
-    assert len(names_in(_TABLES)) > 40
+    assert len(names_in(TABLES)) > 40
 
 
 def test_a_broker_elsewhere_is_in_reach_of_all_that_speak_to_it():

@@ -46,6 +46,8 @@ both = pytest.mark.parametrize("output", ["console", "json"], indirect=True)
 def test_an_unknown_style_is_refused_with_those_that_exist() -> None:
     with pytest.raises(ValueError, match="LOG_FORMAT must be one of console, json, not 'xml'"):
         logging_config(style="xml", level="INFO")
+    with pytest.raises(ValueError, match=r"LOG_LEVEL must be one of DEBUG, INFO, .* not 'loud'"):
+        logging_config(style="json", level="loud")
 
 
 @as_json

@@ -23,6 +23,7 @@ MAX_CONCURRENCY = 10_000
 AUTO = "auto"
 #: Names that no pool may have, and what they stand for.
 RESERVED = {"coordinator": "the coordinator", AUTO: "the choice by evidence"}
+NO_POOL = "JOB_POOLS declares no pool: declare one by name, as an object, or unset it."
 _QUEUE = re.compile(r"[\w.:-]{1,100}")
 
 
@@ -38,12 +39,16 @@ class PoolSpec:
     @classmethod
     def parse(cls, name: str, options: Mapping[str, Any]) -> "PoolSpec":
         """Return the pool that `JOB_POOLS[name]` declares. Raise BadPool with the remedy."""
+        if not isinstance(options, Mapping):
+            raise BadPool(
+                f"JOB_POOLS[{name!r}] is {options!r}: write model, queue and concurrency as an object."
+            )
         unknown = set(options) - {"model", "queue", "concurrency"}
         if unknown:
             raise BadPool(
                 f"JOB_POOLS[{name!r}] has unknown keys {sorted(unknown)}: use model, queue, concurrency."
             )
-        if not name.isidentifier():
+        if not isinstance(name, str) or not name.isidentifier():
             raise BadPool(f"The pool name {name!r} must be letters, digits and underscores only.")
         if owner := RESERVED.get(name):
             raise BadPool(f"The pool name {name!r} belongs to {owner}: choose another.")
@@ -56,8 +61,9 @@ class PoolSpec:
         if isinstance(concurrency, bool) or not isinstance(concurrency, int):
             concurrency = 0
         if not 1 <= concurrency <= MAX_CONCURRENCY:
+            also = f" or {name.upper()}_CONCURRENCY" if name in MODELS else ""
             raise BadPool(
-                f"JOB_POOLS[{name!r}]: concurrency must be a whole number from 1 to {MAX_CONCURRENCY}."
+                f"JOB_POOLS[{name!r}]{also}: concurrency must be a whole number from 1 to {MAX_CONCURRENCY}."
             )
         queue = options.get("queue", name)
         # A worker is told its queues joined by commas, so that a name with one would never be served.
@@ -76,6 +82,8 @@ class PoolSpec:
 
 def all_pools() -> dict[str, PoolSpec]:
     """Return the pools of the settings by name. Raise BadPool with the remedy."""
+    if not isinstance(settings.JOB_POOLS, dict):
+        raise BadPool(NO_POOL)
     pools = {name: PoolSpec.parse(name, options) for name, options in settings.JOB_POOLS.items()}
     owners: dict[str, str] = {}
     for pool in pools.values():

@@ -8,9 +8,18 @@ from django.core.checks import Error
 from django.core.exceptions import ImproperlyConfigured
 from environs import EnvError
 
-from jobs.checks import check_heartbeats, check_http, check_numbers, check_pools
+from jobs.checks import check_addresses, check_heartbeats, check_http, check_numbers, check_pools
 from tests.platform import ROOT
+from tests.test_compose import TABLES, names_in
 
+DOCUMENTED = names_in(TABLES)
+CHECKS = (check_pools, check_numbers, check_heartbeats, check_http, check_addresses)
+#: What can be read and works in no way.
+MUST_BE_SAID = {
+    *(("WORKER_PREFETCH_MULTIPLIER", "-1"), ("LOGIN_COOL_OFF_MIN", "-1"), ("LOGIN_COOL_OFF_MIN", "1e99")),
+    *(("PREFORK_CONCURRENCY", "-1"), ("JOB_POOLS", "-1"), ("JOB_KEEP_DAYS", "1e99"), ("REDIS_URL", "x")),
+    *(("JOB_HTTP_DEMO_URL", ""), ("BROKER_URL", "nan")),
+}
 SOUND = {"model": "threads", "queue": "q", "concurrency": 2}
 POOLS: list[tuple[Any, str]] = [
     ({}, "declares no pool"), ([], "declares no pool"), ("threads", "declares no pool"), (7, "declares no pool"),
@@ -33,8 +42,10 @@ NUMBERS: list[tuple[str, Any]] = [
     ("JOB_RESULT_MAX_BYTES", 0), ("JOB_RESULT_MAX_BYTES", 10**12), ("JOB_LOG_MAX_LINES", -1),
     ("JOB_PUBLISH_BUDGET_S", 0), ("JOB_PUBLISH_BUDGET_S", float("nan")), ("JOB_PUBLISH_BUDGET_S", float("inf")),
     ("JOB_HEARTBEAT_S", 0), ("JOB_HEARTBEAT_S", -1.0), ("JOB_WORKER_DEAD_AFTER_S", 0), ("JOB_SAMPLE_EVERY_S", 0),
-    ("JOB_SAMPLE_KEEP_DAYS", 0), ("SHUTDOWN_GRACE_S", -1), ("AXES_FAILURE_LIMIT", 0), ("PROXY_COUNT", -1),
+    ("JOB_SAMPLE_KEEP_DAYS", 0), ("SHUTDOWN_GRACE_S", -1), ("LOGIN_FAILURE_LIMIT", 0), ("PROXY_COUNT", -1),
     ("PROXY_COUNT", 11), ("JOB_MAX_COPIES", "many"), ("JOB_MAX_COPIES", True), ("JOB_MAX_COPIES", None),
+    ("WORKER_PREFETCH_MULTIPLIER", -1), ("WORKER_PREFETCH_MULTIPLIER", 0), ("LOGIN_COOL_OFF_MIN", 0.0),
+    ("LOGIN_COOL_OFF_MIN", -1.0), ("LOGIN_COOL_OFF_MIN", 1e15), ("API_MAX_BODY_BYTES", 60_000_000),
 ]  # fmt: skip
 HOSTS = [
     "*",
@@ -69,7 +80,10 @@ ENVIRONMENT: list[tuple[dict[str, str], str]] = [
     ({"DEBUG": "false", "SECRET_KEY": "insecure-development-key"}, "Set SECRET_KEY"),
     ({"SECRET_KEY_FILE": "/nowhere/key"}, "SECRET_KEY_FILE cannot be read"),
     ({"REDIS_URL_FILE": "/nowhere"}, "REDIS_URL_FILE cannot be read"),
-    ({"DATABASE_URL": "oracle-or-so://x/y"}, "oracle-or-so"),
+    ({"DATABASE_URL": "oracle-or-so://x/y"}, "oracle-or-so"), ({"DATABASE_URL": ""}, "DATABASE_URL"),
+    ({"DATABASE_URL": "postgres://u:canary/2@h/n"}, "DATABASE_URL (postgres://…) is no address"),
+    ({"DATABASE_URL": "u:canary@h/n"}, "DATABASE_URL (…://…) is no address"),
+    ({"LOG_LEVEL": ""}, "LOG_LEVEL must be one of DEBUG, INFO"), ({"LOG_LEVEL": "loud"}, "not 'LOUD'"),
 ]  # fmt: skip
 
 
@@ -130,3 +144,55 @@ def test_an_environment_that_cannot_be_read_stops_the_start_and_names_the_settin
     with pytest.raises((EnvError, ImproperlyConfigured, ValueError)) as caught:
         runpy.run_path(str(ROOT / "project/settings.py"))
     assert text in str(caught.value)
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["", "x", "-1", "1e99", "nan"])
+@pytest.mark.parametrize("name", sorted(DOCUMENTED))
+def test_what_makes_no_sense_is_named_or_harmless(
+    monkeypatch: pytest.MonkeyPatch, settings: Any, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    said: list[str] = []
+    try:
+        found = runpy.run_path(str(ROOT / "project/settings.py"))
+    except (EnvError, ImproperlyConfigured, ValueError) as error:
+        said.append(str(error))
+    else:
+        for documented in found.keys() & DOCUMENTED:
+            setattr(settings, documented, found[documented])
+        said += [fault.msg for check in CHECKS for fault in check() if isinstance(fault, Error)]
+    assert all(name in text for text in said), said
+    assert said or (name, value) not in MUST_BE_SAID
+
+
+def test_the_wait_after_wrong_passwords_cannot_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    for value, least_s in (("0", 6), ("-5", 6), ("10", 600), ("1e15", 86_400 * 365)):
+        monkeypatch.setenv("LOGIN_COOL_OFF_MIN", value)
+        assert (
+            runpy.run_path(str(ROOT / "project/settings.py"))["AXES_COOLOFF_TIME"].total_seconds() == least_s
+        )
+
+
+@pytest.mark.parametrize("level", ["info", "Warning", "DEBUG"])
+def test_the_level_of_logs_is_taken_in_any_case(monkeypatch: pytest.MonkeyPatch, level: str) -> None:
+    monkeypatch.setenv("LOG_LEVEL", level)
+    found = runpy.run_path(str(ROOT / "project/settings.py"))
+    assert found["LOGGING"]["root"]["level"] == level.upper()
+
+
+def test_an_empty_earlier_key_seals_nothing_and_an_empty_folder_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {"SECRET_KEY_FALLBACKS": "old,,", "STATIC_ROOT": "", "JOB_FILES_DIR": ""}.items():
+        monkeypatch.setenv(name, value)
+    found = runpy.run_path(str(ROOT / "project/settings.py"))
+    assert found["SECRET_KEY_FALLBACKS"] == ["old"]
+    assert (found["STATIC_ROOT"].name, found["JOB_FILES_DIR"][-9:]) == ("staticfiles", "var/files")
+
+
+def test_no_call_of_the_api_may_be_larger_than_any_request(settings: Any) -> None:
+    settings.API_MAX_BODY_BYTES = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    assert check_numbers() == []
+    settings.API_MAX_BODY_BYTES += 1
+    assert [fault.id for fault in check_numbers()] == ["jobs.E005"]

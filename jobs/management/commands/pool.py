@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from jobs.checks import check_addresses
+from jobs.checks import check_addresses, check_heartbeats, check_numbers
 from jobs.errors import PoolwiseError
 from jobs.pools import MAX_CONCURRENCY, POOL_CLASSES, PoolSpec, get_pool
 
@@ -44,7 +44,8 @@ class Command(BaseCommand):
             raise CommandError(
                 f"The pool {name} needs the package {pool.missing_library}: run `make install`."
             )
-        for fault in check_addresses():  # the worker would end with a traceback, and again after each restart
+        # The worker would end with a traceback, and again after each restart, or take no jobs.
+        for fault in (*check_addresses(), *check_numbers(), *check_heartbeats()):
             raise CommandError(f"{fault.msg} {fault.hint}")
         slots = pool.concurrency if concurrency is None else concurrency
         if not 1 <= slots <= MAX_CONCURRENCY:
