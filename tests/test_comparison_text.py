@@ -55,9 +55,7 @@ def test_the_advice_comes_last_and_says_that_it_was_measured() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(("columns", "most"), [("40", 40), ("80", 80), ("200", 100)])
-def test_sentences_fit_the_terminal(
-    monkeypatch: pytest.MonkeyPatch, columns: str, most: int
-) -> None:
+def test_sentences_fit_the_terminal(monkeypatch: pytest.MonkeyPatch, columns: str, most: int) -> None:
     monkeypatch.setenv("COLUMNS", columns)
     text = text_of(compared({"prefork": SLOW, "gevent": FAST}))
     _, words = text.split("\n\n", 1)
