@@ -64,6 +64,14 @@ def _out(found: Definition, held: str | None) -> dict[str, Any]:
 
 def _schema(found: Definition) -> dict[str, Any]:
     try:
-        return schema_of(found.parameters)
+        schema = schema_of(found.parameters)
     except PydanticInvalidForJsonSchema:  # a type of the code's own, which JSON Schema has no words for
         return {"type": "object"}
+    secret = {name: _masked(schema["properties"][name]) for name in found.secret_names}
+    return {**schema, "properties": {**schema.get("properties", {}), **secret}} if secret else schema
+
+
+def _masked(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a secret, marked as one; its default, which the code holds, is for the body alone."""
+    told = {key: part for key, part in schema.items() if key not in ("default", "examples")}
+    return {**told, "format": "password", "writeOnly": True}

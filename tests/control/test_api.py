@@ -2,7 +2,7 @@
 
 import json
 from io import StringIO
-from typing import Any
+from typing import Annotated, Any
 from unittest import mock
 from uuid import uuid4
 
@@ -16,6 +16,7 @@ from ninja import NinjaAPI
 
 from jobs import heartbeats, submission, tokens
 from jobs.api import api
+from jobs.definitions import Secret
 from jobs.heartbeats import Beat
 from jobs.models import ApiToken, AuditEntry, Comparison, Job, State, Switch
 from jobs.redis_client import web_client
@@ -67,6 +68,21 @@ def test_definitions_come_with_the_schema_of_their_parameters(bob: Caller) -> No
     listed = {one["name"]: one for one in bob.get("/definitions").json()}
     assert listed["io.wait"] == bob.get("/definitions/io.wait").json()
     assert listed["io.wait"]["parameters"]["properties"]["duration_s"]["maximum"] == 600
+
+
+def with_secret(shop: str = "mine", token: Annotated[str | None, Secret()] = "hunter22") -> int:
+    """Do nothing."""
+    return 0
+
+
+def test_the_schema_marks_a_secret_and_keeps_its_default_to_itself(bob: Caller, define: Any) -> None:
+    definition = define(with_secret)
+    answer = bob.get(f"/definitions/{definition.name}")
+    properties = answer.json()["parameters"]["properties"]
+    assert properties["shop"]["default"] == "mine"
+    assert (properties["token"]["format"], properties["token"]["writeOnly"]) == ("password", True)
+    assert b"hunter22" not in answer.content
+    assert b"hunter22" not in bob.get("/definitions").content
 
 
 def test_a_job_is_submitted_listed_looked_at_cancelled_and_run_again(bob: Caller, user: Any) -> None:
