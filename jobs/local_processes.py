@@ -16,6 +16,8 @@ from jobs.heartbeats import coordinator_is_up, pools_up
 
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 30.0
+#: What was there and is missing for so long has not just lost a sign of life.
+_MISSING_S = 5.0
 
 
 class LocalProcesses:
@@ -24,6 +26,7 @@ class LocalProcesses:
     def __init__(self) -> None:
         self._coordinators: list[subprocess.Popen[bytes]] = []
         self._workers: list[subprocess.Popen[bytes]] = []
+        self._whole_mono = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -55,6 +58,25 @@ class LocalProcesses:
                 self._workers.append(_start("pool", pool))
                 started.append(f"pool {pool}")
         self._wait(pools)
+        return started
+
+    def start_again(self, pools: Sequence[str]) -> list[str]:
+        """Start what has gone missing since, such as what another command had started for itself; return the names.
+
+        Raise BrokerUnavailable, TimeoutError.
+        """
+        try:
+            is_whole = coordinator_is_up() and set(pools) <= pools_up().keys()
+        except BrokerUnavailable:  # nobody can be missed then
+            is_whole = True
+        if is_whole:
+            self._whole_mono = time.monotonic()
+        if time.monotonic() - self._whole_mono < _MISSING_S:
+            return []
+        for group in (self._workers, self._coordinators):
+            group[:] = [process for process in group if process.poll() is None]
+        started = self.start_missing(pools)
+        self._whole_mono = time.monotonic()
         return started
 
     def _wait(self, pools: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -163,6 +164,31 @@ def test_compare_ends_when_somebody_cancels_its_comparison(
         call_command("compare", "io.wait")
 
 
+def test_what_went_missing_is_started_again_once_it_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    up, now, started = {"coordinator": True, "threads": True}, [100.0], []
+
+    def appear(self: Any, pools: Any) -> list[str]:
+        missing = [name for name, is_up in up.items() if not is_up]
+        up.update(dict.fromkeys(missing, True))
+        started.append(missing)
+        return missing
+
+    monkeypatch.setattr(local_processes.LocalProcesses, "start_missing", appear)
+    monkeypatch.setattr(local_processes, "coordinator_is_up", lambda: up["coordinator"])
+    monkeypatch.setattr(local_processes, "pools_up", lambda: {"threads": [1]} if up["threads"] else {})
+    monkeypatch.setattr(local_processes, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    processes = local_processes.LocalProcesses()
+    for name in ("coordinator", "threads"):
+        assert processes.start_again(["threads"]) == []
+        up[name] = False
+        now[0] += 4
+        assert processes.start_again(["threads"]) == []  # it may only have missed a sign of life
+        now[0] += 2
+        assert processes.start_again(["threads"]) == [name]
+        assert processes.start_again(["threads"]) == []
+    assert started == [["coordinator"], ["threads"]]
+
+
 # --- compare: for real ----------------------------------------------------------------------------------
 @pytest.mark.services
 def test_compare_starts_what_is_missing_writes_the_figures_and_ends_it_again(
@@ -198,6 +224,22 @@ def test_compare_starts_what_is_missing_writes_the_figures_and_ends_it_again(
     assert pools_up() == {}
     assert not coordinator_is_up()
     assert site.ask("select count(*) from jobs_job where state = 'succeeded'") == [(8,)]
+
+
+@pytest.mark.services
+def test_compare_goes_on_without_the_coordinator_that_another_command_had_started(site: Site) -> None:
+    another = site.start("coordinator")
+    eventually(coordinator_is_up, timeout_s=30)
+    options = ["--pools", "threads", "--copies", "2", "--param", "duration_s=3", "--rounds", "2"]
+    process = site.start("compare", "io.wait", *options)
+    eventually(
+        lambda: site.ask("select count(*) from jobs_job where state = 'running'") == [(2,)], timeout_s=60
+    )
+    end(another)
+    output, _ = process.communicate(timeout=90)
+    assert process.returncode == 0, output
+    assert output.index("started pool threads") < output.index("started coordinator")
+    assert site.ask("select state, count(*) from jobs_job group by state") == [("succeeded", 4)]
 
 
 @pytest.mark.services

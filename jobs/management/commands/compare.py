@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -68,9 +68,8 @@ class Command(BaseCommand):
         comparison, names = _planned(definition, pools, options) if earlier is None else planned_as(earlier)
         try:
             with LocalProcesses() as processes, _stopped_unless_finished(comparison):
-                for name in processes.start_missing(names):
-                    self.stderr.write(f"started {name}, since none was running")
-                self._follow(comparison, options["timeout"])
+                self._tell(processes.start_missing(names))
+                self._follow(comparison, options["timeout"], lambda: processes.start_again(names))
         except KeyboardInterrupt:
             raise SystemExit(130) from None
         except (BrokerUnavailable, TimeoutError) as error:
@@ -84,7 +83,11 @@ class Command(BaseCommand):
         self._show(comparison, figures, options["json"])
         write_files(comparison, options["bundle"], options["plot"])
 
-    def _follow(self, comparison: Comparison, timeout_s: float) -> None:
+    def _tell(self, started: list[str]) -> None:
+        for name in started:
+            self.stderr.write(f"started {name}, since none was running")
+
+    def _follow(self, comparison: Comparison, timeout_s: float, start_again: Callable[[], list[str]]) -> None:
         until_mono = time.monotonic() + timeout_s
         shown = ""
         notes: set[str] = set()
@@ -100,6 +103,7 @@ class Command(BaseCommand):
                 raise TimeoutError(
                     f"Not every job ended within {timeout_s:g} s ({shown}); the rest was cancelled."
                 )
+            self._tell(start_again())
             elapsed_s = time.monotonic() - began_mono
             time.sleep(min(_MAX_POLL_S, max(_MIN_POLL_S, elapsed_s * _POLL_SHARE)))
         if sys.stderr.isatty():
