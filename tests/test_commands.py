@@ -29,7 +29,7 @@ from jobs.publishing import quick_connection
 from jobs.stream import Ending, Outcome
 from jobs.tasks import run
 from tests.core import reports
-from tests.pace import eventually, limit_s
+from tests.pace import becomes, eventually, limit_s
 from tests.platform import ROOT
 
 
@@ -63,6 +63,14 @@ def end(process: subprocess.Popen[str], number: int = signal.SIGTERM, timeout_s:
     """Signal a process, wait for its end and return what it had printed."""
     process.send_signal(number)
     return process.communicate(timeout=timeout_s)[0]
+
+
+def is_there(process: psutil.Process) -> bool:
+    """Tell whether a process has not ended."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +262,8 @@ def test_compare_that_is_interrupted_cancels_its_jobs_and_leaves_no_process(site
     assert process.returncode == 130, output
     assert "Traceback" not in output
     assert len(children) >= 2
-    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    # A worker's watchdog ends by itself once it sees that its worker has.
+    becomes(lambda: [child for child in children if is_there(child)], [], timeout_s=5)
     assert site.ask("select state, count(*) from jobs_job group by state") == [("cancelled", 3)]
     assert site.ask("select state from jobs_comparison") == [("cancelled",)]
 
