@@ -113,10 +113,8 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "DRAIN_GRACE_S": (0, 86_400),
     "JOB_TIME_LIMIT_S": (0, 31_536_000),
     "JOB_MAX_QUEUED_PER_USER": (1, 100_000_000),
-    "API_MAX_BODY_BYTES": (
-        1_000,
-        2 * 1024 * 1024,
-    ),  # DATA_UPLOAD_MAX_MEMORY_SIZE: Django refuses what is larger
+    # DATA_UPLOAD_MAX_MEMORY_SIZE: Django refuses what is larger.
+    "API_MAX_BODY_BYTES": (1_000, 2 * 1024 * 1024),
     "JOB_KEEP_DAYS": (1e-6, 36_500),
     "JOB_KEEP_MAX": (1, 1_000_000_000),
     "AUDIT_KEEP_DAYS": (1e-6, 36_500),
@@ -174,9 +172,8 @@ def check_http(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list
         )
         for entry in settings.JOB_HTTP_ALLOWED_HOSTS
         if not (isinstance(entry, str) and _is_host(entry.strip()))
-        and (
-            is_server or entry != demo.split("://", 1)[-1]
-        )  # as it is where nobody set it: one mistake, said once
+        # As it is where nobody set it: one mistake, said once.
+        and (is_server or entry != demo.split("://", 1)[-1])
     ]
     if not is_server:
         messages.append(

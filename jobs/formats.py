@@ -20,6 +20,11 @@ def storable(text: str) -> str:
     return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
+def is_storable(text: str) -> bool:
+    """Return whether every database and every page can take the text as it is."""
+    return _UNSTORABLE.search(text) is None
+
+
 def as_uuid(text: str) -> UUID | None:
     """Return the id that a text is, or None where it is none."""
     try:

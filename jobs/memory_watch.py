@@ -53,9 +53,8 @@ class MemoryWatch:
             watched.used_bytes()
         except psutil.Error:
             return  # its loss is noted elsewhere
-        except (
-            OSError
-        ) as error:  # no file can be opened just now; the first look that can finds what it begins with
+        except OSError as error:
+            # No file can be opened just now; the first look that can finds what it begins with.
             log.warning("the memory of a job cannot be read yet", job=request.id, error=str(error))
         with self._lock:
             self._watched.append(watched)

@@ -14,7 +14,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
-from jobs.formats import storable
+from jobs.formats import is_storable
 
 if TYPE_CHECKING:  # the stubs' classes are generic, Django's are not
     _Paginator = Paginator[Any]
@@ -44,9 +44,8 @@ class BoundedChangeList(ChangeList):
         """Return the filters and lookups. Raise IncorrectLookupParameters for a text that no row can hold."""
         found = super().get_filters(request)
         given = [text for name in found[2] for text in self.filter_params.get(name, ())]
-        if any(
-            storable(text) != text for text in given
-        ):  # PostgreSQL's driver raises, but only once rows are read
+        # PostgreSQL's driver raises, but only once rows are read.
+        if not all(map(is_storable, given)):
             raise IncorrectLookupParameters
         return found
 

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from jobs import definitions
-from jobs.formats import storable
+from jobs.formats import is_storable
 from jobs.models import State
 from jobs.reports import known_pools
 
@@ -25,7 +25,7 @@ class ExactFilter(SimpleListFilter):
     def value(self) -> str | None:
         """Return the choice; None for a text that no row can hold. What was once a pool or definition is a choice."""
         text = super().value()
-        return text if text and storable(text) == text else None
+        return text if text and is_storable(text) else None
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the rows of the choice, or all."""
