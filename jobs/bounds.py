@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count, Min
-from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from jobs import heartbeats
 from jobs.errors import BrokerUnavailable, QueueFull, UserBoundReached
-from jobs.models import Job, JobQuerySet, is_due, is_scheduled
+from jobs.models import Job, JobQuerySet, waiting
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -42,15 +40,7 @@ class QueueState:
 def queue_state(pool: str) -> QueueState:
     """Return how long a pool's queue is, how old its oldest job, how many workers serve it, and what is scheduled."""
     now = timezone.now()
-    found = (
-        Job.objects.queued()
-        .filter(pool=pool)
-        .aggregate(
-            queued=Count("pk", filter=is_due(now)),
-            scheduled=Count("pk", filter=is_scheduled(now)),
-            oldest_at=Min(Coalesce("run_after", "created_at"), filter=is_due(now)),
-        )
-    )
+    found = Job.objects.queued().filter(pool=pool).aggregate(**waiting(now))
     oldest_at = found.pop("oldest_at")
     try:
         workers: int | None = len(heartbeats.pools_up().get(pool, []))

@@ -66,7 +66,7 @@ class LocalProcesses:
         Raise BrokerUnavailable, TimeoutError.
         """
         try:
-            is_whole = coordinator_is_up() and set(pools) <= pools_up().keys()
+            is_whole = _are_up(pools)
         except BrokerUnavailable:  # nobody can be missed then
             is_whole = True
         if is_whole:
@@ -81,7 +81,7 @@ class LocalProcesses:
 
     def _wait(self, pools: Sequence[str]) -> None:
         until_mono = time.monotonic() + _START_TIMEOUT_S
-        while not (set(pools) <= set(pools_up()) and coordinator_is_up()):
+        while not _are_up(pools):
             if any(process.poll() is not None for process in (*self._coordinators, *self._workers)):
                 raise TimeoutError(
                     "A worker ended while it started: run `python manage.py pool NAME` to see why."
@@ -91,6 +91,10 @@ class LocalProcesses:
                     f"No worker came up within {_START_TIMEOUT_S:g} s for one of {', '.join(pools)}."
                 )
             time.sleep(0.2)
+
+
+def _are_up(pools: Sequence[str]) -> bool:
+    return coordinator_is_up() and set(pools) <= pools_up().keys()
 
 
 def _start(*arguments: str) -> subprocess.Popen[bytes]:

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from django.conf import settings
 from django.db import connections, models, transaction
+from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils import timezone
 
@@ -32,6 +33,15 @@ def is_due(now: datetime) -> models.Q:
 def is_scheduled(now: datetime) -> models.Q:
     """Return the condition of a job that waits for its time, and takes no place in the queue until then."""
     return models.Q(state=State.QUEUED, run_after__gt=now)
+
+
+def waiting(now: datetime) -> dict[str, models.Aggregate]:
+    """Return the aggregates of a queue: how many are due, since when the oldest waits, and how many are scheduled."""
+    return {
+        "queued": models.Count("pk", filter=is_due(now)),
+        "oldest_at": models.Min(Coalesce("run_after", "created_at"), filter=is_due(now)),
+        "scheduled": models.Count("pk", filter=is_scheduled(now)),
+    }
 
 
 class JobQuerySet(models.QuerySet["Job"]):

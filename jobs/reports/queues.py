@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Min, Q
-from django.db.models.functions import Coalesce
+from django.db.models import Count, Q
 from django.utils import timezone
 
-from jobs.models import Job, State, is_due, is_scheduled
+from jobs.models import Job, State, waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +28,5 @@ def queues() -> dict[str, Queue]:
     """Return the queue of each pool that has live jobs, by pool name."""
     now = timezone.now()
     live = Job.objects.live().order_by().values("pool")
-    rows: Any = live.annotate(
-        queued=Count("pk", filter=is_due(now)),
-        running=Count("pk", filter=Q(state=State.RUNNING)),
-        oldest_at=Min(Coalesce("run_after", "created_at"), filter=is_due(now)),
-        scheduled=Count("pk", filter=is_scheduled(now)),
-    )
+    rows: Any = live.annotate(running=Count("pk", filter=Q(state=State.RUNNING)), **waiting(now))
     return {row.pop("pool"): Queue(**row) for row in rows}
