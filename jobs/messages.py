@@ -24,7 +24,7 @@ def sealed(
     job_id: str, attempt: int, definition: str, params: Mapping[str, Any], *, published_at: float,
     request_id: str = "", soft_time_limit_s: float | None = None, time_limit_s: float | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Return the options of `apply_async` for one attempt; times are POSIX seconds and seconds."""
+    """Return the options of `send_task` for one attempt; times are POSIX seconds and seconds."""
     # As a text, since kombu's decoder takes {"__type__": …} within parameters for a value of its own.
     text = json.dumps(params, separators=(",", ":"))
     header = {"attempt": attempt, "published_at": published_at, "request_id": request_id}
