@@ -22,7 +22,7 @@ from jobs.pools.task import PoolTask
 from jobs.printing import mask_prints
 from jobs.sidecar import Sidecar
 from jobs.stream import Ending, Outcome, Place
-from jobs.switches import Brake
+from jobs.switches.brake import Brake
 from jobs.timing import Timings, elapsed_wall_s, wall_now
 from jobs.worker import Heart, bound_shutdown, drain, flush, post, shutdown_grace_s, try_guarantees
 

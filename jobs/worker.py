@@ -22,8 +22,8 @@ from django.conf import settings
 from jobs.cores import usable_cores
 from jobs.environment import code_version, machine
 from jobs.heartbeats import Beat, send, withdraw
+from jobs.native_threads import original, start_native_thread
 from jobs.pools import base, bridge, prefork_trials, probes, refusals, trials, vitals
-from jobs.pools.lease import original, start_native_thread
 from jobs.redis_client import REDIS_ERRORS, connect
 from jobs.stream import Outcome, report
 from jobs.watched import Table

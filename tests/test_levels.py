@@ -20,7 +20,7 @@ LEVELS = [
             "addresses",
             "failover",
         ),
-        *("watched", "schema", "cores", "celery_worker"),
+        *("watched", "schema", "cores", "celery_worker", "native_threads"),
     ),
     ("definitions", "pools", "redis_client", "printing"),
     ("models", "stream", "heartbeats", "catalog", "environment", "messages"),

@@ -19,11 +19,11 @@ import greenlet
 from celery.platforms import EX_FAILURE
 from celery.worker import state
 
+from jobs.native_threads import DaemonThreads
 from jobs.pools.base import JobPool
 from jobs.pools.carrier import Cancellable
 from jobs.pools.connections import close_old
 from jobs.pools.coroutines import CoroutineBody
-from jobs.pools.executor import DaemonThreads
 from jobs.pools.job import Job
 from jobs.pools.loop import JobLoop
 from jobs.pools.metering import LagProbe, Meter

@@ -10,13 +10,12 @@ from typing import Any
 from celery.concurrency import base, prefork
 from celery.utils import log
 
+from jobs.native_threads import native_lock, start_native_thread
 from jobs.pools.carrier import Carrier
-from jobs.pools.executor import native_lock
 from jobs.pools.gil import PROBE
 from jobs.pools.identity import use_job_identity
 from jobs.pools.interrupts import Why
 from jobs.pools.job import Job
-from jobs.pools.lease import start_native_thread
 from jobs.pools.metering import Meter
 from jobs.pools.stalls import Stalls
 from jobs.watched import Table
@@ -34,7 +33,7 @@ def running_pool() -> "JobPool | None":
     return _running[-1] if _running else None
 
 
-class JobPool(_BasePool, Carrier):
+class JobPool(_BasePool, Carrier[Job]):
     """A pool that runs jobs in its own process: bounded slots, limits, revocation, warm and cold shutdown."""
 
     signal_safe = False

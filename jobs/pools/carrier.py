@@ -1,12 +1,7 @@
 """What a job needs from the pool that carries it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
-
-if TYPE_CHECKING:
-    from jobs.pools.job import Job
+from typing import Any, Protocol
 
 
 class Cancellable(Protocol):
@@ -16,8 +11,8 @@ class Cancellable(Protocol):
         """Let it not fire."""
 
 
-class Carrier(Protocol):
-    """What a job needs from its pool."""
+class Carrier[Job](Protocol):
+    """What a job, of a class that this module need not know, needs from its pool."""
 
     def reach_out(self, job: Job) -> None:
         """Call `job.deliver` where the body of the job can be interrupted."""

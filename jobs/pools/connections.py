@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from jobs.pools.executor import original
+from jobs.native_threads import original
 
 #: For whom each native thread worked last.
 _LAST = original("_thread", "_local")()

@@ -9,8 +9,8 @@ from weakref import WeakKeyDictionary
 import gevent
 from gevent.event import Event
 
+from jobs.native_threads import DaemonThreads, original
 from jobs.pools.coroutines import CoroutineBody
-from jobs.pools.executor import DaemonThreads, original
 from jobs.pools.loop import JobLoop
 
 _NO_SUBPROCESSES = (

@@ -8,9 +8,9 @@ from celery import platforms
 from celery.concurrency import gevent as celery_gevent
 from kombu.utils import functional
 
+from jobs.native_threads import original
 from jobs.pools.base import JobPool
 from jobs.pools.coroutines import CoroutineBody
-from jobs.pools.executor import original
 from jobs.pools.gevent_loop import LoopThread
 from jobs.pools.interrupts import Why, exception_for
 from jobs.pools.job import Job

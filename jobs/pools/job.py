@@ -11,8 +11,8 @@ from typing import Any
 
 from billiard.einfo import ExceptionInfo
 
+from jobs.native_threads import native_lock
 from jobs.pools.carrier import Cancellable, Carrier
-from jobs.pools.executor import native_lock
 from jobs.pools.identity import IDENTITY
 from jobs.pools.interrupts import FINAL, HardStop, Interrupted, Reach, Why, call_in_thread, exception_for
 from jobs.pools.metering import METER, Meter
@@ -56,7 +56,7 @@ class Job:
     """Carry one request; its end calls exactly one of success, error, timeout, or none if it was given up."""
 
     def __init__(
-        self, carrier: Carrier, number: int, target: Callable[[], Any], accept: Callback | None = None,
+        self, carrier: "Carrier[Job]", number: int, target: Callable[[], Any], accept: Callback | None = None,
         success: Callback | None = None, error: Callback | None = None, timeout: Callback | None = None,
         soft_s: float | None = None, hard_s: float | None = None,
     ) -> None:  # fmt: skip

@@ -6,8 +6,8 @@ from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Executor
 from typing import Any
 
+from jobs.native_threads import DaemonThreads
 from jobs.pools.connections import with_working_connections
-from jobs.pools.executor import DaemonThreads
 from jobs.pools.interrupts import ChildExited
 from jobs.pools.metering import METER, Meter, Stints, _clock
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import greenlet
 
-from jobs.pools.executor import native_lock
+from jobs.native_threads import native_lock
 
 _clock = time.thread_time
 

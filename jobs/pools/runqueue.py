@@ -7,7 +7,7 @@ from contextlib import suppress
 from math import nan
 from typing import Any
 
-from jobs.pools.executor import original
+from jobs.native_threads import original
 
 with suppress(ImportError):  # Windows has none
     import resource

@@ -1,7 +1,9 @@
-"""Pools and definitions that begin no jobs now: the ledger's rows, and the copy in Redis that workers obey."""
+"""Pools and definitions that begin no jobs now: the ledger's rows, and the copy in Redis that workers obey.
 
-from jobs.switches.brake import Brake
+How a worker obeys it is in `brake`.
+"""
+
 from jobs.switches.ledger import Held, held
 from jobs.switches.mirror import read, write
 
-__all__ = ["Brake", "Held", "held", "read", "write"]
+__all__ = ["Held", "held", "read", "write"]

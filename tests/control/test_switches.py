@@ -18,7 +18,8 @@ from jobs.heartbeats import COORDINATOR, Beat
 from jobs.models import AuditEntry, Job, State, Switch
 from jobs.operations import pause, purge, purging, resume
 from jobs.stream import Claim, Place, Started
-from jobs.switches import Brake, Held, brake, read, write
+from jobs.switches import Held, brake, read, write
+from jobs.switches.brake import Brake
 from jobs.timing import Timings
 from tests.core import reports
 from tests.pace import limit_s

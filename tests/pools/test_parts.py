@@ -19,10 +19,10 @@ from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection, connections
 
+from jobs.native_threads import DaemonThreads
 from jobs.pools import bridge, interrupts, trials
 from jobs.pools.consumer import RECONNECT_WITHIN_S, PoolConsumer
 from jobs.pools.coroutines import CoroutineBody
-from jobs.pools.executor import DaemonThreads
 from jobs.pools.interrupts import BodyCancelled, ChildExited, HardStop, ThreadReach, Why, call_in_thread
 from jobs.pools.job import Job, State
 from jobs.pools.loop import JobLoop, MeteredCoroutine

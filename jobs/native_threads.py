@@ -1,6 +1,10 @@
-"""Native threads that nobody has to join: one that is stuck in a job cannot keep a worker from ending."""
+"""Threads of the operating system, under gevent too.
+
+Nobody has to join them: one that is stuck in a job cannot keep a worker from ending.
+"""
 
 import sys
+import threading
 
 # The C queue blocks a native thread even where gevent has replaced queue.SimpleQueue.
 from _queue import SimpleQueue
@@ -18,6 +22,16 @@ def original(module: str, name: str) -> Any:
 
 #: A lock of the operating system, for short sections in which no greenlet can switch.
 native_lock = original("_thread", "allocate_lock")
+
+
+def start_native_thread(target: Callable[[], object], name: str) -> None:
+    """Run `target` in a daemon thread of the operating system, under gevent too."""
+
+    def run() -> None:
+        threading.current_thread().name = name
+        target()
+
+    original("_thread", "start_new_thread")(run, ())
 
 
 class DaemonThreads(Executor):
