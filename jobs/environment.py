@@ -20,7 +20,7 @@ from django.apps import apps
 from django.conf import settings
 from django.db import connection
 
-from jobs.cores import cores, cpu_quota
+from jobs.cores import cores, cpu_quota, usable_cores
 from jobs.redis_client import REDIS_ERRORS, web_client
 
 log = structlog.get_logger(__name__)
@@ -47,13 +47,28 @@ def capture() -> dict[str, Any]:
         "os": f"{platform.system()} {platform.release()} {platform.machine()}",
         "machine": machine(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "gil": "on" if getattr(sys, "_is_gil_enabled", lambda: True)() else "off",
+        "gil": _gil(),
         "libraries": libraries(),
         "broker": _told(_broker),
         "ledger": _told(_database),
         "code": code_version(),
         "revision": revision(),
         "prefetch": settings.CELERY_WORKER_PREFETCH_MULTIPLIER,
+    }
+
+
+def _gil() -> str:
+    return "on" if getattr(sys, "_is_gil_enabled", lambda: True)() else "off"
+
+
+def versions() -> dict[str, str]:
+    """Return what a reader needs to know of the software of this process."""
+    return {
+        "python": platform.python_version(),
+        "gil": _gil(),
+        **{name: _version(name) or "absent" for name in ("celery", "django", "gevent")},
+        "cores": f"{usable_cores():g}",
+        "code": code_version(),
     }
 
 
@@ -70,13 +85,14 @@ def machine(files: Sequence[Path] = _IDENTITY) -> str:
 
 def libraries() -> dict[str, str]:
     """Return the versions of the libraries that a measurement depends on; without those that are absent."""
-    found = {}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {name: found for name in _LIBRARIES if (found := _version(name))}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 @functools.cache

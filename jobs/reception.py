@@ -5,6 +5,8 @@ from typing import Any
 
 from celery.worker.control import Panel
 
+import jobs.pools.growing
+import jobs.pools.revoking  # noqa: F401 - each replaces a command of Celery's remote control
 from jobs import messages
 from jobs.errors import RefusedMessage
 from jobs.pools.consumer import PoolConsumer

@@ -1,132 +1,21 @@
-"""The one Celery task, `jobs.run`, and what its worker does at start and end. No logic of its own."""
+"""The one Celery task, `jobs.run`. No logic of its own."""
 
 import json
 import os
-import time
 from typing import Any
 
-from billiard.exceptions import WorkerLostError
-from celery import shared_task, signals
-from celery.worker import request as celery_request
-from celery.worker import state as worker_state
-from django.db import connections
+from celery import shared_task
 
-from jobs import definitions, execution
-from jobs.errors import PoolwiseError
-from jobs.memory_watch import MemoryWatch
+import jobs.worker_signals  # noqa: F401 - connects what a worker does at its start and its end
+from jobs import execution
 from jobs.messages import HEADER, TASK
-from jobs.pools import get_pool, growing, revoking
-from jobs.pools.base import running_pool
-from jobs.pools.prefork import kill_if_deaf
+from jobs.pools import POOL_ENV
 from jobs.pools.task import PoolTask
-from jobs.printing import mask_prints
-from jobs.sidecar import Sidecar
-from jobs.stream import Ending, Outcome, Place
-from jobs.switches.brake import Brake
-from jobs.timing import Timings, elapsed_wall_s, wall_now
-from jobs.worker import Heart, bound_shutdown, drain, flush, post, shutdown_grace_s, try_guarantees
-
-__all__ = ["POOL_ENV", "JobFailed", "JobRequest", "JobTask", "growing", "revoking", "run"]
-POOL_ENV = "POOLWISE_POOL"
-
-
-#: How long a stopped job has to report for itself, with all its timings; only then is the main process heard.
-_OWN_WORD_S = 3.0
+from jobs.stream import Ending
 
 
 class JobFailed(Exception):
     """The job ended as failed; its outcome is already reported. Raised so that Celery's events say so too."""
-
-
-_Request: Any = celery_request.Request  # the stubs know only a part of it
-
-
-class JobRequest(_Request):
-    """A received message; reports what only the worker's main process can know of its ending."""
-
-    is_over_memory = False
-
-    def __init__(self, message: Any, **options: Any) -> None:
-        super().__init__(message, **options)
-        self._request_dict["received"] = (wall_now(), time.monotonic())
-
-    @property
-    def attempt(self) -> int:
-        """Return the number of the attempt that the message asks for; 1 where it says nothing sensible."""
-        attempt = (self._request_dict.get(HEADER) or {}).get("attempt", 1)
-        return attempt if isinstance(attempt, int) else 1
-
-    def _outcome(self, ending: Ending, error_type: str, error: str) -> Outcome:
-        headers = self._request_dict.get(HEADER) or {}
-        published_at = headers.get("published_at")
-        received_at, _ = self._request_dict["received"]
-        started_at = self.time_start
-        now = wall_now()
-        timings = Timings(
-            published_at=published_at,
-            received_at=received_at,
-            started_at=started_at,
-            finished_at=now,
-            broker_wait_s=elapsed_wall_s(published_at, received_at),
-            worker_wait_s=elapsed_wall_s(received_at, started_at or now),
-            run_s=elapsed_wall_s(started_at or now, now),
-        )
-        place = Place(
-            str(self.hostname), self.worker_pid if isinstance(self.worker_pid, int) else os.getpid()
-        )
-        return Outcome(self.id, self.attempt, place, timings, ending, error_type=error_type, error=error)
-
-    def on_timeout(self, soft: bool, timeout: float) -> None:
-        """Report a hard time limit: the process that ran the job cannot."""
-        if not soft and not worker_state.should_terminate:
-            text = f"The time limit of {timeout} s was exceeded."
-            # Only the child of a prefork worker may still have a word of its own to say.
-            after_s = 0.0 if running_pool() else _OWN_WORD_S
-            post(self._outcome(Ending.FAILED, "TimeLimitExceeded", text), after_s=after_s)
-        super().on_timeout(soft, timeout)
-
-    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
-        """Report a child process that ended under its job."""
-        error = getattr(exc_info.exception, "exc", exc_info.exception)
-        stopped = self._already_cancelled or self._already_revoked or worker_state.should_terminate
-        stopped = stopped or self.is_over_memory
-        if isinstance(error, (WorkerLostError, SystemExit)) and not stopped:
-            post(self._outcome(Ending.LOST, "WorkerLost", f"The process that ran the job ended: {error}"))
-        super().on_failure(exc_info, send_failed_event, return_ok)
-
-    def terminate(self, pool: Any, signal: Any = None) -> None:
-        """Stop the running job. A job that shares its process is announced as revoked once it has stopped."""
-        if not self.time_start or running_pool() is None:
-            super().terminate(pool, signal)
-            if self.time_start:
-                kill_if_deaf(self.worker_pid)
-            return
-        pool.terminate_job(self.worker_pid, signal)
-
-    def on_accepted(self, pid: int, time_accepted: float) -> None:
-        """Note that the job begins, and watch its memory if that has a limit here."""
-        super().on_accepted(pid, time_accepted)
-        if pid != os.getpid() and running_pool() is None:
-            _memory.watch(self, pid, _memory_limit_bytes(self.args))
-
-    def end_over_memory(self, used_bytes: int, limit_bytes: int) -> None:
-        """Report a memory limit, once, and kill the process of the job. Raise OSError where no file can be opened."""
-        text = f"The job took {used_bytes / 2**20:.0f} MiB; its limit is {limit_bytes / 2**20:.0f} MiB."
-        if not self.is_over_memory:
-            post(self._outcome(Ending.FAILED, "MemoryLimitExceeded", text))
-        self.is_over_memory = True
-        kill_if_deaf(self.worker_pid, after_s=0.0)
-
-    def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
-        if not terminated or running_pool() is None:  # else the job has reported for itself
-            outcome = self._outcome(Ending.CANCELLED, "Cancelled", "Cancelled before it ended.")
-            post(outcome, after_s=_OWN_WORD_S if terminated else 0.0)
-        super()._announce_revoked(reason, terminated, signum, expired)
-
-    def _announce_cancelled(self, emit_retry: bool = True) -> None:
-        # A cold shutdown; the message goes back to its queue and the same attempt may run elsewhere.
-        post(self._outcome(Ending.RELEASED, "", "The worker was shut down."))
-        super()._announce_cancelled(emit_retry=False)
 
 
 class JobTask(PoolTask):
@@ -135,7 +24,7 @@ class JobTask(PoolTask):
     abstract = True
     #: Execution hands the job's own body to the bridge, so that no limit can hit a claim or a report.
     bridged = True
-    Request = "jobs.tasks:JobRequest"
+    Request = "jobs.task_request:JobRequest"
 
     def plain_backend(self) -> Any:
         """Return the result backend, which has nothing to store for this task."""
@@ -167,53 +56,3 @@ def run(self: Any, definition: str, params: str) -> None:
     )
     if outcome is not None and outcome.ending is Ending.FAILED:
         raise JobFailed(f"{outcome.error_type}: {outcome.error}")
-
-
-_heart, _brake = Heart(), Brake()
-_sidecar = Sidecar()
-_memory = MemoryWatch()
-
-
-def _memory_limit_bytes(args: Any) -> int | None:
-    try:
-        return definitions.resolve(args[0]).memory_limit_bytes
-    except (PoolwiseError, LookupError, TypeError):
-        return None  # the job fails by itself
-
-
-@signals.worker_init.connect
-def _mask_prints(**_: Any) -> None:
-    mask_prints()  # before the pool forks
-
-
-@signals.worker_ready.connect
-def _start_heart(sender: Any = None, **_: Any) -> None:
-    connections.close_all()  # Django's checks at start opened one; from here on only jobs need any
-    if pool := os.environ.get(POOL_ENV):
-        _guard_limits()
-        _heart.start(sender, pool)
-        _brake.start(sender, pool, get_pool(pool).queue)
-        try_guarantees(_heart)
-
-
-def _guard_limits() -> None:
-    """Have the limits of jobs that share this process kept even where the process cannot."""
-    workers = running_pool()
-    if workers is not None:
-        workers.on_given_up = lambda job: drain(f"{job.name} was given up and may run on")
-        workers.table = _heart.table = _sidecar.start()
-
-
-@signals.worker_shutting_down.connect
-def _bound_shutdown(how: str = "", **_: Any) -> None:
-    if POOL_ENV in os.environ and how == "Warm":
-        bound_shutdown(shutdown_grace_s())
-
-
-@signals.worker_shutdown.connect
-def _stop_heart(**_: Any) -> None:
-    _brake.stop()
-    flush(timeout_s=2.0)
-    if POOL_ENV in os.environ:
-        _sidecar.stop()
-        _heart.stop()

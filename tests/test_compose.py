@@ -8,7 +8,7 @@ import yaml
 from django.conf import settings
 
 from jobs.pools import all_pools
-from jobs.worker import _COLD_SHUTDOWN_S
+from jobs.shutdown import _COLD_SHUTDOWN_S
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())

@@ -10,9 +10,9 @@ from typing import Any
 import psutil
 import pytest
 
-from jobs import heartbeats, worker
+from jobs import heartbeats, process_stats_thread, report_thread, worker
 from jobs.cores import usable_cores
-from jobs.environment import machine
+from jobs.environment import machine, versions
 from jobs.errors import BrokerUnavailable
 from jobs.heartbeats import (
     COORDINATOR,
@@ -27,7 +27,7 @@ from jobs.heartbeats import (
 )
 from jobs.pools import vitals
 from jobs.redis_client import key
-from jobs.worker import Heart, versions
+from jobs.worker import Heart
 from tests.pace import limit_s
 
 
@@ -202,7 +202,7 @@ def test_a_heart_whose_jobs_share_its_process_beats_on_while_what_it_tells_is_be
 
     monkeypatch.setattr(vitals.Gauge, "read", read)
     pool = consumer.pool if is_shared else None
-    monkeypatch.setattr(worker, "base", SimpleNamespace(running_pool=lambda: pool))
+    monkeypatch.setattr(process_stats_thread, "base", SimpleNamespace(running_pool=lambda: pool))
     monkeypatch.setattr(worker, "send", lambda *told: (heartbeats.send(*told), beats.release()))
     heart = Heart()
     heart.start(consumer, "threads")
@@ -262,7 +262,7 @@ def test_a_heart_outlives_whatever_its_beat_raises(
         raise fault
 
     pool = consumer.pool if is_shared else None
-    monkeypatch.setattr(worker, "base", SimpleNamespace(running_pool=lambda: pool))
+    monkeypatch.setattr(process_stats_thread, "base", SimpleNamespace(running_pool=lambda: pool))
     heart = Heart()
     with monkeypatch.context() as patch:
         if place == "read":
@@ -309,8 +309,8 @@ def test_a_report_that_cannot_be_sent_holds_up_no_other(
     def refuse(self: Any) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(worker, "report", report)
-    poster = worker._Poster()
+    monkeypatch.setattr(report_thread, "report", report)
+    poster = report_thread._Poster()
     outcomes = [SimpleNamespace(job_id=name) for name in ("first", "bad", "last")]
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)

@@ -13,9 +13,11 @@ from celery.contrib.testing.mocks import TaskMessage
 from celery.worker import control
 from celery.worker import state as worker_state
 
-from jobs import execution, tasks, worker
+import jobs.reception  # noqa: F401 - has the remote commands
+from jobs import execution, report_thread, task_request
 from jobs.stream import Ending, Outcome, Place
-from jobs.tasks import JobFailed, JobRequest, run
+from jobs.task_request import JobRequest
+from jobs.tasks import JobFailed, run
 from jobs.timing import Timings, wall_now
 from tests.core import after, reports
 from tests.pace import limit_s
@@ -25,7 +27,7 @@ from tests.pace import limit_s
 def posted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Outcome, float]]:
     """What the worker's main process reports, and how much later."""
     found: list[tuple[Outcome, float]] = []
-    monkeypatch.setattr(tasks, "post", lambda outcome, after_s=0.0: found.append((outcome, after_s)))
+    monkeypatch.setattr(task_request, "post", lambda outcome, after_s=0.0: found.append((outcome, after_s)))
     return found
 
 
@@ -92,7 +94,7 @@ def test_a_received_message_knows_when_by_both_clocks() -> None:
 def test_a_hard_limit_is_reported_with_every_time_known(posted: Any, monkeypatch: Any) -> None:
     request = request_of({"poolwise": {"attempt": 2, "published_at": wall_now() - 2}})
     request.time_start = wall_now() - 1
-    monkeypatch.setattr(tasks._Request, "on_timeout", lambda *args: None)
+    monkeypatch.setattr(task_request._Request, "on_timeout", lambda *args: None)
     request.on_timeout(soft=True, timeout=1)
     assert posted == []
     request.on_timeout(soft=False, timeout=1)
@@ -105,8 +107,8 @@ def test_a_hard_limit_is_reported_with_every_time_known(posted: Any, monkeypatch
 
 
 def test_a_limit_during_a_shutdown_is_not_one(posted: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(tasks._Request, "on_timeout", lambda *args: None)
-    monkeypatch.setattr(tasks.worker_state, "should_terminate", True)
+    monkeypatch.setattr(task_request._Request, "on_timeout", lambda *args: None)
+    monkeypatch.setattr(task_request.worker_state, "should_terminate", True)
     request_of().on_timeout(soft=False, timeout=1)
     assert posted == []
 
@@ -115,7 +117,7 @@ def test_a_limit_during_a_shutdown_is_not_one(posted: Any, monkeypatch: Any) -> 
 def test_a_child_that_ended_under_its_job_is_reported_as_lost(
     posted: Any, monkeypatch: Any, error: Any
 ) -> None:
-    monkeypatch.setattr(tasks._Request, "on_failure", lambda *args: None)
+    monkeypatch.setattr(task_request._Request, "on_failure", lambda *args: None)
     request_of().on_failure(SimpleNamespace(exception=error))
     [(outcome, _)] = posted
     assert (outcome.ending, outcome.error_type) == (Ending.LOST, "WorkerLost")
@@ -125,7 +127,7 @@ def test_a_child_that_ended_under_its_job_is_reported_as_lost(
 def test_a_failure_that_the_job_has_reported_itself_is_not_reported_twice(
     posted: Any, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(tasks._Request, "on_failure", lambda *args: None)
+    monkeypatch.setattr(task_request._Request, "on_failure", lambda *args: None)
     request_of().on_failure(SimpleNamespace(exception=JobFailed("x")))
     revoked = request_of()
     revoked._already_revoked = True
@@ -139,7 +141,7 @@ def outcome(number: int) -> Outcome:
 
 
 def test_reports_are_sent_in_order_by_another_thread_and_flushed(own_keys: Any) -> None:
-    poster = worker._Poster()
+    poster = report_thread._Poster()
     for number in range(20):
         poster.post(outcome(number), 0.0)
     poster.flush(5)
@@ -147,7 +149,7 @@ def test_reports_are_sent_in_order_by_another_thread_and_flushed(own_keys: Any) 
 
 
 def test_a_report_for_later_waits_unless_the_worker_ends(own_keys: Any) -> None:
-    poster = worker._Poster()
+    poster = report_thread._Poster()
     poster.post(outcome(1), 0.3)
     time.sleep(0.1)
     assert reports(own_keys) == []
@@ -156,7 +158,7 @@ def test_a_report_for_later_waits_unless_the_worker_ends(own_keys: Any) -> None:
 
 
 def test_posting_never_waits_for_redis_and_the_report_arrives(own_redis: Any) -> None:
-    poster = worker._Poster()
+    poster = report_thread._Poster()
     began = time.monotonic()
     poster.post(outcome(1), 0.0)
     assert time.monotonic() - began < limit_s(0.1)
@@ -166,7 +168,7 @@ def test_posting_never_waits_for_redis_and_the_report_arrives(own_redis: Any) ->
 
 
 def test_a_flush_ends_though_redis_stays_away(own_redis: Any) -> None:
-    poster = worker._Poster()
+    poster = report_thread._Poster()
     poster.post(outcome(1), 0.0)
     began = time.monotonic()
     poster.flush(0.2)

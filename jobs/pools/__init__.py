@@ -24,6 +24,8 @@ AUTO = "auto"
 #: Names that no pool may have, and what they stand for.
 RESERVED = {"coordinator": "the coordinator", AUTO: "the choice by evidence"}
 NO_POOL = "JOB_POOLS declares no pool: declare one by name, as an object, or unset it."
+#: The environment variable that names the pool which a worker process serves; `manage.py pool` sets it.
+POOL_ENV = "POOLWISE_POOL"
 _QUEUE = re.compile(r"[\w.:-]{1,100}")
 
 

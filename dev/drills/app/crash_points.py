@@ -82,12 +82,12 @@ class _Batch:
 
 def install() -> None:
     """Wrap the steps of execution, recording and publishing."""
-    from jobs import execution, publishing, recorder, stream, submission, tasks
+    from jobs import execution, publishing, recorder, stream, submission, task_request
 
     _wrap(execution, "_claim", before="before the claim", after="after the claim", only_if=bool)
     _wrap(execution, "_report", before="before the stream entry", after="after the stream entry")
     _wrap(
-        tasks.JobRequest, "acknowledge",
+        task_request.JobRequest, "acknowledge",
         before="before the acknowledgement", after="after the acknowledgement",
     )  # fmt: skip
     batch = _Batch()

@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from jobs.checks import check_addresses, check_heartbeats, check_numbers
 from jobs.errors import PoolwiseError
-from jobs.pools import MAX_CONCURRENCY, POOL_CLASSES, PoolSpec, get_pool
+from jobs.pools import MAX_CONCURRENCY, POOL_CLASSES, POOL_ENV, PoolSpec, get_pool
 
 _STEADY_AFTER_S = 10.0
 _LONGEST_PAUSE_S = 30.0
@@ -72,7 +72,7 @@ def worker_command(pool: PoolSpec, concurrency: int) -> list[str]:
 def worker_environment(pool: PoolSpec) -> dict[str, str]:
     """Return the environment of the pool's Celery worker."""
     # Celery runs Django's checks in each worker, which imports every page and form, and drops what they say.
-    environment = {"CELERY_SKIP_CHECKS": "1", **os.environ, "POOLWISE_POOL": pool.name}
+    environment = {"CELERY_SKIP_CHECKS": "1", **os.environ, POOL_ENV: pool.name}
     if pool.model == "asyncio":
         environment["CELERY_CUSTOM_WORKER_POOL"] = POOL_CLASSES["asyncio"]
     return environment

@@ -12,7 +12,7 @@ from jobs import guarantees
 from jobs.errors import BrokerUnavailable
 from jobs.heartbeats import coordinator_is_up, pools_up
 from jobs.management.text_table import aligned
-from jobs.pools import all_pools
+from jobs.pools import POOL_ENV, all_pools
 
 
 class Command(BaseCommand):
@@ -89,7 +89,7 @@ class Command(BaseCommand):
 
 def _own_pools(named: list[str], *, coordinator: bool) -> list[str]:
     """Return the pool whose worker is this host's own; none where the coordinator alone is. Raise CommandError."""
-    if pool := os.environ.get("POOLWISE_POOL"):
+    if pool := os.environ.get(POOL_ENV):
         return [pool]
     if not named and not coordinator:
         raise CommandError(

@@ -1,0 +1,58 @@
+"""What a worker process does at its start and its end, beside its jobs. Importing this module connects it."""
+
+import os
+from typing import Any
+
+from celery import signals
+from django.db import connections
+
+from jobs.limit_probing import try_guarantees
+from jobs.pools import POOL_ENV, get_pool
+from jobs.pools.base import running_pool
+from jobs.printing import mask_prints
+from jobs.report_thread import flush
+from jobs.shutdown import bound_shutdown, drain, shutdown_grace_s
+from jobs.sidecar import Sidecar
+from jobs.switches.brake import Brake
+from jobs.worker import Heart
+
+_heart, _brake = Heart(), Brake()
+_sidecar = Sidecar()
+
+
+@signals.worker_init.connect
+def _mask_prints(**_: Any) -> None:
+    mask_prints()  # before the pool forks
+
+
+@signals.worker_ready.connect
+def _start_heart(sender: Any = None, **_: Any) -> None:
+    connections.close_all()  # Django's checks at start opened one; from here on only jobs need any
+    if pool := os.environ.get(POOL_ENV):
+        _guard_limits()
+        _heart.start(sender, pool)
+        _brake.start(sender, pool, get_pool(pool).queue)
+        try_guarantees(_heart)
+
+
+def _guard_limits() -> None:
+    """Have the limits of jobs that share this process kept even where the process cannot."""
+    workers = running_pool()
+    if workers is not None:
+        workers.on_given_up = lambda job: drain(f"{job.name} was given up and may run on")
+        workers.table = _heart.table = _sidecar.start()
+
+
+@signals.worker_shutting_down.connect
+def _bound_shutdown(how: str = "", **_: Any) -> None:
+    if POOL_ENV in os.environ and how == "Warm":
+        bound_shutdown(shutdown_grace_s())
+
+
+@signals.worker_shutdown.connect
+def _stop_heart(**_: Any) -> None:
+    _brake.stop()
+    flush(timeout_s=2.0)
+    if POOL_ENV in os.environ:
+        _sidecar.stop()
+        _heart.stop()
