@@ -15,8 +15,10 @@ import pytest
 import redis
 
 from jobs import coordinator as coordinating
+from jobs import duties as platform
 from jobs import publishing, redis_client, stream
-from jobs.coordinator import Coordinator
+from jobs.comparisons.duties import lab_duties
+from jobs.coordinator import Coordinator, own_reader
 from jobs.stream import Entry
 from tests.pace import limit_s
 
@@ -59,21 +61,31 @@ def reports(client: redis.Redis) -> list[Entry]:
     return [stream.decode(fields["e"]) for _, fields in client.xrange(stream.stream_key())]
 
 
+def coordinator_of(client: Any = None) -> Coordinator:
+    """Return a coordinator with all duties, as the command has them."""
+    reader = own_reader(client)
+    return Coordinator(reader, [*platform.platform_duties(reader), *lab_duties()])
+
+
+def keep_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a coordinator in this thread leave the test's own connection alone: it is within a transaction."""
+    for module in (coordinating, platform):
+        monkeypatch.setattr(module, "close_old_connections", lambda: None)
+
+
 def coordinate(
     condition: Callable[[], object], monkeypatch: pytest.MonkeyPatch, *, within_s: float = 15.0
 ) -> None:
     """Run a coordinator in this thread, hence in this test's transaction, until the condition holds."""
-    coordinator, act = Coordinator(), coordinating._do_what_is_due
+    keep_connections(monkeypatch)
+    coordinator, act = coordinator_of(), coordinating._do_what_is_due
 
-    def act_and_look(duties: Any) -> None:
-        act(duties)
+    def act_and_look(duties: Any, recorded: int) -> None:
+        act(duties, recorded)
         if condition():
             coordinator.stop()
 
     monkeypatch.setattr(coordinating, "_do_what_is_due", act_and_look)
-    monkeypatch.setattr(
-        coordinating, "close_old_connections", lambda: None
-    )  # the test's own is within a transaction
     timer = after(limit_s(within_s), coordinator.stop)
     coordinator.run()
     timer.cancel()

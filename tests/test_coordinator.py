@@ -14,16 +14,19 @@ from django_celery_results.models import TaskResult
 from structlog.testing import capture_logs
 
 from dev.own_redis import OwnRedis
-from jobs import coordinator, recorder, stream
-from jobs.coordinator import Coordinator, prune_samples, record_adopted, record_new, sample
+from jobs import coordinator, publishing, recorder, recording, stream
+from jobs.coordinator import own_reader
+from jobs.duty import Duty, Pacing
 from jobs.heartbeats import COORDINATOR, Beat, coordinator_is_up, read_all, send
 from jobs.models import Job, JobLog, PoolSample, State
+from jobs.recording import record_adopted, record_new
 from jobs.redis_client import key, worker_client
 from jobs.rescue import Rescuer
+from jobs.sampling import prune_samples, sample
 from jobs.stream import Ending, Outcome, Place, Reader, Started, stream_key
 from jobs.submission import submit
 from jobs.timing import Timings, wall_now
-from tests.core import after, coordinate, reports
+from tests.core import after, coordinate, coordinator_of, keep_connections, reports
 from tests.platform import ROOT, Platform, _test_database_url
 
 pytestmark = pytest.mark.django_db
@@ -76,9 +79,9 @@ def test_what_is_reported_is_recorded_and_taken_off_the_stream(own_keys: Any, re
 
 
 def test_what_was_reported_before_the_end_is_recorded_by_it(own_keys: Any) -> None:
-    stopped = Coordinator(client=own_keys)
-    Reader(own_keys, stopped.name).prepare()
-    jobs = [make() for _ in range(coordinator._BATCH + 1)]
+    stopped = coordinator_of(own_keys)
+    own_reader(own_keys).prepare()
+    jobs = [make() for _ in range(recording.BATCH + 1)]
     for job in jobs:
         stream.report(own_keys, ended(job))
     stopped.stop()
@@ -88,7 +91,7 @@ def test_what_was_reported_before_the_end_is_recorded_by_it(own_keys: Any) -> No
 
 
 def test_a_coordinator_ends_without_redis_too(own_redis: OwnRedis) -> None:
-    stopped = Coordinator()
+    stopped = coordinator_of()
     stopped.stop()
     with capture_logs() as said:
         stopped.run()
@@ -169,7 +172,7 @@ def test_a_batch_that_the_database_refuses_is_recorded_one_by_one(
 def test_what_a_dead_reader_took_is_adopted_and_recorded_once(
     own_keys: Any, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(coordinator, "_ADOPT_IDLE_MS", 500)
+    monkeypatch.setattr(recording, "_ADOPT_IDLE_MS", 500)
     job = make()
     stream.report(own_keys, ended(job))
     taken = Reader(own_keys, "dead").read(count=10, block_ms=1)
@@ -178,7 +181,7 @@ def test_what_a_dead_reader_took_is_adopted_and_recorded_once(
     time.sleep(0.6)
     assert record_adopted(reader) == 1
     before = Job.objects.values().get()
-    coordinator._record(reader, taken)
+    recording._record(reader, taken)
     assert Job.objects.values().get() == before
 
 
@@ -194,7 +197,7 @@ def test_a_database_that_is_away_is_waited_for_and_nothing_is_lost(
 
     monkeypatch.setattr(recorder, "record", fail_twice)
     monkeypatch.setattr(coordinator, "_PAUSE_AFTER_FAULT_S", 0.05)
-    monkeypatch.setattr(coordinator, "_ADOPT_IDLE_MS", 20)
+    monkeypatch.setattr(recording, "_ADOPT_IDLE_MS", 20)
     stream.report(own_keys, ended(job))
     coordinate(lambda: Job.objects.ended().exists(), monkeypatch, within_s=14)
 
@@ -227,7 +230,7 @@ def test_a_redis_that_comes_late_and_goes_away_is_waited_for(
 
 
 def test_a_duty_that_fails_does_not_end_the_others(own_keys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coordinator.publishing, "publish_due", lambda: 1 / 0)
+    monkeypatch.setattr(publishing, "publish_due", lambda: 1 / 0)
     job = make()
     stream.report(own_keys, ended(job))
     coordinate(lambda: Job.objects.ended().exists() and PoolSample.objects.exists(), monkeypatch)
@@ -238,10 +241,10 @@ def test_a_coordinator_shows_itself_while_it_runs_and_not_afterwards(
 ) -> None:
     own_redis.start()
     seen: list[bool] = []
-    acting = Coordinator()
+    keep_connections(monkeypatch)
+    acting = coordinator_of()
     timer = threading.Timer(0.5, lambda: (seen.append(coordinator_is_up()), acting.stop()))
     timer.start()
-    monkeypatch.setattr(coordinator, "close_old_connections", lambda: None)
     acting.run()
     assert seen == [True]
     assert not coordinator_is_up()
@@ -337,3 +340,46 @@ def test_two_coordinators_at_once_record_each_job_once(
     finally:
         second.terminate()
         assert second.wait(15) == 0
+
+
+# --- duties ---------------------------------------------------------------------------------------------
+def run_for(duties: list[Duty], seconds: float, client: Any) -> None:
+    acting = coordinator.Coordinator(own_reader(client), duties)
+    timer = after(seconds, acting.stop)
+    acting.run()
+    timer.join()
+
+
+def test_the_loop_runs_whatever_duties_it_is_given_and_tells_them_of_its_begin_and_end(own_keys: Any) -> None:
+    said: list[str] = []
+    duty = Duty(
+        "d", 0.1, lambda: said.append("run"), begin=lambda outage: said.append(f"begin {outage}"),
+        stop=lambda: said.append("stop"),
+    )  # fmt: skip
+    run_for([duty], 0.35, own_keys)
+    assert said[0] == "begin False"
+    assert said[-1] == "stop"
+    assert 2 <= said.count("run") <= 4
+
+
+def test_a_duty_may_ask_to_run_again_before_its_interval_is_over(own_keys: Any) -> None:
+    runs: list[float] = []
+
+    def run() -> Pacing:
+        runs.append(time.monotonic())
+        return Pacing(again_in_s=0.05)
+
+    run_for([Duty("d", 60.0, run)], 0.5, own_keys)
+    assert len(runs) > 3
+
+
+def test_a_duty_after_recording_runs_before_the_others_when_something_was_recorded(own_keys: Any) -> None:
+    said: list[str] = []
+    duties = [
+        Duty("first", 60.0, lambda: said.append("first")),
+        Duty("after", 60.0, lambda: said.append("after"), after_recording=True),
+    ]
+    own_reader(own_keys).prepare()
+    stream.report(own_keys, ended(make()))
+    run_for(duties, 0.3, own_keys)
+    assert said == ["after", "first"]

@@ -11,9 +11,9 @@ from django.test import Client
 from django.utils import timezone
 
 from jobs import bounds, reports, submission, tokens
-from jobs.coordinator import sample
 from jobs.errors import QueueFull, UserBoundReached
 from jobs.models import Job, PoolSample, State
+from jobs.sampling import sample
 from jobs.submission import submit
 
 pytestmark = pytest.mark.django_db

@@ -9,9 +9,9 @@ from django.test.utils import CaptureQueriesContext
 from structlog.testing import capture_logs
 
 from jobs import reports, tokens
-from jobs.coordinator import sample
 from jobs.models import Job, State
 from jobs.rescue import Stranded
+from jobs.sampling import sample
 
 pytestmark = pytest.mark.django_db
 

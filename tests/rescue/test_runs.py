@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from jobs import stream
-from jobs.coordinator import record_new
 from jobs.models import Job, State
+from jobs.recording import record_new
 from jobs.redis_client import key
 from jobs.rescue import Rescuer
 from jobs.stream import Ending, Outcome, Place, Reader

@@ -7,7 +7,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from jobs.checks import CHECKS
-from jobs.coordinator import Coordinator
+from jobs.comparisons.duties import lab_duties
+from jobs.coordinator import Coordinator, own_reader
+from jobs.duties import platform_duties
 from jobs.redis_client import REDIS_ERRORS, eviction_fault, worker_client
 from jobs.schema import wait_until_migrated
 
@@ -27,7 +29,8 @@ class Command(BaseCommand):
                 raise CommandError(fault)
         except REDIS_ERRORS as error:
             self.stderr.write(f"Redis does not answer yet ({error}); the coordinator waits for it.")
-        coordinator = Coordinator()
+        reader = own_reader()
+        coordinator = Coordinator(reader, [*platform_duties(reader), *lab_duties()])
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: coordinator.stop())
         if wait_until_migrated(lambda: coordinator.is_stopping):

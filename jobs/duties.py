@@ -1,0 +1,120 @@
+"""The duties of the platform itself, in the order in which the coordinator runs them."""
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import structlog
+from django.conf import settings
+from django.db import close_old_connections
+
+from jobs import cancelling, heartbeats, publishing, retention, switches
+from jobs.duty import Duty
+from jobs.environment import versions
+from jobs.errors import BrokerUnavailable
+from jobs.heartbeats import COORDINATOR, Beat
+from jobs.pools import vitals
+from jobs.recording import record_adopted
+from jobs.redis_client import REDIS_ERRORS, Client, key
+from jobs.rescue import Rescuer, Stranded
+from jobs.sampling import prune_samples, sample
+from jobs.stream import Reader
+from jobs.timing import wall_now
+
+log = structlog.get_logger(__name__)
+
+
+def platform_duties(reader: Reader) -> list[Duty]:
+    """Return what a coordinator does that reads the stream as `reader`; several may run, none needs the others."""
+    client, stranded = reader.client, Stranded()
+    heart, recovery = _Heart(reader), _Recovery(client)
+    sample_every_s = settings.JOB_SAMPLE_EVERY_S
+    return [
+        Duty("beat", settings.JOB_HEARTBEAT_S, heart.beat, stop=heart.leave),
+        # First: what is held must be so before anything is published into a Redis that lost its data.
+        _switches(client),
+        Duty("publish", 0.25, publishing.publish_due),
+        Duty("rescue", 1.0, recovery.look, begin=recovery.begin),
+        _cancelling(client),
+        Duty("adopt", 2.0, lambda: record_adopted(reader)),
+        _alone(reader, "sample", sample_every_s, lambda: stranded.tell(sample(client))),
+        _alone(reader, "prune", 3600.0, prune_samples),
+        _alone(reader, "retention", 1.0, retention.Turns().take),
+        Duty("connections", 30.0, close_old_connections),
+    ]
+
+
+def _switches(client: Client) -> Duty:
+    def write(_: bool = False) -> None:
+        switches.write(client, switches.held())
+
+    return Duty("switches", 1.0, write, begin=write)  # Redis may have lost its data
+
+
+def _cancelling(client: Client) -> Duty:
+    return Duty(
+        "cancel", 5.0, lambda: cancelling.settle(client), begin=lambda _: cancelling.mark_again(client)
+    )
+
+
+def _alone(reader: Reader, name: str, every_s: float, run: Callable[[], object]) -> Duty:
+    """Return a duty that only one of several coordinators does each time."""
+
+    def run_if_first() -> None:
+        # A little shorter than the interval, so that the one who had it finds it free again.
+        if reader.client.set(key("duty", name), reader.name, nx=True, px=max(1, int(every_s * 900))):
+            run()
+
+    return Duty(name, every_s, run_if_first)
+
+
+class _Heart:
+    """The sign of life of a coordinator."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._client, self._name = reader.client, reader.name
+        self._started_at, self._facts = wall_now(), versions()
+        self._gauge = vitals.Gauge(os.getpid())
+
+    def beat(self) -> None:
+        """Send it. Raise redis-py's errors."""
+        beat = Beat(
+            name=self._name,
+            pool=COORDINATOR,
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            memory_bytes=self._gauge.memory_bytes(self._gauge.family()),
+            started_at=self._started_at,
+            versions=self._facts,
+        )
+        heartbeats.send(self._client, beat)
+
+    def leave(self) -> None:
+        """Take the coordinator off the list; it stops on purpose."""
+        try:
+            heartbeats.withdraw(self._client, self._name)
+        except REDIS_ERRORS as error:
+            log.warning("the sign of life stays until it is too old", error=str(error))
+
+
+class _Recovery:
+    """Looks for what went missing; after an outage each worker first gets the time for a sign of life."""
+
+    def __init__(self, client: Client) -> None:
+        self._rescuer = Rescuer(client)
+        self._nobody_dead_until_mono = 0.0
+
+    def begin(self, is_after_outage: bool) -> None:
+        """Take no worker for dead before it can have given a sign of life."""
+        # At first all there is to go by is Redis' clock, which may just have been set.
+        grace_s = settings.JOB_WORKER_DEAD_AFTER_S if is_after_outage else 1.5 * settings.JOB_HEARTBEAT_S
+        self._nobody_dead_until_mono = time.monotonic() + grace_s
+        if is_after_outage:
+            self._rescuer.forget()
+
+    def look(self) -> None:
+        """Rescue what is missing. Raise the errors of Redis and the database."""
+        with suppress(BrokerUnavailable):  # publishing says so already
+            self._rescuer.look(is_after_outage=time.monotonic() < self._nobody_dead_until_mono)

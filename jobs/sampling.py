@@ -1,0 +1,45 @@
+"""What each pool looks like, every few seconds: the history that charts and configurations are made of."""
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from jobs import configurations, heartbeats
+from jobs.heartbeats import WorkerBeat
+from jobs.models import PoolSample
+from jobs.pools import all_pools
+from jobs.redis_client import Client
+from jobs.reports import Queue, queues
+
+
+def sample(client: Client) -> dict[str, Queue]:
+    """Store what each pool looks like now; return the queues, also those of pools that are not declared."""
+    alive = [beat for beat in heartbeats.read_all(client) if beat.is_alive]
+    found, now = queues(), timezone.now()
+    PoolSample.objects.bulk_create(
+        _sample_of(name, found.get(name, Queue()), alive, now) for name in all_pools()
+    )
+    configurations.note(alive, now)
+    return found
+
+
+def _sample_of(name: str, queue: Queue, alive: list[WorkerBeat], now: datetime) -> PoolSample:
+    workers = [beat for beat in alive if beat.pool == name]
+    return PoolSample(
+        pool=name,
+        at=now,
+        queued=queue.queued,
+        running=queue.running,
+        oldest_s=queue.oldest_s(now) or 0.0,
+        workers=len(workers),
+        slots=sum(beat.slots for beat in workers),
+        memory_bytes=sum(beat.memory_bytes for beat in workers),
+    )
+
+
+def prune_samples() -> None:
+    """Delete samples and configurations that are older than the settings keep."""
+    keep_from = timezone.now() - timedelta(days=settings.JOB_SAMPLE_KEEP_DAYS)
+    PoolSample.objects.filter(at__lt=keep_from).delete()
+    configurations.prune(keep_from)
