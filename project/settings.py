@@ -263,6 +263,8 @@ AUDIT_KEEP_DAYS: float = env.float("AUDIT_KEEP_DAYS", 365.0)
 API_MAX_BODY_BYTES: int = env.int("API_MAX_BODY_BYTES", 1_048_576)
 JOB_FILES_DIR: str = env.str("JOB_FILES_DIR", "") or str(VAR_DIR / "files")
 JOB_HTTP_DEMO_URL: str = env.str("JOB_HTTP_DEMO_URL", "http://127.0.0.1:8099")
+#: Whether jobs run that end their worker on purpose.
+JOB_ALLOW_HARMFUL: bool = env.bool("JOB_ALLOW_HARMFUL", DEBUG)
 #: Whether HTTP jobs may reach the public internet (ports 80 and 443); never anything private, but for the list below.
 JOB_HTTP_PUBLIC: bool = env.bool("JOB_HTTP_PUBLIC", True)
 JOB_HTTP_ALLOWED_HOSTS: list[str] = env.list(

@@ -551,3 +551,13 @@ def test_a_site_may_have_no_time_limit(define: Callable[..., Definition], settin
 
 def unlimited() -> None:
     pass
+
+
+def test_a_lesson_names_the_parameter_that_chooses_between_its_variants(shop: Shop) -> None:
+    head = "from jobs.definitions import Lesson\nHOW = Lesson({!r}, {{}}, lambda by: [])\n"
+    job = "@job(lesson=HOW)\ndef work(guard: str = 'none'): ..."
+    lesson = defined(shop(head.format("guard") + job)).lesson
+    assert lesson is not None
+    assert lesson.parameter == "guard"
+    with pytest.raises(BadDefinition, match="with one of guard"):
+        shop(head.format("other") + job)

@@ -2,6 +2,8 @@
 
 from importlib import import_module
 
+from django.core.checks import register
+
 from jobs.imports import without
 
 #: Each module's name is the first half of its definitions' names; those of `hazards` begin with `hazard`.
@@ -9,7 +11,10 @@ MODULES = ("io", "cpu", "mixed", "ending", "hazards")
 
 
 def load() -> None:
-    """Import every module of the catalogue, which registers its definitions."""
+    """Import every module of the catalogue, which registers its definitions, and register its checks."""
+    from jobs.catalog.settings_checks import check_http
+
+    register(check_http, "jobs")
     with without("rich"):  # for httpx' command line
         for module in MODULES:
             import_module(f"{__name__}.{module}")

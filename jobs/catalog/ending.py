@@ -7,6 +7,7 @@ import time
 from typing import Annotated, Any
 
 import structlog
+from django.conf import settings
 from pydantic import Field
 
 from jobs.definitions import AttemptContext, job
@@ -106,7 +107,13 @@ def unserialisable() -> Any:
     return object()
 
 
-@job(kind="hazard", title="Exit the process", max_attempts=2)
+def _unless_allowed() -> str | None:
+    if getattr(settings, "JOB_ALLOW_HARMFUL", settings.DEBUG):
+        return None
+    return "it ends its worker on purpose; JOB_ALLOW_HARMFUL=true lets it run (by default with DEBUG alone)."
+
+
+@job(kind="hazard", title="Exit the process", max_attempts=2, unavailable=_unless_allowed)
 def exit_process(
     status: Annotated[int, Field(ge=0, le=255, description="Exit status of the process.")] = 3,
 ) -> None:

@@ -11,6 +11,7 @@ from jobs.definitions.context import AttemptContext
 from jobs.definitions.declare import JobTask, job
 from jobs.definitions.definition import KINDS, Definition
 from jobs.definitions.fields import ParameterField
+from jobs.definitions.lesson import Lesson
 from jobs.definitions.registry import all_definitions, discover, from_task, get, register, resolve
 from jobs.definitions.secrets import Secret
 
@@ -19,6 +20,7 @@ __all__ = [
     "AttemptContext",
     "Definition",
     "JobTask",
+    "Lesson",
     "ParameterField",
     "Secret",
     "all_definitions",

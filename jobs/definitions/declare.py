@@ -17,12 +17,14 @@ from jobs.definitions.definition import (
     default_time_limit_s,
 )
 from jobs.definitions.fields import describe
+from jobs.definitions.lesson import Lesson
 from jobs.definitions.parameters import build_model, humanised
 from jobs.definitions.plain import texts_of
 from jobs.definitions.registry import DISCOVERED, from_task, register
 from jobs.definitions.rules import (
     check_async_body,
     check_function,
+    check_lesson,
     check_options,
     check_secrets,
     checked_parameters,
@@ -91,6 +93,8 @@ class Options(TypedDict, total=False):
     """Whether the body's first parameter is `context`, an AttemptContext."""
     unavailable: Callable[[], str | None]
     """Returns the reason why it cannot run in this installation, or None."""
+    lesson: Lesson | None
+    """What its variants show, if it is a mistake and its guards."""
 
 
 @overload
@@ -118,6 +122,7 @@ def _declare(func: Callable[..., Any], options: dict[str, Any]) -> JobTask:
     signature = checked_parameters(settled["name"], func, takes_context=settled["takes_context"])
     model = build_model(settled["name"], signature)
     check_secrets(settled["name"], signature)
+    check_lesson(settled["name"], signature, settled["lesson"])
     summary, description = texts_of(func)
     is_async = inspect.iscoroutinefunction(func)
     task = JobTask(func=func, takes_context=settled["takes_context"])
@@ -162,7 +167,7 @@ def _settled(func: Callable[..., Any], options: dict[str, Any]) -> dict[str, Any
         "memory_limit_bytes": None,
     }
     given = {**options, "retry_on": retry_on if isinstance(retry_on, tuple) else (retry_on,)}
-    return {**defaults, **limits, "retry_delay_s": 1.0, "unavailable": available, **given}
+    return {**defaults, **limits, "retry_delay_s": 1.0, "unavailable": available, "lesson": None, **given}
 
 
 def default_name(func: Callable[..., Any]) -> str:

@@ -11,6 +11,7 @@ from django.utils.module_loading import import_string
 from pydantic import BaseModel, ValidationError
 
 from jobs.definitions.fields import ParameterField
+from jobs.definitions.lesson import Lesson
 from jobs.definitions.parameters import messages, python_values
 from jobs.definitions.payload import json_ready, refuse_oversized
 from jobs.definitions.secrets import hide, is_hidden, reveal, reveal_or_keep
@@ -72,6 +73,8 @@ class Definition:
     takes_context: bool = False
     unavailable: Callable[[], str | None] = field(default=available)
     """Returns the reason why it cannot run in this installation, or None."""
+    lesson: Lesson | None = None
+    """What its variants show, if it is a mistake and its guards."""
 
     def validate(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters, defaults filled in, as plain JSON values; the secret ones encrypted.

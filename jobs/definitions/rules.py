@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from jobs.definitions.annotations import bare, marks_of, parts_of
 from jobs.definitions.definition import KINDS
+from jobs.definitions.lesson import Lesson
 from jobs.definitions.parameters import parameters_of
 from jobs.definitions.secrets import is_mark
 from jobs.errors import BadDefinition
@@ -164,6 +165,17 @@ def _wrong_secret(annotation: Any) -> str:
         return "" if bare(annotation) in (str, str | None) else "is no text;"
     within = any(map(is_mark, parts))
     return "would be stored in clear; a secret must be a parameter of its own:" if within else ""
+
+
+def check_lesson(name: str, parameters: Iterable[inspect.Parameter], lesson: Any) -> None:
+    """Raise BadDefinition unless the lesson, if there is one, names the parameter that chooses between its variants."""
+    if lesson is None:
+        return
+    known = [parameter.name for parameter in parameters]
+    if not isinstance(lesson, Lesson) or lesson.parameter not in known:
+        raise BadDefinition(
+            f"{name}: give lesson=Lesson(parameter, …), with one of {', '.join(known) or 'none'}."
+        )
 
 
 def check_async_body(name: str, body: Callable[..., Any], sync_body: Callable[..., Any]) -> None:

@@ -1,12 +1,17 @@
-"""What a comparison of a hazard taught: its lesson in the figures that its own jobs returned, and these as a table."""
+"""What the variants of a job taught: its lesson in the figures that its own jobs returned, and these as a table.
+
+A job declares its lesson: `@job(lesson=Lesson(…))`.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
+from statistics import median_low
 from typing import Any
 
 from django_celery_results.models import TaskResult
 
 from jobs import definitions
+from jobs.definitions import Definition
 from jobs.errors import UnknownDefinition
 from jobs.models import Block, Comparison, Job, State
 
@@ -14,8 +19,67 @@ from jobs.models import Block, Comparison, Job, State
 _RESULTS_OF_AN_ARM = 100
 
 _NOTHING: Mapping[str, Any] = {"lesson": "", "harm": None}
+#: What results raise that lack a figure, because other code made them.
+_OF_OTHER_CODE = (KeyError, TypeError, ValueError, ZeroDivisionError, IndexError)
 
-type Results = Mapping[str, Sequence[Mapping[str, Any]]]
+type Results = Sequence[Mapping[str, Any]]
+
+
+def with_lessons() -> list[Definition]:
+    """Return the definitions that declare a lesson."""
+    return [definition for definition in definitions.all_definitions() if definition.lesson is not None]
+
+
+def variants(definition: Definition) -> tuple[Any, ...]:
+    """Return the values of the parameter that chooses; none without a lesson."""
+    chooser = definition.lesson.parameter if definition.lesson else ""
+    return next((field.choices for field in definition.fields if field.name == chooser), ())
+
+
+def lesson(definition: Definition, results: Results) -> str:
+    """Return the lesson in one to three sentences, from the results of any variants.
+
+    Several results of one variant are taken together. Empty without a lesson, for no results, and for results that
+    lack a figure because other code made them.
+    """
+    if definition.lesson is None or not results:
+        return ""
+    try:
+        groups: dict[Any, list[Mapping[str, Any]]] = {}
+        for result in results:
+            groups.setdefault(result[definition.lesson.parameter], []).append(result)
+        return " ".join(filter(None, definition.lesson.sentences(groups)))
+    except _OF_OTHER_CODE:
+        return ""
+
+
+def merged(results: Results) -> dict[str, Any]:
+    """Return several results of one variant as one: medians of the numbers, the first of what is no number."""
+    merged_result: dict[str, Any] = {}
+    for key, value in results[0].items():
+        values = [result[key] for result in results]
+        if isinstance(value, list):
+            merged_result[key] = [merged(parts) for parts in zip(*values, strict=True)]
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            merged_result[key] = median_low(values)  # one of the values: whole numbers stay whole
+        else:
+            merged_result[key] = value
+    return merged_result
+
+
+def table(definition: Definition, results: Results) -> list[tuple[str, ...]]:
+    """Return the headings and then a row for each result; one that holds several sizes has a row for each.
+
+    Nothing without a lesson. Raise KeyError for a result that is not the definition's own.
+    """
+    if definition.lesson is None:
+        return []
+    variant, columns = definition.lesson.parameter, definition.lesson.columns
+    rows: list[tuple[str, ...]] = [(variant, *columns)]
+    for result in results:
+        for line in result.get("sizes", [result]):
+            rows.append((str(result[variant]), *(cell(line[key]) for key, cell in columns.values())))
+    return rows
 
 
 def told(comparison: Comparison) -> dict[str, Any]:
@@ -24,15 +88,13 @@ def told(comparison: Comparison) -> dict[str, Any]:
         definition = definitions.get(comparison.definition)
     except UnknownDefinition:
         return dict(_NOTHING)
-    if definition.kind != "hazard":
+    if definition.lesson is None and definition.kind != "hazard":
         return dict(_NOTHING)
-    from jobs.catalog.hazards import lessons  # its jobs are declared through the backend, which submits
-
     results = _results(comparison)
-    worded = lessons.lesson(definition.name, [one for found in results.values() for one in found])
+    worded = lesson(definition, [one for of_arm in results.values() for one in of_arm])
     return {
         "lesson": worded or _of_the_docstring(definition.description),
-        "harm": harm(definition.name, results),
+        "harm": harm(definition, results),
     }
 
 
@@ -56,21 +118,15 @@ def _results_of(blocks: Sequence[int]) -> list[dict[str, Any]]:
     return [result for text in texts if text and isinstance(result := json.loads(text), dict)]
 
 
-def harm(name: str, results: Results) -> dict[str, Any] | None:
+def harm(definition: Definition, results: Mapping[str, Results]) -> dict[str, Any] | None:
     """Return head and rows: of each arm's results the medians; None where the results are of other code."""
-    from jobs.catalog.hazards import tables
-    from jobs.catalog.hazards.variants import VARIANT
-
-    if name not in VARIANT:
-        return None
     rows: list[list[str]] = []
     head: list[str] = []
     try:
-        for arm, found in results.items():
-            if found:
-                headings, *lines = tables.table(name, [tables.merged(found)])
-                head = ["", *headings[1:]]
-                rows += [[arm, *line[1:]] for line in lines]
-    except (KeyError, TypeError, ValueError, IndexError):
+        for arm, of_arm in results.items():
+            if of_arm and (lines := table(definition, [merged(of_arm)])):
+                head = ["", *lines[0][1:]]
+                rows += [[arm, *line[1:]] for line in lines[1:]]
+    except _OF_OTHER_CODE:
         return None
     return {"head": head, "rows": rows} if rows else None

@@ -17,7 +17,7 @@ from jobs.reports import pools_now
 from jobs.views.live import LivePart, PageRequest, live_answer, live_part, signed_in
 
 POOLS_EVERY_S = 3.0
-_ENDINGS = "jobs.catalog.ending."
+_ENDINGS = "ending."
 _GROUPS = (
     ("io", "Waits", "I/O: these jobs wait for a clock, a disk, a socket or a server."),
     ("cpu", "Computes", "CPU: these jobs keep a core busy."),
@@ -46,7 +46,7 @@ class Card:
     @classmethod
     def of(cls, definition: Definition) -> "Card":
         """Return the card of a definition."""
-        is_ending = definition.module_path.startswith(_ENDINGS)
+        is_ending = definition.name.startswith(_ENDINGS)
         return cls(
             name=definition.name,
             title=definition.title,

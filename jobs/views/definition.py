@@ -14,7 +14,6 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods
 
 from jobs import definitions, guarantees, signing, submission, switches
-from jobs.catalog.hazards.variants import VARIANT
 from jobs.choice import choose
 from jobs.definitions import Definition
 from jobs.errors import BrokerUnavailable, InvalidParameters, PoolwiseError, QueueFull, UnknownDefinition
@@ -175,7 +174,7 @@ def _page(
         "boxes": boxes,
         "auto": choose(found),
         "origin": origin,
-        "varied": VARIANT.get(found.name, ""),
+        "varied": found.lesson.parameter if found.lesson else "",
         "has_async_body": found.async_body is not None,  # a template would call the body itself
         "unavailable": found.unavailable(),
         "limit_warnings": _limit_warnings(found, list(now.pools)),

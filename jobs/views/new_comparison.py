@@ -13,7 +13,6 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from jobs import comparisons as planning
 from jobs import definitions
-from jobs.catalog.hazards.variants import SHOWN_ON
 from jobs.choice import by_kind
 from jobs.comparisons import PRESETS, Preset
 from jobs.definitions import Definition, all_definitions
@@ -114,7 +113,7 @@ def _initial(request: HttpRequest, found: Definition, origin: Comparison | None)
 
 def _pool_for_variants(found: Definition) -> str:
     """Return a pool that shows what the variants of a definition do."""
-    models = SHOWN_ON.get(found.name, ())
+    models = found.lesson.models if found.lesson else ()
     shown = next(
         (pool.name for model in models for pool in all_pools().values() if pool.model == model), None
     )

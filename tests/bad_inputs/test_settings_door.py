@@ -8,7 +8,8 @@ from django.core.checks import Error
 from django.core.exceptions import ImproperlyConfigured
 from environs import EnvError
 
-from jobs.checks import check_addresses, check_heartbeats, check_http, check_numbers, check_pools
+from jobs.catalog.settings_checks import check_http
+from jobs.checks import check_addresses, check_heartbeats, check_numbers, check_pools
 from tests.platform import ROOT
 from tests.test_compose import TABLES, names_in
 

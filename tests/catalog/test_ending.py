@@ -3,15 +3,19 @@
 import asyncio
 import json
 import logging
+import os
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 
 from jobs import definitions
 from jobs.catalog.ending import FlakyError, UnprintableError
 from jobs.definitions import AttemptContext
+from jobs.errors import Unavailable
+from jobs.submission import prepare
 from tests.catalog.conftest import Bodies
 from tests.pace import limit_s
 
@@ -71,6 +75,29 @@ def test_exit_process_ends_the_process_at_once() -> None:
     setup = f"import django; django.setup(); {source}"
     assert subprocess.run([sys.executable, "-c", setup], timeout=60).returncode == 3
     assert definitions.get("ending.exit_process").kind == "hazard"
+
+
+def test_what_ends_its_worker_on_purpose_is_refused_unless_the_settings_allow_it(settings: Any) -> None:
+    settings.JOB_ALLOW_HARMFUL = False
+    with pytest.raises(Unavailable, match="ends its worker on purpose; JOB_ALLOW_HARMFUL=true lets it run"):
+        prepare("ending.exit_process", {}, pool="threads", copies=1)
+    settings.JOB_ALLOW_HARMFUL = True
+    assert len(prepare("ending.exit_process", {}, pool="threads", copies=1)) == 1
+
+
+@pytest.mark.parametrize(("environment", "allowed"), [
+    ({"DEBUG": "true"}, True), ({"DEBUG": "false"}, False), ({"DEBUG": "false", "JOB_ALLOW_HARMFUL": "true"}, True),
+])  # fmt: skip
+def test_what_ends_its_worker_on_purpose_runs_with_debug_alone_by_default(
+    environment: dict[str, str], allowed: bool
+) -> None:
+    show = "from project import settings; print(settings.JOB_ALLOW_HARMFUL)"
+    rest = {name: value for name, value in os.environ.items() if name not in ("DEBUG", "JOB_ALLOW_HARMFUL")}
+    run = subprocess.run(
+        [sys.executable, "-c", show], env={**rest, "SECRET_KEY": "x" * 50, **environment},
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert run.stdout.split() == [str(allowed)]
 
 
 def test_a_bad_exception_has_neither_text_nor_repr(run: Bodies) -> None:

@@ -11,16 +11,20 @@ from django.core.management import CommandError, call_command
 from django_celery_results.models import TaskResult
 
 from jobs import definitions
-from jobs.catalog.hazards.lessons import lesson
-from jobs.catalog.hazards.tables import table
-from jobs.catalog.hazards.variants import VARIANT, variants
+from jobs.evidence import hazard
+from jobs.evidence.hazard import table, variants, with_lessons
 from jobs.models import Job
 from jobs.submission import submit
 from tests.catalog.conftest import Bodies
 from tests.platform import Platform
 
+VARIANT = {definition.name: definition.lesson.parameter for definition in with_lessons() if definition.lesson}
 stored = pytest.mark.django_db(transaction=True)
 type AllVariants = Callable[..., dict[Any, Any]]
+
+
+def lesson(name: str, results: list[Any]) -> str:
+    return hazard.lesson(definitions.get(name), results)
 
 
 @pytest.fixture
@@ -28,7 +32,10 @@ def run_all(run: Bodies) -> AllVariants:
     """Return a function that runs the sync body of each variant of a hazard and returns the results by variant."""
 
     def run_variants(name: str, **params: Any) -> dict[Any, Any]:
-        return {variant: run(name, **{VARIANT[name]: variant}, **params)[0] for variant in variants(name)}
+        return {
+            variant: run(name, **{VARIANT[name]: variant}, **params)[0]
+            for variant in variants(definitions.get(name))
+        }
 
     return run_variants
 
@@ -156,13 +163,13 @@ def test_every_hazard_has_a_variant_a_table_and_a_lesson_for_each_variant(
     name: str, run: Bodies, files: Any
 ) -> None:
     fields = {field.name: field for field in definitions.get(name).fields}
-    assert len(variants(name)) >= 2
+    assert len(variants(definitions.get(name))) >= 2
     assert definitions.get(name).kind == "hazard"
     small = {"updates": 20, "compute_s": 0.02, "largest_kib": 1, "items": 20, "jobs": 20, "slow_ms": 20}
     params = {key: value for key, value in small.items() if key in fields}
     [result, *_] = run(name, **params)
     assert json.loads(json.dumps(result)) == result
-    headings, *rows = table(name, [result])
+    headings, *rows = table(definitions.get(name), [result])
     assert rows
     assert all(len(row) == len(headings) for row in rows)
     assert lesson(name, [result]).endswith(".")
@@ -185,7 +192,7 @@ def test_the_command_prints_the_variants_and_the_lesson() -> None:
 
 def test_the_command_lists_the_hazards_and_refuses_what_is_none() -> None:
     assert all(name in printed() for name in VARIANT)
-    with pytest.raises(CommandError, match="there are shared_counter"):
+    with pytest.raises(CommandError, match=r"there are backlog, .*shared_counter"):
         printed("nonsense")
     with pytest.raises(CommandError, match="held"):
         printed("lock_held", "--param", "held=perhaps")

@@ -1,6 +1,6 @@
 """Well-known mistakes as jobs: a parameter chooses the mistake or one of its guards, the result counts the harm.
 
-`lessons.lesson` says in a sentence what results show; `manage.py hazard NAME` runs all variants of one.
+`lessons` words what results show; `manage.py hazard NAME` runs all variants of one.
 """
 
 from jobs.catalog.hazards import backlog, blocked, counter, locking, payload, prefetch, tiny

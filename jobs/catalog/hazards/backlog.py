@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from jobs.catalog.data import Seed, seeded
+from jobs.catalog.hazards import lessons
 from jobs.catalog.hazards.together import together
 from jobs.definitions import job
 
@@ -32,7 +33,7 @@ class _Book:
     producer_waited_s: float = 0.0
 
 
-@job(kind="hazard", name="hazard.backlog", title="Producer faster than consumer")
+@job(kind="hazard", name="hazard.backlog", title="Producer faster than consumer", lesson=lessons.BACKLOG)
 def backlog(
     bound: Bound = "none",
     items: Annotated[int, Field(ge=1, le=2000, description="Items to produce.")] = 300,

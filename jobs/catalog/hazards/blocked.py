@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from jobs.catalog.hazards import lessons
 from jobs.catalog.hazards.together import spin, where
 from jobs.definitions import job
 
@@ -28,7 +29,13 @@ Work = Annotated[
 Compute = Annotated[float, Field(ge=0.01, le=10, description="Seconds of computing.")]
 
 
-@job(kind="hazard", name="hazard.blocked_loop", title="Blocked loop", pool="gevent")
+@job(
+    kind="hazard",
+    name="hazard.blocked_loop",
+    title="Blocked loop",
+    pool="gevent",
+    lesson=lessons.BLOCKED_LOOP,
+)
 def blocked_loop(work: Work = "compute", compute_s: Compute = 0.5) -> dict[str, Any]:
     """Compute beside a sibling that wants to wake every 10 ms in the same worker, and measure how late it wakes.
 

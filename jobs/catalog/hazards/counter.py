@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from jobs.catalog.data import Seed, seeded
-from jobs.catalog.hazards import stored_counter
+from jobs.catalog.hazards import lessons, stored_counter
 from jobs.catalog.hazards.together import pause, together, where
 from jobs.definitions import job
 
@@ -42,7 +42,7 @@ class Tally:
     value: int = 0
 
 
-@job(kind="hazard", name="hazard.shared_counter", title="Shared counter")
+@job(kind="hazard", name="hazard.shared_counter", title="Shared counter", lesson=lessons.SHARED_COUNTER)
 def shared_counter(
     guard: Guard = "none",
     updates: Updates = 1000,

@@ -1,29 +1,16 @@
-"""What the results of a hazard show, worded with their own figures."""
+"""What the results of each hazard show, worded with their own figures."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from jobs.catalog.hazards.variants import VARIANT
+from jobs.catalog.hazards import tables
+from jobs.catalog.hazards.tables import size
+from jobs.definitions import Lesson
+from jobs.definitions.lesson import ByVariant, Result
 from jobs.formats import percent, seconds
 
-type Result = Mapping[str, Any]
 type Results = Sequence[Result]
-
-
-def lesson(definition: str, results: Results) -> str:
-    """Return the lesson of a hazard in one to three sentences, from the results of any of its variants.
-
-    Several results of one variant are taken together. Empty for another definition, for no results, and for results
-    that lack a figure because other code made them.
-    """
-    word = _WORDS.get(definition)
-    if word is None or not results:
-        return ""
-    try:
-        return " ".join(filter(None, word(_by(results, VARIANT[definition]))))
-    except (KeyError, TypeError, ValueError, ZeroDivisionError, IndexError):
-        return ""
 
 
 def _by(results: Results, key: str) -> dict[Any, list[Result]]:
@@ -34,15 +21,6 @@ def _by(results: Results, key: str) -> dict[Any, list[Result]]:
     return groups
 
 
-def size(count_bytes: float) -> str:
-    """Return a size in bytes, kB or MB."""
-    if count_bytes < 1000:
-        return f"{count_bytes:.0f} bytes"
-    if count_bytes < 1e6:
-        return f"{count_bytes / 1e3:.3g} kB"
-    return f"{count_bytes / 1e6:.3g} MB"
-
-
 def _of(results: Results, key: str) -> float:
     return float(median(result[key] for result in results))
 
@@ -51,12 +29,11 @@ def _joined(names: Sequence[str]) -> str:
     return names[0] if len(names) < 2 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
-type Groups = dict[Any, list[Result]]
 _GUARDS = {"lock": "a lock", "queue": "a queue", "f": "F()"}
 _MISTAKES = {"none": "without a guard", "save": "with a row that is read and saved"}
 
 
-def _shared_counter(by: Groups) -> list[str]:
+def _shared_counter(by: ByVariant) -> list[str]:
     lost = {guard: sum(result["lost"] for result in found) for guard, found in by.items()}
     made = {guard: sum(result["updates"] for result in found) for guard, found in by.items()}
     harmed = [
@@ -80,7 +57,7 @@ _WORK = {
 }
 
 
-def _blocked_loop(by: Groups) -> list[str]:
+def _blocked_loop(by: ByVariant) -> list[str]:
     found: dict[str, dict[str, str]] = {}
     for work, results in by.items():
         for where, same in _by(results, "where").items():
@@ -97,7 +74,7 @@ def _blocked_loop(by: Groups) -> list[str]:
 _WAYS = {"json": "as JSON", "msgpack": "as msgpack", "reference": "by reference"}
 
 
-def _large_payload(by: Groups) -> list[str]:
+def _large_payload(by: ByVariant) -> list[str]:
     largest = {way: [result["sizes"][-1] for result in found] for way, found in by.items()}
     smallest = {way: [result["sizes"][0] for result in found] for way, found in by.items()}
     parts = [
@@ -115,7 +92,7 @@ def _large_payload(by: Groups) -> list[str]:
     ]
 
 
-def _backlog(by: Groups) -> list[str]:
+def _backlog(by: ByVariant) -> list[str]:
     texts = []
     if found := by.get("none"):
         texts.append(
@@ -136,7 +113,7 @@ def _backlog(by: Groups) -> list[str]:
     return texts
 
 
-def _lock_held(by: Groups) -> list[str]:
+def _lock_held(by: ByVariant) -> list[str]:
     texts = []
     if found := by.get("all"):
         texts.append(
@@ -152,7 +129,7 @@ def _lock_held(by: Groups) -> list[str]:
     return texts
 
 
-def _head_of_line(by: Groups) -> list[str]:
+def _head_of_line(by: ByVariant) -> list[str]:
     texts = []
     for prefetch, found in sorted(by.items(), reverse=True):
         stuck, short = _of(found, "stuck"), _of(found, "short_jobs")
@@ -164,7 +141,7 @@ def _head_of_line(by: Groups) -> list[str]:
     return texts
 
 
-def _tiny_jobs(by: Groups) -> list[str]:
+def _tiny_jobs(by: ByVariant) -> list[str]:
     work_us = min(_of(results, "work_us") for results in by.values())
     texts = []
     if found := by.get("process"):
@@ -180,12 +157,10 @@ def _tiny_jobs(by: Groups) -> list[str]:
     return texts
 
 
-_WORDS: dict[str, Callable[[Groups], list[str]]] = {
-    "hazard.shared_counter": _shared_counter,
-    "hazard.blocked_loop": _blocked_loop,
-    "hazard.large_payload": _large_payload,
-    "hazard.backlog": _backlog,
-    "hazard.lock_held": _lock_held,
-    "hazard.head_of_line": _head_of_line,
-    "hazard.tiny_jobs": _tiny_jobs,
-}
+SHARED_COUNTER = Lesson("guard", tables.SHARED_COUNTER, _shared_counter)
+BLOCKED_LOOP = Lesson("work", tables.BLOCKED_LOOP, _blocked_loop, models=("gevent", "asyncio", "threads"))
+LARGE_PAYLOAD = Lesson("way", tables.LARGE_PAYLOAD, _large_payload)
+BACKLOG = Lesson("bound", tables.BACKLOG, _backlog)
+LOCK_HELD = Lesson("held", tables.LOCK_HELD, _lock_held)
+HEAD_OF_LINE = Lesson("prefetch", tables.HEAD_OF_LINE, _head_of_line)
+TINY_JOBS = Lesson("place", tables.TINY_JOBS, _tiny_jobs)

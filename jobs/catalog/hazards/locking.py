@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from jobs.catalog.data import Seed, seeded
+from jobs.catalog.hazards import lessons
 from jobs.catalog.hazards.together import together
 from jobs.definitions import job
 
@@ -16,7 +17,7 @@ Held = Annotated[
 ]
 
 
-@job(kind="hazard", name="hazard.lock_held", title="Lock held too long")
+@job(kind="hazard", name="hazard.lock_held", title="Lock held too long", lesson=lessons.LOCK_HELD)
 def lock_held(
     held: Held = "all",
     workers: Annotated[int, Field(ge=1, le=64, description="Threads that do it at once.")] = 8,

@@ -9,6 +9,7 @@ from kombu.transport.virtual.base import Base64
 from pydantic import Field
 
 from jobs.catalog.data import Seed, seeded, temporary_file
+from jobs.catalog.hazards import lessons
 from jobs.catalog.hazards.together import spin
 from jobs.definitions import job
 
@@ -23,7 +24,12 @@ Way = Annotated[
 ]
 
 
-@job(kind="hazard", name="hazard.large_payload", title="Large arguments and results")
+@job(
+    kind="hazard",
+    name="hazard.large_payload",
+    title="Large arguments and results",
+    lesson=lessons.LARGE_PAYLOAD,
+)
 def large_payload(
     way: Way = "json",
     largest_kib: Annotated[int, Field(ge=1, le=4000, description="Largest size to try.")] = 1000,

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from jobs.catalog.data import Seed, seeded
+from jobs.catalog.hazards import lessons
 from jobs.catalog.hazards.together import together
 from jobs.definitions import job
 
@@ -33,7 +34,12 @@ class _Book:
     """Short jobs that the consumer of the slow one held meanwhile."""
 
 
-@job(kind="hazard", name="hazard.head_of_line", title="Slow job ahead of short ones")
+@job(
+    kind="hazard",
+    name="hazard.head_of_line",
+    title="Slow job ahead of short ones",
+    lesson=lessons.HEAD_OF_LINE,
+)
 def head_of_line(
     prefetch: Prefetch = 4,
     consumers: Annotated[int, Field(ge=2, le=8, description="Consumers with one slot each.")] = 2,

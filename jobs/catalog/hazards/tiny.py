@@ -10,6 +10,7 @@ from typing import IO, Annotated, Any, Literal, cast
 from pydantic import Field
 
 from jobs.catalog.data import Seed, seeded
+from jobs.catalog.hazards import lessons
 from jobs.definitions import job
 
 _CHILD = """
@@ -25,7 +26,7 @@ Place = Annotated[
 ]
 
 
-@job(kind="hazard", name="hazard.tiny_jobs", title="Jobs too small for a process")
+@job(kind="hazard", name="hazard.tiny_jobs", title="Jobs too small for a process", lesson=lessons.TINY_JOBS)
 def tiny_jobs(
     place: Place = "process",
     jobs: Annotated[int, Field(ge=1, le=10_000, description="Jobs to run.")] = 2000,

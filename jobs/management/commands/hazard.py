@@ -12,12 +12,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django_celery_results.models import TaskResult
 
-from jobs import definitions, submission
-from jobs.catalog.hazards.lessons import lesson
-from jobs.catalog.hazards.tables import table
-from jobs.catalog.hazards.variants import SHOWN_ON, VARIANT, variants
+from jobs import submission
 from jobs.definitions import Definition
 from jobs.errors import PoolwiseError
+from jobs.evidence.hazard import lesson, table, variants, with_lessons
 from jobs.local_processes import LocalProcesses
 from jobs.management.arguments import add_parameters, parameters
 from jobs.management.text_table import aligned
@@ -52,7 +50,7 @@ class Command(BaseCommand):
             found = _hazard(name)
             planned = _planned(found, parameters(found, options["param"]))
             names = [get_pool(text.strip()).name for text in pools.split(",") if text.strip()]
-            names = names or _default_pools(found.name)
+            names = names or _default_pools(found)
             if names:
                 results = self._on_pools(found, planned, names, options["timeout"])
             else:
@@ -84,39 +82,42 @@ class Command(BaseCommand):
     def _show(self, found: Definition, results: Sequence[tuple[str, Any]]) -> None:
         rows = []
         for pool, result in results:
-            headings, *lines = table(found.name, [result])
+            headings, *lines = table(found, [result])
             rows += [(pool, *line) if pool else line for line in lines]
             head = ("pool", *headings) if pool else headings
         self.stdout.write(f"{found.name}: {found.title}")
         self.stdout.write("\n".join(aligned([head, *rows])))
-        self.stdout.write("\n" + lesson(found.name, [result for _, result in results]))
+        self.stdout.write("\n" + lesson(found, [result for _, result in results]))
 
 
 def _hazard(name: str) -> Definition:
-    full = name if name.startswith("hazard.") else f"hazard.{name}"
-    if full not in VARIANT:
-        known = ", ".join(known.removeprefix("hazard.") for known in VARIANT)
-        raise PoolwiseError(f"No hazard is called {name!r}; there are {known}.")
-    return definitions.get(full)
+    hazards = {hazard.name: hazard for hazard in with_lessons()}
+    hazard = hazards.get(name) or hazards.get(f"hazard.{name}")
+    if hazard is None:
+        known = ", ".join(known.removeprefix("hazard.") for known in hazards)
+        raise PoolwiseError(f"No hazard is called {name!r}; there are {known or 'none'}.")
+    return hazard
 
 
 def _listing() -> str:
-    found = [definitions.get(name) for name in VARIANT]
-    width = max(len(hazard.name) for hazard in found)
-    return "\n".join(f"{hazard.name:{width}}  {hazard.summary}" for hazard in found)
+    hazards = with_lessons()
+    width = max((len(hazard.name) for hazard in hazards), default=0)
+    return "\n".join(f"{hazard.name:{width}}  {hazard.summary}" for hazard in hazards)
 
 
-def _planned(found: Definition, given: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _planned(hazard: Definition, given: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the validated parameters of each variant, or of the one that was given."""
-    chooser = VARIANT[found.name]
-    chosen = (given[chooser],) if chooser in given else variants(found.name)
-    return [found.validate({**given, chooser: choice}) for choice in chosen]
+    assert hazard.lesson is not None  # noqa: S101 - it was found by that
+    chooser = hazard.lesson.parameter
+    chosen = (given[chooser],) if chooser in given else variants(hazard)
+    return [hazard.validate({**given, chooser: choice}) for choice in chosen]
 
 
-def _default_pools(name: str) -> list[str]:
+def _default_pools(hazard: Definition) -> list[str]:
     """Return the first pool of each model that the hazard needs; none where any process shows it."""
     by_model = {pool.model: pool.name for pool in reversed(all_pools().values())}
-    return [by_model[model] for model in SHOWN_ON.get(name, ()) if model in by_model]
+    models = hazard.lesson.models if hazard.lesson else ()
+    return [by_model[model] for model in models if model in by_model]
 
 
 def _result_of(definition: str, params: Mapping[str, Any], pool: str, timeout_s: float) -> Any:
