@@ -7,7 +7,7 @@ from celery.signals import setup_logging
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
-app = Celery("poolwise", task_cls="jobs.pools.task:PoolTask")
+app = Celery("poolwise", task_cls="jobs.pools.task:PoolTask", include=["jobs.tasks"])
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
