@@ -8,6 +8,7 @@ from typing import Any
 import altair as alt
 
 from jobs.charts.common import data, finished_spec
+from jobs.comparison_charts.blocks import blocks_that_count
 from jobs.comparison_charts.common import (
     Evidence,
     Samples,
@@ -17,7 +18,6 @@ from jobs.comparison_charts.common import (
     names_of,
     pool_colour,
 )
-from jobs.comparison_charts.makespan import blocks_that_count
 
 _MOST_POINTS = 400
 

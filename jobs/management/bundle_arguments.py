@@ -14,7 +14,7 @@ from jobs.formats import parameters
 from jobs.models import Comparison
 
 #: The chart that `--plot` draws: the first of these that the evidence fills.
-_PLOTTED = ("sweep", "ratios", "makespan")
+_PLOTTED = ("sweep", "ratios", "time")
 NOTHING_TOLD = 2
 
 

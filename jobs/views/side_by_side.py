@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from jobs import comparison_charts, vega, verdicts
 from jobs.comparison_charts import Chart
-from jobs.comparison_charts.makespan import blocks_that_count
+from jobs.comparison_charts.blocks import blocks_that_count
 from jobs.comparison_charts.pairs import on_one_scale
 from jobs.comparison_charts.ratios import times
 from jobs.formats import parameter_value, seconds
@@ -21,7 +21,7 @@ from jobs.views import comparing, story
 from jobs.views.live import PageRequest
 
 #: Charts that are worth a look in pairs.
-_KEYS = ("makespan", "time", "wait", "run", "split", "sweep")
+_KEYS = ("time", "distributions", "sweep")
 _CHOICES = 30
 _HELP = "Right of 1.0× a pool is faster than it was; the whiskers hold the 95 % interval over rounds."
 _SETTINGS = (

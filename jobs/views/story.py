@@ -84,7 +84,7 @@ def words_of(found: Evidence) -> list[dict[str, Any]]:
 def raw_table(pools: Sequence[Mapping[str, Any]], vary: object = None) -> dict[str, Any]:
     """Return the figures of each pool, or of each variant where parameters vary, as a table."""
     head = [_arm(vary), "Slots", "Jobs", "Failed", "Makespan", "Jobs/s", "Run p50", "Run p95", "Broker wait p50",
-            "Worker wait p50", "CPU share", "Peak memory"]  # fmt: skip
+            "Worker wait p50", "CPU share", "Overhead", "Peak memory"]  # fmt: skip
     return {"head": head, "rows": [_row(pool) for pool in pools]}
 
 
@@ -102,7 +102,7 @@ def _row(pool: Mapping[str, Any]) -> list[str]:
         seconds(pool.get("makespan_s")), f"{speeds[len(speeds) // 2]:.1f}" if speeds else "–",
         seconds(spread["run_s"].get("p50")), seconds(spread["run_s"].get("p95")),
         seconds(spread["broker_wait_s"].get("p50")), seconds(spread["worker_wait_s"].get("p50")),
-        percent(pool.get("cpu_share")),
+        percent(pool.get("cpu_share")), seconds(pool.get("overhead_s")),
         filesizeformat(memory) if memory else "–",
     ]  # fmt: skip
 
