@@ -11,6 +11,8 @@ from jobs import pictures
 from jobs.charts import COLOURS
 from jobs.comparison_charts import KEYS, chart, charts
 from jobs.comparison_charts.ratios import times
+from jobs.evidence.figures import TimeSums
+from jobs.verdicts import Concurrency
 from tests import evidence_sample as sample
 from tests.core import is_vega_lite
 
@@ -19,7 +21,7 @@ EVIDENCE = sample.evidence(sweep=sample.sweep())
 
 
 def spec_of(key: str, **changes: Any) -> dict[str, Any]:
-    found = chart(key, {**EVIDENCE, **changes}, SAMPLES)
+    found = chart(key, sample.evidence(**({"sweep": sample.sweep()} | changes)), SAMPLES)
     assert found is not None
     return found.spec
 
@@ -97,13 +99,13 @@ def test_pools_are_sorted_around_the_baseline_by_their_ratio() -> None:
 
 
 def test_a_ratio_without_an_interval_has_no_whiskers() -> None:
-    verdicts = {"gevent": sample.verdict("cannot tell", 2.0, None, None, reason="one round")}  # type: ignore[arg-type]
+    verdicts = {"gevent": sample.verdict("cannot tell", 2.0, None, None, reason="one round")}
     row = values(spec_of("ratios", verdicts=verdicts), pool="gevent")[0]
     assert row["low"] == row["high"] == 2.0
 
 
 def test_a_pool_without_a_ratio_is_left_out() -> None:
-    verdicts = {"gevent": sample.verdict("cannot tell", None, None, None)}  # type: ignore[arg-type]
+    verdicts = {"gevent": sample.verdict("cannot tell", None, None, None)}
     assert chart("ratios", sample.evidence(verdicts=verdicts), SAMPLES) is None
 
 
@@ -119,9 +121,9 @@ def test_a_pool_keeps_its_colour_in_every_chart() -> None:
 
 
 def test_a_pool_keeps_its_colour_in_every_comparison_and_shares_it_with_none() -> None:
-    pools = {pool["name"]: pool for pool in EVIDENCE["pools"]}
-    twin = {**pools["gevent"], "name": "gevent2"}
-    found = colours(spec_of("distributions", pools=[pools["gevent"], twin]))
+    gevent = next(pool for pool in EVIDENCE.pools if pool.name == "gevent")
+    twin = gevent.model_copy(update={"name": "gevent2"})
+    found = colours(spec_of("distributions", pools=[gevent, twin], sweep=None))
     assert found == {"gevent": COLOURS[2], "gevent2": COLOURS[4]}
 
 
@@ -134,7 +136,8 @@ def test_a_distribution_rises_from_nothing_to_all() -> None:
 
 
 def test_warm_up_and_failed_jobs_are_in_no_distribution() -> None:
-    odd = [{**SAMPLES[0], "run_s": 99.0, "role": "warmup"}, {**SAMPLES[0], "run_s": 99.0, "state": "failed"}]
+    long = SAMPLES[0]._replace(run_s=99.0)
+    odd = [long._replace(role="warmup"), long._replace(state="failed")]
     found = chart("distributions", EVIDENCE, [*SAMPLES, *odd])
     assert found is not None
     assert not values(found.spec, run_s=99.0)
@@ -153,14 +156,10 @@ def test_concurrency_never_passes_the_slots_and_ends_at_none() -> None:
     assert rows[-1]["running"] == 0
 
 
-def test_stamps_of_a_bundle_are_read_as_those_of_the_ledger() -> None:
-    read = [{**job, **{key: job[key].isoformat() for key in job if key.endswith("_at")}} for job in SAMPLES]
-    assert chart("concurrency", EVIDENCE, read) == chart("concurrency", EVIDENCE, SAMPLES)
-
-
 def test_parts_of_the_run_that_nobody_measured_are_not_shown() -> None:
-    pools = [{**EVIDENCE["pools"][0], "time": {"cpu_s": 1.0, "run_queue_s": None, "unknown_s": 3.0}}]
-    found = chart("time", {**EVIDENCE, "pools": pools}, [])
+    time = TimeSums(cpu_s=1.0, run_queue_s=0, gil_wait_s=0, blocked_s=0, unknown_s=3.0)
+    pools = [EVIDENCE.pools[0].model_copy(update={"time": time})]
+    found = chart("time", sample.evidence(pools=pools), [])
     assert found is not None
     assert (found.head, found.rows) == (
         ["Pool", "On a core", "Not told apart"],
@@ -169,13 +168,11 @@ def test_parts_of_the_run_that_nobody_measured_are_not_shown() -> None:
 
 
 def test_void_and_warm_up_blocks_do_not_count_for_the_concurrency() -> None:
-    pool = EVIDENCE["pools"][0]
-    odd = [
-        {**pool["blocks"][0], "concurrency": {"peak": 99, "mean": 99.0}, **change}
-        for change in ({"void_reason": "x"}, {"role": "warmup"})
-    ]
-    found = chart("concurrency", {**EVIDENCE, "pools": [{**pool, "blocks": pool["blocks"] + odd}]}, SAMPLES)
-    assert found == chart("concurrency", {**EVIDENCE, "pools": [pool]}, SAMPLES)
+    pool = EVIDENCE.pools[0]
+    odd = pool.blocks[0].model_copy(update={"concurrency": Concurrency(peak=99, mean=99.0), "counts": False})
+    more = pool.model_copy(update={"blocks": [*pool.blocks, odd]})
+    found = chart("concurrency", sample.evidence(pools=[more]), SAMPLES)
+    assert found == chart("concurrency", sample.evidence(pools=[pool]), SAMPLES)
 
 
 def test_the_knee_is_marked_and_named() -> None:

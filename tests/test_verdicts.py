@@ -28,6 +28,7 @@ from jobs.verdicts import (
     rank_test,
     ratio_interval,
     round_medians,
+    running_over_time,
     sentence,
     spread,
     time_per_job,
@@ -247,14 +248,15 @@ def test_concurrency_lies_between_nothing_and_all(intervals: list[tuple[float, f
     found = achieved_concurrency(intervals)
     assert 0 <= found.mean <= found.peak + 1e-9
     assert found.peak <= len(intervals)
-    assert all(count >= 0 for _, count in found.series)
+    assert all(count >= 0 for _, count in running_over_time(intervals))
 
 
 def test_one_slot_in_disguise_shows_in_the_achieved_concurrency() -> None:
     found = achieved_concurrency([(n * 0.1, (n + 1) * 0.1) for n in range(10)])
     assert (found.peak, round(found.mean, 6)) == (1, 1.0)
-    overlapping = achieved_concurrency([(100.0, 102.0), (101.0, 103.0)])
-    assert overlapping.series == ((0.0, 1), (1.0, 2), (2.0, 1), (3.0, 0))
+    intervals = [(100.0, 102.0), (101.0, 103.0)]
+    overlapping = achieved_concurrency(intervals)
+    assert running_over_time(intervals) == [(0.0, 1), (1.0, 2), (2.0, 1), (3.0, 0)]
     assert (overlapping.peak, overlapping.mean) == (2, pytest.approx(4 / 3))
 
 

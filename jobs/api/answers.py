@@ -8,6 +8,7 @@ from uuid import UUID
 from ninja import Schema
 from pydantic import BeforeValidator
 
+from jobs.evidence import Evidence
 from jobs.formats import shown
 
 
@@ -200,7 +201,7 @@ class ComparisonOut(Schema):
 class ComparisonDetailOut(ComparisonOut):
     """A comparison with its evidence, how far it is, and what it waits for."""
 
-    evidence: dict[str, Any] | None
+    evidence: Evidence | None
     progress: dict[str, Any]
     waits_for: str
 

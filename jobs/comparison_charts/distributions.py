@@ -1,6 +1,6 @@
 """Distributions of waits and of runs, as empirical cumulative curves in two panels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
@@ -8,16 +8,17 @@ import altair as alt
 from jobs.charts.common import data, finished_spec
 from jobs.comparison_charts.common import (
     HEIGHT,
-    Evidence,
     Samples,
     Spec,
     Table,
     duration_axis,
     duration_scale,
+    measured,
     names_of,
     pool_colour,
     pool_dash,
 )
+from jobs.evidence import Evidence
 from jobs.formats import seconds
 from jobs.statistics import summary
 
@@ -28,24 +29,13 @@ _LEAST_S = 1e-5
 _TITLES = {"wait_s": "Wait, published to started", "run_s": "Run, started to finished"}
 
 
-def wait_of(job: Mapping[str, Any]) -> float | None:
-    """Return the seconds from published to started."""
-    parts = (job.get("broker_wait_s"), job.get("worker_wait_s"))
-    return None if None in parts else sum(part for part in parts if part is not None)
-
-
-def measured(samples: Samples) -> list[Mapping[str, Any]]:
-    """Return the jobs that count: of measured blocks, and succeeded."""
-    return [job for job in samples if job.get("role") == "measured" and job.get("state") == "succeeded"]
-
-
 def values_of(field: str, evidence: Evidence, samples: Samples) -> dict[str, list[float]]:
     """Return each pool's waits or runs in seconds, sorted."""
     found: dict[str, list[float]] = {name: [] for name in names_of(evidence)}
-    for job in measured(samples):
-        value = wait_of(job) if field == "wait_s" else job.get("run_s")
-        if value is not None and job["pool"] in found:
-            found[job["pool"]].append(max(_LEAST_S, value))
+    for job in measured(evidence, samples):
+        value_s = job.wait_s if field == "wait_s" else job.run_s
+        if value_s is not None and job.pool in found:
+            found[job.pool].append(max(_LEAST_S, value_s))
     return {name: sorted(values) for name, values in found.items() if values}
 
 

@@ -8,16 +8,15 @@ import altair as alt
 from jobs.charts.common import data, finished_spec
 from jobs.comparison_charts.common import (
     LINE,
-    Evidence,
     Samples,
     Spec,
     Table,
     duration_axis,
-    names_of,
+    measured,
     pool_rows,
     top_legend,
 )
-from jobs.comparison_charts.distributions import measured, wait_of
+from jobs.evidence import Evidence
 from jobs.formats import percent, seconds
 
 _WAIT = "Waiting for its turn"
@@ -39,18 +38,13 @@ _COLOURS = dict(
 
 def _means(evidence: Evidence, samples: Samples) -> dict[str, dict[str, float]]:
     """Return each pool's mean seconds of one job by part; parts that were measured on no pool are left out."""
-    jobs = measured(samples)
-    waits = {
-        name: [wait_of(job) or 0.0 for job in jobs if job["pool"] == name] for name in names_of(evidence)
-    }
-    found: dict[str, dict[str, float]] = {}
-    for pool in evidence.get("pools", ()):
-        ran, parts = pool["succeeded"] + pool["failed"], pool.get("time") or {}
-        if ran and any(parts.values()):
-            wait = {_WAIT: mean(waits[pool["name"]])} if waits[pool["name"]] else {}
-            found[pool["name"]] = wait | {
-                label: (parts.get(key) or 0.0) / ran for key, label in _PARTS.items()
-            }
+    jobs, found = measured(evidence, samples), dict[str, dict[str, float]]()
+    for pool in evidence.pools:
+        waits = [job.wait_s or 0.0 for job in jobs if job.pool == pool.name]
+        ran, sums = pool.succeeded + pool.failed, pool.time.model_dump()
+        if ran and any(sums.values()):
+            parts = {label: sums[key] / ran for key, label in _PARTS.items()}
+            found[pool.name] = {_WAIT: mean(waits), **parts} if waits else parts
     shown = [part for part in _COLOURS if any(parts.get(part) for parts in found.values())]
     return {name: {part: parts.get(part, 0.0) for part in shown} for name, parts in found.items()}
 

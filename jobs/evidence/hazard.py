@@ -8,32 +8,28 @@ from django_celery_results.models import TaskResult
 
 from jobs import definitions
 from jobs.errors import UnknownDefinition
+from jobs.evidence.report import Harm
 from jobs.models import Block, Comparison, Job, State
 
 #: The newest results of each arm that are read; each is some hundred bytes.
 _RESULTS_OF_AN_ARM = 100
 
-_NOTHING: Mapping[str, Any] = {"lesson": "", "harm": None}
-
 type Results = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
-def told(comparison: Comparison) -> dict[str, Any]:
-    """Return `lesson` and `harm`, a table with a row an arm; both empty of a comparison of another job."""
+def told(comparison: Comparison) -> tuple[str, Harm | None]:
+    """Return the lesson, and the harm as a table with a row an arm; neither of a comparison of another job."""
     try:
         definition = definitions.get(comparison.definition)
     except UnknownDefinition:
-        return dict(_NOTHING)
+        return "", None
     if definition.kind != "hazard":
-        return dict(_NOTHING)
+        return "", None
     from jobs.catalog.hazards import lessons  # its jobs are declared through the backend, which submits
 
     results = _results(comparison)
-    worded = lessons.lesson(definition.name, [one for found in results.values() for one in found])
-    return {
-        "lesson": worded or _of_the_docstring(definition.description),
-        "harm": harm(definition.name, results),
-    }
+    lesson = lessons.lesson(definition.name, [one for found in results.values() for one in found])
+    return lesson or _of_the_docstring(definition.description), harm(definition.name, results)
 
 
 def _of_the_docstring(text: str) -> str:
@@ -56,7 +52,7 @@ def _results_of(blocks: Sequence[int]) -> list[dict[str, Any]]:
     return [result for text in texts if text and isinstance(result := json.loads(text), dict)]
 
 
-def harm(name: str, results: Results) -> dict[str, Any] | None:
+def harm(name: str, results: Results) -> Harm | None:
     """Return head and rows: of each arm's results the medians; None where the results are of other code."""
     from jobs.catalog.hazards import tables
     from jobs.catalog.hazards.variants import VARIANT
@@ -73,4 +69,4 @@ def harm(name: str, results: Results) -> dict[str, Any] | None:
                 rows += [[arm, *line[1:]] for line in lines]
     except (KeyError, TypeError, ValueError, IndexError):
         return None
-    return {"head": head, "rows": rows} if rows else None
+    return Harm(head=head, rows=rows) if rows else None

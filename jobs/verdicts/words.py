@@ -4,13 +4,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Final, Literal
 
+from jobs.bounded import Count, Frozen, Ratio, Share, Text
 from jobs.verdicts.ratio import Interval, Rounds, holm, rank_test, ratio_interval, round_medians
 
-FASTER = "faster"
-SLOWER = "slower"
-NO_DIFFERENCE = "no difference detected"
-CANNOT_TELL = "cannot tell"
+type VerdictWord = Literal["faster", "slower", "no difference detected", "cannot tell"]
+FASTER: Final = "faster"
+SLOWER: Final = "slower"
+NO_DIFFERENCE: Final = "no difference detected"
+CANNOT_TELL: Final = "cannot tell"
 
 #: A difference within it is none: two runs of the same program differ by that much for no reason at all.
 BAND = 0.02
@@ -23,23 +26,22 @@ MAX_FAILED_SHARE = 0.01
 _FARTHEST = 1e100
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Frozen):
     """What the rounds say of `other` against `base`; a ratio above 1 means that `other` is faster.
 
     `rounds` are those of the side that has fewer; `n_base` and `n_other` count values; None is what nothing was
     measured for. `p_value` is corrected when more than two pools were compared.
     """
 
-    word: str
-    ratio: float | None = None
-    low: float | None = None
-    high: float | None = None
-    p_value: float | None = None
-    rounds: int = 0
-    n_base: int = 0
-    n_other: int = 0
-    reason: str = ""
+    word: VerdictWord
+    ratio: Ratio | None = None
+    low: Ratio | None = None
+    high: Ratio | None = None
+    p_value: Share | None = None
+    rounds: Count = 0
+    n_base: Count = 0
+    n_other: Count = 0
+    reason: Text = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,19 +117,21 @@ def _verdict(
         "n_other": sum(len(values) for values in other),
     }
     if not all(medians):
-        return Verdict(CANNOT_TELL, reason="nothing was measured", **counts)
+        return Verdict(word=CANNOT_TELL, reason="nothing was measured", **counts)
     if min(min(side) for side in medians) <= 0:
-        return Verdict(CANNOT_TELL, reason="the durations are too short for the clock", **counts)
+        return Verdict(word=CANNOT_TELL, reason="the durations are too short for the clock", **counts)
     if max(max(side) for side in medians) / _FARTHEST > min(min(side) for side in medians):
-        return Verdict(CANNOT_TELL, reason="the durations are too far apart to be durations", **counts)
+        return Verdict(word=CANNOT_TELL, reason="the durations are too far apart to be durations", **counts)
     found = ratio_interval(*medians, seed=seed)
     word, reason = _word(found, p_value, failed_share)
     if not _can_be_significant(len(medians[0]), len(medians[1]), pairs):
         word, reason = CANNOT_TELL, _too_few(counts["rounds"], pairs)
-    return Verdict(word, found.ratio, found.low, found.high, p_value, reason=reason, **counts)
+    return Verdict(
+        word=word, ratio=found.ratio, low=found.low, high=found.high, p_value=p_value, reason=reason, **counts
+    )
 
 
-def _word(found: Interval, p_value: float, failed_share: float) -> tuple[str, str]:
+def _word(found: Interval, p_value: float, failed_share: float) -> tuple[VerdictWord, str]:
     if failed_share > MAX_FAILED_SHARE:
         return CANNOT_TELL, f"failures: {failed_share:.1%} of a pool's jobs failed"
     if found.low is None or found.high is None:

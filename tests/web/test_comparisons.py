@@ -345,9 +345,9 @@ def test_variants_are_planned_and_repeated_with_changes(bob: Client) -> None:
 
 def test_an_ended_comparison_of_variants_speaks_of_variants(bob: Client, user: Any) -> None:
     harm = {"head": ["", "lost"], "rows": [["guard=none", "644"]]}
-    changed = sample.evidence() | {"vary": {"guard": ["none", "lock"]}, "advice": None, "lesson": "644 were lost.",
-                                   "harm": harm}  # fmt: skip
-    stored = sample.store(user, evidence=changed, vary={"guard": ["none", "lock"]})
+    vary = {"guard": ["none", "lock"]}
+    changed = sample.evidence(vary=vary, advice=None, lesson="644 were lost.", harm=harm)
+    stored = sample.store(user, evidence=changed, vary=vary)
     page = text_of(bob.get(address(stored)))
     assert "644 were lost." in page
     assert "What each did" in page
@@ -361,8 +361,7 @@ def test_the_charts_of_two_comparisons_side_by_side_have_the_same_scale() -> Non
     from jobs.comparison_charts.pairs import on_one_scale
 
     slow = [
-        {**job, "run_s": job["run_s"] * 3, "broker_wait_s": job["broker_wait_s"] * 3}
-        for job in sample.samples()
+        job._replace(run_s=job.run_s * 3, broker_wait_s=job.broker_wait_s * 3) for job in sample.samples()
     ]
     for key in ("time", "distributions"):
         pair = [comparison_charts.chart(key, sample.evidence(), jobs) for jobs in (sample.samples(), slow)]
