@@ -33,15 +33,18 @@ class Verdicts:
         samples = {name: samples_of(facts, pool) for name, pool in facts.pools.items()}
         self.facts = facts
         self.samples = {name: rounds for name, rounds in samples.items() if any(rounds)}
-        self.against: dict[str, Verdict] = {}
         self.pairs: list[Pair] = []
         if facts.baseline in self.samples and len(self.samples) > 1:
-            found = verdicts.compare_all(self.samples, facts.baseline, seed=facts.comparison.seed)
-            self.against = found.against_baseline
+            pairs = verdicts.compare_all(self.samples, facts.baseline, seed=facts.comparison.seed)
             self.pairs = [
-                Pair(base=base, other=other, **verdict.model_dump())
-                for (base, other), verdict in found.pairs.items()
+                Pair(base=base, other=other, **dict(verdict)) for (base, other), verdict in pairs.items()
             ]
+
+    @property
+    def against(self) -> dict[str, Verdict]:
+        """Return the verdict of each pool against the baseline."""
+        pairs = {pair.other: dict(pair) for pair in self.pairs if pair.base == self.facts.baseline}
+        return {pool: Verdict(**fields) for pool, fields in pairs.items()}
 
     @property
     def ratios(self) -> dict[str, float | None]:
@@ -51,11 +54,6 @@ class Verdicts:
     def withhold(self, badges: Iterable[Badge]) -> None:
         """Say *cannot tell* where a badge that matters fails, with its reason."""
         shown = list(badges)
-        baseline = self.facts.baseline
-        self.against = {
-            pool: withheld(verdict, objection(shown, pool, baseline))
-            for pool, verdict in self.against.items()
-        }
         self.pairs = [withheld(pair, objection(shown, pair.base, pair.other)) for pair in self.pairs]
 
     def sentence(self) -> str:
@@ -63,15 +61,16 @@ class Verdicts:
 
         Of one pool that was swept, its knee.
         """
-        if not self.against:
+        against = self.against
+        if not against:
             nothing = "Nothing was compared: fewer than two pools have a block that ended."
             return knee_sentence(self.facts) or nothing
-        pool = headline(self.against)
-        verdict, comparison = self.against[pool], self.facts.comparison
+        pool = headline(against)
+        verdict, comparison = against[pool], self.facts.comparison
         return verdicts.sentence(verdict, pool, self.facts.baseline, comparison.rounds, comparison.copies)
 
 
-def withheld[V: Verdict](verdict: V, reason: str) -> V:
+def withheld(verdict: Pair, reason: str) -> Pair:
     """Return the verdict, or "cannot tell" with the reason if there is one; the figures stay."""
     return verdict.model_copy(update={"word": CANNOT_TELL, "reason": reason}) if reason else verdict
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import combinations
 from typing import Final, Literal
 
@@ -20,8 +19,6 @@ BAND = 0.02
 ALPHA = 0.05
 #: An interval whose ends are further apart than this factor excludes nothing worth knowing.
 WIDEST = 2.0
-#: Jobs that fail do less or other work, so that more than this share of them makes durations incomparable.
-MAX_FAILED_SHARE = 0.01
 #: No two durations differ by more, and the ratio of two that do is no number.
 _FARTHEST = 1e100
 
@@ -44,53 +41,32 @@ class Verdict(Frozen):
     reason: Text = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Comparisons:
-    """The verdicts of a comparison: each pool against the baseline, and each pair `(base, other)`."""
-
-    against_baseline: dict[str, Verdict]
-    pairs: dict[tuple[str, str], Verdict]
-
-
 def time_per_job(makespan_s: float | None, jobs: int) -> list[float]:
     """Return what a block adds to a sample: its makespan over its jobs in seconds, or nothing if it has none."""
     return [makespan_s / jobs] if makespan_s is not None and jobs else []
 
 
-def compare(base: Rounds, other: Rounds, *, failed_share: float = 0.0, seed: int = 0) -> Verdict:
-    """Return the verdict on one pair. `failed_share` is that of the pool which failed more."""
+def compare(base: Rounds, other: Rounds, *, seed: int = 0) -> Verdict:
+    """Return the verdict on one pair."""
     p_value = rank_test(round_medians(base), round_medians(other))
-    return _verdict(base, other, p_value, pairs=1, failed_share=failed_share, seed=seed)
+    return _verdict(base, other, p_value, pairs=1, seed=seed)
 
 
 def compare_all(
-    samples: Mapping[str, Rounds],
-    baseline: str,
-    *,
-    failed_shares: Mapping[str, float] | None = None,
-    seed: int = 0,
-) -> Comparisons:
-    """Return the verdict of every pair, the p-values corrected for their number, and of each pool against the baseline.
+    samples: Mapping[str, Rounds], baseline: str, *, seed: int = 0
+) -> dict[tuple[str, str], Verdict]:
+    """Return the verdict of every pair `(base, other)`, the p-values corrected for their number.
 
     The pairs come in the order of `samples`, the baseline as base. Raise KeyError when it is none of the pools.
     """
     names = [baseline, *(name for name in samples if name != baseline)]
     medians = {name: round_medians(samples[name]) for name in names}
-    failed = failed_shares or {}
     couples = list(combinations(names, 2))
     corrected = holm([rank_test(medians[base], medians[other]) for base, other in couples])
-    pairs = {
-        (base, other): _verdict(
-            samples[base],
-            samples[other],
-            p_value,
-            pairs=len(couples),
-            failed_share=max(failed.get(base, 0.0), failed.get(other, 0.0)),
-            seed=seed,
-        )
+    return {
+        (base, other): _verdict(samples[base], samples[other], p_value, pairs=len(couples), seed=seed)
         for (base, other), p_value in zip(couples, corrected, strict=True)
     }
-    return Comparisons({other: found for (base, other), found in pairs.items() if base == baseline}, pairs)
 
 
 def fewest_rounds(pools: int = 2) -> int:
@@ -107,9 +83,7 @@ def _can_be_significant(base: int, other: int, pairs: int) -> bool:
     return min(base, other) > 0 and 2 / math.comb(base + other, base) * pairs <= ALPHA
 
 
-def _verdict(
-    base: Rounds, other: Rounds, p_value: float, *, pairs: int, failed_share: float, seed: int
-) -> Verdict:
+def _verdict(base: Rounds, other: Rounds, p_value: float, *, pairs: int, seed: int) -> Verdict:
     medians = round_medians(base), round_medians(other)
     counts = {
         "rounds": min(len(side) for side in medians),
@@ -123,7 +97,7 @@ def _verdict(
     if max(max(side) for side in medians) / _FARTHEST > min(min(side) for side in medians):
         return Verdict(word=CANNOT_TELL, reason="the durations are too far apart to be durations", **counts)
     found = ratio_interval(*medians, seed=seed)
-    word, reason = _word(found, p_value, failed_share)
+    word, reason = _word(found, p_value)
     if not _can_be_significant(len(medians[0]), len(medians[1]), pairs):
         word, reason = CANNOT_TELL, _too_few(counts["rounds"], pairs)
     return Verdict(
@@ -131,9 +105,7 @@ def _verdict(
     )
 
 
-def _word(found: Interval, p_value: float, failed_share: float) -> tuple[VerdictWord, str]:
-    if failed_share > MAX_FAILED_SHARE:
-        return CANNOT_TELL, f"failures: {failed_share:.1%} of a pool's jobs failed"
+def _word(found: Interval, p_value: float) -> tuple[VerdictWord, str]:
     if found.low is None or found.high is None:
         return CANNOT_TELL, "too few rounds: one says nothing about the next"
     is_clear = found.low > 1 + BAND or found.high < 1 / (1 + BAND)
