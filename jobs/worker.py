@@ -42,6 +42,7 @@ def versions() -> dict[str, str]:
         "gevent": version("gevent"),
         "cores": f"{usable_cores():g}",
         "code": code_version(),
+        "prefetch": str(settings.CELERY_WORKER_PREFETCH_MULTIPLIER),
     }
 
 

@@ -81,11 +81,11 @@ def _prefetches(pool: VariantRuns) -> set[str]:
 
 
 def _foreign_in_pool(pool: VariantRuns) -> int:
-    return sum(one.probe.foreign_in_pool or 0 for one in pool.counted)
+    return sum(one.probe.foreign_in_pool for one in pool.counted)
 
 
 def _foreign_elsewhere(pool: VariantRuns) -> int:
-    return sum(one.probe.foreign_elsewhere or 0 for one in pool.counted)
+    return sum(one.probe.foreign_elsewhere for one in pool.counted)
 
 
 def _other_load(pool: VariantRuns) -> float | None:
