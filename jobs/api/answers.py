@@ -195,7 +195,7 @@ class ComparisonOut(Schema):
     @staticmethod
     def resolve_verdict(comparison: Any) -> str | None:
         """Return the sentence of the verdict."""
-        return (comparison.evidence or {}).get("sentence")
+        return getattr(comparison, "sentence", None)  # one that was just planned has none
 
 
 class ComparisonDetailOut(ComparisonOut):
