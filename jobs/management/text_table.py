@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from jobs.evidence import SweepPoint, VariantFigures
-from jobs.formats import rate
+from jobs.formats import percent, rate, seconds
 from jobs.models import Comparison
 
 _HEADINGS = (
@@ -32,7 +32,7 @@ def sweep_table(sweep: Mapping[str, Sequence[SweepPoint]]) -> str:
             pool,
             str(point.slots),
             "–" if point.jobs_per_s is None else rate(point.jobs_per_s),
-            duration(point.p95_s),
+            seconds(point.p95_s),
             "← knee" if point.is_knee else "",
         )
         for pool, points in sweep.items()
@@ -50,25 +50,14 @@ def _row(pool: VariantFigures) -> tuple[str, ...]:
         pool.name if is_plain else f"{pool.name} ({pool.model})",
         str(pool.slots),
         str(pool.jobs),
-        duration(pool.run_s.p50),
-        duration(pool.run_s.p95),
-        duration(wait_s),
-        duration(pool.makespan_s),
+        seconds(pool.run_s.p50),
+        seconds(pool.run_s.p95),
+        seconds(wait_s),
+        seconds(pool.makespan_s),
         "–" if pool.speed_up is None else f"{pool.speed_up:.1f}×",
-        "–" if pool.cpu_share is None else f"{100 * pool.cpu_share:.0f} %",
+        percent(pool.cpu_share),
         str(pool.failed),
     )
-
-
-def duration(seconds: float | None) -> str:
-    """Return a duration in the unit that reads best: µs, ms or s."""
-    if seconds is None:
-        return "–"
-    if seconds < 0.001:
-        return f"{seconds * 1e6:.0f} µs"
-    if seconds < 1:
-        return f"{seconds * 1e3:.1f} ms" if seconds < 0.1 else f"{seconds * 1e3:.0f} ms"
-    return f"{seconds:.2f} s"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
