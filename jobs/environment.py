@@ -69,6 +69,7 @@ def versions() -> dict[str, str]:
         **{name: _version(name) or "absent" for name in ("celery", "django", "gevent")},
         "cores": f"{usable_cores():g}",
         "code": code_version(),
+        "prefetch": str(settings.CELERY_WORKER_PREFETCH_MULTIPLIER),
     }
 
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import Any
 
+from jobs.evidence import Evidence, Sample
 from jobs.models import Block, Comparison, Job
 
-Sample = dict[str, Any]
 POOLS = {
     "prefork": ("prefork", 2),
     "threads": ("threads", 32),
@@ -51,16 +51,15 @@ def _block(pool: str, round_: int, at: datetime, chance: random.Random) -> list[
 
 def _job(pool: str, round_: int, at: datetime, start: float, run: float) -> Sample:
     cpu = _COSTS[pool] * 0.4
-    return {
-        "pool": pool, "round": round_, "role": "measured", "state": "succeeded",
-        "broker_wait_s": start * 0.8, "worker_wait_s": start * 0.2, "run_s": run, "cpu_s": cpu,
-        "run_queue_s": cpu * 0.6, "gil_wait_s": 0.0 if pool == "prefork" else cpu, "stall_s": None,
-        "published_at": at, "started_at": at + timedelta(seconds=start),
-        "finished_at": at + timedelta(seconds=start + run),
-    }  # fmt: skip
+    return Sample(
+        pool=pool, round=round_, role="measured", slots=POOLS[pool][1], state="succeeded",
+        broker_wait_s=start * 0.8, worker_wait_s=start * 0.2, run_s=run, cpu_s=cpu,
+        run_queue_s=cpu * 0.6, gil_wait_s=0.0 if pool == "prefork" else cpu, blocked_s=None, stall_s=None,
+        published_at=at, started_at=at + timedelta(seconds=start), finished_at=at + timedelta(seconds=start + run),
+    )  # fmt: skip
 
 
-def evidence(**changes: Any) -> dict[str, Any]:
+def evidence(**changes: Any) -> Evidence:
     """Return the frozen figures; `changes` replace top keys."""
     jobs = samples()
     found = {
@@ -70,38 +69,42 @@ def evidence(**changes: Any) -> dict[str, Any]:
         "baseline": "prefork",
         "verdicts": {pool: verdict(*words) for pool, words in _VERDICTS.items() if pool != "prefork"},
         "pairs": [],
-        "pools": [_pool(name, [job for job in jobs if job["pool"] == name]) for name in POOLS],
+        "pools": [_pool(name, [job for job in jobs if job.pool == name]) for name in POOLS],
         "gate": gate(),
         "environment": ENVIRONMENT,
         "advice": ADVICE,
         "sweep": None,
     }
-    return found | changes
+    return Evidence.model_validate(found | changes)
 
 
-def verdict(word: str, ratio: float, low: float, high: float, **changes: Any) -> dict[str, Any]:
+def verdict(
+    word: str, ratio: float | None, low: float | None, high: float | None, **changes: Any
+) -> dict[str, Any]:
     """Return one verdict against the baseline."""
     plain = {"word": word, "ratio": ratio, "low": low, "high": high, "p_value": 0.008, "rounds": ROUNDS,
-             "n": ROUNDS, "reason": ""}  # fmt: skip
+             "n_base": ROUNDS, "n_other": ROUNDS, "reason": ""}  # fmt: skip
     return plain | changes
 
 
 def _pool(name: str, jobs: list[Sample]) -> dict[str, Any]:
     model, slots = POOLS[name]
     blocks = [
-        _figures_of_block(name, [job for job in jobs if job["round"] == n], n) for n in range(1, ROUNDS + 1)
+        _figures_of_block(name, [job for job in jobs if job.round == n], n) for n in range(1, ROUNDS + 1)
     ]
     spans = [block["makespan_s"] for block in blocks]
     waits = ("run_s", "broker_wait_s", "worker_wait_s", "cpu_s")
     total = {
-        field: sum(job[field] for job in jobs) for field in ("run_s", "cpu_s", "run_queue_s", "gil_wait_s")
+        field: sum(getattr(job, field) for job in jobs)
+        for field in ("run_s", "cpu_s", "run_queue_s", "gil_wait_s")
     }
     blocked = total["run_s"] - total["cpu_s"] - total["run_queue_s"] - total["gil_wait_s"]
     return {
-        "name": name, "model": model, "slots": slots, "jobs": len(jobs), "succeeded": len(jobs), "failed": 0,
+        "name": name, "pool": name, "model": model, "slots": slots, "jobs": len(jobs), "succeeded": len(jobs), "failed": 0,
         "cancelled": 0, "unfinished": 0, "makespan_s": median(spans), "makespans_s": spans,
-        **{field: _spread([job[field] for job in jobs]) for field in waits},
+        **{field: _spread([getattr(job, field) for job in jobs]) for field in waits},
         "cpu_share": total["cpu_s"] / total["run_s"], "speed_up": 1.0, "blocks": blocks,
+        "jobs_per_s": COPIES / median(spans), "peak_memory_bytes": 60_000_000 + 40_000_000 * (name == "prefork"),
         "time": {"cpu_s": total["cpu_s"], "run_queue_s": total["run_queue_s"], "gil_wait_s": total["gil_wait_s"],
                  "blocked_s": blocked, "unknown_s": 0.0},
         "overhead_s": _COSTS[name] * 2, "stall": None,
@@ -115,16 +118,17 @@ def _spread(values: list[float]) -> dict[str, float]:
 
 def _figures_of_block(name: str, jobs: list[Sample], number: int) -> dict[str, Any]:
     slots = POOLS[name][1]
-    span = (
-        max(job["finished_at"] for job in jobs) - min(job["published_at"] for job in jobs)
-    ).total_seconds()
-    ideal = -(-COPIES // slots) * median(job["run_s"] for job in jobs)
-    busy = sum(job["run_s"] for job in jobs)
+    span = (max(job.finished_at for job in jobs) - min(job.published_at for job in jobs)).total_seconds()
+    ideal = -(-COPIES // slots) * median(job.run_s for job in jobs)
+    waits = ("run_s", "broker_wait_s", "worker_wait_s")
+    busy = sum(job.run_s for job in jobs)
     return {
-        "round": number, "role": "measured", "makespan_s": span, "jobs_per_s": COPIES / span, "succeeded": COPIES,
+        "round": number, "role": "measured", "counts": True, "slots": slots, "jobs": COPIES,
+        "makespan_s": span, "jobs_per_s": COPIES / span, "succeeded": COPIES,
         "failed": 0, "cpu_s_pool": 0.2, "peak_memory_bytes": 60_000_000 + 40_000_000 * (name == "prefork"),
         "concurrency": {"peak": min(slots, COPIES), "mean": busy / span}, "efficiency": ideal / span,
-        "ideal_makespan_s": ideal, "void_reason": "",
+        "ideal_makespan_s": ideal, "void_reason": "", "db_connections": None,
+        **{field: _spread([getattr(job, field) for job in jobs]) for field in waits},
     }  # fmt: skip
 
 
@@ -165,6 +169,7 @@ ADVICE = {
     "text": "Run it on gevent with 50 slots: it waits for 99 % of its time, and 50 jobs at once took 113 ms. "
     "threads came to two thirds of that speed with 32 slots.",
     "would_change": "A body that computes for more than a tenth of its run would hold up its neighbours on the hub.",
+    "proven": True,
 }
 
 
@@ -174,23 +179,26 @@ def store(user: Any = None, **changes: Any) -> Comparison:
         "definition": "io.wait", "params": {"duration_s": RUN_S}, "copies": COPIES, "rounds": ROUNDS, "user": user,
         "state": "finished", "finished_at": NOON, "evidence": evidence(), "baseline": "prefork",
     }  # fmt: skip
-    comparison = Comparison.objects.create(**(plain | changes))
+    fields = plain | changes
+    if isinstance(fields["evidence"], Evidence):
+        fields["evidence"] = fields["evidence"].model_dump(mode="json")
+    comparison = Comparison.objects.create(**fields)
     jobs = samples()
-    blocks = {(job["pool"], job["round"]): _block_row(comparison, job) for job in jobs}
+    blocks = {(job.pool, job.round): _block_row(comparison, job) for job in jobs}
     for position, block in enumerate(blocks.values(), start=1):
         block.position = position
     Block.objects.bulk_create(blocks.values())
-    Job.objects.bulk_create(_job_row(user, blocks[job["pool"], job["round"]], job) for job in jobs)
+    Job.objects.bulk_create(_job_row(user, blocks[job.pool, job.round], job) for job in jobs)
     return comparison
 
 
 def _block_row(comparison: Comparison, job: Sample) -> Block:
     return Block(
-        comparison=comparison, pool=job["pool"], round=job["round"], slots=POOLS[job["pool"]][1],
-        released_at=job["published_at"], finished_at=job["finished_at"],
+        comparison=comparison, pool=job.pool, round=job.round, slots=job.slots,
+        released_at=job.published_at, finished_at=job.finished_at,
     )  # fmt: skip
 
 
 def _job_row(user: Any, block: Block, job: Sample) -> Job:
-    columns = {name: value for name, value in job.items() if name not in ("round", "role")}
+    columns = {name: value for name, value in job._asdict().items() if name not in ("round", "role", "slots")}
     return Job(definition="io.wait", kind="io", user=user, block=block, **columns)

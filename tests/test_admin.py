@@ -356,7 +356,9 @@ def test_the_slow_admins_of_celery_results_are_gone() -> None:
 def test_a_comparison_shows_its_pools_in_figures(admin: Client) -> None:
     comparison = Comparison.objects.create(definition="io.wait", params={"duration_s": 0.1}, copies=1)
     for position, pool in enumerate(["prefork", "gevent"], start=1):
-        block = Block.objects.create(comparison=comparison, pool=pool, round=1, position=position, slots=2)
+        block = Block.objects.create(
+            comparison=comparison, pool=pool, round=1, position=position, slots=2, released_at=timezone.now()
+        )
         ended(block=block, pool=pool)
     text = text_of(admin, page_of(comparison))
     for words in ("Makespan", "prefork", "gevent", "50 %", "duration_s"):

@@ -14,6 +14,7 @@ import pytest
 from jobs import bundles, evidence
 from jobs.bundles import writing
 from jobs.errors import BadBundle, PoolwiseError
+from jobs.evidence import Evidence
 from jobs.models import Comparison, Job
 from tests.evidence_ledger import ENVIRONMENT, compared
 
@@ -86,7 +87,8 @@ def test_a_bundle_holds_manifest_samples_figures_charts_and_the_command() -> Non
 
 
 def test_the_command_repeats_the_comparison() -> None:
-    assert bundles.command(frozen(in_flight=3)) == (
+    comparison = frozen(in_flight=3)
+    assert bundles.command(comparison, evidence.load(comparison)) == (
         "manage.py compare io.wait --pools prefork,gevent --copies 4 --rounds 5 --seed 7 --in-flight 3 --warmup "
         "--param duration_s=0.1"
     )
@@ -111,8 +113,8 @@ def test_an_imported_bundle_is_the_same_evidence_without_a_job() -> None:
     )
     assert imported.blocks.count() == 10
     assert not Job.objects.exists()
-    by_start = {json.dumps(row, default=str, sort_keys=True) for row in samples}
-    assert {json.dumps(row, default=str, sort_keys=True) for row in evidence.samples(imported)} == by_start
+    by_start = {json.dumps(row, default=str) for row in samples}
+    assert {json.dumps(row, default=str) for row in evidence.samples(imported)} == by_start
 
 
 @pytest.mark.usefixtures("_no_charts")
@@ -195,7 +197,7 @@ def test_what_is_no_zip_is_refused(content: bytes, tmp_path: Path) -> None:
 
 
 # --- the check ------------------------------------------------------------------------------------------
-def evidence_of(spans: list[float], **changes: Any) -> dict[str, Any]:
+def evidence_of(spans: list[float], **changes: Any) -> Evidence:
     return evidence.build(compared({"prefork": SLOW, "gevent": spans}, environment=ENVIRONMENT | changes))
 
 

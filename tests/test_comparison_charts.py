@@ -1,5 +1,6 @@
 """The charts of a comparison: what they say, that Vega draws them, and the pictures made of them."""
 
+import itertools
 import json
 from typing import Any
 
@@ -10,6 +11,8 @@ from jobs import pictures
 from jobs.charts import COLOURS
 from jobs.comparison_charts import KEYS, chart, charts
 from jobs.comparison_charts.ratios import times
+from jobs.evidence.figures import TimeSums
+from jobs.verdicts import Concurrency
 from tests import evidence_sample as sample
 from tests.core import is_vega_lite
 
@@ -18,7 +21,7 @@ EVIDENCE = sample.evidence(sweep=sample.sweep())
 
 
 def spec_of(key: str, **changes: Any) -> dict[str, Any]:
-    found = chart(key, {**EVIDENCE, **changes}, SAMPLES)
+    found = chart(key, sample.evidence(**({"sweep": sample.sweep()} | changes)), SAMPLES)
     assert found is not None
     return found.spec
 
@@ -96,13 +99,13 @@ def test_pools_are_sorted_around_the_baseline_by_their_ratio() -> None:
 
 
 def test_a_ratio_without_an_interval_has_no_whiskers() -> None:
-    verdicts = {"gevent": sample.verdict("cannot tell", 2.0, None, None, reason="one round")}  # type: ignore[arg-type]
+    verdicts = {"gevent": sample.verdict("cannot tell", 2.0, None, None, reason="one round")}
     row = values(spec_of("ratios", verdicts=verdicts), pool="gevent")[0]
     assert row["low"] == row["high"] == 2.0
 
 
 def test_a_pool_without_a_ratio_is_left_out() -> None:
-    verdicts = {"gevent": sample.verdict("cannot tell", None, None, None)}  # type: ignore[arg-type]
+    verdicts = {"gevent": sample.verdict("cannot tell", None, None, None)}
     assert chart("ratios", sample.evidence(verdicts=verdicts), SAMPLES) is None
 
 
@@ -112,35 +115,36 @@ def test_a_ratio_reads_with_the_digits_that_matter(ratio: float | None, words: s
 
 
 def test_a_pool_keeps_its_colour_in_every_chart() -> None:
-    for key in ("wait", "run", "concurrency", "sweep"):
+    for key in ("distributions", "concurrency", "sweep"):
         assert colours(spec_of(key))["gevent"] == COLOURS[2]
     assert list(colours(spec_of("sweep"))) == ["threads", "gevent"]
 
 
 def test_a_pool_keeps_its_colour_in_every_comparison_and_shares_it_with_none() -> None:
-    pools = {pool["name"]: pool for pool in EVIDENCE["pools"]}
-    twin = {**pools["gevent"], "name": "gevent2"}
-    found = colours(spec_of("wait", pools=[pools["gevent"], twin]))
+    gevent = next(pool for pool in EVIDENCE.pools if pool.name == "gevent")
+    twin = gevent.model_copy(update={"name": "gevent2"})
+    found = colours(spec_of("distributions", pools=[gevent, twin], sweep=None))
     assert found == {"gevent": COLOURS[2], "gevent2": COLOURS[4]}
 
 
 def test_a_distribution_rises_from_nothing_to_all() -> None:
-    for pool in sample.POOLS:
-        shares = [row["share"] for row in values(spec_of("wait"), pool=pool)]
+    for pool, field in itertools.product(sample.POOLS, ("wait_s", "run_s")):
+        shares = [row["share"] for row in values(spec_of("distributions"), pool=pool) if field in row]
         assert shares[0] == 0
         assert shares[-1] == 1
         assert shares == sorted(shares)
 
 
 def test_warm_up_and_failed_jobs_are_in_no_distribution() -> None:
-    odd = [{**SAMPLES[0], "run_s": 99.0, "role": "warmup"}, {**SAMPLES[0], "run_s": 99.0, "state": "failed"}]
-    found = chart("run", EVIDENCE, [*SAMPLES, *odd])
+    long = SAMPLES[0]._replace(run_s=99.0)
+    odd = [long._replace(role="warmup"), long._replace(state="failed")]
+    found = chart("distributions", EVIDENCE, [*SAMPLES, *odd])
     assert found is not None
-    assert not values(found.spec, s=99.0)
+    assert not values(found.spec, run_s=99.0)
 
 
 def test_a_percentile_that_the_sample_cannot_bear_is_not_shown() -> None:
-    few = chart("run", EVIDENCE, SAMPLES[:10])
+    few = chart("distributions", EVIDENCE, SAMPLES[:10])
     assert few is not None
     head = few.head.index("p99")
     assert few.rows[0][head] == "–"
@@ -152,29 +156,23 @@ def test_concurrency_never_passes_the_slots_and_ends_at_none() -> None:
     assert rows[-1]["running"] == 0
 
 
-def test_stamps_of_a_bundle_are_read_as_those_of_the_ledger() -> None:
-    read = [{**job, **{key: job[key].isoformat() for key in job if key.endswith("_at")}} for job in SAMPLES]
-    assert chart("concurrency", EVIDENCE, read) == chart("concurrency", EVIDENCE, SAMPLES)
-
-
 def test_parts_of_the_run_that_nobody_measured_are_not_shown() -> None:
-    pools = [{**EVIDENCE["pools"][0], "time": {"cpu_s": 1.0, "run_queue_s": None, "unknown_s": 3.0}}]
-    found = chart("split", {**EVIDENCE, "pools": pools}, SAMPLES)
+    time = TimeSums(cpu_s=1.0, run_queue_s=0, gil_wait_s=0, blocked_s=0, unknown_s=3.0)
+    pools = [EVIDENCE.pools[0].model_copy(update={"time": time})]
+    found = chart("time", sample.evidence(pools=pools), [])
     assert found is not None
     assert (found.head, found.rows) == (
         ["Pool", "On a core", "Not told apart"],
-        [["prefork", "25 %", "75 %"]],
+        [["prefork", "10 ms (25 %)", "30 ms (75 %)"]],
     )
 
 
-def test_void_and_warm_up_blocks_do_not_count_for_the_makespan() -> None:
-    pool = EVIDENCE["pools"][0]
-    odd = [
-        {**pool["blocks"][0], "makespan_s": 99.0, **change}
-        for change in ({"void_reason": "x"}, {"role": "warmup"})
-    ]
-    found = chart("makespan", {**EVIDENCE, "pools": [{**pool, "blocks": pool["blocks"] + odd}]}, SAMPLES)
-    assert found == chart("makespan", {**EVIDENCE, "pools": [pool]}, SAMPLES)
+def test_void_and_warm_up_blocks_do_not_count_for_the_concurrency() -> None:
+    pool = EVIDENCE.pools[0]
+    odd = pool.blocks[0].model_copy(update={"concurrency": Concurrency(peak=99, mean=99.0), "counts": False})
+    more = pool.model_copy(update={"blocks": [*pool.blocks, odd]})
+    found = chart("concurrency", sample.evidence(pools=[more]), SAMPLES)
+    assert found == chart("concurrency", sample.evidence(pools=[pool]), SAMPLES)
 
 
 def test_the_knee_is_marked_and_named() -> None:
@@ -185,7 +183,7 @@ def test_the_knee_is_marked_and_named() -> None:
 
 def test_charts_without_data_are_left_out_of_all() -> None:
     assert "sweep" not in charts(sample.evidence(), SAMPLES)
-    assert set(charts(sample.evidence(), [])) == {"ratios", "makespan", "split", "overhead"}
+    assert set(charts(sample.evidence(), [])) == {"ratios", "time"}
 
 
 def test_a_picture_is_drawn_once_with_its_title_and_what_it_is_of(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
-from jobs import bundles, evidence, reports
+from jobs import bundles, evidence
 from jobs.bundles import writing
 from jobs.formats import rate
 from jobs.management.comparison_text import as_json, comparison_text, wrapped
@@ -29,7 +29,7 @@ def _terminal(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def text_of(comparison: Comparison) -> str:
     evidence.freeze(comparison)
-    return comparison_text(comparison, reports.comparison_figures(comparison))
+    return comparison_text(comparison)
 
 
 def swept(pools: tuple[str, ...] = ("threads",), spans: tuple[float, ...] = (4.0, 2.0, 1.9)) -> Comparison:
@@ -114,7 +114,7 @@ def test_the_sweep_of_one_pool_is_a_table_and_its_knee_a_sentence() -> None:
 
 @pytest.mark.django_db
 def test_a_sweep_without_a_knee_says_what_the_most_was() -> None:
-    sentence = evidence.build(swept(spans=(4.0, 2.0, 1.0)))["sentence"]
+    sentence = evidence.build(swept(spans=(4.0, 2.0, 1.0))).sentence
     assert sentence == "threads has no knee from 1 to 4 slots: at most 4 jobs/s, at 4 (1 round of 4)"
 
 
@@ -129,11 +129,11 @@ def test_a_sweep_of_two_pools_has_their_verdict_and_both_in_its_table() -> None:
 @pytest.mark.django_db
 def test_the_json_has_the_evidence_beside_the_figures() -> None:
     comparison = swept(("prefork", "threads"))
-    figures = reports.comparison_figures(comparison)
-    assert as_json(comparison, figures)["advice"] is None, "no evidence, as of an older coordinator"
+    figures = as_json(comparison)
+    assert figures["advice"] is None, "no evidence, as of an older coordinator"
     evidence.freeze(comparison)
-    found = json.loads(json.dumps(as_json(comparison, figures)))
-    assert set(found) == set(figures) | {"verdicts", "gate", "advice", "sweep"}
+    found = json.loads(json.dumps(as_json(comparison)))
+    assert set(found) == set(figures) > {"definition", "pools", "verdicts", "gate", "advice", "sweep"}
     assert found["advice"]["slots"] == 2
     assert found["verdicts"]["threads"]["word"] == "cannot tell"
     assert found["gate"]["badges"]
@@ -159,8 +159,9 @@ def test_an_imported_comparison_is_told_like_one_that_ran_here(tmp_path: Path) -
 def test_what_a_hazard_did_and_its_lesson_stand_under_the_verdict() -> None:
     comparison = compared({"prefork": SLOW, "gevent": FAST})
     harm = {"head": ["guard", "lost"], "rows": [["none", "644"], ["lock", "0"]]}
-    comparison.evidence = evidence.build(comparison) | {"harm": harm, "lesson": "Lock it.", "advice": None}
-    text = comparison_text(comparison, reports.comparison_figures(comparison))
+    found = evidence.build(comparison).model_dump(mode="json")
+    comparison.evidence = found | {"harm": harm, "lesson": "Lock it.", "advice": None}
+    text = comparison_text(comparison)
     assert text.endswith("\n\nguard  lost\n───────────\nnone    644\nlock      0\n\nLock it.")
     assert "faster than prefork" in text.split("\n\n")[1]
 
@@ -168,9 +169,7 @@ def test_what_a_hazard_did_and_its_lesson_stand_under_the_verdict() -> None:
 @pytest.mark.django_db
 def test_a_comparison_without_evidence_has_its_table_alone() -> None:
     comparison = compared({"prefork": SLOW, "gevent": FAST})
-    assert comparison_text(comparison, reports.comparison_figures(comparison)).startswith(
-        "io.wait(duration_s=0.1)"
-    )
+    assert comparison_text(comparison).startswith("io.wait(duration_s=0.1)")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from jobs import evidence
-from jobs.evidence import facts
+from jobs.evidence import Badge, Evidence, VariantFigures, facts
+from jobs.evidence.figures import Stall
 from jobs.models import Block, Comparison, State
 from tests.evidence_ledger import NOON, block, compared, probe
 
@@ -24,39 +25,40 @@ def _pools(settings: Any) -> None:
     }
 
 
-def badge(found: dict[str, Any], key: str) -> dict[str, Any]:
-    return next(one for one in found["gate"]["badges"] if one["id"] == key)
+def badge(found: Evidence, key: str) -> Badge:
+    return next(one for one in found.gate.badges if one.id == key)
 
 
-def pool(found: dict[str, Any], name: str) -> dict[str, Any]:
-    return next(one for one in found["pools"] if one["name"] == name)
+def pool(found: Evidence, name: str) -> VariantFigures:
+    return next(one for one in found.pools if one.name == name)
 
 
 def test_the_faster_pool_is_named_in_one_sentence_with_its_ratio_and_interval() -> None:
     found = evidence.build(compared({"prefork": SLOW, "gevent": FAST}))
-    assert found["gate"]["valid"], found["gate"]
-    assert found["sentence"].startswith("gevent ran this job 10.0× faster than prefork (95 % CI ")
-    assert found["verdicts"].keys() == {"gevent"}
-    assert found["verdicts"]["gevent"]["word"] == "faster"
-    assert found["baseline"] == "prefork"
+    assert found.gate.valid, found.gate
+    assert found.sentence.startswith("gevent ran this job 10.0× faster than prefork (95 % CI ")
+    assert found.verdicts.keys() == {"gevent"}
+    assert found.verdicts["gevent"].word == "faster"
+    assert found.baseline == "prefork"
 
 
 def test_frozen_evidence_is_plain_json_and_kept_with_the_comparison() -> None:
     comparison = compared({"prefork": SLOW, "gevent": FAST})
     found = evidence.freeze(comparison)
     comparison.refresh_from_db()
-    assert comparison.evidence == json.loads(json.dumps(found)) == found
+    assert comparison.evidence == json.loads(json.dumps(comparison.evidence)) == found.model_dump(mode="json")
+    assert evidence.load(comparison) == found
 
 
 def test_a_pool_has_its_blocks_with_the_ideal_beside_the_makespan() -> None:
     found = pool(evidence.build(compared({"prefork": SLOW, "gevent": FAST})), "prefork")
-    first = found["blocks"][0]
-    assert first["makespan_s"] == first["ideal_makespan_s"] == 1.0
-    assert first["efficiency"] == 1
-    assert first["jobs_per_s"] == 4
-    assert first["concurrency"] == {"peak": 4, "mean": 4}
-    assert first["cpu_s_pool"] == pytest.approx(0.2)
-    assert first["peak_memory_bytes"] == 62_000_000
+    first = found.blocks[0]
+    assert first.makespan_s == first.ideal_makespan_s == 1.0
+    assert first.efficiency == 1
+    assert first.jobs_per_s == 4
+    assert (first.concurrency.peak, first.concurrency.mean) == (4, 4)
+    assert first.cpu_s_pool == pytest.approx(0.2)
+    assert first.peak_memory_bytes == 62_000_000
 
 
 def test_warm_up_calibration_and_void_blocks_are_shown_and_do_not_count() -> None:
@@ -65,15 +67,15 @@ def test_warm_up_calibration_and_void_blocks_are_shown_and_do_not_count() -> Non
     block(comparison, "prefork", 0, 0.02, role=Block.Role.CALIBRATION)
     block(comparison, "prefork", 1, 8.0, void_reason="its worker was killed")
     found = pool(evidence.build(comparison), "prefork")
-    assert [one["role"] for one in found["blocks"]] == ["measured"] * 5 + [
+    assert [one.role for one in found.blocks] == ["measured"] * 5 + [
         "warmup",
         "calibration",
         "measured",
     ]
-    assert found["blocks"][-1]["void_reason"] == "its worker was killed"
-    assert found["makespans_s"] == SLOW
-    assert found["jobs"] == 20
-    assert found["overhead_s"] == pytest.approx(0.005)
+    assert found.blocks[-1].void_reason == "its worker was killed"
+    assert found.makespans_s == SLOW
+    assert found.jobs == 20
+    assert found.overhead_s == pytest.approx(0.005)
 
 
 def test_the_time_of_the_runs_adds_up_to_the_runs() -> None:
@@ -81,11 +83,11 @@ def test_the_time_of_the_runs_adds_up_to_the_runs() -> None:
     known = {"cpu_s": 0.2, "run_queue_s": 0.3, "gil_wait_s": 0.1, "blocked_s": 0.4}
     block(comparison, "threads", 2, 1.0, jobs=known)
     block(comparison, "threads", 3, 1.0, jobs={"cpu_s": 0.2, "run_queue_s": None, "gil_wait_s": None})
-    time = pool(evidence.build(comparison), "threads")["time"]
-    assert sum(time.values()) == pytest.approx(6)
-    assert time["run_queue_s"] == pytest.approx(2 * 0.3)
-    assert time["blocked_s"] == pytest.approx(2 * 0.4)
-    assert time["unknown_s"] == pytest.approx(2 * (0.8 + 0.99))
+    time = pool(evidence.build(comparison), "threads").time
+    assert sum(time.model_dump().values()) == pytest.approx(6)
+    assert time.run_queue_s == pytest.approx(2 * 0.3)
+    assert time.blocked_s == pytest.approx(2 * 0.4)
+    assert time.unknown_s == pytest.approx(2 * (0.8 + 0.99))
 
 
 def test_the_job_that_caused_the_longest_stall_is_named() -> None:
@@ -93,9 +95,9 @@ def test_the_job_that_caused_the_longest_stall_is_named() -> None:
     jobs = list(comparison.blocks.filter(pool="gevent").first().jobs.all())
     type(jobs[0]).objects.filter(pk=jobs[0].pk).update(stall_s=0.5, caused_stall_s=0.5)
     found = evidence.build(comparison)
-    assert pool(found, "gevent")["stall"] == {"max_s": 0.5, "caused_by": str(jobs[0].pk)}
-    assert not badge(found, "stalls")["passed"]
-    assert found["gate"]["valid"]  # it is what the comparison shows, not a disturbance
+    assert pool(found, "gevent").stall == Stall(max_s=0.5, caused_by=str(jobs[0].pk))
+    assert not badge(found, "stalls").passed
+    assert found.gate.valid  # it is what the comparison shows, not a disturbance
 
 
 def test_a_foreign_job_during_a_block_withholds_the_verdict_of_its_pool_alone() -> None:
@@ -104,22 +106,20 @@ def test_a_foreign_job_during_a_block_withholds_the_verdict_of_its_pool_alone() 
         probe={**probe("threads", 4), "foreign": {"pool": 1, "others": 0}}
     )
     found = evidence.build(comparison)
-    assert not found["gate"]["valid"]
-    assert found["verdicts"]["threads"]["word"] == "cannot tell"
-    assert "threads (5 in the pool)" in found["verdicts"]["threads"]["reason"]
-    assert found["verdicts"]["gevent"]["word"] == "faster"
-    assert {pair["word"] for pair in found["pairs"] if "threads" in (pair["base"], pair["other"])} == {
-        "cannot tell"
-    }
+    assert not found.gate.valid
+    assert found.verdicts["threads"].word == "cannot tell"
+    assert "threads (5 in the pool)" in found.verdicts["threads"].reason
+    assert found.verdicts["gevent"].word == "faster"
+    assert {pair.word for pair in found.pairs if "threads" in (pair.base, pair.other)} == {"cannot tell"}
 
 
 def test_a_withheld_verdict_says_why_in_its_sentence() -> None:
     comparison = compared({"prefork": SLOW, "gevent": FAST})
     comparison.blocks.filter(pool="gevent").first().jobs.update(state=State.FAILED)
     found = evidence.build(comparison)
-    assert found["sentence"].startswith("Cannot tell whether gevent or prefork")
-    assert "4 of 20 on gevent" in found["sentence"]
-    assert found["advice"]["text"].startswith("By its kind alone, gevent")
+    assert found.sentence.startswith("Cannot tell whether gevent or prefork")
+    assert "4 of 20 on gevent" in found.sentence
+    assert found.advice.text.startswith("By its kind alone, gevent")
 
 
 def test_a_pool_whose_slots_are_secretly_1_is_caught(settings: Any) -> None:
@@ -130,15 +130,15 @@ def test_a_pool_whose_slots_are_secretly_1_is_caught(settings: Any) -> None:
             job.finished_at = job.started_at + timedelta(seconds=0.1)
             job.save()
     found = badge(evidence.build(comparison), "concurrency")
-    assert not found["passed"]
-    assert found["matters"]
-    assert found["reason"] == "gevent ran 1 job at a time though it has 4 slots."
+    assert not found.passed
+    assert found.matters
+    assert found.reason == "gevent ran 1 job at a time though it has 4 slots."
 
 
 def test_a_pool_with_fewer_slots_than_declared_is_caught(settings: Any) -> None:
     settings.JOB_POOLS["gevent"]["concurrency"] = 50
     found = badge(evidence.build(compared({"prefork": SLOW, "gevent": FAST})), "concurrency")
-    assert found["reason"] == "gevent had 4 of its 50 slots."
+    assert found.reason == "gevent had 4 of its 50 slots."
 
 
 def test_workers_of_another_version_or_host_fail_the_gate() -> None:
@@ -146,22 +146,22 @@ def test_workers_of_another_version_or_host_fail_the_gate() -> None:
     other = probe("gevent", 4, host="barn", versions={"python": "3.14.0"})
     comparison.blocks.filter(pool="gevent").update(probe=other)
     found = evidence.build(comparison)
-    assert badge(found, "machine")["reason"] == "The pools ran on different machines: barn, box."
-    assert "python 3.14.0" in badge(found, "code")["reason"]
+    assert badge(found, "machine").reason == "The pools ran on different machines: barn, box."
+    assert "python 3.14.0" in badge(found, "code").reason
 
 
 def test_containers_of_one_machine_pass_the_gate() -> None:
     comparison = compared({"prefork": SLOW, "gevent": FAST})
     for pool, container in (("prefork", "27056e03933f"), ("gevent", "372e8347ad93")):
         comparison.blocks.filter(pool=pool).update(probe=probe(pool, 4, host=container, machine="a1b2c3"))
-    assert badge(evidence.build(comparison), "machine")["passed"]
+    assert badge(evidence.build(comparison), "machine").passed
 
 
 def test_containers_of_two_machines_fail_the_gate_by_their_names() -> None:
     comparison = compared({"prefork": SLOW, "gevent": FAST})
     for pool, container in (("prefork", "27056e03933f"), ("gevent", "372e8347ad93")):
         comparison.blocks.filter(pool=pool).update(probe=probe(pool, 4, host=container, machine=pool))
-    reason = badge(evidence.build(comparison), "machine")["reason"]
+    reason = badge(evidence.build(comparison), "machine").reason
     assert reason == "The pools ran on different machines: 27056e03933f, 372e8347ad93."
 
 
@@ -172,16 +172,16 @@ def test_a_pool_that_may_use_fewer_cores_fails_the_gate() -> None:
         comparison.blocks.filter(pool=pool).update(probe=told)
     found = evidence.build(comparison)
     assert (
-        badge(found, "machine")["reason"]
+        badge(found, "machine").reason
         == "The pools could use different numbers of cores: gevent 1.5, prefork 4."
     )
-    assert badge(found, "code")["passed"]
+    assert badge(found, "code").passed
 
 
 def test_a_block_with_other_parameters_fails_the_gate() -> None:
     comparison = compared({"prefork": SLOW, "gevent": FAST})
     comparison.blocks.filter(pool="gevent").update(params={"duration_s": 0.2})
-    assert not badge(evidence.build(comparison), "parameters")["passed"]
+    assert not badge(evidence.build(comparison), "parameters").passed
 
 
 def test_stamps_out_of_order_fail_the_gate() -> None:
@@ -189,28 +189,26 @@ def test_stamps_out_of_order_fail_the_gate() -> None:
     for one in comparison.blocks.filter(pool="gevent"):
         one.jobs.update(received_at=one.released_at - timedelta(seconds=0.25))
     found = badge(evidence.build(comparison), "clocks")
-    assert found["reason"] == "The stamps of 20 of 40 jobs are out of order, by up to 250 ms: clocks differ."
+    assert found.reason == "The stamps of 20 of 40 jobs are out of order, by up to 250 ms: clocks differ."
 
 
 def test_a_wide_spread_withholds_only_what_it_could_explain() -> None:
     noisy = [1.0, 1.4, 0.9, 1.3, 0.8]
     found = evidence.build(compared({"prefork": noisy, "gevent": FAST, "threads": SLOW}))
-    assert not badge(found, "spread")["passed"]
-    assert badge(found, "spread")["pools"] == ["threads"]
-    assert found["verdicts"]["gevent"]["word"] == "faster"
+    assert not badge(found, "spread").passed
+    assert badge(found, "spread").pools == ("threads",)
+    assert found.verdicts["gevent"].word == "faster"
 
 
 def test_a_missing_round_fails_the_gate_and_a_repeated_one_is_noted() -> None:
     comparison = compared({"prefork": SLOW, "gevent": FAST})
     lost = comparison.blocks.filter(pool="gevent", round=3).get()
     Block.objects.filter(pk=lost.pk).update(void_reason="Its worker was lost.")
-    assert (
-        badge(evidence.build(comparison), "complete")["reason"] == "Blocks are missing: gevent lacks round 3."
-    )
+    assert badge(evidence.build(comparison), "complete").reason == "Blocks are missing: gevent lacks round 3."
     block(comparison, "gevent", 3, 0.1)
     found = badge(evidence.build(comparison), "complete")
-    assert (found["passed"], found["matters"]) == (False, False)
-    assert found["reason"] == "A block was void and repeated: Its worker was lost."
+    assert (found.passed, found.matters) == (False, False)
+    assert found.reason == "A block was void and repeated: Its worker was lost."
 
 
 def test_a_sweep_has_its_points_and_speaks_of_the_most_slots() -> None:
@@ -219,39 +217,39 @@ def test_a_sweep_has_its_points_and_speaks_of_the_most_slots() -> None:
     for slots, span_s in ((1, 4.0), (2, 2.0), (4, 1.9)):
         block(comparison, "threads", 1, span_s, slots=slots, wanted_slots=slots)
     found = evidence.build(comparison)
-    points = found["sweep"]["threads"]
-    assert [(point["slots"], point["jobs_per_s"]) for point in points] == [
+    points = found.sweep["threads"]
+    assert [(point.slots, point.jobs_per_s) for point in points] == [
         (1, 1),
         (2, 2),
         (4, pytest.approx(4 / 1.9)),
     ]
-    assert [point["slots"] for point in points if point["is_knee"]] == [2]
-    assert pool(found, "threads")["makespans_s"] == [1.9]
-    assert found["advice"]["slots"] == 2
+    assert [point.slots for point in points if point.is_knee] == [2]
+    assert pool(found, "threads").makespans_s == [1.9]
+    assert found.advice.slots == 2
 
 
 def test_an_open_loop_compares_how_long_jobs_took_to_complete() -> None:
     found = evidence.build(compared({"prefork": SLOW, "gevent": FAST}, arrival_rate_per_s=2.0))
-    assert found["metric"] == "completion time: published to finished"
-    assert found["verdicts"]["gevent"]["ratio"] == pytest.approx(1.002 / 0.102, rel=0.02)
+    assert found.metric == "completion time: published to finished"
+    assert found.verdicts["gevent"].ratio == pytest.approx(1.002 / 0.102, rel=0.02)
 
 
 def test_a_comparison_that_has_not_begun_has_evidence_without_figures() -> None:
     comparison = Comparison.objects.create(definition="io.wait", copies=2)
     Block.objects.create(comparison=comparison, pool="gevent", round=1, position=1)
     found = evidence.build(comparison)
-    assert found["advice"] is None
-    assert found["pools"][0]["jobs"] == 0
-    assert found["sentence"] == "Nothing was compared: fewer than two pools have a block that ended."
-    assert json.dumps(found)
+    assert found.advice is None
+    assert found.pools[0].jobs == 0
+    assert found.sentence == "Nothing was compared: fewer than two pools have a block that ended."
+    assert json.dumps(found.model_dump(mode="json"))
 
 
 def test_one_pool_alone_is_not_compared_and_still_advised_on() -> None:
     found = evidence.build(compared({"gevent": FAST}))
-    assert found["verdicts"] == {}
-    assert found["advice"]["pool"] == "gevent"
-    assert "no other pool was compared" in found["advice"]["text"]
-    assert not found["advice"]["proven"]
+    assert found.verdicts == {}
+    assert found.advice.pool == "gevent"
+    assert "no other pool was compared" in found.advice.text
+    assert not found.advice.proven
 
 
 def test_samples_are_the_jobs_in_seconds_with_their_block(django_assert_max_num_queries: Any) -> None:
@@ -260,9 +258,9 @@ def test_samples_are_the_jobs_in_seconds_with_their_block(django_assert_max_num_
     with django_assert_max_num_queries(3):
         rows = evidence.samples(comparison)
     assert len(rows) == 40
-    assert tuple(rows[0]) == evidence.SAMPLE_COLUMNS
-    assert rows[0]["published_at"] == NOON + timedelta(seconds=100)
-    assert {row["pool"] for row in rows} == {"prefork", "gevent"}
+    assert rows[0]._fields == evidence.SAMPLE_COLUMNS
+    assert rows[0].published_at == NOON + timedelta(seconds=100)
+    assert {row.pool for row in rows} == {"prefork", "gevent"}
 
 
 @pytest.mark.parametrize(("told", "cores"), [("1.5", 2), ("0.5", 1), ("many", 8), (None, 8)])

@@ -1,12 +1,28 @@
 """The rules of the gate and the advice, each a pure function, at its edges."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from jobs.evidence import advice, badges, effects, kinds, rules, words
-from jobs.evidence.effects import Load, Stall
+from jobs.evidence import (
+    Badge,
+    BatchFigures,
+    Evidence,
+    VariantFigures,
+    advice,
+    badges,
+    effects,
+    kinds,
+    rules,
+    words,
+)
+from jobs.evidence.effects import Load
+from jobs.evidence.figures import Percentiles, Stall
+from jobs.evidence.report import Gate, Pair
+from jobs.verdicts import Concurrency
+from tests import evidence_sample as sample
 
 WAITING = Load(
     model="gevent", slots=50, jobs=100, cores=2, peak=50, mean=45.0, run_s=0.1, cpu_s=0.001, starts_s=[0.0] * 100
@@ -15,7 +31,7 @@ TWO = {"prefork": ["1"], "gevent": ["2"]}
 ONE = {"prefork": ["1"], "gevent": ["1"]}
 
 
-def on_machines(seen: dict[str, list[str]], **cores: list[str]) -> badges.Badge:
+def on_machines(seen: dict[str, list[str]], **cores: list[str]) -> Badge:
     return rules.machine(
         {pool: {name: name for name in names if name} for pool, names in seen.items()}, cores
     )
@@ -80,11 +96,11 @@ def test_a_failing_badge_stands_against_its_pools_or_against_all() -> None:
     assert badges.objection([some], "gevent", "prefork") == "why"
     assert badges.objection([some], "threads", "prefork") == ""
     assert badges.objection([every], "threads") == "why"
-    assert badges.objection([replace(every, matters=False)], "threads") == ""
+    assert badges.objection([every.model_copy(update={"matters": False})], "threads") == ""
 
 
 def test_every_badge_has_a_title() -> None:
-    assert all(badges.Badge(key).title for key in badges.TITLES)
+    assert all(badges.passed(key).title for key in badges.TITLES)
 
 
 # --- slots ----------------------------------------------------------------------------------------------
@@ -132,11 +148,15 @@ def test_a_pool_with_half_of_its_declared_slots_is_not_what_it_is_called() -> No
 
 
 # --- stalls and spread ----------------------------------------------------------------------------------
+def judged(max_s: float, caused_by: str | None, makespan_s: float = 1.0) -> Badge:
+    return effects.stalls({"gevent": Stall(max_s=max_s, caused_by=caused_by)}, {"gevent": makespan_s})
+
+
 def test_a_stall_that_no_job_caused_is_a_disturbance() -> None:
-    assert effects.stalls({"gevent": Stall(0.5, None, 1.0)}).withholds
-    assert not effects.stalls({"gevent": Stall(0.5, "job", 1.0)}).withholds
-    assert effects.stalls({"gevent": Stall(0.09, None, 1.0)}).passed
-    assert effects.stalls({"gevent": Stall(0.5, None, 20.0)}).passed  # beside such a block it is nothing
+    assert judged(0.5, None).withholds
+    assert not judged(0.5, "job").withholds
+    assert judged(0.09, None).passed
+    assert judged(0.5, None, makespan_s=20.0).passed  # beside such a block it is nothing
 
 
 def test_spread_matters_where_it_could_explain_the_difference() -> None:
@@ -147,32 +167,43 @@ def test_spread_matters_where_it_could_explain_the_difference() -> None:
 
 
 # --- advice ---------------------------------------------------------------------------------------------
-def figures(name: str, rate: float, **changes: Any) -> dict[str, Any]:
-    measured = {
-        "role": "measured",
-        "void_reason": "",
-        "jobs": 100,
-        "slots": 4,
-        "concurrency": {"peak": 4, "mean": 3.5},
-    }
-    return {
-        "name": name, "model": name, "slots": 4, "jobs_per_s": rate, "cpu_share": 0.01, "run_s": {"p50": 0.1},
-        "makespans_s": [1.0], "time": {"cpu_s": 0.1}, "stall": None, "peak_memory_bytes": 80_000_000,
-        "blocks": [measured],
-    } | changes  # fmt: skip
+GEVENT = next(pool for pool in sample.evidence().pools if pool.name == "gevent")
+
+
+def measured(jobs: int, slots: int, peak: int) -> BatchFigures:
+    reached = Concurrency(peak=peak, mean=peak - 0.5)
+    return GEVENT.blocks[0].model_copy(update={"jobs": jobs, "slots": slots, "concurrency": reached})
+
+
+def figures(name: str, rate: float, *, busy_s: float = 0.1, **changes: Any) -> VariantFigures:
+    time = GEVENT.time.model_copy(update={"cpu_s": busy_s})
+    plain = {
+        "name": name, "model": name, "slots": 4, "jobs_per_s": rate, "cpu_share": 0.01,
+        "run_s": Percentiles(p50=0.1, p95=0.1), "makespans_s": [1.0], "time": time, "stall": None,
+        "peak_memory_bytes": 80_000_000, "blocks": [measured(jobs=100, slots=4, peak=4)],
+    }  # fmt: skip
+    return GEVENT.model_copy(update=plain | changes)
+
+
+def pair(base: str, other: str, word: str, reason: str = "") -> dict[str, Any]:
+    verdict = {"word": word, "ratio": 9.6, "low": 9.3, "high": 9.9, "reason": reason}
+    return {"base": base, "other": other, **verdict}
 
 
 def evidence(
-    *pools: dict[str, Any], word: str = "faster", valid: bool = True, **changes: Any
-) -> dict[str, Any]:
-    verdict = {"word": word, "ratio": 9.6, "low": 9.3, "high": 9.9, "reason": "too few rounds"}
-    first = pools[0]["name"]
-    failed = [] if valid else [{"matters": True, "passed": False, "reason": "Other jobs ran."}]
-    return {
-        "pools": list(pools), "baseline": first, "verdicts": {pool["name"]: verdict for pool in pools[1:]},
-        "pairs": [{"base": first, "other": pool["name"], **verdict} for pool in pools[1:]],
-        "gate": {"valid": valid, "badges": failed}, "sweep": None,
-    } | changes  # fmt: skip
+    *pools: VariantFigures,
+    word: str = "faster",
+    valid: bool = True,
+    more_pairs: Sequence[Any] = (),
+    **changes: Any,
+) -> Evidence:
+    first, *others = [pool.name for pool in pools]
+    pairs = [pair(first, other, word, "too few rounds") for other in others]
+    failed = [] if valid else [badges.failed("alone", "Other jobs ran.")]
+    return sample.evidence(
+        pools=pools, baseline=first, pairs=[*pairs, *more_pairs], verdicts=dict(zip(others, pairs, strict=True)),
+        gate=Gate.of(failed), **changes,
+    )  # fmt: skip
 
 
 def test_the_advice_names_pool_and_slots_with_the_figures_that_carry_it() -> None:
@@ -189,10 +220,8 @@ def test_the_advice_names_pool_and_slots_with_the_figures_that_carry_it() -> Non
 
 def test_an_equal_rival_is_named_with_its_figures() -> None:
     lean = figures("gevent", 950, slots=200, peak_memory_bytes=60_000_000, blocks=[])
-    given = evidence(figures("prefork", 100), lean, figures("asyncio", 960))
-    given["pairs"].append(
-        {"base": "gevent", "other": "asyncio", "word": "no difference detected", "reason": ""}
-    )
+    equal = pair("gevent", "asyncio", "no difference detected")
+    given = evidence(figures("prefork", 100), lean, figures("asyncio", 960), more_pairs=[equal])
     found = advice.advise(given, cores=2)
     assert found is not None
     assert (found.pool, found.proven) == ("gevent", True)
@@ -202,9 +231,10 @@ def test_an_equal_rival_is_named_with_its_figures() -> None:
 def test_of_equal_pools_the_one_with_less_memory_is_advised_and_none_that_stalls() -> None:
     small = figures("gevent", 99, peak_memory_bytes=60_000_000)
     pools = [figures("threads", 100), small]
-    pairs = [{"base": "threads", "other": "gevent", "word": "no difference detected"}]
-    assert advice.best(pools, pairs)["name"] == "gevent"
-    assert advice.best([pools[0], {**small, "stall": {"max_s": 0.4}}], pairs)["name"] == "threads"
+    pairs = [Pair.model_validate(pair("threads", "gevent", "no difference detected"))]
+    assert advice.best(pools, pairs).name == "gevent"
+    stalled = small.model_copy(update={"stall": Stall(max_s=0.4, caused_by=None)})
+    assert advice.best([pools[0], stalled], pairs).name == "threads"
 
 
 @pytest.mark.parametrize(
@@ -214,8 +244,8 @@ def test_of_equal_pools_the_one_with_less_memory_is_advised_and_none_that_stalls
 def test_by_kind_waiting_goes_to_a_loop_and_computing_to_processes_or_free_threads(
     cpu_share: float, busy_cores: float, pool: str
 ) -> None:
-    pools = [figures(name, 100, time={"cpu_s": busy_cores}) for name in ("prefork", "threads", "gevent")]
-    assert advice.by_kind(pools, cpu_share, cores=2)["name"] == pool
+    pools = [figures(name, 100, busy_s=busy_cores) for name in ("prefork", "threads", "gevent")]
+    assert advice.by_kind(pools, cpu_share, cores=2).name == pool
 
 
 @pytest.mark.parametrize(
@@ -232,9 +262,9 @@ def test_figures_that_prove_nothing_are_named_as_such(word: str, valid: bool, re
 
 
 def test_the_rival_that_the_fastest_is_not_told_from_is_named_where_others_are() -> None:
-    given = evidence(figures("prefork", 100), figures("gevent", 950), figures("asyncio", 960))
-    noise = {"word": "cannot tell", "reason": "noise: the ratio may be anything"}
-    given["pairs"].append({"base": "gevent", "other": "asyncio", **noise})
+    noise = pair("gevent", "asyncio", "cannot tell", "noise: the ratio may be anything")
+    pools = figures("prefork", 100), figures("gevent", 950), figures("asyncio", 960)
+    given = evidence(*pools, more_pairs=[noise])
     found = advice.advise(given, cores=2)
     assert found is not None
     assert not found.proven
@@ -243,19 +273,19 @@ def test_the_rival_that_the_fastest_is_not_told_from_is_named_where_others_are()
 
 def test_slots_are_the_knee_the_cores_or_what_was_used() -> None:
     pool = figures("gevent", 100, slots=200, blocks=[])
-    swept = evidence(pool, sweep={"gevent": [{"slots": 8, "is_knee": False}, {"slots": 16, "is_knee": True}]})
+    swept = evidence(pool, sweep={"gevent": sample.sweep()["gevent"]})
     assert advice.slots_for(swept, pool, 2, 0.01) == 16
     assert advice.slots_for(evidence(pool), pool, 2, 0.95) == 2
     assert advice.slots_for(evidence(pool), pool, 2, 0.01) == 200
-    block = {"role": "measured", "void_reason": "", "jobs": 500, "slots": 200, "concurrency": {"peak": 40}}
-    assert advice.slots_for(evidence(pool), {**pool, "blocks": [block]}, 2, 0.01) == 40
+    full = pool.model_copy(update={"blocks": [measured(jobs=500, slots=200, peak=40)]})
+    assert advice.slots_for(evidence(pool), full, 2, 0.01) == 40
 
 
 def test_computing_threads_tell_whether_the_lock_is_released() -> None:
-    free = figures("threads", 100, cpu_share=0.95, time={"cpu_s": 1.9})
+    free = figures("threads", 100, cpu_share=0.95, busy_s=1.9)
     assert kinds.releases_gil([free])
     assert "kept 1.9 of 2 cores busy, so the interpreter's lock is released" in words.costs(free, [free], 2)
-    held = {**free, "time": {"cpu_s": 1.0}}
+    held = figures("threads", 100, cpu_share=0.95, busy_s=1.0)
     assert not kinds.releases_gil([held])
     assert kinds.releases_gil([figures("gevent", 1)]) is None
 

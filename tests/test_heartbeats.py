@@ -330,4 +330,4 @@ def test_the_memory_of_a_process_that_is_gone_is_nothing() -> None:
 
 
 def test_a_worker_says_what_it_runs_on() -> None:
-    assert set(versions()) == {"python", "gil", "celery", "django", "gevent", "cores", "code"}
+    assert set(versions()) == {"python", "gil", "celery", "django", "gevent", "cores", "code", "prefetch"}

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = [
-    ("imports", "startup", "redaction"),
+    ("imports", "startup", "redaction", "bounded"),
     (
         *(
             "errors",

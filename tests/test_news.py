@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from jobs.evidence import news
 from jobs.models import Comparison
-from tests.evidence_sample import evidence, gate, verdict
+from tests.evidence_sample import ADVICE, evidence, gate, verdict
 
 pytestmark = pytest.mark.django_db
 
@@ -18,7 +18,8 @@ def pair(base: str, other: str, word: str, ratio: float) -> dict[str, Any]:
 
 
 def compared(*, ago_s: int = 0, pairs: Any = (), advised: str = "gevent", **fields: Any) -> Comparison:
-    found = evidence(pairs=list(pairs), advice={"pool": advised}, **fields.pop("evidence", {}))
+    found = evidence(pairs=list(pairs), advice={**ADVICE, "pool": advised}, **fields.pop("evidence", {}))
+    found = found.model_dump(mode="json")
     at = timezone.now() - timedelta(seconds=ago_s)
     return Comparison.objects.create(
         **({"definition": "io.wait", "copies": 50, "evidence": found, "created_at": at} | fields)

@@ -1,6 +1,5 @@
-"""Figures of blocks, comparisons and pools: what they count, and what they leave unknown."""
+"""Figures of pools: what they count, and what they leave unknown."""
 
-import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -28,15 +27,6 @@ def _no_cache() -> Iterator[None]:
     cache.clear()
 
 
-@pytest.fixture
-def comparison() -> Comparison:
-    return Comparison.objects.create(definition="io.wait", params={"duration_s": 0.1}, copies=2)
-
-
-def block_of(comparison: Comparison, pool: str, position: int, **fields: Any) -> Block:
-    return Block.objects.create(comparison=comparison, pool=pool, round=1, position=position, **fields)
-
-
 def ended(pool: str, *, start: datetime = NOON, run_s: float = 1.0, **fields: Any) -> Job:
     defaults: dict[str, Any] = {
         "definition": "io.wait", "kind": "io", "pool": pool, "state": State.SUCCEEDED, "published_at": start,
@@ -44,70 +34,6 @@ def ended(pool: str, *, start: datetime = NOON, run_s: float = 1.0, **fields: An
         "worker_wait_s": 0.02, "run_s": run_s, "cpu_s": run_s / 4, "created_at": start,
     }  # fmt: skip
     return Job.objects.create(**(defaults | fields))
-
-
-def test_a_block_is_counted_by_state_and_measured_from_first_published_to_last_finished(
-    comparison: Comparison,
-) -> None:
-    block = block_of(comparison, "gevent", 1, slots=200)
-    ended("gevent", block=block, run_s=2)
-    ended("gevent", block=block, start=NOON + timedelta(seconds=1), run_s=4, state=State.FAILED)
-    figures = reports.block_figures(block)
-    assert (figures["jobs"], figures["succeeded"], figures["failed"]) == (2, 1, 1)
-    assert (figures["name"], figures["model"], figures["slots"]) == ("gevent", "gevent", 200)
-    assert figures["makespan_s"] == 5
-    assert figures["run_s"] == {"p50": 3, "p95": pytest.approx(3.9)}
-    assert figures["cpu_share"] == pytest.approx(0.25)
-
-
-def test_a_block_with_a_job_under_way_has_no_makespan_yet(comparison: Comparison) -> None:
-    block = block_of(comparison, "gevent", 1)
-    ended("gevent", block=block)
-    Job.objects.create(definition="io.wait", kind="io", pool="gevent", block=block)
-    figures = reports.block_figures(block)
-    assert figures["makespan_s"] is None
-    assert figures["unfinished"] == 1
-
-
-def test_an_empty_block_has_figures_without_values(comparison: Comparison) -> None:
-    figures = reports.block_figures(block_of(comparison, "prefork", 1))
-    assert figures["jobs"] == 0
-    assert figures["cpu_share"] is None
-    assert figures["broker_wait_s"] == {"p50": None, "p95": None}
-
-
-def test_the_makespan_of_a_retried_job_counts_from_its_first_attempt(comparison: Comparison) -> None:
-    block = block_of(comparison, "gevent", 1)
-    first = {"attempt": 1, "published_at": (NOON - timedelta(seconds=10)).timestamp()}
-    ended("gevent", block=block, attempt=2, history=[first])
-    assert reports.block_figures(block)["makespan_s"] == 11
-
-
-def test_the_slowest_pool_is_what_the_others_are_faster_than(comparison: Comparison) -> None:
-    for position, (pool, run_s) in enumerate([("prefork", 8.0), ("gevent", 2.0)], start=1):
-        ended(pool, block=block_of(comparison, pool, position), run_s=run_s)
-    pools = reports.comparison_figures(comparison)["pools"]
-    assert [(pool["name"], pool["speed_up"]) for pool in pools] == [("prefork", 1), ("gevent", 4)]
-
-
-def test_rounds_are_pooled_and_the_makespan_is_their_median(comparison: Comparison) -> None:
-    for position, run_s in enumerate([1.0, 2.0, 9.0], start=1):
-        ended("gevent", block=block_of(comparison, "gevent", position), run_s=run_s)
-    [pool] = reports.comparison_figures(comparison)["pools"]
-    assert pool["jobs"] == 3
-    assert pool["makespan_s"] == 2
-    assert pool["makespans_s"] == [1, 2, 9]
-
-
-def test_the_figures_of_a_comparison_are_plain_json(comparison: Comparison) -> None:
-    ended("gevent", block=block_of(comparison, "gevent", 1))
-    figures = reports.comparison_figures(comparison)
-    assert json.loads(json.dumps(figures)) == figures
-    assert {"definition", "params", "copies", "pools"} <= figures.keys()
-    wanted = (
-        "name model slots jobs succeeded failed makespan_s run_s broker_wait_s worker_wait_s cpu_s cpu_share"
-    )
-    assert set(wanted.split()) <= figures["pools"][0].keys()
 
 
 def pool_of(found: reports.Dashboard, name: str) -> reports.PoolFigures:
@@ -196,8 +122,10 @@ def test_definitions_are_ranked_by_their_median_run_and_by_their_failures() -> N
     assert (worst.name, worst.failed, worst.done) == ("ending.flaky", 2, 3)
 
 
-def test_the_jobs_of_a_comparison_do_not_count_as_where_a_definition_runs(comparison: Comparison) -> None:
-    ended("prefork", block=block_of(comparison, "prefork", 1))
+def test_the_jobs_of_a_comparison_do_not_count_as_where_a_definition_runs() -> None:
+    comparison = Comparison.objects.create(definition="io.wait", copies=2)
+    block = Block.objects.create(comparison=comparison, pool="prefork", round=1, position=1)
+    ended("prefork", block=block)
     ended("gevent")
     [one] = reports.dashboard(HOUR, now=NOON + timedelta(minutes=1)).definitions
     assert (one.done, one.pools) == (2, {"gevent": 1})

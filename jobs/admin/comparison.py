@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from jobs import reports
+from jobs import evidence
 from jobs.admin.base import Viewer, badge, pretty
 from jobs.formats import parameters, shown
 from jobs.models import Comparison
@@ -43,14 +43,6 @@ def _details(comparison: Comparison) -> dict[str, Any]:
     blocks = list(comparison.blocks.order_by("position"))
     return {
         "params": pretty({name: shown(value) for name, value in comparison.shown_params.items()}),
-        "figures": _figures(comparison),
+        "pools": evidence.figures(comparison),
         "blocks": blocks,
     }
-
-
-def _figures(comparison: Comparison) -> dict[str, Any]:
-    """Return the pools in figures; those of an imported comparison, which has no job here, as its bundle has them."""
-    if comparison.imported_at is None:
-        return reports.comparison_figures(comparison)
-    pools = (comparison.evidence or {}).get("pools", [])
-    return {"pools": reports.with_speed_up(pools)}

@@ -8,6 +8,7 @@ from uuid import UUID
 from ninja import Schema
 from pydantic import BeforeValidator
 
+from jobs.evidence import Evidence
 from jobs.formats import shown
 
 
@@ -194,13 +195,13 @@ class ComparisonOut(Schema):
     @staticmethod
     def resolve_verdict(comparison: Any) -> str | None:
         """Return the sentence of the verdict."""
-        return (comparison.evidence or {}).get("sentence")
+        return getattr(comparison, "sentence", None)  # one that was just planned has none
 
 
 class ComparisonDetailOut(ComparisonOut):
     """A comparison with its evidence, how far it is, and what it waits for."""
 
-    evidence: dict[str, Any] | None
+    evidence: Evidence | None
     progress: dict[str, Any]
     waits_for: str
 

@@ -24,7 +24,7 @@ from jobs.views.listing import checked, page_of
 def list_comparisons(request: HttpRequest, before: str = "", after: str = "") -> Any:
     """List comparisons, newest first."""
     visible: Any = comparing.visible_to(request.user)  # type: ignore[arg-type]
-    page = page_of(visible.defer("environment"), checked(before=before, after=after))
+    page = page_of(visible.defer("environment", "evidence"), checked(before=before, after=after))
     return {"comparisons": page.jobs, "older": page.older, "newer": page.newer}
 
 

@@ -1,10 +1,10 @@
 """Compare a comparison with an earlier one of the same jobs, pool by pool: did a pool become slower?"""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from jobs import verdicts
+from jobs.evidence import Evidence, badges
 from jobs.formats import percent
 from jobs.verdicts import CANNOT_TELL, NO_DIFFERENCE, SLOWER, Verdict
 
@@ -42,66 +42,43 @@ def _by(verdict: Verdict) -> str:
     return f"time per job {longer * 100:+.1f} %{interval}"
 
 
-def changes(
-    before: Mapping[str, Any], after: Mapping[str, Any], *, max_regression: float, seed: int = 0
-) -> list[Change]:
+def changes(before: Evidence, after: Evidence, *, max_regression: float, seed: int = 0) -> list[Change]:
     """Return what became of each pool that both evidences have; `max_regression` 0.1 allows 10 % more time a job."""
     old, new = rounds_of(before), rounds_of(after)
     found = []
-    for pool in old:
-        if pool in new:
-            verdict = verdicts.compare(old[pool], new[pool], seed=seed)
-            if reason := objection(before, after, pool):
-                verdict = Verdict(CANNOT_TELL, reason=reason)
-            is_slower = (
-                verdict.word == SLOWER
-                and bool(verdict.ratio)
-                and 1 / (verdict.ratio or 1) - 1 > max_regression
-            )
-            found.append(Change(pool, verdict, is_slower))
+    for pool in (name for name in old if name in new):
+        verdict = verdicts.compare(old[pool], new[pool], seed=seed)
+        if reason := objection(before, after, pool):
+            verdict = Verdict(word=CANNOT_TELL, reason=reason)
+        is_slower = verdict.word == SLOWER and 1 / (verdict.ratio or 1) - 1 > max_regression
+        found.append(Change(pool, verdict, is_slower))
     return found
 
 
-def rounds_of(evidence: Mapping[str, Any]) -> dict[str, Rounds]:
-    """Return each pool's time per job in seconds, a list a round; of a sweep at the most slots."""
-    found = {}
-    for pool in evidence["pools"]:
-        counted = [b for b in pool["blocks"] if b["role"] == "measured" and not b["void_reason"]]
-        most = max((block["slots"] for block in counted), default=0)
-        chosen = counted if not evidence.get("sweep") else [b for b in counted if b["slots"] == most]
-        ordered = sorted(chosen, key=lambda block: int(block["round"]))
-        found[pool["name"]] = [verdicts.time_per_job(b["makespan_s"], b["jobs"]) for b in ordered]
-    return found
+def rounds_of(evidence: Evidence) -> dict[str, Rounds]:
+    """Return each pool's time per job in seconds, a list a round."""
+    return {
+        pool.name: [verdicts.time_per_job(block.makespan_s, block.jobs) for block in pool.counted]
+        for pool in evidence.pools
+    }
 
 
-def objection(before: Mapping[str, Any], after: Mapping[str, Any], pool: str) -> str:
+def objection(before: Evidence, after: Evidence, pool: str) -> str:
     """Return why the two say nothing of a pool together, or ""."""
     for key, name in _HARDWARE.items():
-        old, new = before["environment"].get(key), after["environment"].get(key)
+        old, new = before.environment.get(key), after.environment.get(key)
         if old != new:
             return f"the machines differ: {name} {old or 'unknown'} then, {new or 'unknown'} now"
-    slots = [_slots(evidence, pool) for evidence in (before, after)]
+    slots = [next((one.slots for one in side.pools if one.name == pool), None) for side in (before, after)]
     if slots[0] != slots[1]:
         return f"the pool had {slots[0]} slots then and has {slots[1]} now"
-    reasons = [
-        (_spoiling(before["gate"]["badges"], pool), "then"),
-        (_spoiling(after["gate"]["badges"], pool), "now"),
-    ]
+    reasons = ((_spoiling(before, pool), "then"), (_spoiling(after, pool), "now"))
     return next((f"{reason} ({when})" for reason, when in reasons if reason), "")
 
 
-def _slots(evidence: Mapping[str, Any], pool: str) -> int | None:
-    return next((found["slots"] for found in evidence["pools"] if found["name"] == pool), None)
-
-
-def _spoiling(badges: Iterable[Mapping[str, Any]], pool: str) -> str:
-    for badge in badges:
-        is_failure = badge["matters"] and not badge["passed"]
-        concerns = not badge["pools"] or pool in badge["pools"]
-        # The spread between rounds is judged anew by the verdict on the one pool.
-        if is_failure and concerns and badge["id"] != "spread":
-            return str(badge["reason"])
-    return ""
+def _spoiling(evidence: Evidence, pool: str) -> str:
+    # The spread between rounds is judged anew by the verdict on the one pool.
+    return badges.objection((badge for badge in evidence.gate.badges if badge.id != "spread"), pool)
 
 
 def summary(found: Sequence[Change], max_regression: float) -> str:

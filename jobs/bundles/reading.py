@@ -5,7 +5,7 @@ import re
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from pydantic import BaseModel, ValidationError
 
@@ -20,10 +20,10 @@ from jobs.bundles.shape import (
     MAX_JSON_BYTES,
     MAX_UNPACKED_BYTES,
     SAMPLES,
-    Figures,
     Manifest,
 )
 from jobs.errors import BadBundle
+from jobs.evidence import Evidence
 
 _KNOWN = re.compile(
     rf"{re.escape(MANIFEST)}|{re.escape(SAMPLES)}|{re.escape(FIGURES)}|{re.escape(COMMAND)}|{CHART}"
@@ -36,7 +36,7 @@ class Bundle:
     """A bundle that holds together: what was asked for, the evidence, and the jobs behind it."""
 
     manifest: Manifest
-    evidence: dict[str, Any]
+    evidence: Evidence
     samples: list[rows.Row]
 
 
@@ -60,12 +60,12 @@ def _read(archive: zipfile.ZipFile) -> Bundle:
         name: _checked(_content(archive, name, limit), name, manifest)
         for name, limit in ((SAMPLES, MAX_UNPACKED_BYTES), (FIGURES, MAX_JSON_BYTES))
     }
-    figures = _parsed(Figures, contents[FIGURES], FIGURES)
+    evidence = _parsed(Evidence, contents[FIGURES], FIGURES)
     samples = rows.from_csv(_decoded(contents[SAMPLES], SAMPLES))
-    named, pools = {arm.name for arm in figures.pools}, {arm.pool or arm.name for arm in figures.pools}
+    named, pools = {arm.name for arm in evidence.pools}, {arm.pool for arm in evidence.pools}
     if strange := ({row[0] for row in samples} - named) | (set(manifest.comparison.pools) - pools):
         raise BadBundle(f"{FIGURES} knows no pool {min(strange)!r}.")
-    return Bundle(manifest, figures.model_dump(mode="json"), samples)
+    return Bundle(manifest, evidence, samples)
 
 
 def _check_entries(entries: list[zipfile.ZipInfo]) -> None:

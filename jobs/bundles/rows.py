@@ -3,15 +3,16 @@
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from jobs.bundles.shape import ARM, MAX_ARM_CHARS, MAX_SAMPLES
+from jobs.bounded import ARM, MAX_ARM_CHARS
+from jobs.bundles.shape import MAX_SAMPLES
 from jobs.errors import BadBundle
-from jobs.evidence import SAMPLE_COLUMNS
+from jobs.evidence import SAMPLE_COLUMNS, Sample
 
 _TEXTS = ("pool", "role", "state")
 _WHOLE = ("round", "slots")
@@ -25,13 +26,12 @@ _ARM = re.compile(ARM)
 type Row = list[Any]
 
 
-def as_csv(samples: Iterable[Mapping[str, Any]]) -> str:
+def as_csv(samples: Iterable[Sample]) -> str:
     """Return the samples as CSV; what was not measured is empty, stamps are ISO 8601."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(SAMPLE_COLUMNS)
-    for sample in samples:
-        writer.writerow([_text(sample[column]) for column in SAMPLE_COLUMNS])
+    writer.writerows(map(_text, sample) for sample in samples)
     return out.getvalue()
 
 

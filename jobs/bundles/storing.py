@@ -23,12 +23,12 @@ _PUBLISHED, _FINISHED = (SAMPLE_COLUMNS.index(name) for name in ("published_at",
 def store(bundle: Bundle, *, user: "User | None" = None) -> Comparison:
     """Store a bundle as a finished comparison that is marked as imported. Raise BadBundle."""
     asked = bundle.manifest.comparison.model_dump(exclude={"pools"})
-    pools = {arm["name"]: arm.get("pool") or arm["name"] for arm in bundle.evidence["pools"]}
+    pools = {arm.name: arm.pool for arm in bundle.evidence.pools}
     with transaction.atomic():
         comparison = Comparison.objects.create(
             **asked,
-            environment=bundle.evidence["environment"],
-            evidence=bundle.evidence,
+            environment=bundle.evidence.environment,
+            evidence=bundle.evidence.model_dump(mode="json"),
             state=Comparison.State.FINISHED,
             created_at=_stamp(bundle.manifest.created_at),
             finished_at=max(filter(None, (_at(row[_FINISHED]) for row in bundle.samples)), default=None),

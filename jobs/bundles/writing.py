@@ -17,6 +17,7 @@ from jobs.bundles import rows
 from jobs.bundles.shape import COMMAND, FIGURES, FORMAT, MANIFEST, SAMPLES, VERSION
 from jobs.comparisons import word
 from jobs.errors import PoolwiseError
+from jobs.evidence import Evidence, Sample
 from jobs.formats import parameters
 from jobs.models import Comparison
 
@@ -36,16 +37,17 @@ def write(comparison: Comparison) -> bytes:
 
     Raise PoolwiseError when the comparison has no evidence.
     """
-    if not comparison.evidence:
+    found = evidence.load(comparison)
+    if found is None:
         raise PoolwiseError("The comparison has no evidence yet: wait until it has ended.")
     samples = evidence.samples(comparison)
     files = {
         SAMPLES: rows.as_csv(samples).encode(),
-        FIGURES: _json(comparison.evidence),
-        COMMAND: f"{command(comparison)}\n".encode(),
-        **charts(comparison, samples),
+        FIGURES: _json(found.model_dump(mode="json")),
+        COMMAND: f"{command(comparison, found)}\n".encode(),
+        **charts(comparison, found, samples),
     }
-    return _zipped({MANIFEST: _json(_manifest(comparison, files)), **files})
+    return _zipped({MANIFEST: _json(_manifest(comparison, found, files)), **files})
 
 
 def _json(value: Any) -> bytes:
@@ -62,15 +64,15 @@ def _zipped(files: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-def _manifest(comparison: Comparison, files: dict[str, bytes]) -> dict[str, Any]:
+def _manifest(comparison: Comparison, found: Evidence, files: dict[str, bytes]) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "version": VERSION,
         "written_at": timezone.now().isoformat(timespec="seconds"),
         "created_at": comparison.created_at.isoformat(timespec="seconds"),
-        "sentence": (comparison.evidence or {})["sentence"],
-        "comparison": asked(comparison),
-        "environment": (comparison.evidence or {})["environment"],
+        "sentence": found.sentence,
+        "comparison": asked(comparison, found),
+        "environment": found.environment,
         "files": {
             name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
             for name, content in files.items()
@@ -78,11 +80,11 @@ def _manifest(comparison: Comparison, files: dict[str, bytes]) -> dict[str, Any]
     }
 
 
-def asked(comparison: Comparison) -> dict[str, Any]:
+def asked(comparison: Comparison, found: Evidence) -> dict[str, Any]:
     """Return what was asked for, as `comparisons.plan` takes it; the pools in the order that they first ran."""
     names = ("definition", "params", "copies", "rounds", "seed", "warmup", "calibrate", "baseline", "preset",
              "in_flight", "arrival_rate_per_s", "slots", "is_sweep", "vary")  # fmt: skip
-    pools = dict.fromkeys(arm.get("pool") or arm["name"] for arm in (comparison.evidence or {})["pools"])
+    pools = dict.fromkeys(arm.pool for arm in found.pools)
     return {**{name: getattr(comparison, name) for name in names}, "pools": list(pools)}
 
 
@@ -93,9 +95,9 @@ _OPTIONS = {
 _FLAGS = {"--warmup": "warmup", "--calibrate": "calibrate", "--sweep": "is_sweep"}
 
 
-def command(comparison: Comparison) -> str:
+def command(comparison: Comparison, found: Evidence) -> str:
     """Return the command that runs the same comparison again."""
-    given = asked(comparison)
+    given = asked(comparison, found)
     words = ["manage.py", "compare", given["definition"], "--pools", ",".join(given["pools"])]
     for option, name in _OPTIONS.items():
         words += [option, str(given[name])] if given[name] not in (None, "") else []
@@ -107,7 +109,7 @@ def command(comparison: Comparison) -> str:
     return shlex.join(words)
 
 
-def charts(comparison: Comparison, samples: list[dict[str, Any]]) -> dict[str, bytes]:
+def charts(comparison: Comparison, found: Evidence, samples: list[Sample]) -> dict[str, bytes]:
     """Return every chart that the evidence can fill, as SVG by its path; none when they cannot be drawn."""
     rounds = "1 round" if comparison.rounds == 1 else f"{comparison.rounds} rounds"
     subtitle = " · ".join(
@@ -117,7 +119,7 @@ def charts(comparison: Comparison, samples: list[dict[str, Any]]) -> dict[str, b
         )
     )
     try:
-        made = comparison_charts.charts(comparison.evidence or {}, samples)
+        made = comparison_charts.charts(found, samples)
         specs = {key: pictures.with_look(chart.spec, subtitle) for key, chart in made.items()}
         drawn: dict[str, str] = json.loads(_drawn(json.dumps(specs, default=str)))
     except (subprocess.SubprocessError, OSError, ValueError, KeyError) as error:

@@ -3,14 +3,15 @@
 Altair is imported when a chart is made: every process reads this module through the addresses of the site.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from jobs.evidence import Evidence, Sample
+
 Spec = dict[str, Any]
-Evidence = Mapping[str, Any]
-Samples = Sequence[Mapping[str, Any]]
+Samples = Sequence[Sample]
 Rows = list[list[str]]
 
 
@@ -49,20 +50,12 @@ _KINDS = {
     for kind in (
         _Kind("ratios", "ratios", "Speed against {baseline}",
               "Right of 1.0× a {arm} is faster than {baseline}; the whiskers hold the 95 % interval over rounds."),
-        _Kind("makespan", "makespan", "Makespan against the ideal",
-              "First published to last finished of a block; the ideal is what the slots or the cores allow."),
         _Kind("time", "times", "Where a job’s time went",
-              "Mean seconds of one job: waiting for its turn, on a core, and off it within the run."),
-        _Kind("split", "times", "What the run was made of",
-              "Shares of the run. What cannot be told apart is shown as one part."),
-        _Kind("wait", "distributions", "Distribution of the wait",
-              "Published to started: the share of jobs that waited at most so long."),
-        _Kind("run", "distributions", "Distribution of the run",
-              "Started to finished: the share of jobs that ran at most so long."),
+              "Mean seconds of one job: waiting for its turn, then the parts of its run."),
+        _Kind("distributions", "distributions", "Distribution of waits and runs",
+              "The share of jobs that waited, and that ran, at most so long."),
         _Kind("concurrency", "concurrency", "Achieved concurrency",
               "Jobs that ran at once, in the round with the median makespan; the dashed line is what was possible."),
-        _Kind("overhead", "overhead", "Overhead beside the job",
-              "A no-op job from published to finished, beside the time per job of this comparison."),
         _Kind("sweep", "sweep", "Over concurrency",
               "Throughput and p95 against slots; rings mark the knee, where more slots stop to pay."),
     )
@@ -73,17 +66,17 @@ KEYS = tuple(_KINDS)
 def chart(key: str, evidence: Evidence, samples: Samples) -> Chart | None:
     """Return one chart, or None when the evidence has nothing for it. Raise KeyError for an unknown key."""
     kind = _KINDS[key]
-    if evidence.get("sweep"):
-        evidence, samples = _at_most_slots(evidence, samples)
     rows = kind.function("rows_of")(evidence, samples)
     if rows is None:
         return None
     head, body = rows
-    vary = bool(evidence.get("vary"))
-    words = {"baseline": evidence.get("baseline") or "the baseline", "arm": "variant" if vary else "pool"}
+    words = {
+        "baseline": evidence.baseline or "the baseline",
+        "arm": "variant" if evidence.vary else "pool",
+    }
     title = kind.title.format(**words)
     spec = {**kind.function("draw")(evidence, samples), "title": title}
-    if vary:
+    if evidence.vary:
         spec, head = _of_variants(spec), _of_variants(head)
     return Chart(key, title, kind.help.format(**words), spec, head, body)
 
@@ -95,22 +88,6 @@ def _of_variants(part: Any) -> Any:
     if isinstance(part, dict):
         return {key: value if key == "values" else _of_variants(value) for key, value in part.items()}
     return "Variant" if part == "Pool" else part
-
-
-def _at_most_slots(evidence: Evidence, samples: Samples) -> tuple[Evidence, Samples]:
-    """Leave of a sweep what ran with each pool's most slots: only the sweep's own chart shows the rest."""
-    most = {
-        pool: max(point["slots"] for point in points) for pool, points in evidence["sweep"].items() if points
-    }
-
-    def is_most(pool: str, slots: Any) -> bool:
-        return slots is None or slots >= most.get(pool, slots)
-
-    pools = [
-        {**pool, "blocks": [block for block in pool["blocks"] if is_most(pool["name"], block.get("slots"))]}
-        for pool in evidence["pools"]
-    ]
-    return {**evidence, "pools": pools}, [job for job in samples if is_most(job["pool"], job.get("slots"))]
 
 
 def charts(evidence: Evidence, samples: Samples) -> dict[str, Chart]:

@@ -1,6 +1,6 @@
 """What the charts share: colours, scales, the pools as a legend."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from math import ceil, floor, log10
 from typing import Any
 
@@ -9,11 +9,11 @@ import altair as alt
 from jobs.charts import COLOURS, DASHES
 from jobs.charts.common import DURATION_LABELS, log_domain
 from jobs.charts.common import is_wide as spans_more_than
+from jobs.evidence import Evidence, Sample
 from jobs.pools import MODELS
 
 Spec = dict[str, Any]
-Evidence = Mapping[str, Any]
-Samples = Sequence[Mapping[str, Any]]
+Samples = Sequence[Sample]
 Table = tuple[list[str], list[list[str]]]
 
 #: Above this ratio a linear axis would hide the smallest; less than on the dashboard, whose curves run over time.
@@ -26,7 +26,17 @@ HEIGHT = 230
 
 def names_of(evidence: Evidence) -> list[str]:
     """Return the names of the pools, in the order that gives each its colour."""
-    return [pool["name"] for pool in evidence.get("pools", ())]
+    return [pool.name for pool in evidence.pools]
+
+
+def measured(evidence: Evidence, samples: Samples) -> list[Sample]:
+    """Return the jobs that count: of measured blocks, and succeeded; of a sweep those at each pool's most slots."""
+    most = {pool.name: pool.slots or 0 for pool in evidence.pools if evidence.sweep}
+    return [
+        job
+        for job in samples
+        if job.role == "measured" and job.state == "succeeded" and job.slots >= most.get(job.pool, 0)
+    ]
 
 
 def top_legend(**options: Any) -> alt.Legend:
@@ -36,15 +46,14 @@ def top_legend(**options: Any) -> alt.Legend:
 
 def _ranks(evidence: Evidence) -> dict[str, int]:
     """Return each pool's place among the colours: the first of a model has the model's, in every comparison."""
-    if evidence.get("vary"):
-        return {pool["name"]: rank for rank, pool in enumerate(evidence.get("pools", ()))}
+    if evidence.vary:
+        return {name: rank for rank, name in enumerate(names_of(evidence))}
     ranks: dict[str, int] = {}
-    for pool in evidence.get("pools", ()):
-        model = pool.get("model")
-        own = MODELS.index(model) if model in MODELS else len(MODELS)
+    for pool in evidence.pools:
+        own = MODELS.index(pool.model) if pool.model in MODELS else len(MODELS)
         taken = set(ranks.values())
         free = (rank for rank in range(len(MODELS), len(MODELS) + len(taken) + 1) if rank not in taken)
-        ranks[pool["name"]] = next(free) if own in taken else own
+        ranks[pool.name] = next(free) if own in taken else own
     return ranks
 
 

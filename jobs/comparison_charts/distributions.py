@@ -1,6 +1,6 @@
-"""Distributions of wait and of run, as empirical cumulative curves."""
+"""Distributions of waits and of runs, as empirical cumulative curves in two panels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
@@ -8,16 +8,17 @@ import altair as alt
 from jobs.charts.common import data, finished_spec
 from jobs.comparison_charts.common import (
     HEIGHT,
-    Evidence,
     Samples,
     Spec,
     Table,
     duration_axis,
     duration_scale,
+    measured,
     names_of,
     pool_colour,
     pool_dash,
 )
+from jobs.evidence import Evidence
 from jobs.formats import seconds
 from jobs.statistics import summary
 
@@ -25,92 +26,63 @@ from jobs.statistics import summary
 _POINTS = 160
 #: A clock resolves no less, and a logarithmic axis has no zero.
 _LEAST_S = 1e-5
+_TITLES = {"wait_s": "Wait, published to started", "run_s": "Run, started to finished"}
 
 
-def wait_of(job: Mapping[str, Any]) -> float | None:
-    """Return the seconds from published to started."""
-    parts = (job.get("broker_wait_s"), job.get("worker_wait_s"))
-    return None if None in parts else sum(part for part in parts if part is not None)
-
-
-def measured(samples: Samples) -> list[Mapping[str, Any]]:
-    """Return the jobs that count: of measured blocks, and succeeded."""
-    return [job for job in samples if job.get("role") == "measured" and job.get("state") == "succeeded"]
-
-
-def values_of(key: str, evidence: Evidence, samples: Samples) -> dict[str, list[float]]:
+def values_of(field: str, evidence: Evidence, samples: Samples) -> dict[str, list[float]]:
     """Return each pool's waits or runs in seconds, sorted."""
     found: dict[str, list[float]] = {name: [] for name in names_of(evidence)}
-    for job in measured(samples):
-        value = wait_of(job) if key == "wait" else job.get("run_s")
-        if value is not None and job["pool"] in found:
-            found[job["pool"]].append(max(_LEAST_S, value))
+    for job in measured(evidence, samples):
+        value_s = job.wait_s if field == "wait_s" else job.run_s
+        if value_s is not None and job.pool in found:
+            found[job.pool].append(max(_LEAST_S, value_s))
     return {name: sorted(values) for name, values in found.items() if values}
 
 
-def _curve(pool: str, values: Sequence[float]) -> list[dict[str, Any]]:
+def _curve(pool: str, field: str, values: Sequence[float]) -> list[dict[str, Any]]:
     """Return a curve from 0 to 1 at few enough points that lie on it."""
     count = len(values)
     ranks = sorted(
         {round(step * (count - 1) / min(_POINTS, count)) for step in range(min(_POINTS, count) + 1)}
     )
     points = [
-        {"pool": pool, "s": float(f"{values[rank]:.4g}"), "share": round((rank + 1) / count, 4)}
+        {"pool": pool, field: float(f"{values[rank]:.4g}"), "share": round((rank + 1) / count, 4)}
         for rank in ranks
     ]
     return [{**points[0], "share": 0.0}, *points]
 
 
-def _draw(key: str, title: str, evidence: Evidence, samples: Samples) -> Spec:
-    found = values_of(key, evidence, samples)
-    points = [point for pool, values in found.items() for point in _curve(pool, values)]
-    shown_s = [point["s"] for point in points]
-    scale = duration_scale(shown_s, from_zero=False)
-    base = alt.Chart(data(points)).encode(
-        x=alt.X("s:Q", scale=scale, axis=duration_axis(title, shown_s)),
-        y=alt.Y(
-            "share:Q",
-            scale=alt.Scale(domain=[0, 1]),
-            axis=alt.Axis(title="Share of jobs", format=".0%", tickCount=4),
-        ),
-        color=pool_colour(evidence),
+def draw_distributions(evidence: Evidence, samples: Samples) -> Spec:
+    """Return two panels, waits and runs: the share of jobs that took at most so long."""
+    panels = [_panel(field, evidence, samples) for field in _TITLES]
+    return finished_spec({"concat": panels, "columns": 2, "spacing": 30})
+
+
+def _panel(field: str, evidence: Evidence, samples: Samples) -> Spec:
+    found, title = values_of(field, evidence, samples), _TITLES[field]
+    points = [point for pool, values in found.items() for point in _curve(pool, field, values)]
+    shown_s = [point[field] for point in points]
+    x = alt.X(
+        f"{field}:Q", scale=duration_scale(shown_s, from_zero=False), axis=duration_axis(title, shown_s)
     )
-    tips = [alt.Tooltip("pool:N", title="Pool"), alt.Tooltip("s:Q", title=f"{title}, s", format=".3~g"),
+    axis = alt.Axis(title="Share of jobs", format=".0%", tickCount=4)
+    y = alt.Y("share:Q", scale=alt.Scale(domain=[0, 1]), axis=axis)
+    base = alt.Chart(data(points)).encode(x=x, y=y, color=pool_colour(evidence))
+    tips = [alt.Tooltip("pool:N", title="Pool"), alt.Tooltip(f"{field}:Q", title=f"{title}, s", format=".3~g"),
             alt.Tooltip("share:Q", title="Share of jobs", format=".0%")]  # fmt: skip
     lines = base.mark_line(interpolate="step-after", strokeWidth=2.4).encode(
         strokeDash=pool_dash(evidence), order="share:Q"
     )
     targets = base.mark_circle(size=160, opacity=0).encode(tooltip=tips)
-    return finished_spec({"layer": [lines, targets], "height": HEIGHT})
+    return {"layer": [lines, targets], "height": HEIGHT, "width": 400}
 
 
-def _rows(key: str, evidence: Evidence, samples: Samples) -> Table | None:
-    found = values_of(key, evidence, samples)
-    if not found:
-        return None
+def rows_of_distributions(evidence: Evidence, samples: Samples) -> Table | None:
+    """Return waits and runs in percentiles; p99 needs 100 jobs."""
     rows = []
-    for pool, values in found.items():
-        sums = summary(values)
-        figures = (sums.minimum, sums.p50, sums.p95, sums.p99, sums.maximum)
-        rows.append([pool, f"{sums.n:,}", *map(seconds, figures)])
-    return ["Pool", "Jobs", "Least", "p50", "p95", "p99", "Most"], rows
-
-
-def draw_wait(evidence: Evidence, samples: Samples) -> Spec:
-    """Return the distribution of the wait from published to started."""
-    return _draw("wait", "Wait, published to started", evidence, samples)
-
-
-def draw_run(evidence: Evidence, samples: Samples) -> Spec:
-    """Return the distribution of the run."""
-    return _draw("run", "Run, started to finished", evidence, samples)
-
-
-def rows_of_wait(evidence: Evidence, samples: Samples) -> Table | None:
-    """Return the waits in percentiles; p99 needs 100 jobs."""
-    return _rows("wait", evidence, samples)
-
-
-def rows_of_run(evidence: Evidence, samples: Samples) -> Table | None:
-    """Return the runs in percentiles; p99 needs 100 jobs."""
-    return _rows("run", evidence, samples)
+    for field, name in (("wait_s", "Wait"), ("run_s", "Run")):
+        for pool, values in values_of(field, evidence, samples).items():
+            sums = summary(values)
+            figures = (sums.minimum, sums.p50, sums.p95, sums.p99, sums.maximum)
+            rows.append([pool, name, f"{sums.n:,}", *map(seconds, figures)])
+    return (["Pool", "Of", "Jobs", "Least", "p50", "p95", "p99", "Most"], rows) if rows else None

@@ -8,13 +8,14 @@ import altair as alt
 from jobs.charts.common import data, finished_spec
 from jobs.comparison_charts.common import (
     LINE,
-    Evidence,
     Samples,
     Spec,
     Table,
     pool_rows,
     top_legend,
 )
+from jobs.evidence import Evidence
+from jobs.verdicts import Verdict
 
 _WORDS = {
     "faster": "#009e73",
@@ -30,27 +31,19 @@ _TICKS = sorted({*_ROUND, 0.8, 0.9, 0.95, 1.05, 1.1, 1.25, 1.5})
 
 def _entries(evidence: Evidence) -> list[dict[str, Any]]:
     """Return the pools with a ratio, the fastest first, the baseline among them as 1.0×."""
-    baseline = evidence.get("baseline", "")
-    known = [
-        _entry(pool, found) for pool, found in evidence.get("verdicts", {}).items() if found.get("ratio")
+    entries = [
+        _entry(pool, verdict.word, verdict.ratio, verdict.low, verdict.high)
+        for pool, verdict in evidence.verdicts.items()
+        if verdict.ratio and pool != evidence.baseline
     ]
-    own = {
-        "pool": baseline,
-        "word": "baseline",
-        "ratio": 1.0,
-        "low": 1.0,
-        "high": 1.0,
-        "label": "1.0×",  # that it is the baseline stands in the legend; more words are cut on a phone
-    }
-    entries = [entry for entry in known if entry["pool"] != baseline] + [own]
-    return sorted(entries, key=lambda entry: entry["ratio"], reverse=True)
+    # That it is the baseline stands in the legend; more words are cut on a phone.
+    own = _entry(evidence.baseline, "baseline", 1.0, 1.0, 1.0) | {"label": "1.0×"}
+    return sorted([*entries, own], key=lambda entry: entry["ratio"], reverse=True)
 
 
-def _entry(pool: str, found: Mapping[str, Any]) -> dict[str, Any]:
-    ratio = float(found["ratio"])
-    low, high = found.get("low"), found.get("high")
+def _entry(pool: str, word: str, ratio: float, low: float | None, high: float | None) -> dict[str, Any]:
     return {
-        "pool": pool, "word": found["word"], "ratio": ratio, "low": ratio if low is None else low,
+        "pool": pool, "word": word, "ratio": ratio, "low": ratio if low is None else low,
         "high": ratio if high is None else high, "label": times(ratio),
     }  # fmt: skip
 
@@ -120,14 +113,13 @@ def rows_of_ratios(evidence: Evidence, samples: Samples) -> Table | None:
     entries = _entries(evidence)
     if len(entries) < 2:
         return None
-    verdicts = evidence["verdicts"]
-    rows = [_row(entry, verdicts.get(entry["pool"], {})) for entry in entries]
+    rows = [_row(entry, evidence.verdicts.get(entry["pool"])) for entry in entries]
     return ["Pool", "Times as fast", "95 % interval", "Verdict", "p"], rows
 
 
-def _row(entry: Mapping[str, Any], verdict: Mapping[str, Any]) -> list[str]:
+def _row(entry: Mapping[str, Any], verdict: Verdict | None) -> list[str]:
     interval = f"{times(entry['low'])} to {times(entry['high'])}" if entry["high"] > entry["low"] else "–"
-    p_value = verdict.get("p_value")
+    p_value = verdict and verdict.p_value
     return [
         entry["pool"],
         times(entry["ratio"]),

@@ -1,19 +1,18 @@
 """Throughput, p95, memory and connections against concurrency."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
 
 from jobs.charts.common import DURATION_LABELS, data, finished_spec
 from jobs.comparison_charts.common import (
-    Evidence,
     Samples,
     Spec,
     Table,
     pool_colour,
     pool_dash,
 )
+from jobs.evidence import Evidence, SweepPoint
 from jobs.formats import seconds
 
 _MB = 1_000_000
@@ -29,13 +28,16 @@ def points_of(evidence: Evidence) -> list[dict[str, Any]]:
     """Return one point for each pool and number of slots; memory in MB."""
     return [
         {
-            **point,
+            **point.model_dump(),
             "pool": pool,
-            "memory_mb": None if point.get("memory_bytes") is None else point["memory_bytes"] / _MB,
+            "memory_mb": None if point.memory_bytes is None else point.memory_bytes / _MB,
         }
-        for pool, points in (evidence.get("sweep") or {}).items()
-        for point in sorted(points, key=lambda point: point["slots"])
+        for pool, point in _points(evidence)
     ]
+
+
+def _points(evidence: Evidence) -> list[tuple[str, SweepPoint]]:
+    return [(pool, point) for pool, points in (evidence.sweep or {}).items() for point in points]
 
 
 def draw_sweep(evidence: Evidence, samples: Samples) -> Spec:
@@ -44,7 +46,7 @@ def draw_sweep(evidence: Evidence, samples: Samples) -> Spec:
     panels = [
         _panel(evidence, points, field, title, axis, labels)
         for field, title, axis, labels in _PANELS
-        if any(point.get(field) is not None for point in points)
+        if any(point[field] is not None for point in points)
     ]
     return finished_spec({"concat": panels, "columns": 2, "spacing": 30})
 
@@ -62,11 +64,11 @@ def _panel(
         scale=alt.Scale(domainMin=0, nice=True),
     )
     base = alt.Chart(data(points)).transform_filter(f"isValid(datum.{field})").encode(
-        x=x, y=y, color=pool_colour(evidence, only=evidence["sweep"]),
+        x=x, y=y, color=pool_colour(evidence, only=evidence.sweep),
         tooltip=[alt.Tooltip("pool:N", title="Pool"), alt.Tooltip("slots:Q", title="Slots"),
                  alt.Tooltip(f"{field}:Q", title=axis, format=".3~g")],
     )  # fmt: skip
-    lines = base.mark_line(strokeWidth=2.4).encode(strokeDash=pool_dash(evidence, only=evidence["sweep"]))
+    lines = base.mark_line(strokeWidth=2.4).encode(strokeDash=pool_dash(evidence, only=evidence.sweep))
     dots = base.mark_circle(size=50, opacity=1)
     rings = base.transform_filter("datum.is_knee").mark_point(size=260, strokeWidth=2.4, filled=False)
     head = {"text": title, "fontSize": 13}
@@ -75,14 +77,14 @@ def _panel(
 
 def rows_of_sweep(evidence: Evidence, samples: Samples) -> Table | None:
     """Return the points as a table, or None when this is no sweep."""
-    rows = [_row(point) for point in points_of(evidence)]
+    rows = [_row(pool, point) for pool, point in _points(evidence)]
     return (["Pool", "Slots", "Jobs/s", "p95", "Memory", "Connections", "Knee"], rows) if rows else None
 
 
-def _row(point: Mapping[str, Any]) -> list[str]:
-    speed, memory, connections = (point.get(key) for key in ("jobs_per_s", "memory_mb", "db_connections"))
+def _row(pool: str, point: SweepPoint) -> list[str]:
+    speed, memory, connections = point.jobs_per_s, point.memory_bytes, point.db_connections
     return [
-        point["pool"], str(point["slots"]), "–" if speed is None else f"{speed:.1f}", seconds(point.get("p95_s")),
-        "–" if memory is None else f"{memory:.0f} MB", "–" if connections is None else str(connections),
-        "knee" if point.get("is_knee") else "",
+        pool, str(point.slots), "–" if speed is None else f"{speed:.1f}", seconds(point.p95_s),
+        "–" if memory is None else f"{memory / _MB:.0f} MB", "–" if connections is None else str(connections),
+        "knee" if point.is_knee else "",
     ]  # fmt: skip

@@ -1,6 +1,5 @@
-"""Where a job's time went: waiting, on a core, off it, and what being off it was made of."""
+"""Where a job's time went: waiting for its turn, then the parts of its run."""
 
-from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any
 
@@ -9,63 +8,49 @@ import altair as alt
 from jobs.charts.common import data, finished_spec
 from jobs.comparison_charts.common import (
     LINE,
-    Evidence,
     Samples,
     Spec,
     Table,
     duration_axis,
-    names_of,
+    measured,
     pool_rows,
     top_legend,
 )
-from jobs.comparison_charts.distributions import measured, wait_of
+from jobs.evidence import Evidence
 from jobs.formats import percent, seconds
 
-_WAIT, _ON, _OFF = "Waiting for its turn", "On a core", "Off the core"
-_TIME_COLOURS = {_WAIT: "#d9a514", _ON: "#2f74d0", _OFF: "#8fb8e8"}
+_WAIT = "Waiting for its turn"
 _PARTS = {
-    "cpu_s": ("On a core", "#2f74d0"),
-    "run_queue_s": ("Ready, no core free", "#d55e00"),
-    "gil_wait_s": ("Waiting for the GIL", "#cc6fa5"),
-    "blocked_s": ("Blocked: it waits", "#8fb8e8"),
-    "unknown_s": ("Not told apart", "#9aa5b1"),
+    "cpu_s": "On a core",
+    "run_queue_s": "Ready, no core free",
+    "gil_wait_s": "Waiting for the GIL",
+    "blocked_s": "Blocked: it waits",
+    "unknown_s": "Not told apart",
 }
+_COLOURS = dict(
+    zip(
+        (_WAIT, *_PARTS.values()),
+        ("#d9a514", "#2f74d0", "#d55e00", "#cc6fa5", "#8fb8e8", "#9aa5b1"),
+        strict=True,
+    )
+)
 
 
 def _means(evidence: Evidence, samples: Samples) -> dict[str, dict[str, float]]:
-    """Return each pool's mean seconds by part."""
-    jobs = measured(samples)
-    found = {}
-    for name in names_of(evidence):
-        own = [job for job in jobs if job["pool"] == name and job.get("run_s") is not None]
-        if own:
-            cpu_s = mean(job.get("cpu_s") or 0.0 for job in own)
-            run_s = mean(job["run_s"] for job in own)
-            found[name] = {
-                _WAIT: mean(wait_of(job) or 0.0 for job in own),
-                _ON: cpu_s,
-                _OFF: max(0.0, run_s - cpu_s),
-            }
-    return found
-
-
-def _stack(
-    rows: Sequence[Mapping[str, Any]],
-    order: Sequence[str],
-    colours: Mapping[str, str],
-    x: alt.X,
-    tip: alt.Tooltip,
-) -> Spec:
-    scale = alt.Scale(domain=list(colours), range=list(colours.values()))
-    chart = alt.Chart(data(rows)).mark_bar(size=22).encode(
-        y=pool_rows(order), x=x, order="rank:Q", tooltip=[alt.Tooltip("pool:N", title="Pool"), "part:N", tip],
-        color=alt.Color("part:N", title="Part", scale=scale, legend=top_legend(symbolType="square")),
-    )  # fmt: skip
-    return finished_spec(chart.properties(height=LINE * len(order)))
+    """Return each pool's mean seconds of one job by part; parts that were measured on no pool are left out."""
+    jobs, found = measured(evidence, samples), dict[str, dict[str, float]]()
+    for pool in evidence.pools:
+        waits = [job.wait_s or 0.0 for job in jobs if job.pool == pool.name]
+        ran, sums = pool.succeeded + pool.failed, pool.time.model_dump()
+        if ran and any(sums.values()):
+            parts = {label: sums[key] / ran for key, label in _PARTS.items()}
+            found[pool.name] = {_WAIT: mean(waits), **parts} if waits else parts
+    shown = [part for part in _COLOURS if any(parts.get(part) for parts in found.values())]
+    return {name: {part: parts.get(part, 0.0) for part in shown} for name, parts in found.items()}
 
 
 def draw_time(evidence: Evidence, samples: Samples) -> Spec:
-    """Return mean seconds of one job, stacked: wait, on a core, off it."""
+    """Return the mean seconds of one job, stacked by part, the quickest pool first."""
     found = _means(evidence, samples)
     order = sorted(found, key=lambda name: sum(found[name].values()))
     rows = [
@@ -73,47 +58,29 @@ def draw_time(evidence: Evidence, samples: Samples) -> Spec:
         for name, parts in found.items()
         for rank, (part, value) in enumerate(parts.items())
     ]
+    shown = [part for part in _COLOURS if any(part in parts for parts in found.values())]
+    scale = alt.Scale(domain=shown, range=[_COLOURS[part] for part in shown])
     x = alt.X("s:Q", axis=duration_axis("Mean time of one job"), scale=alt.Scale(zero=True, nice=True))
-    return _stack(rows, order, _TIME_COLOURS, x, alt.Tooltip("s:Q", title="Seconds", format=".3~g"))
+    tips = [alt.Tooltip("pool:N", title="Pool"), "part:N", alt.Tooltip("s:Q", title="Seconds", format=".3~g")]
+    chart = alt.Chart(data(rows)).mark_bar(size=22).encode(
+        y=pool_rows(order), x=x, order="rank:Q", tooltip=tips,
+        color=alt.Color("part:N", title="Part", scale=scale, legend=top_legend(symbolType="square")),
+    )  # fmt: skip
+    return finished_spec(chart.properties(height=LINE * len(order)))
 
 
 def rows_of_time(evidence: Evidence, samples: Samples) -> Table | None:
-    """Return mean seconds by part."""
+    """Return the mean seconds by part, those of the run with their share of it."""
     found = _means(evidence, samples)
-    rows = [[name, *(seconds(parts[part]) for part in _TIME_COLOURS)] for name, parts in found.items()]
-    return (["Pool", *_TIME_COLOURS], rows) if rows else None
+    if not found:
+        return None
+    head = ["Pool", *next(iter(found.values()))]
+    return head, [[name, *_cells(parts)] for name, parts in found.items()]
 
 
-def _shares(evidence: Evidence) -> dict[str, dict[str, float]]:
-    """Return each pool's parts of the run as shares of their sum; parts that were nowhere measured left out."""
-    sums = {pool["name"]: pool.get("time") or {} for pool in evidence.get("pools", ())}
-    totals = {name: sum(parts.get(key) or 0.0 for key in _PARTS) for name, parts in sums.items()}
-    shown = [key for key in _PARTS if any(parts.get(key) for parts in sums.values())]
-    return {
-        name: {_PARTS[key][0]: (parts.get(key) or 0.0) / totals[name] for key in shown}
-        for name, parts in sums.items()
-        if totals[name]
-    }
-
-
-def draw_split(evidence: Evidence, samples: Samples) -> Spec:
-    """Return what the runs were made of, as shares."""
-    found = _shares(evidence)
-    rows = [
-        {"pool": name, "part": part, "share": value, "rank": rank}
-        for name, parts in found.items()
-        for rank, (part, value) in enumerate(parts.items())
+def _cells(parts: dict[str, Any]) -> list[str]:
+    run_s = sum(value for part, value in parts.items() if part != _WAIT)
+    return [
+        seconds(value) if part == _WAIT else f"{seconds(value)} ({percent(value / run_s)})"
+        for part, value in parts.items()
     ]
-    shown = {part for parts in found.values() for part in parts}
-    colours = {part: colour for part, colour in _PARTS.values() if part in shown}
-    axis = alt.Axis(title="Share of the run", format=".0%", tickCount=5)
-    x = alt.X("share:Q", axis=axis, scale=alt.Scale(domain=[0, 1]))
-    return _stack(rows, list(found), colours, x, alt.Tooltip("share:Q", title="Share", format=".1%"))
-
-
-def rows_of_split(evidence: Evidence, samples: Samples) -> Table | None:
-    """Return the shares of the run by part."""
-    found = _shares(evidence)
-    parts = list(dict.fromkeys(part for shares in found.values() for part in shares))
-    rows = [[name, *(percent(shares[part]) for part in parts)] for name, shares in found.items()]
-    return (["Pool", *parts], rows) if rows else None

@@ -2,13 +2,13 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from django.conf import settings
 from django.db import transaction
 
 from jobs import definitions, heartbeats
-from jobs.comparisons.arms import MAX_ARMS, Arm, arms_of, checked
+from jobs.comparisons.arms import MAX_ARMS, Arm, Vary, arms_of, checked
 from jobs.comparisons.presets import PRESETS
 from jobs.definitions import Definition
 from jobs.errors import BrokerUnavailable, InvalidParameters
@@ -26,24 +26,30 @@ _MAX_PROCESSES = 64
 BEFORE_ROUNDS = 0
 
 
+class Design(TypedDict, total=False):
+    """How a comparison measures; what is left out is as `Comparison` has it."""
+
+    rounds: int
+    seed: int
+    warmup: bool
+    calibrate: bool
+    baseline: str
+    preset: str
+    in_flight: int | None
+    arrival_rate_per_s: float | None
+    slots: int | None
+    is_sweep: bool
+
+
 def plan(
     definition: str,
     params: Mapping[str, Any],
     pools: Sequence[str],
     copies: int,
     *,
-    rounds: int = 1,
-    seed: int = 0,
     user: "User | None" = None,
-    warmup: bool = False,
-    calibrate: bool = False,
-    baseline: str = "",
-    preset: str = "",
-    in_flight: int | None = None,
-    arrival_rate_per_s: float | None = None,
-    slots: int | None = None,
-    is_sweep: bool = False,
-    vary: Mapping[str, Sequence[Any]] | None = None,
+    vary: Vary | None = None,
+    **design: Unpack[Design],
 ) -> Comparison:
     """Store a comparison with its blocks; the coordinator runs it. The order of the arms is shuffled in each round.
 
@@ -54,18 +60,9 @@ def plan(
     comparison = Comparison(
         definition=found.name,
         copies=copies,
-        rounds=rounds,
-        seed=seed,
         user=user if user is not None and user.pk else None,
-        warmup=warmup,
-        calibrate=calibrate,
-        baseline=baseline,
-        preset=preset,
-        in_flight=in_flight,
-        arrival_rate_per_s=arrival_rate_per_s,
-        slots=slots,
-        is_sweep=is_sweep,
         vary=checked(found, params, vary) if vary else None,
+        **design,
     )
     planned = arms_of(pools, comparison.vary)
     if faults := _faults(found, comparison, [get_pool(name) for name in pools], planned):

@@ -1,74 +1,64 @@
 """Advice: choose by the kind of waiting. Pure functions of the evidence's figures."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Sequence
 
 from jobs.evidence import words
+from jobs.evidence.figures import VariantFigures
 from jobs.evidence.kinds import COMPUTES, WAITS, is_stalled, least_contended_share, releases_gil
-from jobs.evidence.verdict import word_between
+from jobs.evidence.report import Advice, Evidence, Pair, word_between
 from jobs.verdicts import CANNOT_TELL, NO_DIFFERENCE
 
-Figures = Mapping[str, Any]
+type Pools = Sequence[VariantFigures]
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
-    """The recommended pool and slots, why, and what would change it."""
-
-    pool: str
-    slots: int
-    text: str
-    would_change: str
-    proven: bool
-    """Whether a verdict carries it; if not, it goes by the job's kind alone."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the advice, ready for JSON."""
-        return asdict(self)
-
-
-def advise(evidence: Figures, cores: int) -> Advice | None:
+def advise(evidence: Evidence, cores: int) -> Advice | None:
     """Return the advice that the evidence carries; of a withheld verdict, that of the job's kind. None of no runs."""
-    pools = [pool for pool in evidence["pools"] if pool.get("jobs_per_s")]
+    pools = [pool for pool in evidence.pools if pool.jobs_per_s]
     if not pools:
         return None
     share, proven = least_contended_share(pools), is_proven(evidence, pools)
-    pool = best(pools, evidence["pairs"]) if proven else by_kind(pools, share, cores)
+    pool = best(pools, evidence.pairs) if proven else by_kind(pools, share, cores)
     slots = slots_for(evidence, pool, cores, share)
     first = words.proven(evidence, pool, slots) if proven else words.unproven(evidence, pool, slots)
     text = f"{first} {words.costs(pool, pools, cores)}"
-    return Advice(str(pool["name"]), slots, text, words.would_change(pool, share), proven)
+    would_change = words.would_change(pool, share)
+    return Advice(pool=pool.name, slots=slots, text=text, would_change=would_change, proven=proven)
 
 
-def is_proven(evidence: Figures, pools: Sequence[Figures]) -> bool:
+def fastest_of(pools: Pools) -> VariantFigures:
+    """Return the pool with the most jobs a second."""
+    return max(pools, key=lambda pool: pool.jobs_per_s or 0.0)
+
+
+def is_proven(evidence: Evidence, pools: Pools) -> bool:
     """Return whether the figures are valid and tell the pool with the most jobs a second from all others."""
-    fastest = max(pools, key=lambda pool: float(pool["jobs_per_s"]))
-    rivals = [pool["name"] for pool in pools if pool is not fastest]
-    told = (word_between(evidence["pairs"], fastest["name"], rival) != CANNOT_TELL for rival in rivals)
-    return bool(evidence["gate"]["valid"] and rivals and all(told))
+    fastest = fastest_of(pools)
+    rivals = [pool.name for pool in pools if pool is not fastest]
+    told = (word_between(evidence.pairs, fastest.name, rival) != CANNOT_TELL for rival in rivals)
+    return bool(evidence.gate.valid and rivals and all(told))
 
 
-def best(pools: Sequence[Figures], pairs: Sequence[Figures]) -> Figures:
+def best(pools: Pools, pairs: list[Pair]) -> VariantFigures:
     """Return the pool with the most jobs a second; of those not detectably slower, the one that costs least.
 
     A pool whose jobs stalled each other gives way to an equal one without; then less memory decides.
     """
-    fastest = max(pools, key=lambda pool: float(pool["jobs_per_s"]))
+    fastest = fastest_of(pools)
     equal = [
         pool
         for pool in pools
-        if pool is fastest or word_between(pairs, fastest["name"], pool["name"]) == NO_DIFFERENCE
+        if pool is fastest or word_between(pairs, fastest.name, pool.name) == NO_DIFFERENCE
     ]
-    has_memory = all(pool.get("peak_memory_bytes") for pool in equal)
+    has_memory = all(pool.peak_memory_bytes for pool in equal)
 
-    def cost(pool: Figures) -> tuple[bool, int, float]:
-        return is_stalled(pool), pool["peak_memory_bytes"] if has_memory else 0, -float(pool["jobs_per_s"])
+    def cost(pool: VariantFigures) -> tuple[bool, int, float]:
+        memory_bytes = (pool.peak_memory_bytes or 0) if has_memory else 0
+        return is_stalled(pool), memory_bytes, -(pool.jobs_per_s or 0.0)
 
     return min(equal, key=cost)
 
 
-def by_kind(pools: Sequence[Figures], cpu_share: float | None, cores: int) -> Figures:
+def by_kind(pools: Pools, cpu_share: float | None, cores: int) -> VariantFigures:
     """Return the pool that the rule of thumb picks: processes or free threads to compute, a loop to wait."""
     if cpu_share is not None and cpu_share >= COMPUTES:
         order = ["threads"] if releases_gil(pools) and cores > 1 else ["prefork", "threads"]
@@ -77,20 +67,20 @@ def by_kind(pools: Sequence[Figures], cpu_share: float | None, cores: int) -> Fi
     else:
         order = ["threads", "prefork"]
     calm = [pool for pool in pools if not is_stalled(pool)] or list(pools)
-    matching = (pool for model in order for pool in calm if pool["model"] == model)
-    return next(matching, max(calm, key=lambda pool: float(pool["jobs_per_s"])))
+    matching = (pool for model in order for pool in calm if pool.model == model)
+    return next(matching, fastest_of(calm))
 
 
-def slots_for(evidence: Figures, pool: Figures, cores: int, cpu_share: float | None) -> int:
+def slots_for(evidence: Evidence, pool: VariantFigures, cores: int, cpu_share: float | None) -> int:
     """Return the slots to give: the knee of a sweep; for what computes, the cores; else those that were used."""
-    points = (evidence.get("sweep") or {}).get(pool["name"], [])
-    knee = next((int(point["slots"]) for point in points if point["is_knee"]), None)
+    points = (evidence.sweep or {}).get(pool.name, [])
+    knee = next((point.slots for point in points if point.is_knee), None)
     if knee is not None:
         return knee
     if cpu_share is not None and cpu_share >= COMPUTES:
-        return max(1, min(cores, int(pool["slots"])))
-    measured = [block for block in pool["blocks"] if block["role"] == "measured" and not block["void_reason"]]
-    peak = max((int(block["concurrency"]["peak"]) for block in measured), default=0)
+        return max(1, min(cores, pool.slots or 1))
+    measured = [block for block in pool.blocks if block.role == "measured" and not block.void_reason]
+    peak = max((block.concurrency.peak for block in measured), default=0)
     # A block with fewer jobs than slots says nothing against the slots that it left free.
-    is_telling = any(block["jobs"] > block["slots"] for block in measured)
-    return max(1, peak) if is_telling else int(pool["slots"])
+    is_telling = any(block.jobs > block.slots for block in measured)
+    return max(1, peak) if is_telling else pool.slots or 1

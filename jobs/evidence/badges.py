@@ -1,8 +1,9 @@
 """The badges of the validity gate: what each is called, and how one passes or fails."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+
+from jobs.bounded import MAX_REASON_CHARS
+from jobs.evidence.report import Badge
 
 TITLES = {
     "complete": "Every block counted",
@@ -21,50 +22,20 @@ TITLES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Badge:
-    """One rule's answer. `pools` are those that a failure spoils; none named means all."""
-
-    id: str
-    passed: bool = True
-    matters: bool = True
-    reason: str = ""
-    pools: tuple[str, ...] = ()
-
-    @property
-    def title(self) -> str:
-        """Return the badge's name on pages."""
-        return TITLES[self.id]
-
-    @property
-    def withholds(self) -> bool:
-        """Return whether the verdict is withheld on its account."""
-        return self.matters and not self.passed
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the badge, ready for JSON."""
-        return {
-            "id": self.id,
-            "title": self.title,
-            "passed": self.passed,
-            "matters": self.matters,
-            "reason": self.reason,
-            "pools": list(self.pools),
-        }
+def passed(badge: str) -> Badge:
+    """Return a badge that passes."""
+    return Badge(id=badge, title=TITLES[badge])
 
 
 def failed(badge: str, reason: str, pools: Iterable[str] = (), *, matters: bool = True) -> Badge:
     """Return a badge that fails for a reason."""
-    return Badge(badge, passed=False, matters=matters, reason=reason, pools=tuple(pools))
+    short = reason if len(reason) <= MAX_REASON_CHARS else f"{reason[: MAX_REASON_CHARS - 1]}…"
+    return Badge(
+        id=badge, title=TITLES[badge], passed=False, matters=matters, reason=short, pools=tuple(pools)
+    )
 
 
 def objection(badges: Iterable[Badge], *pools: str) -> str:
     """Return why nothing can be said of these pools, or "" when no badge stands against it."""
     spoiling = (b.reason for b in badges if b.withholds and (not b.pools or set(b.pools) & set(pools)))
     return next(spoiling, "")
-
-
-def gate(badges: Iterable[Badge]) -> dict[str, Any]:
-    """Return the gate as the evidence holds it."""
-    shown = list(badges)
-    return {"valid": not any(b.withholds for b in shown), "badges": [b.as_dict() for b in shown]}

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from jobs.evidence.badges import Badge, failed
+from jobs.evidence.badges import failed, passed
+from jobs.evidence.figures import Stall
+from jobs.evidence.report import Badge
 from jobs.formats import percent, seconds
 
 MAX_SPREAD = 0.10
@@ -88,29 +90,22 @@ def concurrency(
         if live <= FAR_BELOW * declared:
             reasons.setdefault(pool, f"{pool} had {live} of its {declared} slots")
     return (
-        failed("concurrency", f"{'; '.join(reasons.values())}.", reasons) if reasons else Badge("concurrency")
+        failed("concurrency", f"{'; '.join(reasons.values())}.", reasons)
+        if reasons
+        else passed("concurrency")
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Stall:
-    """A pool's longest stall of its hub or loop; `caused_by` is the job that caused it, if any did."""
-
-    max_s: float
-    caused_by: str | None
-    makespan_s: float | None
-
-
-def is_notable(stall: Stall) -> bool:
+def is_notable(stall: Stall, makespan_s: float | None) -> bool:
     """Return whether a stall is long, also beside the block."""
-    return stall.max_s >= max(MIN_STALL_S, MIN_STALL_SHARE * (stall.makespan_s or 0.0))
+    return stall.max_s >= max(MIN_STALL_S, MIN_STALL_SHARE * (makespan_s or 0.0))
 
 
-def stalls(longest: Mapping[str, Stall]) -> Badge:
+def stalls(longest: Mapping[str, Stall | None], makespans_s: Mapping[str, float | None]) -> Badge:
     """Judge the pools' stalls: one that a job caused belongs to what is compared, another is a disturbance."""
-    bad = {pool: stall for pool, stall in longest.items() if is_notable(stall)}
+    bad = {p: stall for p, stall in longest.items() if stall and is_notable(stall, makespans_s.get(p))}
     if not bad:
-        return Badge("stalls")
+        return passed("stalls")
     foreign = [pool for pool, stall in bad.items() if stall.caused_by is None]
     shown = ", ".join(
         f"{pool} for {seconds(stall.max_s)}"
@@ -124,7 +119,7 @@ def spread(spreads: Mapping[str, float | None], ratios: Mapping[str, float | Non
     """Judge the relative spread of each pool's rounds; it matters where it could explain the difference."""
     wide = {pool: value for pool, value in spreads.items() if value is not None and value > MAX_SPREAD}
     if not wide:
-        return Badge("spread")
+        return passed("spread")
     shown = ", ".join(f"{pool} {percent(value)}" for pool, value in wide.items())
     text = f"The rounds of a pool differ by more than {percent(MAX_SPREAD)}: {shown}."
     noise = {pool: max(wide.get(pool, 0.0), wide.get(baseline, 0.0)) for pool in ratios}

@@ -3,28 +3,27 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from django.conf import settings
 
-from jobs import reports
-from jobs.evidence import probe
+from jobs.evidence import probe, runs
+from jobs.evidence.runs import Run
 from jobs.models import Block, Comparison
-from jobs.reports import Run
-from jobs.statistics import quantile, share
+from jobs.statistics import quantile
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A block with its jobs."""
+    """A block with its jobs; `counts` tells whether the outcome is made of it."""
 
     block: Block
     runs: Sequence[Run]
+    counts: bool
 
     @cached_property
-    def figures(self) -> dict[str, Any]:
-        """Return the block in the figures of reports."""
-        return reports.pool_figures(self.block.arm, self.runs, slots=self.slots, pool=self.block.pool)
+    def makespan_s(self) -> float | None:
+        """Return the seconds from first published to last finished; None until every job has ended."""
+        return runs.makespan_s(self.runs)
 
     @cached_property
     def probe(self) -> probe.Probe:
@@ -37,6 +36,10 @@ class Measured:
         declared = settings.JOB_POOLS.get(self.block.pool, {}).get("concurrency", 1)
         return self.block.slots or self.block.wanted_slots or int(declared)
 
+    def has_role(self, role: str) -> bool:
+        """Return whether the block has the role and is not void."""
+        return self.block.role == role and not self.block.void_reason
+
     def intervals(self) -> list[tuple[float, float]]:
         """Return when each job ran, as POSIX seconds."""
         return [
@@ -47,33 +50,36 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Pool:
-    """A pool, or another arm of the comparison, with the blocks that count, and all of its blocks."""
+class VariantRuns:
+    """A pool, or another arm of the comparison, with the blocks that were released in their order, void ones too."""
 
     name: str
     pool: str
     """The pool that it ran on: its name, unless parameters are compared."""
     model: str
-    counted: Sequence[Measured]
     blocks: Sequence[Measured]
-    """Every block that was released, in its order: measured, warm-up, calibration, void."""
     calibration: Sequence[Measured] = ()
     """The blocks of no-op jobs on its pool."""
 
-    @property
-    def measured(self) -> list[Measured]:
-        """Return the measured blocks that are not void, of a sweep at any number of slots."""
-        return [one for one in self.blocks if is_valid(one, Block.Role.MEASURED)]
+    @cached_property
+    def counted(self) -> list[Measured]:
+        """Return the blocks that count."""
+        return [one for one in self.blocks if one.counts]
 
-    @property
-    def void(self) -> list[Measured]:
-        """Return the blocks that were void and repeated."""
-        return [one for one in self.blocks if one.block.void_reason]
-
-    @property
+    @cached_property
     def runs(self) -> list[Run]:
         """Return the jobs of the blocks that count."""
-        return [run for block in self.counted for run in block.runs]
+        return [run for one in self.counted for run in one.runs]
+
+    @property
+    def makespans_s(self) -> list[float]:
+        """Return the makespan of each block that counts and has ended."""
+        return [span_s for one in self.counted if (span_s := one.makespan_s) is not None]
+
+    @property
+    def makespan_s(self) -> float | None:
+        """Return the median makespan."""
+        return quantile(self.makespans_s, 0.5)
 
     @property
     def slots(self) -> int:
@@ -83,17 +89,8 @@ class Pool:
     @cached_property
     def overhead_s(self) -> float | None:
         """Return what a no-op job costs the pool: the makespan a job, the median of the calibration blocks."""
-        costs = [
-            block.figures["makespan_s"] / len(block.runs)
-            for block in self.calibration
-            if block.figures["makespan_s"] is not None
-        ]
+        costs = [span_s / len(one.runs) for one in self.calibration if (span_s := one.makespan_s) is not None]
         return quantile(costs, 0.5)
-
-    @cached_property
-    def cpu_share(self) -> float | None:
-        """Return the part of the runs that was spent on a core."""
-        return share([run.cpu_s for run in self.runs], [run.run_s for run in self.runs])
 
 
 @dataclass(frozen=True)
@@ -101,60 +98,51 @@ class Facts:
     """All that the figures, the gate, the verdict and the advice are made of."""
 
     comparison: Comparison
-    pools: Mapping[str, Pool]
+    pools: Mapping[str, VariantRuns]
     baseline: str
 
     @property
     def cores(self) -> int:
         """Return the cores that the workers could use as they told, else those of the coordinator's machine and quota."""
-        if told := [count for block in self.all_counted for count in block.probe.cores]:
+        counted = [one for pool in self.pools.values() for one in pool.counted]
+        if told := [count for one in counted for count in one.probe.cores]:
             return max(1, round(min(told)))
         environment = self.comparison.environment
         cores, quota = environment.get("cores"), environment.get("cpu_quota")
         whole = int(cores) if isinstance(cores, int | float) and cores >= 1 else 1
         return max(1, min(whole, round(quota))) if isinstance(quota, int | float) and quota > 0 else whole
 
-    @property
-    def all_counted(self) -> list[Measured]:
-        """Return the blocks of all pools that count."""
-        return [block for pool in self.pools.values() for block in pool.counted]
-
 
 def read(comparison: Comparison) -> Facts:
     """Read a comparison's blocks that were released, and their jobs."""
     blocks = list(comparison.blocks.exclude(released_at=None).order_by("position"))
-    runs: dict[int | None, list[Run]] = {}
-    for run in reports.read_runs(blocks):
-        runs.setdefault(run.block_id, []).append(run)
-    found = [Measured(block, runs.get(block.pk, [])) for block in blocks]
-    counted = {block.pk for block in reports.counted(blocks)}
+    by_block: dict[int | None, list[Run]] = {}
+    for run in runs.read_runs(blocks):
+        by_block.setdefault(run.block_id, []).append(run)
+    counted = {block.pk for block in runs.counted(blocks)}
+    measured = [
+        Measured(block, by_block[block.pk], block.pk in counted) for block in blocks if block.pk in by_block
+    ]
     pools = {}
     for block in comparison.blocks.order_by("position").defer("probe"):
         if block.arm not in pools:
-            pools[block.arm] = _pool(block, [one for one in found if one.runs], counted)
+            pools[block.arm] = _pool(block, measured)
     return Facts(comparison, pools, baseline_of(comparison, pools))
 
 
-def _pool(arm: Block, found: Sequence[Measured], counted: set[int]) -> Pool:
-    own = [one for one in found if one.block.arm == arm.arm]
-    return Pool(
+def _pool(arm: Block, measured: Sequence[Measured]) -> VariantRuns:
+    return VariantRuns(
         name=arm.arm,
         pool=arm.pool,
         model=str(settings.JOB_POOLS.get(arm.pool, {}).get("model", arm.pool)),
-        counted=[one for one in own if one.block.pk in counted],
-        blocks=own,
+        blocks=[one for one in measured if one.block.arm == arm.arm],
         calibration=[
-            one for one in found if one.block.pool == arm.pool and is_valid(one, Block.Role.CALIBRATION)
+            one for one in measured if one.block.pool == arm.pool and one.has_role(Block.Role.CALIBRATION)
         ],
     )
 
 
-def is_valid(one: Measured, role: str) -> bool:
-    """Return whether a block has the role and is not void."""
-    return one.block.role == role and not one.block.void_reason
-
-
-def baseline_of(comparison: Comparison, pools: Mapping[str, Pool]) -> str:
+def baseline_of(comparison: Comparison, pools: Mapping[str, VariantRuns]) -> str:
     """Return the pool that the others are compared with: as chosen, else a prefork pool, else the first."""
     if comparison.baseline in pools:
         return comparison.baseline

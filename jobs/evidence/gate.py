@@ -9,12 +9,12 @@ from django.conf import settings
 
 from jobs import verdicts
 from jobs.evidence import effects, rules
-from jobs.evidence.badges import Badge
 from jobs.evidence.effects import Load
-from jobs.evidence.facts import Facts, Measured, Pool
+from jobs.evidence.facts import Facts, Measured, VariantRuns
 from jobs.evidence.pools import stall_of
+from jobs.evidence.report import Badge
+from jobs.evidence.runs import Run
 from jobs.models import State
-from jobs.reports import Run, first_published
 from jobs.statistics import quantile
 
 
@@ -24,7 +24,7 @@ def badges(facts: Facts) -> list[Badge]:
     environment = facts.comparison.environment
     prefetch = str(environment.get("prefetch") or "")
     return [
-        rules.complete({p: missing_rounds(facts, pools[p]) for p in pools}, _by_pool(facts, _void_reasons)),
+        rules.complete(_by_pool(facts, lambda pool: missing_rounds(facts, pool)), _by_pool(facts, _void_reasons)),
         rules.code(_by_pool(facts, lambda pool: _software(pool, str(environment.get("code") or "")))),
         rules.machine(_by_pool(facts, _machines), _by_pool(facts, _cores)),
         rules.parameters(_by_pool(facts, lambda pool: _parameters(facts, pool))),
@@ -32,9 +32,9 @@ def badges(facts: Facts) -> list[Badge]:
         rules.alone(_by_pool(facts, _foreign_in_pool), _by_pool(facts, _foreign_elsewhere)),
         rules.quiet(_by_pool(facts, _other_load), facts.cores),
         rules.failures(_by_pool(facts, _failures)),
-        effects.concurrency({p: [load(facts, pools[p], one) for one in pools[p].counted] for p in pools}, _slots(facts)),
+        effects.concurrency(_by_pool(facts, lambda pool: [load(facts, pool, one) for one in pool.counted]), _slots(facts)),
         rules.clocks(_by_pool(facts, _reversed), sum(len(pool.runs) for pool in pools.values())),
-        effects.stalls({p: stall for p, pool in pools.items() if (stall := stall_of(pool)) is not None}),
+        effects.stalls(_by_pool(facts, stall_of), _by_pool(facts, lambda pool: pool.makespan_s)),
         rules.patched([p for p, pool in pools.items() if any(one.probe.is_unpatched for one in pool.counted)]),
     ]  # fmt: skip
 
@@ -43,56 +43,56 @@ def _by_pool(facts: Facts, ask: Any) -> dict[str, Any]:
     return {name: ask(pool) for name, pool in facts.pools.items()}
 
 
-def missing_rounds(facts: Facts, pool: Pool) -> list[int]:
+def missing_rounds(facts: Facts, pool: VariantRuns) -> list[int]:
     """Return the rounds of which the pool has no block that ended."""
-    done = {one.block.round for one in pool.counted if one.figures["makespan_s"] is not None}
+    done = {one.block.round for one in pool.counted if one.makespan_s is not None}
     return [number for number in range(1, facts.comparison.rounds + 1) if number not in done]
 
 
-def _void_reasons(pool: Pool) -> list[str]:
-    return [one.block.void_reason for one in pool.void]
+def _void_reasons(pool: VariantRuns) -> list[str]:
+    return [one.block.void_reason for one in pool.blocks if one.block.void_reason]
 
 
-def _software(pool: Pool, code: str) -> set[str]:
+def _software(pool: VariantRuns, code: str) -> set[str]:
     seen = {text for one in pool.counted for text in one.probe.software}
     return seen or {code}
 
 
-def _machines(pool: Pool) -> dict[str, str]:
+def _machines(pool: VariantRuns) -> dict[str, str]:
     """Return a host's name on each machine: as the workers say, else the part of their names after the @."""
     told = {key: host for one in pool.counted for key, host in one.probe.machines.items()}
     named = {run.worker.rpartition("@")[2] for run in pool.runs if run.worker}
     return told or {host: host for host in named}
 
 
-def _cores(pool: Pool) -> set[str]:
+def _cores(pool: VariantRuns) -> set[str]:
     return {f"{count:g}" for one in pool.counted for count in one.probe.cores}
 
 
-def _parameters(facts: Facts, pool: Pool) -> set[str]:
+def _parameters(facts: Facts, pool: VariantRuns) -> set[str]:
     """Return the parameters of each block as JSON, without those that are compared."""
     params, compared = facts.comparison.params, facts.comparison.vary or {}
     whole = [{**params, **(one.block.params or {})} for one in pool.counted]
     return {json.dumps({k: v for k, v in one.items() if k not in compared}, sort_keys=True) for one in whole}
 
 
-def _prefetches(pool: Pool) -> set[str]:
+def _prefetches(pool: VariantRuns) -> set[str]:
     return {text for one in pool.counted for text in one.probe.prefetches}
 
 
-def _foreign_in_pool(pool: Pool) -> int:
-    return sum(one.probe.foreign_in_pool or 0 for one in pool.counted)
+def _foreign_in_pool(pool: VariantRuns) -> int:
+    return sum(one.probe.foreign_in_pool for one in pool.counted)
 
 
-def _foreign_elsewhere(pool: Pool) -> int:
-    return sum(one.probe.foreign_elsewhere or 0 for one in pool.counted)
+def _foreign_elsewhere(pool: VariantRuns) -> int:
+    return sum(one.probe.foreign_elsewhere for one in pool.counted)
 
 
-def _other_load(pool: Pool) -> float | None:
+def _other_load(pool: VariantRuns) -> float | None:
     return quantile([one.probe.other_load for one in pool.counted], 0.5)
 
 
-def _failures(pool: Pool) -> tuple[int, int]:
+def _failures(pool: VariantRuns) -> tuple[int, int]:
     runs = pool.runs
     return len(runs), sum(run.state != State.SUCCEEDED for run in runs)
 
@@ -107,20 +107,20 @@ def _slots(facts: Facts) -> dict[str, tuple[int, int]]:
     return found
 
 
-def _reversed(pool: Pool) -> list[float]:
+def _reversed(pool: VariantRuns) -> list[float]:
     return [by_s for run in pool.runs if (by_s := reversed_by_s(run)) > 0]
 
 
 def reversed_by_s(run: Run) -> float:
     """Return by how many seconds a job's stamps are out of order; 0 of a retried one, whose stamps are of two."""
-    stamps = (first_published(run), run.received_at, run.started_at, run.finished_at)
+    stamps = (run.first_published_at, run.received_at, run.started_at, run.finished_at)
     known = [stamp for stamp in stamps if stamp is not None]
     if run.attempt > 1:
         return 0.0
     return max((max(0.0, (a - b).total_seconds()) for a, b in pairwise(known)), default=0.0)
 
 
-def load(facts: Facts, pool: Pool, found: Measured) -> Load:
+def load(facts: Facts, pool: VariantRuns, found: Measured) -> Load:
     """Return what the rule about slots needs of a block."""
     achieved = verdicts.achieved_concurrency(found.intervals())
     comparison = facts.comparison
@@ -147,8 +147,4 @@ def _median(values: Iterable[float | None]) -> float:
 
 def spreads(facts: Facts) -> Mapping[str, float | None]:
     """Return the relative spread of each pool's time per job over its rounds; None of fewer than two rounds."""
-    found: dict[str, float | None] = {}
-    for name, pool in facts.pools.items():
-        spans = [span_s for one in pool.counted if (span_s := one.figures["makespan_s"])]
-        found[name] = verdicts.spread(spans) if len(spans) > 1 else None
-    return found
+    return _by_pool(facts, lambda pool: verdicts.spread(span_s or None for span_s in pool.makespans_s))

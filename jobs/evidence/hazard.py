@@ -13,12 +13,12 @@ from django_celery_results.models import TaskResult
 from jobs import definitions
 from jobs.definitions import Definition
 from jobs.errors import UnknownDefinition
+from jobs.evidence.report import Harm
 from jobs.models import Block, Comparison, Job, State
 
 #: The newest results of each arm that are read; each is some hundred bytes.
 _RESULTS_OF_AN_ARM = 100
 
-_NOTHING: Mapping[str, Any] = {"lesson": "", "harm": None}
 #: What results raise that lack a figure, because other code made them.
 _OF_OTHER_CODE = (KeyError, TypeError, ValueError, ZeroDivisionError, IndexError)
 
@@ -82,20 +82,17 @@ def table(definition: Definition, results: Results) -> list[tuple[str, ...]]:
     return rows
 
 
-def told(comparison: Comparison) -> dict[str, Any]:
-    """Return `lesson` and `harm`, a table with a row an arm; both empty of a comparison of another job."""
+def told(comparison: Comparison) -> tuple[str, Harm | None]:
+    """Return the lesson, and the harm as a table with a row an arm; neither of a comparison of another job."""
     try:
         definition = definitions.get(comparison.definition)
     except UnknownDefinition:
-        return dict(_NOTHING)
+        return "", None
     if definition.lesson is None and definition.kind != "hazard":
-        return dict(_NOTHING)
+        return "", None
     results = _results(comparison)
     worded = lesson(definition, [one for of_arm in results.values() for one in of_arm])
-    return {
-        "lesson": worded or _of_the_docstring(definition.description),
-        "harm": harm(definition, results),
-    }
+    return worded or _of_the_docstring(definition.description), harm(definition, results)
 
 
 def _of_the_docstring(text: str) -> str:
@@ -118,7 +115,7 @@ def _results_of(blocks: Sequence[int]) -> list[dict[str, Any]]:
     return [result for text in texts if text and isinstance(result := json.loads(text), dict)]
 
 
-def harm(definition: Definition, results: Mapping[str, Results]) -> dict[str, Any] | None:
+def harm(definition: Definition, results: Mapping[str, Results]) -> Harm | None:
     """Return head and rows: of each arm's results the medians; None where the results are of other code."""
     rows: list[list[str]] = []
     head: list[str] = []
@@ -129,4 +126,4 @@ def harm(definition: Definition, results: Mapping[str, Results]) -> dict[str, An
                 rows += [[arm, *line[1:]] for line in lines[1:]]
     except _OF_OTHER_CODE:
         return None
-    return {"head": head, "rows": rows} if rows else None
+    return Harm(head=head, rows=rows) if rows else None

@@ -7,13 +7,16 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import F
+from pydantic import TypeAdapter
 
-from jobs.evidence.verdict import word_between
+from jobs.evidence.report import Pair, word_between
 from jobs.models import Comparison
 from jobs.verdicts import CANNOT_TELL, FASTER, NO_DIFFERENCE, SLOWER
 
 #: Of so many definitions, the most used, the evidence is looked up, among so many of their newest comparisons.
 _DEFINITIONS, _COMPARISONS = 50, 200
+#: Of a list that shows a sentence each, only what is asked for is read and checked, not the whole evidence.
+_PAIRS = TypeAdapter(list[Pair])
 _RANKS = {FASTER: 3, SLOWER: 2, NO_DIFFERENCE: 1}
 
 
@@ -92,21 +95,20 @@ def _evidence_of(names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     )  # fmt: skip
     newest: dict[str, Mapping[str, Any]] = {}
     for row in rows:
-        if row["valid"] and row["advice"]:
-            newest.setdefault(row["definition"], row)
+        if row["valid"] and row["advice"] and row["definition"] not in newest:
+            newest[row["definition"]] = {**row, "pairs": _PAIRS.validate_python(row["pairs"])}
     return newest
 
 
 def _objection(row: Mapping[str, Any], name: str, pool: str, jobs: int) -> Misplaced | None:
-    better, pairs = row["advice"].get("pool", ""), row["pairs"] or []
+    better, pairs = row["advice"]["pool"], row["pairs"]
     if word_between(pairs, pool, better) != FASTER:
         return None
     return Misplaced(name, pool, jobs, better, _ratio(pairs, pool, better), row["pk"], row["created_at"])
 
 
-def _ratio(pairs: Sequence[Mapping[str, Any]], base: str, other: str) -> float | None:
+def _ratio(pairs: Sequence[Pair], base: str, other: str) -> float | None:
     for pair in pairs:
-        ratio = pair["ratio"]
-        if ratio and {pair["base"], pair["other"]} == {base, other}:
-            return float(ratio if pair["base"] == base else 1 / ratio)
+        if pair.ratio and {pair.base, pair.other} == {base, other}:
+            return pair.ratio if pair.base == base else 1 / pair.ratio
     return None

@@ -1,77 +1,68 @@
 """What `Block.probe` says of the pool's processes at the block's release and end."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 type Worker = Mapping[str, Any]
+#: What a worker tells beside the versions of its software.
+_NO_SOFTWARE = ("cores", "prefetch")
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
     """A pool's processes over one block; None is what nobody recorded."""
 
-    machines: Mapping[str, str] = field(default_factory=dict)
+    machines: Mapping[str, str]
     """The name of a host on each machine; of an older worker the host is all that tells the machine."""
-    cores: frozenset[float] = frozenset()
+    cores: frozenset[float]
     """How many cores each worker could use."""
-    software: frozenset[str] = frozenset()
-    prefetches: frozenset[str] = frozenset()
-    is_unpatched: bool = False
-    cpu_s: float | None = None
-    peak_memory_bytes: int | None = None
-    db_connections: int | None = None
-    foreign_in_pool: int | None = None
-    foreign_elsewhere: int | None = None
-    other_load: float | None = None
+    software: frozenset[str]
+    prefetches: frozenset[str]
+    is_unpatched: bool
+    cpu_s: float | None
+    peak_memory_bytes: int | None
+    db_connections: int | None
+    foreign_in_pool: int
+    foreign_elsewhere: int
+    other_load: float | None
     """The cores that other programs of the machine kept busy on average, Redis and the coordinator included."""
 
 
 def read(probe: Mapping[str, Any]) -> Probe:
     """Return the probe of a block in figures; what it does not hold is None."""
-    before, after = _workers(probe.get("release")), _workers(probe.get("end"))
-    both = [*before, *after]
-    watched, foreign = _mapping(probe.get("watched")), _mapping(probe.get("foreign"))
+    before, after = (probe.get(moment, {}).get("workers", ()) for moment in ("release", "end"))
+    both, watched, foreign = [*before, *after], probe.get("watched", {}), probe.get("foreign", {})
+    cpu_s = _cpu_s(before, after)
     return Probe(
-        machines={
-            str(one.get("machine") or one["host"]): str(one["host"]) for one in both if one.get("host")
-        },
-        cores=frozenset(count for worker in both if (count := _cores(worker)) is not None),
+        machines={str(one.get("machine") or one["host"]): str(one["host"]) for one in both},
+        cores=frozenset(count for text in _told(both, "cores") if (count := _number(text)) is not None),
         software=frozenset(text for worker in both if (text := _software(worker))),
-        prefetches=_words(both, "prefetch"),
+        prefetches=frozenset(_told(both, "prefetch")),
         is_unpatched=any(worker.get("is_patched") is False for worker in both),
-        cpu_s=_cpu_s(before, after),
+        cpu_s=cpu_s,
         peak_memory_bytes=_peak(before, after, watched),
         db_connections=_largest(_totals(before, after, "db_connections"), watched.get("db_connections")),
-        foreign_in_pool=foreign.get("pool"),
-        foreign_elsewhere=foreign.get("others"),
-        other_load=_other_load(probe, _cpu_s(before, after)),
+        foreign_in_pool=foreign.get("pool", 0),
+        foreign_elsewhere=foreign.get("others", 0),
+        other_load=_other_load(probe, cpu_s),
     )
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+def _told(workers: Sequence[Worker], name: str) -> set[str]:
+    return {worker["versions"][name] for worker in workers if name in worker["versions"]}
 
 
-def _workers(moment: Any) -> list[Worker]:
-    found = moment.get("workers") if isinstance(moment, Mapping) else moment
-    return [worker for worker in found if isinstance(worker, Mapping)] if isinstance(found, Sequence) else []
-
-
-def _words(workers: Sequence[Worker], name: str) -> frozenset[str]:
-    return frozenset(str(worker[name]) for worker in workers if worker.get(name) not in (None, ""))
-
-
-def _cores(worker: Worker) -> float | None:
+def _number(text: str) -> float | None:
     try:
-        return float(_mapping(worker.get("versions"))["cores"])
-    except (KeyError, ValueError):  # imported from elsewhere, perhaps
+        return float(text)
+    except ValueError:
         return None
 
 
 def _software(worker: Worker) -> str:
-    told = sorted(_mapping(worker.get("versions")).items())
-    return ", ".join(f"{name} {text}" for name, text in told if name != "cores")
+    told = sorted(worker["versions"].items())
+    return ", ".join(f"{name} {text}" for name, text in told if name not in _NO_SOFTWARE)
 
 
 def _totals(before: Sequence[Worker], after: Sequence[Worker], field: str) -> list[int]:
@@ -93,12 +84,10 @@ def _peak(before: Sequence[Worker], after: Sequence[Worker], watched: Mapping[st
 
 
 def _other_load(probe: Mapping[str, Any], pool_cpu_s: float | None) -> float | None:
-    start, end = _mapping(probe.get("release")), _mapping(probe.get("busy"))
-    moments = [moment.get(field) for moment in (start, end) for field in ("at", "machine_cpu_s")]
-    if pool_cpu_s is None or None in moments:
+    start, end = probe.get("release"), probe.get("busy")
+    if pool_cpu_s is None or not start or not end:
         return None
-    elapsed_s = float(moments[2] or 0) - float(moments[0] or 0)
-    machine_s = float(moments[3] or 0) - float(moments[1] or 0)
+    elapsed_s, machine_s = end["at"] - start["at"], end["machine_cpu_s"] - start["machine_cpu_s"]
     return max(0.0, machine_s - pool_cpu_s) / elapsed_s if elapsed_s > 0 else None
 
 

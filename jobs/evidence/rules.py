@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Mapping
 
-from jobs.evidence.badges import Badge, failed
+from jobs.evidence.badges import failed, passed
+from jobs.evidence.report import Badge
 
 #: What was seen, by pool.
 type Seen = Mapping[str, Collection[str]]
@@ -31,7 +32,7 @@ def code(seen: Seen) -> Badge:
         return failed("code", "The version of the workers' code was not recorded.", matters=False)
     if len(versions) > 1:
         return failed("code", f"The workers ran different versions of the code: {_words(versions)}.")
-    return Badge("code")
+    return passed("code")
 
 
 def machine(hosts: Mapping[str, Mapping[str, str]], cores: Seen) -> Badge:
@@ -46,7 +47,7 @@ def machine(hosts: Mapping[str, Mapping[str, str]], cores: Seen) -> Badge:
             f"{pool} {' and '.join(sorted(counts))}" for pool, counts in sorted(cores.items()) if counts
         )
         return failed("machine", f"The pools could use different numbers of cores: {told}.")
-    return Badge("machine")
+    return passed("machine")
 
 
 def parameters(seen: Seen) -> Badge:
@@ -54,7 +55,7 @@ def parameters(seen: Seen) -> Badge:
     sets = {frozenset(values) for values in seen.values() if values}
     if len(sets) > 1:
         return failed("parameters", "Not every pool ran its jobs with the same parameters.")
-    return Badge("parameters")
+    return passed("parameters")
 
 
 def prefetch(seen: Seen) -> Badge:
@@ -64,14 +65,14 @@ def prefetch(seen: Seen) -> Badge:
         return failed("prefetch", "The workers' prefetch setting was not recorded.", matters=False)
     if len(multipliers) > 1:
         return failed("prefetch", f"The workers prefetch differently: multipliers {_words(multipliers)}.")
-    return Badge("prefetch")
+    return passed("prefetch")
 
 
 def alone(in_pool: Mapping[str, int], elsewhere: Mapping[str, int]) -> Badge:
     """Judge how many other jobs ran during each pool's blocks, in the pool or on the machine."""
     spoiled = sorted({pool for counts in (in_pool, elsewhere) for pool, n in counts.items() if n})
     if not spoiled:
-        return Badge("alone")
+        return passed("alone")
     parts = []
     for pool in spoiled:
         inside, outside = in_pool.get(pool, 0), elsewhere.get(pool, 0)
@@ -84,7 +85,7 @@ def quiet(busy_cores: Mapping[str, float | None], cores: int) -> Badge:
     """Judge how many cores other programs kept busy during each pool's blocks: a warning, they may be the platform's."""
     loud = {p: busy for p, busy in busy_cores.items() if busy is not None and busy > MAX_OTHER_LOAD * cores}
     if not loud:
-        return Badge("quiet")
+        return passed("quiet")
     shown = ", ".join(f"{busy:.1f} during {pool}" for pool, busy in loud.items())
     return failed("quiet", f"Other programs kept cores of {cores} busy: {shown}.", loud, matters=False)
 
@@ -93,7 +94,7 @@ def failures(counts: Mapping[str, tuple[int, int]]) -> Badge:
     """Judge (jobs, jobs that did not succeed) by pool: who fails early is no example of speed."""
     bad = {pool: (lost, jobs) for pool, (jobs, lost) in counts.items() if lost}
     if not bad:
-        return Badge("failures")
+        return passed("failures")
     much = [pool for pool, (lost, jobs) in bad.items() if lost / jobs > MAX_FAILED_SHARE]
     shown = ", ".join(f"{lost} of {jobs} on {pool}" for pool, (lost, jobs) in bad.items())
     return failed("failures", f"Jobs did not succeed: {shown}.", much or bad, matters=bool(much))
@@ -103,7 +104,7 @@ def clocks(reversed_by_s: Mapping[str, Collection[float]], total: int) -> Badge:
     """Judge by how many seconds stamps are out of order, by pool, in `total` jobs."""
     worst = max((s for values in reversed_by_s.values() for s in values), default=0.0)
     if worst <= CLOCK_TOLERANCE_S:
-        return Badge("clocks")
+        return passed("clocks")
     pools = [p for p, values in reversed_by_s.items() if max(values, default=0.0) > CLOCK_TOLERANCE_S]
     count = sum(len(values) for values in reversed_by_s.values())
     text = f"The stamps of {count} of {total} jobs are out of order, by up to {worst * 1000:.0f} ms: clocks differ."
@@ -124,7 +125,7 @@ def complete(missing: Mapping[str, Collection[int]], void: Mapping[str, Collecti
         why = _words(_all(repeated))
         blocks = "A block was" if count == 1 else f"{count} blocks were"
         return failed("complete", f"{blocks} void and repeated: {why}", repeated, matters=False)
-    return Badge("complete")
+    return passed("complete")
 
 
 def patched(unpatched: Collection[str]) -> Badge:
@@ -134,4 +135,4 @@ def patched(unpatched: Collection[str]) -> Badge:
             f"The standard library is not patched in {_words(unpatched)}: every wait stops all of its jobs."
         )
         return failed("patched", text, unpatched)
-    return Badge("patched")
+    return passed("patched")

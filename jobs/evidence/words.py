@@ -1,9 +1,8 @@
 """The two sentences of an advice, and what would change it."""
 
-from collections.abc import Mapping, Sequence
-from itertools import chain
-from typing import Any
+from collections.abc import Sequence
 
+from jobs.evidence.figures import VariantFigures
 from jobs.evidence.kinds import (
     COMPUTES,
     ONE_LOOP,
@@ -13,71 +12,61 @@ from jobs.evidence.kinds import (
     memory_per_slot_bytes,
     releases_gil,
 )
-from jobs.evidence.verdict import word_between
+from jobs.evidence.report import Evidence, Pair, word_between
 from jobs.formats import count, percent, rate, seconds
 from jobs.verdicts import CANNOT_TELL, FASTER, NO_DIFFERENCE
 
 _MB = 1_000_000
 
-Figures = Mapping[str, Any]
 
-
-def proven(evidence: Figures, pool: Figures, slots: int) -> str:
+def proven(evidence: Evidence, pool: VariantFigures, slots: int) -> str:
     """Return the sentence that the verdict carries."""
-    pools = [other for other in evidence["pools"] if other.get("jobs_per_s")]
-    text = f"Run it on {pool['name']} with {count(slots, 'slot')}: {kind(least_contended_share(pools))}"
-    text = f"{text}, and it did {rate(pool['jobs_per_s'])} jobs/s"
-    rival = max((other for other in pools if other is not pool), key=lambda other: float(other["jobs_per_s"]))
-    is_equal = word_between(evidence["pairs"], pool["name"], rival["name"]) == NO_DIFFERENCE
-    against = f"{rate(rival['jobs_per_s'])} on {rival['name']}{', no difference detected' * is_equal}"
-    verdict = evidence["verdicts"].get(pool["name"])
-    if not verdict or verdict["word"] != FASTER:
+    pools = [other for other in evidence.pools if other.jobs_per_s]
+    text = f"Run it on {pool.name} with {count(slots, 'slot')}: {kind(least_contended_share(pools))}"
+    text = f"{text}, and it did {rate(pool.jobs_per_s or 0.0)} jobs/s"
+    rival = max((other for other in pools if other is not pool), key=lambda other: other.jobs_per_s or 0.0)
+    is_equal = word_between(evidence.pairs, pool.name, rival.name) == NO_DIFFERENCE
+    against = f"{rate(rival.jobs_per_s or 0.0)} on {rival.name}{', no difference detected' * is_equal}"
+    verdict = evidence.verdicts.get(pool.name)
+    if not verdict or verdict.word != FASTER:
         return f"{text} against {against}."
-    interval = f"95 % CI {number(verdict['low'])}–{number(verdict['high'])}"
-    text = f"{text}, {number(verdict['ratio'])}× {evidence['baseline']} ({interval})"
+    interval = f"95 % CI {number(verdict.low)}–{number(verdict.high)}"
+    text = f"{text}, {number(verdict.ratio)}× {evidence.baseline} ({interval})"
     # Else the reader wonders why the fastest is not the one advised.
     return f"{text}, against {against}." if is_equal else f"{text}."
 
 
-def unproven(evidence: Figures, pool: Figures, slots: int) -> str:
+def unproven(evidence: Evidence, pool: VariantFigures, slots: int) -> str:
     """Return the sentence for figures that are not valid, or that tell nothing."""
-    share = least_contended_share(evidence["pools"])
-    if len(evidence["pools"]) == 1 and is_knee(evidence, pool["name"], slots):
+    share = least_contended_share(evidence.pools)
+    if len(evidence.pools) == 1 and evidence.has_knee(pool.name, slots):
         return (
             f"The knee of its sweep is at {count(slots, 'slot')}: {kind(share)}. No other pool was compared."
         )
     return (
-        f"By its kind alone, {pool['name']} with {count(slots, 'slot')}: {kind(share)}, "
+        f"By its kind alone, {pool.name} with {count(slots, 'slot')}: {kind(share)}, "
         f"but {_why_unproven(evidence)}."
     )
 
 
-def _why_unproven(evidence: Figures) -> str:
+def _why_unproven(evidence: Evidence) -> str:
     """Return which badge stands against the figures, else what they do not tell."""
-    badges = (
-        badge["reason"] for badge in evidence["gate"]["badges"] if badge["matters"] and not badge["passed"]
-    )
-    untold = [pair for pair in evidence["pairs"] if pair["word"] == CANNOT_TELL]
-    if evidence["gate"]["valid"] and len(untold) < len(evidence["pairs"]):
+    untold = [pair for pair in evidence.pairs if pair.word == CANNOT_TELL]
+    if evidence.gate.valid and len(untold) < len(evidence.pairs):
         return _untold_rival(evidence, untold)
-    reason = next(chain(badges, (pair["reason"] for pair in untold)), "no other pool was compared")
-    return f"the figures prove nothing ({reason.rstrip('.')})"
+    reasons = [badge.reason for badge in evidence.gate.badges if badge.withholds]
+    reasons += [*(pair.reason for pair in untold), "no other pool was compared"]
+    return f"the figures prove nothing ({reasons[0].rstrip('.')})"
 
 
-def _untold_rival(evidence: Figures, untold: Sequence[Figures]) -> str:
+def _untold_rival(evidence: Evidence, untold: Sequence[Pair]) -> str:
     """Return from which other pool the figures do not tell the fastest, though they tell others apart."""
-    fastest = max(evidence["pools"], key=lambda pool: float(pool.get("jobs_per_s") or 0.0))["name"]
+    fastest = max(evidence.pools, key=lambda pool: pool.jobs_per_s or 0.0).name
     for pair in untold:
-        if fastest in (pair["base"], pair["other"]):
-            rival = pair["base"] if fastest == pair["other"] else pair["other"]
-            return f"the figures do not tell {fastest} from {rival} ({pair['reason'].rstrip('.')})"
+        if fastest in (pair.base, pair.other):
+            rival = pair.base if fastest == pair.other else pair.other
+            return f"the figures do not tell {fastest} from {rival} ({pair.reason.rstrip('.')})"
     return f"the figures do not tell {fastest} from all others"
-
-
-def is_knee(evidence: Figures, pool: str, slots: int) -> bool:
-    """Return whether a sweep has the pool's knee at so many slots."""
-    points = (evidence.get("sweep") or {}).get(pool, ())
-    return any(point["is_knee"] and point["slots"] == slots for point in points)
 
 
 def kind(cpu_share: float | None) -> str:
@@ -91,18 +80,18 @@ def kind(cpu_share: float | None) -> str:
     return f"the job computes for {percent(cpu_share)} of its run and waits for the rest"
 
 
-def costs(pool: Figures, pools: Sequence[Figures], cores: int) -> str:
+def costs(pool: VariantFigures, pools: Sequence[VariantFigures], cores: int) -> str:
     """Return the sentence on memory, stalls and the interpreter's lock, of what was measured."""
     parts = [part for part in (_memory(pool, pools), _stall(pool), _gil(pools, cores)) if part]
     if not parts:
-        parts = [f"a run took {seconds(pool['run_s']['p50'])} there, the median"]
+        parts = [f"a run took {seconds(pool.run_s.p50)} there, the median"]
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _memory(pool: Figures, pools: Sequence[Figures]) -> str:
-    each = {other["name"]: memory_per_slot_bytes(other) for other in pools}
-    own = each.pop(pool["name"])
+def _memory(pool: VariantFigures, pools: Sequence[VariantFigures]) -> str:
+    each = {other.name: memory_per_slot_bytes(other) for other in pools}
+    own = each.pop(pool.name)
     most = max(((value, name) for name, value in each.items() if value), default=None)
     if own is None:
         return ""
@@ -115,35 +104,35 @@ def _mb(size_bytes: float) -> str:
     return f"{size:.0f} MB" if size >= 10 else f"{size:.2g} MB"
 
 
-def _stall(pool: Figures) -> str:
-    if pool["model"] not in ONE_LOOP or not pool["stall"]:
+def _stall(pool: VariantFigures) -> str:
+    if pool.model not in ONE_LOOP or not pool.stall:
         return ""
-    what = "hub" if pool["model"] == "gevent" else "loop"
-    return f"its {what} stalled for {seconds(pool['stall']['max_s'])} at most"
+    what = "hub" if pool.model == "gevent" else "loop"
+    return f"its {what} stalled for {seconds(pool.stall.max_s)} at most"
 
 
-def _gil(pools: Sequence[Figures], cores: int) -> str:
+def _gil(pools: Sequence[VariantFigures], cores: int) -> str:
     released, share = releases_gil(pools), least_contended_share(pools)
     if released is None or cores < 2 or share is None or share < COMPUTES:
         return ""
-    busy = max(busy_cores(pool) or 0.0 for pool in pools if pool["model"] == "threads")
+    busy = max(busy_cores(pool) or 0.0 for pool in pools if pool.model == "threads")
     lock = "released" if released else "held"
     return f"in threads it kept {busy:.1f} of {cores} cores busy, so the interpreter's lock is {lock}"
 
 
-def would_change(pool: Figures, cpu_share: float | None) -> str:
+def would_change(pool: VariantFigures, cpu_share: float | None) -> str:
     """Return what would make another pool the better choice."""
-    if pool["model"] in ONE_LOOP:
+    if pool.model in ONE_LOOP:
         now = f" (now {percent(cpu_share)})" if cpu_share is not None else ""
         return (
             f"A body that computes for more than {percent(WAITS)} of its run{now}, or a call that does not yield, "
             "would hold up its neighbours: then threads, or prefork."
         )
     if cpu_share is not None and cpu_share >= COMPUTES:
-        if pool["model"] == "threads":
+        if pool.model == "threads":
             return "Code that holds the interpreter's lock, where a library now releases it: then prefork."
         return "A body that waits for most of its run would leave the cores idle: then gevent, asyncio or threads."
-    if pool["model"] == "prefork":
+    if pool.model == "prefork":
         return "More jobs at once than memory holds processes, or longer waits: then threads or gevent."
     return "More waiting jobs at once than threads are worth: then gevent or asyncio; more computing: then prefork."
 

@@ -3,18 +3,17 @@
 import subprocess
 from argparse import ArgumentParser, ArgumentTypeError
 from pathlib import Path
-from typing import Any
 
 from django.core.management.base import CommandError
 
-from jobs import bundles, comparison_charts, comparisons, evidence, pictures, reports
+from jobs import bundles, comparison_charts, comparisons, evidence, pictures
 from jobs.bundles import Bundle
 from jobs.errors import PoolwiseError
 from jobs.formats import parameters
 from jobs.models import Comparison
 
 #: The chart that `--plot` draws: the first of these that the evidence fills.
-_PLOTTED = ("sweep", "ratios", "makespan")
+_PLOTTED = ("sweep", "ratios", "time")
 NOTHING_TOLD = 2
 
 
@@ -66,13 +65,6 @@ def import_bundle(file: Path) -> Comparison:
         raise CommandError(f"{file}: {error}") from error
 
 
-def imported_figures(comparison: Comparison) -> dict[str, Any]:
-    """Return an imported comparison as `reports.comparison_figures` returns one that ran here."""
-    names = ("definition", "params", "copies", "rounds")
-    pools = reports.with_speed_up((comparison.evidence or {})["pools"])
-    return {name: getattr(comparison, name) for name in names} | {"pools": pools}
-
-
 def planned_as(bundle: Bundle) -> tuple[Comparison, list[str]]:
     """Plan the comparison of a bundle again; return it and its pools. Raise CommandError."""
     asked = bundle.manifest.comparison
@@ -94,9 +86,9 @@ def write_files(comparison: Comparison, bundle: Path | None, plot: Path | None) 
 
 
 def _picture(comparison: Comparison, kind: str) -> bytes:
-    samples, found = evidence.samples(comparison), comparison.evidence or {}
-    for key in _PLOTTED if found else ():
-        chart = comparison_charts.chart(key, found, samples)
+    found, samples = evidence.load(comparison), evidence.samples(comparison)
+    for key in _PLOTTED:
+        chart = comparison_charts.chart(key, found, samples) if found else None
         if chart is not None:
             subtitle = f"{comparison.definition} · {parameters(comparison.shown_params)}"
             return pictures.draw(chart.spec, kind, subtitle=subtitle)
@@ -105,9 +97,10 @@ def _picture(comparison: Comparison, kind: str) -> bytes:
 
 def verdict_of_check(bundle: Bundle, comparison: Comparison, max_regression: float) -> list[str]:
     """Return what became of each pool, in sentences. Raise CommandError when one is slower, or nothing is told."""
-    if not comparison.evidence:
+    after = evidence.load(comparison)
+    if after is None:
         raise CommandError("The new comparison has no evidence: is the coordinator of the same version?")
-    found = bundles.changes(bundle.evidence, comparison.evidence, max_regression=max_regression)
+    found = bundles.changes(bundle.evidence, after, max_regression=max_regression)
     summary = bundles.summary(found, max_regression)
     lines = [change.text for change in found]
     if any(change.is_regression for change in found):

@@ -1,38 +1,39 @@
 """The figures of a comparison as a table for a terminal."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from jobs.formats import rate
+from jobs.evidence import SweepPoint, VariantFigures
+from jobs.formats import percent, rate, seconds
+from jobs.models import Comparison
 
 _HEADINGS = (
     "pool", "slots", "jobs", "median run", "p95 run", "wait p50", "makespan", "speed-up", "on CPU", "failed",
 )  # fmt: skip
 
 
-def comparison_table(figures: Mapping[str, Any], *, at_most_slots: bool = False) -> str:
+def comparison_table(
+    comparison: Comparison, pools: Sequence[VariantFigures], *, at_most_slots: bool = False
+) -> str:
     """Return a title and a table with a row a pool: median run, p95, makespan, speed-up against the slowest, failures."""
-    rows = [_HEADINGS, *(_row(pool) for pool in figures["pools"])]
-    return "\n".join([_title(figures) + ", at the most slots" * at_most_slots, *aligned(rows)])
+    rows = [_HEADINGS, *(_row(pool) for pool in pools)]
+    return "\n".join([_title(comparison) + ", at the most slots" * at_most_slots, *aligned(rows)])
 
 
-def _title(figures: Mapping[str, Any]) -> str:
-    params = ", ".join(f"{name}={value!r}" for name, value in figures["params"].items())
-    rounds = figures.get("rounds", 1)
-    return f"{figures['definition']}({params}) × {figures['copies']}" + (
-        f", {rounds} rounds" if rounds > 1 else ""
-    )
+def _title(comparison: Comparison) -> str:
+    params = ", ".join(f"{name}={value!r}" for name, value in comparison.shown_params.items())
+    rounds = f", {comparison.rounds} rounds" if comparison.rounds > 1 else ""
+    return f"{comparison.definition}({params}) × {comparison.copies}{rounds}"
 
 
-def sweep_table(sweep: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+def sweep_table(sweep: Mapping[str, Sequence[SweepPoint]]) -> str:
     """Return a table with a row for each number of slots of each pool, the knee marked."""
     rows = [
         (
             pool,
-            str(point["slots"]),
-            "–" if point["jobs_per_s"] is None else rate(point["jobs_per_s"]),
-            duration(point["p95_s"]),
-            "← knee" if point["is_knee"] else "",
+            str(point.slots),
+            "–" if point.jobs_per_s is None else rate(point.jobs_per_s),
+            seconds(point.p95_s),
+            "← knee" if point.is_knee else "",
         )
         for pool, points in sweep.items()
         for point in points
@@ -41,34 +42,22 @@ def sweep_table(sweep: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     return "\n".join(line.rstrip() for line in aligned([head, *rows]))
 
 
-def _row(pool: Mapping[str, Any]) -> tuple[str, ...]:
-    waits = (pool["broker_wait_s"]["p50"], pool["worker_wait_s"]["p50"])
-    wait = None if None in waits else sum(waits)
-    is_plain = pool["name"] == pool["model"] or pool.get("pool", pool["name"]) != pool["name"]
-    name = pool["name"] if is_plain else f"{pool['name']} ({pool['model']})"
+def _row(pool: VariantFigures) -> tuple[str, ...]:
+    waits = (pool.broker_wait_s.p50, pool.worker_wait_s.p50)
+    wait_s = None if None in waits else sum(wait or 0.0 for wait in waits)
+    is_plain = pool.name == pool.model or pool.pool != pool.name
     return (
-        name,
-        str(pool["slots"]),
-        str(pool["jobs"]),
-        duration(pool["run_s"]["p50"]),
-        duration(pool["run_s"]["p95"]),
-        duration(wait),
-        duration(pool["makespan_s"]),
-        "–" if pool.get("speed_up") is None else f"{pool['speed_up']:.1f}×",
-        "–" if pool["cpu_share"] is None else f"{100 * pool['cpu_share']:.0f} %",
-        str(pool["failed"]),
+        pool.name if is_plain else f"{pool.name} ({pool.model})",
+        str(pool.slots),
+        str(pool.jobs),
+        seconds(pool.run_s.p50),
+        seconds(pool.run_s.p95),
+        seconds(wait_s),
+        seconds(pool.makespan_s),
+        "–" if pool.speed_up is None else f"{pool.speed_up:.1f}×",
+        percent(pool.cpu_share),
+        str(pool.failed),
     )
-
-
-def duration(seconds: float | None) -> str:
-    """Return a duration in the unit that reads best: µs, ms or s."""
-    if seconds is None:
-        return "–"
-    if seconds < 0.001:
-        return f"{seconds * 1e6:.0f} µs"
-    if seconds < 1:
-        return f"{seconds * 1e3:.1f} ms" if seconds < 0.1 else f"{seconds * 1e3:.0f} ms"
-    return f"{seconds:.2f} s"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

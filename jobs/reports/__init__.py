@@ -2,16 +2,6 @@
 
 from jobs.reports.by_definition import DefinitionFigures, most_failing, slowest
 from jobs.reports.changes import Change, Facts, changes, difference, latest_configurations
-from jobs.reports.figures import (
-    Run,
-    block_figures,
-    comparison_figures,
-    counted,
-    first_published,
-    pool_figures,
-    read_runs,
-    with_speed_up,
-)
 from jobs.reports.known import known_pools
 from jobs.reports.now import PoolNow, PoolsNow, pools_now
 from jobs.reports.queues import Queue, queues
@@ -28,23 +18,15 @@ __all__ = [
     "PoolNow",
     "PoolsNow",
     "Queue",
-    "Run",
     "TimeSplit",
     "Window",
-    "block_figures",
     "changes",
-    "comparison_figures",
-    "counted",
     "dashboard",
     "difference",
-    "first_published",
     "known_pools",
     "latest_configurations",
     "most_failing",
-    "pool_figures",
     "pools_now",
     "queues",
-    "read_runs",
     "slowest",
-    "with_speed_up",
 ]

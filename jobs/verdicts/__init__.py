@@ -1,6 +1,12 @@
 """Verdicts: samples of rounds in, *faster*, *slower*, *no difference detected* or *cannot tell* out. docs/statistics.md."""
 
-from jobs.verdicts.concurrency import Concurrency, achieved_concurrency, ideal_makespan_s, knee
+from jobs.verdicts.concurrency import (
+    Concurrency,
+    achieved_concurrency,
+    ideal_makespan_s,
+    knee,
+    running_over_time,
+)
 from jobs.verdicts.ratio import Interval, Rounds, holm, rank_test, ratio_interval, round_medians, spread
 from jobs.verdicts.words import (
     BAND,
@@ -8,8 +14,8 @@ from jobs.verdicts.words import (
     FASTER,
     NO_DIFFERENCE,
     SLOWER,
-    Comparisons,
     Verdict,
+    VerdictWord,
     compare,
     compare_all,
     fewest_rounds,
@@ -23,11 +29,11 @@ __all__ = [
     "FASTER",
     "NO_DIFFERENCE",
     "SLOWER",
-    "Comparisons",
     "Concurrency",
     "Interval",
     "Rounds",
     "Verdict",
+    "VerdictWord",
     "achieved_concurrency",
     "compare",
     "compare_all",
@@ -38,6 +44,7 @@ __all__ = [
     "rank_test",
     "ratio_interval",
     "round_medians",
+    "running_over_time",
     "sentence",
     "spread",
     "time_per_job",

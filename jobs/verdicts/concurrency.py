@@ -2,19 +2,18 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from jobs.bounded import Count, Frozen, Number
 
 #: A curve that rises above its chord by less than this part of its range has no knee (Kneedle's normalised units).
 _FLAT = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Concurrency:
-    """Runs at once: the most, the average over time, and `(seconds since the first start, runs)` at each change."""
+class Concurrency(Frozen):
+    """Runs at once: the most, and the average over time."""
 
-    peak: int
-    mean: float
-    series: tuple[tuple[float, int], ...]
+    peak: Count
+    mean: Number
 
 
 def achieved_concurrency(intervals: Iterable[tuple[float, float]]) -> Concurrency:
@@ -24,23 +23,27 @@ def achieved_concurrency(intervals: Iterable[tuple[float, float]]) -> Concurrenc
     """
     kept = [(start, end) for start, end in intervals if end >= start]
     if not kept:
-        return Concurrency(0, 0.0, ())
-    begin, finish = min(start for start, _ in kept), max(end for _, end in kept)
-    series, length_s = _steps(kept, begin), finish - begin
-    peak = max(1, *(count for _, count in series)) if length_s else 1
+        return Concurrency(peak=0, mean=0.0)
+    length_s = max(end for _, end in kept) - min(start for start, _ in kept)
+    peak = max(1, *(running for _, running in running_over_time(kept)))
     mean = sum(end - start for start, end in kept) / length_s if length_s else 1.0
-    return Concurrency(peak, mean, series)
+    return Concurrency(peak=peak, mean=mean)
 
 
-def _steps(intervals: Sequence[tuple[float, float]], begin: float) -> tuple[tuple[float, int], ...]:
-    changes = [(start, 1) for start, end in intervals if end > start]
-    changes += [(end, -1) for start, end in intervals if end > start]
+def running_over_time(intervals: Iterable[tuple[float, float]]) -> list[tuple[float, int]]:
+    """Return `(seconds since the first start, how many run from then on)` at each change; nothing of no interval."""
+    kept = [(start, end) for start, end in intervals if end >= start]
+    if not kept:
+        return []
+    begin = min(start for start, _ in kept)
+    changes = [(start, 1) for start, end in kept if end > start]
+    changes += [(end, -1) for start, end in kept if end > start]
     counts: dict[float, int] = {0.0: 0}
     running = 0
     for moment, change in sorted(changes):  # at the same moment -1 sorts before +1
         running += change
         counts[moment - begin] = running
-    return tuple(counts.items())
+    return list(counts.items())
 
 
 def ideal_makespan_s(

@@ -2,52 +2,43 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import combinations
+from typing import Final, Literal
 
+from jobs.bounded import Count, Frozen, Ratio, Share, Text
 from jobs.verdicts.ratio import Interval, Rounds, holm, rank_test, ratio_interval, round_medians
 
-FASTER = "faster"
-SLOWER = "slower"
-NO_DIFFERENCE = "no difference detected"
-CANNOT_TELL = "cannot tell"
+type VerdictWord = Literal["faster", "slower", "no difference detected", "cannot tell"]
+FASTER: Final = "faster"
+SLOWER: Final = "slower"
+NO_DIFFERENCE: Final = "no difference detected"
+CANNOT_TELL: Final = "cannot tell"
 
 #: A difference within it is none: two runs of the same program differ by that much for no reason at all.
 BAND = 0.02
 ALPHA = 0.05
 #: An interval whose ends are further apart than this factor excludes nothing worth knowing.
 WIDEST = 2.0
-#: Jobs that fail do less or other work, so that more than this share of them makes durations incomparable.
-MAX_FAILED_SHARE = 0.01
 #: No two durations differ by more, and the ratio of two that do is no number.
 _FARTHEST = 1e100
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Frozen):
     """What the rounds say of `other` against `base`; a ratio above 1 means that `other` is faster.
 
     `rounds` are those of the side that has fewer; `n_base` and `n_other` count values; None is what nothing was
     measured for. `p_value` is corrected when more than two pools were compared.
     """
 
-    word: str
-    ratio: float | None = None
-    low: float | None = None
-    high: float | None = None
-    p_value: float | None = None
-    rounds: int = 0
-    n_base: int = 0
-    n_other: int = 0
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Comparisons:
-    """The verdicts of a comparison: each pool against the baseline, and each pair `(base, other)`."""
-
-    against_baseline: dict[str, Verdict]
-    pairs: dict[tuple[str, str], Verdict]
+    word: VerdictWord
+    ratio: Ratio | None = None
+    low: Ratio | None = None
+    high: Ratio | None = None
+    p_value: Share | None = None
+    rounds: Count = 0
+    n_base: Count = 0
+    n_other: Count = 0
+    reason: Text = ""
 
 
 def time_per_job(makespan_s: float | None, jobs: int) -> list[float]:
@@ -55,40 +46,27 @@ def time_per_job(makespan_s: float | None, jobs: int) -> list[float]:
     return [makespan_s / jobs] if makespan_s is not None and jobs else []
 
 
-def compare(base: Rounds, other: Rounds, *, failed_share: float = 0.0, seed: int = 0) -> Verdict:
-    """Return the verdict on one pair. `failed_share` is that of the pool which failed more."""
+def compare(base: Rounds, other: Rounds, *, seed: int = 0) -> Verdict:
+    """Return the verdict on one pair."""
     p_value = rank_test(round_medians(base), round_medians(other))
-    return _verdict(base, other, p_value, pairs=1, failed_share=failed_share, seed=seed)
+    return _verdict(base, other, p_value, pairs=1, seed=seed)
 
 
 def compare_all(
-    samples: Mapping[str, Rounds],
-    baseline: str,
-    *,
-    failed_shares: Mapping[str, float] | None = None,
-    seed: int = 0,
-) -> Comparisons:
-    """Return the verdict of every pair, the p-values corrected for their number, and of each pool against the baseline.
+    samples: Mapping[str, Rounds], baseline: str, *, seed: int = 0
+) -> dict[tuple[str, str], Verdict]:
+    """Return the verdict of every pair `(base, other)`, the p-values corrected for their number.
 
     The pairs come in the order of `samples`, the baseline as base. Raise KeyError when it is none of the pools.
     """
     names = [baseline, *(name for name in samples if name != baseline)]
     medians = {name: round_medians(samples[name]) for name in names}
-    failed = failed_shares or {}
     couples = list(combinations(names, 2))
     corrected = holm([rank_test(medians[base], medians[other]) for base, other in couples])
-    pairs = {
-        (base, other): _verdict(
-            samples[base],
-            samples[other],
-            p_value,
-            pairs=len(couples),
-            failed_share=max(failed.get(base, 0.0), failed.get(other, 0.0)),
-            seed=seed,
-        )
+    return {
+        (base, other): _verdict(samples[base], samples[other], p_value, pairs=len(couples), seed=seed)
         for (base, other), p_value in zip(couples, corrected, strict=True)
     }
-    return Comparisons({other: found for (base, other), found in pairs.items() if base == baseline}, pairs)
 
 
 def fewest_rounds(pools: int = 2) -> int:
@@ -105,9 +83,7 @@ def _can_be_significant(base: int, other: int, pairs: int) -> bool:
     return min(base, other) > 0 and 2 / math.comb(base + other, base) * pairs <= ALPHA
 
 
-def _verdict(
-    base: Rounds, other: Rounds, p_value: float, *, pairs: int, failed_share: float, seed: int
-) -> Verdict:
+def _verdict(base: Rounds, other: Rounds, p_value: float, *, pairs: int, seed: int) -> Verdict:
     medians = round_medians(base), round_medians(other)
     counts = {
         "rounds": min(len(side) for side in medians),
@@ -115,21 +91,21 @@ def _verdict(
         "n_other": sum(len(values) for values in other),
     }
     if not all(medians):
-        return Verdict(CANNOT_TELL, reason="nothing was measured", **counts)
+        return Verdict(word=CANNOT_TELL, reason="nothing was measured", **counts)
     if min(min(side) for side in medians) <= 0:
-        return Verdict(CANNOT_TELL, reason="the durations are too short for the clock", **counts)
+        return Verdict(word=CANNOT_TELL, reason="the durations are too short for the clock", **counts)
     if max(max(side) for side in medians) / _FARTHEST > min(min(side) for side in medians):
-        return Verdict(CANNOT_TELL, reason="the durations are too far apart to be durations", **counts)
+        return Verdict(word=CANNOT_TELL, reason="the durations are too far apart to be durations", **counts)
     found = ratio_interval(*medians, seed=seed)
-    word, reason = _word(found, p_value, failed_share)
+    word, reason = _word(found, p_value)
     if not _can_be_significant(len(medians[0]), len(medians[1]), pairs):
         word, reason = CANNOT_TELL, _too_few(counts["rounds"], pairs)
-    return Verdict(word, found.ratio, found.low, found.high, p_value, reason=reason, **counts)
+    return Verdict(
+        word=word, ratio=found.ratio, low=found.low, high=found.high, p_value=p_value, reason=reason, **counts
+    )
 
 
-def _word(found: Interval, p_value: float, failed_share: float) -> tuple[str, str]:
-    if failed_share > MAX_FAILED_SHARE:
-        return CANNOT_TELL, f"failures: {failed_share:.1%} of a pool's jobs failed"
+def _word(found: Interval, p_value: float) -> tuple[VerdictWord, str]:
     if found.low is None or found.high is None:
         return CANNOT_TELL, "too few rounds: one says nothing about the next"
     is_clear = found.low > 1 + BAND or found.high < 1 / (1 + BAND)

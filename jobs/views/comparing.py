@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.shortcuts import get_object_or_404
 
 from jobs.comparisons import copies_of
@@ -17,8 +17,8 @@ LIVE = (Comparison.State.PLANNED, Comparison.State.RUNNING)
 
 
 def visible_to(user: User) -> QuerySet[Comparison]:
-    """Return a person's own comparisons, or all with the permission `view_comparison`."""
-    found = Comparison.objects.select_related("user")
+    """Return a person's own comparisons, or all with the permission `view_comparison`, each with its `sentence`."""
+    found = Comparison.objects.select_related("user").annotate(sentence=F("evidence__sentence"))
     return found if user.has_perm("jobs.view_comparison") else found.filter(user=user)
 
 

@@ -7,11 +7,11 @@ import structlog
 from django.http import Http404, HttpResponse
 from django.views.decorators.http import require_safe
 
-from jobs import bundles, comparison_charts, pictures
+from jobs import bundles, comparison_charts, evidence, pictures
 from jobs.comparison_charts import Chart
 from jobs.formats import parameters
 from jobs.models import Comparison
-from jobs.views import comparing, story
+from jobs.views import comparing
 from jobs.views.live import PageRequest, signed_in
 
 log = structlog.get_logger(__name__)
@@ -38,9 +38,10 @@ def comparison_chart(request: PageRequest, pk: UUID, key: str, kind: str) -> Htt
 
 
 def _chart(found: Comparison, key: str) -> Chart | None:
-    if not found.evidence or key not in comparison_charts.KEYS:
+    frozen = evidence.load(found)
+    if frozen is None or key not in comparison_charts.KEYS:
         return None
-    return comparison_charts.chart(key, found.evidence, story.samples_of(found))
+    return comparison_charts.chart(key, frozen, evidence.samples(found))
 
 
 def subtitle_of(found: Comparison) -> str:

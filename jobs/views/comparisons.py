@@ -34,7 +34,7 @@ def comparisons(request: PageRequest) -> HttpResponse:
     found = (
         comparing.visible_to(request.user)
         .defer("environment", "evidence")
-        .annotate(sentence=F("evidence__sentence"), is_valid=F("evidence__gate__valid"))
+        .annotate(is_valid=F("evidence__gate__valid"))
     )
     page = _page_number(request)
     rows = list(found[(page - 1) * PAGE_SIZE : page * PAGE_SIZE + 1])

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.contrib.auth.models import User
@@ -10,18 +10,19 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
-from jobs import comparison_charts, vega, verdicts
+from jobs import bundles, comparison_charts, evidence, vega
 from jobs.comparison_charts import Chart
-from jobs.comparison_charts.makespan import blocks_that_count
 from jobs.comparison_charts.pairs import on_one_scale
 from jobs.comparison_charts.ratios import times
 from jobs.formats import parameter_value, seconds
 from jobs.models import Comparison
+from jobs.statistics import quantile
+from jobs.verdicts import Verdict, compare
 from jobs.views import comparing, story
 from jobs.views.live import PageRequest
 
 #: Charts that are worth a look in pairs.
-_KEYS = ("makespan", "time", "wait", "run", "split", "sweep")
+_KEYS = ("time", "distributions", "sweep")
 _CHOICES = 30
 _HELP = "Right of 1.0× a pool is faster than it was; the whiskers hold the 95 % interval over rounds."
 _SETTINGS = (
@@ -34,6 +35,14 @@ _SETTINGS = (
     "calibrate",
     "baseline",
 )
+
+
+class Side(NamedTuple):
+    """One of the two, `before` or `after`."""
+
+    name: str
+    comparison: Comparison
+    evidence: evidence.Evidence
 
 
 def choices(user: User, found: Comparison) -> list[Comparison]:
@@ -58,24 +67,28 @@ def other_of(request: PageRequest, found: Comparison) -> Comparison | None:
 
 def page(request: PageRequest, found: Comparison, other: Comparison) -> HttpResponse:
     """Show two comparisons side by side, the older as what was before."""
-    before, after = sorted((found, other), key=lambda comparison: comparison.created_at)
-    changes = changes_of(before, after)
-    evidence = {
-        "baseline": "before",
-        "verdicts": {change["pool"]: change for change in changes},
-        "pools": [{"name": change["pool"]} for change in changes],
-    }
-    ratios = comparison_charts.chart("ratios", evidence, ())
+    before, after = (
+        Side(name, comparison, evidence.Evidence.model_validate(comparison.evidence))
+        for name, comparison in zip(
+            ("before", "after"), sorted((found, other), key=lambda one: one.created_at), strict=True
+        )
+    )
+    verdicts = changes_of(before, after)
+    changed = before.evidence.model_copy(update={"baseline": "before", "verdicts": verdicts, "vary": None})
+    ratios = comparison_charts.chart("ratios", changed, ())
     drawn = _on_one_scale(
-        [comparison_charts.charts(side.evidence or {}, story.samples_of(side)) for side in (before, after)]
+        [
+            comparison_charts.charts(side.evidence, evidence.samples(side.comparison))
+            for side in (before, after)
+        ]
     )
     context = {
         "comparison": found,
-        "sides": [("Before", before), ("After", after)],
+        "sides": (before, after),
         "ratios": ratios and replace(ratios, title="Each pool against itself before", help=_HELP),
-        "changes": changes,
+        "changes": _rows(before, after, verdicts),
         "differences": differences(before, after),
-        "pairs": [[(side, charts.get(key)) for side, charts in zip(("before", "after"), drawn, strict=True)]
+        "pairs": [[(side.name, charts.get(key)) for side, charts in zip((before, after), drawn, strict=True)]
                   for key in _KEYS if any(key in charts for charts in drawn)],
         "vega_url": reverse("admin:jobs_vega", args=[vega.bundle_digest()]),
     }  # fmt: skip
@@ -89,50 +102,48 @@ def _on_one_scale(sides: list[dict[str, Chart]]) -> list[dict[str, Chart]]:
     return sides
 
 
-def changes_of(before: Comparison, after: Comparison) -> list[dict[str, Any]]:
+def changes_of(before: Side, after: Side) -> dict[str, Verdict]:
     """Return, for each pool that both measured, how many times as fast it is now."""
-    old, new = _per_job_s(before), _per_job_s(after)
-    found = []
-    for pool in (name for name in new if name in old and old[name] and new[name]):
-        verdict = _verdict(old[pool], new[pool], before.seed)
-        spans = (_middle(old[pool]), _middle(new[pool]))
-        texts = {"times": times(verdict["ratio"]), "before": seconds(spans[0]), "after": seconds(spans[1])}
-        found.append({"pool": pool, **verdict, **texts})
-    return found
-
-
-def _per_job_s(comparison: Comparison) -> dict[str, list[float]]:
-    """Return seconds a job in each counted block, by pool."""
-    pools = (comparison.evidence or {}).get("pools", [])
+    old, new = bundles.rounds_of(before.evidence), bundles.rounds_of(after.evidence)
     return {
-        pool["name"]: [block["makespan_s"] / comparison.copies for block in blocks_that_count(pool)]
-        for pool in pools
+        pool: compare(old[pool], new[pool], seed=before.comparison.seed)
+        for pool in new
+        if old.get(pool) and new[pool]
     }
 
 
-def _middle(values: list[float]) -> float:
-    return sorted(values)[len(values) // 2]
+def _rows(before: Side, after: Side, verdicts: Mapping[str, Verdict]) -> list[dict[str, Any]]:
+    rounds = [bundles.rounds_of(side.evidence) for side in (before, after)]
+    return [
+        {
+            "pool": pool,
+            "word": verdict.word,
+            "reason": verdict.reason,
+            "times": times(verdict.ratio),
+            **{
+                name: seconds(_middle(one[pool]))
+                for name, one in zip(("before", "after"), rounds, strict=True)
+            },
+        }
+        for pool, verdict in verdicts.items()
+    ]
 
 
-def _verdict(old: list[float], new: list[float], seed: int) -> dict[str, Any]:
-    found = verdicts.compare([[s] for s in old], [[s] for s in new], seed=seed)
-    names = ("word", "ratio", "low", "high", "p_value", "reason")
-    return {name: getattr(found, name) for name in names}
+def _middle(rounds: list[list[float]]) -> float | None:
+    return quantile([per_job_s for one in rounds for per_job_s in one], 0.5)
 
 
-def differences(before: Comparison, after: Comparison) -> list[tuple[str, str, str]]:
+def differences(before: Side, after: Side) -> list[tuple[str, str, str]]:
     """Return what was not the same: parameters, design and environment, each with both values."""
-    old, new = (_facts(side) for side in (before, after))
+    old, new = (_facts(side.comparison, side.evidence) for side in (before, after))
     keys = dict.fromkeys([*old, *new])
     return [(key, old.get(key, "–"), new.get(key, "–")) for key in keys if old.get(key) != new.get(key)]
 
 
-def _facts(comparison: Comparison) -> dict[str, str]:
+def _facts(comparison: Comparison, found: evidence.Evidence) -> dict[str, str]:
     facts = {f"Parameter {name}": parameter_value(value) for name, value in comparison.shown_params.items()}
     for name in _SETTINGS:
         value = getattr(comparison, name)
         facts[name.replace("_", " ").capitalize()] = "–" if value in (None, "") else str(value)
-    evidence: Mapping[str, Any] = comparison.evidence or {}
-    for pool in evidence.get("pools", ()):
-        facts[f"Slots of {pool['name']}"] = str(pool.get("slots"))
-    return facts | dict(story.environment_of(evidence.get("environment") or comparison.environment))
+    facts |= {f"Slots of {pool.name}": str(pool.slots) for pool in found.pools}
+    return facts | dict(story.environment_of(found.environment or comparison.environment))

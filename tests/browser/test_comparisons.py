@@ -46,7 +46,7 @@ def test_from_the_form_to_the_verdict(page: Page, platform: Platform) -> None:
     assert found.state == "finished"
     assert found.evidence is not None
     expect(page.locator("#verdict")).to_have_text(found.evidence["sentence"])
-    assert drawn(page) >= 6
+    assert drawn(page) >= 4
 
 
 def test_the_pages_draw_their_charts_and_do_not_scroll_sideways(page: Page, administrator: Any) -> None:
@@ -55,8 +55,8 @@ def test_the_pages_draw_their_charts_and_do_not_scroll_sideways(page: Page, admi
     for path, charts in {
         "/comparisons/": 0,
         "/comparisons/new/?definition=io.wait": 0,
-        f"/comparisons/{found.pk}/": 9,
-        f"/comparisons/{found.pk}/?with={other.pk}": 12,
+        f"/comparisons/{found.pk}/": 5,
+        f"/comparisons/{found.pk}/?with={other.pk}": 6,
     }.items():
         page.goto(path)
         assert drawn(page) == charts, path

@@ -21,6 +21,7 @@ from jobs.heartbeats import Beat
 from jobs.models import ApiToken, AuditEntry, Comparison, Job, State, Switch
 from jobs.redis_client import web_client
 from jobs.switches import read
+from tests.evidence_sample import evidence
 
 pytestmark = pytest.mark.django_db
 WAIT = {"definition": "io.wait", "params": {"duration_s": 0.1}, "pool": "gevent"}
@@ -275,7 +276,7 @@ def test_a_comparison_is_planned_listed_looked_at_and_cancelled(bob: Caller, ada
         None,
         {"gevent", "threads"},
     )
-    Comparison.objects.update(evidence={"sentence": "No difference."})
+    Comparison.objects.update(evidence=evidence(sentence="No difference.").model_dump(mode="json"))
     assert bob.get(path).json()["verdict"] == "No difference."
     assert ada.post(f"{path}/cancel", {"reason": "in the way"}).json()["state"] == "cancelled"
     assert AuditEntry.objects.filter(action="cancel", reason="in the way").exists()

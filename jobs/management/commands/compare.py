@@ -12,14 +12,13 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from jobs import comparisons, definitions, reports
+from jobs import comparisons, definitions
 from jobs.errors import BrokerUnavailable, PoolwiseError
 from jobs.local_processes import LocalProcesses
 from jobs.management.arguments import add_parameters, parameters
 from jobs.management.bundle_arguments import (
     add_bundle_arguments,
     import_bundle,
-    imported_figures,
     planned_as,
     read_bundle,
     verdict_of_check,
@@ -62,7 +61,7 @@ class Command(BaseCommand):
         if options["import_file"] is not None:
             comparison = import_bundle(options["import_file"])
             self.stdout.write(f"imported as {comparison.pk}")
-            self._end(comparison, imported_figures(comparison), options)
+            self._end(comparison, options)
             return
         earlier = None if options["check"] is None else read_bundle(options["check"])
         comparison, names = _planned(definition, pools, options) if earlier is None else planned_as(earlier)
@@ -74,13 +73,13 @@ class Command(BaseCommand):
             raise SystemExit(130) from None
         except (BrokerUnavailable, TimeoutError) as error:
             raise CommandError(str(error)) from error
-        self._end(comparison, reports.comparison_figures(comparison), options)
+        self._end(comparison, options)
         if earlier is not None:
             for line in verdict_of_check(earlier, comparison, options["max_regression"]):
                 self.stderr.write(line)
 
-    def _end(self, comparison: Comparison, figures: dict[str, Any], options: dict[str, Any]) -> None:
-        self._show(comparison, figures, options["json"])
+    def _end(self, comparison: Comparison, options: dict[str, Any]) -> None:
+        self._show(comparison, options["json"])
         write_files(comparison, options["bundle"], options["plot"])
 
     def _tell(self, started: list[str]) -> None:
@@ -122,12 +121,12 @@ class Command(BaseCommand):
             self.stderr.flush()
         return line
 
-    def _show(self, comparison: Comparison, figures: dict[str, Any], file: Path | None) -> None:
-        as_text = json.dumps(as_json(comparison, figures), indent=2)
+    def _show(self, comparison: Comparison, file: Path | None) -> None:
+        as_text = json.dumps(as_json(comparison), indent=2)
         if str(file) == "-":
             self.stdout.write(as_text)
             return
-        self.stdout.write(comparison_text(comparison, figures))
+        self.stdout.write(comparison_text(comparison))
         if file is not None:
             file.write_text(as_text + "\n")
 

@@ -1,0 +1,42 @@
+"""Bounded values, and the base of models that are read from what anybody may have made."""
+
+import json
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+class Frozen(BaseModel):
+    """A value that does not change; what the model does not name is dropped when it is read."""
+
+    model_config = ConfigDict(extra="ignore", strict=False, frozen=True)
+
+
+def _small_json(value: dict[str, Any]) -> dict[str, Any]:
+    if len(json.dumps(value, allow_nan=False)) > 100_000:
+        raise ValueError("too large")
+    return value
+
+
+Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+Number = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
+#: A quotient of two durations, which may be far apart.
+Ratio = Annotated[float, Field(ge=0, le=1e200, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0, le=10**12)]
+Name = Annotated[str, Field(pattern=r"^[^\W\d]\w{0,99}$")]
+Word = Annotated[str, Field(max_length=100)]
+#: A sentence or two; what is put into one is cut to `MAX_REASON_CHARS`.
+Text = Annotated[str, Field(max_length=2_000)]
+MAX_REASON_CHARS = 1_000
+Json = Annotated[dict[str, Any], AfterValidator(_small_json)]
+#: A pool, or values of parameters, perhaps on a pool: `guard=lock on threads`.
+ARM = r"^[^\W\d][\w.:+=, -]*$"
+MAX_ARM_CHARS = 300
+ArmName = Annotated[str, Field(pattern=ARM, max_length=MAX_ARM_CHARS)]
+#: The values of a parameter that are compared.
+Values = Annotated[
+    list[bool | int | float | Annotated[str, Field(max_length=40)] | None], Field(min_length=2, max_length=12)
+]
+#: So many pools or other arms an evidence holds.
+MAX_COMPARED = 50

@@ -1,0 +1,114 @@
+"""What a comparison came to: the one model that is built, stored, shown, and read from a bundle. docs/evidence.md.
+
+Durations are seconds; None is what was not measured.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field
+
+from jobs.bounded import MAX_COMPARED, ArmName, Count, Frozen, Json, Name, Number, Seconds, Text, Values, Word
+from jobs.evidence.figures import VariantFigures
+from jobs.verdicts import CANNOT_TELL, FASTER, SLOWER, Verdict, VerdictWord
+
+VERSION: Literal[1] = 1
+
+
+class Pair(Verdict):
+    """The verdict on one pair: a ratio above 1 says that `other` is faster than `base`."""
+
+    base: ArmName
+    other: ArmName
+
+
+class Badge(Frozen):
+    """One rule's answer. `pools` are those that a failure spoils; none named means all."""
+
+    id: Word
+    title: Word
+    passed: bool = True
+    matters: bool = True
+    reason: Text = ""
+    pools: Annotated[tuple[ArmName, ...], Field(max_length=MAX_COMPARED)] = ()
+
+    @property
+    def withholds(self) -> bool:
+        """Return whether the verdict is withheld on its account."""
+        return self.matters and not self.passed
+
+
+class Gate(Frozen):
+    """The validity gate: `valid` says that no badge withholds a verdict."""
+
+    valid: bool
+    badges: Annotated[list[Badge], Field(max_length=100)]
+
+    @classmethod
+    def of(cls, badges: list[Badge]) -> Self:
+        """Return the gate of these badges."""
+        return cls(valid=not any(badge.withholds for badge in badges), badges=badges)
+
+
+class Advice(Frozen):
+    """The recommended pool and slots, why, what would change it, and whether a verdict carries it: `proven`."""
+
+    pool: Name
+    slots: Count
+    text: Text
+    would_change: Text
+    proven: bool
+
+
+class SweepPoint(Frozen):
+    """What a pool came to at a number of slots."""
+
+    slots: Count
+    jobs_per_s: Number | None
+    p95_s: Seconds | None
+    memory_bytes: Count | None
+    db_connections: Count | None
+    is_knee: bool = False
+
+
+type Cells = Annotated[list[Annotated[str, Field(max_length=300)]], Field(max_length=20)]
+
+
+class Harm(Frozen):
+    """What the jobs of a hazard returned, a row an arm."""
+
+    head: Cells
+    rows: Annotated[list[Cells], Field(max_length=200)]
+
+
+class Evidence(Frozen):
+    """The evidence of a comparison."""
+
+    version: Literal[1] = VERSION
+    sentence: Text
+    metric: Text
+    baseline: Annotated[str, Field(max_length=300)]
+    vary: dict[Name, Values] | None = None
+    verdicts: Annotated[dict[ArmName, Verdict], Field(max_length=MAX_COMPARED)]
+    pairs: Annotated[list[Pair], Field(max_length=MAX_COMPARED**2)]
+    pools: Annotated[list[VariantFigures], Field(max_length=MAX_COMPARED)]
+    gate: Gate
+    environment: Json
+    advice: Advice | None = None
+    sweep: dict[ArmName, Annotated[list[SweepPoint], Field(max_length=100)]] | None = None
+    lesson: Text = ""
+    harm: Harm | None = None
+
+    def has_knee(self, pool: str, slots: int) -> bool:
+        """Return whether a sweep has the pool's knee at so many slots."""
+        return any(point.is_knee and point.slots == slots for point in (self.sweep or {}).get(pool, ()))
+
+
+def word_between(pairs: list[Pair], base: str, other: str) -> VerdictWord:
+    """Return how `other` is called against `base`, whichever way round the pair was compared."""
+    turned: dict[VerdictWord, VerdictWord] = {FASTER: SLOWER, SLOWER: FASTER}
+    for pair in pairs:
+        if (pair.base, pair.other) == (base, other):
+            return pair.word
+        if (pair.base, pair.other) == (other, base):
+            return turned.get(pair.word, pair.word)
+    return CANNOT_TELL
