@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
 from ninja import Status
 
 from jobs import comparisons as planning
@@ -16,16 +17,15 @@ from jobs.comparisons.progress import waits_for
 from jobs.errors import InvalidParameters, UnknownDefinition
 from jobs.forms import CompareForm
 from jobs.models import Comparison
-from jobs.views import comparing
-from jobs.views.listing import checked, page_of
+from jobs.reports import page_of
 
 
 @api.get("/comparisons", response={200: ComparisonPageOut, **PROBLEMS}, tags=["comparisons"])
 def list_comparisons(request: HttpRequest, before: str = "", after: str = "") -> Any:
     """List comparisons, newest first."""
-    visible: Any = comparing.visible_to(request.user)  # type: ignore[arg-type]
-    page = page_of(visible.defer("environment"), checked(before=before, after=after))
-    return {"comparisons": page.jobs, "older": page.older, "newer": page.newer}
+    visible = Comparison.objects.visible_to(request.user).defer("environment")
+    page = page_of(visible, {"before": before, "after": after}, strict=True)
+    return {"comparisons": page.rows, "older": page.older, "newer": page.newer}
 
 
 @api.get(
@@ -33,9 +33,9 @@ def list_comparisons(request: HttpRequest, before: str = "", after: str = "") ->
 )
 def get_comparison(request: HttpRequest, comparison_id: UUID) -> Any:
     """Return one comparison with its verdict and the evidence that carries it."""
-    found: Any = comparing.comparison_of(request.user, comparison_id)  # type: ignore[arg-type]
+    found: Any = get_object_or_404(Comparison.objects.visible_to(request.user), pk=comparison_id)
     found.progress = planning.progress(found)
-    found.waits_for = waits_for(found)[1] if found.state in comparing.LIVE else ""
+    found.waits_for = waits_for(found)[1] if not found.has_ended else ""
     return found
 
 
@@ -62,7 +62,7 @@ def plan(request: HttpRequest, payload: ComparisonIn) -> Any:
 )
 def cancel_comparison(request: HttpRequest, comparison_id: UUID, payload: CancelIn = WITHOUT) -> Any:
     """End a comparison before its last block; what has been measured stays."""
-    found: Comparison = comparing.comparison_of(request.user, comparison_id)  # type: ignore[arg-type]
+    found: Comparison = get_object_or_404(Comparison.objects.visible_to(request.user), pk=comparison_id)
     rules.need_cancel(request.user, found)
     planning.stop(found, user=request.user, reason=payload.reason)  # type: ignore[arg-type]
     found.refresh_from_db()

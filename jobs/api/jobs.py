@@ -7,17 +7,16 @@ from uuid import UUID
 from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 from django_celery_results.models import TaskResult
-from ninja import Header, Status
+from ninja import Header, Query, Status
 
-from jobs import submission
+from jobs import reports, submission
 from jobs.api import rules
 from jobs.api.answers import CancelledOut, JobDetailOut, JobPageOut, ResultOut, SubmittedOut
 from jobs.api.app import BUSY, PROBLEMS, api
 from jobs.api.calls import WITHOUT, AgainIn, CancelIn, SubmitIn
 from jobs.errors import InvalidParameters, UnknownDefinition, UnknownPool
-from jobs.forms import JobFilterForm
 from jobs.models import Job, State
-from jobs.views.listing import checked, chosen_jobs, page_of
+from jobs.reports import JobFilter
 
 _KEY = "Idempotency-Key"
 Key = Annotated[str, Header(alias=_KEY, max_length=200)]
@@ -53,26 +52,12 @@ def submit(request: HttpRequest, payload: SubmitIn, idempotency_key: Key = "") -
 
 
 @api.get("/jobs", response={200: JobPageOut, **PROBLEMS}, tags=["jobs"])
-def list_jobs(
-    request: HttpRequest,
-    state: str = "",
-    pool: str = "",
-    definition: str = "",
-    q: str = "",
-    submission: str = "",
-    owner: str = "",
-    before: str = "",
-    after: str = "",
-) -> Any:
+def list_jobs(request: HttpRequest, filters: Query[JobFilter], before: str = "", after: str = "") -> Any:
     """List jobs, newest first, by the filters of the page; `before` and `after` take the cursors of an answer."""
-    user: Any = request.user
-    keys = checked(before=before, after=after)
-    form = JobFilterForm(request.GET, sees_all=user.has_perm("jobs.view_job"))
-    if not form.is_valid():
-        raise InvalidParameters({name: str(errors[0]) for name, errors in form.errors.items()})
-    found = chosen_jobs(user, form.cleaned_data)
-    page = page_of(found.jobs.select_related("user"), keys)
-    return {"jobs": page.jobs, "older": page.older, "newer": page.newer, "is_cut": bool(found.cut_to)}
+    filters.refuse_unknown()
+    listed = reports.list_jobs(request.user, filters)  # type: ignore[arg-type]
+    page = listed.page({"before": before, "after": after}, strict=True)
+    return {"jobs": page.rows, "older": page.older, "newer": page.newer, "is_cut": bool(listed.cut_to)}
 
 
 @api.get("/jobs/{uuid:job_id}", response={200: JobDetailOut, **PROBLEMS}, tags=["jobs"])

@@ -12,17 +12,24 @@ from jobs.reports.figures import (
     read_runs,
     with_speed_up,
 )
+from jobs.reports.job_list import AGES, Counts, JobFilter, JobList, list_jobs
 from jobs.reports.known import known_pools
 from jobs.reports.now import PoolNow, PoolsNow, pools_now
+from jobs.reports.paging import Page, page_of
 from jobs.reports.queues import Queue, queues
 from jobs.reports.windows import WINDOWS, Dashboard, Point, PoolFigures, TimeSplit, Window, dashboard
 
 __all__ = [
+    "AGES",
     "WINDOWS",
     "Change",
+    "Counts",
     "Dashboard",
     "DefinitionFigures",
     "Facts",
+    "JobFilter",
+    "JobList",
+    "Page",
     "Point",
     "PoolFigures",
     "PoolNow",
@@ -40,7 +47,9 @@ __all__ = [
     "first_published",
     "known_pools",
     "latest_configurations",
+    "list_jobs",
     "most_failing",
+    "page_of",
     "pool_figures",
     "pools_now",
     "queues",

@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import F
 from django.http import HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRefresh
@@ -19,31 +19,27 @@ from jobs.comparisons.progress import waits_for
 from jobs.errors import PoolwiseError, UnknownDefinition
 from jobs.formats import parameters
 from jobs.models import Comparison
+from jobs.reports import page_of
 from jobs.roles import may_cancel
 from jobs.views import comparing, side_by_side, story
 from jobs.views.live import PageRequest, live_answer, live_part, own_address, signed_in
 
 LIVE_EVERY_S, IDLE_EVERY_S = 1.0, 10.0
-PAGE_SIZE = 30
 
 
 @require_safe
 @signed_in
 def comparisons(request: PageRequest) -> HttpResponse:
     """List the comparisons that the person may see, newest first."""
-    found = (
-        comparing.visible_to(request.user)
-        .defer("environment", "evidence")
-        .annotate(sentence=F("evidence__sentence"), is_valid=F("evidence__gate__valid"))
+    visible = Comparison.objects.visible_to(request.user).select_related("user")
+    wanted = visible.defer("environment", "evidence").annotate(
+        sentence=F("evidence__sentence"), is_valid=F("evidence__gate__valid")
     )
-    page = _page_number(request)
-    rows = list(found[(page - 1) * PAGE_SIZE : page * PAGE_SIZE + 1])
-    shown = rows[:PAGE_SIZE]
+    page = page_of(wanted, request.GET)
     context = {
-        "rows": [_list_row(row) for row in shown],
-        "newer": page - 1,
-        "older": page + 1 if len(rows) > PAGE_SIZE else None,
-        "live": sum(row.state in comparing.LIVE for row in shown),
+        "rows": [_list_row(row) for row in page.rows],
+        "page": page,
+        "live": sum(not row.has_ended for row in page.rows),
     }
     every_s = LIVE_EVERY_S if context["live"] else IDLE_EVERY_S
     part = live_part(
@@ -52,23 +48,11 @@ def comparisons(request: PageRequest) -> HttpResponse:
     return live_answer(request, part, "jobs/comparisons.html", context)
 
 
-def _page_number(request: PageRequest) -> int:
-    text = request.GET.get("page", "")
-    return min(1000, max(1, int(text))) if text.isascii() and text.isdigit() and len(text) < 5 else 1
-
-
-def pools_of(found: Comparison) -> list[str]:
-    """Return the pools that a comparison runs on."""
-    return list(dict.fromkeys(found.blocks.order_by("pool").values_list("pool", flat=True)))
-
-
 def _list_row(found: Comparison) -> dict[str, Any]:
-    live = found.state in comparing.LIVE
     return {
         "comparison": found,
-        "pools": pools_of(found),
         "params": parameters(found.shown_params),
-        "progress": comparing.progress_of(found) if live else None,
+        "progress": None if found.has_ended else comparing.progress_of(found),
     }
 
 
@@ -76,8 +60,8 @@ def _list_row(found: Comparison) -> dict[str, Any]:
 @signed_in
 def comparison(request: PageRequest, pk: UUID) -> HttpResponse:
     """Show one comparison; beside another one, if `with` names it."""
-    found = comparing.comparison_of(request.user, pk)
-    is_live = found.state in comparing.LIVE
+    found = get_object_or_404(Comparison.objects.visible_to(request.user), pk=pk)
+    is_live = not found.has_ended
     if request.htmx and not is_live:
         return (
             HttpResponseClientRefresh()
@@ -99,14 +83,13 @@ def _context(request: PageRequest, found: Comparison) -> dict[str, Any]:
         definition = definitions.get(found.definition)
     except UnknownDefinition:
         definition = None
-    is_live = found.state in comparing.LIVE
+    is_live = not found.has_ended
     return {
         "comparison": found,
         "definition": definition,
         "is_live": is_live,
         "is_hazard": definition is not None and definition.kind == "hazard",
         "params_line": parameters(found.shown_params),
-        "pools": pools_of(found),
         "may_cancel": is_live and may_cancel(request.user, found),
         "progress": comparing.progress_of(found),
         "left_s": _left_s(found) if is_live else None,
@@ -125,10 +108,10 @@ def _left_s(found: Comparison) -> float | None:
 @signed_in
 def cancel_comparison(request: PageRequest, pk: UUID) -> HttpResponse:
     """End a comparison before its last block; what has been measured stays."""
-    found = comparing.comparison_of(request.user, pk)
+    found = get_object_or_404(Comparison.objects.visible_to(request.user), pk=pk)
     if not may_cancel(request.user, found):
         raise PermissionDenied("You may cancel your own comparisons only.")
-    if found.state not in comparing.LIVE:
+    if found.has_ended:
         messages.warning(request, "The comparison had ended already, so there was nothing to cancel.")
         return redirect("jobs:comparison", pk)
     try:

@@ -23,7 +23,6 @@ from jobs.forms.comparisons import OWN, OWN_WORDS
 from jobs.models import Comparison
 from jobs.pools import all_pools
 from jobs.reports import pools_now
-from jobs.views import comparing
 from jobs.views.live import PageRequest, refuse_unless_submitter, signed_in
 
 _KINDS = {"io": "Waits", "cpu": "Computes", "mixed": "Mixed", "hazard": "Hazards"}
@@ -84,7 +83,7 @@ def _origin(request: PageRequest) -> Comparison | None:
         pk = UUID(request.GET.get("from", ""))
     except ValueError:
         return None
-    return comparing.visible_to(request.user).filter(pk=pk).first()
+    return Comparison.objects.visible_to(request.user).filter(pk=pk).first()
 
 
 def _initial(request: HttpRequest, found: Definition, origin: Comparison | None) -> CompareForm:
@@ -105,7 +104,7 @@ def _initial(request: HttpRequest, found: Definition, origin: Comparison | None)
         "is_sweep",
     )
     initial = {name: getattr(origin, name) for name in (*fields, "baseline", "seed")}
-    pools = list(dict.fromkeys(origin.blocks.order_by("pool").values_list("pool", flat=True)))
+    pools = origin.pools
     initial |= {"pools": pools, "preset": origin.preset or OWN, "vary": next(iter(origin.vary or {}), "")}
     if origin.vary:
         initial["baseline"] = ""

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.http import Http404, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 
 from jobs import comparison_charts, vega, verdicts
@@ -17,7 +17,7 @@ from jobs.comparison_charts.pairs import on_one_scale
 from jobs.comparison_charts.ratios import times
 from jobs.formats import parameter_value, seconds
 from jobs.models import Comparison
-from jobs.views import comparing, story
+from jobs.views import story
 from jobs.views.live import PageRequest
 
 #: Charts that are worth a look in pairs.
@@ -38,7 +38,7 @@ _SETTINGS = (
 
 def choices(user: User, found: Comparison) -> list[Comparison]:
     """Return the comparisons that this one may be set beside: of the same definition, with evidence, newest first."""
-    others = comparing.visible_to(user).filter(definition=found.definition, evidence__isnull=False)
+    others = Comparison.objects.visible_to(user).filter(definition=found.definition, evidence__isnull=False)
     return list(others.exclude(pk=found.pk).defer("evidence", "environment")[:_CHOICES])
 
 
@@ -48,7 +48,7 @@ def other_of(request: PageRequest, found: Comparison) -> Comparison | None:
     if not text:
         return None
     try:
-        other = comparing.comparison_of(request.user, UUID(text))
+        other = get_object_or_404(Comparison.objects.visible_to(request.user), pk=UUID(text))
     except ValueError as error:
         raise Http404("That is no comparison's number.") from error
     if not (found.evidence and other.evidence) or other.pk == found.pk:
