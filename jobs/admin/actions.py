@@ -6,7 +6,6 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.admin.options import ActionLocation
 from django.db.models import QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 from django.template.defaultfilters import pluralize
@@ -18,11 +17,10 @@ from jobs.models import Job
 
 #: One action touches at most so many jobs: it runs within a web request.
 ACTION_BOUND = 1_000
-_EVERYWHERE = [ActionLocation.CHANGE_LIST, ActionLocation.CHANGE_FORM]
 _SHOWN_ERRORS = 3
 
 
-@admin.action(permissions=["submit"], description="Run again", location=_EVERYWHERE)
+@admin.action(permissions=["submit"], description="Run again")
 def run_again(model_admin: Any, request: HttpRequest, jobs: QuerySet[Job]) -> None:
     """Submit each job once more, with its parameters, to its pool."""
     if (chosen := _within_bound(model_admin, request, jobs)) is None:
@@ -40,7 +38,7 @@ def run_again(model_admin: Any, request: HttpRequest, jobs: QuerySet[Job]) -> No
     _say_errors(model_admin, request, errors)
 
 
-@admin.action(permissions=["cancel"], description="Cancel", location=_EVERYWHERE)
+@admin.action(permissions=["cancel"], description="Cancel")
 def cancel(model_admin: Any, request: HttpRequest, jobs: QuerySet[Job]) -> None:
     """Cancel the queued jobs and ask the workers of the running ones to stop them."""
     if (chosen := _within_bound(model_admin, request, jobs)) is None:

@@ -11,7 +11,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
 from jobs import operations
-from jobs.admin.base import Viewer, badge
+from jobs.admin.base import ShortList, Viewer, badge
 from jobs.errors import PoolwiseError, UnknownDefinition, UnknownPool
 from jobs.forms import ActForm
 from jobs.models import Job, Switch
@@ -34,6 +34,7 @@ _MEANS = {
 class SwitchAdmin(Viewer):
     """The pools and definitions that begin no jobs now."""
 
+    changelist = ShortList
     list_display = ("name", "kind", "state_badge", "reason", "user", "at", "act")
     list_display_links = None
     list_select_related = ("user",)

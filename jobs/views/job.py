@@ -45,7 +45,9 @@ _PARTS = {
 
 
 def _job(request: PageRequest, pk: UUID) -> Job:
-    return get_object_or_404(Job.objects.visible_to(request.user).select_related("user", "parent"), pk=pk)
+    return get_object_or_404(
+        Job.objects.visible_to(request.user).select_related("user", "parent", "block"), pk=pk
+    )
 
 
 @require_safe
