@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -12,8 +13,8 @@ from django.utils.html import format_html
 
 from jobs import operations
 from jobs.admin.base import ShortList, Viewer, badge
+from jobs.definitions import all_definitions
 from jobs.errors import PoolwiseError, UnknownDefinition, UnknownPool
-from jobs.forms import ActForm
 from jobs.models import Job, Switch
 from jobs.reports import PoolNow, pools_now
 
@@ -28,6 +29,24 @@ _MEANS = {
     "purge": "They end as cancelled, and their messages are taken off the broker. It cannot be undone. What runs goes "
     "on to its end; what is submitted from now on stays.",
 }
+
+
+class ActForm(forms.Form):
+    """Why an act is done; with `chooses`, on which definition."""
+
+    reason = forms.CharField(
+        max_length=300,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "size": 60}),
+        help_text="The audit log keeps it.",
+        error_messages={"required": "Say why: the audit log keeps it."},
+    )
+
+    def __init__(self, *args: Any, chooses: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if chooses:
+            names = [(found.name, found.name) for found in all_definitions()]
+            field = forms.ChoiceField(choices=[("", "---------"), *names], label="Definition")
+            self.fields = {"definition": field, **self.fields}
 
 
 @admin.register(Switch)

@@ -14,8 +14,7 @@ from jobs.api.answers import ComparisonDetailOut, ComparisonOut, ComparisonPageO
 from jobs.api.app import BUSY, PROBLEMS, api
 from jobs.api.calls import WITHOUT, CancelIn, ComparisonIn
 from jobs.comparisons.progress import waits_for
-from jobs.errors import InvalidParameters, UnknownDefinition
-from jobs.forms import CompareForm
+from jobs.errors import InvalidParameters, UnknownDefinition, UnknownPool
 from jobs.models import Comparison
 from jobs.reports import page_of
 
@@ -47,11 +46,10 @@ def plan(request: HttpRequest, payload: ComparisonIn) -> Any:
         found = definitions.get(payload.definition)
     except UnknownDefinition as error:
         raise InvalidParameters({"definition": str(error)}) from error
-    form = CompareForm(payload.model_dump(exclude={"definition", "params"}), definition=found)
-    if not form.is_valid():
-        raise InvalidParameters({name: str(errors[0]) for name, errors in form.errors.items()})
-    params = found.validate(payload.params)
-    planned = planning.plan(found.name, params, form.cleaned_data["pools"], user=request.user, **form.design)  # type: ignore[arg-type]
+    try:
+        planned = planning.plan(found.name, payload.params, user=request.user, **payload.options())  # type: ignore[arg-type]
+    except UnknownPool as error:
+        raise InvalidParameters({"pools": str(error)}) from error
     return Status(201, planned)
 
 

@@ -15,11 +15,10 @@ from jobs import comparisons as planning
 from jobs import definitions
 from jobs.catalog.hazards.variants import SHOWN_ON
 from jobs.choice import by_kind
-from jobs.comparisons import PRESETS, Preset
+from jobs.comparisons import OWN, OWN_WORDS, PRESETS, Preset
 from jobs.definitions import Definition, all_definitions
 from jobs.errors import InvalidParameters, PoolwiseError, UnknownDefinition
 from jobs.forms import CompareForm, ParametersForm
-from jobs.forms.comparisons import OWN, OWN_WORDS
 from jobs.models import Comparison
 from jobs.pools import all_pools
 from jobs.reports import pools_now
@@ -47,9 +46,8 @@ def new_comparison(request: PageRequest) -> HttpResponse:
     if not (parameters.is_valid() & design.is_valid()):
         return _page(request, found, (parameters, design), origin)
     try:
-        planned = planning.plan(
-            found.name, parameters.params, design.cleaned_data["pools"], user=request.user, **design.design
-        )
+        options = design.design.options(design.varied)
+        planned = planning.plan(found.name, parameters.params, user=request.user, **options)
     except InvalidParameters as error:
         _name_errors(parameters, design, error.errors)
         return _page(request, found, (parameters, design), origin)
@@ -174,8 +172,9 @@ def _presets(
     design: CompareForm, found: Definition, params: Mapping[str, Any], pools: list[str]
 ) -> list[dict[str, Any]]:
     """Return the presets with what each measures and about how long it takes."""
-    own = design.chosen if design.is_bound and design.is_valid() and design.chosen.name == OWN else None
     vary = design.varied
+    has_own = design.is_bound and design.is_valid() and design.cleaned_data["preset"] not in PRESETS
+    own = design.design.amount(vary) if has_own else None
     arms = len(planning.arms_of(pools, vary))
     rows = []
     for radio in design["preset"].subwidgets:
