@@ -380,7 +380,7 @@ def test_a_pool_that_nobody_serves_says_how_to_start_it(admin: Client) -> None:
     make(pool="threads")
     for address in ("/admin/", "/admin/jobs/pool/", page_of(Pool.objects.get(pk="threads"))):
         text = text_of(admin, address)
-        assert "No worker serves the pool threads</strong>, and 1 job waits there" in text
+        assert "No worker serves the pool threads.</strong> Queued there: 1 job" in text
         assert "python manage.py pool threads" in text
 
 

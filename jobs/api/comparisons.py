@@ -8,8 +8,7 @@ from django.shortcuts import get_object_or_404
 from ninja import Status
 
 from jobs import comparisons as planning
-from jobs import definitions
-from jobs.api import rules
+from jobs import definitions, roles
 from jobs.api.answers import ComparisonDetailOut, ComparisonOut, ComparisonPageOut
 from jobs.api.app import BUSY, PROBLEMS, api
 from jobs.api.calls import WITHOUT, CancelIn, ComparisonIn
@@ -41,7 +40,7 @@ def get_comparison(request: HttpRequest, comparison_id: UUID) -> Any:
 @api.post("/comparisons", response={201: ComparisonOut, **PROBLEMS, **BUSY}, tags=["comparisons"])
 def plan(request: HttpRequest, payload: ComparisonIn) -> Any:
     """Plan a comparison; the coordinator runs it."""
-    rules.need_submit(request.user)
+    roles.require_submit(request.user)
     try:
         found = definitions.get(payload.definition)
     except UnknownDefinition as error:
@@ -61,7 +60,7 @@ def plan(request: HttpRequest, payload: ComparisonIn) -> Any:
 def cancel_comparison(request: HttpRequest, comparison_id: UUID, payload: CancelIn = WITHOUT) -> Any:
     """End a comparison before its last block; what has been measured stays."""
     found: Comparison = get_object_or_404(Comparison.objects.visible_to(request.user), pk=comparison_id)
-    rules.need_cancel(request.user, found)
+    roles.require_cancel(request.user, found)
     planning.stop(found, user=request.user, reason=payload.reason)  # type: ignore[arg-type]
     found.refresh_from_db()
     return found

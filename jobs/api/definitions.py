@@ -5,8 +5,7 @@ from typing import Any
 from django.http import HttpRequest
 from pydantic.errors import PydanticInvalidForJsonSchema
 
-from jobs import definitions, operations, switches
-from jobs.api import rules
+from jobs import definitions, operations, roles, switches
 from jobs.api.answers import ActOut, DefinitionOut
 from jobs.api.app import PROBLEMS, api
 from jobs.api.calls import Reason
@@ -32,7 +31,7 @@ def get_definition(request: HttpRequest, name: str) -> Any:
 @api.post("/definitions/{name}/pause", response={200: ActOut, **PROBLEMS}, tags=["operate"])
 def pause_definition(request: HttpRequest, name: str, payload: Reason) -> Any:
     """Begin no more jobs of a definition; they stay queued."""
-    rules.need(request.user, rules.OPERATE)
+    roles.require(request.user, roles.OPERATE)
     act = operations.pause(Switch.Kind.DEFINITION, name, user=request.user, reason=payload.reason, by="API")  # type: ignore[arg-type]
     return act_out(act)
 
@@ -40,7 +39,7 @@ def pause_definition(request: HttpRequest, name: str, payload: Reason) -> Any:
 @api.post("/definitions/{name}/resume", response={200: ActOut, **PROBLEMS}, tags=["operate"])
 def resume_definition(request: HttpRequest, name: str, payload: Reason) -> Any:
     """Let the jobs of a definition begin again."""
-    rules.need(request.user, rules.OPERATE)
+    roles.require(request.user, roles.OPERATE)
     act = operations.resume(Switch.Kind.DEFINITION, name, user=request.user, reason=payload.reason, by="API")  # type: ignore[arg-type]
     return act_out(act)
 

@@ -9,8 +9,7 @@ from django.shortcuts import get_object_or_404
 from django_celery_results.models import TaskResult
 from ninja import Header, Query, Status
 
-from jobs import reports, submission
-from jobs.api import rules
+from jobs import reports, roles, submission
 from jobs.api.answers import CancelledOut, JobDetailOut, JobPageOut, ResultOut, SubmittedOut
 from jobs.api.app import BUSY, PROBLEMS, api
 from jobs.api.calls import WITHOUT, AgainIn, CancelIn, SubmitIn
@@ -29,7 +28,7 @@ def submit(request: HttpRequest, payload: SubmitIn, idempotency_key: Key = "") -
     409: it cannot run here, or is unique and under way for somebody else. 429 and 503 say, by Retry-After, when there
     is probably room again.
     """
-    rules.need_submit(request.user)
+    roles.require_submit(request.user)
     key = f"api {idempotency_key}" if idempotency_key else ""
     try:
         jobs = submission.submit(
@@ -80,7 +79,7 @@ def get_result(request: HttpRequest, job_id: UUID) -> Any:
 def cancel(request: HttpRequest, job_id: UUID, payload: CancelIn = WITHOUT) -> Any:
     """Cancel a queued job, or ask the worker of a running one to stop it."""
     job = _job(request, job_id)
-    rules.need_cancel(request.user, job)
+    roles.require_cancel(request.user, job)
     outcome = submission.cancel(job, user=request.user, reason=payload.reason)  # type: ignore[arg-type]
     return {"outcome": outcome.value, "job": job}
 
@@ -92,7 +91,7 @@ def cancel(request: HttpRequest, job_id: UUID, payload: CancelIn = WITHOUT) -> A
 )
 def run_again(request: HttpRequest, job_id: UUID, payload: AgainIn = WITHOUT) -> Any:
     """Submit a job like an earlier one, perhaps changed; 200 and 409 as for a submission."""
-    rules.need_submit(request.user)
+    roles.require_submit(request.user)
     job, request_id = _job(request, job_id), getattr(request, "request_id", "")
     try:
         again = submission.run_again(

@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import F
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -15,12 +14,13 @@ from django_htmx.http import HttpResponseClientRefresh
 
 from jobs import comparisons as planning
 from jobs import definitions, vega
+from jobs.cancelling import CancelOutcome
 from jobs.comparisons.progress import waits_for
 from jobs.errors import PoolwiseError, UnknownDefinition
 from jobs.formats import parameters
 from jobs.models import Comparison
 from jobs.reports import page_of
-from jobs.roles import may_cancel
+from jobs.roles import may_cancel, require_cancel
 from jobs.views import comparing, side_by_side, story
 from jobs.views.live import PageRequest, live_answer, live_part, own_address, signed_in
 
@@ -109,10 +109,9 @@ def _left_s(found: Comparison) -> float | None:
 def cancel_comparison(request: PageRequest, pk: UUID) -> HttpResponse:
     """End a comparison before its last block; what has been measured stays."""
     found = get_object_or_404(Comparison.objects.visible_to(request.user), pk=pk)
-    if not may_cancel(request.user, found):
-        raise PermissionDenied("You may cancel your own comparisons only.")
+    require_cancel(request.user, found)
     if found.has_ended:
-        messages.warning(request, "The comparison had ended already, so there was nothing to cancel.")
+        messages.warning(request, CancelOutcome.ENDED.words("the comparison"))
         return redirect("jobs:comparison", pk)
     try:
         planning.stop(found, user=request.user)

@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -18,14 +17,13 @@ from jobs.errors import PoolwiseError, QueueFull, UnknownDefinition
 from jobs.formats import pretty
 from jobs.models import Job, State
 from jobs.reports import pools_now
-from jobs.roles import may_cancel
+from jobs.roles import may_cancel, require_cancel, require_submit
 from jobs.views.definition import announce, busy
 from jobs.views.live import (
     PageRequest,
     live_answer,
     live_part,
     own_address,
-    refuse_unless_submitter,
     signed_in,
 )
 
@@ -147,7 +145,7 @@ def result(request: PageRequest, pk: UUID) -> HttpResponse:
 def run_again(request: PageRequest, pk: UUID) -> HttpResponse:
     """Submit the job once more, with the same parameters on the same pool, and go to the new job."""
     found = _job(request, pk)
-    refuse_unless_submitter(request)
+    require_submit(request.user)
     try:
         again = submission.run_again(found, user=request.user, request_id=request.request_id)
     except QueueFull as error:
@@ -160,15 +158,11 @@ def run_again(request: PageRequest, pk: UUID) -> HttpResponse:
     return redirect(again)
 
 
-_CANCELLED = {
-    "cancelled": (messages.success, "The job is cancelled."),
-    "asked": (messages.info, "The worker was asked to stop the job; it is cancelled as soon as it does."),
-    "unstoppable": (
-        messages.warning,
-        "The worker was asked to stop the job, but a job like this cannot be stopped there: it does not yield. "
-        "It ends by itself, or at its time limit.",
-    ),
-    "ended": (messages.warning, "The job had ended already, so there was nothing to cancel."),
+CANCEL_LEVELS = {
+    CancelOutcome.CANCELLED: messages.SUCCESS,
+    CancelOutcome.ASKED: messages.INFO,
+    CancelOutcome.UNSTOPPABLE: messages.WARNING,
+    CancelOutcome.ENDED: messages.WARNING,
 }
 
 
@@ -177,14 +171,12 @@ _CANCELLED = {
 def cancel(request: PageRequest, pk: UUID) -> HttpResponse:
     """Cancel the job, or ask its worker to stop it."""
     found = _job(request, pk)
-    if not may_cancel(request.user, found):
-        raise PermissionDenied("You may cancel your own jobs only.")
+    require_cancel(request.user, found)
     try:
         reason = request.POST.get("reason", "")
         outcome = submission.cancel(found, user=request.user, reason=reason)
     except PoolwiseError as error:
         messages.error(request, str(error))
     else:
-        say, text = _CANCELLED[outcome.value]
-        say(request, text)
+        messages.add_message(request, CANCEL_LEVELS[outcome], outcome.words("the job"))
     return redirect(found)

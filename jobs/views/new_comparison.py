@@ -22,7 +22,8 @@ from jobs.forms import CompareForm, ParametersForm
 from jobs.models import Comparison
 from jobs.pools import all_pools
 from jobs.reports import pools_now
-from jobs.views.live import PageRequest, refuse_unless_submitter, signed_in
+from jobs.roles import require_submit
+from jobs.views.live import PageRequest, signed_in
 
 _KINDS = {"io": "Waits", "cpu": "Computes", "mixed": "Mixed", "hazard": "Hazards"}
 
@@ -32,7 +33,7 @@ _KINDS = {"io": "Waits", "cpu": "Computes", "mixed": "Mixed", "hazard": "Hazards
 def new_comparison(request: PageRequest) -> HttpResponse:
     """Show the form of a comparison; on Start plan it and go to its page."""
     if request.method == "POST":
-        refuse_unless_submitter(request)
+        require_submit(request.user)
     origin = _origin(request)
     found = _definition(request, origin)
     if request.method != "POST" or found is None:

@@ -150,7 +150,7 @@ def test_a_running_comparison_shows_each_block(bob: Client, running: Comparison,
     assert "gevent, round 1: 12 of 20 jobs ended" in page
     assert [page.count(f"tile is-{state}") for state in ("done", "running", "waiting")] == [2, 1, 17]
     assert 'hx-trigger="every 1000ms' in page
-    assert "No coordinator runs" in page
+    assert "No coordinator is running" in page
 
 
 def test_a_running_comparison_answers_htmx_with_its_live_part(
@@ -181,7 +181,7 @@ def test_a_comparison_is_cancelled(bob: Client, running: Comparison, redis_clien
 
 def test_what_has_ended_cannot_be_cancelled(bob: Client, finished: Comparison) -> None:
     page = text_of(bob.post(address(finished, "cancel/"), follow=True))
-    assert "nothing to cancel" in page
+    assert "Nothing to cancel" in page
     assert bob.get(address(finished, "cancel/")).status_code == 405
 
 

@@ -165,7 +165,7 @@ def test_another_persons_parameters_never_fill_a_form(
 @pytest.mark.parametrize(
     ("state", "words", "after"),
     [
-        ("queued", "The job is cancelled", "cancelled"),
+        ("queued", "Cancelled before starting: the job", "cancelled"),
         ("running", "was asked to stop", "running"),
         ("failed", "had ended already", "failed"),
     ],
