@@ -8,7 +8,6 @@ from django.contrib import messages
 from django.db.models import F
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRefresh
 
@@ -16,13 +15,13 @@ from jobs import comparisons as planning
 from jobs import definitions, vega
 from jobs.cancelling import CancelOutcome
 from jobs.comparisons.progress import waits_for
-from jobs.errors import PoolwiseError, UnknownDefinition
+from jobs.errors import PoolwiseError
 from jobs.formats import parameters
 from jobs.models import Comparison
 from jobs.reports import page_of
 from jobs.roles import may_cancel, require_cancel
 from jobs.views import comparing, side_by_side, story
-from jobs.views.live import PageRequest, live_answer, live_part, own_address, signed_in
+from jobs.views.live import PageRequest, live_page, signed_in
 
 LIVE_EVERY_S, IDLE_EVERY_S = 1.0, 10.0
 
@@ -42,10 +41,7 @@ def comparisons(request: PageRequest) -> HttpResponse:
         "live": sum(not row.has_ended for row in page.rows),
     }
     every_s = LIVE_EVERY_S if context["live"] else IDLE_EVERY_S
-    part = live_part(
-        request, "jobs/_comparisons.html", context, name="live", url=own_address(request), every_s=every_s
-    )
-    return live_answer(request, part, "jobs/comparisons.html", context)
+    return live_page(request, "jobs/comparisons.html", "jobs/_comparisons.html", context, every_s=every_s)
 
 
 def _list_row(found: Comparison) -> dict[str, Any]:
@@ -72,17 +68,14 @@ def comparison(request: PageRequest, pk: UUID) -> HttpResponse:
     if not is_live:
         context |= story.context_of(found)
         context["others"] = side_by_side.choices(request.user, found)
-    template = "jobs/_comparison_live.html" if is_live else "jobs/_comparison_story.html"
-    every_s = LIVE_EVERY_S if is_live else None
-    part = live_part(request, template, context, name="live", url=own_address(request), every_s=every_s)
-    return live_answer(request, part, "jobs/comparison.html", context)
+    part = "jobs/_comparison_live.html" if is_live else "jobs/_comparison_story.html"
+    return live_page(
+        request, "jobs/comparison.html", part, context, every_s=LIVE_EVERY_S if is_live else None
+    )
 
 
 def _context(request: PageRequest, found: Comparison) -> dict[str, Any]:
-    try:
-        definition = definitions.get(found.definition)
-    except UnknownDefinition:
-        definition = None
+    definition = definitions.find(found.definition)
     is_live = not found.has_ended
     return {
         "comparison": found,
@@ -94,7 +87,7 @@ def _context(request: PageRequest, found: Comparison) -> dict[str, Any]:
         "progress": comparing.progress_of(found),
         "left_s": _left_s(found) if is_live else None,
         "waits_for": waits_for(found)[1] if is_live else "",
-        "vega_url": reverse("admin:jobs_vega", args=[vega.bundle_digest()]),
+        "vega_url": vega.script_url(),
     }
 
 

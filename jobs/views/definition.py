@@ -182,6 +182,5 @@ def _page(
         "failed": bool(parameters.errors or where.errors),
         "refused": refused,
         "held": held.definitions.get(found.name),
-        "may_operate": request.user.has_perm("jobs.operate_pool"),
     }
     return render(request, "jobs/definition.html", context)

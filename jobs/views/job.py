@@ -13,19 +13,13 @@ from django_celery_results.models import TaskResult
 
 from jobs import definitions, submission, switches, time_split, timeline
 from jobs.cancelling import CancelOutcome, can_be_stopped
-from jobs.errors import PoolwiseError, QueueFull, UnknownDefinition
+from jobs.errors import PoolwiseError, QueueFull
 from jobs.formats import pretty
 from jobs.models import Job, State
 from jobs.reports import pools_now
 from jobs.roles import may_cancel, require_cancel, require_submit
 from jobs.views.definition import announce, busy
-from jobs.views.live import (
-    PageRequest,
-    live_answer,
-    live_part,
-    own_address,
-    signed_in,
-)
+from jobs.views.live import PageRequest, live_page, signed_in
 
 LIVE_EVERY_S = 1.0
 #: A longer result is shown in part; the whole of it is a download.
@@ -55,23 +49,16 @@ def job(request: PageRequest, pk: UUID) -> HttpResponse:
     found = _job(request, pk)
     context = {**_page_context(request, found), **_live_context(found), **_stall_context(request, found)}
     every_s = None if found.has_ended else LIVE_EVERY_S
-    part = live_part(
-        request, "jobs/_job.html", context, name="live", url=own_address(request), every_s=every_s
-    )
-    return live_answer(request, part, "jobs/job.html", context)
+    return live_page(request, "jobs/job.html", "jobs/_job.html", context, every_s=every_s)
 
 
 def _page_context(request: PageRequest, found: Job) -> dict[str, Any]:
-    try:
-        definition = definitions.get(found.definition)
-    except UnknownDefinition:
-        definition = None
     reruns = (
         Job.objects.visible_to(request.user).filter(parent=found).only("pk", "state", "definition", "pool")
     )
     return {
         "job": found,
-        "definition": definition,
+        "definition": definitions.find(found.definition),
         "reruns": reruns[:10],
         "may_cancel": may_cancel(request.user, found),
     }

@@ -11,7 +11,7 @@ from jobs.forms import JobFilterForm
 from jobs.models import Job, State
 from jobs.reports import Counts, JobFilter, JobList, Page, list_jobs
 from jobs.reports.paging import COUNT_BOUND
-from jobs.views.live import PageRequest, live_answer, live_part, own_address, signed_in
+from jobs.views.live import PageRequest, live_page, signed_in
 
 LIVE_EVERY_S, IDLE_EVERY_S = 1.5, 10.0
 
@@ -49,10 +49,7 @@ def jobs(request: PageRequest) -> HttpResponse:
         "clear": _query(request.GET, submission=None),
     }
     every_s = LIVE_EVERY_S if counts.live else IDLE_EVERY_S
-    part = live_part(
-        request, "jobs/_jobs.html", context, name="live", url=own_address(request), every_s=every_s
-    )
-    return _named(request, live_answer(request, part, "jobs/jobs.html", context))
+    return _named(request, live_page(request, "jobs/jobs.html", "jobs/_jobs.html", context, every_s=every_s))
 
 
 def _rows(jobs: list[Job]) -> list[Row]:

@@ -92,3 +92,11 @@ def live_answer(request: PageRequest, part: LivePart, page: str, context: dict[s
     patch_vary_headers(response, ["HX-Request"])
     patch_cache_control(response, no_store=True)
     return response
+
+
+def live_page(
+    request: PageRequest, page: str, part: str, context: dict[str, Any], *, every_s: float | None
+) -> HttpResponse:
+    """Answer with a page whose live part is made anew at the page's own address; see `live_part`."""
+    live = live_part(request, part, context, name="live", url=own_address(request), every_s=every_s)
+    return live_answer(request, live, page, context)

@@ -8,7 +8,6 @@ from uuid import UUID
 from django.contrib.auth.models import User
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
-from django.urls import reverse
 
 from jobs import comparison_charts, vega, verdicts
 from jobs.comparison_charts import Chart
@@ -77,7 +76,7 @@ def page(request: PageRequest, found: Comparison, other: Comparison) -> HttpResp
         "differences": differences(before, after),
         "pairs": [[(side, charts.get(key)) for side, charts in zip(("before", "after"), drawn, strict=True)]
                   for key in _KEYS if any(key in charts for charts in drawn)],
-        "vega_url": reverse("admin:jobs_vega", args=[vega.bundle_digest()]),
+        "vega_url": vega.script_url(),
     }  # fmt: skip
     return render(request, "jobs/comparison_pair.html", context)
 
