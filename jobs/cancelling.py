@@ -38,6 +38,19 @@ class CancelOutcome(StrEnum):
     UNSTOPPABLE = "unstoppable"  # it runs; its worker was asked, and cannot stop a job like this from outside
     ENDED = "ended"  # it had ended before
 
+    def words(self, jobs: str) -> str:
+        """Return the outcome as a sentence about `jobs`, such as «the job» or «3 jobs»."""
+        return _OUTCOMES[self].format(jobs)
+
+
+_OUTCOMES = {
+    CancelOutcome.CANCELLED: "Cancelled before starting: {}.",
+    CancelOutcome.ASKED: "The worker was asked to stop {}; cancelled as soon as it does.",
+    CancelOutcome.UNSTOPPABLE: "The worker was asked to stop {}, but cannot where the code does not yield: the end comes "
+    "by itself, at the time limit, or with the worker.",
+    CancelOutcome.ENDED: "Nothing to cancel: {} had ended already.",
+}
+
 
 def cancel(job: Job) -> CancelOutcome:
     """Cancel a job that has not begun, or ask the worker of one that has to stop it."""

@@ -91,6 +91,14 @@ class JobQuerySet(models.QuerySet["Job"]):
         return self if user.has_perm("jobs.view_job") else self.filter(user=user)
 
 
+class ComparisonQuerySet(models.QuerySet["Comparison"]):
+    """Comparisons by the words of the domain."""
+
+    def visible_to(self, user: "settings.AUTH_USER_MODEL") -> Self:  # type: ignore[name-defined]
+        """Return the comparisons that a user may see: their own, or all with the permission `view_comparison`."""
+        return self if user.has_perm("jobs.view_comparison") else self.filter(user=user)
+
+
 class Comparison(models.Model):
     """One definition with the same parameters on several pools: rounds × pools × copies."""
 
@@ -153,12 +161,28 @@ class Comparison(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True, blank=True)
 
+    objects = ComparisonQuerySet.as_manager()
+
     class Meta:
         ordering = ("-created_at", "-id")
         indexes = (models.Index(fields=("-created_at",), name="comparison_newest"),)
 
     def __str__(self) -> str:
         return f"{self.definition} × {self.copies} ({self.get_state_display().lower()})"
+
+    def get_absolute_url(self) -> str:
+        """Return the address of the comparison's page."""
+        return reverse("jobs:comparison", args=[self.pk])
+
+    @property
+    def has_ended(self) -> bool:
+        """Return whether nothing more will happen to the comparison."""
+        return self.state in (Comparison.State.FINISHED, Comparison.State.CANCELLED)
+
+    @property
+    def pools(self) -> list[str]:
+        """Return the pools that it runs on, by name."""
+        return list(dict.fromkeys(self.blocks.order_by("pool").values_list("pool", flat=True)))
 
     @property
     def shown_params(self) -> dict[str, object]:

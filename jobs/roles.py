@@ -6,6 +6,7 @@ Another mix is a group of one's own. Staff status, which opens the admin, is giv
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import Group, Permission
+from django.core.exceptions import PermissionDenied
 
 from jobs.models import Comparison, Job
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 SUBMIT, CANCEL = "jobs.submit_job", "jobs.cancel_job"
+OPERATE, PURGE = "jobs.operate_pool", "jobs.purge_pool"
 _SEE = (
     *("jobs.view_job", "jobs.view_joblog", "jobs.view_comparison", "jobs.view_block", "jobs.view_pool"),
     *(
@@ -54,9 +56,22 @@ def make_roles(**_: Any) -> None:
         group.permissions.set(known[permission] for permission in wanted if permission in known)
 
 
-def may_submit(user: "User") -> bool:
-    """Return whether a person may submit jobs and plan comparisons."""
-    return user.has_perm(SUBMIT)
+def require(user: Any, permission: str) -> None:
+    """Raise PermissionDenied unless the user has the permission."""
+    if not user.has_perm(permission):
+        raise PermissionDenied(f"You need the permission {permission}.")
+
+
+def require_submit(user: Any) -> None:
+    """Raise PermissionDenied unless the user may submit jobs and plan comparisons."""
+    if not user.has_perm(SUBMIT):
+        raise PermissionDenied("You may not submit jobs. Ask an administrator for the role submitter.")
+
+
+def require_cancel(user: Any, found: Job | Comparison) -> None:
+    """Raise PermissionDenied unless the job or comparison is the user's own, or they may cancel any."""
+    if not may_cancel(user, found):
+        raise PermissionDenied(f"You may cancel your own {type(found).__name__.lower()}s only.")
 
 
 def may_cancel(user: "User", found: Job | Comparison) -> bool:

@@ -62,6 +62,11 @@ def total_s(job: Job) -> float:
     return sum(value or 0.0 for value in (job.broker_wait_s, job.worker_wait_s, job.run_s))
 
 
+def wait_s(job: Job) -> float | None:
+    """Return the time from published to started, None before the job has started."""
+    return None if job.worker_wait_s is None else (job.broker_wait_s or 0.0) + job.worker_wait_s
+
+
 def timings_of(job: Job) -> dict[str, Any]:
     """Return a job's durations by name."""
     return {field: getattr(job, field, None) for _, _, field, _ in _PIECES}

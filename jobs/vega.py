@@ -9,6 +9,7 @@ from functools import cache
 from importlib.metadata import version
 
 from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 
 _SCRIPT = "import sys, vl_convert; sys.stdout.write(vl_convert.javascript_bundle())"
@@ -20,6 +21,11 @@ _making = threading.Lock()
 def bundle_digest() -> str:
     """Return what names the bundle in its address: it changes with the wheel that makes it."""
     return hashlib.sha256(version("vl-convert-python").encode()).hexdigest()[:16]
+
+
+def script_url() -> str:
+    """Return the address of the bundle."""
+    return reverse("admin:jobs_vega", args=[bundle_digest()])
 
 
 def bundle() -> bytes:

@@ -341,7 +341,7 @@ def status(*arguments: str) -> str:
 def test_pool_status_names_the_pool_without_a_worker_and_the_remedy(own_keys: Any) -> None:
     send(own_keys, Beat("a", "threads", 1, "elsewhere"))
     with pytest.raises(
-        CommandError, match=r"No worker serves the pool prefork: start `python manage\.py pool prefork`"
+        CommandError, match=r"No worker serves the pool prefork\. Start `python manage\.py pool prefork`"
     ):
         status()
     assert "all up" in status("threads")

@@ -49,8 +49,9 @@ LEVELS = [
     ("duties", "backend", "forms", "checks", "local_processes", "vega", "charts", "pictures"),
     ("coordinator", "templatetags", "comparison_charts"),
     ("bundles",),
-    ("admin", "views", "management", "logins"),
-    ("api",),
+    ("forms",),
+    ("views", "logins"),
+    ("admin", "api", "management"),
     ("urls", "apps"),
 ]
 LEVEL_OF = {name: level for level, names in enumerate(LEVELS) for name in names}
@@ -88,3 +89,9 @@ def test_a_module_imports_only_from_lower_levels(path: Path) -> None:
     assert own in LEVEL_OF, f"give jobs/{own} a level in this test and in docs/architecture.md"
     too_high = [part for part in imported_parts(path) - {own} if LEVEL_OF[part] >= LEVEL_OF[own]]
     assert not too_high, f"{own} (level {LEVEL_OF[own]}) imports {too_high}"
+
+
+def test_programs_need_no_pages() -> None:
+    for path in MODULES:
+        if part_of(path) in ("api", "management"):
+            assert not imported_parts(path) & {"views", "forms", "admin"}, path

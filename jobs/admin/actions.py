@@ -6,23 +6,23 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.admin.options import ActionLocation
 from django.db.models import QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 from django.template.defaultfilters import pluralize
 
 from jobs import submission
 from jobs.admin import export
+from jobs.cancelling import CancelOutcome
 from jobs.errors import PoolwiseError
 from jobs.models import Job
+from jobs.views import CANCEL_LEVELS
 
 #: One action touches at most so many jobs: it runs within a web request.
 ACTION_BOUND = 1_000
-_EVERYWHERE = [ActionLocation.CHANGE_LIST, ActionLocation.CHANGE_FORM]
 _SHOWN_ERRORS = 3
 
 
-@admin.action(permissions=["submit"], description="Run again", location=_EVERYWHERE)
+@admin.action(permissions=["submit"], description="Run again")
 def run_again(model_admin: Any, request: HttpRequest, jobs: QuerySet[Job]) -> None:
     """Submit each job once more, with its parameters, to its pool."""
     if (chosen := _within_bound(model_admin, request, jobs)) is None:
@@ -40,20 +40,20 @@ def run_again(model_admin: Any, request: HttpRequest, jobs: QuerySet[Job]) -> No
     _say_errors(model_admin, request, errors)
 
 
-@admin.action(permissions=["cancel"], description="Cancel", location=_EVERYWHERE)
+@admin.action(permissions=["cancel"], description="Cancel")
 def cancel(model_admin: Any, request: HttpRequest, jobs: QuerySet[Job]) -> None:
     """Cancel the queued jobs and ask the workers of the running ones to stop them."""
     if (chosen := _within_bound(model_admin, request, jobs)) is None:
         return
-    outcomes, errors, touched = Counter[str](), Counter[str](), []
+    outcomes, errors, touched = Counter[CancelOutcome](), Counter[str](), []
     for job in chosen:
         try:
             outcome = submission.cancel(job, user=request.user)  # type: ignore[arg-type]
         except PoolwiseError as error:
             errors[str(error)] += 1
             continue
-        outcomes[outcome.value] += 1
-        if outcome.value != "ended":
+        outcomes[outcome] += 1
+        if outcome is not CancelOutcome.ENDED:
             touched.append(job)
     _say_outcomes(model_admin, request, outcomes)
     _log(request, touched, "Cancelled.")
@@ -89,20 +89,11 @@ def _say(model_admin: Any, request: HttpRequest, level: int, text: str) -> None:
     model_admin.message_user(request, text, level)
 
 
-def _say_outcomes(model_admin: Any, request: HttpRequest, outcomes: Counter[str]) -> None:
-    words = {
-        "cancelled": (messages.SUCCESS, "{} cancelled before starting."),
-        "asked": (messages.INFO, "The workers were asked to stop {}; they end as cancelled once they do."),
-        "unstoppable": (
-            messages.WARNING,
-            "The workers were asked to stop {}, but jobs like these do not yield there: they end by themselves, "
-            "at their time limit, or with their worker.",
-        ),
-        "ended": (messages.WARNING, "{} had ended already, so there was nothing to cancel."),
-    }
-    for outcome, (level, text) in words.items():
+def _say_outcomes(model_admin: Any, request: HttpRequest, outcomes: Counter[CancelOutcome]) -> None:
+    for outcome in CancelOutcome:
         if outcomes[outcome]:
-            _say(model_admin, request, level, text.format(_jobs(outcomes[outcome])))
+            level = CANCEL_LEVELS[outcome]
+            _say(model_admin, request, level, outcome.words(_jobs(outcomes[outcome])))
 
 
 def _say_errors(model_admin: Any, request: HttpRequest, errors: Counter[str]) -> None:

@@ -1,67 +1,74 @@
 """What the viewers share: nothing can be changed, and no list counts or skips without a bound."""
 
-import json
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.admin.views.main import ChangeList
-from django.core.paginator import Paginator
+from django.contrib.admin.views.main import PAGE_VAR, ChangeList
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
 from jobs.formats import is_storable
+from jobs.reports import paging
 
-if TYPE_CHECKING:  # the stubs' classes are generic, Django's are not
-    _Paginator = Paginator[Any]
+if TYPE_CHECKING:  # the stubs' class is generic, Django's is not
     _ModelAdmin = admin.ModelAdmin[Any]
 else:
-    _Paginator, _ModelAdmin = Paginator, admin.ModelAdmin
-
-#: A list's pages reach so many rows deep: skipping rows costs the database as much as reading them.
-COUNT_BOUND = 10_000
+    _ModelAdmin = admin.ModelAdmin
 
 
-class BoundedPaginator(_Paginator):
-    """Counts up to a bound and offers the pages within it."""
-
-    @cached_property
-    def count(self) -> int:
-        """Return the number of rows, or the bound when there are more."""
-        # Ordering is of no use to a count, and could keep it from the index that answers it.
-        rows = cast("QuerySet[Any]", self.object_list).order_by()
-        return rows[:COUNT_BOUND].count()
-
-
-class BoundedChangeList(ChangeList):
-    """A list that knows whether its count hit the bound."""
+class ShortList(ChangeList):
+    """A list of a table that stays small."""
 
     def get_filters(self, request: HttpRequest) -> Any:
         """Return the filters and lookups. Raise IncorrectLookupParameters for a text that no row can hold."""
-        found = super().get_filters(request)
-        given = [text for name in found[2] for text in self.filter_params.get(name, ())]
+        filters = super().get_filters(request)
+        given = [text for name in filters[2] for text in self.filter_params.get(name, ())]
         # PostgreSQL's driver raises, but only once rows are read.
         if not all(map(is_storable, given)):
             raise IncorrectLookupParameters
-        return found
+        return filters
 
-    @property
-    def is_capped(self) -> bool:
-        """Return whether there may be more rows than the pages reach."""
-        return bool(self.result_count >= COUNT_BOUND)
+
+class LongList(ShortList):
+    """A list that goes from page to page by cursor, newest first; its admin's first ordering is the moment."""
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
+        """Return the one order that the cursors follow."""
+        return list(self.model_admin.get_ordering(request))
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Read the page that the address asks for, `?p=before-<cursor>` or `?p=after-<cursor>`."""
+        way, _, cursor = request.GET.get(PAGE_VAR, "").partition("-")
+        moment = self.get_ordering(request, self.queryset)[0].removeprefix("-")
+        self.page = paging.page_of(self.queryset, {way: cursor}, moment=moment)
+        self.result_list = self.page.rows
+        self.result_count = paging.bounded_count(self.queryset)
+        self.is_capped = self.result_count >= paging.COUNT_BOUND
+        self.full_result_count, self.show_full_result_count = None, False
+        self.show_admin_actions, self.can_show_all, self.multi_page = True, False, False
+        self.newer = self.page.newer and self.get_query_string({PAGE_VAR: f"after-{self.page.newer}"})
+        self.older = self.page.older and self.get_query_string({PAGE_VAR: f"before-{self.page.older}"})
+
+    def url_for_result(self, result: Any) -> str:
+        """Return the address of the row's own page on the site, if it has one, else that of the admin."""
+        return (
+            result.get_absolute_url()
+            if hasattr(result, "get_absolute_url")
+            else super().url_for_result(result)
+        )
 
 
 class Viewer(_ModelAdmin):
-    """A read-only admin of a table that may be large."""
+    """A read-only admin."""
 
+    changelist: type[ChangeList] = LongList
     actions_on_top = True
-    list_per_page = 50
+    list_per_page = paging.PAGE_SIZE
     list_max_show_all = 0
-    paginator = BoundedPaginator
     show_facets = admin.ShowFacets.NEVER
     show_full_result_count = False
     sortable_by = ()
@@ -71,8 +78,8 @@ class Viewer(_ModelAdmin):
         css = {"all": ("jobs/admin.css",)}
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        """Return the list with a bounded count."""
-        return BoundedChangeList
+        """Return the list of the class."""
+        return self.changelist
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -80,22 +87,6 @@ class Viewer(_ModelAdmin):
         """Show the list, titled by what it lists."""
         title = capfirst(str(self.opts.verbose_name_plural))
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
-
-    def details(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        """Return what the page of one row shows beside its fields."""
-        return {}
-
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        """Show one row."""
-        row = self.get_object(request, object_id)
-        context = {**(self.details(request, row) if row else {}), **(extra_context or {})}
-        return super().change_view(request, object_id, form_url, context)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Return that rows come from the platform alone."""
@@ -110,13 +101,20 @@ class Viewer(_ModelAdmin):
         return False
 
 
-def pretty(value: Any) -> str:
-    """Return a JSON value, or the text of one, as indented JSON; other text as it is."""
-    try:
-        value = json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        return str(value)
-    return json.dumps(value, ensure_ascii=False, indent=2)
+class PageViewer(Viewer):
+    """A read-only admin of rows that have a page of their own on the site: there are their details."""
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Lead to the row's page whom the admin would show the row."""
+        response = super().changeform_view(request, object_id, form_url, extra_context)
+        row = self.get_object(request, object_id) if object_id and response.status_code == 200 else None
+        return HttpResponseRedirect(row.get_absolute_url()) if row else response
 
 
 def badge(kind: str, text: str) -> SafeString:

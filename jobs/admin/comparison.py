@@ -1,20 +1,18 @@
-"""Comparisons in the admin: what was compared and what each pool came to."""
-
-from typing import Any
+"""Comparisons in the admin: a list that leads to their pages."""
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from jobs import evidence
-from jobs.admin.base import Viewer, badge, pretty
-from jobs.formats import parameters, shown
+from jobs.admin.base import PageViewer, badge
+from jobs.formats import parameters
 from jobs.models import Comparison
 
 _BADGES = {"planned": "queued", "running": "running", "finished": "succeeded", "cancelled": "cancelled"}
 
 
 @admin.register(Comparison)
-class ComparisonAdmin(Viewer):
+class ComparisonAdmin(PageViewer):
     """Comparisons, newest first."""
 
     list_display = ("definition", "state_badge", "params_line", "copies", "rounds", "user", "created_at")
@@ -23,6 +21,11 @@ class ComparisonAdmin(Viewer):
     search_help_text = "The beginning of a definition's name."
     ordering = ("-created_at", "-id")
     fields = ("id",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Comparison]:
+        """Return the comparisons without the columns that a list does not show."""
+        comparisons: QuerySet[Comparison] = super().get_queryset(request)
+        return comparisons.defer("environment", "evidence")
 
     @admin.display(description="State")
     def state_badge(self, comparison: Comparison) -> str:
@@ -33,16 +36,3 @@ class ComparisonAdmin(Viewer):
     def params_line(self, comparison: Comparison) -> str:
         """Return the parameters as one line."""
         return parameters(comparison.shown_params)
-
-    def details(self, request: HttpRequest, row: Comparison) -> dict[str, Any]:
-        """Return the pools of one comparison in figures, and its blocks."""
-        return _details(row)
-
-
-def _details(comparison: Comparison) -> dict[str, Any]:
-    blocks = list(comparison.blocks.order_by("position"))
-    return {
-        "params": pretty({name: shown(value) for name, value in comparison.shown_params.items()}),
-        "pools": evidence.figures(comparison),
-        "blocks": blocks,
-    }

@@ -1,50 +1,63 @@
-"""Jobs in the admin: a viewer, with actions."""
+"""Jobs in the admin: the list of `reports`, with actions; the details are on the job's page."""
 
-from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
-from django_celery_results.models import TaskResult
+from pydantic import ValidationError
 
 from jobs import timeline
-from jobs.admin import actions, filters
-from jobs.admin.base import Viewer, badge, pretty
-from jobs.admin.joblist import JobList, search
-from jobs.formats import percent, seconds, shown
+from jobs.admin import actions
+from jobs.admin.base import LongList, PageViewer, badge
+from jobs.admin.filters import JOB_FILTERS
+from jobs.formats import percent, seconds
 from jobs.models import Job
+from jobs.reports import JobFilter, list_jobs
 
-#: A longer result or traceback is shown in part.
-_SHOWN_CHARS = 20_000
-_MOMENTS = ("created", "published", "received", "started", "finished", "recorded")
+
+class JobList(LongList):
+    """The jobs that `reports` lists for the filters and the search."""
+
+    cut_to = ""
+
+    def get_filters(self, request: HttpRequest) -> Any:
+        """Return the filters. Raise IncorrectLookupParameters for any other lookup: no index might answer it."""
+        filters = super().get_filters(request)
+        if filters[2]:
+            raise IncorrectLookupParameters
+        return filters
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Job]:
+        """Return what filters and search leave."""
+        jobs: Any = super().get_queryset(request, exclude_parameters)
+        specs: Any = self.filter_specs
+        values: dict[str, Any] = {spec.parameter_name: spec.value() or "" for spec in specs}
+        try:
+            chosen = JobFilter(**values, q=self.query, owner="all")
+        except ValidationError as error:
+            raise IncorrectLookupParameters from error
+        listed = list_jobs(request.user, chosen, jobs)  # type: ignore[arg-type]
+        self.cut_to = listed.cut_to
+        return listed.jobs
 
 
 @admin.register(Job)
-class JobAdmin(Viewer):
-    """The ledger's jobs, newest first."""
+class JobAdmin(PageViewer):
+    """Jobs, newest first."""
 
+    changelist = JobList
     list_display = ("definition", "state_badge", "pool", "user", "created", "wait", "run", "cpu_share")
     list_display_links = ("definition",)
-    list_filter = (
-        filters.StateFilter,
-        filters.PoolFilter,
-        filters.AgeFilter,
-        filters.KindFilter,
-        filters.DefinitionFilter,
-    )
+    list_filter = JOB_FILTERS
     list_select_related = ("user",)
     search_fields = ("definition",)
     search_help_text = "An id, the beginning of a definition's name, or text in the parameters."
     ordering = ("-created_at", "-id")
     actions = (actions.run_again, actions.cancel, actions.export_csv, actions.export_json)
     fields = ("id",)
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        """Return the list that stays quick."""
-        return JobList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
         """Return the jobs without the columns that a list does not show."""
@@ -54,8 +67,8 @@ class JobAdmin(Viewer):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Job], search_term: str
     ) -> tuple[QuerySet[Job], bool]:
-        """Return what the search leaves; never with duplicates."""
-        return search(queryset, search_term), False
+        """Return all: `reports` searches."""
+        return queryset, False
 
     def has_submit_permission(self, request: HttpRequest) -> bool:
         """Return whether the user may run jobs again."""
@@ -64,10 +77,6 @@ class JobAdmin(Viewer):
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         """Return whether the user may cancel any job."""
         return request.user.has_perm("jobs.cancel_job")
-
-    def details(self, request: HttpRequest, row: Job) -> dict[str, Any]:
-        """Return all that is known of one job."""
-        return _details(row)
 
     @admin.display(description="State")
     def state_badge(self, job: Job) -> str:
@@ -83,7 +92,7 @@ class JobAdmin(Viewer):
     @admin.display(description="Wait")
     def wait(self, job: Job) -> str:
         """Return the time from published to started."""
-        return seconds(None if job.worker_wait_s is None else (job.broker_wait_s or 0.0) + job.worker_wait_s)
+        return seconds(timeline.wait_s(job))
 
     @admin.display(description="Run")
     def run(self, job: Job) -> str:
@@ -94,32 +103,3 @@ class JobAdmin(Viewer):
     def cpu_share(self, job: Job) -> str:
         """Return the part of the run that was spent on a core."""
         return percent(timeline.cpu_share(job))
-
-
-def _moment(job: Job, at: datetime | None) -> str:
-    if at is None:
-        return "–"
-    local, created = timezone.localtime(at), timezone.localtime(job.created_at)
-    day = "" if local.date() == created.date() else f"{local:%d %b} "
-    return f"{day}{local:%H:%M:%S}.{local.microsecond // 1000:03}"
-
-
-def _moments(job: Job) -> list[tuple[str, str]]:
-    found = [(name.capitalize(), _moment(job, getattr(job, f"{name}_at"))) for name in _MOMENTS]
-    return [found[0], ("Scheduled for", _moment(job, job.run_after)), *found[1:]] if job.run_after else found
-
-
-def _details(job: Job) -> dict[str, Any]:
-    outcome = TaskResult.objects.filter(task_id=str(job.pk)).first()
-    return {
-        "pieces": timeline.pieces(timeline.timings_of(job)),
-        "total_s": timeline.total_s(job),
-        "cpu_share": timeline.cpu_share(job),
-        "params": pretty({name: shown(value) for name, value in job.params.items()}),
-        "moments": _moments(job),
-        "outcome": outcome,
-        "result": pretty(outcome.result or "")[:_SHOWN_CHARS] if outcome else "",
-        "traceback": (outcome.traceback or "")[-_SHOWN_CHARS:] if outcome else "",
-        "logs": list(job.logs.all()),
-        "reruns": list(job.reruns.only("pk", "definition", "pool", "state")[:10]),
-    }

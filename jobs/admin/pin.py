@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from jobs import audit
-from jobs.admin.base import BoundedChangeList
+from jobs.admin.base import ShortList
 from jobs.definitions import all_definitions
 from jobs.models import PinnedDefinition
 from jobs.pools import all_pools
@@ -52,7 +52,7 @@ class PinnedDefinitionAdmin(_ModelAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         """Return the list that refuses what no row can hold."""
-        return BoundedChangeList
+        return ShortList
 
     def save_model(self, request: HttpRequest, obj: PinnedDefinition, form: Any, change: bool) -> None:
         """Store a pin, and write it down."""

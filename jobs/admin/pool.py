@@ -3,19 +3,19 @@
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin.views.main import ChangeList
-from django.http import HttpRequest
+from django.contrib.admin.utils import unquote
+from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern, path
 
 from jobs import guarantees, vega
-from jobs.admin.base import BoundedChangeList, Viewer, badge
+from jobs.admin.base import ShortList, Viewer, badge
 from jobs.formats import seconds
 from jobs.models import Pool
 from jobs.reports import PoolNow, pools_now
 
 
-class PoolList(BoundedChangeList):
+class PoolList(ShortList):
     """The pools, each with what is live about it."""
 
     def get_results(self, request: HttpRequest) -> None:
@@ -31,31 +31,33 @@ class PoolList(BoundedChangeList):
 class PoolAdmin(Viewer):
     """Pools with their live state."""
 
+    changelist = PoolList
     list_display = (
         "name", "state", "model", "slots", "queued", "oldest", "memory", "workers", "loop_lag", "heartbeat"
     )  # fmt: skip
     list_display_links = ("name",)
     fields = ("name",)
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        """Return the list that knows what is live."""
-        return PoolList
-
     def get_urls(self) -> list[URLPattern]:
         """Return the views, and the script that draws charts."""
         script = path("vega-<slug:digest>.js", vega.serve_bundle, name="jobs_vega")
         return [script, *super().get_urls()]
 
-    def details(self, request: HttpRequest, row: Pool) -> dict[str, Any]:
-        """Return what is live about one pool."""
-        now = pools_now()
-        return {
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show one pool with what is live about it."""
+        now, name = pools_now(), unquote(object_id)
+        live = {
             "live": now,
-            "pool_live": now.pools.get(row.name, PoolNow(row.name, ())),
-            "may_operate": request.user.has_perm("jobs.operate_pool"),
-            "may_purge": request.user.has_perm("jobs.purge_pool"),
-            "guarantee_rows": guarantees.matrix([row.name], guarantees.by_pool()),
+            "pool_live": now.pools.get(name, PoolNow(name, ())),
+            "guarantee_rows": guarantees.matrix([name], guarantees.by_pool()),
         }
+        return super().change_view(request, object_id, form_url, {**live, **(extra_context or {})})
 
     @admin.display(description="State")
     def state(self, pool: Any) -> str:

@@ -14,7 +14,8 @@ from django_celery_results.models import GroupResult, TaskResult
 
 from jobs.admin.base import Viewer, badge
 from jobs.admin.filters import Choices, ExactFilter
-from jobs.admin.joblist import SEARCH_BOUND, as_uuid
+from jobs.formats import as_uuid
+from jobs.reports.job_list import SEARCH_BOUND
 
 _BADGES = {
     states.SUCCESS: "succeeded",
@@ -88,6 +89,4 @@ class TaskResultAdmin(Viewer):
     @admin.display(description="Job")
     def job(self, result: TaskResult) -> str:
         """Return a link to the job of the same id."""
-        return format_html(
-            '<a href="{}">{}</a>', reverse("admin:jobs_job_change", args=[result.task_id]), "The job"
-        )
+        return format_html('<a href="{}">{}</a>', reverse("jobs:job", args=[result.task_id]), "The job")

@@ -3,21 +3,20 @@
 from collections.abc import Callable
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
-from jobs import operations
-from jobs.admin.base import Viewer, badge
+from jobs import operations, roles
+from jobs.admin.base import ShortList, Viewer, badge
+from jobs.definitions import all_definitions
 from jobs.errors import PoolwiseError, UnknownDefinition, UnknownPool
-from jobs.forms import ActForm
 from jobs.models import Job, Switch
 from jobs.reports import PoolNow, pools_now
 
-_NEEDS = {"purge": "jobs.purge_pool"}
 _ACTS = {"pool": ("pause", "resume", "drain", "purge"), "definition": ("pause", "resume")}
 _MEANS = {
     "pause": "Within 2 s no worker begins a job of it. What runs goes on to its end; what waits and what comes stays "
@@ -30,10 +29,29 @@ _MEANS = {
 }
 
 
+class ActForm(forms.Form):
+    """Why an act is done; with `chooses`, on which definition."""
+
+    reason = forms.CharField(
+        max_length=300,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "size": 60}),
+        help_text="The audit log keeps it.",
+        error_messages={"required": "Say why: the audit log keeps it."},
+    )
+
+    def __init__(self, *args: Any, chooses: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if chooses:
+            names = [(found.name, found.name) for found in all_definitions()]
+            field = forms.ChoiceField(choices=[("", "---------"), *names], label="Definition")
+            self.fields = {"definition": field, **self.fields}
+
+
 @admin.register(Switch)
 class SwitchAdmin(Viewer):
     """The pools and definitions that begin no jobs now."""
 
+    changelist = ShortList
     list_display = ("name", "kind", "state_badge", "reason", "user", "at", "act")
     list_display_links = None
     list_select_related = ("user",)
@@ -65,8 +83,7 @@ class SwitchAdmin(Viewer):
         """Say what an act would do and ask for the reason; on POST do it."""
         if act not in _ACTS.get(kind, ()):
             raise Http404("There is no such act.")
-        if not request.user.has_perm(_NEEDS.get(act, "jobs.operate_pool")):
-            raise PermissionDenied
+        roles.require(request.user, roles.PURGE if act == "purge" else roles.OPERATE)
         form = ActForm(request.POST if request.method == "POST" else None, chooses=not name)
         if form.is_valid():
             target = name or form.cleaned_data["definition"]

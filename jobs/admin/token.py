@@ -28,7 +28,7 @@ class ApiTokenAdmin(Viewer):
     list_display = ("name", "user", "state", "created_at", "last_used_at")
     list_display_links = None
     list_select_related = ("user",)
-    ordering = ("-created_at",)
+    ordering = ("-created_at", "-id")
     actions = ("revoke",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:

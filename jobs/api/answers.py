@@ -169,6 +169,11 @@ class ActOut(Schema):
     is_told: bool
     detail: str
 
+    @staticmethod
+    def resolve_detail(act: Any) -> str:
+        """Return the outcome as a sentence."""
+        return str(act.words)
+
 
 class PurgedOut(Schema):
     """How many jobs were cancelled, and messages taken off the broker (null: it cannot be looked into)."""

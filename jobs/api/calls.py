@@ -6,6 +6,8 @@ from ninja import Schema
 from ninja.params.models import Body
 from pydantic import ConfigDict, Field
 
+from jobs.comparisons import Design
+
 
 class In(Schema):
     """What a caller sends; an unknown name is a mistake worth hearing of."""
@@ -51,20 +53,9 @@ class AgainIn(In):
     pool: str | None = Field(None, max_length=100)
 
 
-class ComparisonIn(In):
+class ComparisonIn(In, Design):
     """A comparison, with the values of the page's form."""
 
     definition: str = Field(max_length=200)
     params: dict[str, Any] = {}
     pools: list[str] = Field(min_length=1, max_length=100)
-    preset: str = ""
-    rounds: int | None = None
-    copies: int | None = None
-    warmup: bool = True
-    calibrate: bool = True
-    baseline: str = ""
-    in_flight: int | None = None
-    arrival_rate_per_s: float | None = None
-    slots: int | None = None
-    is_sweep: bool = False
-    seed: int | None = None

@@ -3,29 +3,34 @@
 from typing import Any
 from uuid import UUID
 
+from django.db.models import F
 from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
 from ninja import Status
 
 from jobs import comparisons as planning
-from jobs import definitions
-from jobs.api import rules
+from jobs import definitions, roles
 from jobs.api.answers import ComparisonDetailOut, ComparisonOut, ComparisonPageOut
 from jobs.api.app import BUSY, PROBLEMS, api
 from jobs.api.calls import WITHOUT, CancelIn, ComparisonIn
 from jobs.comparisons.progress import waits_for
-from jobs.errors import InvalidParameters, UnknownDefinition
-from jobs.forms import CompareForm
+from jobs.errors import InvalidParameters, UnknownDefinition, UnknownPool
 from jobs.models import Comparison
-from jobs.views import comparing
-from jobs.views.listing import checked, page_of
+from jobs.reports import page_of
+
+
+def _visible(request: HttpRequest) -> Any:
+    """Return the comparisons that the caller may see, each with the sentence of its verdict."""
+    return Comparison.objects.visible_to(request.user).annotate(sentence=F("evidence__sentence"))
 
 
 @api.get("/comparisons", response={200: ComparisonPageOut, **PROBLEMS}, tags=["comparisons"])
 def list_comparisons(request: HttpRequest, before: str = "", after: str = "") -> Any:
     """List comparisons, newest first."""
-    visible: Any = comparing.visible_to(request.user)  # type: ignore[arg-type]
-    page = page_of(visible.defer("environment", "evidence"), checked(before=before, after=after))
-    return {"comparisons": page.jobs, "older": page.older, "newer": page.newer}
+    page = page_of(
+        _visible(request).defer("environment", "evidence"), {"before": before, "after": after}, strict=True
+    )
+    return {"comparisons": page.rows, "older": page.older, "newer": page.newer}
 
 
 @api.get(
@@ -33,25 +38,24 @@ def list_comparisons(request: HttpRequest, before: str = "", after: str = "") ->
 )
 def get_comparison(request: HttpRequest, comparison_id: UUID) -> Any:
     """Return one comparison with its verdict and the evidence that carries it."""
-    found: Any = comparing.comparison_of(request.user, comparison_id)  # type: ignore[arg-type]
+    found: Any = get_object_or_404(_visible(request), pk=comparison_id)
     found.progress = planning.progress(found)
-    found.waits_for = waits_for(found)[1] if found.state in comparing.LIVE else ""
+    found.waits_for = waits_for(found)[1] if not found.has_ended else ""
     return found
 
 
 @api.post("/comparisons", response={201: ComparisonOut, **PROBLEMS, **BUSY}, tags=["comparisons"])
 def plan(request: HttpRequest, payload: ComparisonIn) -> Any:
     """Plan a comparison; the coordinator runs it."""
-    rules.need_submit(request.user)
+    roles.require_submit(request.user)
     try:
         found = definitions.get(payload.definition)
     except UnknownDefinition as error:
         raise InvalidParameters({"definition": str(error)}) from error
-    form = CompareForm(payload.model_dump(exclude={"definition", "params"}), definition=found)
-    if not form.is_valid():
-        raise InvalidParameters({name: str(errors[0]) for name, errors in form.errors.items()})
-    params = found.validate(payload.params)
-    planned = planning.plan(found.name, params, form.cleaned_data["pools"], user=request.user, **form.design)  # type: ignore[arg-type]
+    try:
+        planned = planning.plan(found.name, payload.params, user=request.user, **payload.options())  # type: ignore[arg-type]
+    except UnknownPool as error:
+        raise InvalidParameters({"pools": str(error)}) from error
     return Status(201, planned)
 
 
@@ -62,8 +66,8 @@ def plan(request: HttpRequest, payload: ComparisonIn) -> Any:
 )
 def cancel_comparison(request: HttpRequest, comparison_id: UUID, payload: CancelIn = WITHOUT) -> Any:
     """End a comparison before its last block; what has been measured stays."""
-    found: Comparison = comparing.comparison_of(request.user, comparison_id)  # type: ignore[arg-type]
-    rules.need_cancel(request.user, found)
+    found: Comparison = get_object_or_404(Comparison.objects.visible_to(request.user), pk=comparison_id)
+    roles.require_cancel(request.user, found)
     planning.stop(found, user=request.user, reason=payload.reason)  # type: ignore[arg-type]
     found.refresh_from_db()
     return found

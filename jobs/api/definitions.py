@@ -1,18 +1,27 @@
 """Definitions: what can be submitted."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest
 from pydantic.errors import PydanticInvalidForJsonSchema
 
 from jobs import definitions, operations, switches
-from jobs.api import rules
 from jobs.api.answers import ActOut, DefinitionOut
 from jobs.api.app import PROBLEMS, api
 from jobs.api.calls import Reason
 from jobs.definitions import Definition
 from jobs.definitions.parameters import schema_of
 from jobs.models import Switch
+from jobs.roles import OPERATE, require
+
+
+def operate(
+    act: Callable[..., Any], request: HttpRequest, payload: Reason, *target: str, permission: str = OPERATE
+) -> Any:
+    """Do an operator's act. Raise PermissionDenied."""
+    require(request.user, permission)
+    return act(*target, user=request.user, reason=payload.reason, by="API")
 
 
 @api.get("/definitions", response={200: list[DefinitionOut], **PROBLEMS}, tags=["definitions"])
@@ -32,24 +41,13 @@ def get_definition(request: HttpRequest, name: str) -> Any:
 @api.post("/definitions/{name}/pause", response={200: ActOut, **PROBLEMS}, tags=["operate"])
 def pause_definition(request: HttpRequest, name: str, payload: Reason) -> Any:
     """Begin no more jobs of a definition; they stay queued."""
-    rules.need(request.user, rules.OPERATE)
-    act = operations.pause(Switch.Kind.DEFINITION, name, user=request.user, reason=payload.reason, by="API")  # type: ignore[arg-type]
-    return act_out(act)
+    return operate(operations.pause, request, payload, Switch.Kind.DEFINITION, name)
 
 
 @api.post("/definitions/{name}/resume", response={200: ActOut, **PROBLEMS}, tags=["operate"])
 def resume_definition(request: HttpRequest, name: str, payload: Reason) -> Any:
     """Let the jobs of a definition begin again."""
-    rules.need(request.user, rules.OPERATE)
-    act = operations.resume(Switch.Kind.DEFINITION, name, user=request.user, reason=payload.reason, by="API")  # type: ignore[arg-type]
-    return act_out(act)
-
-
-def act_out(act: operations.Act) -> dict[str, Any]:
-    """Return what an act came to, for an answer."""
-    return {
-        "state": act.state, "has_changed": act.has_changed, "is_told": act.is_told, "detail": act.words
-    }  # fmt: skip
+    return operate(operations.resume, request, payload, Switch.Kind.DEFINITION, name)
 
 
 def _out(found: Definition, held: str | None) -> dict[str, Any]:

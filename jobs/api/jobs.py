@@ -7,17 +7,15 @@ from uuid import UUID
 from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 from django_celery_results.models import TaskResult
-from ninja import Header, Status
+from ninja import Header, Query, Status
 
-from jobs import submission
-from jobs.api import rules
+from jobs import reports, roles, submission
 from jobs.api.answers import CancelledOut, JobDetailOut, JobPageOut, ResultOut, SubmittedOut
 from jobs.api.app import BUSY, PROBLEMS, api
 from jobs.api.calls import WITHOUT, AgainIn, CancelIn, SubmitIn
 from jobs.errors import InvalidParameters, UnknownDefinition, UnknownPool
-from jobs.forms import JobFilterForm
 from jobs.models import Job, State
-from jobs.views.listing import checked, chosen_jobs, page_of
+from jobs.reports import JobFilter
 
 _KEY = "Idempotency-Key"
 Key = Annotated[str, Header(alias=_KEY, max_length=200)]
@@ -30,7 +28,7 @@ def submit(request: HttpRequest, payload: SubmitIn, idempotency_key: Key = "") -
     409: it cannot run here, or is unique and under way for somebody else. 429 and 503 say, by Retry-After, when there
     is probably room again.
     """
-    rules.need_submit(request.user)
+    roles.require_submit(request.user)
     key = f"api {idempotency_key}" if idempotency_key else ""
     try:
         jobs = submission.submit(
@@ -53,26 +51,12 @@ def submit(request: HttpRequest, payload: SubmitIn, idempotency_key: Key = "") -
 
 
 @api.get("/jobs", response={200: JobPageOut, **PROBLEMS}, tags=["jobs"])
-def list_jobs(
-    request: HttpRequest,
-    state: str = "",
-    pool: str = "",
-    definition: str = "",
-    q: str = "",
-    submission: str = "",
-    owner: str = "",
-    before: str = "",
-    after: str = "",
-) -> Any:
+def list_jobs(request: HttpRequest, filters: Query[JobFilter], before: str = "", after: str = "") -> Any:
     """List jobs, newest first, by the filters of the page; `before` and `after` take the cursors of an answer."""
-    user: Any = request.user
-    keys = checked(before=before, after=after)
-    form = JobFilterForm(request.GET, sees_all=user.has_perm("jobs.view_job"))
-    if not form.is_valid():
-        raise InvalidParameters({name: str(errors[0]) for name, errors in form.errors.items()})
-    found = chosen_jobs(user, form.cleaned_data)
-    page = page_of(found.jobs.select_related("user"), keys)
-    return {"jobs": page.jobs, "older": page.older, "newer": page.newer, "is_cut": bool(found.cut_to)}
+    filters.refuse_unknown()
+    listed = reports.list_jobs(request.user, filters)  # type: ignore[arg-type]
+    page = listed.page({"before": before, "after": after}, strict=True)
+    return {"jobs": page.rows, "older": page.older, "newer": page.newer, "is_cut": bool(listed.cut_to)}
 
 
 @api.get("/jobs/{uuid:job_id}", response={200: JobDetailOut, **PROBLEMS}, tags=["jobs"])
@@ -95,7 +79,7 @@ def get_result(request: HttpRequest, job_id: UUID) -> Any:
 def cancel(request: HttpRequest, job_id: UUID, payload: CancelIn = WITHOUT) -> Any:
     """Cancel a queued job, or ask the worker of a running one to stop it."""
     job = _job(request, job_id)
-    rules.need_cancel(request.user, job)
+    roles.require_cancel(request.user, job)
     outcome = submission.cancel(job, user=request.user, reason=payload.reason)  # type: ignore[arg-type]
     return {"outcome": outcome.value, "job": job}
 
@@ -107,7 +91,7 @@ def cancel(request: HttpRequest, job_id: UUID, payload: CancelIn = WITHOUT) -> A
 )
 def run_again(request: HttpRequest, job_id: UUID, payload: AgainIn = WITHOUT) -> Any:
     """Submit a job like an earlier one, perhaps changed; 200 and 409 as for a submission."""
-    rules.need_submit(request.user)
+    roles.require_submit(request.user)
     job, request_id = _job(request, job_id), getattr(request, "request_id", "")
     try:
         again = submission.run_again(

@@ -5,15 +5,15 @@ from typing import Any
 from django.http import HttpRequest
 
 from jobs import operations
-from jobs.api import rules
 from jobs.api.answers import ActOut, PoolOut, PurgedOut, QueueOut
 from jobs.api.app import PROBLEMS, api
 from jobs.api.calls import PurgeIn, Reason
-from jobs.api.definitions import act_out
+from jobs.api.definitions import operate
 from jobs.bounds import queue_state
 from jobs.models import Switch
 from jobs.pools import all_pools, get_pool
 from jobs.reports import PoolNow, pools_now
+from jobs.roles import PURGE
 
 POOL = Switch.Kind.POOL
 
@@ -40,29 +40,25 @@ def get_queue(request: HttpRequest, name: str) -> Any:
 @api.post("/pools/{name}/pause", response={200: ActOut, **PROBLEMS}, tags=["operate"])
 def pause_pool(request: HttpRequest, name: str, payload: Reason) -> Any:
     """Begin no more jobs of a pool; they stay queued."""
-    rules.need(request.user, rules.OPERATE)
-    return act_out(operations.pause(POOL, name, user=request.user, reason=payload.reason, by="API"))  # type: ignore[arg-type]
+    return operate(operations.pause, request, payload, POOL, name)
 
 
 @api.post("/pools/{name}/drain", response={200: ActOut, **PROBLEMS}, tags=["operate"])
 def drain_pool(request: HttpRequest, name: str, payload: Reason) -> Any:
     """Pause a pool so that it runs empty; `running` of the pool says how far it is."""
-    rules.need(request.user, rules.OPERATE)
-    return act_out(operations.drain(name, user=request.user, reason=payload.reason, by="API"))  # type: ignore[arg-type]
+    return operate(operations.drain, request, payload, name)
 
 
 @api.post("/pools/{name}/resume", response={200: ActOut, **PROBLEMS}, tags=["operate"])
 def resume_pool(request: HttpRequest, name: str, payload: Reason) -> Any:
     """Let the jobs of a pool begin again."""
-    rules.need(request.user, rules.OPERATE)
-    return act_out(operations.resume(POOL, name, user=request.user, reason=payload.reason, by="API"))  # type: ignore[arg-type]
+    return operate(operations.resume, request, payload, POOL, name)
 
 
 @api.post("/pools/{name}/purge", response={200: PurgedOut, **PROBLEMS}, tags=["operate"])
 def purge_pool(request: HttpRequest, name: str, payload: PurgeIn) -> Any:
     """Cancel every queued job of a pool; it cannot be undone."""
-    rules.need(request.user, rules.PURGE)
-    return operations.purge(name, user=request.user, reason=payload.reason, by="API")  # type: ignore[arg-type]
+    return operate(operations.purge, request, payload, name, permission=PURGE)
 
 
 def _out(now: PoolNow) -> dict[str, Any]:

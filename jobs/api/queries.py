@@ -1,10 +1,11 @@
 """What stands behind the `?` of a call: as in a body, an unknown name is a mistake worth hearing of."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from django.http import HttpRequest
+from pydantic import BaseModel
 
 from jobs.api.app import api
 from jobs.errors import InvalidParameters
@@ -26,10 +27,18 @@ def _refuse_unknown(request: HttpRequest, values: dict[str, Any]) -> None:
     """Raise InvalidParameters for what is not among an endpoint's values; one that changes something has a body instead."""
     match = request.resolver_match
     in_path = match.kwargs if match else {}
-    taken = [name for name in values if name not in in_path] if request.method == "GET" else []
+    taken = list(_names(values, in_path)) if request.method == "GET" else []
     words = f"Unknown; this takes {', '.join(taken)}." if taken else "Unknown; this takes no parameters here."
     if unknown := [name for name in request.GET if name not in taken]:
         raise InvalidParameters(dict.fromkeys(unknown, words))
+
+
+def _names(values: dict[str, Any], in_path: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in values.items():
+        if isinstance(value, BaseModel):
+            yield from type(value).model_fields
+        elif name not in in_path:
+            yield name
 
 
 api.add_decorator(strict, mode="operation")

@@ -5,6 +5,7 @@ that something disturbed is void and repeated. `jobs.evidence` judges what came 
 """
 
 from jobs.comparisons.arms import Arm, Vary, arms_of, choices, word
+from jobs.comparisons.design import OWN, OWN_WORDS, Design
 from jobs.comparisons.feeding import Pace, copies_of, pace
 from jobs.comparisons.plan import plan
 from jobs.comparisons.presets import PRESETS, Preset
@@ -12,8 +13,11 @@ from jobs.comparisons.progress import PoolProgress, estimate_before, estimate_s,
 from jobs.comparisons.run import advance, is_wanted, stop, watch
 
 __all__ = [
+    "OWN",
+    "OWN_WORDS",
     "PRESETS",
     "Arm",
+    "Design",
     "Pace",
     "PoolProgress",
     "Preset",

@@ -18,6 +18,7 @@ from jobs.cores import cores
 from jobs.errors import BrokerUnavailable
 from jobs.models import ENDED, Block, Comparison, Job, State
 from jobs.pools import all_pools, get_pool
+from jobs.reports.notices import REDIS_AWAY, no_coordinator, no_worker
 
 _PAST_BLOCKS = 5
 _PAST_JOBS = 100
@@ -83,12 +84,12 @@ def waits_for(comparison: Comparison) -> tuple[str, str]:
     try:
         up, coordinated = heartbeats.pools_up(), heartbeats.coordinator_is_up()
     except BrokerUnavailable:
-        return block.pool, "Redis does not answer."
+        return block.pool, REDIS_AWAY.problem
     if not coordinated:
-        return block.pool, "No coordinator runs."
+        return block.pool, no_coordinator().problem
     for pool in unserved(comparison, up) or [block.pool]:
         if pool not in up:
-            return pool, f"No worker serves {pool}: start one with `manage.py pool {pool}`."
+            return pool, str(no_worker(pool))
     slots = sum(worker.slots for worker in up[block.pool])
     if block.released_at is None and block.wanted_slots not in (None, slots):
         return block.pool, f"The slots of {block.pool} are being set to {block.wanted_slots}."

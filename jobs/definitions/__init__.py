@@ -12,7 +12,7 @@ from jobs.definitions.declare import JobTask, job
 from jobs.definitions.definition import KINDS, Definition
 from jobs.definitions.fields import ParameterField
 from jobs.definitions.lesson import Lesson
-from jobs.definitions.registry import all_definitions, discover, from_task, get, register, resolve
+from jobs.definitions.registry import all_definitions, discover, find, from_task, get, register, resolve
 from jobs.definitions.secrets import Secret
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Secret",
     "all_definitions",
     "discover",
+    "find",
     "from_task",
     "get",
     "job",

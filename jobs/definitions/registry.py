@@ -45,6 +45,11 @@ def get(name: str) -> Definition:
     raise UnknownDefinition(f"No job definition is called {name[:200]!r}.{hint}")
 
 
+def find(name: str) -> Definition | None:
+    """Return the definition of this name, None where there is none."""
+    return _by_name.get(name)
+
+
 def resolve(name: str) -> Definition:
     """Return a definition in a worker; a plain task outside `jobs` and `tasks` modules is imported first.
 

@@ -1,17 +1,15 @@
 """The form of a new comparison: which pools, how much of it, and how the jobs arrive."""
 
-import random
 from typing import Any
 
 from django import forms
 from django.conf import settings
 
-from jobs.comparisons import PRESETS, Preset, Vary, arms_of, choices
+from jobs.comparisons import OWN, PRESETS, Design, Vary, choices
+from jobs.comparisons.design import MAX_IN_FLIGHT, MAX_SEED
 from jobs.definitions import Definition
 from jobs.pools import all_pools
 
-#: Numbers of one's own instead of a preset's.
-OWN, OWN_WORDS = "own", ("Own numbers", "You choose rounds and copies.")
 _MAX_ROUNDS = 100
 
 
@@ -49,7 +47,7 @@ class CompareForm(forms.Form):
         help_text="One block of no-op jobs a pool.",
     )
     in_flight = forms.IntegerField(
-        required=False, min_value=1, label="Jobs in flight at most",
+        required=False, min_value=1, max_value=MAX_IN_FLIGHT, label="Jobs in flight at most",
         help_text="A closed loop: the next job is sent when one has ended. Empty: all at once.",
     )  # fmt: skip
     arrival_rate_per_s = forms.FloatField(
@@ -66,7 +64,7 @@ class CompareForm(forms.Form):
         help_text="Repeats it with 1, 2, 4 … slots up to each pool’s own, and finds the knee.",
     )  # fmt: skip
     seed = forms.IntegerField(
-        required=False, min_value=0, max_value=2**31 - 1,
+        required=False, min_value=0, max_value=MAX_SEED,
         help_text="Repeats the same order of the pools. Empty: by chance.",
     )  # fmt: skip
 
@@ -101,51 +99,16 @@ class CompareForm(forms.Form):
         name = self["vary"].value()
         return {name: list(self._choices[name])} if name in self._choices else None
 
-    @property
-    def arms(self) -> int:
-        """Return how many pools or variants the form compares, as far as it is filled in."""
-        return len(arms_of(self.cleaned_data.get("pools", []), self.varied))
-
     def clean(self) -> dict[str, Any]:
         """Refuse what excludes each other."""
         cleaned = super().clean() or {}
-        if cleaned.get("in_flight") and cleaned.get("arrival_rate_per_s"):
-            self.add_error("arrival_rate_per_s", "Choose a limit in flight or a rate of arrivals, not both.")
-        if cleaned.get("is_sweep") and cleaned.get("slots"):
-            self.add_error("slots", "A sweep sets the slots itself: leave this empty, or untick the sweep.")
-        if cleaned.get("baseline") and cleaned.get("vary"):
-            self.add_error("baseline", "Variants are compared with their first; leave this as it is.")
-        elif (baseline := cleaned.get("baseline")) and baseline not in cleaned.get("pools", [baseline]):
-            self.add_error("baseline", f"Tick {baseline} as well, or choose another baseline.")
-        if cleaned.get("preset") in ("", OWN):
-            for name in ("rounds", "copies"):
-                if cleaned.get(name) is None and name not in self.errors:
-                    self.add_error(name, "Give a number, or choose a preset.")
+        for name, text in self.design.faults(self.varied).items():
+            if name not in self.errors:
+                self.add_error(name, text)
         return cleaned
 
     @property
-    def design(self) -> dict[str, Any]:
-        """Return the arguments of `comparisons.plan` that the form decides."""
-        chosen = self.cleaned_data
-        names = ("in_flight", "arrival_rate_per_s", "slots", "is_sweep", "baseline")
-        plain = {name: chosen[name] for name in names}
-        seed = chosen["seed"]
-        if seed is None:
-            seed = random.randrange(2**31)  # noqa: S311 - shuffles an order, keeps no secret
-        return plain | self.amount | {"seed": seed, "vary": self.varied}
-
-    @property
-    def amount(self) -> dict[str, Any]:
-        """Return how much is measured: the preset's numbers or one's own."""
-        preset = self.chosen
-        return preset.options() if preset.name in PRESETS else {**preset.options(), "preset": ""}
-
-    @property
-    def chosen(self) -> Preset:
-        """Return the preset, or one's own numbers as one."""
-        chosen = self.cleaned_data
-        if chosen["preset"] in PRESETS:
-            return PRESETS[chosen["preset"]].for_arms(self.arms)
-        return Preset(
-            OWN, *OWN_WORDS, **{name: chosen[name] for name in ("copies", "rounds", "warmup", "calibrate")}
-        )
+    def design(self) -> Design:
+        """Return what the form holds, as far as it is valid."""
+        given = {name: value for name, value in self.cleaned_data.items() if value is not None}
+        return Design(**{name: value for name, value in given.items() if name in Design.model_fields})

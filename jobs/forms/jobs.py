@@ -43,9 +43,9 @@ class JobFilterForm(forms.Form):
     q = forms.CharField(
         required=False,
         max_length=200,
-        label="Text in parameters",
+        label="Search",
         widget=forms.TextInput(
-            attrs={"type": "search", "placeholder": "for example 0.25", "autocomplete": "off"}
+            attrs={"type": "search", "placeholder": "id, definition or parameter", "autocomplete": "off"}
         ),
     )
     state = forms.ChoiceField(required=False, choices=[("", "Any state"), *State.choices])

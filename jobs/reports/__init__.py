@@ -2,17 +2,24 @@
 
 from jobs.reports.by_definition import DefinitionFigures, most_failing, slowest
 from jobs.reports.changes import Change, Facts, changes, difference, latest_configurations
+from jobs.reports.job_list import AGES, Counts, JobFilter, JobList, list_jobs
 from jobs.reports.known import known_pools
 from jobs.reports.now import PoolNow, PoolsNow, pools_now
+from jobs.reports.paging import Page, page_of
 from jobs.reports.queues import Queue, queues
 from jobs.reports.windows import WINDOWS, Dashboard, Point, PoolFigures, TimeSplit, Window, dashboard
 
 __all__ = [
+    "AGES",
     "WINDOWS",
     "Change",
+    "Counts",
     "Dashboard",
     "DefinitionFigures",
     "Facts",
+    "JobFilter",
+    "JobList",
+    "Page",
     "Point",
     "PoolFigures",
     "PoolNow",
@@ -25,7 +32,9 @@ __all__ = [
     "difference",
     "known_pools",
     "latest_configurations",
+    "list_jobs",
     "most_failing",
+    "page_of",
     "pools_now",
     "queues",
     "slowest",

@@ -7,9 +7,11 @@ from django.utils import timezone
 
 from jobs import heartbeats
 from jobs.errors import BrokerUnavailable
+from jobs.formats import count, seconds
 from jobs.heartbeats import WorkerBeat
 from jobs.models import Switch
 from jobs.pools import all_pools
+from jobs.reports.notices import REDIS_AWAY, Notice, no_broker, no_coordinator, no_worker
 from jobs.reports.queues import Queue, queues
 
 
@@ -48,6 +50,23 @@ class PoolNow:
             return "Up, but without its broker"
         known = {"up": "Up", "down": "No worker", "unknown": "Unknown: Redis is away"}
         return known[self.state]
+
+    @property
+    def held_notice(self) -> Notice:
+        """Return the notice that it begins no jobs."""
+        effect = f"It begins no job: {self.running:,} running, {self.queued:,} queued."
+        return Notice(f"The pool {self.name} is {self.held}.", effect, resume=self.name)
+
+    @property
+    def cut_off_notice(self) -> Notice:
+        """Return the notice that workers of it have lost their broker."""
+        return no_broker(self.name, f"{len(self.unconnected)} of {len(self.workers or ())}")
+
+    @property
+    def unserved_notice(self) -> Notice:
+        """Return the notice that no worker serves it."""
+        oldest = f", the oldest for {seconds(self.oldest_s)}" if self.oldest_s else ""
+        return no_worker(self.name, effect=f"Queued there: {count(self.queued, 'job')}{oldest}.")
 
     @property
     def unconnected(self) -> list[WorkerBeat]:
@@ -98,19 +117,23 @@ class PoolsNow:
         return self.has_coordinator is None
 
     @property
-    def held(self) -> list[PoolNow]:
-        """Return the pools that begin no jobs now."""
-        return [pool for pool in self.pools.values() if pool.held]
+    def platform(self) -> Notice | None:
+        """Return what keeps jobs of all pools, None where nothing does."""
+        if self.redis_is_away:
+            return REDIS_AWAY
+        return None if self.has_coordinator else no_coordinator()
 
     @property
-    def unserved(self) -> list[PoolNow]:
-        """Return the pools without a worker whose queue is not empty."""
-        return [pool for pool in self.pools.values() if pool.state == "down" and pool.queued]
-
-    @property
-    def cut_off(self) -> list[PoolNow]:
-        """Return the pools with workers that have lost their broker."""
-        return [pool for pool in self.pools.values() if pool.unconnected]
+    def notices(self) -> list[Notice]:
+        """Return all that keeps jobs from going on; while Redis is away no more is known."""
+        platform = [self.platform] if self.platform else []
+        if self.redis_is_away:
+            return platform
+        pools = self.pools.values()
+        held = [pool.held_notice for pool in pools if pool.held]
+        cut_off = [pool.cut_off_notice for pool in pools if pool.unconnected]
+        unserved = [pool.unserved_notice for pool in pools if pool.state == "down" and pool.queued]
+        return [*platform, *held, *cut_off, *unserved]
 
 
 def pools_now() -> PoolsNow:

@@ -35,6 +35,12 @@ def with_code(text: str) -> SafeString:
     )
 
 
+@register.filter
+def username(user: Any) -> str:
+    """Return whose a job or comparison is."""
+    return user.get_username() if user else "code (no user)"
+
+
 @register.inclusion_tag("jobs/_bar.html")
 def bar(pieces: list[Any]) -> dict[str, Any]:
     """Draw a job's time as a horizontal bar."""

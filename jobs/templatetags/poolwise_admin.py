@@ -5,7 +5,6 @@ from typing import Any
 
 from django import template
 from django.core.cache import cache
-from django.urls import reverse
 
 from jobs import reports, vega
 from jobs.evidence import news
@@ -35,7 +34,7 @@ def pool_dashboard(context: template.Context) -> dict[str, Any]:
         "partial": max((figures.run.n for figures in found.pools if figures.is_partial), default=0),
         "names": [figures.name for figures in found.pools],
         "buckets": _by_time(found),
-        "vega_url": reverse("admin:jobs_vega", args=[vega.bundle_digest()]),
+        "vega_url": vega.script_url(),
     }
 
 

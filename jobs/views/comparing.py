@@ -1,30 +1,12 @@
-"""Which comparisons a person may see, and how far one has come."""
+"""How far a comparison has come, as its page shows it."""
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
-
-from django.contrib.auth.models import User
-from django.db.models import F, QuerySet
-from django.shortcuts import get_object_or_404
 
 from jobs.comparisons import copies_of
 from jobs.models import ENDED, Block, Comparison, Job
-
-LIVE = (Comparison.State.PLANNED, Comparison.State.RUNNING)
-
-
-def visible_to(user: User) -> QuerySet[Comparison]:
-    """Return a person's own comparisons, or all with the permission `view_comparison`, each with its `sentence`."""
-    found = Comparison.objects.select_related("user").annotate(sentence=F("evidence__sentence"))
-    return found if user.has_perm("jobs.view_comparison") else found.filter(user=user)
-
-
-def comparison_of(user: User, pk: UUID) -> Comparison:
-    """Return a comparison that the person may see. Raise Http404."""
-    return get_object_or_404(visible_to(user), pk=pk)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ from uuid import UUID
 
 import structlog
 from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_safe
 
 from jobs import bundles, comparison_charts, evidence, pictures
 from jobs.comparison_charts import Chart
 from jobs.formats import parameters
 from jobs.models import Comparison
-from jobs.views import comparing
 from jobs.views.live import PageRequest, signed_in
 
 log = structlog.get_logger(__name__)
@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 @signed_in
 def comparison_chart(request: PageRequest, pk: UUID, key: str, kind: str) -> HttpResponse:
     """Answer with one chart as SVG or PNG, light, with its title and what it is of."""
-    found = comparing.comparison_of(request.user, pk)
+    found = get_object_or_404(Comparison.objects.visible_to(request.user), pk=pk)
     chart = _chart(found, key)
     if kind not in pictures.CONTENT_TYPES or chart is None:
         raise Http404("There is no such picture of this comparison.")
@@ -56,7 +56,7 @@ def subtitle_of(found: Comparison) -> str:
 @signed_in
 def comparison_bundle(request: PageRequest, pk: UUID) -> HttpResponse:
     """Answer with the evidence bundle: manifest, samples, figures, charts, and the command that repeats it."""
-    found = comparing.comparison_of(request.user, pk)
+    found = get_object_or_404(Comparison.objects.visible_to(request.user), pk=pk)
     if not found.evidence:
         raise Http404("This comparison has no evidence.")
     headers = {"Content-Disposition": f'attachment; filename="{found.definition}-{found.pk.hex[:8]}.zip"'}

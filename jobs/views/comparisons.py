@@ -5,70 +5,50 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import F
 from django.http import HttpResponse
-from django.shortcuts import redirect
-from django.urls import reverse
+from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRefresh
 
 from jobs import comparisons as planning
 from jobs import definitions, vega
+from jobs.cancelling import CancelOutcome
 from jobs.comparisons.progress import waits_for
-from jobs.errors import PoolwiseError, UnknownDefinition
+from jobs.errors import PoolwiseError
 from jobs.formats import parameters
 from jobs.models import Comparison
-from jobs.roles import may_cancel
+from jobs.reports import page_of
+from jobs.roles import may_cancel, require_cancel
 from jobs.views import comparing, side_by_side, story
-from jobs.views.live import PageRequest, live_answer, live_part, own_address, signed_in
+from jobs.views.live import PageRequest, live_page, signed_in
 
 LIVE_EVERY_S, IDLE_EVERY_S = 1.0, 10.0
-PAGE_SIZE = 30
 
 
 @require_safe
 @signed_in
 def comparisons(request: PageRequest) -> HttpResponse:
     """List the comparisons that the person may see, newest first."""
-    found = (
-        comparing.visible_to(request.user)
-        .defer("environment", "evidence")
-        .annotate(is_valid=F("evidence__gate__valid"))
+    visible = Comparison.objects.visible_to(request.user).select_related("user")
+    wanted = visible.defer("environment", "evidence").annotate(
+        sentence=F("evidence__sentence"), is_valid=F("evidence__gate__valid")
     )
-    page = _page_number(request)
-    rows = list(found[(page - 1) * PAGE_SIZE : page * PAGE_SIZE + 1])
-    shown = rows[:PAGE_SIZE]
+    page = page_of(wanted, request.GET)
     context = {
-        "rows": [_list_row(row) for row in shown],
-        "newer": page - 1,
-        "older": page + 1 if len(rows) > PAGE_SIZE else None,
-        "live": sum(row.state in comparing.LIVE for row in shown),
+        "rows": [_list_row(row) for row in page.rows],
+        "page": page,
+        "live": sum(not row.has_ended for row in page.rows),
     }
     every_s = LIVE_EVERY_S if context["live"] else IDLE_EVERY_S
-    part = live_part(
-        request, "jobs/_comparisons.html", context, name="live", url=own_address(request), every_s=every_s
-    )
-    return live_answer(request, part, "jobs/comparisons.html", context)
-
-
-def _page_number(request: PageRequest) -> int:
-    text = request.GET.get("page", "")
-    return min(1000, max(1, int(text))) if text.isascii() and text.isdigit() and len(text) < 5 else 1
-
-
-def pools_of(found: Comparison) -> list[str]:
-    """Return the pools that a comparison runs on."""
-    return list(dict.fromkeys(found.blocks.order_by("pool").values_list("pool", flat=True)))
+    return live_page(request, "jobs/comparisons.html", "jobs/_comparisons.html", context, every_s=every_s)
 
 
 def _list_row(found: Comparison) -> dict[str, Any]:
-    live = found.state in comparing.LIVE
     return {
         "comparison": found,
-        "pools": pools_of(found),
         "params": parameters(found.shown_params),
-        "progress": comparing.progress_of(found) if live else None,
+        "progress": None if found.has_ended else comparing.progress_of(found),
     }
 
 
@@ -76,8 +56,8 @@ def _list_row(found: Comparison) -> dict[str, Any]:
 @signed_in
 def comparison(request: PageRequest, pk: UUID) -> HttpResponse:
     """Show one comparison; beside another one, if `with` names it."""
-    found = comparing.comparison_of(request.user, pk)
-    is_live = found.state in comparing.LIVE
+    found = get_object_or_404(Comparison.objects.visible_to(request.user), pk=pk)
+    is_live = not found.has_ended
     if request.htmx and not is_live:
         return (
             HttpResponseClientRefresh()
@@ -88,30 +68,26 @@ def comparison(request: PageRequest, pk: UUID) -> HttpResponse:
     if not is_live:
         context |= story.context_of(found)
         context["others"] = side_by_side.choices(request.user, found)
-    template = "jobs/_comparison_live.html" if is_live else "jobs/_comparison_story.html"
-    every_s = LIVE_EVERY_S if is_live else None
-    part = live_part(request, template, context, name="live", url=own_address(request), every_s=every_s)
-    return live_answer(request, part, "jobs/comparison.html", context)
+    part = "jobs/_comparison_live.html" if is_live else "jobs/_comparison_story.html"
+    return live_page(
+        request, "jobs/comparison.html", part, context, every_s=LIVE_EVERY_S if is_live else None
+    )
 
 
 def _context(request: PageRequest, found: Comparison) -> dict[str, Any]:
-    try:
-        definition = definitions.get(found.definition)
-    except UnknownDefinition:
-        definition = None
-    is_live = found.state in comparing.LIVE
+    definition = definitions.find(found.definition)
+    is_live = not found.has_ended
     return {
         "comparison": found,
         "definition": definition,
         "is_live": is_live,
         "is_hazard": definition is not None and definition.kind == "hazard",
         "params_line": parameters(found.shown_params),
-        "pools": pools_of(found),
         "may_cancel": is_live and may_cancel(request.user, found),
         "progress": comparing.progress_of(found),
         "left_s": _left_s(found) if is_live else None,
         "waits_for": waits_for(found)[1] if is_live else "",
-        "vega_url": reverse("admin:jobs_vega", args=[vega.bundle_digest()]),
+        "vega_url": vega.script_url(),
     }
 
 
@@ -125,11 +101,10 @@ def _left_s(found: Comparison) -> float | None:
 @signed_in
 def cancel_comparison(request: PageRequest, pk: UUID) -> HttpResponse:
     """End a comparison before its last block; what has been measured stays."""
-    found = comparing.comparison_of(request.user, pk)
-    if not may_cancel(request.user, found):
-        raise PermissionDenied("You may cancel your own comparisons only.")
-    if found.state not in comparing.LIVE:
-        messages.warning(request, "The comparison had ended already, so there was nothing to cancel.")
+    found = get_object_or_404(Comparison.objects.visible_to(request.user), pk=pk)
+    require_cancel(request.user, found)
+    if found.has_ended:
+        messages.warning(request, CancelOutcome.ENDED.words("the comparison"))
         return redirect("jobs:comparison", pk)
     try:
         planning.stop(found, user=request.user)

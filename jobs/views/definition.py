@@ -20,7 +20,8 @@ from jobs.errors import BrokerUnavailable, InvalidParameters, PoolwiseError, Que
 from jobs.forms import ParametersForm, SubmitForm
 from jobs.models import Job
 from jobs.reports import pools_now
-from jobs.views.live import PageRequest, refuse_unless_submitter, signed_in
+from jobs.roles import require_submit
+from jobs.views.live import PageRequest, signed_in
 
 #: When a Redis that is away is worth another try.
 RETRY_AFTER_S = 10
@@ -34,7 +35,7 @@ def definition(request: PageRequest, name: str) -> HttpResponse:
     origin = _origin(request, found)
     if request.method != "POST":
         return _page(request, found, *_forms(found, origin), origin)
-    refuse_unless_submitter(request)
+    require_submit(request.user)
     parameters, where = ParametersForm(found, request.POST), SubmitForm(request.POST)
     if not (parameters.is_valid() & where.is_valid()):
         return _page(request, found, parameters, where, origin)
@@ -135,15 +136,14 @@ def announce(request: PageRequest, jobs: list[Job]) -> None:
     were = "were" if len(jobs) > 1 else "was"
     messages.success(request, f"{what} of {jobs[0].definition} {were} submitted.")
     wanted, now = {job.pool for job in jobs}, pools_now()
-    if down := [name for name, pool in now.pools.items() if name in wanted and pool.state == "down"]:
-        text = f"No worker serves the pool {', '.join(down)}: its jobs wait until one is started."
-        messages.warning(request, text)
+    for notice in [
+        pool.unserved_notice for pool in now.pools.values() if pool.name in wanted and pool.state == "down"
+    ]:
+        messages.warning(request, str(notice))
     for text in _limit_warnings(definitions.get(jobs[0].definition), sorted(wanted & now.pools.keys())):
         messages.warning(request, text)
     if now.redis_is_away:
-        messages.warning(
-            request, "Redis does not answer: what you submitted is stored, and sent when it is back."
-        )
+        messages.warning(request, str(now.platform))
 
 
 def _limit_warnings(found: Definition, pools: list[str]) -> list[str]:
@@ -181,6 +181,5 @@ def _page(
         "failed": bool(parameters.errors or where.errors),
         "refused": refused,
         "held": held.definitions.get(found.name),
-        "may_operate": request.user.has_perm("jobs.operate_pool"),
     }
     return render(request, "jobs/definition.html", context)

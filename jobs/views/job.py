@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -14,20 +13,13 @@ from django_celery_results.models import TaskResult
 
 from jobs import definitions, submission, switches, time_split, timeline
 from jobs.cancelling import CancelOutcome, can_be_stopped
-from jobs.errors import PoolwiseError, QueueFull, UnknownDefinition
+from jobs.errors import PoolwiseError, QueueFull
 from jobs.formats import pretty
 from jobs.models import Job, State
 from jobs.reports import pools_now
-from jobs.roles import may_cancel
+from jobs.roles import may_cancel, require_cancel, require_submit
 from jobs.views.definition import announce, busy
-from jobs.views.live import (
-    PageRequest,
-    live_answer,
-    live_part,
-    own_address,
-    refuse_unless_submitter,
-    signed_in,
-)
+from jobs.views.live import PageRequest, live_page, signed_in
 
 LIVE_EVERY_S = 1.0
 #: A longer result is shown in part; the whole of it is a download.
@@ -45,7 +37,9 @@ _PARTS = {
 
 
 def _job(request: PageRequest, pk: UUID) -> Job:
-    return get_object_or_404(Job.objects.visible_to(request.user).select_related("user", "parent"), pk=pk)
+    return get_object_or_404(
+        Job.objects.visible_to(request.user).select_related("user", "parent", "block"), pk=pk
+    )
 
 
 @require_safe
@@ -55,23 +49,16 @@ def job(request: PageRequest, pk: UUID) -> HttpResponse:
     found = _job(request, pk)
     context = {**_page_context(request, found), **_live_context(found), **_stall_context(request, found)}
     every_s = None if found.has_ended else LIVE_EVERY_S
-    part = live_part(
-        request, "jobs/_job.html", context, name="live", url=own_address(request), every_s=every_s
-    )
-    return live_answer(request, part, "jobs/job.html", context)
+    return live_page(request, "jobs/job.html", "jobs/_job.html", context, every_s=every_s)
 
 
 def _page_context(request: PageRequest, found: Job) -> dict[str, Any]:
-    try:
-        definition = definitions.get(found.definition)
-    except UnknownDefinition:
-        definition = None
     reruns = (
         Job.objects.visible_to(request.user).filter(parent=found).only("pk", "state", "definition", "pool")
     )
     return {
         "job": found,
-        "definition": definition,
+        "definition": definitions.find(found.definition),
         "reruns": reruns[:10],
         "may_cancel": may_cancel(request.user, found),
     }
@@ -145,7 +132,7 @@ def result(request: PageRequest, pk: UUID) -> HttpResponse:
 def run_again(request: PageRequest, pk: UUID) -> HttpResponse:
     """Submit the job once more, with the same parameters on the same pool, and go to the new job."""
     found = _job(request, pk)
-    refuse_unless_submitter(request)
+    require_submit(request.user)
     try:
         again = submission.run_again(found, user=request.user, request_id=request.request_id)
     except QueueFull as error:
@@ -158,15 +145,11 @@ def run_again(request: PageRequest, pk: UUID) -> HttpResponse:
     return redirect(again)
 
 
-_CANCELLED = {
-    "cancelled": (messages.success, "The job is cancelled."),
-    "asked": (messages.info, "The worker was asked to stop the job; it is cancelled as soon as it does."),
-    "unstoppable": (
-        messages.warning,
-        "The worker was asked to stop the job, but a job like this cannot be stopped there: it does not yield. "
-        "It ends by itself, or at its time limit.",
-    ),
-    "ended": (messages.warning, "The job had ended already, so there was nothing to cancel."),
+CANCEL_LEVELS = {
+    CancelOutcome.CANCELLED: messages.SUCCESS,
+    CancelOutcome.ASKED: messages.INFO,
+    CancelOutcome.UNSTOPPABLE: messages.WARNING,
+    CancelOutcome.ENDED: messages.WARNING,
 }
 
 
@@ -175,14 +158,12 @@ _CANCELLED = {
 def cancel(request: PageRequest, pk: UUID) -> HttpResponse:
     """Cancel the job, or ask its worker to stop it."""
     found = _job(request, pk)
-    if not may_cancel(request.user, found):
-        raise PermissionDenied("You may cancel your own jobs only.")
+    require_cancel(request.user, found)
     try:
         reason = request.POST.get("reason", "")
         outcome = submission.cancel(found, user=request.user, reason=reason)
     except PoolwiseError as error:
         messages.error(request, str(error))
     else:
-        say, text = _CANCELLED[outcome.value]
-        say(request, text)
+        messages.add_message(request, CANCEL_LEVELS[outcome], outcome.words("the job"))
     return redirect(found)

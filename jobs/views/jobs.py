@@ -1,25 +1,29 @@
 """The list of jobs."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpResponse, QueryDict
 from django.views.decorators.http import require_safe
 
+from jobs import timeline
 from jobs.forms import JobFilterForm
-from jobs.models import Job
-from jobs.views.listing import (
-    COUNT_BOUND,
-    Chosen,
-    Counts,
-    chosen_jobs,
-    counts_of,
-    page_of,
-    rows_of,
-    states,
-)
-from jobs.views.live import PageRequest, live_answer, live_part, own_address, signed_in
+from jobs.models import Job, State
+from jobs.reports import Counts, JobFilter, JobList, Page, list_jobs
+from jobs.reports.paging import COUNT_BOUND
+from jobs.views.live import PageRequest, live_page, signed_in
 
 LIVE_EVERY_S, IDLE_EVERY_S = 1.5, 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One job of the list."""
+
+    job: Job
+    wait_s: float | None
+    cpu_share: float | None
+    pieces: list[timeline.Piece]
 
 
 @require_safe
@@ -27,26 +31,39 @@ LIVE_EVERY_S, IDLE_EVERY_S = 1.5, 10.0
 def jobs(request: PageRequest) -> HttpResponse:
     """List the person's jobs; htmx gets the rows and counts alone."""
     form = JobFilterForm(request.GET, sees_all=request.user.has_perm("jobs.view_job"))
-    chosen = form.cleaned_data if form.is_valid() else {}
-    found = chosen_jobs(request.user, chosen) if form.is_valid() else Chosen(Job.objects.none())
-    counted = chosen_jobs(request.user, chosen | {"state": ""}) if chosen.get("state") else found
-    counts, page = counts_of(counted.jobs), page_of(found.jobs, request.GET)
-    context: dict[str, Any] = {"form": form, "chosen": chosen, "page": page, "rows": rows_of(page.jobs)}
-    context |= {
-        "cut_to": found.cut_to,
+    chosen = JobFilter(**form.cleaned_data) if form.is_valid() else JobFilter()
+    listed = list_jobs(request.user, chosen) if form.is_valid() else JobList(Job.objects.none())
+    in_any_state = chosen.model_copy(update={"state": ""})
+    counts = (list_jobs(request.user, in_any_state) if chosen.state else listed).counts()
+    page = listed.page(request.GET)
+    context: dict[str, Any] = {
+        "form": form,
+        "chosen": chosen,
+        "page": page,
+        "rows": _rows(page.rows),
+        "cut_to": listed.cut_to,
         "counts": counts,
         "count_bound": COUNT_BOUND,
         "tabs": _tabs(request.GET, chosen, counts),
-    }
-    context |= {
-        "links": _links(request.GET, page.newer, page.older),
+        "links": _links(request.GET, page),
         "clear": _query(request.GET, submission=None),
     }
     every_s = LIVE_EVERY_S if counts.live else IDLE_EVERY_S
-    part = live_part(
-        request, "jobs/_jobs.html", context, name="live", url=own_address(request), every_s=every_s
-    )
-    return _named(request, live_answer(request, part, "jobs/jobs.html", context))
+    return _named(request, live_page(request, "jobs/jobs.html", "jobs/_jobs.html", context, every_s=every_s))
+
+
+def _rows(jobs: list[Job]) -> list[Row]:
+    """Return the jobs with bars of one scale: the longest job of the page fills its bar."""
+    longest_s = max(map(timeline.total_s, jobs), default=0.0)
+    return [
+        Row(
+            job,
+            timeline.wait_s(job),
+            timeline.cpu_share(job),
+            timeline.pieces(timeline.timings_of(job), scale_s=longest_s or None, without=["lag"]),
+        )
+        for job in jobs
+    ]
 
 
 def _named(request: PageRequest, response: HttpResponse) -> HttpResponse:
@@ -64,22 +81,23 @@ def _query(query: QueryDict, **changes: str | None) -> str:
     return f"?{fresh.urlencode()}" if fresh else ""
 
 
-def _tabs(query: QueryDict, chosen: dict[str, Any], counts: Counts) -> list[dict[str, Any]]:
+def _tabs(query: QueryDict, chosen: JobFilter, counts: Counts) -> list[dict[str, Any]]:
+    """Return a tab for every state, and all of them first."""
     return [
         {
             "label": label,
             "state": state,
             "count": counts.by_state.get(state, 0) if state else counts.total,
-            "is_on": chosen.get("state", "") == state,
+            "is_on": chosen.state == state,
             "query": _query(query, state=state, before=None, after=None) or "?",
         }
-        for state, label in states()
+        for state, label in [("", "All"), *State.choices]
     ]
 
 
-def _links(query: QueryDict, newer: str | None, older: str | None) -> dict[str, str | None]:
+def _links(query: QueryDict, page: Page[Job]) -> dict[str, str | None]:
     return {
         "first": _query(query, before=None, after=None) or "?",
-        "newer": _query(query, before=None, after=newer) if newer else None,
-        "older": _query(query, before=older, after=None) if older else None,
+        "newer": _query(query, before=None, after=page.newer) if page.newer else None,
+        "older": _query(query, before=page.older, after=None) if page.older else None,
     }

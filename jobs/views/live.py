@@ -9,7 +9,6 @@ from typing import Any, Concatenate
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render, resolve_url
@@ -18,8 +17,6 @@ from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.utils.safestring import SafeString, mark_safe
 from django_htmx.http import HttpResponseClientRedirect
 from django_htmx.middleware import HtmxDetails
-
-from jobs.roles import may_submit
 
 
 class PageRequest(HttpRequest):
@@ -44,12 +41,6 @@ def signed_in[**P](
         return redirect_to_login(request.get_full_path())
 
     return wrapper
-
-
-def refuse_unless_submitter(request: PageRequest) -> None:
-    """Raise PermissionDenied unless the person may submit jobs."""
-    if not may_submit(request.user):
-        raise PermissionDenied("You may not submit jobs. Ask an administrator for the role submitter.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +92,11 @@ def live_answer(request: PageRequest, part: LivePart, page: str, context: dict[s
     patch_vary_headers(response, ["HX-Request"])
     patch_cache_control(response, no_store=True)
     return response
+
+
+def live_page(
+    request: PageRequest, page: str, part: str, context: dict[str, Any], *, every_s: float | None
+) -> HttpResponse:
+    """Answer with a page whose live part is made anew at the page's own address; see `live_part`."""
+    live = live_part(request, part, context, name="live", url=own_address(request), every_s=every_s)
+    return live_answer(request, live, page, context)

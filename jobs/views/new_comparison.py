@@ -14,16 +14,15 @@ from django.views.decorators.http import require_http_methods, require_POST
 from jobs import comparisons as planning
 from jobs import definitions
 from jobs.choice import by_kind
-from jobs.comparisons import PRESETS, Preset
+from jobs.comparisons import OWN, OWN_WORDS, PRESETS, Preset
 from jobs.definitions import Definition, all_definitions
 from jobs.errors import InvalidParameters, PoolwiseError, UnknownDefinition
 from jobs.forms import CompareForm, ParametersForm
-from jobs.forms.comparisons import OWN, OWN_WORDS
 from jobs.models import Comparison
 from jobs.pools import all_pools
 from jobs.reports import pools_now
-from jobs.views import comparing
-from jobs.views.live import PageRequest, refuse_unless_submitter, signed_in
+from jobs.roles import require_submit
+from jobs.views.live import PageRequest, signed_in
 
 _KINDS = {"io": "Waits", "cpu": "Computes", "mixed": "Mixed", "hazard": "Hazards"}
 
@@ -33,7 +32,7 @@ _KINDS = {"io": "Waits", "cpu": "Computes", "mixed": "Mixed", "hazard": "Hazards
 def new_comparison(request: PageRequest) -> HttpResponse:
     """Show the form of a comparison; on Start plan it and go to its page."""
     if request.method == "POST":
-        refuse_unless_submitter(request)
+        require_submit(request.user)
     origin = _origin(request)
     found = _definition(request, origin)
     if request.method != "POST" or found is None:
@@ -47,9 +46,8 @@ def new_comparison(request: PageRequest) -> HttpResponse:
     if not (parameters.is_valid() & design.is_valid()):
         return _page(request, found, (parameters, design), origin)
     try:
-        planned = planning.plan(
-            found.name, parameters.params, design.cleaned_data["pools"], user=request.user, **design.design
-        )
+        options = design.design.options(design.varied)
+        planned = planning.plan(found.name, parameters.params, user=request.user, **options)
     except InvalidParameters as error:
         _name_errors(parameters, design, error.errors)
         return _page(request, found, (parameters, design), origin)
@@ -83,7 +81,7 @@ def _origin(request: PageRequest) -> Comparison | None:
         pk = UUID(request.GET.get("from", ""))
     except ValueError:
         return None
-    return comparing.visible_to(request.user).filter(pk=pk).first()
+    return Comparison.objects.visible_to(request.user).filter(pk=pk).first()
 
 
 def _initial(request: HttpRequest, found: Definition, origin: Comparison | None) -> CompareForm:
@@ -104,7 +102,7 @@ def _initial(request: HttpRequest, found: Definition, origin: Comparison | None)
         "is_sweep",
     )
     initial = {name: getattr(origin, name) for name in (*fields, "baseline", "seed")}
-    pools = list(dict.fromkeys(origin.blocks.order_by("pool").values_list("pool", flat=True)))
+    pools = origin.pools
     initial |= {"pools": pools, "preset": origin.preset or OWN, "vary": next(iter(origin.vary or {}), "")}
     if origin.vary:
         initial["baseline"] = ""
@@ -174,8 +172,9 @@ def _presets(
     design: CompareForm, found: Definition, params: Mapping[str, Any], pools: list[str]
 ) -> list[dict[str, Any]]:
     """Return the presets with what each measures and about how long it takes."""
-    own = design.chosen if design.is_bound and design.is_valid() and design.chosen.name == OWN else None
     vary = design.varied
+    has_own = design.is_bound and design.is_valid() and design.cleaned_data["preset"] not in PRESETS
+    own = design.design.amount(vary) if has_own else None
     arms = len(planning.arms_of(pools, vary))
     rows = []
     for radio in design["preset"].subwidgets:

@@ -7,8 +7,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.http import Http404, HttpResponse
-from django.shortcuts import render
-from django.urls import reverse
+from django.shortcuts import get_object_or_404, render
 
 from jobs import bundles, comparison_charts, evidence, vega
 from jobs.comparison_charts import Chart
@@ -18,7 +17,7 @@ from jobs.formats import parameter_value, seconds
 from jobs.models import Comparison
 from jobs.statistics import quantile
 from jobs.verdicts import Verdict, compare
-from jobs.views import comparing, story
+from jobs.views import story
 from jobs.views.live import PageRequest
 
 #: Charts that are worth a look in pairs.
@@ -47,7 +46,7 @@ class Side(NamedTuple):
 
 def choices(user: User, found: Comparison) -> list[Comparison]:
     """Return the comparisons that this one may be set beside: of the same definition, with evidence, newest first."""
-    others = comparing.visible_to(user).filter(definition=found.definition, evidence__isnull=False)
+    others = Comparison.objects.visible_to(user).filter(definition=found.definition, evidence__isnull=False)
     return list(others.exclude(pk=found.pk).defer("evidence", "environment")[:_CHOICES])
 
 
@@ -57,7 +56,7 @@ def other_of(request: PageRequest, found: Comparison) -> Comparison | None:
     if not text:
         return None
     try:
-        other = comparing.comparison_of(request.user, UUID(text))
+        other = get_object_or_404(Comparison.objects.visible_to(request.user), pk=UUID(text))
     except ValueError as error:
         raise Http404("That is no comparison's number.") from error
     if not (found.evidence and other.evidence) or other.pk == found.pk:
@@ -90,7 +89,7 @@ def page(request: PageRequest, found: Comparison, other: Comparison) -> HttpResp
         "differences": differences(before, after),
         "pairs": [[(side.name, charts.get(key)) for side, charts in zip((before, after), drawn, strict=True)]
                   for key in _KEYS if any(key in charts for charts in drawn)],
-        "vega_url": reverse("admin:jobs_vega", args=[vega.bundle_digest()]),
+        "vega_url": vega.script_url(),
     }  # fmt: skip
     return render(request, "jobs/comparison_pair.html", context)
 

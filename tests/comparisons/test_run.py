@@ -108,9 +108,9 @@ def test_a_comparison_waits_for_a_worker_of_each_pool_and_says_so(bench: Bench, 
     beta = bench.workers.pop("beta-1@h")
     comparison = planned()
     assert bench.tick() == 0
-    assert progress(comparison)["alpha"]["note"] == "No coordinator runs."
+    assert progress(comparison)["alpha"]["note"] == "No coordinator is running."
     send(own_keys, Beat("c@h", COORDINATOR, 1, "h"))
-    assert "No worker serves beta" in progress(comparison)["beta"]["note"]
+    assert "No worker serves the pool beta" in progress(comparison)["beta"]["note"]
     assert {progress(comparison)[pool]["note"] for pool in ("alpha", "gamma")} == {""}
     bench.workers["beta-1@h"] = beta
     assert bench.tick() == 1
@@ -125,7 +125,7 @@ def test_a_block_waits_for_a_worker_and_says_so(bench: Bench, own_keys: Any) -> 
     send(own_keys, Beat("c@h", COORDINATOR, 1, "h"))
     assert bench.tick() == 0
     comparison.refresh_from_db()
-    assert "No worker serves beta" in progress(comparison)["beta"]["note"]
+    assert "No worker serves the pool beta" in progress(comparison)["beta"]["note"]
     bench.add("beta-2@h", "beta")
     assert bench.tick() == 1
 

@@ -112,9 +112,7 @@ def test_the_pools_page_counts_scheduled_jobs_beside_the_queue(client: Client, a
     assert "2 scheduled" in page
     assert "2 queued" not in page
     assert "0 + 2 scheduled" in client.get("/admin/jobs/pool/").content.decode()
-    assert (
-        "Scheduled for" in client.get(f"/admin/jobs/job/{Job.objects.all()[0].pk}/change/").content.decode()
-    )
+    assert "Scheduled for" in client.get(Job.objects.all()[0].get_absolute_url()).content.decode()
 
 
 def test_the_api_tells_a_scheduled_job_by_its_due_time(client: Client, user: Any) -> None:

@@ -33,6 +33,7 @@ STAFF = "302 302 200 200 200 200 200"  # the admin's own pages
 STAFF_NO_POST = "302 302 405 405 405 405 405"  # the admin's own pages, read only
 STAFF_NOTHING = "302 302 404 404 404 404 404"  # the admin, where nothing is
 SEEN = "302 302 200 403 200 200 403"  # the admin: who may see
+SEEN_ELSEWHERE = "302 302 302 403 302 302 403"  # the admin: who may see, on a page of the site
 SEEN_APP = "302 302 200 404 200 200 404"  # the admin: an app of which one may see something
 OPERATED = "302 302 403 403 200 200 403"  # the admin: who operates
 REFUSED = "302 302 403 403 403 403 403"  # the admin: nobody, rows come and go by the platform alone
@@ -84,12 +85,12 @@ TABLE = {
     "admin:jobs_auditentry_delete": (REFUSED, REFUSED),
     "admin:jobs_auditentry_history": (OPERATED, OPERATED),
     "admin:jobs_comparison_add": (REFUSED, REFUSED),
-    "admin:jobs_comparison_change": (SEEN, REFUSED),
+    "admin:jobs_comparison_change": (SEEN_ELSEWHERE, REFUSED),
     "admin:jobs_comparison_changelist": (SEEN, SEEN),
     "admin:jobs_comparison_delete": (REFUSED, REFUSED),
     "admin:jobs_comparison_history": (SEEN, SEEN),
     "admin:jobs_job_add": (REFUSED, REFUSED),
-    "admin:jobs_job_change": (SEEN, REFUSED),
+    "admin:jobs_job_change": (SEEN_ELSEWHERE, REFUSED),
     "admin:jobs_job_changelist": (SEEN, SEEN),
     "admin:jobs_job_delete": (REFUSED, REFUSED),
     "admin:jobs_job_history": (SEEN, SEEN),

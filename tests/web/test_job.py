@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
-from jobs.models import Job, JobLog
+from jobs.models import Job, JobLog, State
 from tests.web.posted import HTMX, WAIT, form, text_of
 
 pytestmark = pytest.mark.django_db
@@ -68,6 +68,22 @@ def test_a_failed_job_shows_its_error_and_traceback(bob: Client, make: Callable[
     )
     page = text_of(bob.get(job.get_absolute_url()))
     assert all(words in page for words in ("ValueError", "it is broken", "File x"))
+
+
+def test_earlier_attempts_are_listed(bob: Client, make: Callable[..., Job]) -> None:
+    earlier = {"attempt": 1, "ending": "lost", "error_type": "WorkerLost", "error": "it went away"}
+    earlier |= {"worker": "gevent@here", "run_s": 1.5, "cpu_s": None}
+    job = make(state="succeeded", attempt=2, max_attempts=3, history=[earlier])
+    page = text_of(bob.get(job.get_absolute_url()))
+    for words in ("Earlier attempts", "WorkerLost", "it went away"):
+        assert words in page
+
+
+@pytest.mark.parametrize("state", State.values)
+def test_a_job_has_a_page_in_every_state_before_anything_was_measured(
+    bob: Client, make: Callable[..., Job], state: str
+) -> None:
+    assert "Where its time went" in text_of(bob.get(make(state=state).get_absolute_url()))
 
 
 def test_a_long_result_is_cut_on_the_page_and_whole_in_the_download(
@@ -149,7 +165,7 @@ def test_another_persons_parameters_never_fill_a_form(
 @pytest.mark.parametrize(
     ("state", "words", "after"),
     [
-        ("queued", "The job is cancelled", "cancelled"),
+        ("queued", "Cancelled before starting: the job", "cancelled"),
         ("running", "was asked to stop", "running"),
         ("failed", "had ended already", "failed"),
     ],

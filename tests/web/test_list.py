@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from jobs.models import Job
-from jobs.views import listing
+from jobs.reports import JobFilter, job_list, list_jobs, paging
 from tests.web.posted import HTMX, text_of
 
 pytestmark = pytest.mark.django_db
@@ -56,7 +56,7 @@ def _ids(page: str) -> list[str]:
 def test_pages_follow_each_other_without_gap_or_repeat(
     bob: Client, make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listing, "PAGE_SIZE", 3)
+    monkeypatch.setattr(paging, "PAGE_SIZE", 3)
     now = timezone.now()  # five of them at the same instant, as the copies of one submission are
     jobs = [make(created_at=now - timedelta(seconds=max(0, i - 4))) for i in range(8)]
     expected = [str(j.pk) for j in sorted(jobs, key=lambda j: (j.created_at, j.pk.hex), reverse=True)]
@@ -101,7 +101,7 @@ def test_no_query_of_the_list_counts_without_bound_or_skips_rows(
 def test_filters_together_look_at_the_newest_jobs_and_say_so(
     bob: Client, make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listing, "SEARCH_BOUND", 3)
+    monkeypatch.setattr(job_list, "SEARCH_BOUND", 3)
     now = timezone.now()
     jobs = [make(state="failed", created_at=now - timedelta(minutes=minute)) for minute in range(6)]
     assert len(_ids(text_of(bob.get("/jobs/")))) == 6
@@ -115,7 +115,7 @@ def test_filters_together_look_at_the_newest_jobs_and_say_so(
 def test_nothing_is_said_where_all_was_looked_at(
     bob: Client, make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listing, "SEARCH_BOUND", 3)
+    monkeypatch.setattr(job_list, "SEARCH_BOUND", 3)
     jobs = [make(state="failed") for _ in range(3)]
     page = text_of(bob.get("/jobs/?state=failed&q=0.25"))
     assert set(_ids(page)) == {str(job.pk) for job in jobs}
@@ -126,7 +126,7 @@ def test_nothing_is_said_where_all_was_looked_at(
 def test_one_filter_finds_the_oldest_of_everybodys_jobs(
     client: Client, administrator: Any, make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, query: str
 ) -> None:
-    monkeypatch.setattr(listing, "SEARCH_BOUND", 3)
+    monkeypatch.setattr(job_list, "SEARCH_BOUND", 3)
     client.force_login(administrator)
     ago = timezone.now() - timedelta(days=9)
     wanted = make(state="failed", pool="threads", definition="cpu.primes", created_at=ago)
@@ -159,7 +159,7 @@ def test_jobs_of_long_ago_are_not_looked_for_among_all_that_came_since(
     Job.objects.bulk_create(made, batch_size=500)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE jobs_job")
-    jobs = listing.chosen_jobs(administrator, {"owner": "all"} | query).jobs
+    jobs = list_jobs(administrator, JobFilter(**{"owner": "all"} | query)).jobs
     assert jobs.count() == 1_000
     for plan in (jobs[:51].explain(), jobs.reverse()[:51].explain()):
         assert "job_newest" not in plan

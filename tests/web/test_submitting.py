@@ -127,5 +127,5 @@ def test_a_job_submitted_while_redis_is_away_is_stored_and_says_so(
 ) -> None:
     response = bob.post(WAIT, form(), follow=True)
     assert response.status_code == 200
-    assert "what you submitted is stored, and sent when it is back" in text_of(response)
+    assert "Submitted jobs are stored, and published when Redis is back" in text_of(response)
     assert "it will be sent to the workers when Redis is back" in text_of(response)

@@ -13,6 +13,7 @@ from jobs.errors import BrokerUnavailable
 from jobs.heartbeats import coordinator_is_up, pools_up
 from jobs.management.text_table import aligned
 from jobs.pools import POOL_ENV, all_pools
+from jobs.reports.notices import no_coordinator, no_worker
 
 
 class Command(BaseCommand):
@@ -72,13 +73,13 @@ class Command(BaseCommand):
         try:
             up = pools_up()
             if coordinator and not coordinator_is_up(host):
-                return f"No coordinator is running{where}: start `python manage.py coordinator`."
+                return str(no_coordinator(where))
         except BrokerUnavailable as error:
             return str(error)
         for name in wanted:
             workers = [worker for worker in up.get(name, []) if host in (None, worker.host)]
             if not workers:
-                return f"No worker serves the pool {name}{where}: start `python manage.py pool {name}`."
+                return str(no_worker(name, where))
             if not any(worker.is_connected for worker in workers):
                 names = ", ".join(worker.name for worker in workers)
                 return (
