@@ -13,6 +13,8 @@ from django.test import Client
 from tests.platform import ROOT
 from tests.test_compose import SERVICES
 
+pytestmark = pytest.mark.slow
+
 GIVEN = {
     "SECRET_KEY": "0123456789abcdef" * 4, "POSTGRES_PASSWORD": "canarypostgres", "REDIS_PASSWORD": "canaryredis",
     "ALLOWED_HOSTS": "jobs.example.org", "CSRF_TRUSTED_ORIGINS": "https://jobs.example.org", "HTTPS": "true",

@@ -19,6 +19,8 @@ from jobs.errors import UnknownDefinition
 from tests.pace import slowness_from_here
 from tests.platform import ROOT
 
+pytestmark = pytest.mark.slow
+
 ID = uuid4().hex
 GOOD: dict[str, Any] = {
     "id": ID, "pool": "gevent", "state": "succeeded", "attempt": 2, "max_attempts": 3,

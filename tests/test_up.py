@@ -34,6 +34,8 @@ RUN = """
 import os, sys
 from pathlib import Path
 from dev.processes import Platform
+
+pytestmark = pytest.mark.slow
 platform = Platform(os.environ)
 platform.add_procfile(Path(sys.argv[1]))
 needed = Path(sys.argv[1]).with_name("needed")

@@ -8,6 +8,8 @@ import pytest
 
 from tests.platform import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a management command with these settings."""

@@ -94,7 +94,7 @@ class Notes:
 
 
 @pytest.fixture(scope="package")
-def notes() -> Iterator[Notes]:
+def notes(suite_redis: None) -> Iterator[Notes]:
     notes = Notes()
     notes.client.flushdb()
     yield notes

@@ -204,6 +204,7 @@ def test_an_interrupt_lands_in_the_body_or_not_at_all(monkeypatch: pytest.Monkey
     assert hits > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pool", ["threads", "gevent", "asyncio"])
 def test_jobs_end_once_however_limits_and_revocations_race_with_their_ends(pool: str) -> None:
     command = [sys.executable, "-m", "tests.pools.stress", pool]

@@ -304,6 +304,7 @@ def test_a_picture_that_cannot_be_drawn_says_so(
     assert response.status_code == 503
 
 
+@pytest.mark.slow
 def test_the_evidence_is_downloaded_as_a_bundle(bob: Client, finished: Comparison) -> None:
     response = bob.get(address(finished, "bundle.zip"))
     assert response["Content-Type"] == "application/zip"
