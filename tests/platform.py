@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,12 +15,12 @@ from dev.processes import kill_family
 from jobs.errors import BrokerUnavailable
 from jobs.heartbeats import coordinator_is_up, pools_up
 from jobs.models import Job
+from tests import ROOT
 from tests.pace import eventually
 from tests.services import DIRECTORY, LEDGER
 
 #: The coordinator of the tests writes no samples of its own accord: other tests count them.
 QUIET = {"JOB_SAMPLE_EVERY_S": "86400"}
-ROOT = Path(__file__).resolve().parent.parent
 
 
 class Platform:

@@ -23,8 +23,9 @@ from jobs.rescue import Rescuer
 from jobs.stream import Ending, Outcome, Place, Reader, Started, stream_key
 from jobs.submission import submit
 from jobs.timing import Timings, wall_now
+from tests import ROOT
 from tests.core import after, coordinate, reports
-from tests.platform import ROOT, Platform, _test_database_url
+from tests.platform import Platform, _test_database_url
 
 pytestmark = pytest.mark.django_db
 PLACE = Place("w1@host", 42, "MainThread")

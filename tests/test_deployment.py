@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 from django.test import Client
 
-from tests.platform import ROOT
+from tests import ROOT
 from tests.test_compose import SERVICES
 
 pytestmark = pytest.mark.slow

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.platform import ROOT
+from tests import ROOT
 
 pytestmark = pytest.mark.slow
 

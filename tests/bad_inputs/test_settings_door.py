@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from environs import EnvError
 
 from jobs.checks import check_addresses, check_heartbeats, check_http, check_numbers, check_pools
-from tests.platform import ROOT
+from tests import ROOT
 from tests.test_compose import TABLES, names_in
 
 DOCUMENTED = names_in(TABLES)

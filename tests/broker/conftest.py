@@ -15,9 +15,9 @@ import redis
 from celery import Celery
 
 from jobs.pools import POOL_CLASSES, transport
+from tests import ROOT
 from tests.pace import eventually
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 MODELS = ("prefork", "threads", "gevent", "asyncio")
 
 
@@ -72,7 +72,7 @@ class Worker:
         command += [*options, "--without-gossip", "--without-mingle", "--without-heartbeat"]
         with log.open("w") as output:
             self.process = subprocess.Popen(
-                command, env=environment, cwd=REPOSITORY, stdout=output, stderr=output, start_new_session=True
+                command, env=environment, cwd=ROOT, stdout=output, stderr=output, start_new_session=True
             )
 
     @property
