@@ -19,8 +19,10 @@ from tests import ROOT
 from tests.pace import eventually
 from tests.services import DIRECTORY, LEDGER
 
+#: How long a worker that ends lets its jobs run on.
+GRACE_S = 8
 #: The coordinator of the tests writes no samples of its own accord: other tests count them.
-QUIET = {"JOB_SAMPLE_EVERY_S": "86400"}
+SETTINGS = {"JOB_SAMPLE_EVERY_S": "86400", "SHUTDOWN_GRACE_S": str(GRACE_S)}
 
 
 class Platform:
@@ -75,7 +77,7 @@ class Platform:
             env={
                 **os.environ,
                 "DATABASE_URL": _test_database_url(),
-                **QUIET,
+                **SETTINGS,
                 **self.environment,
                 **environment,
             },

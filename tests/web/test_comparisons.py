@@ -54,11 +54,6 @@ def test_anothers_comparison_is_not_found(bob: Client, administrator: Any, more:
     assert bob.get(address(sample.store(administrator), more)).status_code == 404
 
 
-@pytest.mark.parametrize("path", ["/comparisons/", NEW, f"/comparisons/{UUID(int=7)}/"])
-def test_a_page_sends_a_stranger_to_the_login(client: Client, path: str) -> None:
-    assert client.get(path).status_code == 302
-
-
 def test_who_may_view_all_sees_anothers_but_cannot_cancel_it(
     bob: Client, user: Any, administrator: Any
 ) -> None:
