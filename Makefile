@@ -6,6 +6,8 @@ RUN := $(BIN)/python
 # Processes that share the tests, each with a Redis and a platform of its own; many a test waits, so more than cores.
 WORKERS ?= 4
 SPREAD = --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+# The tests that start no server, no worker and no browser, and take no second of a core each.
+QUICK = not (services or redis or browser or postgres or slow)
 # What a ledger of another kind changes nothing of.
 WITHOUT_LEDGER = $(addprefix --ignore tests/,pools broker stuck catalog/test_egress.py test_drills.py test_forged_messages.py test_rabbitmq.py test_up.py)
 
@@ -13,7 +15,7 @@ WITHOUT_LEDGER = $(addprefix --ignore tests/,pools broker stuck catalog/test_egr
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test test-postgres drill soak lint style types secrets check audit format env clean distclean
+.PHONY: help install up quick quick-tests test test-postgres drill soak lint style types secrets check audit format env clean distclean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-14s %s\n' "$$name" "$$what"; done
@@ -47,6 +49,12 @@ audit: .installed-dev ## Ask the vulnerability service of PyPI about every pinne
 check: .installed-dev ## Check settings and that no migration is missing
 	$(RUN) manage.py check
 	$(RUN) manage.py makemigrations --check --dry-run
+
+quick: .installed-dev ## Check style and types, and run the tests that need no service: a minute at most
+	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target style types quick-tests
+
+quick-tests:
+	$(RUN) -m pytest --numprocesses 2 --dist worksteal -m "$(QUICK)" $(ARGS)
 
 test: .installed-dev ## Run every check and test (ARGS="-k name" picks tests)
 	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target lint check

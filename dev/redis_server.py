@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -54,8 +54,23 @@ def _version(binary: str) -> tuple[int, ...]:
     return tuple(map(int, found.groups())) if found else (0,)
 
 
-def start(directory: Path, *, durable: bool = True, tied: bool = False) -> Server:
-    """Start a Redis of its own on a free loopback port with its data in a directory.
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a Redis listens, and its password."""
+
+    port: int = field(default_factory=free_port)
+    password: str = field(default_factory=partial(secrets.token_urlsafe, 24))
+
+    @property
+    def url(self) -> str:
+        """Return the address as Poolwise and Celery take it."""
+        return f"redis://:{self.password}@{LOOPBACK}:{self.port}/0"
+
+
+def start(
+    directory: Path, *, durable: bool = True, tied: bool = False, address: Address | None = None
+) -> Server:
+    """Start a Redis of its own with its data in a directory, on a free loopback port unless an address is given.
 
     `durable` keeps an append-only file there; `tied` ends it when this process is killed (no threads yet).
     Raises RedisError when none is found or it does not answer.
@@ -64,8 +79,7 @@ def start(directory: Path, *, durable: bool = True, tied: bool = False) -> Serve
     if binary is None:
         raise RedisError("No Redis found: install one (sudo apt install redis-server) or set REDIS_URL.")
     directory.mkdir(parents=True, exist_ok=True)
-    password = secrets.token_urlsafe(24)
-    port = free_port()
+    address = address or Address()
     log = directory / "redis.log"
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -76,17 +90,17 @@ def start(directory: Path, *, durable: bool = True, tied: bool = False) -> Serve
             preexec_fn=partial(die_with_parent, signal.SIGTERM) if tied else None,
             start_new_session=True,  # the terminal's Ctrl-C is for the platform; Redis ends after the workers
         )
-    _configure(process, _options(directory, port, password, durable=durable))
-    _wait_until_ready(process, port, password, log)
-    return Server(process, f"redis://:{password}@{LOOPBACK}:{port}/0", port, directory)
+    _configure(process, _options(directory, address, durable=durable))
+    _wait_until_ready(process, address, log)
+    return Server(process, address.url, address.port, directory)
 
 
-def _options(directory: Path, port: int, password: str, *, durable: bool) -> dict[str, str]:
+def _options(directory: Path, address: Address, *, durable: bool) -> dict[str, str]:
     return {
         "bind": LOOPBACK,
-        "port": str(port),
+        "port": str(address.port),
         "dir": f'"{directory}"',
-        "requirepass": password,
+        "requirepass": address.password,
         "appendonly": "yes" if durable else "no",
         "appendfsync": "everysec",
         "save": '""',
@@ -103,20 +117,20 @@ def _configure(process: subprocess.Popen[bytes], options: dict[str, str]) -> Non
     process.stdin.close()
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], port: int, password: str, log: Path) -> None:
+def _wait_until_ready(process: subprocess.Popen[bytes], address: Address, log: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
-        if _answers(port, password):
+        if _answers(address):
             return
         time.sleep(0.02)
     process.kill()
     raise RedisError(f"Redis did not start; its log: {log}")
 
 
-def _answers(port: int, password: str) -> bool:
+def _answers(address: Address) -> bool:
     try:
-        with socket.create_connection((LOOPBACK, port), timeout=1) as connection:
-            connection.sendall(f"AUTH {password}\r\nPING\r\n".encode())
+        with socket.create_connection((LOOPBACK, address.port), timeout=1) as connection:
+            connection.sendall(f"AUTH {address.password}\r\nPING\r\n".encode())
             return b"+PONG" in _read_lines(connection, 2)
     except OSError:
         return False
@@ -140,9 +154,11 @@ def stop(server: Server) -> None:
 
 
 @contextmanager
-def running(directory: Path, *, durable: bool = True, tied: bool = False) -> Iterator[Server]:
+def running(
+    directory: Path, *, durable: bool = True, tied: bool = False, address: Address | None = None
+) -> Iterator[Server]:
     """Run a private Redis for the length of a with block."""
-    server = start(directory, durable=durable, tied=tied)
+    server = start(directory, durable=durable, tied=tied, address=address)
     try:
         yield server
     finally:

@@ -61,7 +61,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 @pytest.fixture
-def redis_client() -> Iterator[redis.Redis]:
+def redis_client(suite_redis: None) -> Iterator[redis.Redis]:
     """A client of the tests' own Redis, emptied before the test."""
     client = redis.Redis.from_url(settings.REDIS_URL, decode_responses=True)
     client.flushdb()
@@ -90,7 +90,7 @@ def administrator(db: None) -> Any:
 
 
 @pytest.fixture(scope="session")
-def platform_processes() -> Iterator[Platform]:
+def platform_processes(suite_redis: None) -> Iterator[Platform]:
     """The worker processes of all pools and a coordinator, shared by the session; they start when first asked for."""
     with _session:
         yield _session
@@ -139,7 +139,7 @@ def _nothing_left_over(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture
-def own_keys(settings: Any) -> Iterator[redis.Redis]:
+def own_keys(suite_redis: None, settings: Any) -> Iterator[redis.Redis]:
     """A client of the tests' Redis while this process writes keys that the shared platform does not read."""
     settings.JOB_KEY_PREFIX = f"test-{uuid4().hex[:8]}:"
     client = redis.Redis.from_url(settings.REDIS_URL, decode_responses=True)
@@ -150,7 +150,7 @@ def own_keys(settings: Any) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def quiet_pool(settings: Any) -> Iterator[str]:
+def quiet_pool(suite_redis: None, settings: Any) -> Iterator[str]:
     """The name of a pool that no worker serves; its queue has the same name."""
     name = f"quiet_{uuid4().hex[:8]}"
     settings.JOB_POOLS = {**settings.JOB_POOLS, name: {"model": "threads", "queue": name, "concurrency": 3}}
@@ -160,7 +160,9 @@ def quiet_pool(settings: Any) -> Iterator[str]:
 
 
 @pytest.fixture
-def own_redis(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[OwnRedis]:
+def own_redis(
+    suite_redis: None, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[OwnRedis]:
     """A Redis of the test's own that this process uses for everything; it does not run yet."""
     server = OwnRedis(tmp_path)
     point_at(server.url, settings, monkeypatch)

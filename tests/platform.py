@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,12 +15,14 @@ from dev.processes import kill_family
 from jobs.errors import BrokerUnavailable
 from jobs.heartbeats import coordinator_is_up, pools_up
 from jobs.models import Job
+from tests import ROOT
 from tests.pace import eventually
 from tests.services import DIRECTORY, LEDGER
 
+#: How long a worker that ends lets its jobs run on.
+GRACE_S = 8
 #: The coordinator of the tests writes no samples of its own accord: other tests count them.
-QUIET = {"JOB_SAMPLE_EVERY_S": "86400"}
-ROOT = Path(__file__).resolve().parent.parent
+SETTINGS = {"JOB_SAMPLE_EVERY_S": "86400", "SHUTDOWN_GRACE_S": str(GRACE_S)}
 
 
 class Platform:
@@ -76,7 +77,7 @@ class Platform:
             env={
                 **os.environ,
                 "DATABASE_URL": _test_database_url(),
-                **QUIET,
+                **SETTINGS,
                 **self.environment,
                 **environment,
             },

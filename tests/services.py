@@ -1,26 +1,34 @@
 """The services that the tests talk to, started before Django's settings are read.
 
-A pytest plugin (`-p tests.services`): a private Redis always, and a private PostgreSQL when LEDGER=postgres.
-A service that is missing skips its tests at home and fails them where CI=true.
+A pytest plugin (`-p tests.services`): a private Redis once a test asks for it, and a private PostgreSQL when
+LEDGER=postgres. A service that is missing skips its tests at home and fails them where CI=true.
 """
 
 import contextlib
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from dev import redis_server
 from dev.own_postgres import OwnPostgres, PostgresError
+from dev.ports import LOOPBACK
 
 CI = os.environ.get("CI") == "true"
 LEDGER = os.environ.get("LEDGER", "sqlite")
 DIRECTORY = Path(tempfile.mkdtemp(prefix="poolwise-tests-"))
 _stack = contextlib.ExitStack()
+#: Keeps the port of the tests' Redis, so that no other process takes it before that Redis starts.
+_port = _stack.enter_context(socket.socket())
+_port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+_port.bind((LOOPBACK, 0))
+_redis = redis_server.Address(_port.getsockname()[1])
 
 
 def absent(service: str, remedy: str) -> None:
@@ -55,13 +63,24 @@ def _prepare() -> None:
     os.environ["JOB_FILES_DIR"] = str(DIRECTORY / "files")
     os.environ["STATIC_ROOT"] = str(DIRECTORY / "static")
     (DIRECTORY / "static").mkdir()  # WhiteNoise warns of a folder that is not there
-    os.environ["REDIS_URL"] = _stack.enter_context(
-        redis_server.running(DIRECTORY / "redis", durable=False)
-    ).url
+    os.environ["REDIS_URL"] = _redis.url
     if LEDGER == "postgres":
         os.environ["DATABASE_URL"] = start_postgres(DIRECTORY)
     else:
         os.environ["DATABASE_URL"] = f"sqlite:///{DIRECTORY / 'ledger.sqlite3'}"
+
+
+@pytest.fixture(scope="session")
+def suite_redis() -> Iterator[None]:
+    """The tests' own Redis, which REDIS_URL names: it starts with the first test that asks for it."""
+    with redis_server.running(DIRECTORY / "redis", durable=False, address=_redis):
+        yield
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the tests that need a Redis, so that `-m "not redis"` runs without one."""
+    if "suite_redis" in getattr(item, "fixturenames", ()):
+        item.add_marker("redis")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -6,13 +6,13 @@ browser, which takes four seconds of a core to start, runs in one of these.
 """
 
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests import ROOT
+
 _WITH_BROWSER, _WITHOUT = "platform and browser", "platform"
 
 

@@ -64,6 +64,7 @@ def changed(name: str, change: Callable[[bytes], bytes]) -> io.BytesIO:
     return packed(files)
 
 
+@pytest.mark.slow
 def test_a_bundle_holds_manifest_samples_figures_charts_and_the_command() -> None:
     comparison = frozen()
     files = files_of(bundles.write(comparison))

@@ -28,9 +28,9 @@ from jobs.pools import get_pool
 from jobs.publishing import quick_connection
 from jobs.stream import Ending, Outcome
 from jobs.tasks import run
+from tests import ROOT
 from tests.core import reports
 from tests.pace import becomes, eventually, limit_s
-from tests.platform import ROOT
 
 
 class Site:

@@ -1,7 +1,6 @@
 """What compose.yaml and the Dockerfile promise, read from their text; `docker compose up` proves the rest."""
 
 import re
-from pathlib import Path
 
 import pytest
 import yaml
@@ -9,8 +8,8 @@ from django.conf import settings
 
 from jobs.pools import all_pools
 from jobs.shutdown import _COLD_SHUTDOWN_S
+from tests import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES = COMPOSE["services"]
 OURS = sorted(SERVICES.keys() - {"redis", "postgres"})

@@ -26,8 +26,9 @@ from jobs.sampling import prune_samples, sample
 from jobs.stream import Ending, Outcome, Place, Reader, Started, stream_key
 from jobs.submission import submit
 from jobs.timing import Timings, wall_now
+from tests import ROOT
 from tests.core import after, coordinate, coordinator_of, keep_connections, reports
-from tests.platform import ROOT, Platform, _test_database_url
+from tests.platform import Platform, _test_database_url
 
 pytestmark = pytest.mark.django_db
 PLACE = Place("w1@host", 42, "MainThread")
@@ -172,13 +173,13 @@ def test_a_batch_that_the_database_refuses_is_recorded_one_by_one(
 def test_what_a_dead_reader_took_is_adopted_and_recorded_once(
     own_keys: Any, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recording, "_ADOPT_IDLE_MS", 500)
+    monkeypatch.setattr(recording, "_ADOPT_IDLE_MS", 60_000)
     job = make()
     stream.report(own_keys, ended(job))
     taken = Reader(own_keys, "dead").read(count=10, block_ms=1)
     assert record_new(reader) == 0
     assert record_adopted(reader) == 0, "it may still be at it"
-    time.sleep(0.6)
+    monkeypatch.setattr(coordinator, "_ADOPT_IDLE_MS", 0)
     assert record_adopted(reader) == 1
     before = Job.objects.values().get()
     recording._record(reader, taken)

@@ -7,7 +7,7 @@ import pytest
 
 from jobs import cores
 from jobs.cores import cpu_quota
-from tests.platform import ROOT
+from tests import ROOT
 
 
 @pytest.mark.parametrize(

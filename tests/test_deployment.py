@@ -10,8 +10,10 @@ import pytest
 from django.conf import settings
 from django.test import Client
 
-from tests.platform import ROOT
+from tests import ROOT
 from tests.test_compose import SERVICES
+
+pytestmark = pytest.mark.slow
 
 GIVEN = {
     "SECRET_KEY": "0123456789abcdef" * 4, "POSTGRES_PASSWORD": "canarypostgres", "REDIS_PASSWORD": "canaryredis",

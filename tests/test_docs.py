@@ -1,7 +1,6 @@
 """Prose is tested too: every setting, pool, command, endpoint and option occurs in the docs."""
 
 import re
-from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -11,9 +10,9 @@ from jobs.definitions.declare import Options
 from jobs.models import State
 from jobs.pools import MODELS
 from jobs.roles import ROLES
+from tests import ROOT
 from tests.test_levels import LEVELS
 
-ROOT = Path(__file__).resolve().parent.parent
 SETTINGS_PAGE = (ROOT / "docs/settings.md").read_text()
 ARCHITECTURE_PAGE = (ROOT / "docs/architecture.md").read_text()
 JOB_PAGE = (ROOT / "docs/adding-a-job.md").read_text()

@@ -16,8 +16,10 @@ from dev.drills.holding import Cell, hold
 from dev.drills.table import table
 from jobs import definitions
 from jobs.errors import UnknownDefinition
+from tests import ROOT
 from tests.pace import slowness_from_here
-from tests.platform import ROOT
+
+pytestmark = pytest.mark.slow
 
 ID = uuid4().hex
 GOOD: dict[str, Any] = {

@@ -17,7 +17,7 @@ def write(root: Path, name: str, text: str) -> None:
 
 
 @pytest.mark.django_db
-def test_the_card_says_where_a_measurement_ran_and_can_be_stored(settings: object) -> None:
+def test_the_card_says_where_a_measurement_ran_and_can_be_stored(suite_redis: None) -> None:
     card = capture()
     assert json.loads(json.dumps(card)) == card
     assert card["cores"] == cores() >= 1
@@ -80,6 +80,7 @@ def test_the_code_version_follows_the_sources(tmp_path: Path) -> None:
     assert environment._digest_of([tmp_path]) != first
 
 
+@pytest.mark.slow
 def test_the_code_version_can_be_asked_for_in_a_native_thread_under_gevent() -> None:
     program = """
 from gevent import monkey; monkey.patch_all()

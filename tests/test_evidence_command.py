@@ -47,6 +47,7 @@ def test_import_stores_the_comparison_and_shows_it(bundle: Path) -> None:
     assert "gevent ran this job 10.0× faster than prefork" in out.getvalue()
 
 
+@pytest.mark.slow
 def test_import_draws_a_picture_and_writes_the_bundle_again(bundle: Path, tmp_path: Path) -> None:
     svg, copy = tmp_path / "out.svg", tmp_path / "copy.zip"
     call_command(

@@ -3,26 +3,20 @@
 import os
 import signal
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 import pytest
 from django.tasks import TaskResultStatus
 
 from jobs.catalog.ending import raise_error, succeed
-from jobs.comparisons import plan
 from jobs.heartbeats import pools_up
-from jobs.models import Comparison, Job, State
+from jobs.models import Job, State
 from jobs.redis_client import worker_client
 from jobs.stream import stream_key
 from jobs.submission import submit
 from tests.platform import Platform
 
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
-
-
-def is_finished(comparison: Comparison) -> bool:
-    return Comparison.objects.filter(pk=comparison.pk, state=Comparison.State.FINISHED).exists()
 
 
 def test_the_jobs_of_a_killed_worker_run_again_on_the_next(
@@ -72,19 +66,6 @@ def test_a_task_of_django_runs_on_a_worker_and_its_result_comes_back(
     assert (bad.status, bad.errors[0].exception_class) == (TaskResultStatus.FAILED, RuntimeError)
     assert "oh" in bad.errors[0].traceback
     assert bad.worker_ids[0].startswith("threads")
-
-
-def test_a_comparison_runs_without_two_pools_at_once(
-    platform: Platform, eventually: Callable[..., Any]
-) -> None:
-    comparison = plan("io.wait", {"duration_s": 0.2}, ["threads", "gevent"], 6, rounds=2, seed=3)
-    eventually(lambda: is_finished(comparison), timeout_s=30)
-    spans = [
-        (min(job.started_at for job in block.jobs.all()), max(job.finished_at for job in block.jobs.all()))
-        for block in comparison.blocks.order_by("position")
-    ]
-    assert all(before[1] <= after[0] for before, after in pairwise(spans))
-    assert Job.objects.filter(block__comparison=comparison, state=State.SUCCEEDED).count() == 24
 
 
 def test_one_bad_report_does_not_stop_the_platform(platform: Platform) -> None:

@@ -51,6 +51,7 @@ def test_a_stop_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not wait_until_migrated(stopped.is_set)
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_a_database_that_is_behind_is_told_from_one_that_is_up_to_date() -> None:
     call_command("migrate", "jobs", "0001", verbosity=0)

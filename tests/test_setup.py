@@ -14,8 +14,7 @@ from django.contrib.auth import get_user_model
 
 from dev import administrator, env, install, redis_server, secret_scan, up
 from dev.ports import free_port, is_free
-
-ROOT = Path(__file__).resolve().parent.parent
+from tests import ROOT
 
 
 def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:

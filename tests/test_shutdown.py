@@ -12,8 +12,8 @@ from django_celery_results.models import TaskResult
 from jobs.heartbeats import pools_up
 from jobs.models import Job, State
 from jobs.submission import submit
-from tests.pace import becomes, slowness
-from tests.platform import Platform
+from tests.pace import becomes
+from tests.platform import GRACE_S, Platform
 
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
 
@@ -23,13 +23,8 @@ def test_at_sigterm_short_jobs_end_and_long_ones_go_back_and_run_again_as_the_sa
 ) -> None:
     pools = tuple(settings.JOB_POOLS)
     # All run at the same time before the first short one has ended, and no long one ends before its worker does.
-    short_s, grace_s, long_s = (min(slowness(), 3) * seconds for seconds in (2.0, 4.0, 10.0))
-    for pool in pools:
-        platform.stop(pool)
-        platform.start(pool, SHUTDOWN_GRACE_S=str(grace_s))
-    platform.ensure(*pools)
-    short = {pool: submit("io.wait", {"duration_s": short_s}, pool=pool)[0] for pool in pools}
-    long = {pool: submit("io.wait", {"duration_s": long_s}, pool=pool)[0] for pool in pools}
+    short = {pool: submit("io.wait", {"duration_s": GRACE_S / 2}, pool=pool)[0] for pool in pools}
+    long = {pool: submit("io.wait", {"duration_s": 2.5 * GRACE_S}, pool=pool)[0] for pool in pools}
     eventually(lambda: Job.objects.running().count() == 2 * len(pools))
     with ThreadPoolExecutor(len(pools)) as threads:  # at once, so that no long job has its time
         list(threads.map(lambda pool: platform.stop(pool, timeout_s=25), pools))

@@ -14,8 +14,10 @@ import psutil
 import pytest
 
 from dev.ports import free_port
+from tests import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
+pytestmark = pytest.mark.slow
+
 SETTINGS = ("REDIS_URL", "DATABASE_URL", "JOB_FILES_DIR", "DJANGO_SETTINGS_MODULE")
 READY_S = 90
 

@@ -6,7 +6,10 @@ import sys
 
 import pytest
 
-from tests.platform import ROOT
+from tests import ROOT
+
+pytestmark = pytest.mark.slow
+COMMANDS = ("check", "migrate", "pool threads")
 
 
 def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -18,21 +21,21 @@ def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
 
 @pytest.mark.parametrize(
-    ("environment", "text"),
+    ("command", "environment", "text"),
     [
-        ({"JOB_POOLS": "[1]"}, "JOB_POOLS declares no pool"),
-        ({"JOB_POOLS": "{}"}, "JOB_POOLS"),
-        ({"JOB_POOLS": '{"a": 5}'}, "JOB_POOLS['a'] is 5"),
-        ({"PREFORK_CONCURRENCY": "0"}, "PREFORK_CONCURRENCY"),
-        ({"JOB_KEEP_DAYS": "x"}, '"JOB_KEEP_DAYS" invalid'),
-        ({"LOG_LEVEL": "loud"}, "LOG_LEVEL must be one of"),
-        ({"DATABASE_URL": "x"}, "DATABASE_URL"),
+        ("pool threads", {"JOB_POOLS": "[1]"}, "JOB_POOLS declares no pool"),
+        ("pool threads", {"JOB_POOLS": "{}"}, "JOB_POOLS"),
+        ("pool threads", {"JOB_POOLS": '{"a": 5}'}, "JOB_POOLS['a'] is 5"),
+        ("pool threads", {"JOB_KEEP_DAYS": "x"}, '"JOB_KEEP_DAYS" invalid'),
+        ("pool threads", {"DATABASE_URL": "x"}, "DATABASE_URL"),
+        # A value that Django's settings refuse, and one that only the pools do.
+        *((command, {"LOG_LEVEL": "loud"}, "LOG_LEVEL must be one of") for command in COMMANDS),
+        *((command, {"PREFORK_CONCURRENCY": "0"}, "PREFORK_CONCURRENCY") for command in COMMANDS),
     ],
     ids=str,
 )
-@pytest.mark.parametrize("command", ["check", "migrate", "pool threads"])
 def test_settings_that_cannot_work_end_a_command_with_one_line(
-    environment: dict[str, str], text: str, command: str
+    command: str, environment: dict[str, str], text: str
 ) -> None:
     done = manage(*command.split(), **environment)
     assert done.returncode == 1

@@ -10,7 +10,7 @@ from environs import EnvError
 
 from jobs.catalog.settings_checks import check_http
 from jobs.checks import check_addresses, check_heartbeats, check_numbers, check_pools
-from tests.platform import ROOT
+from tests import ROOT
 from tests.test_compose import TABLES, names_in
 
 DOCUMENTED = names_in(TABLES)

@@ -15,9 +15,9 @@ import redis
 from celery import Celery
 
 from jobs.pools import POOL_CLASSES, transport
+from tests import ROOT
 from tests.pace import eventually
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 MODELS = ("prefork", "threads", "gevent", "asyncio")
 
 
@@ -72,7 +72,7 @@ class Worker:
         command += [*options, "--without-gossip", "--without-mingle", "--without-heartbeat"]
         with log.open("w") as output:
             self.process = subprocess.Popen(
-                command, env=environment, cwd=REPOSITORY, stdout=output, stderr=output, start_new_session=True
+                command, env=environment, cwd=ROOT, stdout=output, stderr=output, start_new_session=True
             )
 
     @property
@@ -177,7 +177,7 @@ class Lab:
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
+def broker(suite_redis: None, tmp_path: Path) -> Iterator[Broker]:
     need_redis_server()
     broker = Broker(tmp_path, "--appendonly", "yes")
     yield broker
@@ -185,7 +185,9 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Lab]:
+def lab(
+    suite_redis: None, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Lab]:
     """One lab for all tests of a module, with the module's VISIBILITY_S."""
     need_redis_server()
     with closing(Lab(tmp_path_factory.mktemp("lab"), visibility_s=request.module.VISIBILITY_S)) as lab:

@@ -11,6 +11,7 @@ from kombu import Connection, Consumer, Producer, Queue
 
 from jobs.pools import transport
 from tests.broker.conftest import Broker
+from tests.pace import becomes
 
 TRANSPORT = "jobs.pools.transport:Transport"
 
@@ -64,8 +65,7 @@ def test_a_fetch_whose_reply_nobody_reads_has_lost_nothing(client: Client, broke
     client.consume("q", prefetch=2)
     client.send("q", 1, 2, 3)
     client.connection.transport.cycle.on_poll_start()  # as if killed here: sent, never read
-    time.sleep(0.1)
-    assert broker.client.llen("q") == 1
+    becomes(lambda: broker.client.llen("q"), 1)
     assert broker.client.hlen("unacked") == broker.client.zcard("unacked_index") == 2
 
 

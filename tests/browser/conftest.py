@@ -20,7 +20,7 @@ LOOKS: list[tuple[int, Literal["light", "dark"]]] = [(1280, "light"), (400, "dar
 
 
 @pytest.fixture(scope="package")
-def chromium() -> Iterator[Browser]:
+def chromium(suite_redis: None) -> Iterator[Browser]:
     """The browser, shared by the package: while it is there, no test of this process can run an event loop."""
     program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:

@@ -81,6 +81,7 @@ def test_the_same_seed_gives_the_same_result_and_another_seed_another(
     assert run(name, seed=5, **params) != run(name, seed=6, **params)
 
 
+@pytest.mark.slow
 def test_a_matrix_product_computes_in_its_own_thread_alone() -> None:
     source = """
 import django, time

@@ -88,6 +88,7 @@ def test_a_port_in_use_is_named_with_the_remedy() -> None:
             call_command("demoserver", host="127.0.0.1", port=port)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_serves_until_it_is_told_to_stop(number: int) -> None:
     command = [sys.executable, "manage.py", "demoserver", "--port", "0"]

@@ -70,6 +70,7 @@ def test_an_unserialisable_result_is_no_json(run: Bodies) -> None:
         json.dumps(run("ending.unserialisable"))
 
 
+@pytest.mark.slow
 def test_exit_process_ends_the_process_at_once() -> None:
     source = "from jobs.catalog import ending; ending.exit_process.func(3)"
     setup = f"import django; django.setup(); {source}"

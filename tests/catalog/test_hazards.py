@@ -40,6 +40,7 @@ def run_all(run: Bodies) -> AllVariants:
     return run_variants
 
 
+@pytest.mark.slow
 @stored
 def test_updates_are_lost_without_a_guard_and_none_with_one(run_all: AllVariants) -> None:
     found = run_all("hazard.shared_counter")

@@ -139,6 +139,7 @@ print(json.dumps(opened))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["io.file_round_trip", "mixed.csv_report"])
 def test_file_jobs_write_nowhere_but_in_their_folder(tmp_path: Path, name: str) -> None:
     run = subprocess.run(

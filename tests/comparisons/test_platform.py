@@ -66,6 +66,8 @@ def test_a_comparison_runs_without_two_pools_at_once_and_ends_with_its_evidence(
     assert len(runs) >= 8
     whole = [(min(start for start, _ in block), max(end for _, end in block)) for block in runs]
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(whole))
+    measured = Job.objects.filter(block__comparison=comparison, block__role="measured", block__void_reason="")
+    assert list(measured.values_list("state", flat=True)) == [State.SUCCEEDED] * 24
     assert comparison.evidence["sentence"]
     assert comparison.environment["code"]
     for block in comparison.blocks.filter(void_reason=""):

@@ -108,6 +108,7 @@ def test_pages_for_people_stay_pages(client: Client) -> None:
     assert client.get("/apiary/")["Content-Type"].startswith("text/html")
 
 
+@pytest.mark.slow
 def test_the_schema_says_that_any_call_may_end_so() -> None:
     operations = [one for path in api.get_openapi_schema()["paths"].values() for one in path.values()]
     assert all({500, 503} <= one["responses"].keys() for one in operations)

@@ -35,6 +35,7 @@ def token(administrator: Any, monkeypatch: pytest.MonkeyPatch) -> str:
     return tokens.create(administrator, "fuzz")[1]
 
 
+@pytest.mark.slow
 def test_whatever_is_sent_the_answer_is_as_the_schema_says(token: str, subtests: pytest.Subtests) -> None:
     import schemathesis  # here: every process of the tests would take seconds to load it
     from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance

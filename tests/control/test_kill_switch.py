@@ -16,7 +16,7 @@ from jobs.operations import drain, pause, purge, resume
 from jobs.redis_client import web_client
 from jobs.submission import submit
 from jobs.switches import Held
-from tests.pace import eventually
+from tests.pace import eventually, limit_s
 from tests.platform import Platform
 
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
@@ -70,12 +70,12 @@ def test_a_paused_pool_begins_nothing_after_2_s_keeps_what_comes_and_loses_nothi
 ) -> None:
     early = submit("io.wait", {"duration_s": 0.05}, pool=pool, copies=slots(pool) + 150)
     pause("pool", pool, user=None, reason="a test")
-    time.sleep(OBEYED_S)
+    time.sleep(limit_s(OBEYED_S))
     before = begun(pool)
     late = [*submit("io.wait", {}, pool=pool), *submit_past_the_switch(monkeypatch, pool, 3)]
     left, spent_s = at_the_broker(pool), cpu_s(pool)
     assert left >= 3
-    time.sleep(OBEYED_S)
+    time.sleep(limit_s(OBEYED_S))
     assert begun(pool) == before
     assert at_the_broker(pool) == left  # the worker takes no message
     assert cpu_s(pool) - spent_s < OBEYED_S / 2  # nor does it spin
@@ -92,7 +92,7 @@ def test_a_paused_definition_begins_nothing_while_others_go_on(platform: Platfor
     pause("definition", "io.wait", user=None, reason="a test")
     others = submit("ending.succeed", {}, pool=pool, copies=5)
     platform.wait_for(*others)
-    time.sleep(OBEYED_S)
+    time.sleep(limit_s(OBEYED_S))
     before = begun(pool)
     held += submit("io.wait", {"duration_s": 0.2}, pool=pool)
     time.sleep(1.0)
@@ -109,10 +109,10 @@ def test_a_worker_that_starts_later_obeys_and_so_it_does_once_redis_lost_its_dat
     platform.stop("threads")
     platform.ensure("threads")
     jobs = submit("ending.succeed", {}, pool="threads", copies=3)
-    time.sleep(OBEYED_S)
+    time.sleep(limit_s(OBEYED_S))
     web_client().flushall()
     jobs += submit("ending.succeed", {}, pool="threads", copies=3)
-    time.sleep(OBEYED_S)
+    time.sleep(limit_s(OBEYED_S))
     assert states(*jobs) == {State.QUEUED}
     assert switches.read(web_client()).pools == {"threads": "paused"}
     resume("pool", "threads", user=None, reason="a test")
@@ -136,7 +136,7 @@ def test_a_purge_cancels_what_is_queued_and_takes_its_messages_alone(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pause("pool", "asyncio", user=None, reason="a test")
-    time.sleep(OBEYED_S)
+    time.sleep(limit_s(OBEYED_S))
     published = submit_past_the_switch(monkeypatch, "asyncio", 700)
     unpublished = submit("io.wait", {}, pool="asyncio", copies=5)
     with redis.Redis.from_url(settings.BROKER_URL) as client:

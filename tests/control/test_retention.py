@@ -42,6 +42,7 @@ def results_without_a_job(count: int, age: timedelta) -> None:
     ).update(date_done=timezone.now() - age)
 
 
+@pytest.mark.slow
 def test_ten_thousand_old_jobs_go_in_short_transactions_with_their_logs_and_results() -> None:
     with_results(make(10_000))
     kept = make(20, age=timedelta(days=1))

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import redis
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests import ROOT
+
 #: A database of its own on the tests' Redis.
 URL = os.environ["REDIS_URL"].removesuffix("/0") + "/9"
 os.environ["POOLS_TEST_REDIS"] = URL
@@ -40,7 +41,7 @@ class Worker:
         }
         with log.open("w") as output:
             self.process = subprocess.Popen(
-                command, env={**os.environ, **environment}, cwd=REPOSITORY, stdout=output, stderr=output
+                command, env={**os.environ, **environment}, cwd=ROOT, stdout=output, stderr=output
             )
 
     @property
@@ -94,7 +95,7 @@ class Notes:
 
 
 @pytest.fixture(scope="package")
-def notes() -> Iterator[Notes]:
+def notes(suite_redis: None) -> Iterator[Notes]:
     notes = Notes()
     notes.client.flushdb()
     yield notes

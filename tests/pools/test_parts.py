@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import greenlet
@@ -29,9 +28,8 @@ from jobs.pools.loop import JobLoop, MeteredCoroutine
 from jobs.pools.metering import METER, LagProbe, Meter
 from jobs.pools.thread_pool import Alarms, TaskPool
 from jobs.pools.trials import CALLS_C, COMPUTES, FUNCTION, SOFT, Body, _try, try_all
+from tests import ROOT
 from tests.pace import eventually, limit_s
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def compute(seconds: float) -> None:
@@ -204,11 +202,12 @@ def test_an_interrupt_lands_in_the_body_or_not_at_all(monkeypatch: pytest.Monkey
     assert hits > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pool", ["threads", "gevent", "asyncio"])
 def test_jobs_end_once_however_limits_and_revocations_race_with_their_ends(pool: str) -> None:
     command = [sys.executable, "-m", "tests.pools.stress", pool]
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.pools.settings"}
-    run = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=90)
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90)
     assert run.returncode == 0, run.stdout + run.stderr
 
 

@@ -9,6 +9,7 @@ import pytest
 from jobs import guarantees
 from jobs.models import Job, State
 from jobs.submission import CancelOutcome, cancel, submit
+from tests.pace import limit_s
 from tests.platform import Platform
 from tests.stuck.conftest import POOLS
 
@@ -67,7 +68,7 @@ def test_a_job_that_computes_on_the_shared_thread_cannot_be_stopped_there(
 ) -> None:
     job = begin(definition, pool, seconds=4)
     eventually(lambda: Job.objects.running().filter(pk=job.pk).exists())
-    time.sleep(0.5)  # it is claimed; until its body has begun it can be stopped all the same
+    time.sleep(limit_s(0.5))  # it is claimed; until its body has begun it can be stopped all the same
     assert cancel(job, user=None) is UNSTOPPABLE
     told.wait_for(job)
     assert job.run_s > 3

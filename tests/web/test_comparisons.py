@@ -54,11 +54,6 @@ def test_anothers_comparison_is_not_found(bob: Client, administrator: Any, more:
     assert bob.get(address(sample.store(administrator), more)).status_code == 404
 
 
-@pytest.mark.parametrize("path", ["/comparisons/", NEW, f"/comparisons/{UUID(int=7)}/"])
-def test_a_page_sends_a_stranger_to_the_login(client: Client, path: str) -> None:
-    assert client.get(path).status_code == 302
-
-
 def test_who_may_view_all_sees_anothers_but_cannot_cancel_it(
     bob: Client, user: Any, administrator: Any
 ) -> None:
@@ -305,6 +300,7 @@ def test_a_picture_that_cannot_be_drawn_says_so(
     assert response.status_code == 503
 
 
+@pytest.mark.slow
 def test_the_evidence_is_downloaded_as_a_bundle(bob: Client, finished: Comparison) -> None:
     response = bob.get(address(finished, "bundle.zip"))
     assert response["Content-Type"] == "application/zip"

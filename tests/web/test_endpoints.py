@@ -278,6 +278,7 @@ def test_every_address_has_a_row_and_every_row_an_address() -> None:
     assert ADDRESSES.keys() == TABLE.keys()
 
 
+@pytest.mark.slow
 def test_every_address_answers_each_role_as_the_table_says(
     things: dict[str, Any], people: dict[str, Any], sent: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:

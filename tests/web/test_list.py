@@ -137,6 +137,7 @@ def test_one_filter_finds_the_oldest_of_everybodys_jobs(
     assert "Looked for among" not in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "query",
     [
