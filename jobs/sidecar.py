@@ -7,8 +7,7 @@ import sys
 import structlog
 from django.conf import settings
 
-from jobs.pools.executor import original
-from jobs.pools.lease import start_native_thread
+from jobs.pools.executor import original, start_native_thread
 from jobs.watched import LOOK_EVERY_S, SETTINGS_VARIABLE, Table
 
 log = structlog.get_logger(__name__)

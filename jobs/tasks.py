@@ -24,7 +24,7 @@ from jobs.sidecar import Sidecar
 from jobs.stream import Ending, Outcome, Place
 from jobs.switches import Brake
 from jobs.timing import Timings, elapsed_wall_s, wall_now
-from jobs.worker import Heart, bound_shutdown, drain, flush, post, shutdown_grace_s, try_guarantees
+from jobs.worker import Heart, bound_shutdown, drain, flush, post, shutdown_grace_s
 
 __all__ = ["POOL_ENV", "JobFailed", "JobRequest", "JobTask", "growing", "revoking", "run"]
 POOL_ENV = "POOLWISE_POOL"
@@ -193,7 +193,6 @@ def _start_heart(sender: Any = None, **_: Any) -> None:
         _guard_limits()
         _heart.start(sender, pool)
         _brake.start(sender, pool, get_pool(pool).queue)
-        try_guarantees(_heart)
 
 
 def _guard_limits() -> None:

@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -22,8 +21,8 @@ from django.conf import settings
 from jobs.cores import usable_cores
 from jobs.environment import code_version, machine
 from jobs.heartbeats import Beat, send, withdraw
-from jobs.pools import base, bridge, prefork_trials, probes, refusals, trials, vitals
-from jobs.pools.lease import original, start_native_thread
+from jobs.pools import base, bridge, probes, refusals, vitals
+from jobs.pools.executor import original, start_native_thread
 from jobs.redis_client import REDIS_ERRORS, connect
 from jobs.stream import Outcome, report
 from jobs.watched import Table
@@ -69,7 +68,6 @@ class Heart:
         self._peak_bytes = 0
         #: Where the watchdog sees that this thread gets to run.
         self.table: Table | None = None
-        self.guarantees: dict[str, str] = {}
         self._lock = original("_thread", "allocate_lock")()
 
     def start(self, consumer: Any, pool: str) -> None:
@@ -161,7 +159,6 @@ class Heart:
             is_patched=vitals.is_patched() if getattr(workers, "is_green", False) else None,
             stall_max_s=round(probes.longest_stall_s(), 4),
             refused=refusals.total(),
-            guarantees=self.guarantees,
             is_connected=consumer.unconnected_s < _UNCONNECTED_AFTER_S,
         )
 
@@ -169,25 +166,6 @@ class Heart:
 def _slots(consumer: Any) -> int:
     # Celery's own pool of processes keeps its first `limit` when it grows or shrinks.
     return int(getattr(consumer.pool, "num_processes", None) or getattr(consumer.pool, "limit", None) or 0)
-
-
-def try_guarantees(heart: Heart) -> None:
-    """Find out what limits and cancellations do in this worker, beside its jobs, and let its heart tell it."""
-    pool = base.running_pool()
-    if pool is None:
-        start_native_thread(partial(_learn, heart, prefork_trials.Trials().findings), "trials")
-    else:
-        pool.in_background(lambda pause: _learn(heart, lambda: trials.try_all(pool, pause)))
-
-
-def _learn(heart: Heart, find: Callable[[], dict[str, str]]) -> None:
-    began = time.monotonic()
-    try:
-        heart.guarantees = find()
-    except Exception:  # the worker works without; its pool then shows nothing
-        log.exception("what the pool guarantees could not be tried")
-        return
-    log.info("guarantees tried", seconds=round(time.monotonic() - began, 2), **heart.guarantees)
 
 
 _draining = False

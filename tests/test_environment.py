@@ -86,7 +86,7 @@ from gevent import monkey; monkey.patch_all()
 import os; os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 import django; django.setup()
 from jobs.environment import code_version
-from jobs.pools.lease import start_native_thread
+from jobs.pools.executor import start_native_thread
 told = []
 start_native_thread(lambda: told.append(code_version()), "asks")
 import time

@@ -54,7 +54,7 @@ class PoolAdmin(Viewer):
             "pool_live": now.pools.get(row.name, PoolNow(row.name, ())),
             "may_operate": request.user.has_perm("jobs.operate_pool"),
             "may_purge": request.user.has_perm("jobs.purge_pool"),
-            "guarantee_rows": guarantees.matrix([row.name], guarantees.by_pool()),
+            "guarantee_rows": guarantees.matrix([row.model]),
         }
 
     @admin.display(description="State")

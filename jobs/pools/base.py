@@ -16,7 +16,6 @@ from jobs.pools.gil import PROBE
 from jobs.pools.identity import use_job_identity
 from jobs.pools.interrupts import Why
 from jobs.pools.job import Job
-from jobs.pools.lease import start_native_thread
 from jobs.pools.metering import Meter
 from jobs.pools.stalls import Stalls
 from jobs.watched import Table
@@ -65,17 +64,6 @@ class JobPool(_BasePool, Carrier):
     def launch(self, job: Job) -> None:
         """Run the job in a slot."""
         raise NotImplementedError
-
-    #: Whether the plain body of a job keeps the thread that all jobs share.
-    shares_thread = False
-
-    def launch_beside(self, job: Job) -> None:
-        """Run the job in no slot: a trial of the pool itself."""
-        self.post(self.launch, job)
-
-    def in_background(self, call: Callable[[Callable[[float], None]], None]) -> None:
-        """Make the call beside the jobs; it is given what to pause with."""
-        start_native_thread(lambda: call(time.sleep), "trials")
 
     def post(self, call: Callable[..., None], *args: Any) -> None:
         """Make the call where jobs are launched."""

@@ -1,6 +1,7 @@
 """Native threads that nobody has to join: one that is stuck in a job cannot keep a worker from ending."""
 
 import sys
+import threading
 
 # The C queue blocks a native thread even where gevent has replaced queue.SimpleQueue.
 from _queue import SimpleQueue
@@ -14,6 +15,16 @@ def original(module: str, name: str) -> Any:
     """Return what the standard library had under that name before gevent patched it."""
     monkey = sys.modules.get("gevent.monkey")
     return getattr(import_module(module), name) if monkey is None else monkey.get_original(module, name)
+
+
+def start_native_thread(target: Callable[[], object], name: str) -> None:
+    """Run `target` in a daemon thread of the operating system, under gevent too."""
+
+    def run() -> None:
+        threading.current_thread().name = name
+        target()
+
+    original("_thread", "start_new_thread")(run, ())
 
 
 #: A lock of the operating system, for short sections in which no greenlet can switch.

@@ -1,13 +1,12 @@
 """How long a thread of this process waits for the interpreter's lock: told by one that wakes again and again."""
 
 import sys
-import threading
 import time
 from collections.abc import Callable
 from math import isnan
 
 from jobs.pools import runqueue
-from jobs.pools.executor import native_lock, original
+from jobs.pools.executor import native_lock, original, start_native_thread
 
 PERIOD_S = 0.01
 #: After so many seconds without a job the probe looks seldom, so that an idle worker stays idle.
@@ -36,14 +35,13 @@ class GilProbe:
         with self._lock:
             first, self._started = not self._started, True
         if first and runqueue.IS_LINUX:
-            original("_thread", "start_new_thread")(self._run, ())
+            start_native_thread(self._run, "gil-probe")
 
     def want(self) -> None:
         """Look closely for the next seconds: a job begins or ends."""
         self._wanted_until = time.monotonic() + LINGER_S
 
     def _run(self) -> None:
-        threading.current_thread().name = "gil-probe"
         sleep = original("time", "sleep")
         while True:
             if time.monotonic() < self._wanted_until:

@@ -3,14 +3,13 @@
 A real OS thread renews it, under gevent too, so that a computing job cannot stop it.
 """
 
-import sys
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import redis
 from celery.utils.log import get_logger
 
+from jobs.pools.executor import original, start_native_thread
 from jobs.pools.transport import Transport
 from jobs.pools.unacked import Unacked
 from jobs.pools.upstream import bootsteps
@@ -21,24 +20,6 @@ logger = get_logger(__name__)
 RENEWALS = 4
 MIN_INTERVAL_S = 0.2
 RETRY_S = 1.0
-
-
-def original(module: str, name: str) -> Any:
-    """Return a function of the standard library as it was before gevent patched it."""
-    patcher = sys.modules.get("gevent.monkey")
-    if patcher is not None:
-        return patcher.get_original(module, name)
-    return getattr(sys.modules[module], name)
-
-
-def start_native_thread(target: Callable[[], object], name: str) -> None:
-    """Run `target` in a daemon thread of the operating system, under gevent too."""
-
-    def run() -> None:
-        threading.current_thread().name = name
-        target()
-
-    original("_thread", "start_new_thread")(run, ())
 
 
 class Lease(bootsteps.StartStopStep):

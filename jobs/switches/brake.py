@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from jobs.pools.lease import original, start_native_thread
+from jobs.pools.executor import original, start_native_thread
 from jobs.redis_client import REDIS_ERRORS, Client, connect
 from jobs.switches.mirror import read
 
