@@ -103,14 +103,12 @@ def _ask(job: Job, *, begun: bool) -> bool:
 
 
 def can_be_stopped(job: Job) -> CancelOutcome:
-    """Return ASKED, or UNSTOPPABLE where its worker has tried and cannot stop a job like this from outside."""
+    """Return ASKED, or UNSTOPPABLE where the pool cannot stop a job like this from outside."""
     try:
-        definition = definitions.get(job.definition)
-        words = guarantees.words(guarantees.CANCEL, definition, job.pool, worker=job.worker)
+        can = guarantees.can_cancel(definitions.get(job.definition), job.pool)
     except (UnknownDefinition, UnknownPool):
         return CancelOutcome.ASKED
-    hopeless = bool(words) and all(word != guarantees.HOLDS for word in words)
-    return CancelOutcome.UNSTOPPABLE if hopeless else CancelOutcome.ASKED
+    return CancelOutcome.ASKED if can else CancelOutcome.UNSTOPPABLE
 
 
 def _revoke(job: Job, *, is_away: bool = False) -> None:

@@ -1,6 +1,7 @@
 """Signs of life: each worker writes one, by Redis' own clock; pages and the coordinator read them."""
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -45,8 +46,6 @@ class Beat:
     is_patched: bool | None = None  # of gevent workers: whether the standard library waits for the hub
     stall_max_s: float = 0.0  # of hub or loop, since the worker began
     refused: int = 0  # messages that it took for forged or malformed and dropped, since it began
-    #: What its trials found; see jobs/guarantees.py.
-    guarantees: Mapping[str, str] = field(default_factory=dict)
     is_connected: bool = True  # of a worker: whether it has its broker, or lost it only just now
 
 
@@ -85,9 +84,7 @@ def _touch(file: Path) -> None:
     try:
         file.touch()
     except OSError as error:  # a full disk must not silence a worker that lives
-        import structlog  # takes more to load than all else that a watchdog needs of this module
-
-        structlog.get_logger(__name__).warning("JOB_HEARTBEAT_FILE cannot be written", error=str(error))
+        logging.getLogger(__name__).warning("JOB_HEARTBEAT_FILE cannot be written: %s", error)
 
 
 def vouch(client: Client, name: str) -> None:

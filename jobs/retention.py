@@ -5,7 +5,7 @@ or it was cancelled and none will come.
 """
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,8 +21,6 @@ from jobs.formats import as_uuid
 from jobs.models import AuditEntry, Comparison, Job, JobLog, JobQuerySet
 
 BATCH = 500
-#: So many of the newest jobs are passed over in one query on the way to the oldest that is kept: some 10 ms.
-_STRIDE = 50_000
 #: Between two batches others write.
 _PAUSE_S = 0.02
 #: How often the coordinator prunes; sooner where a turn did not get to the end.
@@ -43,7 +41,7 @@ class Pruned:
     results: int = 0
     audit_entries: int = 0
     is_complete: bool = True
-    longest_s: float = 0.0  # of one step: a batch's transaction, or a query that looks for more
+    longest_s: float = 0.0  # of one step: a batch's transaction
 
     def add(self, step: _Step, seconds: float) -> None:
         """Count what a step deleted, and how long it took."""
@@ -82,8 +80,7 @@ def would_prune() -> Pruned:
     """Return what `prune` would delete now; nothing is deleted."""
     now = timezone.now()
     chosen = set(_too_old(now).values_list("pk", flat=True))
-    too_many = _to_the_end(_too_many())
-    chosen |= set() if too_many is None else set(too_many.values_list("pk", flat=True))
+    chosen |= set(_too_many().values_list("pk", flat=True))
     return Pruned(len(chosen), sum(map(len, _orphans(now))), _old_audit_entries(now).count())
 
 
@@ -102,12 +99,10 @@ def _walk(steps: Iterator[_Step], *, budget_s: float | None = None) -> Pruned:
 
 
 def _all_steps() -> Iterator[_Step]:
-    """Delete a batch, or look for more, at each step: by age first, which needs no count of the jobs."""
+    """Delete a batch at each step: by age first, which needs no count of the jobs."""
     now = timezone.now()
     yield from _delete_jobs(_too_old(now))
-    too_many = yield from _too_many()
-    if too_many is not None:
-        yield from _delete_jobs(too_many)
+    yield from _delete_jobs(_too_many())
     for ids in _orphans(now):
         TaskResult.objects.filter(pk__in=ids).delete()
         yield "results", len(ids)
@@ -129,29 +124,16 @@ def _too_old(now: datetime) -> JobQuerySet:
     return _prunable().filter(created_at__lt=oldest, finished_at__lt=oldest)
 
 
-def _too_many() -> Generator[_Step, None, JobQuerySet | None]:
-    """Return the jobs beyond the number that is kept, None if there are not so many; nothing tells but counting.
-
-    Where the walk ends is at most too far back: what is submitted meanwhile is newer than all that it has counted.
-    """
-    newest, key, left = Job.objects.order_by("-created_at", "-id"), None, settings.JOB_KEEP_MAX
-    while left:
-        stride = min(left, _STRIDE)
-        rows = _beyond(newest, "lt", "created_at", key).values_list("created_at", "pk")
-        key = rows[stride - 1 : stride].first()
-        if key is None:
-            return None
-        left -= stride
-        yield "jobs", 0
-    return _beyond(_prunable(), "lt", "created_at", key)
-
-
-def _to_the_end[T](steps: Generator[_Step, None, T]) -> T:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
+def _too_many() -> JobQuerySet:
+    """Return the jobs beyond the number that is kept."""
+    keep = settings.JOB_KEEP_MAX
+    if not keep:
+        return _prunable()
+    newest = Job.objects.order_by("-created_at", "-id").values_list("created_at", "pk")
+    oldest_kept = newest[keep - 1 : keep].first()
+    return (
+        Job.objects.none() if oldest_kept is None else _beyond(_prunable(), "lt", "created_at", oldest_kept)
+    )
 
 
 def _beyond[Rows: QuerySet[Any]](rows: Rows, way: str, name: str, key: _Key | None) -> Rows:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from itertools import batched
+from itertools import batched, chain
 from operator import attrgetter
 from typing import Any
 
@@ -320,14 +320,6 @@ class Reader:
 
 
 def _flatten(answer: Any) -> list[tuple[str, str]]:
-    streams = answer.items() if isinstance(answer, dict) else answer or ()
-    found: list[tuple[str, str]] = []
-    for _, batch in streams:
-        # RESP3 wraps the batch of a stream in one more list.
-        items = (
-            batch[0]
-            if batch and isinstance(batch[0], list) and batch[0] and isinstance(batch[0][0], (list, tuple))
-            else batch
-        )
-        found += [(entry_id, fields.get("e", "")) for entry_id, fields in items]
-    return found
+    # RESP3 answers with a dictionary, and wraps the entries of a stream in one more list.
+    batches = chain(*answer.values()) if isinstance(answer, dict) else (batch for _, batch in answer or ())
+    return [(entry_id, fields.get("e", "")) for batch in batches for entry_id, fields in batch]

@@ -40,7 +40,6 @@ class Heart:
         self._name = ""
         #: Where the watchdog sees that this thread gets to run.
         self.table: Table | None = None
-        self.guarantees: dict[str, str] = {}
         self._lock = original("_thread", "allocate_lock")()
 
     def start(self, consumer: Any, pool: str) -> None:
@@ -112,6 +111,5 @@ class Heart:
             is_patched=vitals.is_patched() if getattr(consumer.pool, "is_green", False) else None,
             stall_max_s=round(probes.longest_stall_s(), 4),
             refused=refusals.total(),
-            guarantees=self.guarantees,
             is_connected=consumer.unconnected_s < _UNCONNECTED_AFTER_S,
         )

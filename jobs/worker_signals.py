@@ -6,7 +6,6 @@ from typing import Any
 from celery import signals
 from django.db import connections
 
-from jobs.limit_probing import try_guarantees
 from jobs.pools import POOL_ENV, get_pool
 from jobs.pools.base import running_pool
 from jobs.printing import mask_prints
@@ -32,7 +31,6 @@ def _start_heart(sender: Any = None, **_: Any) -> None:
         _guard_limits()
         _heart.start(sender, pool)
         _brake.start(sender, pool, get_pool(pool).queue)
-        try_guarantees(_heart)
 
 
 def _guard_limits() -> None:

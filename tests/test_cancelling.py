@@ -11,9 +11,8 @@ import redis
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from jobs import cancelling, guarantees, heartbeats, recorder, stream
+from jobs import cancelling, recorder, stream
 from jobs.cancelling import CancelOutcome, cancel, mark_again, settle, stop_unwanted
-from jobs.heartbeats import Beat
 from jobs.models import Job, JobQuerySet, State
 from jobs.redis_client import key
 from jobs.stream import Claim, Ending, Outcome, Place, Started, claim
@@ -32,7 +31,7 @@ def revoked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def make(**fields: Any) -> Job:
-    return Job.objects.create(**{"definition": "io.wait", "kind": "io", "pool": "threads", **fields})
+    return Job.objects.create(**{"definition": "io.wait", "kind": "io", "pool": "gevent", **fields})
 
 
 def started(job: Job) -> Started:
@@ -199,20 +198,12 @@ def test_what_the_coordinator_asks_every_few_seconds_is_answered_in_order_by_an_
 
 
 @pytest.mark.parametrize(
-    ("word", "outcome"),
-    [
-        (guarantees.HOLDS, CancelOutcome.ASKED),
-        ("when it yields", CancelOutcome.UNSTOPPABLE),
-        ("a word of a release to come", CancelOutcome.ASKED),
-    ],
+    ("pool", "outcome"), [("prefork", CancelOutcome.ASKED), ("threads", CancelOutcome.UNSTOPPABLE)]
 )
-def test_the_answer_says_what_the_worker_of_the_job_found(
-    own_keys: redis.Redis, revoked: list[str], word: str, outcome: CancelOutcome
+def test_the_answer_says_whether_the_pool_can_stop_such_a_job(
+    own_keys: redis.Redis, revoked: list[str], pool: str, outcome: CancelOutcome
 ) -> None:
-    heartbeats.send(
-        own_keys, Beat("threads-1@here", "threads", 7, "here", guarantees={"cancel function waits": word})
-    )
-    job = make(state=State.RUNNING, worker="threads-1@here")
+    job = make(state=State.RUNNING, pool=pool, worker=f"{pool}-1@here")
     assert cancel(job) is outcome
 
 

@@ -6,7 +6,6 @@ import pytest
 from django.conf import settings
 from django_celery_results.models import TaskResult
 
-from jobs import guarantees
 from jobs.models import Job, JobLog, State
 from jobs.submission import CancelOutcome, cancel, run_again, submit
 from tests.pace import limit_s
@@ -91,7 +90,6 @@ def test_the_lines_that_a_job_logs_are_kept_with_it(platform: Platform, pool: st
 def test_a_running_job_can_be_cancelled(platform: Platform, pool: str, eventually: Callable) -> None:
     # A thread inside one call of C cannot be stopped there: it ends as cancelled when the call returns.
     is_blocked = settings.JOB_POOLS[pool]["model"] == "threads"
-    eventually(lambda: guarantees.by_pool().get(pool), timeout_s=30)
     [job] = submit("io.wait", {"duration_s": 5 if is_blocked else 60}, pool=pool)
     eventually(lambda: Job.objects.running().filter(pk=job.pk).exists())
     assert cancel(job, user=None) is (CancelOutcome.UNSTOPPABLE if is_blocked else CancelOutcome.ASKED)

@@ -254,7 +254,7 @@ def test_a_queued_job_is_cancelled_at_once_and_its_message_will_not_be_claimed(
 def test_a_running_job_is_asked_to_stop_and_goes_on_until_its_worker_says_so(
     own_keys: Any, quiet_pool: str
 ) -> None:
-    [job] = submit("io.wait", {}, pool=quiet_pool)
+    [job] = submit("cpu.primes", {}, pool=quiet_pool)
     Job.objects.update(state=State.RUNNING)
     assert cancel(job, user=None) is CancelOutcome.ASKED
     assert job.state == State.RUNNING

@@ -14,7 +14,8 @@ from django.conf import settings
 from jobs import sidecar, stream, watched
 from jobs.stream import Ending, Place, Started, encode
 from jobs.timing import Timings, wall_now
-from jobs.watchdog import MARGIN_S, outcome_of
+from jobs.watchdog import MARGIN_S
+from jobs.watchdog_actions import outcome_of
 from jobs.watched import NO_LIMIT, Attempt, Table
 from tests.core import reports
 from tests.pace import eventually
@@ -124,27 +125,17 @@ def test_a_watchdog_whose_worker_is_gone_before_it_has_started_ends() -> None:
     assert not table.is_watched
 
 
-def test_a_watchdog_lets_go_of_what_it_no_longer_needs_and_goes_on() -> None:
+def test_a_watchdog_loads_what_it_takes_to_act_once_a_job_comes_near_its_limit() -> None:
     table, descriptor = Table.create()
-    code = """
-import sys
-from jobs.watchdog import Watchdog
-from jobs.watched import Table
-Watchdog(Table(int(sys.argv[1])), int(sys.argv[2]), calm_s=0.5).run()
-"""
-    strike = table.note(started(), time.monotonic() + 5)
-    command = [sys.executable, "-c", code, str(descriptor), str(os.getpid())]
+    command = [sys.executable, "-m", "jobs.watchdog", str(descriptor), str(os.getpid())]
     with subprocess.Popen(command, pass_fds=[descriptor]) as watchdog:
         try:
             maps = Path(f"/proc/{watchdog.pid}/maps")
-            eventually(lambda: "_psutil_linux" in maps.read_text())  # ready to act
-            strike()
-            eventually(lambda: "_psutil_linux" not in maps.read_text())
-            looked_at_mono = table.looked_at_mono
-            eventually(lambda: table.looked_at_mono > looked_at_mono)
-            assert watchdog.poll() is None
+            eventually(lambda: table.is_watched)
+            assert "_psutil_linux" not in maps.read_text()
             table.note(started(), time.monotonic() + 5)
             eventually(lambda: "_psutil_linux" in maps.read_text())
+            assert watchdog.poll() is None
         finally:
             watchdog.kill()
 

@@ -12,6 +12,7 @@ from jobs import guarantees, vega
 from jobs.admin.base import ShortList, Viewer, badge
 from jobs.formats import seconds
 from jobs.models import Pool
+from jobs.pools import all_pools
 from jobs.reports import PoolNow, pools_now
 
 
@@ -55,7 +56,9 @@ class PoolAdmin(Viewer):
         live = {
             "live": now,
             "pool_live": now.pools.get(name, PoolNow(name, ())),
-            "guarantee_rows": guarantees.matrix([name], guarantees.by_pool()),
+            "guarantee_rows": guarantees.matrix(
+                [pool.model for pool in all_pools().values() if pool.name == name]
+            ),
         }
         return super().change_view(request, object_id, form_url, {**live, **(extra_context or {})})
 

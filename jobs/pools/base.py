@@ -10,7 +10,7 @@ from typing import Any
 from celery.concurrency import base, prefork
 from celery.utils import log
 
-from jobs.native_threads import native_lock, start_native_thread
+from jobs.native_threads import native_lock
 from jobs.pools.carrier import Carrier
 from jobs.pools.gil import PROBE
 from jobs.pools.identity import use_job_identity
@@ -64,17 +64,6 @@ class JobPool(_BasePool, Carrier[Job]):
     def launch(self, job: Job) -> None:
         """Run the job in a slot."""
         raise NotImplementedError
-
-    #: Whether the plain body of a job keeps the thread that all jobs share.
-    shares_thread = False
-
-    def launch_beside(self, job: Job) -> None:
-        """Run the job in no slot: a trial of the pool itself."""
-        self.post(self.launch, job)
-
-    def in_background(self, call: Callable[[Callable[[float], None]], None]) -> None:
-        """Make the call beside the jobs; it is given what to pause with."""
-        start_native_thread(lambda: call(time.sleep), "trials")
 
     def post(self, call: Callable[..., None], *args: Any) -> None:
         """Make the call where jobs are launched."""

@@ -71,7 +71,6 @@ class TaskPool(JobPool):
 
     Timer: Any = getattr(celery_gevent, "Timer")  # noqa: B009 - stubs leave it out
     is_green = True
-    shares_thread = True
     task_join_will_block = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -103,10 +102,6 @@ class TaskPool(JobPool):
         carrier.name = job.name
         carrier.spawn_tree_locals = {_JOB: job}
         carrier.start()
-
-    def in_background(self, call: Callable[[Callable[[float], None]], None]) -> None:
-        """Make the call in a greenlet: only there can jobs be launched."""
-        gevent.spawn(call, gevent.sleep)
 
     def reach_out(self, job: Job) -> None:
         """Interrupt from the hub, where no body runs."""

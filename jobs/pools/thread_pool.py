@@ -102,10 +102,6 @@ class TaskPool(JobPool):
         if new:
             threading.Thread(target=self._work, name=f"slot-{next(self._names)}", daemon=True).start()
 
-    def launch_beside(self, job: Job) -> None:
-        """Run the job in a thread of its own, which is not one of the slots."""
-        threading.Thread(target=Context().run, args=(job.run,), name="trial", daemon=True).start()
-
     def _work(self) -> None:
         abandoned = False
         while not abandoned and self._needed():

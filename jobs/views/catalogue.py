@@ -114,6 +114,6 @@ def pools(request: PageRequest) -> HttpResponse:
 
 
 def _guarantees() -> dict[str, Any]:
-    names = list(all_pools())
-    rows = guarantees.matrix(names, guarantees.by_pool())
-    return {"guarantee_pools": names, "guarantee_rows": rows}
+    pools = all_pools()
+    rows = guarantees.matrix(pool.model for pool in pools.values())
+    return {"guarantee_pools": list(pools), "guarantee_rows": rows}

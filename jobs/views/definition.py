@@ -147,8 +147,7 @@ def announce(request: PageRequest, jobs: list[Job]) -> None:
 
 
 def _limit_warnings(found: Definition, pools: list[str]) -> list[str]:
-    told = guarantees.by_pool()
-    return [text for pool in pools for text in guarantees.warnings(found, pool, told)]
+    return [text for pool in pools for text in guarantees.warnings(found, pool)]
 
 
 def _to_jobs(request: PageRequest, jobs: list[Job]) -> HttpResponseRedirect:

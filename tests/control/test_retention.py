@@ -8,8 +8,7 @@ from uuid import uuid4
 
 import pytest
 from django.core.management import call_command
-from django.db import OperationalError, connection
-from django.test.utils import CaptureQueriesContext
+from django.db import OperationalError
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
@@ -153,25 +152,10 @@ def test_turns_get_to_the_end_however_slow_the_ledger_is(
     assert TaskResult.objects.count() == 0
 
 
-def test_the_number_that_is_kept_is_counted_a_stride_a_turn(
-    turns: retention.Turns, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(retention, "_STRIDE", 2)
-    settings.JOB_KEEP_MAX = 5
-    make(7, age=timedelta(hours=1))
-    for _ in range(3):
-        with CaptureQueriesContext(connection) as asked:
-            assert turns.take().jobs == 0
-        assert len(asked) <= 2  # the first turn asks for what is too old, too
-    assert turns.take().jobs == 2
-
-
-@pytest.mark.parametrize("stride", [1, 2, 3, 100])
 @pytest.mark.parametrize("keep_max", [0, 1, 3, 5, 6, 9])
 def test_jobs_of_the_same_instant_are_counted_once(
-    settings: Any, monkeypatch: pytest.MonkeyPatch, stride: int, keep_max: int
+    settings: Any, monkeypatch: pytest.MonkeyPatch, keep_max: int
 ) -> None:
-    monkeypatch.setattr(retention, "_STRIDE", stride)
     monkeypatch.setattr(retention, "BATCH", 2)
     settings.JOB_KEEP_MAX = keep_max
     make(6)

@@ -19,17 +19,19 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection, connections
 
 from jobs.native_threads import DaemonThreads
-from jobs.pools import bridge, interrupts, trials
+from jobs.pools import bridge, interrupts
 from jobs.pools.consumer import RECONNECT_WITHIN_S, PoolConsumer
 from jobs.pools.coroutines import CoroutineBody
 from jobs.pools.interrupts import BodyCancelled, ChildExited, HardStop, ThreadReach, Why, call_in_thread
 from jobs.pools.job import Job, State
+from jobs.pools.limits import CALLS_C, COMPUTES, FUNCTION, SOFT
 from jobs.pools.loop import JobLoop, MeteredCoroutine
 from jobs.pools.metering import METER, LagProbe, Meter
 from jobs.pools.thread_pool import Alarms, TaskPool
-from jobs.pools.trials import CALLS_C, COMPUTES, FUNCTION, SOFT, Body, _try, try_all
 from tests import ROOT
 from tests.pace import eventually, limit_s
+from tests.stuck import limit_probes
+from tests.stuck.limit_probes import Body, _try, launch_beside, try_all
 
 
 def compute(seconds: float) -> None:
@@ -249,12 +251,12 @@ def test_a_broker_that_is_back_is_noticed_within_seconds_however_long_it_was_awa
 class Late:
     """A pool where limits end the first jobs before their bodies begin."""
 
-    shares_thread, table = True, None
+    is_green, table = True, None
 
     def __init__(self, too_late: int) -> None:
         self.launches, self._too_late = 0, too_late
 
-    def launch_beside(self, job: Job) -> None:
+    def launch(self, job: Job) -> None:
         self.launches += 1
         if self.launches > self._too_late:
             job.target()
@@ -263,11 +265,12 @@ class Late:
     def run_sync(self, job: Job, function: Any) -> None:
         function()
 
-    def post(self, *_: object) -> None:
-        pass
+    def post(self, call: Any, *args: object) -> None:
+        if call == self.launch:
+            call(*args)
 
 
-def test_a_trial_that_its_limit_ended_before_it_began_is_made_again_and_tells_nothing_if_it_never_begins(
+def test_a_probe_that_its_limit_ended_before_it_began_is_made_again_and_tells_nothing_if_it_never_begins(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pool = Late(too_late=2)
@@ -275,8 +278,8 @@ def test_a_trial_that_its_limit_ended_before_it_began_is_made_again_and_tells_no
     assert pool.launches == 3
     with pytest.raises(TimeoutError, match="came to begin"):
         try_all(Late(too_late=1000), time.sleep)
-    monkeypatch.setattr(trials, "_WITHIN_S", 0.05)
-    monkeypatch.setattr(Late, "launch_beside", lambda *_: None)
+    monkeypatch.setattr(limit_probes, "_WITHIN_S", 0.05)
+    monkeypatch.setattr(Late, "launch", lambda *_: None)
     with pytest.raises(TimeoutError, match="did not end"):
         try_all(Late(too_late=0), time.sleep)
 
@@ -314,10 +317,10 @@ def test_nothing_holds_the_greenlet_of_a_thread_that_has_ended(monkeypatch: pyte
     kept = []
     for _ in range(3):
         job = Job(pool, 0, lambda: greenlet.getcurrent() is not None)
-        pool.launch_beside(job)
+        launch_beside(pool, job)
         eventually(lambda job=job: job.state is State.ENDED)
         kept.append(job)
-    eventually(lambda: not any(thread.name == "trial" for thread in threading.enumerate()))
+    eventually(lambda: not any(thread.name == "probe" for thread in threading.enumerate()))
     for _ in range(1000):  # where the interpreter makes the calls that wait, greenlet's among them
         pass
     assert len(kept) == 3

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 from jobs.definitions import Secret, job
+from tests.stuck.limit_probes import probe_this_worker
 
 LIMIT_S = 1.0
 
@@ -51,6 +52,12 @@ def hashes(iterations: int = 30_000_000) -> str:
 def matches(length: int = 30) -> bool:
     """Spend about 30 s in one call of C that keeps the interpreter's lock: a pattern that tries every way."""
     return re.fullmatch(r"(a+)+b", "a" * length) is not None
+
+
+@job(name="stuck.probe_limits", kind="mixed", time_limit_s=60)
+def probe_limits() -> dict[str, str]:
+    """Return what limits and cancelling do in the worker that runs this."""
+    return probe_this_worker()
 
 
 @job(name="stuck.bystander", kind="io")

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from jobs import guarantees
 from jobs.models import Job, State
 from jobs.submission import CancelOutcome, cancel, submit
 from tests.pace import limit_s
@@ -18,19 +17,12 @@ PREFORK, THREADS, GEVENT, ASYNCIO = POOLS
 ASKED, UNSTOPPABLE = CancelOutcome.ASKED, CancelOutcome.UNSTOPPABLE
 
 
-@pytest.fixture
-def told(stuck: Platform, eventually: Callable) -> Platform:
-    """The platform once every pool has told what it can do."""
-    eventually(lambda: all(guarantees.by_pool().get(pool) for pool in POOLS), timeout_s=60)
-    return stuck
-
-
 def begin(definition: str, pool: str, **params: object) -> Job:
     return submit(definition, params, pool=pool)[0]
 
 
 def test_a_running_job_stops_where_it_can_be_stopped_and_is_not_called_cancelled_where_it_cannot(
-    told: Platform, eventually: Callable
+    stuck: Platform, eventually: Callable
 ) -> None:
     stops = [
         begin("stuck.unlimited", PREFORK, seconds=25, computing=True),
@@ -48,12 +40,12 @@ def test_a_running_job_stops_where_it_can_be_stopped_and_is_not_called_cancelled
     outcomes = {(job.definition, job.pool): cancel(job, user=None) for job in jobs}
     assert [outcomes[job.definition, job.pool] for job in stops] == [ASKED] * len(stops)
     assert outcomes["io.wait", THREADS] is UNSTOPPABLE
-    told.wait_for(*stops, timeout_s=10)
+    stuck.wait_for(*stops, timeout_s=10)
     assert {job.state for job in stops} == {State.CANCELLED}
     blocked = goes_on[0]
     blocked.refresh_from_db()
     assert (blocked.state, blocked.cancel_requested_at is not None) == (State.RUNNING, True)
-    told.wait_for(*goes_on)
+    stuck.wait_for(*goes_on)
     assert blocked.state == State.CANCELLED  # at the end of the call, and nothing of the body ran after it
     assert blocked.run_s >= 14.9
     # What never yields may end by itself: then it succeeded, whatever was asked.
@@ -64,16 +56,16 @@ def test_a_running_job_stops_where_it_can_be_stopped_and_is_not_called_cancelled
     ("pool", "definition"), [(GEVENT, "stuck.computes_unlimited"), (ASYNCIO, "stuck.coroutine_unlimited")]
 )
 def test_a_job_that_computes_on_the_shared_thread_cannot_be_stopped_there(
-    told: Platform, eventually: Callable, pool: str, definition: str
+    stuck: Platform, eventually: Callable, pool: str, definition: str
 ) -> None:
     job = begin(definition, pool, seconds=4)
     eventually(lambda: Job.objects.running().filter(pk=job.pk).exists())
     time.sleep(limit_s(0.5))  # it is claimed; until its body has begun it can be stopped all the same
     assert cancel(job, user=None) is UNSTOPPABLE
-    told.wait_for(job)
+    stuck.wait_for(job)
     assert job.run_s > 3
     assert job.state in (State.SUCCEEDED, State.CANCELLED)
-    assert begin_and_end(told, pool).state == State.SUCCEEDED
+    assert begin_and_end(stuck, pool).state == State.SUCCEEDED
 
 
 def begin_and_end(platform: Platform, pool: str) -> Job:
@@ -83,14 +75,14 @@ def begin_and_end(platform: Platform, pool: str) -> Job:
 
 
 def test_a_job_cancelled_while_no_worker_runs_does_not_run_when_they_are_back(
-    told: Platform, tmp_path: Path
+    stuck: Platform, tmp_path: Path
 ) -> None:
     for pool in POOLS:
-        told.stop(pool)
+        stuck.stop(pool)
     witnesses = {pool: str(tmp_path / pool) for pool in POOLS}
     jobs = [begin("stuck.bystander", pool, witness=witnesses[pool], seconds=0) for pool in POOLS]
     assert {cancel(job, user=None) for job in jobs} == {CancelOutcome.CANCELLED}
-    told.ensure(*POOLS)
-    assert [begin_and_end(told, pool).state for pool in POOLS] == [State.SUCCEEDED] * len(POOLS)
+    stuck.ensure(*POOLS)
+    assert [begin_and_end(stuck, pool).state for pool in POOLS] == [State.SUCCEEDED] * len(POOLS)
     assert [path for path in witnesses.values() if Path(path).exists()] == []
     assert {cancel(job, user=None) for job in jobs} == {CancelOutcome.ENDED}

@@ -9,10 +9,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from jobs import guarantees
-from jobs.errors import BrokerUnavailable
+from jobs.errors import BrokerUnavailable, UnknownPool
 from jobs.heartbeats import coordinator_is_up, pools_up
 from jobs.management.text_table import aligned
-from jobs.pools import POOL_ENV, all_pools
+from jobs.pools import POOL_ENV, all_pools, get_pool
 from jobs.reports.notices import no_coordinator, no_worker
 
 
@@ -32,7 +32,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--capabilities",
             action="store_true",
-            help="show what limits and cancellations do on each pool, as its workers tried it",
+            help="show instead what limits and cancelling do on each pool",
         )
         parser.add_argument(
             "--self", action="store_true", dest="own", help="only this host's worker or coordinator"
@@ -51,19 +51,22 @@ class Command(BaseCommand):
         """Print a line a pool. Raise CommandError when one is missing at the end of the wait."""
         if own:
             pools = _own_pools(pools, coordinator=coordinator)
+        if capabilities:
+            self._write_capabilities(pools or list(all_pools()))
+            return
         wanted = pools or ([] if own or coordinator else list(all_pools()))
         until_mono = time.monotonic() + wait
         while missing := self._missing(wanted, coordinator=coordinator, own=own):
             if time.monotonic() >= until_mono:
                 raise CommandError(missing)
             time.sleep(0.25)
-        if capabilities:
-            self._write_capabilities(wanted or list(all_pools()))
-        else:
-            self.stdout.write("all up")
+        self.stdout.write("all up")
 
     def _write_capabilities(self, names: list[str]) -> None:
-        rows = guarantees.matrix(names, guarantees.by_pool())
+        try:
+            rows = guarantees.matrix(get_pool(name).model for name in names)
+        except UnknownPool as error:
+            raise CommandError(str(error)) from error
         for line in aligned([("", *names), *((row.label, *row.cells) for row in rows)]):
             self.stdout.write(line)
 

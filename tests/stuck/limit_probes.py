@@ -1,4 +1,4 @@
-"""What a pool's limits and cancellations can do, tried on it at its start: small bodies of each sort, interrupted.
+"""Probes of what limits and cancelling do in a worker: small bodies of each sort, interrupted beside its jobs.
 
 A body waits, computes, or is inside one call of C; it is a function or a coroutine. Where it would keep the thread
 that all jobs share, it does so for 20 ms at most.
@@ -6,25 +6,30 @@ that all jobs share, it does so for 20 ms at most.
 
 import asyncio
 import hashlib
+import threading
 import time
 from collections.abc import Callable
+from contextvars import Context
 from itertools import chain, product
-from typing import Any, NamedTuple
+from typing import Any
 
+from jobs.pools.base import running_pool
 from jobs.pools.interrupts import Why
 from jobs.pools.job import Job, State
-
-HOLDS = "holds"
-YIELDS = "when it yields"
-ENDING = "by ending the worker"
-NOT_HERE = "not here"
-
-SOFT, HARD, CANCEL, MEMORY = "soft", "hard", "cancel", "memory"
-FUNCTION, COROUTINE = "function", "coroutine"
-WAITS, COMPUTES, CALLS_C = "waits", "computes", "calls C"
-INTERRUPTS = (SOFT, HARD, CANCEL)
-STYLES = (FUNCTION, COROUTINE)
-DOINGS = (WAITS, COMPUTES, CALLS_C)
+from jobs.pools.limits import (
+    CALLS_C,
+    CANCEL,
+    COROUTINE,
+    DOINGS,
+    FUNCTION,
+    HARD,
+    INTERRUPTS,
+    SOFT,
+    STYLES,
+    WAITS,
+    Support,
+)
+from jobs.pools.thread_pool import TaskPool
 
 #: How long a body lasts that is not interrupted: waiting, computing on a thread of its own, or on a shared one.
 WAIT_S, COMPUTE_S, SHARED_S = 0.25, 0.3, 0.02
@@ -40,7 +45,7 @@ _WHY = {SOFT: Why.SOFT, HARD: Why.HARD, CANCEL: Why.REVOKED}
 
 
 def key(interrupt: str, style: str, doing: str) -> str:
-    """Return the name under which a trial's finding is told."""
+    """Return the name of a probe in the answer."""
     return f"{interrupt} {style} {doing}"
 
 
@@ -109,28 +114,31 @@ class _Look:
         self._body.was_cut_short = kind is not None and is_early
 
 
-class Finding(NamedTuple):
-    """What one trial came to."""
+def probe_this_worker() -> dict[str, str]:
+    """Return what each interrupt does to each sort of body in the worker that runs this job; takes a few seconds."""
+    pool = running_pool()
+    if pool is None:
+        from tests.stuck import limit_probes_prefork
 
-    interrupt: str
-    style: str
-    doing: str
-    holds: bool
+        return limit_probes_prefork.try_all()
+    return try_all(pool, time.sleep)
 
 
 def try_all(pool: Any, pause: Callable[[float], None]) -> dict[str, str]:
-    """Return what each interrupt does to each sort of body on a pool of ours, and to its memory; about 1 s.
+    """Return what each interrupt does to each sort of body on a pool of ours.
 
     Raise TimeoutError when a body never came to begin, or to end: half of an answer would be taken for all of it.
     """
     _await_watchdog(pool, pause)
-    found = [
-        Finding(interrupt, style, doing, _try(pool, interrupt, style, doing, pause))
-        for doing, style, interrupt in product(DOINGS, STYLES, INTERRUPTS)
-    ]
-    ends = pool.table is not None and pool.table.is_watched
-    words = {key(*finding[:3]): _word(finding, ends=ends) for finding in found}
-    return {**words, MEMORY: NOT_HERE}  # whose memory it is that jobs of one process take cannot be told
+    restarts = pool.table is not None and pool.table.is_watched
+    words = {}
+    for doing, style, interrupt in product(DOINGS, STYLES, INTERRUPTS):
+        if _try(pool, interrupt, style, doing, pause):
+            words[key(interrupt, style, doing)] = Support.ENFORCED
+        else:
+            ends = interrupt == HARD and restarts
+            words[key(interrupt, style, doing)] = Support.RESTARTS if ends else Support.YIELDS
+    return words
 
 
 def _await_watchdog(pool: Any, pause: Callable[[float], None]) -> None:
@@ -139,27 +147,21 @@ def _await_watchdog(pool: Any, pause: Callable[[float], None]) -> None:
         pause(0.05)
 
 
-def _word(finding: Finding, *, ends: bool) -> str:
-    if finding.holds:
-        return HOLDS
-    return ENDING if finding.interrupt == HARD and ends else YIELDS
-
-
 def _try(pool: Any, interrupt: str, style: str, doing: str, pause: Callable[[float], None]) -> bool:
     for _ in range(_TRIES):
         body = _try_once(pool, interrupt, style, doing, pause)
         if body.has_begun:
             return body.was_cut_short
-    raise TimeoutError(f"no trial of {key(interrupt, style, doing)} came to begin")
+    raise TimeoutError(f"no probe of {key(interrupt, style, doing)} came to begin")
 
 
 def _try_once(pool: Any, interrupt: str, style: str, doing: str, pause: Callable[[float], None]) -> Body:
     """Return the body that was interrupted, or that ended before it began. Raise TimeoutError if it does not end."""
-    is_own = style == FUNCTION and not pool.shares_thread
+    is_own = style == FUNCTION and not getattr(pool, "is_green", False)
     body = Body(doing, COMPUTE_S if is_own else SHARED_S)
     soft_s, hard_s = (_AFTER_S if interrupt == limit else None for limit in (SOFT, HARD))
     job = Job(pool, 0, lambda: _run(pool, job, body, style), soft_s=soft_s, hard_s=hard_s)
-    pool.launch_beside(job)
+    launch_beside(pool, job)
     until_mono = time.monotonic() + _WITHIN_S
     while not body.has_begun and job.state is not State.ENDED and time.monotonic() < until_mono:
         pause(0.001)
@@ -168,9 +170,17 @@ def _try_once(pool: Any, interrupt: str, style: str, doing: str, pause: Callable
         pool.post(job.interrupt, _WHY[CANCEL])
     while job.state is not State.ENDED:
         if time.monotonic() > until_mono:
-            raise TimeoutError(f"the trial of {key(interrupt, style, doing)} did not end")
+            raise TimeoutError(f"the probe of {key(interrupt, style, doing)} did not end")
         pause(0.002)
     return body
+
+
+def launch_beside(pool: Any, job: Job) -> None:
+    """Run the job in no slot of the pool."""
+    if isinstance(pool, TaskPool):
+        threading.Thread(target=Context().run, args=(job.run,), name="probe", daemon=True).start()
+    else:
+        pool.post(pool.launch, job)
 
 
 def _run(pool: Any, job: Job, body: Body, style: str) -> None:

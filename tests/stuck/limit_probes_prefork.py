@@ -1,36 +1,20 @@
-"""The trials of the prefork model: a child as the pool makes them, and the signals that the pool would send it."""
+"""The probes of the prefork model: a child as the pool makes them, and the signals that the pool would send it."""
 
-import json
-import logging
 import os
 import signal
 import time
 import warnings
 from itertools import product
-from typing import Any, NoReturn
+from typing import Any
 
 import psutil
-from billiard.common import reset_signals
+from billiard.common import reset_signals, terminate_handler_fired  # type: ignore[attr-defined]
 from billiard.pool import SIG_SOFT_TIMEOUT, soft_timeout_sighandler
 
 from jobs.pools.coroutines import CoroutineBody, run_in_this_thread
+from jobs.pools.limits import CALLS_C, CANCEL, COROUTINE, DOINGS, HARD, INTERRUPTS, SOFT, STYLES, Support
 from jobs.pools.prefork import REVOKE_SIGNAL
-from jobs.pools.trials import (
-    CALLS_C,
-    CANCEL,
-    COROUTINE,
-    DOINGS,
-    HARD,
-    HOLDS,
-    INTERRUPTS,
-    MEMORY,
-    NOT_HERE,
-    SOFT,
-    STYLES,
-    YIELDS,
-    Body,
-    key,
-)
+from tests.stuck.limit_probes import Body, key
 
 _BEGUN, _CUT_SHORT, _DONE = b"b", b"c", b"d"
 #: A child that is deaf to its signal is killed, here after less time than a job's.
@@ -41,52 +25,20 @@ _COMPUTE_S, _ROUNDS = 0.12, 200_000
 _SHORT_S, _FEW_ROUNDS = 0.03, 50_000
 
 
-class Trials:
-    """A process that makes the trials; it is forked from the main thread, as the children of the pool are."""
-
-    # A child forked from another thread would see signals late, and so would every trial in it.
-    def __init__(self) -> None:
-        self._told, write = os.pipe()
-        with _no_fork_warning():
-            self._pid = os.fork()
-        if not self._pid:
-            _tell(write)
-        os.close(write)
-
-    def findings(self) -> dict[str, str]:
-        """Wait for what was found, and return it. Raise ValueError if the process ended without a word."""
-        with open(self._told) as told:
-            text = told.read()
-        os.waitpid(self._pid, 0)
-        found: dict[str, str] = json.loads(text)
-        return found
-
-
-def _tell(write: int) -> NoReturn:
-    try:
-        logging.disable()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
-        os.write(write, json.dumps(try_all()).encode())
-    finally:
-        os._exit(0)
-
-
 def _no_fork_warning() -> Any:
     # As every fork of the pool, it has threads around.
     return warnings.catch_warnings(action="ignore", category=DeprecationWarning)
 
 
 def try_all() -> dict[str, str]:
-    """Return what each interrupt does to each sort of body, and whether a child's memory can be read; about 1 s."""
+    """Return what each interrupt does to each sort of body."""
     words: dict[str, str] = {}
     for doing, style, interrupt in product(DOINGS, STYLES, INTERRUPTS):
         # What came too late on a busy machine is tried again, but for what can only land at a yield.
         lands_late = interrupt == SOFT and (style == COROUTINE or doing == CALLS_C)
         children = (Child(doing, style, is_short=lands_late) for _ in range(1 if lands_late else 2))
         holds = any(child.interrupt(interrupt) for child in children)
-        words[key(interrupt, style, doing)] = HOLDS if holds else YIELDS
-    words[MEMORY] = HOLDS if psutil.Process().memory_info().rss else NOT_HERE
+        words[key(interrupt, style, doing)] = Support.ENFORCED if holds else Support.YIELDS
     return words
 
 
@@ -143,13 +95,7 @@ def _be_child(body: Body, style: str, write: int) -> None:
             body.function()
         os.write(write, _DONE)
     except BaseException:
-        if not _is_ending():
+        if not terminate_handler_fired():
             os.write(write, _CUT_SHORT if body.was_cut_short else _DONE)
     finally:
         os._exit(0)
-
-
-def _is_ending() -> bool:
-    from billiard.common import terminate_handler_fired  # type: ignore[attr-defined]
-
-    return bool(terminate_handler_fired())
