@@ -5,7 +5,7 @@ BIN := .venv/bin
 RUN := $(BIN)/python
 # Processes that share the tests, each with a Redis and a platform of its own; many a test waits, so more than cores.
 WORKERS ?= 4
-SPREAD = --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+SPREAD = --dist loadfile --no-loadscope-reorder
 # The tests that start no server, no worker and no browser, and take no second of a core each.
 QUICK = not (services or redis or browser or postgres or slow)
 # What a ledger of another kind changes nothing of.
@@ -15,7 +15,7 @@ WITHOUT_LEDGER = $(addprefix --ignore tests/,pools broker stuck catalog/test_egr
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install up quick quick-tests test test-postgres drill soak lint style types secrets check audit format env clean distclean
+.PHONY: help install up quick test test-postgres drill soak lint style types secrets check audit format env clean distclean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-14s %s\n' "$$name" "$$what"; done
@@ -51,17 +51,16 @@ check: .installed-dev ## Check settings and that no migration is missing
 	$(RUN) manage.py makemigrations --check --dry-run
 
 quick: .installed-dev ## Check style and types, and run the tests that need no service: a minute at most
-	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target style types quick-tests
-
-quick-tests:
-	$(RUN) -m pytest --numprocesses 2 --dist worksteal -m "$(QUICK)" $(ARGS)
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target style types & checks=$$!; \
+	$(RUN) -m pytest --numprocesses 2 $(SPREAD) -m "$(QUICK)" $(ARGS); tests=$$?; \
+	wait $$checks && exit $$tests
 
 test: .installed-dev ## Run every check and test (ARGS="-k name" picks tests)
 	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target lint check
-	$(RUN) -m pytest $(SPREAD) $(ARGS)
+	$(RUN) -m pytest --numprocesses $(WORKERS) $(SPREAD) $(ARGS)
 
 test-postgres: .installed-dev ## Run the tests that touch the ledger and the pools again, on PostgreSQL
-	LEDGER=postgres $(RUN) -m pytest $(SPREAD) -m "services or postgres" $(WITHOUT_LEDGER) $(ARGS)
+	LEDGER=postgres $(RUN) -m pytest --numprocesses $(WORKERS) $(SPREAD) -m "services or postgres" $(WITHOUT_LEDGER) $(ARGS)
 
 drill: .installed-dev ## Break running platforms on purpose: was a job lost? (ARGS="--fault redis-wipe --pool gevent", ARGS=--list)
 	@$(RUN) -m dev.drills $(ARGS)

@@ -18,7 +18,7 @@ from jobs.evidence import Evidence
 from jobs.models import Comparison, Job
 from tests.evidence_ledger import ENVIRONMENT, compared
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 SLOW, FAST = [1.0, 1.01, 0.99, 1.02, 1.0], [0.1, 0.101, 0.099, 0.102, 0.1]
 
 
@@ -64,7 +64,6 @@ def changed(name: str, change: Callable[[bytes], bytes]) -> io.BytesIO:
     return packed(files)
 
 
-@pytest.mark.slow
 def test_a_bundle_holds_manifest_samples_figures_charts_and_the_command() -> None:
     comparison = frozen()
     files = files_of(bundles.write(comparison))

@@ -134,6 +134,7 @@ def test_waiting_and_working_add_up_to_the_whole() -> None:
     assert shares == [0.5, 0.125, 0.375]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chart", [pulse, percentiles, time_split])
 def test_vega_compiles_the_charts_without_points_too(chart: Any) -> None:
     for found in (dashboard(1.0, None, 2.0), dashboard()):
@@ -147,6 +148,7 @@ def script_address() -> str:
     return reverse("admin:jobs_vega", args=[vega.bundle_digest()])
 
 
+@pytest.mark.slow
 def test_the_script_is_public_and_kept_by_caches(client: Client) -> None:
     response = client.get(script_address(), headers={"accept-encoding": "gzip"})
     assert response["Content-Type"].startswith("text/javascript")

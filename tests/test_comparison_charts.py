@@ -186,6 +186,7 @@ def test_charts_without_data_are_left_out_of_all() -> None:
     assert set(charts(sample.evidence(), [])) == {"ratios", "time"}
 
 
+@pytest.mark.slow
 def test_a_picture_is_drawn_once_with_its_title_and_what_it_is_of(monkeypatch: pytest.MonkeyPatch) -> None:
     svg = pictures.draw(spec_of("ratios"), "svg", subtitle="io.wait, 5 rounds of 50").decode()
     for words in ("<svg", "Speed against prefork", "io.wait, 5 rounds of 50", "16.8×"):
@@ -194,6 +195,7 @@ def test_a_picture_is_drawn_once_with_its_title_and_what_it_is_of(monkeypatch: p
     assert pictures.draw(spec_of("ratios"), "svg", subtitle="io.wait, 5 rounds of 50").decode() == svg
 
 
+@pytest.mark.slow
 def test_a_picture_is_drawn_as_png_too() -> None:
     assert pictures.draw(spec_of("concurrency"), "png").startswith(b"\x89PNG")
 

@@ -231,6 +231,7 @@ def test_the_seed_decides_and_a_page_can_wait_for_it() -> None:
     assert time.process_time() - begin_cpu_s < limit_s(0.3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("factor", "right"), [(1.0, NO_DIFFERENCE), (1.3, SLOWER)])
 def test_simulated_comparisons_are_judged_right_19_times_in_20(factor: float, right: str) -> None:
     noise = simulation.NOISES["usual"]

@@ -57,6 +57,7 @@ POSTED: list[tuple[dict[str, Any], str]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("changes", "text"), POSTED, ids=lambda value: repr(value)[:50])
 def test_a_design_that_does_not_fit(bob: Client, changes: dict[str, Any], text: str) -> None:
     answer = bob.post("/comparisons/new/?definition=io.wait", GOOD | changes)

@@ -102,6 +102,7 @@ def post(bob: Client, define: Callable[..., Any], sent: list[Job]) -> Callable[[
     return post
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("field", "value", "text"), TYPED, ids=lambda value: repr(value)[:40])
 def test_a_value_that_does_not_fit(post: Callable[..., str], field: str, value: str, text: str) -> None:
     page = post({f"param-{field}": value})
@@ -111,6 +112,7 @@ def test_a_value_that_does_not_fit(post: Callable[..., str], field: str, value: 
     assert "<script>" not in page.split("</head>")[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("changes", "text"), BESIDE, ids=lambda value: repr(value)[:40])
 def test_a_place_or_number_that_does_not_fit(
     post: Callable[..., str], changes: dict[str, Any], text: str

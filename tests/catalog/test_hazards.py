@@ -69,6 +69,7 @@ def test_the_counted_row_is_deleted_and_so_is_one_that_was_left_behind(run: Bodi
     assert list(rows.values_list("group_id", flat=True)) == ["a chord of somebody else"]
 
 
+@pytest.mark.slow
 def test_a_job_that_computes_on_a_loop_delays_its_sibling_by_all_of_it(run: Bodies) -> None:
     late = {
         work: run("hazard.blocked_loop", work=work, compute_s=0.4)[-1]
@@ -81,6 +82,7 @@ def test_a_job_that_computes_on_a_loop_delays_its_sibling_by_all_of_it(run: Bodi
     assert "On asyncio a job that computed for 400 ms" in lesson("hazard.blocked_loop", list(late.values()))
 
 
+@pytest.mark.slow
 def test_serialisation_takes_a_growing_share_and_a_reference_a_small_message(
     run_all: AllVariants, files: Any
 ) -> None:
@@ -120,13 +122,14 @@ def test_short_jobs_wait_out_the_slow_one_only_when_they_were_fetched_with_it(ru
     assert "With a prefetch of 4, 3 of 30" in lesson("hazard.head_of_line", list(found.values()))
 
 
+@pytest.mark.slow
 def test_a_tiny_job_costs_many_times_its_work_in_another_process(run_all: AllVariants) -> None:
     found = run_all("hazard.tiny_jobs")
     assert len({result["total"] for result in found.values()}) == 1
-    assert found["process"]["per_job_us"] > 4 * found["process"]["work_us"]
     # The best of three: what else runs on the machine can only add to a figure.
     rounds = [found, run_all("hazard.tiny_jobs"), run_all("hazard.tiny_jobs")]
     best_us = {how: min(each[how]["per_job_us"] for each in rounds) for how in found}
+    assert best_us["process"] > 4 * min(each["process"]["work_us"] for each in rounds)
     assert best_us["batch"] < best_us["process"] / 2
     assert "in another process" in lesson("hazard.tiny_jobs", list(found.values()))
 

@@ -17,7 +17,7 @@ from jobs.reports import paging
 from tests import evidence_sample as sample
 from tests.web.posted import HTMX, text_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 NEW = "/comparisons/new/?definition=io.wait"
 
 
@@ -300,7 +300,6 @@ def test_a_picture_that_cannot_be_drawn_says_so(
     assert response.status_code == 503
 
 
-@pytest.mark.slow
 def test_the_evidence_is_downloaded_as_a_bundle(bob: Client, finished: Comparison) -> None:
     response = bob.get(address(finished, "bundle.zip"))
     assert response["Content-Type"] == "application/zip"

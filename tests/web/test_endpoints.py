@@ -307,6 +307,7 @@ def _stored() -> Any:
 _TOLD: dict[Any, tuple[str, ...]] = {Job: ("state", "cancel_requested_at"), Comparison: ("state",)}
 
 
+@pytest.mark.slow
 def test_no_address_takes_a_post_without_the_token_against_forgery(
     things: dict[str, Any], administrator: Any
 ) -> None:
