@@ -9,7 +9,7 @@ SPREAD = --dist loadfile --no-loadscope-reorder
 # The tests that start no server, no worker and no browser, and take no second of a core each.
 QUICK = not (services or redis or browser or postgres or slow)
 # What a ledger of another kind changes nothing of.
-WITHOUT_LEDGER = $(addprefix --ignore tests/,pools broker stuck catalog/test_egress.py test_drills.py test_forged_messages.py test_rabbitmq.py test_up.py)
+WITHOUT_DATABASE = $(addprefix --ignore tests/,pools broker stuck catalog/test_egress.py test_drills.py test_forged_messages.py test_rabbitmq.py test_up.py)
 
 # Each of the many processes that start would compile Poolwise anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -60,7 +60,7 @@ test: .installed-dev ## Run every check and test (ARGS="-k name" picks tests)
 	$(RUN) -m pytest --numprocesses $(WORKERS) $(SPREAD) $(ARGS)
 
 test-postgres: .installed-dev ## Run the tests that touch the ledger and the pools again, on PostgreSQL
-	LEDGER=postgres $(RUN) -m pytest --numprocesses $(WORKERS) $(SPREAD) -m "services or postgres" $(WITHOUT_LEDGER) $(ARGS)
+	TEST_DATABASE=postgres $(RUN) -m pytest --numprocesses $(WORKERS) $(SPREAD) -m "services or postgres" $(WITHOUT_DATABASE) $(ARGS)
 
 drill: .installed-dev ## Break running platforms on purpose: was a job lost? (ARGS="--fault redis-wipe --pool gevent", ARGS=--list)
 	@$(RUN) -m dev.drills $(ARGS)

@@ -33,7 +33,7 @@ def platform(model: str, slots: int) -> Iterator[None]:
         os.environ |= {
             "REDIS_URL": redis.url,
             "BROKER_URL": redis.url,
-            "DATABASE_URL": f"sqlite:///{name}/ledger.sqlite3",
+            "DATABASE_URL": f"sqlite:///{name}/database.sqlite3",
             "JOB_POOLS": json.dumps(pools),
             "LOG_LEVEL": "WARNING",
         }
@@ -83,7 +83,7 @@ def _wait_until_up(directory: Path) -> None:
 def comparison(seed: int, definition: str, seconds: tuple[float, float], rounds: int, copies: int) -> Samples:
     """Return the makespans per job, in seconds and per round, of both pools, whose jobs take so many `seconds`.
 
-    A warm-up block per pool comes first and does not count; the order of the pools is shuffled in each round.
+    A warm-up batch per pool comes first and does not count; the order of the pools is shuffled in each round.
     """
     order = random.Random(seed)
     found: dict[str, list[list[float]]] = {pool: [] for pool in POOLS}
@@ -91,16 +91,16 @@ def comparison(seed: int, definition: str, seconds: tuple[float, float], rounds:
         shuffled = list(zip(POOLS, seconds, strict=True))
         order.shuffle(shuffled)
         for pool, duration_s in shuffled:
-            span_s = _block(definition, pool, duration_s, copies)
+            span_s = _batch(definition, pool, duration_s, copies)
             if number:
                 found[pool].append([span_s / copies])
     return found["first"], found["second"]
 
 
-def _block(definition: str, pool: str, duration_s: float, copies: int) -> float:
+def _batch(definition: str, pool: str, duration_s: float, copies: int) -> float:
     from django.db.models import Max, Min
 
-    from jobs.models import Job, State
+    from jobs.models import Job, JobState
     from jobs.publishing import publish
     from jobs.submission import prepare
 
@@ -111,9 +111,9 @@ def _block(definition: str, pool: str, duration_s: float, copies: int) -> float:
     until_mono = time.monotonic() + _LIMIT_S
     while own.live().exists():
         if time.monotonic() > until_mono:
-            raise TimeoutError(f"A block of {copies} jobs did not end within {_LIMIT_S:g} s.")
+            raise TimeoutError(f"A batch of {copies} jobs did not end within {_LIMIT_S:g} s.")
         time.sleep(0.05)
-    if own.exclude(state=State.SUCCEEDED).exists():
+    if own.exclude(state=JobState.SUCCEEDED).exists():
         raise RuntimeError("A job of the benchmark failed: its page in the ledger would say why.")
     span = own.aggregate(length=Max("finished_at") - Min("published_at"))["length"]
     return float(span.total_seconds())

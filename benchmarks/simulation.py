@@ -1,4 +1,4 @@
-"""Simulated comparisons: blocks of jobs on slots, on a machine that drifts, stalls and belongs to others, too."""
+"""Simulated comparisons: batches of jobs on slots, on a machine that drifts, stalls and belongs to others, too."""
 
 import heapq
 import math
@@ -14,13 +14,13 @@ OVERHEAD_S = 0.002
 class Noise:
     """How a machine disturbs; shares and standard deviations of logarithms, stalls in seconds.
 
-    `drift` from round to round (both pools feel it), `block` from block to block, `job` from job to job,
-    `stalls` per job, each at least `stall_s` long with a Pareto tail of index 1.5, `neighbour` the part of blocks
-    during which another process takes a core, which makes the block slower by up to a half.
+    `drift` from round to round (both pools feel it), `batch` from batch to batch, `job` from job to job,
+    `stalls` per job, each at least `stall_s` long with a Pareto tail of index 1.5, `neighbour` the part of batches
+    during which another process takes a core, which makes the batch slower by up to a half.
     """
 
     drift: float
-    block: float
+    batch: float
     job: float
     stalls: float
     stall_s: float
@@ -28,10 +28,10 @@ class Noise:
 
 
 NOISES = {
-    "calm": Noise(drift=0.01, block=0.01, job=0.02, stalls=0.001, stall_s=0.005, neighbour=0.0),
-    "usual": Noise(drift=0.05, block=0.02, job=0.10, stalls=0.002, stall_s=0.01, neighbour=0.005),
-    "noisy": Noise(drift=0.15, block=0.05, job=0.20, stalls=0.01, stall_s=0.01, neighbour=0.10),
-    "bad": Noise(drift=0.30, block=0.15, job=0.30, stalls=0.02, stall_s=0.02, neighbour=0.30),
+    "calm": Noise(drift=0.01, batch=0.01, job=0.02, stalls=0.001, stall_s=0.005, neighbour=0.0),
+    "usual": Noise(drift=0.05, batch=0.02, job=0.10, stalls=0.002, stall_s=0.01, neighbour=0.005),
+    "noisy": Noise(drift=0.15, batch=0.05, job=0.20, stalls=0.01, stall_s=0.01, neighbour=0.10),
+    "bad": Noise(drift=0.30, batch=0.15, job=0.30, stalls=0.02, stall_s=0.02, neighbour=0.30),
 }
 
 
@@ -55,7 +55,7 @@ def _drifts(chance: random.Random, noise: Noise, rounds: int) -> Iterator[float]
 
 
 def _makespan_s(chance: random.Random, noise: Noise, speed: float, copies: int, slots: int) -> float:
-    slower = speed * math.exp(chance.gauss(0, noise.block))
+    slower = speed * math.exp(chance.gauss(0, noise.batch))
     if chance.random() < noise.neighbour:
         slower *= 1 + chance.random() / 2
     free_at = [0.0] * slots

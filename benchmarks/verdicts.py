@@ -23,10 +23,12 @@ def main() -> int:
     """Run what the arguments ask for; return the exit status."""
     options = _arguments()
     if options.simulate:
-        return max(_judge(f"simulated, {name}", _simulated(options, name), options) for name in options.noise)
+        return max(
+            _assess(f"simulated, {name}", _simulated(options, name), options) for name in options.noise
+        )
     with live.platform(options.model, options.slots):
         title = f"{options.model}, {options.slots} slots, {options.definition}"
-        return _judge(title, _measured(options), options)
+        return _assess(title, _measured(options), options)
 
 
 def _simulated(options: argparse.Namespace, noise: str) -> Compare:
@@ -48,15 +50,15 @@ def _measured(options: argparse.Namespace) -> Compare:
     return run
 
 
-def _judge(title: str, run: Compare, options: argparse.Namespace) -> int:
+def _assess(title: str, run: Compare, options: argparse.Namespace) -> int:
     """Print how often each verdict came; return 1 when fewer than 19 of 20 were right."""
     status = 0
     for name, factor, right in (("same pool twice", 1.0, NO_DIFFERENCE), ("planted 1.3×", PLANTED, SLOWER)):
         begin_mono = time.monotonic()
-        words, spreads = _compare_often(run, factor, options)
-        share = words[right] / options.comparisons
+        outcomes, spreads = _compare_often(run, factor, options)
+        share = outcomes[right] / options.comparisons
         status |= share < WANTED_SHARE
-        counts = ", ".join(f"{word} {count}" for word, count in words.most_common())
+        counts = ", ".join(f"{outcome} {count}" for outcome, count in outcomes.most_common())
         print(
             f"{title} · {name}: {counts} ({share:.1%} right; spread of the rounds {median(spreads):.1%}; "
             f"{time.monotonic() - begin_mono:.0f} s; load {os.getloadavg()[0]:.1f})",
@@ -68,17 +70,17 @@ def _judge(title: str, run: Compare, options: argparse.Namespace) -> int:
 def _compare_often(
     run: Compare, factor: float, options: argparse.Namespace
 ) -> tuple[Counter[str], list[float]]:
-    words: Counter[str] = Counter()
+    outcomes: Counter[str] = Counter()
     spreads: list[float] = []
     for seed in range(options.comparisons):
         samples = run(seed, factor)
         verdict = compare(*samples, seed=seed)
-        words[verdict.word] += 1
+        outcomes[verdict.outcome] += 1
         spreads += [spread(value for [value] in side) or 0.0 for side in samples]
         if options.verbose:
             spans_ms = [[round(value * 1e3, 2) for [value] in side] for side in samples]
             print(seed, verdict, spans_ms, flush=True)
-    return words, spreads
+    return outcomes, spreads
 
 
 def _arguments() -> argparse.Namespace:

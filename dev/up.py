@@ -52,7 +52,7 @@ def _run(cleanup: ExitStack) -> int:
     shared = _ports()
     redis_of_ours = cleanup.enter_context(_redis())
     shared |= redis_of_ours.environment
-    cleanup.enter_context(_told_to_other_terminals(shared))
+    cleanup.enter_context(_shared_with_other_terminals(shared))
     environment = {**_environment(), **shared}
     platform = Platform(environment)
     if redis_of_ours.process is not None:
@@ -131,7 +131,7 @@ def _environment() -> Environment:
 
 
 @contextmanager
-def _told_to_other_terminals(shared: Environment) -> Iterator[None]:
+def _shared_with_other_terminals(shared: Environment) -> Iterator[None]:
     """Keep var/running.json, from which settings know the running platform's addresses."""
     RUNNING.touch(mode=0o600)
     RUNNING.write_text(json.dumps(shared))

@@ -40,5 +40,5 @@ def _respelled(address: str, known: str, wanted: str) -> str:
         return address
     path, _, query = address.removeprefix(known).partition("?")
     names = {_DATABASE[known]: _DATABASE[wanted]}
-    told = [(names.get(name, name), value) for name, value in parse_qsl(query)]
-    return wanted + path + (f"?{urlencode(told)}" if told else "")
+    spelled = [(names.get(name, name), value) for name, value in parse_qsl(query)]
+    return wanted + path + (f"?{urlencode(spelled)}" if spelled else "")

@@ -19,7 +19,7 @@ from jobs import definitions
 from jobs.choice import by_kind
 from jobs.definitions import Definition, JobTask
 from jobs.errors import PoolwiseError, UnknownDefinition
-from jobs.models import Job, State
+from jobs.models import Job, JobState
 from jobs.pools import all_pools
 from jobs.submission import submit
 
@@ -30,11 +30,11 @@ else:
     AnyTask, AnyResult = base.Task, base.TaskResult  # generic in the type stubs only
 
 _STATUS = {
-    State.QUEUED: TaskResultStatus.READY,
-    State.RUNNING: TaskResultStatus.RUNNING,
-    State.SUCCEEDED: TaskResultStatus.SUCCESSFUL,
-    State.FAILED: TaskResultStatus.FAILED,
-    State.CANCELLED: TaskResultStatus.FAILED,
+    JobState.QUEUED: TaskResultStatus.READY,
+    JobState.RUNNING: TaskResultStatus.RUNNING,
+    JobState.SUCCEEDED: TaskResultStatus.SUCCESSFUL,
+    JobState.FAILED: TaskResultStatus.FAILED,
+    JobState.CANCELLED: TaskResultStatus.FAILED,
 }
 
 
@@ -84,7 +84,7 @@ class PoolwiseBackend(BaseTaskBackend):
         result: AnyResult = base.TaskResult(
             task=task,
             id=str(job.pk),
-            status=_STATUS[State(job.state)],
+            status=_STATUS[JobState(job.state)],
             enqueued_at=job.created_at,
             started_at=job.started_at,
             finished_at=job.finished_at,
@@ -114,7 +114,7 @@ def pool_for(task: AnyTask, definition: Definition) -> str:
 
 def _add_ending(result: AnyResult, job: Job) -> None:
     stored = StoredResult.objects.filter(task_id=str(job.pk)).first()
-    if job.state == State.SUCCEEDED:
+    if job.state == JobState.SUCCEEDED:
         object.__setattr__(result, "_return_value", _value(stored))
     else:
         text = (stored.traceback if stored else "") or job.error

@@ -25,18 +25,18 @@ Ratio = Annotated[float, Field(ge=0, le=1e200, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0, le=10**12)]
 Name = Annotated[str, Field(pattern=r"^[^\W\d]\w{0,99}$")]
-Word = Annotated[str, Field(max_length=100)]
+ShortText = Annotated[str, Field(max_length=100)]
 #: A sentence or two; what is put into one is cut to `MAX_REASON_CHARS`.
 Text = Annotated[str, Field(max_length=2_000)]
 MAX_REASON_CHARS = 1_000
 Json = Annotated[dict[str, Any], AfterValidator(_small_json)]
 #: A pool, or values of parameters, perhaps on a pool: `guard=lock on threads`.
-ARM = r"^[^\W\d][\w.:+=, -]*$"
-MAX_ARM_CHARS = 300
-ArmName = Annotated[str, Field(pattern=ARM, max_length=MAX_ARM_CHARS)]
+VARIANT_NAME = r"^[^\W\d][\w.:+=, -]*$"
+MAX_VARIANT_NAME_CHARS = 300
+VariantName = Annotated[str, Field(pattern=VARIANT_NAME, max_length=MAX_VARIANT_NAME_CHARS)]
 #: The values of a parameter that are compared.
 Values = Annotated[
     list[bool | int | float | Annotated[str, Field(max_length=40)] | None], Field(min_length=2, max_length=12)
 ]
-#: So many pools or other arms an evidence holds.
+#: So many pools or other variants a report holds.
 MAX_COMPARED = 50

@@ -10,7 +10,7 @@ from django.db import connection
 from django.utils import timezone
 
 from jobs import heartbeats
-from jobs.errors import BrokerUnavailable, QueueFull, UserBoundReached
+from jobs.errors import BrokerUnavailable, QueueFull, UserLimitReached
 from jobs.models import Job, JobQuerySet, waiting
 
 if TYPE_CHECKING:
@@ -51,29 +51,31 @@ def queue_state(pool: str) -> QueueState:
 
 
 def check(pool: str, copies: int, user: "User | None", *, for_later: bool = False) -> None:
-    """Refuse copies beyond a bound; call it in the transaction that inserts them. Raise QueueFull, UserBoundReached.
+    """Refuse copies beyond a bound; call it in the transaction that inserts them. Raise QueueFull, UserLimitReached.
 
     Copies for later are held against what else is for later, by the same bounds: they take no place in the queue yet.
     """
     now = timezone.now()
     waiting = Job.objects.scheduled(now=now) if for_later else Job.objects.due(now=now)
-    is_bound = user is not None and not user.has_perm("jobs.exceed_user_bound")
+    is_limited = user is not None and not user.has_perm("jobs.exceed_user_limit")
     queues = [(waiting.filter(pool=pool), settings.JOB_MAX_QUEUED)]
-    queues += [(waiting.filter(user=user, block=None), settings.JOB_MAX_QUEUED_PER_USER)] if is_bound else []
-    if any(_is_near(jobs, bound, copies) for jobs, bound in queues):
+    queues += (
+        [(waiting.filter(user=user, batch=None), settings.JOB_MAX_QUEUED_PER_USER)] if is_limited else []
+    )
+    if any(_is_near(jobs, limit, copies) for jobs, limit in queues):
         _lock()
-    for (jobs, bound), refused in zip(queues, (_pool_is_full, _user_has_enough), strict=False):
-        count = _count(jobs, bound)
-        if (surplus := count + copies - bound) > 0:
+    for (jobs, limit), refused in zip(queues, (_pool_is_full, _user_has_enough), strict=False):
+        count = _count(jobs, limit)
+        if (surplus := count + copies - limit) > 0:
             after_s = _next_due_s(jobs, surplus) if for_later else retry_after_s(pool, surplus)
-            kind, text = refused(pool, count, bound, for_later)
+            kind, text = refused(pool, count, limit, for_later)
             raise kind(text, retry_after_s=after_s, queue=queue_state(pool))
 
 
 def room(pool: str) -> int:
     """Return how many jobs the pool's queue still takes."""
-    bound = settings.JOB_MAX_QUEUED
-    return max(0, bound - _count(Job.objects.due(now=timezone.now()).filter(pool=pool), bound))
+    limit = settings.JOB_MAX_QUEUED
+    return max(0, limit - _count(Job.objects.due(now=timezone.now()).filter(pool=pool), limit))
 
 
 def retry_after_s(pool: str, surplus: int) -> int:
@@ -93,8 +95,8 @@ def _within(seconds: float) -> int:
     return min(_MAX_RETRY_S, max(_MIN_RETRY_S, math.ceil(seconds)))
 
 
-def _is_near(jobs: JobQuerySet, bound: int, copies: int) -> bool:
-    return copies > bound // _FEW or _count(jobs, bound // 2) + copies > bound // 2
+def _is_near(jobs: JobQuerySet, limit: int, copies: int) -> bool:
+    return copies > limit // _FEW or _count(jobs, limit // 2) + copies > limit // 2
 
 
 def _lock() -> None:
@@ -104,16 +106,16 @@ def _lock() -> None:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK_ID])
 
 
-def _count(jobs: JobQuerySet, bound: int) -> int:
+def _count(jobs: JobQuerySet, limit: int) -> int:
     # Counting stops at the bound, so that a full queue costs no more than a short one.
-    return jobs.order_by()[: bound + 1].count()
+    return jobs.order_by()[: limit + 1].count()
 
 
-def _pool_is_full(pool: str, count: int, bound: int, for_later: bool) -> tuple[type[QueueFull], str]:
-    holds = f"{pool} holds {count} scheduled jobs" if for_later else f"The queue of {pool} holds {count} jobs"
-    return QueueFull, f"{holds}, its bound is {bound} (JOB_MAX_QUEUED): try later."
+def _pool_is_full(pool: str, count: int, limit: int, for_later: bool) -> tuple[type[QueueFull], str]:
+    queue = f"{pool} holds {count} scheduled jobs" if for_later else f"The queue of {pool} holds {count} jobs"
+    return QueueFull, f"{queue}, its bound is {limit} (JOB_MAX_QUEUED): try later."
 
 
-def _user_has_enough(pool: str, count: int, bound: int, for_later: bool) -> tuple[type[QueueFull], str]:
+def _user_has_enough(pool: str, count: int, limit: int, for_later: bool) -> tuple[type[QueueFull], str]:
     are = f"{count} of your jobs are {'scheduled' if for_later else 'queued'}"
-    return UserBoundReached, f"{are}, and {bound} may be (JOB_MAX_QUEUED_PER_USER): try later."
+    return UserLimitReached, f"{are}, and {limit} may be (JOB_MAX_QUEUED_PER_USER): try later."

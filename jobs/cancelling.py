@@ -15,9 +15,9 @@ from django.utils import timezone
 
 from jobs import definitions, guarantees
 from jobs.errors import UnknownDefinition, UnknownPool
-from jobs.models import Job, JobQuerySet, State
+from jobs.models import Job, JobQuerySet, JobState
 from jobs.pools.prefork import REVOKE_SIGNAL
-from jobs.publishing import quick_connection, revoke
+from jobs.publishing import revoke, web_connection
 from jobs.redis_client import REDIS_ERRORS, Client, web_client
 from jobs.stream import CANCEL_TTL_S, begin_no_more, mark_cancelled
 
@@ -38,7 +38,7 @@ class CancelOutcome(StrEnum):
     UNSTOPPABLE = "unstoppable"  # it runs; its worker was asked, and cannot stop a job like this from outside
     ENDED = "ended"  # it had ended before
 
-    def words(self, jobs: str) -> str:
+    def sentence(self, jobs: str) -> str:
         """Return the outcome as a sentence about `jobs`, such as «the job» or «3 jobs»."""
         return _OUTCOMES[self].format(jobs)
 
@@ -57,10 +57,10 @@ def cancel(job: Job) -> CancelOutcome:
     for tries in range(_TRIES):
         job.refresh_from_db(fields=["state", "attempt", "worker"])
         if job.has_ended:
-            by_our_mark = tries > 0 and job.state == State.CANCELLED  # a worker met it and reported
+            by_our_mark = tries > 0 and job.state == JobState.CANCELLED  # a worker met it and reported
             return CancelOutcome.CANCELLED if by_our_mark else CancelOutcome.ENDED
         begun = _mark(job)
-        if not begun and _cancel_queued(job, is_mark_owed=begun is None):
+        if not begun and _cancel_queued(job, is_mark_due=begun is None):
             _revoke(job, is_away=begun is None)
             return CancelOutcome.CANCELLED
         if _ask(job, begun=bool(begun)):
@@ -80,15 +80,15 @@ def _mark(job: Job) -> bool | None:
         return None
 
 
-def _cancel_queued(job: Job, *, is_mark_owed: bool) -> bool:
+def _cancel_queued(job: Job, *, is_mark_due: bool) -> bool:
     now = timezone.now()
-    changed = Job.objects.filter(pk=job.pk, attempt=job.attempt, state=State.QUEUED).update(
-        state=State.CANCELLED,
+    changed = Job.objects.filter(pk=job.pk, attempt=job.attempt, state=JobState.QUEUED).update(
+        state=JobState.CANCELLED,
         cancel_requested_at=now,
         finished_at=now,
         recorded_at=now,
         # Nothing of a cancelled job is published any more: what is due from then on is its mark.
-        due_at=now if is_mark_owed else None,
+        due_at=now if is_mark_due else None,
         error_type="Cancelled",
         error="Cancelled before it began.",
     )
@@ -97,7 +97,7 @@ def _cancel_queued(job: Job, *, is_mark_owed: bool) -> bool:
 
 def _ask(job: Job, *, begun: bool) -> bool:
     # Begun, it may still be queued in the ledger, which the report of its start reaches in a moment.
-    states = (State.QUEUED, State.RUNNING) if begun else (State.RUNNING,)
+    states = (JobState.QUEUED, JobState.RUNNING) if begun else (JobState.RUNNING,)
     asked = Job.objects.filter(pk=job.pk, attempt=job.attempt, state__in=states)
     return bool(asked.update(cancel_requested_at=timezone.now()))
 
@@ -117,7 +117,7 @@ def _revoke(job: Job, *, is_away: bool = False) -> None:
         return
     try:
         revoke(str(job.pk), terminate=True, signal=REVOKE_SIGNAL)
-    except (*REDIS_ERRORS, *quick_connection().recoverable_connection_errors) as error:
+    except (*REDIS_ERRORS, *web_connection().recoverable_connection_errors) as error:
         log.warning("workers could not be told of a cancelled job", job=str(job.pk), error=str(error))
 
 
@@ -126,9 +126,9 @@ def _revoke(job: Job, *, is_away: bool = False) -> None:
 
 def settle(client: Client) -> int:
     """Write the marks that are owed and end what was asked to stop and waits again. Raise redis-py's errors."""
-    ids = list(_owed().values_list("pk", flat=True)[:_BATCH])
+    ids = list(_unmarked().values_list("pk", flat=True)[:_BATCH])
     mark_cancelled(client, [str(pk) for pk in ids])
-    Job.objects.filter(pk__in=ids, state=State.CANCELLED).update_in_order(due_at=None)
+    Job.objects.filter(pk__in=ids, state=JobState.CANCELLED).update_in_order(due_at=None)
     for job in _overdue()[:_BATCH]:
         cancel(job)
     return len(ids)
@@ -137,8 +137,8 @@ def settle(client: Client) -> int:
 # Each has a partial index that holds hardly any row and has the order, too: they are asked every few seconds.
 
 
-def _owed() -> JobQuerySet:
-    return Job.objects.filter(state=State.CANCELLED, due_at__isnull=False).order_by("due_at")
+def _unmarked() -> JobQuerySet:
+    return Job.objects.filter(state=JobState.CANCELLED, due_at__isnull=False).order_by("due_at")
 
 
 def _overdue() -> JobQuerySet:
@@ -149,7 +149,7 @@ def _overdue() -> JobQuerySet:
 def mark_again(client: Client) -> int:
     """Write the marks of what was cancelled before it began: Redis may have lost them. Raise redis-py's errors."""
     since = timezone.now() - timedelta(seconds=CANCEL_TTL_S)
-    found = Job.objects.filter(state=State.CANCELLED, started_at=None, created_at__gt=since)
+    found = Job.objects.filter(state=JobState.CANCELLED, started_at=None, created_at__gt=since)
     ids = [str(pk) for pk in found.order_by("-created_at").values_list("pk", flat=True)[:_MARKED_AGAIN]]
     for start in range(0, len(ids), _BATCH):
         mark_cancelled(client, ids[start : start + _BATCH])

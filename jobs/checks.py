@@ -97,7 +97,7 @@ def check_definition_pools(app_configs: Sequence[AppConfig] | None = None, **_: 
 
 
 #: Settings that are numbers: the least and the most that works.
-_BOUNDS: dict[str, tuple[float, float]] = {
+_LIMITS: dict[str, tuple[float, float]] = {
     "JOB_MAX_COPIES": (1, 1_000_000),
     "JOB_MAX_QUEUED": (1, 100_000_000),
     "JOB_RESULT_MAX_BYTES": (1, 64 * 1024 * 1024),
@@ -131,7 +131,7 @@ def check_numbers(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> l
             hint="See the settings page of the docs.",
             id="jobs.E005",
         )
-        for name, (least, most) in _BOUNDS.items()
+        for name, (least, most) in _LIMITS.items()
         if not _is_within(value := getattr(settings, name), least, most)
     ]
 

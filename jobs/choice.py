@@ -1,4 +1,4 @@
-"""Which pool `auto` stands for: a pin, else the newest valid evidence, else the definition's kind."""
+"""Which pool `auto` stands for: a pin, else the newest valid report, else the definition's kind."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from jobs.environment import code_version
 from jobs.models import Comparison, PinnedDefinition
 from jobs.pools import AUTO
 
-#: Older evidence than the newest so many comparisons of a definition is not looked at.
-_LOOKED_AT = 20
+#: Only the newest so many comparisons of a definition are looked at.
+_CONSIDERED = 20
 _MAX_WHY_CHARS = 300
 
 
@@ -46,16 +46,16 @@ def pinned(name: str) -> Choice | None:
 
 
 def proven(name: str) -> Choice | None:
-    """Return what the newest valid evidence recommends, that of the present code before that of another.
+    """Return what the newest valid report recommends, that of the present code before that of another.
 
-    Evidence that could not tell the pools apart does not count, and imported evidence neither, which speaks of
+    A report that found no difference does not count, nor does an imported one, which is of
     another machine.
     """
-    is_proof = {"evidence__gate__valid": True, "evidence__advice__proven": True, "imported_at": None}
+    is_proof = {"report__validity__valid": True, "report__advice__proven": True, "imported_at": None}
     rows = (
         Comparison.objects.filter(definition=name, **is_proof).order_by("-created_at")
-        .values("pk", "created_at", advice=F("evidence__advice"), sentence=F("evidence__sentence"),
-                code=F("evidence__environment__code"))[:_LOOKED_AT]
+        .values("pk", "created_at", advice=F("report__advice"), sentence=F("report__sentence"),
+                code=F("report__environment__code"))[:_CONSIDERED]
     )  # fmt: skip
     usable = [row for row in rows if (row["advice"] or {}).get("pool") in settings.JOB_POOLS]
     same_code = (row for row in usable if row["code"] == code_version())
@@ -65,15 +65,15 @@ def proven(name: str) -> Choice | None:
 
 def _why(row: Mapping[str, Any]) -> str:
     is_older = "" if row["code"] == code_version() else ", by an earlier version of the code"
-    return f"evidence: comparison {str(row['pk'])[:8]} of {row['created_at']:%Y-%m-%d}{is_older}: {row['sentence']}"
+    return f"measured: comparison {str(row['pk'])[:8]} of {row['created_at']:%Y-%m-%d}{is_older}: {row['sentence']}"
 
 
 def by_kind(definition: Definition) -> Choice:
     """Return the definition's own pool, else the settings' one for its kind, else the first there is."""
     if definition.pool in settings.JOB_POOLS:
         return Choice(
-            str(definition.pool), "kind: the definition names this pool, and there is no valid evidence"
+            str(definition.pool), "kind: the definition names this pool, and there is no valid report"
         )
     wanted = settings.JOB_DEFAULT_POOLS.get(definition.kind, "")
     pool = wanted if wanted in settings.JOB_POOLS else next(iter(settings.JOB_POOLS))
-    return Choice(pool, f"kind: the pool for jobs of kind {definition.kind}, and there is no valid evidence")
+    return Choice(pool, f"kind: the pool for jobs of kind {definition.kind}, and there is no valid report")

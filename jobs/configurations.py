@@ -5,13 +5,13 @@ from datetime import datetime
 
 from django.db.models import OuterRef, Q, Subquery
 
-from jobs.heartbeats import WorkerBeat
+from jobs.heartbeats import WorkerHeartbeat
 from jobs.models import Comparison, PoolConfiguration
 from jobs.pools import PoolSpec, all_pools
-from jobs.reports import Facts, latest_configurations
+from jobs.reports import PoolDetails, latest_configurations
 
 
-def facts_of(spec: PoolSpec, workers: Sequence[WorkerBeat]) -> Facts:
+def details_of(spec: PoolSpec, workers: Sequence[WorkerHeartbeat]) -> PoolDetails:
     """Return what a pool runs with: its model, the slots of all its workers, their versions."""
     versions: dict[str, set[str]] = {}
     for worker in workers:
@@ -22,7 +22,7 @@ def facts_of(spec: PoolSpec, workers: Sequence[WorkerBeat]) -> Facts:
     return {"model": spec.model, "slots": sum(worker.slots for worker in workers), **joined}
 
 
-def note(alive: Sequence[WorkerBeat], now: datetime) -> int:
+def note(alive: Sequence[WorkerHeartbeat], now: datetime) -> int:
     """Write a row for each pool that runs with something else than before; return how many.
 
     A pool without workers runs with nothing that is worth a mark, and while a comparison runs, it sets slots.
@@ -32,9 +32,9 @@ def note(alive: Sequence[WorkerBeat], now: datetime) -> int:
     before = latest_configurations()
     found = []
     for name, spec in all_pools().items():
-        workers = [beat for beat in alive if beat.pool == name]
-        if workers and (facts := facts_of(spec, workers)) != before.get(name):
-            found.append(PoolConfiguration(pool=name, at=now, facts=facts))
+        workers = [heartbeat for heartbeat in alive if heartbeat.pool == name]
+        if workers and (details := details_of(spec, workers)) != before.get(name):
+            found.append(PoolConfiguration(pool=name, at=now, details=details))
     PoolConfiguration.objects.bulk_create(found)
     return len(found)
 

@@ -38,7 +38,7 @@ class Coordinator:
     def __init__(self, reader: stream.Reader, duties: Sequence[Duty]) -> None:
         self._reader, self._duties = reader, duties
         self._is_ready = self._had_outage = self._stopping = False
-        self._fault_silenced = ""
+        self._logged_fault = ""
 
     def run(self) -> None:
         """Work until told to stop; a fault of Redis or the database is logged and waited out."""
@@ -47,7 +47,7 @@ class Coordinator:
                 self._begin_unless_ready()
                 recorded = record_new(self._reader, wait_ms=_wait_ms(self._duties))
                 _do_what_is_due(self._duties, recorded)
-                self._fault_silenced = ""
+                self._logged_fault = ""
                 if 0 < recorded < BATCH:
                     time.sleep(_gather_s(self._duties))
             except FAULTS as error:
@@ -77,8 +77,8 @@ class Coordinator:
             False,
             True,
         )  # the group may be gone with Redis' data: it is made anew
-        if str(error) != self._fault_silenced:
-            self._fault_silenced = str(error)
+        if str(error) != self._logged_fault:
+            self._logged_fault = str(error)
             log.error("the coordinator waits", error=str(error), type=type(error).__name__)
         close_old_connections()
         time.sleep(_PAUSE_AFTER_FAULT_S)

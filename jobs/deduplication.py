@@ -31,11 +31,11 @@ def mark(jobs: Sequence[Job], *, key: str) -> None:
 
 def unique_keys(definition: Definition, params: Mapping[str, Any]) -> list[str]:
     """Return what jobs of a unique definition with the same parameters share: as stored now, then under earlier keys."""
-    said = [definition.name, definition.in_clear(params)]
-    text = json.dumps(said, sort_keys=True, separators=(",", ":"))
+    fields = [definition.name, definition.in_clear(params)]
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
     if any(is_hidden(params.get(name)) for name in definition.secret_names):
         # A plain digest would let secrets be tried out.
-        return list(signing.seals(signing.UNIQUE, text))
+        return list(signing.signatures(signing.UNIQUE, text))
     return [hashlib.sha256(text.encode()).hexdigest()]
 
 

@@ -6,7 +6,7 @@ import structlog
 
 from jobs.models import Job
 from jobs.redis_client import REDIS_ERRORS, worker_client
-from jobs.stream import expect_doubles
+from jobs.stream import expect_duplicates
 
 log = structlog.get_logger(__name__)
 #: By a write whose outcome this process does not know, or by another process that did not come to say so.
@@ -17,22 +17,22 @@ def _attempts(jobs: Iterable[Job]) -> list[tuple[str, int]]:
     return [(str(job.pk), job.attempt) for job in jobs]
 
 
-def suspect(jobs: Iterable[Job]) -> None:
+def suspect_duplicates(jobs: Iterable[Job]) -> None:
     """Take these for perhaps published from now on."""
     _perhaps_sent.update(_attempts(jobs))
 
 
-def clear(jobs: Iterable[Job]) -> None:
+def clear_duplicates(jobs: Iterable[Job]) -> None:
     """Take these for published as often as is known."""
     _perhaps_sent.difference_update(_attempts(jobs))
 
 
-def are_expected(jobs: Sequence[Job]) -> bool:
+def prepare_for_duplicates(jobs: Sequence[Job]) -> bool:
     """Prepare for second messages of these jobs where there may be any; return False while Redis cannot be told."""
     attempts = _perhaps_sent.intersection(_attempts(jobs))
     try:
         if attempts:
-            expect_doubles(worker_client(), attempts)
+            expect_duplicates(worker_client(), attempts)
     except REDIS_ERRORS as error:
         log.warning("nothing is published while Redis cannot be told of doubles", error=str(error))
         return False

@@ -14,11 +14,11 @@ from jobs import cancelling, heartbeats, publishing, retention, switches
 from jobs.duty import Duty
 from jobs.environment import versions
 from jobs.errors import BrokerUnavailable
-from jobs.heartbeats import COORDINATOR, Beat
+from jobs.heartbeats import COORDINATOR, Heartbeat
 from jobs.pools import vitals
 from jobs.recording import record_adopted
 from jobs.redis_client import REDIS_ERRORS, Client, key
-from jobs.rescue import Rescuer, Stranded
+from jobs.rescue import Recovery, UndeclaredPools
 from jobs.sampling import prune_samples, sample
 from jobs.stream import Reader
 from jobs.timing import wall_now
@@ -28,29 +28,29 @@ log = structlog.get_logger(__name__)
 
 def platform_duties(reader: Reader) -> list[Duty]:
     """Return what a coordinator does that reads the stream as `reader`; several may run, none needs the others."""
-    client, stranded = reader.client, Stranded()
-    heart, recovery = _Heart(reader), _Recovery(client)
+    client, stranded = reader.client, UndeclaredPools()
+    own_heartbeat, recovery = _Heartbeat(reader), _Recovery(client)
     sample_every_s = settings.JOB_SAMPLE_EVERY_S
     return [
-        Duty("beat", settings.JOB_HEARTBEAT_S, heart.beat, stop=heart.leave),
+        Duty("heartbeat", settings.JOB_HEARTBEAT_S, own_heartbeat.send, stop=own_heartbeat.leave),
         # First: what is held must be so before anything is published into a Redis that lost its data.
-        _switches(client),
+        _pauses(client),
         Duty("publish", 0.25, publishing.publish_due),
-        Duty("rescue", 1.0, recovery.look, begin=recovery.begin),
+        Duty("recovery", 1.0, recovery.run, begin=recovery.begin),
         _cancelling(client),
         Duty("adopt", 2.0, lambda: record_adopted(reader)),
-        _alone(reader, "sample", sample_every_s, lambda: stranded.tell(sample(client))),
+        _alone(reader, "sample", sample_every_s, lambda: stranded.warn(sample(client))),
         _alone(reader, "prune", 3600.0, prune_samples),
         _alone(reader, "retention", 1.0, retention.Turns().take),
         Duty("connections", 30.0, close_old_connections),
     ]
 
 
-def _switches(client: Client) -> Duty:
+def _pauses(client: Client) -> Duty:
     def write(_: bool = False) -> None:
-        switches.write(client, switches.held())
+        switches.write_copy(client, switches.paused_now())
 
-    return Duty("switches", 1.0, write, begin=write)  # Redis may have lost its data
+    return Duty("pauses", 1.0, write, begin=write)  # Redis may have lost its data
 
 
 def _cancelling(client: Client) -> Duty:
@@ -70,26 +70,26 @@ def _alone(reader: Reader, name: str, every_s: float, run: Callable[[], object])
     return Duty(name, every_s, run_if_first)
 
 
-class _Heart:
+class _Heartbeat:
     """The sign of life of a coordinator."""
 
     def __init__(self, reader: Reader) -> None:
         self._client, self._name = reader.client, reader.name
         self._started_at, self._facts = wall_now(), versions()
-        self._gauge = vitals.Gauge(os.getpid())
+        self._stats = vitals.ProcessStats(os.getpid())
 
-    def beat(self) -> None:
+    def send(self) -> None:
         """Send it. Raise redis-py's errors."""
-        beat = Beat(
+        heartbeat = Heartbeat(
             name=self._name,
             pool=COORDINATOR,
             pid=os.getpid(),
             host=socket.gethostname(),
-            memory_bytes=self._gauge.memory_bytes(self._gauge.family()),
+            memory_bytes=self._stats.memory_bytes(self._stats.process_tree()),
             started_at=self._started_at,
             versions=self._facts,
         )
-        heartbeats.send(self._client, beat)
+        heartbeats.send(self._client, heartbeat)
 
     def leave(self) -> None:
         """Take the coordinator off the list; it stops on purpose."""
@@ -103,7 +103,7 @@ class _Recovery:
     """Looks for what went missing; after an outage each worker first gets the time for a sign of life."""
 
     def __init__(self, client: Client) -> None:
-        self._rescuer = Rescuer(client)
+        self._recovery = Recovery(client)
         self._nobody_dead_until_mono = 0.0
 
     def begin(self, is_after_outage: bool) -> None:
@@ -112,9 +112,9 @@ class _Recovery:
         grace_s = settings.JOB_WORKER_DEAD_AFTER_S if is_after_outage else 1.5 * settings.JOB_HEARTBEAT_S
         self._nobody_dead_until_mono = time.monotonic() + grace_s
         if is_after_outage:
-            self._rescuer.forget()
+            self._recovery.reset()
 
-    def look(self) -> None:
-        """Rescue what is missing. Raise the errors of Redis and the database."""
+    def run(self) -> None:
+        """Recover what is missing. Raise the errors of Redis and the database."""
         with suppress(BrokerUnavailable):  # publishing says so already
-            self._rescuer.look(is_after_outage=time.monotonic() < self._nobody_dead_until_mono)
+            self._recovery.sweep(is_after_outage=time.monotonic() < self._nobody_dead_until_mono)

@@ -49,8 +49,8 @@ def capture() -> dict[str, Any]:
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "gil": _gil(),
         "libraries": libraries(),
-        "broker": _told(_broker),
-        "ledger": _told(_database),
+        "broker": _asked(_broker),
+        "database": _asked(_database),
         "code": code_version(),
         "revision": revision(),
         "prefetch": settings.CELERY_WORKER_PREFETCH_MULTIPLIER,
@@ -104,20 +104,20 @@ def code_version() -> str:
     """
     settings_file = getattr(sys.modules.get(os.environ.get("DJANGO_SETTINGS_MODULE", "")), "__file__", None)
     folders = {_PACKAGE, *([Path(settings_file).resolve().parent] if settings_file else [])}
-    home = _PACKAGE.parent
+    root = _PACKAGE.parent
     for app in apps.get_app_configs():
         folder = Path(app.path).resolve()
-        if folder.is_relative_to(home) and not _FOREIGN.intersection(folder.relative_to(home).parts):
+        if folder.is_relative_to(root) and not _FOREIGN.intersection(folder.relative_to(root).parts):
             folders.add(folder)
     return _digest_of(sorted(folders))
 
 
 def revision() -> str | None:
     """Return the commit that is checked out, with a mark if files differ from it; None where git knows none."""
-    home = _PACKAGE.parent
-    if not (home / ".git").exists():  # a repository around an installed copy says nothing
+    root = _PACKAGE.parent
+    if not (root / ".git").exists():  # a repository around an installed copy says nothing
         return None
-    return _git(home, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
+    return _git(root, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
 
 
 def _git(directory: Path, *arguments: str) -> str | None:
@@ -160,7 +160,7 @@ def _memory_bytes() -> int | None:
         return None
 
 
-def _told(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def _asked(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
         return ask()
     except Exception as error:  # the card is no reason for a comparison to fail
@@ -175,8 +175,8 @@ def _broker() -> dict[str, Any]:
     options = {"connect_timeout": _BROKER_TIMEOUT_S, "max_retries": 0}
     with current_app.connection_for_read(transport_options=options) as broker:
         broker.ensure_connection(max_retries=1, timeout=_BROKER_TIMEOUT_S)
-        told = getattr(broker.connection, "server_properties", {})
-        return {"kind": told.get("product", kind), "version": told.get("version")}
+        properties = getattr(broker.connection, "server_properties", {})
+        return {"kind": properties.get("product", kind), "version": properties.get("version")}
 
 
 def _redis_version() -> str | None:

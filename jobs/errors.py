@@ -55,7 +55,7 @@ class QueueFull(PoolwiseError):
         self.retry_after_s, self.queue = retry_after_s, queue
 
 
-class UserBoundReached(QueueFull):
+class UserLimitReached(QueueFull):
     """One user's jobs fill their share of the queues; submit again later."""
 
     status = 429
@@ -74,4 +74,4 @@ class ResultRefused(PoolwiseError):
 
 
 class BadBundle(PoolwiseError):
-    """The file is no evidence bundle that can be trusted."""
+    """The file is no result bundle that can be trusted."""

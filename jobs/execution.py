@@ -77,14 +77,14 @@ def _log_context(delivery: Delivery) -> dict[str, Any]:
         "pool": delivery.pool,
         "worker": delivery.worker,
         "request_id": delivery.request_id,
-        "carrier": bridge.carrier_name(),
+        "greenlet_or_task": bridge.greenlet_or_task(),
     }
     return {name: value for name, value in context.items() if value not in ("", None)}
 
 
 def _begin(delivery: Delivery) -> tuple[Started, Stopwatch]:
     watch = Stopwatch(bridge.cpu_s, delivery.published_at, delivery.received_at, delivery.received_mono)
-    place = Place(delivery.worker, os.getpid(), thread_name(), bridge.carrier_name())
+    place = Place(delivery.worker, os.getpid(), thread_name(), bridge.greenlet_or_task())
     return Started(delivery.job_id, delivery.attempt, place, watch.start()), watch
 
 
@@ -92,7 +92,7 @@ def _claim(started: Started, delivery: Delivery) -> bool:
     # The token makes asking again harmless where the answer, not the question, was lost.
     token = claim_token(started.place.worker, secrets.token_hex(8))
     of = {"pool": delivery.pool, "definition": delivery.definition}
-    answer = _patiently(lambda: claim(worker_client(), started, token, **of))
+    answer = _retrying(lambda: claim(worker_client(), started, token, **of))
     if answer is not Claim.CLAIMED:
         log.info("message dropped", reason=answer.value)
     return answer is Claim.CLAIMED
@@ -228,10 +228,10 @@ def _traceback_of(error: BaseException) -> str:
 
 
 def _report(outcome: Outcome) -> None:
-    _patiently(lambda: report(worker_client(), outcome))
+    _retrying(lambda: report(worker_client(), outcome))
 
 
-def _patiently[T](call: Callable[[], T]) -> T:
+def _retrying[T](call: Callable[[], T]) -> T:
     """Return what `call` returns, trying again until Redis is back: the job's own time is already measured."""
     pause_s = 0.05
     while True:

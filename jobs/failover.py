@@ -43,5 +43,5 @@ def leaving(kind: type) -> type:
 
 def connection_class(address: str) -> type:
     """Return the class of such connections to an address as redis-py takes it. Raise ValueError for any other."""
-    told = parse_url(address)  # type: ignore[no-untyped-call]
-    return leaving(told.get("connection_class", redis.Connection))
+    options = parse_url(address)  # type: ignore[no-untyped-call]
+    return leaving(options.get("connection_class", redis.Connection))

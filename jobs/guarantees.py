@@ -7,11 +7,11 @@ from jobs.definitions import Definition
 from jobs.definitions.definition import default_time_limit_s
 from jobs.pools import get_pool
 from jobs.pools.limits import (
+    ACTIVITIES,
     CALLS_C,
     CANCEL,
     COMPUTES,
     COROUTINE,
-    DOINGS,
     FUNCTION,
     HARD,
     MEMORY,
@@ -24,9 +24,9 @@ from jobs.pools.limits import (
 
 #: The better first.
 _ORDER = tuple(Support)
-_DOINGS_OF_KIND = {"io": (WAITS,), "cpu": (COMPUTES,)}
+_ACTIVITIES_OF_KIND = {"io": (WAITS,), "cpu": (COMPUTES,)}
 _LABELS = {SOFT: "Soft time limit", HARD: "Time limit", CANCEL: "Cancel"}
-_DOING_LABELS = {WAITS: "it waits", COMPUTES: "it computes", CALLS_C: "it is inside one call of C"}
+_ACTIVITY_LABELS = {WAITS: "it waits", COMPUTES: "it computes", CALLS_C: "it is inside one call of C"}
 
 
 def can_cancel(definition: Definition, pool: str) -> bool:
@@ -41,8 +41,8 @@ def _support(limit: str, definition: Definition, pool: str) -> set[Support]:
         return {memory_support(model)}
     is_awaited = definition.is_async_only or (model == "asyncio" and definition.async_body is not None)
     style = COROUTINE if is_awaited else FUNCTION
-    doings = _DOINGS_OF_KIND.get(definition.kind, (WAITS, COMPUTES))
-    return {support(model, limit, style, doing) for doing in doings}
+    activities = _ACTIVITIES_OF_KIND.get(definition.kind, (WAITS, COMPUTES))
+    return {support(model, limit, style, activity) for activity in activities}
 
 
 def warnings(definition: Definition, pool: str) -> list[str]:
@@ -63,36 +63,36 @@ def warnings(definition: Definition, pool: str) -> list[str]:
 
 _MEANINGS = {
     Support.RESTARTS: "a job that does not yield is ended with its worker, whose other jobs then run again.",
-    Support.YIELDS: "it reaches the job only when the job yields: at an await, a switch, or the end of a call.",
+    Support.AT_NEXT_YIELD: "it reaches the job only when the job yields: at an await, a switch, or the end of a call.",
     Support.NONE: "it is not enforced there; submit to a pool of the model prefork.",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LimitRow:
     """One line of the table: a limit, what the job is doing, and a cell for each pool."""
 
     limit: str
-    doing: str
+    activity: str
     cells: tuple[str, ...]
 
     @property
     def label(self) -> str:
         """Return what the line is about, in words."""
-        return f"{self.limit}, while {self.doing}" if self.doing else self.limit
+        return f"{self.limit}, while {self.activity}" if self.activity else self.limit
 
 
-def matrix(models: Iterable[str]) -> list[Row]:
+def matrix(models: Iterable[str]) -> list[LimitRow]:
     """Return the table for pools of these models: a cell says what functions and coroutines share, or each."""
     columns = list(models)
     rows = [
-        Row(label, _DOING_LABELS[doing], tuple(_cell(model, limit, doing) for model in columns))
+        LimitRow(label, _ACTIVITY_LABELS[activity], tuple(_cell(model, limit, activity) for model in columns))
         for limit, label in _LABELS.items()
-        for doing in DOINGS
+        for activity in ACTIVITIES
     ]
-    return [*rows, Row("Memory limit", "", tuple(memory_support(model) for model in columns))]
+    return [*rows, LimitRow("Memory limit", "", tuple(memory_support(model) for model in columns))]
 
 
-def _cell(model: str, limit: str, doing: str) -> str:
-    function, coroutine = (support(model, limit, style, doing) for style in (FUNCTION, COROUTINE))
+def _cell(model: str, limit: str, activity: str) -> str:
+    function, coroutine = (support(model, limit, style, activity) for style in (FUNCTION, COROUTINE))
     return function if function == coroutine else f"{function} (coroutine: {coroutine})"

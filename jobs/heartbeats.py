@@ -12,21 +12,21 @@ from django.conf import settings
 from jobs.errors import BrokerUnavailable
 from jobs.redis_client import REDIS_ERRORS, Client, key, script, web_client
 
-_BEAT = """
+_SEND = """
 local now = redis.call('TIME')
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 redis.call('ZADD', KEYS[2], now[1] + now[2] / 1000000, ARGV[1])
 if ARGV[3] then redis.call('HSET', KEYS[3], ARGV[1], ARGV[3]) end
 return 1
 """
-_FORGET_AFTER_S = 3600.0
+_REMOVE_AFTER_S = 3600.0
 #: A job's id and the number of the attempt.
-type Attempt = tuple[str, int]
+type AttemptId = tuple[str, int]
 COORDINATOR = "coordinator"
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class Heartbeat:
     """What a worker, or the coordinator, says of itself."""
 
     name: str
@@ -50,15 +50,15 @@ class Beat:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerBeat:
+class WorkerHeartbeat:
     """A beat as its reader sees it."""
 
-    beat: Beat
+    heartbeat: Heartbeat
     seen_s_ago: float
     stamp: float = 0.0  # by Redis' clock; another one with each sign
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.beat, name)
+        return getattr(self.heartbeat, name)
 
     @property
     def is_alive(self) -> bool:
@@ -67,16 +67,16 @@ class WorkerBeat:
 
 
 def _keys() -> list[str]:
-    return [key("heartbeats"), key("heartbeats", "at"), key("heartbeats", "held")]
+    return [key("heartbeats"), key("heartbeats", "at"), key("heartbeats", "reserved")]
 
 
-def send(client: Client, beat: Beat, held: Iterable[Attempt] | None = None) -> None:
+def send(client: Client, heartbeat: Heartbeat, reserved: Iterable[AttemptId] | None = None) -> None:
     """Write a sign of life and, of a worker, the attempts that it holds. Raise redis-py's errors."""
-    args = [beat.name, json.dumps(asdict(beat))]
-    if held is not None:
-        args.append(json.dumps(list(held)))
-    script(client, _BEAT)(keys=_keys(), args=args, client=client)
-    if settings.JOB_HEARTBEAT_FILE and beat.is_connected:
+    args = [heartbeat.name, json.dumps(asdict(heartbeat))]
+    if reserved is not None:
+        args.append(json.dumps(list(reserved)))
+    script(client, _SEND)(keys=_keys(), args=args, client=client)
+    if settings.JOB_HEARTBEAT_FILE and heartbeat.is_connected:
         _touch(Path(settings.JOB_HEARTBEAT_FILE))
 
 
@@ -87,41 +87,49 @@ def _touch(file: Path) -> None:
         logging.getLogger(__name__).warning("JOB_HEARTBEAT_FILE cannot be written: %s", error)
 
 
-def vouch(client: Client, name: str) -> None:
+def renew(client: Client, name: str) -> None:
     """Renew a worker's last sign of life, if there is one, for a worker that lives and cannot give one itself."""
-    beats, at, _ = _keys()
+    heartbeats, at, _ = _keys()
     seconds, micros = client.time()
-    if client.hexists(beats, name):
+    if client.hexists(heartbeats, name):
         client.zadd(at, {name: seconds + micros / 1e6}, xx=True)
 
 
 def withdraw(client: Client, name: str) -> None:
     """Take a worker off the list, as it stops on purpose."""
-    beats, at, held = _keys()
-    client.pipeline().hdel(beats, name).zrem(at, name).hdel(held, name).execute()
+    heartbeats, at, reserved = _keys()
+    client.pipeline().hdel(heartbeats, name).zrem(at, name).hdel(reserved, name).execute()
 
 
-def _parse(text: str) -> Beat | None:
-    known = {f.name for f in fields(Beat)}  # a newer or older release may say more or less
+def _parse(text: str) -> Heartbeat | None:
+    known = {f.name for f in fields(Heartbeat)}  # a newer or older release may say more or less
     try:
-        return Beat(**{name: value for name, value in json.loads(text).items() if name in known})
+        return Heartbeat(**{name: value for name, value in json.loads(text).items() if name in known})
     except (ValueError, TypeError, AttributeError):
         return None  # too much less: the worker is as good as silent
 
 
-def read_all(client: Client) -> list[WorkerBeat]:
+def read_all(client: Client) -> list[WorkerHeartbeat]:
     """Return every sign of life that Redis holds, the silent ones too. Raise redis-py's errors."""
-    beats, at, _ = _keys()
+    heartbeats, at, _ = _keys()
     (seconds, micros), seen, raw = (
-        client.pipeline(transaction=False).time().zrange(at, 0, -1, withscores=True).hgetall(beats).execute()
+        client.pipeline(transaction=False)
+        .time()
+        .zrange(at, 0, -1, withscores=True)
+        .hgetall(heartbeats)
+        .execute()
     )
     now = seconds + micros / 1e6
-    said = [(_parse(raw[name]), stamp) for name, stamp in seen if name in raw]
+    parsed = [(_parse(raw[name]), stamp) for name, stamp in seen if name in raw]
     # A stamp of the future is from before Redis' clock was set back: whoever lives has soon given another.
-    return [WorkerBeat(beat, abs(now - stamp), stamp) for beat, stamp in said if beat is not None]
+    return [
+        WorkerHeartbeat(heartbeat, abs(now - stamp), stamp)
+        for heartbeat, stamp in parsed
+        if heartbeat is not None
+    ]
 
 
-def held_attempts(client: Client) -> dict[str, frozenset[Attempt]]:
+def reserved_attempts(client: Client) -> dict[str, frozenset[AttemptId]]:
     """Return by worker which attempts it held at its last sign of life, begun or only received.
 
     A worker that cannot tell is absent. Raise redis-py's errors.
@@ -129,42 +137,42 @@ def held_attempts(client: Client) -> dict[str, frozenset[Attempt]]:
     return {name: _attempts(text) for name, text in client.hgetall(_keys()[2]).items()}
 
 
-def _attempts(text: str) -> frozenset[Attempt]:
+def _attempts(text: str) -> frozenset[AttemptId]:
     try:
         return frozenset((str(job_id), int(attempt)) for job_id, attempt in json.loads(text))
     except (ValueError, TypeError):
         return frozenset()
 
 
-def forget_silent(client: Client, silence_s: Mapping[str, float]) -> None:
-    """Drop the beats of workers that have been silent for an hour; `silence_s` says for how many seconds each has."""
-    for name, seconds in silence_s.items():
-        if seconds > _FORGET_AFTER_S:
+def remove_dead(client: Client, age_s_by_worker: Mapping[str, float]) -> None:
+    """Drop the beats of workers that have been silent for an hour; `age_s_by_worker` says for how many seconds each has."""
+    for name, seconds in age_s_by_worker.items():
+        if seconds > _REMOVE_AFTER_S:
             withdraw(client, name)
 
 
-def workers() -> list[WorkerBeat]:
+def workers() -> list[WorkerHeartbeat]:
     """Return the living workers of all pools. Raise BrokerUnavailable within 0.3 s if Redis is away."""
     try:
-        beats = read_all(web_client())
+        heartbeats = read_all(web_client())
     except REDIS_ERRORS as error:
         raise BrokerUnavailable() from error
-    return [b for b in beats if b.is_alive and b.pool != COORDINATOR]
+    return [b for b in heartbeats if b.is_alive and b.pool != COORDINATOR]
 
 
 def coordinator_is_up(host: str | None = None) -> bool:
     """Return whether a coordinator lives, on that host if one is named. Raise BrokerUnavailable if Redis is away."""
     try:
-        beats = read_all(web_client())
+        heartbeats = read_all(web_client())
     except REDIS_ERRORS as error:
         raise BrokerUnavailable() from error
-    coordinators = (b for b in beats if b.is_alive and b.pool == COORDINATOR)
+    coordinators = (b for b in heartbeats if b.is_alive and b.pool == COORDINATOR)
     return any(host in (None, b.host) for b in coordinators)
 
 
-def pools_up() -> dict[str, list[WorkerBeat]]:
+def pools_up() -> dict[str, list[WorkerHeartbeat]]:
     """Return the living workers by pool name; pools without any are absent. Raise BrokerUnavailable."""
-    by_pool: dict[str, list[WorkerBeat]] = {}
+    by_pool: dict[str, list[WorkerHeartbeat]] = {}
     for worker in workers():
         by_pool.setdefault(worker.pool, []).append(worker)
     return by_pool

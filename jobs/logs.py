@@ -73,7 +73,7 @@ def _plain_text(record: logging.LogRecord) -> str:
 
 
 _CONTEXT_KEYS = frozenset(
-    ("level", "timestamp", "logger", "pid", "thread", "carrier", "job", "attempt", "definition", "pool", "worker",
+    ("level", "timestamp", "logger", "pid", "thread", "greenlet_or_task", "job", "attempt", "definition", "pool", "worker",
      "request_id")
 )  # fmt: skip
 
@@ -158,7 +158,7 @@ def logging_config(*, style: str, level: str) -> dict[str, Any]:
         "processors": [*final, renderer],
         "foreign_pre_chain": _SHARED,
     }
-    quiet = {"level": "WARNING"}
+    warnings_only = {"level": "WARNING"}
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -170,15 +170,15 @@ def logging_config(*, style: str, level: str) -> dict[str, Any]:
         "root": {"handlers": ["stderr", "attempt"], "level": level},
         "loggers": {
             "django": {"level": level},
-            "django.server": {"handlers": [], "propagate": True, **quiet},
-            "httpx": quiet,
-            "httpcore": quiet,
-            "kombu": quiet,
+            "django.server": {"handlers": [], "propagate": True, **warnings_only},
+            "httpx": warnings_only,
+            "httpcore": warnings_only,
+            "kombu": warnings_only,
             # Poolwise says itself when a job ended, with all its durations.
-            "celery.worker.strategy": quiet,
-            "celery.app.trace": quiet,
-            "asyncio": quiet,
-            "axes": quiet,  # a line for every login otherwise; a lock is a warning
+            "celery.worker.strategy": warnings_only,
+            "celery.app.trace": warnings_only,
+            "asyncio": warnings_only,
+            "axes": warnings_only,  # a line for every login otherwise; a lock is a warning
         },
     }
 

@@ -15,7 +15,7 @@ from celery.worker import state
 
 log = structlog.get_logger(__name__)
 #: How often the processes are looked at: at a gibibyte a second a job is at most 100 MiB over its limit.
-LOOK_EVERY_S = 0.1
+CHECK_EVERY_S = 0.1
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ class MemoryWatch:
     def __init__(self) -> None:
         self._watched: list[Watched] = []
         self._lock = threading.Lock()
-        self._looks = False
+        self._is_checking = False
 
     def watch(self, request: Any, pid: int, limit_bytes: int | None) -> None:
         """Watch a job that begins in the process `pid`; nothing without a limit."""
@@ -58,19 +58,19 @@ class MemoryWatch:
             log.warning("the memory of a job cannot be read yet", job=request.id, error=str(error))
         with self._lock:
             self._watched.append(watched)
-            if not self._looks:
-                threading.Thread(target=self._look_on, name="memory-limits", daemon=True).start()
-                self._looks = True  # only now: the machine may have no thread to give
+            if not self._is_checking:
+                threading.Thread(target=self._check_repeatedly, name="memory-limits", daemon=True).start()
+                self._is_checking = True  # only now: the machine may have no thread to give
 
-    def _look_on(self) -> None:
-        while self._look():
-            time.sleep(LOOK_EVERY_S)
+    def _check_repeatedly(self) -> None:
+        while self._check():
+            time.sleep(CHECK_EVERY_S)
 
-    def _look(self) -> bool:
+    def _check(self) -> bool:
         with self._lock:
             self._watched = [watched for watched in self._watched if self._goes_on(watched)]
-            self._looks = bool(self._watched)
-            return self._looks
+            self._is_checking = bool(self._watched)
+            return self._is_checking
 
     @staticmethod
     def _goes_on(watched: Watched) -> bool:

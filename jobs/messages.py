@@ -20,7 +20,7 @@ _NEUTRAL: dict[str, Any] = {
 }  # fmt: skip
 
 
-def sealed(
+def signed_options(
     job_id: str, attempt: int, definition: str, params: Mapping[str, Any], *, published_at: float,
     request_id: str = "", soft_time_limit_s: float | None = None, time_limit_s: float | None = None,
 ) -> dict[str, Any]:  # fmt: skip
@@ -29,7 +29,9 @@ def sealed(
     text = json.dumps(params, separators=(",", ":"))
     header = {"attempt": attempt, "published_at": published_at, "request_id": request_id}
     limits = [time_limit_s, soft_time_limit_s]
-    header["seal"] = signing.seal(signing.MESSAGE, _sealed_text(job_id, definition, text, header, limits))
+    header["signature"] = signing.sign(
+        signing.MESSAGE, _signed_text(job_id, definition, text, header, limits)
+    )
     return {
         "args": (definition, text),
         "task_id": job_id,
@@ -42,12 +44,20 @@ def sealed(
     }
 
 
-def _sealed_text(job_id: str, definition: str, text: str, header: Mapping[str, Any], limits: Any) -> str:
-    said = [job_id, definition, text, limits, header["attempt"], header["published_at"], header["request_id"]]
-    return json.dumps(said, separators=(",", ":"))
+def _signed_text(job_id: str, definition: str, text: str, header: Mapping[str, Any], limits: Any) -> str:
+    signed = [
+        job_id,
+        definition,
+        text,
+        limits,
+        header["attempt"],
+        header["published_at"],
+        header["request_id"],
+    ]
+    return json.dumps(signed, separators=(",", ":"))
 
 
-def opened(message: Any) -> dict[str, Any]:
+def verified_headers(message: Any) -> dict[str, Any]:
     """Return the headers that a received message may have, free of what was not sealed. Raise RefusedMessage."""
     headers = message.headers
     if not isinstance(headers, dict) or headers.get("task") != TASK:
@@ -55,12 +65,12 @@ def opened(message: Any) -> dict[str, Any]:
         raise RefusedMessage(f"its task is {reprlib.repr(named)}, and only {TASK} runs here")
     definition, text = _body(message)
     header, limits, job_id = headers.get(HEADER), headers.get("timelimit"), headers.get("id")
-    if not isinstance(header, dict) or "seal" not in header:
+    if not isinstance(header, dict) or "signature" not in header:
         raise RefusedMessage("it is not sealed")
     if not _fits(header, limits, job_id):
         raise RefusedMessage("its headers are malformed")
-    said = _sealed_text(str(job_id), definition, text, header, limits)
-    if not signing.is_sealed(signing.MESSAGE, said, header["seal"]):
+    signed = _signed_text(str(job_id), definition, text, header, limits)
+    if not signing.is_signed(signing.MESSAGE, signed, header["signature"]):
         raise RefusedMessage("its seal is wrong: not published by this installation, or changed since")
     return {
         **_NEUTRAL, "id": job_id, "root_id": job_id, "shadow": definition, "timelimit": limits,

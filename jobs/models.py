@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 
-class State(models.TextChoices):
+class JobState(models.TextChoices):
     """States of a job."""
 
     QUEUED = "queued", "Queued"
@@ -21,18 +21,18 @@ class State(models.TextChoices):
     CANCELLED = "cancelled", "Cancelled"
 
 
-LIVE = (State.QUEUED, State.RUNNING)
-ENDED = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+LIVE = (JobState.QUEUED, JobState.RUNNING)
+ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 
 def is_due(now: datetime) -> models.Q:
     """Return the condition of a job that waits for a slot."""
-    return models.Q(state=State.QUEUED) & (models.Q(run_after=None) | models.Q(run_after__lte=now))
+    return models.Q(state=JobState.QUEUED) & (models.Q(run_after=None) | models.Q(run_after__lte=now))
 
 
 def is_scheduled(now: datetime) -> models.Q:
     """Return the condition of a job that waits for its time, and takes no place in the queue until then."""
-    return models.Q(state=State.QUEUED, run_after__gt=now)
+    return models.Q(state=JobState.QUEUED, run_after__gt=now)
 
 
 def waiting(now: datetime) -> dict[str, models.Aggregate]:
@@ -49,7 +49,7 @@ class JobQuerySet(models.QuerySet["Job"]):
 
     def queued(self) -> Self:
         """Return the jobs that no worker has claimed, those that are scheduled for later among them."""
-        return self.filter(state=State.QUEUED)
+        return self.filter(state=JobState.QUEUED)
 
     def due(self, *, now: datetime) -> Self:
         """Return the jobs that wait for a slot: queued, and not for later."""
@@ -61,7 +61,7 @@ class JobQuerySet(models.QuerySet["Job"]):
 
     def running(self) -> Self:
         """Return the jobs that a worker has claimed."""
-        return self.filter(state=State.RUNNING)
+        return self.filter(state=JobState.RUNNING)
 
     def live(self) -> Self:
         """Return the jobs that have not ended."""
@@ -116,20 +116,20 @@ class Comparison(models.Model):
     vary = models.JSONField(
         null=True, blank=True, help_text="Values of parameters that are set against each other, by name."
     )
-    copies = models.PositiveIntegerField(help_text="Jobs in one block.")
+    copies = models.PositiveIntegerField(help_text="Jobs in one batch.")
     rounds = models.PositiveIntegerField(default=1)
     warmup = models.BooleanField(
-        default=False, help_text="A block per pool runs first and counts for nothing."
+        default=False, help_text="A batch per pool runs first and counts for nothing."
     )
     calibrate = models.BooleanField(
-        default=False, help_text="A block of no-op jobs per pool measures the overhead."
+        default=False, help_text="A batch of no-op jobs per pool measures the overhead."
     )
     baseline = models.CharField(
         max_length=100, blank=True, help_text="The pool that the others are compared with."
     )
     preset = models.CharField(max_length=20, blank=True)
     in_flight = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Closed loop: at most so many jobs of a block are published at once."
+        null=True, blank=True, help_text="Closed loop: at most so many jobs of a batch are published at once."
     )
     arrival_rate_per_s = models.FloatField(
         null=True, blank=True, help_text="Open loop: jobs are published at this rate, finished or not."
@@ -143,13 +143,13 @@ class Comparison(models.Model):
         default=False, help_text="Over concurrency 1, 2, 4 … up to each pool's slots."
     )
     environment = models.JSONField(default=dict, help_text="Where it ran: cores, versions, broker, database.")
-    evidence = models.JSONField(
+    report = models.JSONField(
         null=True,
         blank=True,
-        help_text="Figures, verdict, badges and advice, frozen when the last block ended.",
+        help_text="Figures, verdict, checks and advice, frozen when the last batch ended.",
     )
     imported_at = models.DateTimeField(null=True, blank=True, help_text="When a bundle brought it here.")
-    end_reason = models.CharField(max_length=300, blank=True, help_text="Why it ended before its last block.")
+    end_reason = models.CharField(max_length=300, blank=True, help_text="Why it ended before its last batch.")
     changed_slots = models.JSONField(
         null=True,
         blank=True,
@@ -182,7 +182,7 @@ class Comparison(models.Model):
     @property
     def pools(self) -> list[str]:
         """Return the pools that it runs on, by name."""
-        return list(dict.fromkeys(self.blocks.order_by("pool").values_list("pool", flat=True)))
+        return list(dict.fromkeys(self.batches.order_by("pool").values_list("pool", flat=True)))
 
     @property
     def shown_params(self) -> dict[str, object]:
@@ -190,32 +190,34 @@ class Comparison(models.Model):
         return {**self.params, **(self.vary or {})}
 
 
-class Block(models.Model):
+class Batch(models.Model):
     """The copies of one job that one pool runs in one round of a comparison."""
 
     class Role(models.TextChoices):
-        """What a block is for."""
+        """What a batch is for."""
 
         MEASURED = "measured", "Measured"
         WARMUP = "warmup", "Warm-up"
         CALIBRATION = "calibration", "Overhead calibration"
 
     id: int
-    comparison = models.ForeignKey(Comparison, on_delete=models.CASCADE, related_name="blocks")
+    comparison = models.ForeignKey(Comparison, on_delete=models.CASCADE, related_name="batches")
     pool = models.CharField(max_length=100)
     round = models.PositiveIntegerField()
-    position = models.PositiveIntegerField(help_text="Blocks run one after another, in this order.")
+    position = models.PositiveIntegerField(help_text="Batches run one after another, in this order.")
     role = models.CharField(max_length=12, choices=Role, default=Role.MEASURED)
     params = models.JSONField(
         null=True, blank=True, help_text="What differs from the comparison's parameters."
     )
     label = models.CharField(
-        max_length=300, blank=True, help_text="The arm that it belongs to, where that is not its pool alone."
+        max_length=300,
+        blank=True,
+        help_text="The variant that it belongs to, where that is not its pool alone.",
     )
     wanted_slots = models.PositiveIntegerField(
         null=True, blank=True, help_text="Slots to set before the release."
     )
-    slots = models.PositiveIntegerField(null=True, help_text="Slots of the pool when the block was released.")
+    slots = models.PositiveIntegerField(null=True, help_text="Slots of the pool when the batch was released.")
     void_reason = models.CharField(
         max_length=300, blank=True, help_text="Why it counts for nothing and is repeated."
     )
@@ -228,14 +230,14 @@ class Block(models.Model):
 
     class Meta:
         ordering = ("comparison", "position")
-        constraints = (models.UniqueConstraint(fields=("comparison", "position"), name="block_position"),)
+        constraints = (models.UniqueConstraint(fields=("comparison", "position"), name="batch_position"),)
 
     def __str__(self) -> str:
-        return f"round {self.round}, {self.arm}"
+        return f"round {self.round}, {self.variant}"
 
     @property
-    def arm(self) -> str:
-        """Return what the block is compared as: its pool, or the values of parameters that differ."""
+    def variant(self) -> str:
+        """Return what the batch is compared as: its pool, or the values of parameters that differ."""
         return self.label or self.pool
 
 
@@ -250,7 +252,7 @@ class Job(models.Model):
     kind = models.CharField(max_length=10)
     params = models.JSONField(default=dict)
     pool = models.CharField(max_length=100)
-    state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
+    state = models.CharField(max_length=10, choices=JobState, default=JobState.QUEUED)
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="jobs"
     )
@@ -258,7 +260,7 @@ class Job(models.Model):
         max_length=300, blank=True, help_text="How the pool was chosen, if submitted to `auto`."
     )
     request_id = models.CharField(max_length=64, blank=True, help_text="The web request that caused it.")
-    block = models.ForeignKey(Block, null=True, blank=True, on_delete=models.SET_NULL, related_name="jobs")
+    batch = models.ForeignKey(Batch, null=True, blank=True, on_delete=models.SET_NULL, related_name="jobs")
     parent = models.ForeignKey(
         "self",
         null=True,
@@ -324,7 +326,7 @@ class Job(models.Model):
     worker = models.CharField(max_length=200, blank=True)
     pid = models.PositiveIntegerField(null=True, blank=True)
     thread = models.CharField(max_length=100, blank=True)
-    carrier = models.CharField(
+    greenlet_or_task = models.CharField(
         max_length=100, blank=True, help_text="The greenlet or asyncio task that ran it."
     )
     offloaded = models.BooleanField(
@@ -351,7 +353,7 @@ class Job(models.Model):
             ),
             models.Index(
                 fields=("state", "due_at"),  # without its state SQLite prefers the index of all states
-                name="job_mark_owed",
+                name="job_mark_due",
                 condition=models.Q(state="cancelled", due_at__isnull=False),
             ),
             models.Index(
@@ -390,7 +392,9 @@ class Job(models.Model):
     @property
     def is_scheduled(self) -> bool:
         """Return whether the job waits for its time, not for a slot."""
-        return self.state == State.QUEUED and self.run_after is not None and self.run_after > timezone.now()
+        return (
+            self.state == JobState.QUEUED and self.run_after is not None and self.run_after > timezone.now()
+        )
 
     @property
     def waits_since(self) -> datetime:
@@ -427,7 +431,7 @@ class Pool(models.Model):
         permissions = (
             ("operate_pool", "Can pause, resume and drain pools and definitions"),
             ("purge_pool", "Can purge the queue of a pool"),
-            ("exceed_user_bound", "Can queue more jobs than one user may"),
+            ("exceed_user_limit", "Can queue more jobs than one user may"),
         )
 
     def __str__(self) -> str:
@@ -475,7 +479,7 @@ class PoolConfiguration(models.Model):
 
     pool = models.CharField(max_length=100)
     at = models.DateTimeField(default=timezone.now)
-    facts = models.JSONField(default=dict, help_text="Model, slots, code version and library versions.")
+    details = models.JSONField(default=dict, help_text="Model, slots, code version and library versions.")
 
     class Meta:
         indexes = (models.Index(fields=("pool", "at"), name="configuration_pool_at"),)
@@ -484,7 +488,7 @@ class PoolConfiguration(models.Model):
         return f"{self.pool} from {self.at:%Y-%m-%d %H:%M}"
 
 
-class Switch(models.Model):
+class Pause(models.Model):
     """A pool or a definition that begins no jobs now; without a row it does. The workers obey a copy in Redis."""
 
     class Kind(models.TextChoices):
@@ -508,9 +512,8 @@ class Switch(models.Model):
     reason = models.CharField(max_length=300, blank=True)
 
     class Meta:
-        verbose_name_plural = "switches"
         ordering = ("kind", "name")
-        constraints = (models.UniqueConstraint(fields=("kind", "name"), name="switch_of"),)
+        constraints = (models.UniqueConstraint(fields=("kind", "name"), name="pause_of"),)
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}: {self.get_state_display().lower()}"

@@ -25,9 +25,9 @@ class ProcessStats:
 
     def __init__(self, consumer: Any) -> None:
         self._consumer = consumer
-        self._gauge = vitals.Gauge(os.getpid())
+        self._stats = vitals.ProcessStats(os.getpid())
         self._is_shared = base.running_pool() is not None
-        self.last = vitals.Reading(memory_bytes=0, db_connections=None)
+        self.last = vitals.MemoryReading(memory_bytes=0, db_connections=None)
         self.peak_memory_bytes = 0
 
     def start(self, is_stopped: Callable[[], bool]) -> None:
@@ -43,7 +43,7 @@ class ProcessStats:
 
     def cpu_s(self) -> float:
         """Return the CPU seconds that the worker and its children have used."""
-        return round(vitals.cpu_s(self._gauge.found), 2)
+        return round(vitals.cpu_s(self._stats.found), 2)
 
     def _read_on(self, is_stopped: Callable[[], bool]) -> None:
         sleep, rest_s = original("time", "sleep"), settings.JOB_HEARTBEAT_S
@@ -55,7 +55,7 @@ class ProcessStats:
 
     def _read(self) -> None:
         try:
-            self.last = self._gauge.read(slots_of(self._consumer), settings.DATABASES["default"])
+            self.last = self._stats.read(slots_of(self._consumer), settings.DATABASES["default"])
         except Exception:  # a heartbeat with older figures is better than none
             log.exception("memory and connections cannot be read")
         self.peak_memory_bytes = max(self.peak_memory_bytes, self.last.memory_bytes)

@@ -12,7 +12,7 @@ import structlog
 from celery import current_app
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
-from django.db import connection as ledger
+from django.db import connection as database
 from django.utils import timezone
 from kombu import pools
 from kombu.exceptions import BatchPublishError, LimitExceeded  # type: ignore[attr-defined]
@@ -20,7 +20,7 @@ from kombu.exceptions import OperationalError as BrokerError
 
 from jobs import definitions, doubles, switches
 from jobs.errors import BrokerUnavailable, PoolwiseError, UnknownPool
-from jobs.messages import TASK, sealed
+from jobs.messages import TASK, signed_options
 from jobs.models import Job
 from jobs.pools import get_pool
 from jobs.timing import wall_now
@@ -30,11 +30,11 @@ log = structlog.get_logger(__name__)
 _BREAKER_OPEN_S = 5.0
 #: How long a job waits whose pool the settings no longer declare, so that it is not in the way of others.
 _POSTPONED_S = 30.0
-_PATIENCE_S = 5.0
+_BACKGROUND_TIMEOUT_S = 5.0
 #: Messages that go to the broker in one write, where its transport can; of so many the outcome is then uncertain.
 _BATCH = 50
 #: How long a coordinator has what it is about to publish to itself; past it, another one tries.
-_LEASE = timedelta(seconds=10)
+_TAKEN_FOR = timedelta(seconds=10)
 
 
 class _Breaker:
@@ -69,15 +69,15 @@ def _connection(timeout_s: float) -> Any:
     return connection
 
 
-def quick_connection() -> Any:
+def web_connection() -> Any:
     """Return the connection of web requests to the broker: every wait on it ends within the budget."""
     return _connection(settings.JOB_PUBLISH_BUDGET_S)
 
 
 @contextmanager
-def patient_connection() -> Iterator[Any]:
+def background_connection() -> Iterator[Any]:
     """Yield a connection to the broker for what is in no hurry. Raise BrokerUnavailable within some seconds."""
-    connection = _connection(_PATIENCE_S)
+    connection = _connection(_BACKGROUND_TIMEOUT_S)
     try:
         yield connection
     except (*connection.recoverable_connection_errors, BrokerError, OSError) as error:
@@ -85,14 +85,14 @@ def patient_connection() -> Iterator[Any]:
         raise BrokerUnavailable(f"The broker does not answer: {error}") from error
 
 
-def publish(jobs: Sequence[Job], *, budget_s: float, held: switches.Held | None = None) -> int:
+def publish(jobs: Sequence[Job], *, budget_s: float, paused: switches.Paused | None = None) -> int:
     """Publish the jobs' messages, in order, until the budget is spent; return how many went out.
 
     What did not go out keeps its `due_at`, and the coordinator publishes it; what is held it publishes once it is
     resumed. Never raises for a broker's fault.
     """
-    held = switches.held() if held is None else held
-    jobs = [job for job in jobs if not held.holds(job.pool, job.definition)]
+    paused = switches.paused_now() if paused is None else paused
+    jobs = [job for job in jobs if not paused.includes(job.pool, job.definition)]
     if not jobs:
         return 0
     until_mono = time.monotonic() + budget_s
@@ -103,13 +103,13 @@ def publish(jobs: Sequence[Job], *, budget_s: float, held: switches.Held | None 
             pools.producers[_connection(budget_s)].acquire(block=False) as producer,
             producer.batch() as batch,
         ):
-            outlet = _Outlet(producer)
+            sender = _Sender(producer)
             # Elsewhere each message goes out at once, and is known to have.
             size = _BATCH if producer.supports_batch_publish else 1
             for together in batched(jobs, size, strict=False):
                 if time.monotonic() > until_mono:
                     break
-                going = [job for job in together if outlet.send_or_postpone(job)]
+                going = [job for job in together if sender.send_or_postpone(job)]
                 batch.flush()
                 sent += going
     except (
@@ -149,7 +149,7 @@ def revoke(job_id: str, *, terminate: bool, signal: str) -> None:
 
 def ask_workers(command: str, arguments: dict[str, Any], *, only: Sequence[str] | None = None) -> None:
     """Send a command of Celery's remote control. Raise the broker's errors within twice the budget of a request."""
-    connection = quick_connection()
+    connection = web_connection()
     producers = pools.producers[connection]
     control: Any = current_app.control  # the stubs do not know its mailbox
     mailbox = control.mailbox(connection)
@@ -164,30 +164,30 @@ def ask_workers(command: str, arguments: dict[str, Any], *, only: Sequence[str] 
         mailbox._broadcast(command, arguments, destination=names)
 
 
-def publish_due(*, limit: int = 500, budget_s: float = _PATIENCE_S) -> int:
+def publish_due(*, limit: int = 500, budget_s: float = _BACKGROUND_TIMEOUT_S) -> int:
     """Publish what is due and not known to be at the broker; return how many messages went out."""
     now = timezone.now()
     if not Job.objects.unpublished(now=now).exists():
         return 0  # nearly always: no transaction for that
-    held = switches.held()
-    due = _leased(held, limit, now)
-    sent = _publish_leased(due, budget_s, held) if due and doubles.are_expected(due) else 0
+    paused = switches.paused_now()
+    due = _take_due(paused, limit, now)
+    sent = _publish_taken(due, budget_s, paused) if due and doubles.prepare_for_duplicates(due) else 0
     if sent < len(due):
         ids = [job.pk for job in due]
-        Job.objects.queued().filter(pk__in=ids, due_at=now + _LEASE).update_in_order(due_at=now)
+        Job.objects.queued().filter(pk__in=ids, due_at=now + _TAKEN_FOR).update_in_order(due_at=now)
     return sent
 
 
-def _leased(held: switches.Held, limit: int, now: datetime) -> list[Job]:
+def _take_due(paused: switches.Paused, limit: int, now: datetime) -> list[Job]:
     """Return due jobs that no other coordinator publishes meanwhile, their `due_at` put off; none that are held."""
-    free = held.without_held(Job.objects.unpublished(now=now)).order_by("due_at")
+    free = paused.without_paused(Job.objects.unpublished(now=now)).order_by("due_at")
     with transaction.atomic():
-        rows = free.select_for_update(skip_locked=ledger.features.has_select_for_update_skip_locked)
+        rows = free.select_for_update(skip_locked=database.features.has_select_for_update_skip_locked)
         due = list(rows[:limit])
-        doubles.suspect(job for job in due if _is_fresh(job))
+        doubles.suspect_duplicates(job for job in due if _is_fresh(job))
         for job in due:
-            job.due_at = now + _LEASE
-        Job.objects.filter(pk__in=[job.pk for job in due]).update(due_at=now + _LEASE)
+            job.due_at = now + _TAKEN_FOR
+        Job.objects.filter(pk__in=[job.pk for job in due]).update(due_at=now + _TAKEN_FOR)
     return due
 
 
@@ -197,10 +197,11 @@ def _is_fresh(job: Job) -> bool:
     return job.attempt == 1 and timedelta(0) < waited <= grace()
 
 
-def _publish_leased(due: Sequence[Job], budget_s: float, held: switches.Held) -> int:
-    doubles.suspect(due)  # until it is known: a write may fail, or the ledger once the messages have gone out
-    sent = publish(due, budget_s=budget_s, held=held)
-    doubles.clear(job for job in due if job.is_published)
+def _publish_taken(due: Sequence[Job], budget_s: float, paused: switches.Paused) -> int:
+    # until it is known: a write may fail, or the ledger once the messages have gone out
+    doubles.suspect_duplicates(due)
+    sent = publish(due, budget_s=budget_s, paused=paused)
+    doubles.clear_duplicates(job for job in due if job.is_published)
     return sent
 
 
@@ -222,7 +223,7 @@ def _mark_published(jobs: Sequence[Job]) -> None:
             rows.update_in_order(due_at=None)
 
 
-class _Outlet:
+class _Sender:
     """Sends messages by one producer; what many of them need is looked up, and declared, once."""
 
     def __init__(self, producer: Any) -> None:
@@ -245,7 +246,7 @@ class _Outlet:
         is_first = job.pool not in self._queues
         if is_first:
             self._queues[job.pool] = get_pool(job.pool).queue
-        options = sealed(
+        options = signed_options(
             str(job.pk),
             job.attempt,
             job.definition,

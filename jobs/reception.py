@@ -31,15 +31,15 @@ class JobConsumer(PoolConsumer):
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         """Return what takes a received message: it opens the seal, then Celery's own handler goes on."""
-        take = super().create_task_handler(*args, **kwargs)
+        handle = super().create_task_handler(*args, **kwargs)
 
         def on_task_received(message: Any) -> None:
             try:
-                message.headers = messages.opened(message)
+                message.headers = messages.verified_headers(message)
             except RefusedMessage as error:
                 self._drop(message, str(error))
             else:
-                take(message)
+                handle(message)
 
         return on_task_received
 
@@ -50,10 +50,10 @@ class JobConsumer(PoolConsumer):
     def _drop(self, message: Any, reason: str) -> None:
         headers = message.headers if isinstance(message.headers, dict) else {}
         refuse(reason, headers.get("id"))
-        message.reject_log_error(_Quiet, self.connection_errors)
+        message.reject_log_error(_NoLogger, self.connection_errors)
 
 
-class _Quiet:
+class _NoLogger:
     """The broker went away meanwhile: the message comes again, and is refused again."""
 
     @staticmethod

@@ -18,7 +18,7 @@ from django.utils import timezone
 from django_celery_results.models import TaskResult
 
 from jobs.formats import as_uuid, shown, storable
-from jobs.models import Job, JobLog, State
+from jobs.models import Job, JobLog, JobState
 from jobs.pools.waits import Waits
 from jobs.stream import Ending, Entry, Outcome, Place, Started
 from jobs.timing import Timings, to_datetime
@@ -28,23 +28,23 @@ _ATTEMPT_DEFAULTS: dict[str, Any] = {
     for name in (
         "published_at", "received_at", "started_at", "finished_at", "broker_wait_s", "worker_wait_s", "run_s",
         "cpu_s", "off_cpu_s", "run_queue_s", "gil_wait_s", "blocked_s", "stall_s", "caused_stall_s",
-        "result_bytes", "worker", "pid", "thread", "carrier", "offloaded", "error_type", "error",
+        "result_bytes", "worker", "pid", "thread", "greenlet_or_task", "offloaded", "error_type", "error",
     )
 }  # fmt: skip
 _WRITTEN = (
     *("state", "attempt", "history", "due_at", "run_after", "recorded_at", "record_lag_s"), *_ATTEMPT_DEFAULTS
 )  # fmt: skip
 _STATES = {
-    Ending.SUCCEEDED: State.SUCCEEDED,
-    Ending.FAILED: State.FAILED,
-    Ending.LOST: State.FAILED,
-    Ending.CANCELLED: State.CANCELLED,
+    Ending.SUCCEEDED: JobState.SUCCEEDED,
+    Ending.FAILED: JobState.FAILED,
+    Ending.LOST: JobState.FAILED,
+    Ending.CANCELLED: JobState.CANCELLED,
 }
 _CELERY_STATES = {
-    State.SUCCEEDED: celery_states.SUCCESS,
-    State.FAILED: celery_states.FAILURE,
-    State.CANCELLED: celery_states.REVOKED,
-    State.QUEUED: celery_states.RETRY,
+    JobState.SUCCEEDED: celery_states.SUCCESS,
+    JobState.FAILED: celery_states.FAILURE,
+    JobState.CANCELLED: celery_states.REVOKED,
+    JobState.QUEUED: celery_states.RETRY,
 }
 
 
@@ -86,7 +86,7 @@ def record(entries: Iterable[Entry]) -> Recorded:
                 changed[job.pk] = job
                 if isinstance(entry, Outcome) and entry.ending is not Ending.PAUSED:
                     # As it is now: a later entry of this batch may say that its next attempt has begun.
-                    outcomes[job.pk] = (job, entry, _CELERY_STATES[State(job.state)])
+                    outcomes[job.pk] = (job, entry, _CELERY_STATES[JobState(job.state)])
                     logs += _log_of(entry)
         _write(changed.values())
         _write_results(outcomes.values())
@@ -105,7 +105,7 @@ def fold(job: Job, entry: Entry, *, now: datetime) -> bool:
         return _fold_released(job, entry, now=now)
     if entry.ending is Ending.PAUSED:
         return _fold_paused(job)
-    if entry.ending is Ending.CANCELLED and entry.timings.started_at is None and job.state != State.QUEUED:
+    if entry.ending is Ending.CANCELLED and entry.timings.started_at is None and job.state != JobState.QUEUED:
         return False  # said of another message than the one that runs
     _set_place(job, entry.place)
     _set_timings(job, entry.timings)
@@ -132,9 +132,9 @@ def _why_no_more(job: Job) -> str:
 
 
 def _fold_started(job: Job, entry: Started) -> bool:
-    if job.state != State.QUEUED and not _took_over(job, entry):
+    if job.state != JobState.QUEUED and not _took_over(job, entry):
         return False
-    job.state = State.RUNNING
+    job.state = JobState.RUNNING
     job.due_at = None
     _set_place(job, entry.place)
     _set_timings(job, entry.timings)
@@ -145,7 +145,7 @@ def _took_over(job: Job, entry: Started) -> bool:
     # Two workers start the same attempt only if the first has given it back, and its word of that may come late.
     at = to_datetime(entry.timings.started_at)
     is_later = job.started_at is not None and at is not None and at > job.started_at
-    return job.state == State.RUNNING and job.worker != entry.place.worker[:200] and is_later
+    return job.state == JobState.RUNNING and job.worker != entry.place.worker[:200] and is_later
 
 
 def _is_unwanted(job: Job, entry: Started) -> bool:
@@ -158,22 +158,22 @@ def _is_unwanted(job: Job, entry: Started) -> bool:
 
 def _fold_released(job: Job, entry: Outcome, *, now: datetime) -> bool:
     # Only the worker that holds the job can give it back: a late word of its former holder is not heard.
-    if job.state != State.RUNNING or job.worker != entry.place.worker:
+    if job.state != JobState.RUNNING or job.worker != entry.place.worker:
         return False
     for name, default in _ATTEMPT_DEFAULTS.items():
         setattr(job, name, default)
     if job.cancel_requested_at is not None:  # nobody would begin it again
-        job.state, job.finished_at, job.recorded_at = State.CANCELLED, now, now
+        job.state, job.finished_at, job.recorded_at = JobState.CANCELLED, now, now
         job.error_type, job.error = "Cancelled", "Cancelled while it ran; its worker was shut down."
         return True
-    job.state = State.QUEUED
+    job.state = JobState.QUEUED
     # Its message goes back to its queue. Whether it got there, `jobs.rescue` sees; how long it waits there says nothing.
     job.due_at = None
     return True
 
 
 def _fold_paused(job: Job) -> bool:
-    if job.state != State.QUEUED:
+    if job.state != JobState.QUEUED:
         return False
     # Its message is gone. It is published again once it may begin, in the order of submission.
     job.due_at = job.created_at
@@ -192,7 +192,7 @@ def _next_attempt(job: Job, outcome: Outcome, *, now: datetime) -> None:
     for name, default in _ATTEMPT_DEFAULTS.items():
         setattr(job, name, default)
     job.recorded_at = job.record_lag_s = None
-    job.state = State.QUEUED
+    job.state = JobState.QUEUED
     job.attempt += 1
     job.due_at = now + timedelta(seconds=outcome.retry_in_s or 0.0)
     if outcome.retry_in_s:  # up to a day, in which it waits for no slot
@@ -218,7 +218,7 @@ def _storable(entry: Entry) -> Entry:
     place = Place(
         storable(entry.place.worker),
         entry.place.pid,
-        *map(storable, (entry.place.thread, entry.place.carrier)),
+        *map(storable, (entry.place.thread, entry.place.greenlet_or_task)),
     )
     if isinstance(entry, Started):
         return replace(entry, place=place)
@@ -234,7 +234,7 @@ def _storable(entry: Entry) -> Entry:
 
 def _set_place(job: Job, place: Place) -> None:
     job.worker, job.pid = place.worker[:200], place.pid or None
-    job.thread, job.carrier = place.thread[:100], place.carrier[:100]
+    job.thread, job.greenlet_or_task = place.thread[:100], place.greenlet_or_task[:100]
 
 
 def _set_timings(job: Job, timings: Timings) -> None:

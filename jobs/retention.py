@@ -1,6 +1,6 @@
 """Retention: old rows go, in batches of one short transaction each, so that claims and records are not held up.
 
-Only what has ended goes, with its log lines and its result. The jobs of a comparison go once its evidence is frozen,
+Only what has ended goes, with its log lines and its result. The jobs of a comparison go once its report is frozen,
 or it was cancelled and none will come.
 """
 
@@ -113,9 +113,9 @@ def _all_steps() -> Iterator[_Step]:
 
 def _prunable() -> JobQuerySet:
     """Return the ended jobs, the oldest first, but for those that a comparison still needs."""
-    judged = Q(block__comparison__evidence__isnull=False)
-    judged |= Q(block__comparison__state=Comparison.State.CANCELLED)
-    return Job.objects.ended().filter(Q(block=None) | judged).order_by("created_at", "id")
+    has_report = Q(batch__comparison__report__isnull=False)
+    has_report |= Q(batch__comparison__state=Comparison.State.CANCELLED)
+    return Job.objects.ended().filter(Q(batch=None) | has_report).order_by("created_at", "id")
 
 
 def _too_old(now: datetime) -> JobQuerySet:

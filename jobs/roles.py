@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 SUBMIT, CANCEL = "jobs.submit_job", "jobs.cancel_job"
 OPERATE, PURGE = "jobs.operate_pool", "jobs.purge_pool"
 _SEE = (
-    *("jobs.view_job", "jobs.view_joblog", "jobs.view_comparison", "jobs.view_block", "jobs.view_pool"),
+    *("jobs.view_job", "jobs.view_joblog", "jobs.view_comparison", "jobs.view_batch", "jobs.view_pool"),
     *(
         "jobs.view_poolsample",
         "jobs.view_poolconfiguration",
         "jobs.view_pinneddefinition",
-        "jobs.view_switch",
+        "jobs.view_pause",
     ),
     "django_celery_results.view_taskresult",
 )
-_PIN = tuple(f"jobs.{act}_pinneddefinition" for act in ("add", "change", "delete"))
+_PIN = tuple(f"jobs.{action}_pinneddefinition" for action in ("add", "change", "delete"))
 _OPERATE = (
-    *("jobs.operate_pool", "jobs.purge_pool", "jobs.exceed_user_bound", "jobs.view_auditentry"),
+    *("jobs.operate_pool", "jobs.purge_pool", "jobs.exceed_user_limit", "jobs.view_auditentry"),
     *_PIN,
 )
-_TOKENS = tuple(f"jobs.{act}_apitoken" for act in ("add", "delete", "view"))
+_TOKENS = tuple(f"jobs.{action}_apitoken" for action in ("add", "delete", "view"))
 _PEOPLE = tuple(
-    f"auth.{act}_{what}" for what in ("user", "group") for act in ("add", "change", "delete", "view")
+    f"auth.{action}_{what}" for what in ("user", "group") for action in ("add", "change", "delete", "view")
 )
 
 #: Each role's permissions; a later role may do all that an earlier one may, but for `viewer` and `submitter`, which differ.

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from jobs import configurations, heartbeats
-from jobs.heartbeats import WorkerBeat
+from jobs.heartbeats import WorkerHeartbeat
 from jobs.models import PoolSample
 from jobs.pools import all_pools
 from jobs.redis_client import Client
@@ -15,7 +15,7 @@ from jobs.reports import Queue, queues
 
 def sample(client: Client) -> dict[str, Queue]:
     """Store what each pool looks like now; return the queues, also those of pools that are not declared."""
-    alive = [beat for beat in heartbeats.read_all(client) if beat.is_alive]
+    alive = [heartbeat for heartbeat in heartbeats.read_all(client) if heartbeat.is_alive]
     found, now = queues(), timezone.now()
     PoolSample.objects.bulk_create(
         _sample_of(name, found.get(name, Queue()), alive, now) for name in all_pools()
@@ -24,8 +24,8 @@ def sample(client: Client) -> dict[str, Queue]:
     return found
 
 
-def _sample_of(name: str, queue: Queue, alive: list[WorkerBeat], now: datetime) -> PoolSample:
-    workers = [beat for beat in alive if beat.pool == name]
+def _sample_of(name: str, queue: Queue, alive: list[WorkerHeartbeat], now: datetime) -> PoolSample:
+    workers = [heartbeat for heartbeat in alive if heartbeat.pool == name]
     return PoolSample(
         pool=name,
         at=now,
@@ -33,8 +33,8 @@ def _sample_of(name: str, queue: Queue, alive: list[WorkerBeat], now: datetime) 
         running=queue.running,
         oldest_s=queue.oldest_s(now) or 0.0,
         workers=len(workers),
-        slots=sum(beat.slots for beat in workers),
-        memory_bytes=sum(beat.memory_bytes for beat in workers),
+        slots=sum(heartbeat.slots for heartbeat in workers),
+        memory_bytes=sum(heartbeat.memory_bytes for heartbeat in workers),
     )
 
 

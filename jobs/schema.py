@@ -8,20 +8,20 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 log = structlog.get_logger(__name__)
-_LOOK_EVERY_S = 0.25
+_CHECK_EVERY_S = 0.25
 
 
 def wait_until_migrated(is_stopped: Callable[[], bool]) -> bool:
     """Return True once every migration is applied, False when told to stop before; what it waits for is logged."""
-    said = ""
+    logged = ""
     while not is_stopped():
         waits_for = _missing()
         if not waits_for:
             return True
-        if waits_for != said:
-            said = waits_for
+        if waits_for != logged:
+            logged = waits_for
             log.info("the coordinator waits for the database", waits_for=waits_for)
-        time.sleep(_LOOK_EVERY_S)
+        time.sleep(_CHECK_EVERY_S)
     return False
 
 

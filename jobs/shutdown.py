@@ -29,7 +29,7 @@ def shutdown_grace_s() -> float:
     return float(settings.DRAIN_GRACE_S if _draining else settings.SHUTDOWN_GRACE_S)
 
 
-def bound_shutdown(grace_s: float) -> None:
+def limit_shutdown(grace_s: float) -> None:
     """Give running jobs `grace_s` to end, then hand them back (cold shutdown), then end the process in any case."""
     start_native_thread(lambda: _end_by_force(grace_s), "shutdown")
 

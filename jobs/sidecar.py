@@ -8,7 +8,7 @@ import structlog
 from django.conf import settings
 
 from jobs.native_threads import original, start_native_thread
-from jobs.watched import LOOK_EVERY_S, SETTINGS_VARIABLE, Table
+from jobs.watched import CHECK_EVERY_S, SETTINGS_VARIABLE, AttemptTable
 
 log = structlog.get_logger(__name__)
 #: A watchdog that ends at once is not started again and again without a pause.
@@ -17,16 +17,16 @@ _PAUSE_S = 2.0
 _NEEDED_SETTINGS = ("REDIS_URL", "JOB_KEY_PREFIX", "SECRET_KEY", "SECRET_KEY_FALLBACKS")
 
 
-class Sidecar:
+class WatchdogProcess:
     """The watchdog process of this worker."""
 
     def __init__(self) -> None:
         self._stopped = False
         self._pid = 0
 
-    def start(self) -> Table:
+    def start(self) -> AttemptTable:
         """Start the watchdog and return the table that it watches."""
-        table, descriptor = Table.create()
+        table, descriptor = AttemptTable.create()
         start_native_thread(lambda: self._keep(descriptor), "watchdog")
         return table
 
@@ -43,7 +43,7 @@ class Sidecar:
             try:
                 self._pid = original("os", "posix_spawn")(sys.executable, command, _environment())
                 while not self._stopped and _is_alive(self._pid, wait):
-                    sleep(LOOK_EVERY_S)
+                    sleep(CHECK_EVERY_S)
             except Exception:  # no memory or no process to be had just now
                 log.exception("the watchdog could not be started")
             if not self._stopped:

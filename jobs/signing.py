@@ -17,25 +17,25 @@ from django.conf import settings
 MESSAGE, REPORT, UNIQUE, FORM = "message", "report", "unique", "form"
 
 
-def seal(purpose: str, text: str) -> str:
+def sign(purpose: str, text: str) -> str:
     """Return the seal of a text: 43 characters."""
-    return next(seals(purpose, text))
+    return next(signatures(purpose, text))
 
 
-def seals(purpose: str, text: str) -> Iterator[str]:
+def signatures(purpose: str, text: str) -> Iterator[str]:
     """Yield the seal of a text, and then those that it had under the earlier keys."""
     for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS):
-        yield _seal(_key(purpose, secret), text)
+        yield _hmac(_key(purpose, secret), text)
 
 
-def is_sealed(purpose: str, text: str, given: object) -> bool:
+def is_signed(purpose: str, text: str, given: object) -> bool:
     """Return whether `given` is the seal of the text, under the present key or an earlier one."""
     if not isinstance(given, str) or not given.isascii():
         return False
-    return any(hmac.compare_digest(own, given) for own in seals(purpose, text))
+    return any(hmac.compare_digest(own, given) for own in signatures(purpose, text))
 
 
-def _seal(key: bytes, text: str) -> str:
+def _hmac(key: bytes, text: str) -> str:
     # Half a surrogate pair is no UTF-8, and a text that came as JSON may hold one.
     digest = hmac.digest(key, text.encode(errors="surrogatepass"), "sha256")
     return urlsafe_b64encode(digest)[:-1].decode()

@@ -82,7 +82,7 @@ class Place:
     worker: str = ""
     pid: int = 0
     thread: str = ""
-    carrier: str = ""
+    greenlet_or_task: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +145,13 @@ def encode(entry: Entry) -> str:
             if v not in (None, "", [], 0, False) or (k == "w" and v is not None)
         }
     text = json.dumps(data, separators=(",", ":"))
-    return f"{signing.seal(signing.REPORT, text)} {text}"
+    return f"{signing.sign(signing.REPORT, text)} {text}"
 
 
 def decode(text: str) -> Entry:
     """Return a sealed entry. Raise ValueError when it is none of ours."""
-    seal, _, text = text.partition(" ")
-    if not signing.is_sealed(signing.REPORT, text, seal):
+    signature, _, text = text.partition(" ")
+    if not signing.is_signed(signing.REPORT, text, signature):
         raise ValueError("not a report: its seal is wrong or missing")
     try:
         data = json.loads(text)
@@ -195,13 +195,13 @@ def _claim_key(job_id: str, attempt: int) -> str:
     return key("claim", job_id, attempt)
 
 
-def _doubled_key(job_id: str, attempt: int) -> str:
-    return key("doubled", job_id, attempt)
+def _duplicate_key(job_id: str, attempt: int) -> str:
+    return key("duplicate", job_id, attempt)
 
 
-def switches_key() -> str:
+def pauses_key() -> str:
     """Return the key of the hash that says which pools and definitions begin no jobs now."""
-    return key("switches")
+    return key("pauses")
 
 
 def claim_token(worker: str, unique: str = "") -> str:
@@ -216,7 +216,7 @@ def claim(client: Client, entry: Started, token: str, *, pool: str = "", definit
     nobody had begun it, as cancelled.
     """
     claimed, cancelled = _claim_key(entry.job_id, entry.attempt), key("cancelled", entry.job_id)
-    keys = [claimed, cancelled, stream_key(), switches_key()]
+    keys = [claimed, cancelled, stream_key(), pauses_key()]
     paused = Outcome(entry.job_id, entry.attempt, entry.place, entry.timings, Ending.PAUSED)
     names = (f"pool:{pool}", f"definition:{definition}")
     args = [token, CLAIM_TTL_S, encode(entry), *names, encode(paused)]
@@ -242,7 +242,7 @@ def _never_begun(entry: Started) -> Outcome:
 def report(client: Client, outcome: Outcome) -> None:
     """Report how an attempt ended. Raise redis-py's errors; saying it twice does no harm."""
     of = (outcome.job_id, outcome.attempt)
-    keys = [_claim_key(*of), stream_key(), _doubled_key(*of)]
+    keys = [_claim_key(*of), stream_key(), _duplicate_key(*of)]
     if outcome.ending is Ending.RELEASED:
         # A child and its worker both say so: what another worker has begun in between, it keeps.
         args = [encode(outcome), claim_token(outcome.place.worker)]
@@ -252,12 +252,12 @@ def report(client: Client, outcome: Outcome) -> None:
         script(client, _END)(keys=keys, args=[*lives_s, encode(outcome)], client=client)
 
 
-def expect_doubles(client: Client, attempts: Iterable[tuple[str, int]]) -> None:
+def expect_duplicates(client: Client, attempts: Iterable[tuple[str, int]]) -> None:
     """Let no late second message of these attempts run, however long it waits. Raise redis-py's errors."""
     for some in batched(attempts, 1000, strict=False):
         pipe = client.pipeline(transaction=False)
         for attempt in some:
-            pipe.set(_doubled_key(*attempt), 1, ex=CLAIM_LONG_AFTERLIFE_S)
+            pipe.set(_duplicate_key(*attempt), 1, ex=CLAIM_LONG_AFTERLIFE_S)
             pipe.expire(_claim_key(*attempt), CLAIM_LONG_AFTERLIFE_S)  # it may have ended by now
         pipe.execute()
 

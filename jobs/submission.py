@@ -13,7 +13,7 @@ from jobs import audit, bounds, cancelling, deduplication, definitions
 from jobs.cancelling import CancelOutcome
 from jobs.choice import chosen
 from jobs.errors import InvalidParameters, Unavailable
-from jobs.models import Block, Job
+from jobs.models import Batch, Job
 from jobs.pools import get_pool
 from jobs.publishing import grace, publish_from_web
 
@@ -36,17 +36,17 @@ def submit(
     copies: int = 1,
     user: "User | None" = None,
     request_id: str = "",
-    block: Block | None = None,
+    batch: Batch | None = None,
     parent: Job | None = None,
     run_after: "datetime | None" = None,
     idempotency_key: str = "",
 ) -> list[Job]:
     """Store `copies` jobs and publish them once the surrounding transaction commits; return them.
 
-    The pool `auto` is the one that pins, evidence or the definition's kind choose; `Job.chosen_by` says which.
+    The pool `auto` is the one that pins, reports or the definition's kind choose; `Job.chosen_by` says which.
     Where the user submitted the same under the same idempotency key, or a job of a unique definition has not ended,
     nothing is stored: what was there is returned, marked by `was_there`.
-    Raise UnknownDefinition, UnknownPool, Unavailable, InvalidParameters, UnderWay, QueueFull or UserBoundReached; then
+    Raise UnknownDefinition, UnknownPool, Unavailable, InvalidParameters, UnderWay, QueueFull or UserLimitReached; then
     nothing is stored.
     """
     choice = chosen(definition, pool)
@@ -59,29 +59,29 @@ def submit(
         chosen_by=choice.why,
         user=user,
         request_id=request_id,
-        block=block,
+        batch=batch,
         parent=parent,
     )
     if idempotency_key:
         deduplication.mark(jobs, key=idempotency_key)
     if run_after is not None:
         _schedule(jobs, run_after)
-    if found := _earlier_or_stored(jobs, block, user):
+    if found := _earlier_or_stored(jobs, batch, user):
         return found
-    if run_after is None and block is None:
+    if run_after is None and batch is None:
         transaction.on_commit(lambda: publish_from_web(jobs))
     log.info("jobs submitted", definition=definition, pool=pool, copies=copies, request_id=request_id)
     return jobs
 
 
-def _earlier_or_stored(jobs: Sequence[Job], block: Block | None, user: "User | None") -> list[Job]:
+def _earlier_or_stored(jobs: Sequence[Job], batch: Batch | None, user: "User | None") -> list[Job]:
     """Return the stored jobs that these stand for; else store these and return nothing. Raise as `submit` does."""
     for tries_left in reversed(range(_TRIES)):
         if found := deduplication.earlier(jobs):
             return found
         try:
             with transaction.atomic():
-                if block is None:
+                if batch is None:
                     bounds.check(jobs[0].pool, len(jobs), user, for_later=jobs[0].run_after is not None)
                 Job.objects.bulk_create(jobs, batch_size=500)
             break
@@ -110,7 +110,7 @@ def prepare(
     if not 1 <= copies <= settings.JOB_MAX_COPIES:
         raise InvalidParameters({"copies": f"Choose 1 to {settings.JOB_MAX_COPIES} copies."})
     valid = found.validate(params)
-    if found.unique and fields.get("block") is None:  # a comparison runs its copies all the same
+    if found.unique and fields.get("batch") is None:  # a comparison runs its copies all the same
         if copies > 1:
             raise InvalidParameters(
                 {"copies": f"{definition} is unique: one job with the same parameters at a time."}
@@ -159,7 +159,7 @@ def cancel(job: Job, *, user: "User | None", reason: str = "") -> CancelOutcome:
     """Cancel a job that has not begun, or ask the worker of one that has to stop it; another's goes into the audit log."""
     outcome = cancelling.cancel(job)
     is_others = user is not None and job.user_id != user.pk
-    if is_others and job.block_id is None and outcome is not CancelOutcome.ENDED:
+    if is_others and job.batch_id is None and outcome is not CancelOutcome.ENDED:
         owner = job.user.get_username() if job.user else ""
         audit.record("cancel", f"job {job.pk}", user=user, reason=reason, outcome=outcome.value, owner=owner)
     job.refresh_from_db()

@@ -13,7 +13,7 @@ from jobs.errors import PoolwiseError
 from jobs.memory_watch import MemoryWatch
 from jobs.messages import HEADER
 from jobs.pools.base import running_pool
-from jobs.pools.prefork import kill_if_deaf
+from jobs.pools.prefork import kill_if_unresponsive
 from jobs.report_thread import post
 from jobs.stream import Ending, Outcome, Place
 from jobs.timing import Timings, elapsed_wall_s, wall_now
@@ -83,7 +83,7 @@ class JobRequest(_Request):
         if not self.time_start or running_pool() is None:
             super().terminate(pool, signal)
             if self.time_start:
-                kill_if_deaf(self.worker_pid)
+                kill_if_unresponsive(self.worker_pid)
             return
         pool.terminate_job(self.worker_pid, signal)
 
@@ -99,7 +99,7 @@ class JobRequest(_Request):
         if not self.is_over_memory:
             post(self._outcome(Ending.FAILED, "MemoryLimitExceeded", text))
         self.is_over_memory = True
-        kill_if_deaf(self.worker_pid, after_s=0.0)
+        kill_if_unresponsive(self.worker_pid, after_s=0.0)
 
     def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
         if not terminated or running_pool() is None:  # else the job has reported for itself

@@ -18,7 +18,7 @@ class JobFailed(Exception):
     """The job ended as failed; its outcome is already reported. Raised so that Celery's events say so too."""
 
 
-class JobTask(PoolTask):
+class RunTask(PoolTask):
     """The base of `jobs.run`."""
 
     abstract = True
@@ -34,7 +34,7 @@ class JobTask(PoolTask):
         return self._backend
 
 
-@shared_task(name=TASK, base=JobTask, bind=True, ignore_result=True, throws=(JobFailed,), acks_late=True)
+@shared_task(name=TASK, base=RunTask, bind=True, ignore_result=True, throws=(JobFailed,), acks_late=True)
 def run(self: Any, definition: str, params: str) -> None:
     """Run one attempt of a job; its id is the task's id, `params` its parameters as JSON text."""
     request = self.request

@@ -1,4 +1,4 @@
-"""Where a job's run went: parts that are measured, and what cannot be told apart as one part of its own."""
+"""Where a job's run went: parts that are measured, and the rest, unattributed."""
 
 from datetime import timedelta
 
@@ -9,13 +9,13 @@ _TOLERANCE_S = 0.005
 _TOLERANCE_SHARE = 0.02
 #: The part of a stall that a job must have caused to be named; the machine may have prolonged it.
 _BLAME_SHARE = 0.1
-PARTS = ("cpu", "run_queue", "gil_wait", "blocked", "unknown")
+PARTS = ("cpu", "run_queue", "gil_wait", "blocked", "unattributed")
 
 
 def time_split(job: Job) -> dict[str, float]:
     """Return the seconds of `run_s` by part; their sum is `run_s`. Nothing for a job that has not run.
 
-    A part that was not measured, or that the sum speaks against, counts as `unknown`.
+    A part that was not measured, or that contradicts the sum, counts as `unattributed`.
     """
     if job.run_s is None:
         return {}
@@ -33,7 +33,7 @@ def time_split(job: Job) -> dict[str, float]:
         excess_s = sum(parts.values()) - run_s
     if excess_s > 0:  # within what clocks differ by: the largest part gives it back
         parts[max(parts, key=lambda name: parts[name])] -= excess_s
-    return {**parts, "unknown": max(0.0, -excess_s)}
+    return {**parts, "unattributed": max(0.0, -excess_s)}
 
 
 def stalled_by(job: Job) -> Job | None:

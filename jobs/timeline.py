@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from jobs.models import Job, State
+from jobs.models import Job, JobState
 
 WIDTH = 1000.0
 _MIN_WIDTH = 4.0
@@ -74,7 +74,7 @@ def timings_of(job: Job) -> dict[str, Any]:
 
 def timings_now(job: Job, now: datetime) -> dict[str, Any]:
     """Return a job's durations by name, with what a running one took so far."""
-    if job.state != State.RUNNING or job.started_at is None:
+    if job.state != JobState.RUNNING or job.started_at is None:
         return timings_of(job)
     return timings_of(job) | {"so_far_s": max(0.0, (now - job.started_at).total_seconds())}
 

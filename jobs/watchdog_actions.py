@@ -13,11 +13,11 @@ from typing import Any
 import psutil
 from django.conf import settings
 
-from jobs.heartbeats import vouch
+from jobs.heartbeats import renew
 from jobs.redis_client import REDIS_ERRORS, connect
 from jobs.stream import Ending, Outcome, decode, report
 from jobs.timing import elapsed_wall_s, wall_now
-from jobs.watched import SETTINGS_VARIABLE, Attempt
+from jobs.watched import SETTINGS_VARIABLE, WatchedAttempt
 
 #: How long the reports may take; the worker is ended in any case, and the coordinator rescues what it held.
 _REPORT_WITHIN_S = 8.0
@@ -35,15 +35,15 @@ def runs(pid: int) -> bool:
     return psutil.Process(pid).status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
 
 
-def vouch_for(worker: str) -> None:
+def renew_heartbeat_of(worker: str) -> None:
     """Renew the heartbeat of a worker that lives and cannot send one."""
     try:
-        vouch(connect(timeout_s=1.0, max_connections=1), worker)
+        renew(connect(timeout_s=1.0, max_connections=1), worker)
     except REDIS_ERRORS as error:
         print(f"watchdog: Redis is away: {error}", file=sys.stderr)  # noqa: T201
 
 
-def worker_of(attempt: Attempt) -> str:
+def worker_of(attempt: WatchedAttempt) -> str:
     """Return the name of the worker that runs the attempt; empty if the row is unreadable."""
     try:
         return str(decode(attempt.text).place.worker)
@@ -51,7 +51,7 @@ def worker_of(attempt: Attempt) -> str:
         return ""
 
 
-def report_all(attempts: list[Attempt]) -> None:
+def report_all(attempts: list[WatchedAttempt]) -> None:
     """Report the overdue attempts as failed and the others as given back."""
     client = connect(timeout_s=2.0, max_connections=1)
     until_mono = time.monotonic() + _REPORT_WITHIN_S
@@ -66,13 +66,13 @@ def report_all(attempts: list[Attempt]) -> None:
             time.sleep(0.5)
 
 
-def _report(client: Any, attempt: Attempt) -> None:
+def _report(client: Any, attempt: WatchedAttempt) -> None:
     if (outcome := outcome_of(attempt)) is not None:
         print(f"watchdog: {outcome.job_id}: {outcome.error}", file=sys.stderr)  # noqa: T201
         report(client, outcome)
 
 
-def outcome_of(attempt: Attempt) -> Outcome | None:
+def outcome_of(attempt: WatchedAttempt) -> Outcome | None:
     """Return how the attempt ends: past its limit as failed, else as given back; None if the row is unreadable."""
     try:
         started = decode(attempt.text)

@@ -23,12 +23,12 @@ MAX_ROWS = 10_000
 #: when the watchdog last looked, which that writes. All times are CLOCK_MONOTONIC, which all processes share.
 _USED = struct.Struct("=I")
 _TIME = struct.Struct("=d")
-_LOOKED_AT, _SILENT_AT = 8, 16
+_CHECKED_AT, _HEARTBEAT_DUE_AT = 8, 16
 #: The length of the text, 0 while the row is free, and the deadline (infinite if there is none).
 _ROW = struct.Struct("=Id")
 _LENGTH = struct.Struct("=I")
-#: The watchdog looks every `LOOK_EVERY_S`; silent for so long, it is taken for gone.
-LOOK_EVERY_S = 0.25
+#: The watchdog looks every `CHECK_EVERY_S`; silent for so long, it is taken for gone.
+CHECK_EVERY_S = 0.25
 _GONE_AFTER_S = 3.0
 NO_LIMIT = float("inf")
 #: Where a watchdog finds, as JSON, the settings that it needs. Without them it reads all, and loads Celery for that.
@@ -36,17 +36,17 @@ SETTINGS_VARIABLE = "POOLWISE_WATCHDOG_SETTINGS"
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class WatchedAttempt:
     """A running attempt: its encoded `started` entry, and the monotonic time at which its time limit is over."""
 
     text: str
     deadline_mono: float
 
 
-class Strike:
+class RowRemover:
     """Strikes an attempt off the table, the first time that it is called."""
 
-    def __init__(self, table: "Table", row: int) -> None:
+    def __init__(self, table: "AttemptTable", row: int) -> None:
         self._table, self._rows = table, [row]
 
     def __call__(self) -> None:
@@ -55,7 +55,7 @@ class Strike:
             self._table.clear(self._rows.pop())
 
 
-class Table:
+class AttemptTable:
     """Rows of running attempts; one process writes, another reads."""
 
     def __init__(self, descriptor: int) -> None:
@@ -80,7 +80,7 @@ class Table:
         if row is None:
             return _nothing
         self._write(row, text, deadline_mono)
-        return Strike(self, row)
+        return RowRemover(self, row)
 
     def clear(self, row: int) -> None:
         """Let the row be used again."""
@@ -90,16 +90,16 @@ class Table:
     @property
     def is_watched(self) -> bool:
         """Tell whether a watchdog looks at this table."""
-        return time.monotonic() - self.looked_at_mono < _GONE_AFTER_S
+        return time.monotonic() - self.checked_at_mono < _GONE_AFTER_S
 
     @property
-    def looked_at_mono(self) -> float:
+    def checked_at_mono(self) -> float:
         """Return when the watchdog last looked; 0 if it never did."""
-        return float(_TIME.unpack_from(self._memory, _LOOKED_AT)[0])
+        return float(_TIME.unpack_from(self._memory, _CHECKED_AT)[0])
 
-    def beats(self, *, again_within_s: float) -> None:
+    def note_heartbeat(self, *, next_within_s: float) -> None:
         """Note a sign of life, and by when the next one is to come."""
-        _TIME.pack_into(self._memory, _SILENT_AT, time.monotonic() + again_within_s)
+        _TIME.pack_into(self._memory, _HEARTBEAT_DUE_AT, time.monotonic() + next_within_s)
 
     def _take(self) -> int | None:
         try:
@@ -120,17 +120,17 @@ class Table:
 
     # The watchdog.
 
-    def looked(self) -> None:
+    def note_check(self) -> None:
         """Say that the watchdog is there."""
-        _TIME.pack_into(self._memory, _LOOKED_AT, time.monotonic())
+        _TIME.pack_into(self._memory, _CHECKED_AT, time.monotonic())
 
     @property
-    def is_silent(self) -> bool:
+    def is_heartbeat_overdue(self) -> bool:
         """Tell whether the worker owes a sign of life."""
-        (silent_at,) = _TIME.unpack_from(self._memory, _SILENT_AT)
-        return bool(0 < silent_at < time.monotonic())
+        (heartbeat_due_at,) = _TIME.unpack_from(self._memory, _HEARTBEAT_DUE_AT)
+        return bool(0 < heartbeat_due_at < time.monotonic())
 
-    def attempts(self) -> list[Attempt]:
+    def attempts(self) -> list[WatchedAttempt]:
         """Return the attempts that run."""
         return [found for row in self._rows() if (found := self._read(row)) is not None]
 
@@ -143,13 +143,13 @@ class Table:
         (used,) = _USED.unpack_from(self._memory)
         return range(1, used + 1)
 
-    def _read(self, row: int) -> Attempt | None:
+    def _read(self, row: int) -> WatchedAttempt | None:
         at = row * ROW_BYTES
         length, deadline_mono = _ROW.unpack_from(self._memory, at)
         if not length:
             return None
         raw = self._memory[at + _ROW.size : at + _ROW.size + length]
-        return Attempt(raw.decode(errors="replace"), deadline_mono)
+        return WatchedAttempt(raw.decode(errors="replace"), deadline_mono)
 
 
 def _nothing() -> None:

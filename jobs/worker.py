@@ -13,22 +13,22 @@ import structlog
 from django.conf import settings
 
 from jobs.environment import machine, versions
-from jobs.heartbeats import Beat, send, withdraw
+from jobs.heartbeats import Heartbeat, send, withdraw
 from jobs.native_threads import original, start_native_thread
 from jobs.pools import bridge, probes, refusals, vitals
 from jobs.process_stats_thread import ProcessStats, slots_of
 from jobs.redis_client import REDIS_ERRORS, connect
-from jobs.watched import Table
+from jobs.watched import AttemptTable
 
 log = structlog.get_logger(__name__)
-_LOOK_EVERY_S = 0.2
+_CHECK_EVERY_S = 0.2
 #: A worker in which nothing runs at so many looks in a row has come to rest; by then its reports are recorded.
-_LOOKS_AT_REST = 3
+_CHECKS_AT_REST = 3
 #: A worker that has been without its broker for so long says so; what it finds again sooner is nobody's concern.
 _UNCONNECTED_AFTER_S = 10.0
 
 
-class Heart:
+class HeartbeatThread:
     """Writes a worker's sign of life every few seconds, from a thread of its own."""
 
     _stats: ProcessStats
@@ -39,7 +39,7 @@ class Heart:
         self._stopped = False
         self._name = ""
         #: Where the watchdog sees that this thread gets to run.
-        self.table: Table | None = None
+        self.table: AttemptTable | None = None
         self._lock = original("_thread", "allocate_lock")()
 
     def start(self, consumer: Any, pool: str) -> None:
@@ -54,7 +54,7 @@ class Heart:
             "machine": machine(),
             "versions": versions(),  # here, since gevent's processes can only be started where its hub runs
         }
-        start_native_thread(lambda: self._beat_on(consumer), "heartbeat")
+        start_native_thread(lambda: self._send_repeatedly(consumer), "heartbeat")
 
     def stop(self) -> None:
         """Take the worker off the list; it stops on purpose."""
@@ -65,40 +65,40 @@ class Heart:
         except REDIS_ERRORS as error:
             log.warning("the sign of life stays until it is too old", error=str(error))
 
-    def _beat_on(self, consumer: Any) -> None:
+    def _send_repeatedly(self, consumer: Any) -> None:
         sleep, started_at = original("time", "sleep"), time.time()
         client = connect(timeout_s=2.0, max_connections=1)
         self._stats.start(lambda: self._stopped)
         while not self._stopped:
             if self.table is not None:
-                self.table.beats(again_within_s=settings.JOB_HEARTBEAT_S * 1.5 + 0.5)
+                self.table.note_heartbeat(next_within_s=settings.JOB_HEARTBEAT_S * 1.5 + 0.5)
             try:
-                self._send(client, consumer, self._beat(consumer, started_at))
+                self._send(client, consumer, self._heartbeat(consumer, started_at))
             except REDIS_ERRORS as error:
                 log.warning("no sign of life could be written", error=str(error))
             except Exception:  # whatever it is: without this thread every running job would run twice
                 log.exception("no sign of life could be made")
             self._rest(sleep)
 
-    def _send(self, client: Any, consumer: Any, beat: Beat) -> None:
+    def _send(self, client: Any, consumer: Any, heartbeat: Heartbeat) -> None:
         with self._lock:
             if not self._stopped:
-                send(client, beat, consumer.held_attempts())
+                send(client, heartbeat, consumer.reserved_attempts())
 
     def _rest(self, sleep: Callable[[float], None]) -> None:
         """Wait for the next beat, which comes early once the last job has ended: comparisons wait for it."""
         until_mono = time.monotonic() + settings.JOB_HEARTBEAT_S
         received, was_busy = bridge.jobs_received(), bridge.slots_in_use() > 0
-        looks_at_rest = 0
-        while (left_s := until_mono - time.monotonic()) > 0 and looks_at_rest < _LOOKS_AT_REST:
-            sleep(min(_LOOK_EVERY_S, left_s))
+        checks_at_rest = 0
+        while (left_s := until_mono - time.monotonic()) > 0 and checks_at_rest < _CHECKS_AT_REST:
+            sleep(min(_CHECK_EVERY_S, left_s))
             was_busy = was_busy or bridge.jobs_received() != received
-            looks_at_rest = looks_at_rest + 1 if was_busy and not bridge.slots_in_use() else 0
+            checks_at_rest = checks_at_rest + 1 if was_busy and not bridge.slots_in_use() else 0
 
-    def _beat(self, consumer: Any, started_at: float) -> Beat:
+    def _heartbeat(self, consumer: Any, started_at: float) -> Heartbeat:
         _, lag_s = bridge.loop_lag_s()
         self._stats.refresh()
-        return Beat(
+        return Heartbeat(
             **self._facts,
             slots=slots_of(consumer),
             in_use=bridge.slots_in_use(),

@@ -10,13 +10,13 @@ from jobs.pools import POOL_ENV, get_pool
 from jobs.pools.base import running_pool
 from jobs.printing import mask_prints
 from jobs.report_thread import flush
-from jobs.shutdown import bound_shutdown, drain, shutdown_grace_s
-from jobs.sidecar import Sidecar
-from jobs.switches.brake import Brake
-from jobs.worker import Heart
+from jobs.shutdown import drain, limit_shutdown, shutdown_grace_s
+from jobs.sidecar import WatchdogProcess
+from jobs.switches.brake import PauseWatcher
+from jobs.worker import HeartbeatThread
 
-_heart, _brake = Heart(), Brake()
-_sidecar = Sidecar()
+_heartbeat, _pause_watcher = HeartbeatThread(), PauseWatcher()
+_watchdog_process = WatchdogProcess()
 
 
 @signals.worker_init.connect
@@ -25,12 +25,12 @@ def _mask_prints(**_: Any) -> None:
 
 
 @signals.worker_ready.connect
-def _start_heart(sender: Any = None, **_: Any) -> None:
+def _on_worker_ready(sender: Any = None, **_: Any) -> None:
     connections.close_all()  # Django's checks at start opened one; from here on only jobs need any
     if pool := os.environ.get(POOL_ENV):
         _guard_limits()
-        _heart.start(sender, pool)
-        _brake.start(sender, pool, get_pool(pool).queue)
+        _heartbeat.start(sender, pool)
+        _pause_watcher.start(sender, pool, get_pool(pool).queue)
 
 
 def _guard_limits() -> None:
@@ -38,19 +38,19 @@ def _guard_limits() -> None:
     workers = running_pool()
     if workers is not None:
         workers.on_given_up = lambda job: drain(f"{job.name} was given up and may run on")
-        workers.table = _heart.table = _sidecar.start()
+        workers.table = _heartbeat.table = _watchdog_process.start()
 
 
 @signals.worker_shutting_down.connect
-def _bound_shutdown(how: str = "", **_: Any) -> None:
+def _limit_shutdown(how: str = "", **_: Any) -> None:
     if POOL_ENV in os.environ and how == "Warm":
-        bound_shutdown(shutdown_grace_s())
+        limit_shutdown(shutdown_grace_s())
 
 
 @signals.worker_shutdown.connect
-def _stop_heart(**_: Any) -> None:
-    _brake.stop()
+def _on_worker_shutdown(**_: Any) -> None:
+    _pause_watcher.stop()
     flush(timeout_s=2.0)
     if POOL_ENV in os.environ:
-        _sidecar.stop()
-        _heart.stop()
+        _watchdog_process.stop()
+        _heartbeat.stop()

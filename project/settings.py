@@ -176,13 +176,13 @@ AXES_VERBOSE = False
 DATABASE_URL: str = env.str("DATABASE_URL", f"sqlite:///{VAR_DIR / 'poolwise.sqlite3'}")
 try:
     # Health checks: a connection from before a restart of the database would fail the first request on it.
-    _LEDGER: Any = dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True)
+    _DATABASE: Any = dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True)
 except ValueError:
     raise ImproperlyConfigured(
         f"DATABASE_URL ({addresses.scheme_of(DATABASE_URL)}://…) is no address of a database: write sqlite:///path or "
         "postgres://user:password@host:5432/name, where signs such as / and # of the password are quoted (%2F, %23)."
     ) from None
-DATABASES: dict[str, Any] = {"default": _LEDGER}
+DATABASES: dict[str, Any] = {"default": _DATABASE}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     VAR_DIR.mkdir(exist_ok=True)
     # IMMEDIATE: a read-then-write transaction under WAL otherwise fails with "database is locked" at once.

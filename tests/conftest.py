@@ -150,9 +150,9 @@ def own_keys(suite_redis: None, settings: Any) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def quiet_pool(suite_redis: None, settings: Any) -> Iterator[str]:
+def unserved_pool(suite_redis: None, settings: Any) -> Iterator[str]:
     """The name of a pool that no worker serves; its queue has the same name."""
-    name = f"quiet_{uuid4().hex[:8]}"
+    name = f"unserved_{uuid4().hex[:8]}"
     settings.JOB_POOLS = {**settings.JOB_POOLS, name: {"model": "threads", "queue": name, "concurrency": 3}}
     yield name
     with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:  # the settings may name another by now

@@ -23,9 +23,9 @@ from jobs.stream import Entry
 from tests.pace import limit_s
 
 
-def after(seconds: float, act: Callable[[], object]) -> threading.Timer:
+def after(seconds: float, call: Callable[[], object]) -> threading.Timer:
     """Do something in another thread, later."""
-    timer = threading.Timer(seconds, act)
+    timer = threading.Timer(seconds, call)
     timer.start()
     return timer
 
@@ -78,18 +78,18 @@ def coordinate(
 ) -> None:
     """Run a coordinator in this thread, hence in this test's transaction, until the condition holds."""
     keep_connections(monkeypatch)
-    coordinator, act = coordinator_of(), coordinating._do_what_is_due
+    coordinator, call = coordinator_of(), coordinating._do_what_is_due
 
-    def act_and_look(duties: Any, recorded: int) -> None:
-        act(duties, recorded)
+    def do_and_check(duties: Any, recorded: int) -> None:
+        call(duties, recorded)
         if condition():
             coordinator.stop()
 
-    monkeypatch.setattr(coordinating, "_do_what_is_due", act_and_look)
+    monkeypatch.setattr(coordinating, "_do_what_is_due", do_and_check)
     timer = after(limit_s(within_s), coordinator.stop)
     coordinator.run()
     timer.cancel()
-    monkeypatch.setattr(coordinating, "_do_what_is_due", act)
+    monkeypatch.setattr(coordinating, "_do_what_is_due", call)
     assert condition(), f"not within {within_s} s"
 
 

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from jobs.models import Block, Comparison, Job, State
+from jobs.models import Batch, Comparison, Job, JobState
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ENVIRONMENT = {"cores": 2, "cpu_quota": None, "code": "abc123", "prefetch": 1}
 
 
 def probe(pool: str, slots: int, *, cpu_s: float = 0.2, **changes: Any) -> dict[str, Any]:
-    """Return what the coordinator keeps of a pool's processes about one block; `changes` are of the worker."""
+    """Return what the coordinator keeps of a pool's processes about one batch; `changes` are of the worker."""
     worker = {
         "name": f"{pool}@box", "pool": pool, "pid": 7, "host": "box", "slots": slots, "memory_bytes": 60_000_000,
         "cpu_s": 1.0, "peak_memory_bytes": 61_000_000, "db_connections": 0, "is_patched": True,
@@ -42,11 +42,11 @@ def compared(
     )  # fmt: skip
     for number in range(rounds):
         for pool, spans in pools.items():
-            block(comparison, pool, number + 1, spans[number], slots=slots)
+            batch(comparison, pool, number + 1, spans[number], slots=slots)
     return comparison
 
 
-def block(
+def batch(
     comparison: Comparison,
     pool: str,
     round_: int,
@@ -55,21 +55,21 @@ def block(
     slots: int = 4,
     jobs: dict[str, Any] | None = None,
     **fields: Any,
-) -> Block:
-    """Add a block whose jobs ran side by side, each for `span_s` seconds; `jobs` changes their columns."""
-    position = comparison.blocks.count() + 1
+) -> Batch:
+    """Add a batch whose jobs ran side by side, each for `span_s` seconds; `jobs` changes their columns."""
+    position = comparison.batches.count() + 1
     start = NOON + timedelta(seconds=100 * position)
-    made = Block.objects.create(
+    made = Batch.objects.create(
         **{
             "comparison": comparison, "pool": pool, "round": round_, "position": position, "slots": slots,
             "released_at": start, "finished_at": start + timedelta(seconds=span_s), "probe": probe(pool, slots),
         } | fields
     )  # fmt: skip
     columns: dict[str, Any] = {
-        "definition": "io.wait", "kind": "io", "pool": pool, "state": State.SUCCEEDED, "published_at": start,
+        "definition": "io.wait", "kind": "io", "pool": pool, "state": JobState.SUCCEEDED, "published_at": start,
         "received_at": start, "started_at": start, "finished_at": start + timedelta(seconds=span_s),
         "broker_wait_s": 0.001, "worker_wait_s": 0.001, "run_s": span_s, "cpu_s": span_s / 100, "run_queue_s": 0.0,
-        "gil_wait_s": 0.0, "worker": f"{pool}@box", "block": made,
+        "gil_wait_s": 0.0, "worker": f"{pool}@box", "batch": made,
     } | (jobs or {})  # fmt: skip
     Job.objects.bulk_create(Job(**columns) for _ in range(comparison.copies))
     return made

@@ -1,12 +1,12 @@
-"""A comparison as evidence, in the shape that `jobs.evidence` freezes: four pools, five rounds, one seed."""
+"""The report of a comparison, in the shape that `jobs.evidence` freezes: four pools, five rounds, one seed."""
 
 import random
 from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import Any
 
-from jobs.evidence import Evidence, Sample
-from jobs.models import Block, Comparison, Job
+from jobs.evidence import Report, Sample
+from jobs.models import Batch, Comparison, Job
 
 POOLS = {
     "prefork": ("prefork", 2),
@@ -26,17 +26,17 @@ _VERDICTS = {
 
 
 def samples() -> list[Sample]:
-    """Return the jobs of every block, each with its durations in seconds."""
+    """Return the jobs of every batch, each with its durations in seconds."""
     chance = random.Random(7)
     return [
         job
         for round_ in range(1, ROUNDS + 1)
         for position, pool in enumerate(POOLS)
-        for job in _block(pool, round_, NOON + timedelta(seconds=20 * round_ + 5 * position), chance)
+        for job in _batch(pool, round_, NOON + timedelta(seconds=20 * round_ + 5 * position), chance)
     ]
 
 
-def _block(pool: str, round_: int, at: datetime, chance: random.Random) -> list[Sample]:
+def _batch(pool: str, round_: int, at: datetime, chance: random.Random) -> list[Sample]:
     slots = POOLS[pool][1]
     free = [0.004] * slots
     jobs = []
@@ -59,40 +59,40 @@ def _job(pool: str, round_: int, at: datetime, start: float, run: float) -> Samp
     )  # fmt: skip
 
 
-def evidence(**changes: Any) -> Evidence:
+def report(**changes: Any) -> Report:
     """Return the frozen figures; `changes` replace top keys."""
     jobs = samples()
     found = {
         "version": 1,
         "sentence": "gevent ran this job 16.8× faster than prefork (95 % CI 15.9–17.6, 5 rounds of 20)",
-        "metric": "time per job: makespan of a block over its jobs",
+        "metric": "time per job: makespan of a batch over its jobs",
         "baseline": "prefork",
-        "verdicts": {pool: verdict(*words) for pool, words in _VERDICTS.items() if pool != "prefork"},
+        "verdicts": {pool: verdict(*outcomes) for pool, outcomes in _VERDICTS.items() if pool != "prefork"},
         "pairs": [],
         "pools": [_pool(name, [job for job in jobs if job.pool == name]) for name in POOLS],
-        "gate": gate(),
+        "validity": validity(),
         "environment": ENVIRONMENT,
         "advice": ADVICE,
         "sweep": None,
     }
-    return Evidence.model_validate(found | changes)
+    return Report.model_validate(found | changes)
 
 
 def verdict(
-    word: str, ratio: float | None, low: float | None, high: float | None, **changes: Any
+    outcome: str, ratio: float | None, low: float | None, high: float | None, **changes: Any
 ) -> dict[str, Any]:
     """Return one verdict against the baseline."""
-    plain = {"word": word, "ratio": ratio, "low": low, "high": high, "p_value": 0.008, "rounds": ROUNDS,
+    plain = {"outcome": outcome, "ratio": ratio, "low": low, "high": high, "p_value": 0.008, "rounds": ROUNDS,
              "n_base": ROUNDS, "n_other": ROUNDS, "reason": ""}  # fmt: skip
     return plain | changes
 
 
 def _pool(name: str, jobs: list[Sample]) -> dict[str, Any]:
     model, slots = POOLS[name]
-    blocks = [
-        _figures_of_block(name, [job for job in jobs if job.round == n], n) for n in range(1, ROUNDS + 1)
+    batches = [
+        _figures_of_batch(name, [job for job in jobs if job.round == n], n) for n in range(1, ROUNDS + 1)
     ]
-    spans = [block["makespan_s"] for block in blocks]
+    spans = [batch["makespan_s"] for batch in batches]
     waits = ("run_s", "broker_wait_s", "worker_wait_s", "cpu_s")
     total = {
         field: sum(getattr(job, field) for job in jobs)
@@ -103,10 +103,10 @@ def _pool(name: str, jobs: list[Sample]) -> dict[str, Any]:
         "name": name, "pool": name, "model": model, "slots": slots, "jobs": len(jobs), "succeeded": len(jobs), "failed": 0,
         "cancelled": 0, "unfinished": 0, "makespan_s": median(spans), "makespans_s": spans,
         **{field: _spread([getattr(job, field) for job in jobs]) for field in waits},
-        "cpu_share": total["cpu_s"] / total["run_s"], "speed_up": 1.0, "blocks": blocks,
+        "cpu_share": total["cpu_s"] / total["run_s"], "speed_up": 1.0, "batches": batches,
         "jobs_per_s": COPIES / median(spans), "peak_memory_bytes": 60_000_000 + 40_000_000 * (name == "prefork"),
         "time": {"cpu_s": total["cpu_s"], "run_queue_s": total["run_queue_s"], "gil_wait_s": total["gil_wait_s"],
-                 "blocked_s": blocked, "unknown_s": 0.0},
+                 "blocked_s": blocked, "unattributed_s": 0.0},
         "overhead_s": _COSTS[name] * 2, "stall": None,
     }  # fmt: skip
 
@@ -116,7 +116,7 @@ def _spread(values: list[float]) -> dict[str, float]:
     return {"p50": median(ordered), "p95": ordered[int(len(ordered) * 0.95)]}
 
 
-def _figures_of_block(name: str, jobs: list[Sample], number: int) -> dict[str, Any]:
+def _figures_of_batch(name: str, jobs: list[Sample], number: int) -> dict[str, Any]:
     slots = POOLS[name][1]
     span = (max(job.finished_at for job in jobs) - min(job.published_at for job in jobs)).total_seconds()
     ideal = -(-COPIES // slots) * median(job.run_s for job in jobs)
@@ -132,19 +132,19 @@ def _figures_of_block(name: str, jobs: list[Sample], number: int) -> dict[str, A
     }  # fmt: skip
 
 
-def gate(**failing: str) -> dict[str, Any]:
-    """Return the badges; those named fail for the reason given."""
+def validity(**failing: str) -> dict[str, Any]:
+    """Return the checks; those named fail for the reason given."""
     titles = {
         "code": "Same code", "machine": "Same machine", "parameters": "Same parameters", "prefetch": "Same prefetch",
         "alone": "Nothing else ran", "spread": "Steady", "clocks": "Clocks agree", "concurrency": "Slots were used",
         "failures": "Nothing failed", "stalls": "No stall",
     }  # fmt: skip
-    badges = [
+    checks = [
         {"id": key, "title": title, "passed": key not in failing, "matters": key != "stalls",
          "reason": failing.get(key, "")}
         for key, title in titles.items()
     ]  # fmt: skip
-    return {"valid": not any(badge["matters"] and not badge["passed"] for badge in badges), "badges": badges}
+    return {"valid": not any(check["matters"] and not check["passed"] for check in checks), "checks": checks}
 
 
 def sweep() -> dict[str, list[dict[str, Any]]]:
@@ -174,31 +174,31 @@ ADVICE = {
 
 
 def store(user: Any = None, **changes: Any) -> Comparison:
-    """Write the comparison into the ledger: its blocks, its jobs and its evidence; `changes` are of its columns."""
+    """Write the comparison into the ledger: its batches, its jobs and its report; `changes` are of its columns."""
     plain = {
         "definition": "io.wait", "params": {"duration_s": RUN_S}, "copies": COPIES, "rounds": ROUNDS, "user": user,
-        "state": "finished", "finished_at": NOON, "evidence": evidence(), "baseline": "prefork",
+        "state": "finished", "finished_at": NOON, "report": report(), "baseline": "prefork",
     }  # fmt: skip
     fields = plain | changes
-    if isinstance(fields["evidence"], Evidence):
-        fields["evidence"] = fields["evidence"].model_dump(mode="json")
+    if isinstance(fields["report"], Report):
+        fields["report"] = fields["report"].model_dump(mode="json")
     comparison = Comparison.objects.create(**fields)
     jobs = samples()
-    blocks = {(job.pool, job.round): _block_row(comparison, job) for job in jobs}
-    for position, block in enumerate(blocks.values(), start=1):
-        block.position = position
-    Block.objects.bulk_create(blocks.values())
-    Job.objects.bulk_create(_job_row(user, blocks[job.pool, job.round], job) for job in jobs)
+    batches = {(job.pool, job.round): _batch_row(comparison, job) for job in jobs}
+    for position, batch in enumerate(batches.values(), start=1):
+        batch.position = position
+    Batch.objects.bulk_create(batches.values())
+    Job.objects.bulk_create(_job_row(user, batches[job.pool, job.round], job) for job in jobs)
     return comparison
 
 
-def _block_row(comparison: Comparison, job: Sample) -> Block:
-    return Block(
+def _batch_row(comparison: Comparison, job: Sample) -> Batch:
+    return Batch(
         comparison=comparison, pool=job.pool, round=job.round, slots=job.slots,
         released_at=job.published_at, finished_at=job.finished_at,
     )  # fmt: skip
 
 
-def _job_row(user: Any, block: Block, job: Sample) -> Job:
+def _job_row(user: Any, batch: Batch, job: Sample) -> Job:
     columns = {name: value for name, value in job._asdict().items() if name not in ("round", "role", "slots")}
-    return Job(definition="io.wait", kind="io", user=user, block=block, **columns)
+    return Job(definition="io.wait", kind="io", user=user, batch=batch, **columns)

@@ -17,7 +17,7 @@ from jobs.heartbeats import coordinator_is_up, pools_up
 from jobs.models import Job
 from tests import ROOT
 from tests.pace import eventually
-from tests.services import DIRECTORY, LEDGER
+from tests.services import DIRECTORY, TEST_DATABASE
 
 #: How long a worker that ends lets its jobs run on.
 GRACE_S = 8
@@ -157,6 +157,6 @@ def _wait_for(process: subprocess.Popen[bytes], timeout_s: float) -> int:
 
 def _test_database_url() -> str:
     name: Any = connection.settings_dict["NAME"]
-    if LEDGER == "postgres":
+    if TEST_DATABASE == "postgres":
         return settings.DATABASE_URL.rpartition("/")[0] + f"/{name}"
     return f"sqlite:///{name}"

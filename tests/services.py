@@ -1,7 +1,7 @@
 """The services that the tests talk to, started before Django's settings are read.
 
 A pytest plugin (`-p tests.services`): a private Redis once a test asks for it, and a private PostgreSQL when
-LEDGER=postgres. A service that is missing skips its tests at home and fails them where CI=true.
+TEST_DATABASE=postgres. A service that is missing skips its tests at home and fails them where CI=true.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from dev.own_postgres import OwnPostgres, PostgresError
 from dev.ports import LOOPBACK
 
 CI = os.environ.get("CI") == "true"
-LEDGER = os.environ.get("LEDGER", "sqlite")
+TEST_DATABASE = os.environ.get("TEST_DATABASE", "sqlite")
 DIRECTORY = Path(tempfile.mkdtemp(prefix="poolwise-tests-"))
 _stack = contextlib.ExitStack()
 #: Keeps the port of the tests' Redis, so that no other process takes it before that Redis starts.
@@ -47,7 +47,7 @@ def start_postgres(directory: Path) -> str:
         _stack.callback(server.stop)
         server.start()
     except PostgresError as error:
-        raise pytest.UsageError(f"LEDGER=postgres: {error}") from error
+        raise pytest.UsageError(f"TEST_DATABASE=postgres: {error}") from error
     return server.url
 
 
@@ -64,10 +64,10 @@ def _prepare() -> None:
     os.environ["STATIC_ROOT"] = str(DIRECTORY / "static")
     (DIRECTORY / "static").mkdir()  # WhiteNoise warns of a folder that is not there
     os.environ["REDIS_URL"] = _redis.url
-    if LEDGER == "postgres":
+    if TEST_DATABASE == "postgres":
         os.environ["DATABASE_URL"] = start_postgres(DIRECTORY)
     else:
-        os.environ["DATABASE_URL"] = f"sqlite:///{DIRECTORY / 'ledger.sqlite3'}"
+        os.environ["DATABASE_URL"] = f"sqlite:///{DIRECTORY / 'database.sqlite3'}"
 
 
 @pytest.fixture(scope="session")
@@ -91,7 +91,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     """Say which ledger and which Redis the tests run on."""
-    return f"ledger: {LEDGER}; redis: {redis_server.find_binary()}; python: {sys.version.split()[0]}"
+    return f"ledger: {TEST_DATABASE}; redis: {redis_server.find_binary()}; python: {sys.version.split()[0]}"
 
 
 _prepare()

@@ -24,8 +24,8 @@ from django_celery_results.models import GroupResult, TaskResult
 from jobs import heartbeats
 from jobs.admin import actions as admin_actions
 from jobs.errors import BrokerUnavailable
-from jobs.heartbeats import Beat
-from jobs.models import Block, Comparison, Job, JobLog, Pool, State
+from jobs.heartbeats import Heartbeat
+from jobs.models import Batch, Comparison, Job, JobLog, JobState, Pool
 from jobs.reports import job_list, paging
 from tests import evidence_sample
 
@@ -74,7 +74,7 @@ def make(**fields: Any) -> Job:
 def ended(**fields: Any) -> Job:
     now = timezone.now()
     defaults: dict[str, Any] = {
-        "state": State.SUCCEEDED, "published_at": now, "started_at": now, "finished_at": now, "broker_wait_s": 0.01,
+        "state": JobState.SUCCEEDED, "published_at": now, "started_at": now, "finished_at": now, "broker_wait_s": 0.01,
         "worker_wait_s": 0.02, "run_s": 0.5, "cpu_s": 0.25, "off_cpu_s": 0.25, "worker": "gevent@here", "pid": 7,
     }  # fmt: skip
     return make(**(defaults | fields))
@@ -101,7 +101,7 @@ def run(client: Client, action: str, *jobs: Job, **data: Any) -> Any:
     return client.post(JOBS, chosen | data, follow=True)
 
 
-def said(response: Any) -> list[str]:
+def message_texts(response: Any) -> list[str]:
     return [str(message) for message in response.context["messages"]]
 
 
@@ -115,7 +115,7 @@ def test_the_list_shows_state_waits_and_share_of_cpu(admin: Client) -> None:
         assert words in text
 
 
-def test_an_empty_ledger_says_where_to_submit(admin: Client) -> None:
+def test_an_empty_database_shows_where_to_submit(admin: Client) -> None:
     assert "No job has been submitted yet" in text_of(admin, JOBS)
     make()
     assert "No job fits" in text_of(admin, f"{JOBS}?state=failed")
@@ -125,7 +125,7 @@ def test_an_empty_ledger_says_where_to_submit(admin: Client) -> None:
     "query", ["?state=failed", "?pool=threads", "?kind=cpu", "?definition=cpu.primes", "?age=1h"]
 )
 def test_each_filter_leaves_what_it_names(admin: Client, query: str) -> None:
-    wanted = make(state=State.FAILED, pool="threads", kind="cpu", definition="cpu.primes")
+    wanted = make(state=JobState.FAILED, pool="threads", kind="cpu", definition="cpu.primes")
     make(created_at=timezone.now() - timedelta(hours=2))
     assert shown(admin, query) == {wanted.pk}
 
@@ -143,7 +143,7 @@ def test_search_finds_an_id_a_prefix_and_text_in_parameters(admin: Client) -> No
 def test_a_search_looks_at_the_newest_jobs_and_says_so(
     admin: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_list, "SEARCH_BOUND", 3)
+    monkeypatch.setattr(job_list, "SEARCH_LIMIT", 3)
     jobs = [make(created_at=timezone.now() - timedelta(minutes=minute)) for minute in range(6)]
     assert jobs[5].pk not in shown(admin, "?q=io")
     assert "newest" in text_of(admin, f"{JOBS}?q=io")
@@ -154,7 +154,7 @@ def test_a_search_looks_at_the_newest_jobs_and_says_so(
 def test_pages_follow_each_other_by_cursor_past_the_bound_of_the_count(
     admin: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(paging, "COUNT_BOUND", 20)
+    monkeypatch.setattr(paging, "COUNT_LIMIT", 20)
     monkeypatch.setattr(paging, "PAGE_SIZE", 10)
     jobs = [make(created_at=timezone.now() - timedelta(minutes=minute)) for minute in range(25)]
     first = admin.get(JOBS)
@@ -168,7 +168,7 @@ def test_pages_follow_each_other_by_cursor_past_the_bound_of_the_count(
 
 
 @pytest.mark.parametrize("query", ["", "?state=failed", "?kind=cpu&state=failed", "?q=text", "?age=7d"])
-def test_no_list_asks_for_distinct_values_or_counts_without_a_bound(admin: Client, query: str) -> None:
+def test_no_list_asks_for_distinct_values_or_counts_without_a_limit(admin: Client, query: str) -> None:
     make()
     admin.get(JOBS)
     with CaptureQueriesContext(
@@ -194,7 +194,7 @@ def test_a_strange_address_is_no_error(admin: Client, query: str) -> None:
 
 
 def test_a_job_leads_to_its_page_where_all_is_shown(admin: Client) -> None:
-    job = ended(user=None, carrier="greenlet-3")
+    job = ended(user=None, greenlet_or_task="greenlet-3")
     TaskResult.objects.create(task_id=str(job.pk), status="SUCCESS", result='{"primes": 25}')
     JobLog.objects.create(job=job, attempt=1, lines=[[0.012, "info", "reading <file>"]], dropped=2)
     assert f'href="{job.get_absolute_url()}"' in text_of(admin, JOBS)
@@ -214,7 +214,7 @@ def test_a_job_that_is_not_there_leads_back_with_a_message(admin: Client) -> Non
     for wrong in (uuid4(), "nonsense"):
         response = admin.get(f"{JOBS}{wrong}/change/", follow=True)
         assert response.status_code == 200
-        assert "doesn’t exist" in said(response)[0]
+        assert "doesn’t exist" in message_texts(response)[0]
 
 
 def test_nothing_can_be_added_changed_or_deleted(admin: Client) -> None:
@@ -231,7 +231,7 @@ def test_nothing_can_be_added_changed_or_deleted(admin: Client) -> None:
 def test_run_again_submits_each_job_once_more_and_leaves_a_trace(admin: Client, administrator: Any) -> None:
     jobs = [ended(), ended(pool="threads")]
     response = run(admin, "run_again", *jobs)
-    assert said(response) == ["2 jobs submitted again."]
+    assert message_texts(response) == ["2 jobs submitted again."]
     again = Job.objects.filter(parent__in=jobs)
     assert {(job.pool, job.state, job.user) for job in again} == {
         ("gevent", "queued", administrator),
@@ -242,26 +242,26 @@ def test_run_again_submits_each_job_once_more_and_leaves_a_trace(admin: Client, 
 
 def test_run_again_says_which_jobs_cannot_be(admin: Client) -> None:
     response = run(admin, "run_again", make(definition="gone.away"), make(definition="gone.away"))
-    [words] = said(response)
+    [words] = message_texts(response)
     assert words.startswith("2 jobs not submitted")
     assert "gone.away" in words
 
 
 def test_cancel_tells_apart_what_waited_what_runs_and_what_had_ended(admin: Client) -> None:
-    waiting, running, done = make(), make(state=State.RUNNING), ended()
+    waiting, running, done = make(), make(state=JobState.RUNNING), ended()
     response = run(admin, "cancel", waiting, running, done)
-    assert len(said(response)) == 3
+    assert len(message_texts(response)) == 3
     waiting.refresh_from_db()
     running.refresh_from_db()
-    assert waiting.state == State.CANCELLED
+    assert waiting.state == JobState.CANCELLED
     assert running.cancel_requested_at is not None
     assert LogEntry.objects.count() == 2
 
 
 def test_too_many_jobs_at_once_are_refused_whole(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admin_actions, "ACTION_BOUND", 2)
+    monkeypatch.setattr(admin_actions, "ACTION_LIMIT", 2)
     jobs = [make() for _ in range(3)]
-    assert "at most 2 jobs" in said(run(admin, "cancel", *jobs))[0]
+    assert "at most 2 jobs" in message_texts(run(admin, "cancel", *jobs))[0]
     assert Job.objects.queued().count() == 3
 
 
@@ -273,7 +273,7 @@ def test_a_viewer_may_export_and_no_more(viewer: Client) -> None:
     assert 'value="cancel"' not in text
     run(viewer, "cancel", job)
     job.refresh_from_db()
-    assert job.state == State.QUEUED
+    assert job.state == JobState.QUEUED
 
 
 def test_who_is_not_staff_sees_nothing(client: Client, user: Any) -> None:
@@ -336,10 +336,10 @@ def test_a_comparison_leads_to_its_page_with_its_figures(admin: Client) -> None:
         definition="io.wait", params={"duration_s": 0.1}, copies=1, state="finished"
     )
     for position, pool in enumerate(["prefork", "gevent"], start=1):
-        block = Block.objects.create(
+        batch = Batch.objects.create(
             comparison=comparison, pool=pool, round=1, position=position, slots=2, released_at=timezone.now()
         )
-        ended(block=block, pool=pool)
+        ended(batch=batch, pool=pool)
     text = text_of(admin, "/admin/jobs/comparison/")
     assert "io.wait" in text
     assert f'href="{comparison.get_absolute_url()}"' in text
@@ -353,14 +353,16 @@ def test_an_imported_comparison_has_the_figures_of_its_bundle(admin: Client) -> 
     comparison = evidence_sample.store(imported_at=timezone.now())
     Job.objects.all().delete()  # an imported one has none
     text = text_of(admin, comparison.get_absolute_url())
-    jobs = comparison.evidence["pools"][0]["jobs"]
+    jobs = comparison.report["pools"][0]["jobs"]
     assert jobs > 0
     assert f"<td>{jobs:,}</td>" in text
 
 
 def test_pools_show_their_workers_queue_and_memory(admin: Client, redis_client: redis.Redis) -> None:
-    beat = Beat("g@here", "gevent", 5, "here", slots=200, in_use=3, memory_bytes=50 << 20, loop_lag_s=0.002)
-    heartbeats.send(redis_client, beat)
+    heartbeat = Heartbeat(
+        "g@here", "gevent", 5, "here", slots=200, in_use=3, memory_bytes=50 << 20, loop_lag_s=0.002
+    )
+    heartbeats.send(redis_client, heartbeat)
     make(created_at=timezone.now() - timedelta(minutes=2))
     text = text_of(admin, "/admin/jobs/pool/")
     for words in (
@@ -386,10 +388,10 @@ def test_a_pool_that_nobody_serves_says_how_to_start_it(admin: Client) -> None:
         assert "python manage.py pool threads" in text
 
 
-def test_a_pool_without_its_broker_is_told_wherever_pools_are(
+def test_a_pool_without_its_broker_is_shown_wherever_pools_are(
     admin: Client, redis_client: redis.Redis
 ) -> None:
-    heartbeats.send(redis_client, Beat("g@here", "gevent", 5, "here", slots=200, is_connected=False))
+    heartbeats.send(redis_client, Heartbeat("g@here", "gevent", 5, "here", slots=200, is_connected=False))
     for address in ("/admin/", "/admin/jobs/pool/", page_of(Pool.objects.get(pk="gevent"))):
         text = text_of(admin, address)
         assert "Workers of the pool gevent have lost their broker" in text
@@ -410,7 +412,7 @@ def test_without_redis_the_pages_stand_and_say_so(admin: Client) -> None:
 
 
 def test_the_index_shows_figures_of_every_pool_and_the_chart(admin: Client) -> None:
-    for state in (State.SUCCEEDED, State.SUCCEEDED, State.SUCCEEDED, State.FAILED):
+    for state in (JobState.SUCCEEDED, JobState.SUCCEEDED, JobState.SUCCEEDED, JobState.FAILED):
         ended(state=state)
     text = text_of(admin, "/admin/")
     for words in (

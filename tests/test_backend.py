@@ -17,7 +17,7 @@ from jobs.catalog.io import wait
 from jobs.choice import by_kind
 from jobs.errors import InvalidParameters, PoolwiseError, QueueFull, ResultRefused
 from jobs.execution import Delivery, execute
-from jobs.models import Job, State
+from jobs.models import Job, JobState
 from jobs.recorder import record
 from tests.core import messages
 
@@ -41,9 +41,9 @@ def told(context, word="x"):
 
 
 @pytest.fixture(autouse=True)
-def _nobody_serves(quiet_pool: str, own_keys: Any, define: Any, settings: Any) -> None:
+def _nobody_serves(unserved_pool: str, own_keys: Any, define: Any, settings: Any) -> None:
     """Jobs of every kind go where nobody runs them."""
-    settings.JOB_DEFAULT_POOLS = dict.fromkeys(("io", "cpu", "mixed", "hazard"), quiet_pool)
+    settings.JOB_DEFAULT_POOLS = dict.fromkeys(("io", "cpu", "mixed", "hazard"), unserved_pool)
 
 
 def run_here(job_id: str) -> None:
@@ -56,18 +56,18 @@ def run_here(job_id: str) -> None:
 
 # --- enqueue --------------------------------------------------------------------------------------------
 def test_enqueueing_stores_a_job_and_publishes_it_on_commit(
-    own_keys: Any, quiet_pool: str, django_capture_on_commit_callbacks: Any
+    own_keys: Any, unserved_pool: str, django_capture_on_commit_callbacks: Any
 ) -> None:
     with django_capture_on_commit_callbacks(execute=True):
         result = wait.enqueue(duration_s=0.5)
     job = Job.objects.get(pk=result.id)
-    assert (job.definition, job.params, job.pool) == ("io.wait", {"duration_s": 0.5}, quiet_pool)
+    assert (job.definition, job.params, job.pool) == ("io.wait", {"duration_s": 0.5}, unserved_pool)
     assert (result.status, result.kwargs, result.is_finished) == (
         TaskResultStatus.READY,
         {"duration_s": 0.5},
         False,
     )
-    assert messages(own_keys, quiet_pool)[0]["headers"]["id"] == result.id
+    assert messages(own_keys, unserved_pool)[0]["headers"]["id"] == result.id
 
 
 def test_positional_arguments_are_bound_to_their_names() -> None:
@@ -114,7 +114,7 @@ def test_a_queue_that_is_named_otherwise_than_its_pool_is_found(settings: Any, d
 def test_a_task_for_later_waits_for_its_time() -> None:
     later = timezone.now() + timedelta(hours=1)
     job = Job.objects.get(pk=add.using(run_after=later).enqueue(1).id)
-    assert (job.due_at, job.state) == (later, State.QUEUED)
+    assert (job.due_at, job.state) == (later, JobState.QUEUED)
     with pytest.raises(InvalidTask, match="aware"):
         add.using(run_after=later.replace(tzinfo=None))
 
@@ -125,15 +125,15 @@ def test_priorities_are_refused() -> None:
 
 
 def test_a_kind_has_its_pool_unless_the_definition_or_the_settings_say_otherwise(
-    settings: Any, quiet_pool: str
+    settings: Any, unserved_pool: str
 ) -> None:
-    assert by_kind(wait.definition).pool == quiet_pool
+    assert by_kind(wait.definition).pool == unserved_pool
     assert by_kind(replace(wait.definition, pool="asyncio")).pool == "asyncio"
     settings.JOB_DEFAULT_POOLS = {}
     assert by_kind(wait.definition).pool == next(iter(settings.JOB_POOLS))
 
 
-def test_django_is_told_of_an_enqueued_task() -> None:
+def test_django_is_notified_of_an_enqueued_task() -> None:
     seen: list[str] = []
 
     @receiver(task_enqueued)
@@ -157,10 +157,10 @@ def test_a_task_can_be_enqueued_and_looked_up_from_a_coroutine() -> None:
 # --- results --------------------------------------------------------------------------------------------
 def test_a_result_follows_its_job() -> None:
     result = add.enqueue(1, b=4)
-    Job.objects.update(state=State.RUNNING, started_at=timezone.now(), worker="w@h")
+    Job.objects.update(state=JobState.RUNNING, started_at=timezone.now(), worker="w@h")
     result.refresh()
     assert (result.status, result.worker_ids) == (TaskResultStatus.RUNNING, ["w@h"])
-    Job.objects.update(state=State.QUEUED, worker="")
+    Job.objects.update(state=JobState.QUEUED, worker="")
     run_here(result.id)
     result.refresh()
     assert (result.status, result.return_value, result.errors) == (TaskResultStatus.SUCCESSFUL, 5, [])
@@ -202,14 +202,14 @@ def test_a_failed_task_has_its_error_as_a_class_and_its_traceback(failing: Any, 
 )  # fmt: skip
 def test_the_class_of_every_ending_can_be_imported(error_type: str, traceback: str, expected: type) -> None:
     result = add.enqueue(1)
-    Job.objects.update(state=State.FAILED, error_type=error_type, error="e", finished_at=timezone.now())
+    Job.objects.update(state=JobState.FAILED, error_type=error_type, error="e", finished_at=timezone.now())
     TaskResult.objects.create(task_id=result.id, traceback=traceback)
     assert add.get_result(result.id).errors[0].exception_class is expected
 
 
 def test_a_cancelled_task_has_failed_though_nothing_was_stored() -> None:
     result = add.enqueue(1)
-    Job.objects.update(state=State.CANCELLED, error_type="Cancelled", error="Cancelled before it began.")
+    Job.objects.update(state=JobState.CANCELLED, error_type="Cancelled", error="Cancelled before it began.")
     result.refresh()
     assert (result.status, result.errors[0].traceback) == (
         TaskResultStatus.FAILED,

@@ -1,4 +1,4 @@
-"""Evidence bundles: what is written comes back the same, and nothing that others made is trusted."""
+"""Result bundles: what is written comes back the same, and nothing that others made is trusted."""
 
 import csv
 import hashlib
@@ -14,7 +14,7 @@ import pytest
 from jobs import bundles, evidence
 from jobs.bundles import writing
 from jobs.errors import BadBundle, PoolwiseError
-from jobs.evidence import Evidence
+from jobs.evidence import Report
 from jobs.models import Comparison, Job
 from tests.evidence_ledger import ENVIRONMENT, compared
 
@@ -75,7 +75,7 @@ def test_a_bundle_holds_manifest_samples_figures_charts_and_the_command() -> Non
         "charts/ratios.svg",
     } <= files.keys()
     assert files["charts/ratios.svg"].startswith(b"<svg")
-    assert json.loads(files["figures.json"]) == comparison.evidence
+    assert json.loads(files["figures.json"]) == comparison.report
     rows = list(csv.DictReader(io.StringIO(files["samples.csv"].decode())))
     assert len(rows) == 40
     assert rows[0]["run_s"] == "1.0"
@@ -95,14 +95,14 @@ def test_the_command_repeats_the_comparison() -> None:
 
 
 @pytest.mark.usefixtures("_no_charts")
-def test_an_imported_bundle_is_the_same_evidence_without_a_job() -> None:
+def test_an_imported_bundle_is_the_same_report_without_a_job() -> None:
     comparison = frozen()
     samples = evidence.samples(comparison)
     content = bundles.write(comparison)
     Job.objects.all().delete()
     imported = bundles.store(bundles.read(io.BytesIO(content)))
     imported.refresh_from_db()
-    assert imported.evidence == comparison.evidence
+    assert imported.report == comparison.report
     assert imported.imported_at is not None
     assert imported.state == Comparison.State.FINISHED
     assert (imported.params, imported.rounds, imported.seed, imported.warmup) == (
@@ -111,7 +111,7 @@ def test_an_imported_bundle_is_the_same_evidence_without_a_job() -> None:
         7,
         True,
     )
-    assert imported.blocks.count() == 10
+    assert imported.batches.count() == 10
     assert not Job.objects.exists()
     by_start = {json.dumps(row, default=str) for row in samples}
     assert {json.dumps(row, default=str) for row in evidence.samples(imported)} == by_start
@@ -125,8 +125,8 @@ def test_a_bundle_of_an_imported_comparison_is_the_same_bundle() -> None:
     assert sorted(again["samples.csv"].splitlines()) == sorted(first["samples.csv"].splitlines())
 
 
-def test_a_comparison_without_evidence_has_no_bundle() -> None:
-    with pytest.raises(PoolwiseError, match="no evidence yet"):
+def test_a_comparison_without_a_report_has_no_bundle() -> None:
+    with pytest.raises(PoolwiseError, match="no report yet"):
         bundles.write(Comparison.objects.create(definition="io.wait", copies=1))
 
 
@@ -164,7 +164,7 @@ def test_a_zip_bomb_is_refused_by_its_directory_and_by_what_it_unpacks_to(
 @pytest.mark.parametrize(
     ("name", "before", "after", "message"),
     [
-        ("figures.json", b'"word": "faster"', b'"word": "great"', r"pairs.0.word: Input should be"),
+        ("figures.json", b'"outcome": "faster"', b'"outcome": "great"', r"pairs.0.outcome: Input should be"),
         ("figures.json", b'"ratio": ', b'"ratio": -', "greater than or equal to 0"),
         ("figures.json", b'"ratio": ', b'"ratio": NaN, "x": ', "finite number"),
         ("figures.json", b'"sentence": "', b'"sentence": "\\u0000', "NUL"),
@@ -197,12 +197,12 @@ def test_what_is_no_zip_is_refused(content: bytes, tmp_path: Path) -> None:
 
 
 # --- the check ------------------------------------------------------------------------------------------
-def evidence_of(spans: list[float], **changes: Any) -> Evidence:
+def report_of(spans: list[float], **changes: Any) -> Report:
     return evidence.build(compared({"prefork": SLOW, "gevent": spans}, environment=ENVIRONMENT | changes))
 
 
 def test_a_pool_that_became_slower_by_more_than_allowed_is_a_regression() -> None:
-    before, after = evidence_of(FAST), evidence_of([1.3 * s for s in FAST])
+    before, after = report_of(FAST), report_of([1.3 * s for s in FAST])
     prefork, gevent = bundles.changes(before, after, max_regression=0.1)
     assert gevent.is_regression
     assert gevent.text.startswith("gevent: slower than the bundle (time per job +30.0 %, 95 % CI ")
@@ -214,33 +214,31 @@ def test_a_pool_that_became_slower_by_more_than_allowed_is_a_regression() -> Non
 def test_noise_is_no_regression() -> None:
     noisy = [0.1, 0.14, 0.09, 0.16, 0.08]
     [_, gevent] = bundles.changes(
-        evidence_of(noisy), evidence_of([0.15, 0.09, 0.16, 0.1, 0.13]), max_regression=0.1
+        report_of(noisy), report_of([0.15, 0.09, 0.16, 0.1, 0.13]), max_regression=0.1
     )
     assert not gevent.is_regression
 
 
 def test_a_faster_pool_is_no_regression() -> None:
-    [_, gevent] = bundles.changes(evidence_of(FAST), evidence_of([s / 2 for s in FAST]), max_regression=0.1)
-    assert gevent.verdict.word == "faster"
+    [_, gevent] = bundles.changes(report_of(FAST), report_of([s / 2 for s in FAST]), max_regression=0.1)
+    assert gevent.verdict.outcome == "faster"
     assert not gevent.is_regression
 
 
-def test_another_machine_says_nothing() -> None:
-    found = bundles.changes(
-        evidence_of(FAST), evidence_of([2 * s for s in FAST], cores=8), max_regression=0.1
-    )
-    assert {change.verdict.word for change in found} == {"cannot tell"}
+def test_another_machine_proves_nothing() -> None:
+    found = bundles.changes(report_of(FAST), report_of([2 * s for s in FAST], cores=8), max_regression=0.1)
+    assert {change.verdict.outcome for change in found} == {"cannot tell"}
     assert "the machines differ: cores 2 then, 8 now" in found[0].text
     assert bundles.summary(found, 0.1) == "The check could tell nothing."
 
 
-def test_a_failing_badge_of_the_new_run_says_nothing_of_its_pool() -> None:
+def test_a_failed_check_of_the_new_run_withholds_its_pools_change() -> None:
     comparison = compared({"prefork": SLOW, "gevent": [2 * s for s in FAST]})
-    comparison.blocks.filter(pool="gevent").first().jobs.update(state="failed")
-    prefork, gevent = bundles.changes(evidence_of(FAST), evidence.build(comparison), max_regression=0.1)
-    assert gevent.verdict.word == "cannot tell"
+    comparison.batches.filter(pool="gevent").first().jobs.update(state="failed")
+    prefork, gevent = bundles.changes(report_of(FAST), evidence.build(comparison), max_regression=0.1)
+    assert gevent.verdict.outcome == "cannot tell"
     assert "4 of 20 on gevent" in gevent.text
-    assert prefork.verdict.word == "no difference detected"
+    assert prefork.verdict.outcome == "no difference detected"
 
 
 @pytest.mark.usefixtures("_no_charts")
@@ -248,20 +246,20 @@ def test_a_comparison_of_variants_comes_back_with_its_variants_and_their_pool() 
     vary = {"duration_s": [0.1, 1]}
     comparison = compared({"gevent": FAST, "prefork": SLOW}, seed=7, vary=vary, baseline="duration_s=0.1")
     for pool, value in (("gevent", 0.1), ("prefork", 1)):
-        blocks = comparison.blocks.filter(pool=pool)
-        blocks.update(pool="gevent", label=f"duration_s={value}", params={"duration_s": value})
+        batches = comparison.batches.filter(pool=pool)
+        batches.update(pool="gevent", label=f"duration_s={value}", params={"duration_s": value})
     evidence.freeze(comparison)
-    assert comparison.evidence["advice"] is None
-    assert comparison.evidence["verdicts"]["duration_s=1"]["ratio"] == pytest.approx(0.1)
+    assert comparison.report["advice"] is None
+    assert comparison.report["verdicts"]["duration_s=1"]["ratio"] == pytest.approx(0.1)
     content = bundles.write(comparison)
     command = files_of(content)["command.txt"].decode()
     assert "--pools gevent " in command
     assert "--vary duration_s=0.1,1" in command
     imported = bundles.store(bundles.read(io.BytesIO(content)))
     imported.refresh_from_db()
-    assert imported.evidence == comparison.evidence
+    assert imported.report == comparison.report
     assert imported.vary == vary
-    assert {(block.pool, block.arm) for block in imported.blocks.all()} == {
+    assert {(batch.pool, batch.variant) for batch in imported.batches.all()} == {
         ("gevent", "duration_s=0.1"),
         ("gevent", "duration_s=1"),
     }

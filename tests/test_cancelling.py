@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from jobs import cancelling, recorder, stream
 from jobs.cancelling import CancelOutcome, cancel, mark_again, settle, stop_unwanted
-from jobs.models import Job, JobQuerySet, State
+from jobs.models import Job, JobQuerySet, JobState
 from jobs.redis_client import key
 from jobs.stream import Claim, Ending, Outcome, Place, Started, claim
 from jobs.timing import Timings
@@ -45,10 +45,10 @@ def test_a_job_that_was_claimed_a_moment_ago_is_asked_to_stop_and_not_called_can
     assert claim(own_keys, started(job), "t") is Claim.CLAIMED  # and the ledger does not know yet
     assert cancel(job) is CancelOutcome.ASKED
     job.refresh_from_db()
-    assert (job.state, job.cancel_requested_at is not None) == (State.QUEUED, True)
+    assert (job.state, job.cancel_requested_at is not None) == (JobState.QUEUED, True)
     recorder.record([started(job)])
     job.refresh_from_db()
-    assert job.state == State.RUNNING
+    assert job.state == JobState.RUNNING
     assert revoked == [str(job.pk)]
 
 
@@ -57,20 +57,20 @@ def test_nobody_can_begin_a_job_once_it_is_cancelled(own_keys: redis.Redis, revo
     assert cancel(job) is CancelOutcome.CANCELLED
     assert claim(own_keys, started(job), "t") is Claim.CANCELLED
     job.refresh_from_db()
-    assert (job.state, job.due_at) == (State.CANCELLED, None)
+    assert (job.state, job.due_at) == (JobState.CANCELLED, None)
 
 
 def test_a_job_that_is_finishing_stays_finished(own_keys: redis.Redis, revoked: list[str]) -> None:
-    job = make(state=State.RUNNING)
+    job = make(state=JobState.RUNNING)
     claim(own_keys, started(job), "t")
     assert cancel(job) is CancelOutcome.ASKED
     recorder.record([Outcome(str(job.pk), 1, PLACE, Timings(), Ending.SUCCEEDED, result="1")])
     assert cancel(job) is CancelOutcome.ENDED
     job.refresh_from_db()
-    assert job.state == State.SUCCEEDED
+    assert job.state == JobState.SUCCEEDED
 
 
-def test_a_mark_that_redis_did_not_hear_is_written_by_the_coordinator(
+def test_a_mark_that_did_not_reach_redis_is_written_by_the_coordinator(
     own_keys: redis.Redis, revoked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = make()
@@ -82,7 +82,7 @@ def test_a_mark_that_redis_did_not_hear_is_written_by_the_coordinator(
         patch.setattr(cancelling, "begin_no_more", away)
         assert cancel(job) is CancelOutcome.CANCELLED
     job.refresh_from_db()
-    assert (job.state, job.due_at is not None) == (State.CANCELLED, True)
+    assert (job.state, job.due_at is not None) == (JobState.CANCELLED, True)
     assert not own_keys.exists(key("cancelled", job.pk))
     assert settle(own_keys) == 1
     assert claim(own_keys, started(job), "t") is Claim.CANCELLED
@@ -93,7 +93,7 @@ def recorded(own_keys: redis.Redis) -> None:
     recorder.record([stream.decode(fields["e"]) for _, fields in own_keys.xrange(stream.stream_key())])
 
 
-def test_a_cancel_that_is_cut_off_before_the_ledger_is_carried_out_by_the_worker_that_meets_its_mark(
+def test_a_cancel_that_dies_before_the_database_is_finished_by_the_worker_that_meets_its_mark(
     own_keys: redis.Redis, revoked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = make(unique_key="one at a time")
@@ -104,7 +104,7 @@ def test_a_cancel_that_is_cut_off_before_the_ledger_is_carried_out_by_the_worker
     assert claim(own_keys, started(job), "t") is Claim.CANCELLED
     recorded(own_keys)
     job.refresh_from_db()
-    assert (job.state, job.error, job.worker) == (State.CANCELLED, "Cancelled before it began.", "")
+    assert (job.state, job.error, job.worker) == (JobState.CANCELLED, "Cancelled before it began.", "")
     assert job.started_at is None
     assert job.finished_at
     make(unique_key="one at a time")
@@ -122,10 +122,10 @@ def test_a_job_that_changes_faster_than_it_can_be_asked_is_cancelled_by_its_mark
     assert claim(own_keys, replace(started(job), attempt=2), "t") is Claim.CANCELLED
     recorded(own_keys)
     job.refresh_from_db()
-    assert job.state == State.CANCELLED
+    assert job.state == JobState.CANCELLED
 
 
-def test_a_mark_that_a_worker_met_before_the_ledger_changed_has_cancelled_the_job(
+def test_a_mark_that_a_worker_met_before_the_database_changed_has_cancelled_the_job(
     own_keys: redis.Redis, revoked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = make()
@@ -141,16 +141,16 @@ def test_a_mark_that_a_worker_met_before_the_ledger_changed_has_cancelled_the_jo
 
 
 def test_marks_that_redis_lost_are_written_again_for_what_never_began_alone(own_keys: redis.Redis) -> None:
-    waited, ran = make(state=State.CANCELLED), make(state=State.CANCELLED, started_at=timezone.now())
-    old = make(state=State.CANCELLED, created_at=timezone.now() - timedelta(days=40))
+    waited, ran = make(state=JobState.CANCELLED), make(state=JobState.CANCELLED, started_at=timezone.now())
+    old = make(state=JobState.CANCELLED, created_at=timezone.now() - timedelta(days=40))
     assert mark_again(own_keys) == 1
     assert own_keys.exists(key("cancelled", waited.pk))
     assert not own_keys.exists(key("cancelled", ran.pk), key("cancelled", old.pk))
 
 
-@pytest.mark.parametrize("state", [State.CANCELLED, State.SUCCEEDED])
+@pytest.mark.parametrize("state", [JobState.CANCELLED, JobState.SUCCEEDED])
 def test_a_job_that_has_ended_and_that_a_worker_began_all_the_same_is_stopped(
-    own_keys: redis.Redis, revoked: list[str], state: State
+    own_keys: redis.Redis, revoked: list[str], state: JobState
 ) -> None:
     job, other = make(state=state), make()
     recorded = recorder.record([started(job), started(other)])
@@ -161,15 +161,15 @@ def test_a_job_that_has_ended_and_that_a_worker_began_all_the_same_is_stopped(
 
 
 def test_a_job_that_was_asked_to_stop_and_is_given_back_is_cancelled(own_keys: redis.Redis) -> None:
-    job = make(state=State.RUNNING, worker=PLACE.worker, cancel_requested_at=timezone.now())
+    job = make(state=JobState.RUNNING, worker=PLACE.worker, cancel_requested_at=timezone.now())
     recorder.record([Outcome(str(job.pk), 1, PLACE, Timings(), Ending.RELEASED)])
     job.refresh_from_db()
-    assert (job.state, job.due_at) == (State.CANCELLED, None)
+    assert (job.state, job.due_at) == (JobState.CANCELLED, None)
     assert job.finished_at
     assert "shut down" in job.error
 
 
-def test_a_queued_job_that_was_asked_to_stop_and_that_nobody_holds_is_cancelled(
+def test_a_queued_job_that_was_asked_to_stop_and_that_nobody_reserved_is_cancelled(
     own_keys: redis.Redis, revoked: list[str]
 ) -> None:
     long_ago = timezone.now() - timedelta(seconds=9)
@@ -177,16 +177,16 @@ def test_a_queued_job_that_was_asked_to_stop_and_that_nobody_holds_is_cancelled(
     settle(own_keys)
     for job in (waits, just_asked):
         job.refresh_from_db()
-    assert (waits.state, just_asked.state) == (State.CANCELLED, State.QUEUED)
+    assert (waits.state, just_asked.state) == (JobState.CANCELLED, JobState.QUEUED)
 
 
 @pytest.mark.parametrize(
-    ("asked", "index"), [(cancelling._owed, "job_mark_owed"), (cancelling._overdue, "job_stop_asked")]
+    ("asked", "index"), [(cancelling._unmarked, "job_mark_due"), (cancelling._overdue, "job_stop_asked")]
 )
 def test_what_the_coordinator_asks_every_few_seconds_is_answered_in_order_by_an_index_of_its_own(
     asked: Callable[[], JobQuerySet], index: str
 ) -> None:
-    for state in State.values:
+    for state in JobState.values:
         make(state=state)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":  # it reads a small table whole, whatever there is to help
@@ -203,7 +203,7 @@ def test_what_the_coordinator_asks_every_few_seconds_is_answered_in_order_by_an_
 def test_the_answer_says_whether_the_pool_can_stop_such_a_job(
     own_keys: redis.Redis, revoked: list[str], pool: str, outcome: CancelOutcome
 ) -> None:
-    job = make(state=State.RUNNING, pool=pool, worker=f"{pool}-1@here")
+    job = make(state=JobState.RUNNING, pool=pool, worker=f"{pool}-1@here")
     assert cancel(job) is outcome
 
 

@@ -12,21 +12,21 @@ from django.test import Client
 from django.urls import reverse
 
 from jobs import vega
-from jobs.charts import COLOURS, percentiles, pulse, time_split
-from jobs.reports import WINDOWS, Change, Dashboard, Point, PoolFigures, TimeSplit
+from jobs.charts import COLOURS, percentiles, pool_load, time_split
+from jobs.reports import WINDOWS, ConfigurationChange, Dashboard, PoolFigures, PoolPoint, TimeSplit
 from jobs.statistics import summary
 from tests.core import is_vega_lite
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 NAMES = ("prefork", "gevent")
 TIME = TimeSplit(n=1, wait_s=1.0, cpu_s=0.25, off_cpu_s=0.75)
-CHANGE = Change(NOON, "gevent", "slots 100 → 200")
+CHANGE = ConfigurationChange(NOON, "gevent", "slots 100 → 200")
 
 
 def dashboard(*runs_s: float | None, window: str = "1h") -> Dashboard:
     pools = tuple(PoolFigures(name, name, 0, 0, 0, summary([]), summary([]), TIME) for name in NAMES)
     points = tuple(
-        Point(NOON + timedelta(minutes=minute), name, 3.0, 5, run_s, run_s, run_s, run_s, 60.0)
+        PoolPoint(NOON + timedelta(minutes=minute), name, 3.0, 5, run_s, run_s, run_s, run_s, 60.0)
         for minute, run_s in enumerate(runs_s)
         for name in NAMES
     )
@@ -41,7 +41,7 @@ def encoding(panel: dict[str, Any]) -> dict[str, Any]:
     return dict(panel["layer"][0]["encoding"])
 
 
-@pytest.mark.parametrize("draw", [pulse, percentiles, time_split])
+@pytest.mark.parametrize("draw", [pool_load, percentiles, time_split])
 @pytest.mark.parametrize("runs_s", [(), (1.0, 2.0), (0.001, None, 100.0)])
 @pytest.mark.parametrize("window", ["1h", "7d"])
 def test_every_chart_is_valid_vega_lite(draw: Any, runs_s: Any, window: str) -> None:
@@ -49,13 +49,13 @@ def test_every_chart_is_valid_vega_lite(draw: Any, runs_s: Any, window: str) -> 
 
 
 def test_the_panels_share_the_time_axis() -> None:
-    spec = pulse(dashboard(1.0, 2.0))
+    spec = pool_load(dashboard(1.0, 2.0))
     assert [panel["title"] for panel in panels(spec)] == ["Backlog", "Service time", "Throughput"]
     assert spec["resolve"] == {"scale": {"x": "shared"}}
 
 
 def test_axes_and_legend_say_what_they_show_and_in_which_unit() -> None:
-    first, second, third = map(encoding, panels(pulse(dashboard(1.0))))
+    first, second, third = map(encoding, panels(pool_load(dashboard(1.0))))
     assert [found["y"]["title"] for found in (first, second, third)] == [
         "Jobs queued",
         "Median run",
@@ -67,7 +67,7 @@ def test_axes_and_legend_say_what_they_show_and_in_which_unit() -> None:
 
 
 def test_each_pool_has_a_colour_and_a_dash_of_its_own() -> None:
-    found = encoding(panels(pulse(dashboard(1.0)))[0])
+    found = encoding(panels(pool_load(dashboard(1.0)))[0])
     assert found["color"]["scale"] == {"domain": list(NAMES), "range": list(COLOURS[:2])}
     assert found["strokeDash"]["scale"]["range"][0] != found["strokeDash"]["scale"]["range"][1]
 
@@ -76,13 +76,13 @@ def test_each_pool_has_a_colour_and_a_dash_of_its_own() -> None:
 def test_durations_of_very_different_sizes_get_a_logarithmic_axis(
     runs_s: tuple[float | None, ...], kind: str | None
 ) -> None:
-    service = encoding(panels(pulse(dashboard(*runs_s)))[1])
+    service = encoding(panels(pool_load(dashboard(*runs_s)))[1])
     assert service["y"]["scale"].get("type") == kind
 
 
 @pytest.mark.parametrize(("window", "labels"), [("1h", "%H:%M"), ("7d", "%d %b")])
 def test_the_time_axis_names_days_where_hours_would_repeat(window: str, labels: str) -> None:
-    found = encoding(panels(pulse(dashboard(1.0, window=window)))[0])
+    found = encoding(panels(pool_load(dashboard(1.0, window=window)))[0])
     assert found["x"]["axis"]["format"] == labels
 
 
@@ -90,7 +90,7 @@ def test_the_time_axis_names_days_where_hours_would_repeat(window: str, labels: 
 def test_counts_start_at_the_foot_of_their_panel(count: float | None, top: float) -> None:
     found = dashboard(1.0)
     found = replace(found, points=tuple(replace(p, queued=count, per_minute=count) for p in found.points))
-    backlog, _, throughput = panels(pulse(found))
+    backlog, _, throughput = panels(pool_load(found))
     assert [encoding(panel)["y"]["scale"]["domain"] for panel in (backlog, throughput)] == [
         [0, top],
         [0, top],
@@ -109,7 +109,7 @@ def test_a_change_is_marked_on_its_own_pool_alone() -> None:
     marked = [
         panel["title"]
         for panel in percentiles(dashboard(1.0))["concat"]
-        if any(row.get("words") == "slots 100 → 200" for row in panel["data"]["values"])
+        if any(row.get("text") == "slots 100 → 200" for row in panel["data"]["values"])
     ]
     assert marked == ["gevent: wait", "gevent: run"]
 
@@ -135,7 +135,7 @@ def test_waiting_and_working_add_up_to_the_whole() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("chart", [pulse, percentiles, time_split])
+@pytest.mark.parametrize("chart", [pool_load, percentiles, time_split])
 def test_vega_compiles_the_charts_without_points_too(chart: Any) -> None:
     for found in (dashboard(1.0, None, 2.0), dashboard()):
         spec = json.loads(json.dumps(chart(found)))

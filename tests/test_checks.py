@@ -106,7 +106,7 @@ def test_the_project_as_it_is_passes_and_the_checks_are_registered(db: None, set
     "name", ["JOB_MAX_QUEUED_PER_USER", "JOB_KEEP_DAYS", "JOB_KEEP_MAX", "AUDIT_KEEP_DAYS"]
 )
 @pytest.mark.parametrize("value", [0, -1, float("nan")])
-def test_a_bound_that_would_delete_or_refuse_everything_is_an_error(
+def test_a_limit_that_would_delete_or_refuse_everything_is_an_error(
     settings: Any, name: str, value: float
 ) -> None:
     setattr(settings, name, value)

@@ -1,4 +1,4 @@
-"""`auto`: a pin, else the newest valid evidence, else the kind; the job says which and why."""
+"""`auto`: a pin, else the newest valid report, else the kind; the job says which and why."""
 
 from datetime import timedelta
 from typing import Any
@@ -36,19 +36,19 @@ def found_best(
 ) -> Comparison:
     found = {
         "sentence": f"{pool} ran this job 9.6× faster than prefork",
-        "gate": {"valid": valid, "badges": []},
+        "validity": {"valid": valid, "checks": []},
         "environment": {"code": code or code_version()},
         "advice": {"pool": pool, "slots": 2, "proven": proven},
     }
     at = timezone.now() - timedelta(days=age_days)
-    return Comparison.objects.create(definition=WAIT, copies=1, evidence=found, created_at=at, **fields)
+    return Comparison.objects.create(definition=WAIT, copies=1, report=found, created_at=at, **fields)
 
 
 def chosen() -> Choice:
     return choose(definitions.get(WAIT))
 
 
-def test_without_evidence_the_kind_chooses(settings: Any) -> None:
+def test_without_a_report_the_kind_chooses(settings: Any) -> None:
     assert chosen().pool == settings.JOB_DEFAULT_POOLS["io"]
     assert chosen().why.startswith("kind: the pool for jobs of kind io")
 
@@ -58,36 +58,36 @@ def test_a_definition_that_names_its_pool_runs_there() -> None:
     assert by_kind(found).pool == "threads"
 
 
-def test_the_newest_valid_evidence_chooses() -> None:
+def test_the_newest_valid_report_chooses() -> None:
     found_best("threads", age_days=2)
     newest = found_best("asyncio", age_days=1)
     found_best("prefork", valid=False)
     assert chosen().pool == "asyncio"
-    assert chosen().why.startswith(f"evidence: comparison {str(newest.pk)[:8]} of ")
+    assert chosen().why.startswith(f"measured: comparison {str(newest.pk)[:8]} of ")
     assert chosen().why.endswith("asyncio ran this job 9.6× faster than prefork")
 
 
-def test_evidence_of_the_present_code_goes_before_newer_evidence_of_another() -> None:
+def test_a_report_of_the_present_code_goes_before_a_newer_one_of_another() -> None:
     found_best("threads", age_days=2)
     found_best("asyncio", code="0ld")
     assert chosen().pool == "threads"
-    Comparison.objects.filter(evidence__advice__pool="threads").delete()
+    Comparison.objects.filter(report__advice__pool="threads").delete()
     assert chosen().pool == "asyncio"
     assert "by an earlier version of the code" in chosen().why
 
 
-def test_evidence_that_told_nothing_chooses_nothing(settings: Any) -> None:
+def test_report_that_proved_nothing_chooses_nothing(settings: Any) -> None:
     found_best("threads", proven=False)
     assert chosen().pool == settings.JOB_DEFAULT_POOLS["io"]
 
 
-def test_imported_evidence_and_pools_that_are_gone_choose_nothing(settings: Any) -> None:
+def test_imported_reports_and_pools_that_are_gone_choose_nothing(settings: Any) -> None:
     found_best("threads", imported_at=timezone.now())
     found_best("closed")
     assert chosen().pool == settings.JOB_DEFAULT_POOLS["io"]
 
 
-def test_a_pin_goes_before_evidence_as_long_as_its_pool_exists() -> None:
+def test_a_pin_goes_before_a_report_as_long_as_its_pool_exists() -> None:
     found_best("asyncio")
     pin = PinnedDefinition.objects.create(
         definition=WAIT, pool="prefork", reason="its library is not patched"
@@ -101,7 +101,7 @@ def test_a_job_submitted_to_auto_says_how_its_pool_was_chosen() -> None:
     found_best("asyncio")
     [job] = submit(WAIT, {}, pool="auto")
     assert job.pool == "asyncio"
-    assert Job.objects.get().chosen_by.startswith("evidence: ")
+    assert Job.objects.get().chosen_by.startswith("measured: ")
     [other] = submit(WAIT, {}, pool="threads")
     assert other.chosen_by == ""
 
@@ -110,7 +110,7 @@ def test_the_form_offers_auto_and_the_job_page_says_why(client: Client, administ
     client.force_login(administrator)
     found_best("asyncio")
     address = reverse("jobs:definition", args=[WAIT])
-    assert "now asyncio · evidence: comparison" in client.get(address).content.decode()
+    assert "now asyncio · measured: comparison" in client.get(address).content.decode()
     answer = client.post(address, {"param-duration_s": "0.1", "pools": ["auto"], "copies": "1"}, follow=True)
     assert "Chosen by auto" in answer.content.decode()
     assert Job.objects.get().pool == "asyncio"

@@ -20,12 +20,12 @@ from django.core.management import CommandError, call_command
 
 from dev.own_redis import OwnRedis
 from jobs import local_processes
-from jobs.heartbeats import Beat, coordinator_is_up, pools_up, send
+from jobs.heartbeats import Heartbeat, coordinator_is_up, pools_up, send
 from jobs.management.commands import pool
-from jobs.messages import sealed
+from jobs.messages import signed_options
 from jobs.models import Comparison
 from jobs.pools import get_pool
-from jobs.publishing import quick_connection
+from jobs.publishing import web_connection
 from jobs.stream import Ending, Outcome
 from jobs.tasks import run
 from tests import ROOT
@@ -36,13 +36,13 @@ from tests.pace import becomes, eventually, limit_s
 class Site:
     """`manage.py` with a Redis and a ledger of its own, of which the shared platform knows nothing."""
 
-    def __init__(self, redis: OwnRedis, ledger: Path) -> None:
-        self.redis, self.ledger = redis, ledger
+    def __init__(self, redis: OwnRedis, database: Path) -> None:
+        self.redis, self.database = redis, database
         self.started: list[subprocess.Popen[str]] = []
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Start a command; its output is one text."""
-        own = {"REDIS_URL": self.redis.url, "DATABASE_URL": f"sqlite:///{self.ledger}"}
+        own = {"REDIS_URL": self.redis.url, "DATABASE_URL": f"sqlite:///{self.database}"}
         process = subprocess.Popen(
             [sys.executable, "manage.py", *arguments],
             cwd=ROOT, env={**os.environ, **own, **environment}, text=True,
@@ -53,7 +53,7 @@ class Site:
 
     def ask(self, sql: str) -> list[Any]:
         """Return rows of the ledger."""
-        with sqlite3.connect(self.ledger, timeout=10) as connection:
+        with sqlite3.connect(self.database, timeout=10) as connection:
             rows = connection.execute(sql).fetchall()
         connection.close()
         return rows
@@ -74,9 +74,9 @@ def is_there(process: psutil.Process) -> bool:
 
 
 @pytest.fixture(scope="module")
-def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite file."""
-    path = tmp_path_factory.mktemp("ledger") / "empty.sqlite3"
+    path = tmp_path_factory.mktemp("database") / "empty.sqlite3"
     subprocess.run(
         [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
         cwd=ROOT, env={**os.environ, "DATABASE_URL": f"sqlite:///{path}"}, check=True,
@@ -85,12 +85,12 @@ def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def site(own_redis: OwnRedis, empty_ledger: Path, tmp_path: Path) -> Iterator[Site]:
+def site(own_redis: OwnRedis, empty_database: Path, tmp_path: Path) -> Iterator[Site]:
     """A site whose Redis runs; this process uses the same Redis."""
-    ledger = tmp_path / "ledger.sqlite3"
-    shutil.copy(empty_ledger, ledger)
+    database = tmp_path / "database.sqlite3"
+    shutil.copy(empty_database, database)
     own_redis.start()
-    site = Site(own_redis, ledger)
+    site = Site(own_redis, database)
     yield site
     for process in site.started:
         if process.poll() is None:
@@ -105,8 +105,8 @@ def site(own_redis: OwnRedis, empty_ledger: Path, tmp_path: Path) -> Iterator[Si
 def send_job(definition: str, queue: str, **params: Any) -> str:
     """Put a message into a queue, for a job that no ledger knows."""
     job_id = str(uuid4())
-    options = sealed(job_id, 1, definition, params, published_at=time.time(), request_id="r-77")
-    run.apply_async(queue=queue, connection=quick_connection(), **options)
+    options = signed_options(job_id, 1, definition, params, published_at=time.time(), request_id="r-77")
+    run.apply_async(queue=queue, connection=web_connection(), **options)
     return job_id
 
 
@@ -139,7 +139,7 @@ def test_compare_refuses_what_does_not_fit_at_once_and_stores_nothing(
     assert not Comparison.objects.exists()
 
 
-def test_compare_without_redis_says_where_it_looked_and_leaves_nothing_planned(
+def test_compare_without_redis_names_its_address_and_leaves_nothing_planned(
     db: None, own_redis: OwnRedis, settings: Any
 ) -> None:
     settings.REDIS_URL = own_redis.url.replace("//", "//:secret@")
@@ -327,7 +327,7 @@ def test_every_log_line_of_a_job_says_whose_it_is(site: Site) -> None:
         known = {"attempt": 1, "definition": "ending.log_lines", "pool": "gevent", "request_id": "r-77"}
         assert known.items() <= line.items()
         assert line["worker"].startswith("gevent-")
-        assert all(line[name] for name in ("pid", "thread", "carrier", "timestamp", "level"))
+        assert all(line[name] for name in ("pid", "thread", "greenlet_or_task", "timestamp", "level"))
     assert next(line for line in own if line["event"] == "job ended")["run_s"] >= 0
 
 
@@ -339,7 +339,7 @@ def status(*arguments: str) -> str:
 
 
 def test_pool_status_names_the_pool_without_a_worker_and_the_remedy(own_keys: Any) -> None:
-    send(own_keys, Beat("a", "threads", 1, "elsewhere"))
+    send(own_keys, Heartbeat("a", "threads", 1, "elsewhere"))
     with pytest.raises(
         CommandError, match=r"No worker serves the pool prefork\. Start `python manage\.py pool prefork`"
     ):
@@ -350,10 +350,10 @@ def test_pool_status_names_the_pool_without_a_worker_and_the_remedy(own_keys: An
 
 
 def test_pool_status_names_the_workers_that_live_and_have_lost_their_broker(own_keys: Any) -> None:
-    send(own_keys, Beat("a", "threads", 1, "h", is_connected=False))
+    send(own_keys, Heartbeat("a", "threads", 1, "h", is_connected=False))
     with pytest.raises(CommandError, match="pool threads gets no jobs: a lost the broker"):
         status("threads")
-    send(own_keys, Beat("b", "threads", 2, "h"))
+    send(own_keys, Heartbeat("b", "threads", 2, "h"))
     assert "all up" in status("threads")
 
 
@@ -362,7 +362,7 @@ def test_pool_status_waits_and_asks_for_the_coordinator(own_keys: Any) -> None:
     with pytest.raises(CommandError, match="No coordinator is running"):
         status("--coordinator", "--wait", "0.4")
     assert time.monotonic() - began >= 0.4
-    send(own_keys, Beat("c", "coordinator", 1, "h"))
+    send(own_keys, Heartbeat("c", "coordinator", 1, "h"))
     assert "all up" in status("--coordinator")
 
 
@@ -370,18 +370,18 @@ def test_pool_status_of_this_hosts_own_looks_at_no_other_host(
     own_keys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("POOLWISE_POOL", raising=False)
-    send(own_keys, Beat("c", "coordinator", 1, "elsewhere"))
-    send(own_keys, Beat("a", "threads", 1, "elsewhere"))
+    send(own_keys, Heartbeat("c", "coordinator", 1, "elsewhere"))
+    send(own_keys, Heartbeat("a", "threads", 1, "elsewhere"))
     with pytest.raises(CommandError, match="--self: whose"):
         status("--self")
     with pytest.raises(CommandError, match="No coordinator is running on this host"):
         status("--coordinator", "--self")
-    send(own_keys, Beat("d", "coordinator", 2, socket.gethostname()))
+    send(own_keys, Heartbeat("d", "coordinator", 2, socket.gethostname()))
     assert "all up" in status("--coordinator", "--self")
     monkeypatch.setenv("POOLWISE_POOL", "threads")
     with pytest.raises(CommandError, match="No worker serves the pool threads on this host"):
         status("--self")
-    send(own_keys, Beat("b", "threads", 2, socket.gethostname()))
+    send(own_keys, Heartbeat("b", "threads", 2, socket.gethostname()))
     assert "all up" in status("--self")
 
 

@@ -17,11 +17,11 @@ from tests import evidence_sample as sample
 from tests.core import is_vega_lite
 
 SAMPLES = sample.samples()
-EVIDENCE = sample.evidence(sweep=sample.sweep())
+REPORT = sample.report(sweep=sample.sweep())
 
 
 def spec_of(key: str, **changes: Any) -> dict[str, Any]:
-    found = chart(key, sample.evidence(**({"sweep": sample.sweep()} | changes)), SAMPLES)
+    found = chart(key, sample.report(**({"sweep": sample.sweep()} | changes)), SAMPLES)
     assert found is not None
     return found.spec
 
@@ -68,7 +68,7 @@ def test_every_chart_is_valid_vega_lite(key: str) -> None:
 
 @pytest.mark.parametrize("key", KEYS)
 def test_every_chart_has_a_title_named_axes_and_a_table(key: str) -> None:
-    found = chart(key, EVIDENCE, SAMPLES)
+    found = chart(key, REPORT, SAMPLES)
     assert found is not None
     assert found.title
     assert found.help.endswith(".")
@@ -84,7 +84,7 @@ def test_vega_compiles_every_chart(key: str) -> None:
 
 @pytest.mark.parametrize("key", KEYS)
 def test_a_comparison_without_figures_has_no_chart(key: str) -> None:
-    assert chart(key, sample.evidence(pools=[], verdicts={}), []) is None
+    assert chart(key, sample.report(pools=[], verdicts={}), []) is None
 
 
 def test_pools_are_sorted_around_the_baseline_by_their_ratio() -> None:
@@ -93,7 +93,7 @@ def test_pools_are_sorted_around_the_baseline_by_their_ratio() -> None:
         "gevent": sample.verdict("faster", 3, 2.8, 3.1),
     }
     rows = [row for row in values(spec_of("ratios", verdicts=verdicts)) if row]
-    assert [(row["pool"], row["word"]) for row in rows] == [
+    assert [(row["pool"], row["outcome"]) for row in rows] == [
         ("gevent", "faster"), ("prefork", "baseline"), ("threads", "slower"),
     ]  # fmt: skip
 
@@ -106,7 +106,7 @@ def test_a_ratio_without_an_interval_has_no_whiskers() -> None:
 
 def test_a_pool_without_a_ratio_is_left_out() -> None:
     verdicts = {"gevent": sample.verdict("cannot tell", None, None, None)}
-    assert chart("ratios", sample.evidence(verdicts=verdicts), SAMPLES) is None
+    assert chart("ratios", sample.report(verdicts=verdicts), SAMPLES) is None
 
 
 @pytest.mark.parametrize(("ratio", "words"), [(9.63, "9.6×"), (1.043, "1.04×"), (120.4, "120×"), (None, "–")])
@@ -121,7 +121,7 @@ def test_a_pool_keeps_its_colour_in_every_chart() -> None:
 
 
 def test_a_pool_keeps_its_colour_in_every_comparison_and_shares_it_with_none() -> None:
-    gevent = next(pool for pool in EVIDENCE.pools if pool.name == "gevent")
+    gevent = next(pool for pool in REPORT.pools if pool.name == "gevent")
     twin = gevent.model_copy(update={"name": "gevent2"})
     found = colours(spec_of("distributions", pools=[gevent, twin], sweep=None))
     assert found == {"gevent": COLOURS[2], "gevent2": COLOURS[4]}
@@ -138,13 +138,13 @@ def test_a_distribution_rises_from_nothing_to_all() -> None:
 def test_warm_up_and_failed_jobs_are_in_no_distribution() -> None:
     long = SAMPLES[0]._replace(run_s=99.0)
     odd = [long._replace(role="warmup"), long._replace(state="failed")]
-    found = chart("distributions", EVIDENCE, [*SAMPLES, *odd])
+    found = chart("distributions", REPORT, [*SAMPLES, *odd])
     assert found is not None
     assert not values(found.spec, run_s=99.0)
 
 
 def test_a_percentile_that_the_sample_cannot_bear_is_not_shown() -> None:
-    few = chart("distributions", EVIDENCE, SAMPLES[:10])
+    few = chart("distributions", REPORT, SAMPLES[:10])
     assert few is not None
     head = few.head.index("p99")
     assert few.rows[0][head] == "–"
@@ -157,33 +157,33 @@ def test_concurrency_never_passes_the_slots_and_ends_at_none() -> None:
 
 
 def test_parts_of_the_run_that_nobody_measured_are_not_shown() -> None:
-    time = TimeSums(cpu_s=1.0, run_queue_s=0, gil_wait_s=0, blocked_s=0, unknown_s=3.0)
-    pools = [EVIDENCE.pools[0].model_copy(update={"time": time})]
-    found = chart("time", sample.evidence(pools=pools), [])
+    time = TimeSums(cpu_s=1.0, run_queue_s=0, gil_wait_s=0, blocked_s=0, unattributed_s=3.0)
+    pools = [REPORT.pools[0].model_copy(update={"time": time})]
+    found = chart("time", sample.report(pools=pools), [])
     assert found is not None
     assert (found.head, found.rows) == (
-        ["Pool", "On a core", "Not told apart"],
+        ["Pool", "On a core", "Unattributed"],
         [["prefork", "10 ms (25 %)", "30 ms (75 %)"]],
     )
 
 
-def test_void_and_warm_up_blocks_do_not_count_for_the_concurrency() -> None:
-    pool = EVIDENCE.pools[0]
-    odd = pool.blocks[0].model_copy(update={"concurrency": Concurrency(peak=99, mean=99.0), "counts": False})
-    more = pool.model_copy(update={"blocks": [*pool.blocks, odd]})
-    found = chart("concurrency", sample.evidence(pools=[more]), SAMPLES)
-    assert found == chart("concurrency", sample.evidence(pools=[pool]), SAMPLES)
+def test_void_and_warm_up_batches_do_not_count_for_the_concurrency() -> None:
+    pool = REPORT.pools[0]
+    odd = pool.batches[0].model_copy(update={"concurrency": Concurrency(peak=99, mean=99.0), "counts": False})
+    more = pool.model_copy(update={"batches": [*pool.batches, odd]})
+    found = chart("concurrency", sample.report(pools=[more]), SAMPLES)
+    assert found == chart("concurrency", sample.report(pools=[pool]), SAMPLES)
 
 
 def test_the_knee_is_marked_and_named() -> None:
-    found = chart("sweep", EVIDENCE, SAMPLES)
+    found = chart("sweep", REPORT, SAMPLES)
     assert found is not None
     assert [row[:2] for row in found.rows if row[-1] == "knee"] == [["threads", "8"], ["gevent", "16"]]
 
 
 def test_charts_without_data_are_left_out_of_all() -> None:
-    assert "sweep" not in charts(sample.evidence(), SAMPLES)
-    assert set(charts(sample.evidence(), [])) == {"ratios", "time"}
+    assert "sweep" not in charts(sample.report(), SAMPLES)
+    assert set(charts(sample.report(), [])) == {"ratios", "time"}
 
 
 @pytest.mark.slow

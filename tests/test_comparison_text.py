@@ -13,7 +13,7 @@ from jobs.bundles import writing
 from jobs.formats import rate
 from jobs.management.comparison_text import as_json, comparison_text, wrapped
 from jobs.models import Comparison
-from tests.evidence_ledger import block, compared
+from tests.evidence_ledger import batch, compared
 
 SLOW, FAST = [1.0, 1.01, 0.99, 1.02, 1.0], [0.1, 0.101, 0.099, 0.102, 0.1]
 
@@ -34,10 +34,10 @@ def text_of(comparison: Comparison) -> str:
 
 def swept(pools: tuple[str, ...] = ("threads",), spans: tuple[float, ...] = (4.0, 2.0, 1.9)) -> Comparison:
     comparison = compared({pool: [0.1] for pool in pools}, is_sweep=True)
-    comparison.blocks.all().delete()
+    comparison.batches.all().delete()
     for pool in pools:
         for slots, span_s in zip((1, 2, 4), spans, strict=True):
-            block(comparison, pool, 1, span_s, slots=slots, wanted_slots=slots)
+            batch(comparison, pool, 1, span_s, slots=slots, wanted_slots=slots)
     return comparison
 
 
@@ -73,24 +73,24 @@ def test_one_round_is_advised_on_by_the_kind_and_says_how_to_get_a_verdict() -> 
     assert (
         "1 of the 4 that it takes to tell 2 apart (1 round of 4). For a verdict take --rounds 4, or" in text
     )
-    assert "Advice, by the job's nature: gevent with 4 slots By its kind alone" in text
+    assert "Advice, by the job's kind: gevent with 4 slots By its kind alone" in text
 
 
 @pytest.mark.django_db
-def test_a_check_that_failed_and_matters_is_told_once() -> None:
+def test_a_check_that_failed_and_matters_is_shown_once() -> None:
     comparison = compared({"prefork": SLOW, "threads": SLOW, "gevent": FAST})
-    for found in comparison.blocks.filter(pool="threads"):
+    for found in comparison.batches.filter(pool="threads"):
         found.probe["foreign"] = {"pool": 0, "others": 3}
         found.save()
     assert (
-        text_of(comparison).count("Check failed, “No other job ran”: Other jobs ran during the blocks") == 1
+        text_of(comparison).count("Check failed, “No other job ran”: Other jobs ran during the batches") == 1
     )
 
 
 @pytest.mark.django_db
 def test_failed_jobs_are_counted() -> None:
     comparison = compared({"prefork": SLOW, "gevent": FAST})
-    block(comparison, "gevent", 6, 0.1, jobs={"state": "failed"})
+    batch(comparison, "gevent", 6, 0.1, jobs={"state": "failed"})
     head, _, *rows = text_of(comparison).split("\n\n")[0].splitlines()[1:]
     assert head.endswith("failed")
     assert {row.split()[0]: row.split()[-1] for row in rows} == {"prefork": "0", "gevent": "4"}
@@ -105,8 +105,8 @@ def test_the_sweep_of_one_pool_is_a_table_and_its_knee_a_sentence() -> None:
         ["threads", "4", "2.11", "1.90", "s"],
     ]
     assert "× 4, at the most slots\n" in most
-    said = "The knee of threads is at 2 slots: 2 jobs/s, at most 2.11 jobs/s, at 4 (1 round of 4)."
-    assert " ".join(sentence.split()) == said
+    expected = "The knee of threads is at 2 slots: 2 jobs/s, at most 2.11 jobs/s, at 4 (1 round of 4)."
+    assert " ".join(sentence.split()) == expected
     head, text = advice.split("\n", 1)
     assert head == "Advice, slots as measured: threads with 2 slots"
     assert "The knee of its sweep is at 2 slots: the job waits for 99 % of its run." in text
@@ -122,26 +122,26 @@ def test_a_sweep_without_a_knee_says_what_the_most_was() -> None:
 def test_a_sweep_of_two_pools_has_their_verdict_and_both_in_its_table() -> None:
     text = text_of(swept(("prefork", "threads")))
     assert text.count("← knee") == 2
-    assert "Advice, slots as measured, pool by the job's nature: threads with 2 slots\n" in text
+    assert "Advice, slots as measured, pool by the job's kind: threads with 2 slots\n" in text
     assert "Cannot tell whether threads or prefork ran this job faster" in text
 
 
 @pytest.mark.django_db
-def test_the_json_has_the_evidence_beside_the_figures() -> None:
+def test_the_json_has_the_report_beside_the_figures() -> None:
     comparison = swept(("prefork", "threads"))
     figures = as_json(comparison)
-    assert figures["advice"] is None, "no evidence, as of an older coordinator"
+    assert figures["advice"] is None, "no report, as of an older coordinator"
     evidence.freeze(comparison)
     found = json.loads(json.dumps(as_json(comparison)))
-    assert set(found) == set(figures) > {"definition", "pools", "verdicts", "gate", "advice", "sweep"}
+    assert set(found) == set(figures) > {"definition", "pools", "verdicts", "validity", "advice", "sweep"}
     assert found["advice"]["slots"] == 2
-    assert found["verdicts"]["threads"]["word"] == "cannot tell"
-    assert found["gate"]["badges"]
+    assert found["verdicts"]["threads"]["outcome"] == "cannot tell"
+    assert found["validity"]["checks"]
     assert [point["slots"] for point in found["sweep"]["prefork"]] == [1, 2, 4]
 
 
 @pytest.mark.django_db
-def test_an_imported_comparison_is_told_like_one_that_ran_here(tmp_path: Path) -> None:
+def test_an_imported_comparison_is_printed_like_one_that_ran_here(tmp_path: Path) -> None:
     comparison, file, out = (
         compared({"prefork": SLOW, "gevent": FAST}),
         tmp_path / "bundle.zip",
@@ -158,16 +158,16 @@ def test_an_imported_comparison_is_told_like_one_that_ran_here(tmp_path: Path) -
 @pytest.mark.django_db
 def test_what_a_hazard_did_and_its_lesson_stand_under_the_verdict() -> None:
     comparison = compared({"prefork": SLOW, "gevent": FAST})
-    harm = {"head": ["guard", "lost"], "rows": [["none", "644"], ["lock", "0"]]}
+    results_table = {"head": ["guard", "lost"], "rows": [["none", "644"], ["lock", "0"]]}
     found = evidence.build(comparison).model_dump(mode="json")
-    comparison.evidence = found | {"harm": harm, "lesson": "Lock it.", "advice": None}
+    comparison.report = found | {"results_table": results_table, "lesson": "Lock it.", "advice": None}
     text = comparison_text(comparison)
     assert text.endswith("\n\nguard  lost\n───────────\nnone    644\nlock      0\n\nLock it.")
     assert "faster than prefork" in text.split("\n\n")[1]
 
 
 @pytest.mark.django_db
-def test_a_comparison_without_evidence_has_its_table_alone() -> None:
+def test_a_comparison_without_a_report_has_its_table_alone() -> None:
     comparison = compared({"prefork": SLOW, "gevent": FAST})
     assert comparison_text(comparison).startswith("io.wait(duration_s=0.1)")
 

@@ -123,7 +123,7 @@ def test_every_lasting_service_restarts_and_every_server_is_checked():
     assert {name for name in SERVICES if "healthcheck" not in SERVICES[name]} == {"migrate", "demo"}
 
 
-def test_nothing_starts_before_the_ledger_is_ready():
+def test_nothing_starts_before_the_database_is_ready():
     for name in OURS:
         if name not in ("migrate", "demo"):
             waits = SERVICES[name]["depends_on"]

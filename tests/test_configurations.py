@@ -7,15 +7,17 @@ import pytest
 from django.utils import timezone
 
 from jobs import configurations
-from jobs.heartbeats import Beat, WorkerBeat
+from jobs.heartbeats import Heartbeat, WorkerHeartbeat
 from jobs.models import Comparison, PoolConfiguration
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()
 
 
-def worker(pool: str = "gevent", *, slots: int = 100, name: str = "g1", **versions: str) -> WorkerBeat:
-    return WorkerBeat(Beat(name, pool, 1, "here", slots=slots, versions={"celery": "5.7.0", **versions}), 0.1)
+def worker(pool: str = "gevent", *, slots: int = 100, name: str = "g1", **versions: str) -> WorkerHeartbeat:
+    return WorkerHeartbeat(
+        Heartbeat(name, pool, 1, "here", slots=slots, versions={"celery": "5.7.0", **versions}), 0.1
+    )
 
 
 def test_a_configuration_is_noted_once_and_again_when_it_changes() -> None:
@@ -23,7 +25,7 @@ def test_a_configuration_is_noted_once_and_again_when_it_changes() -> None:
     assert configurations.note([worker()], NOW) == 0
     assert configurations.note([worker(slots=200)], NOW) == 1
     assert configurations.note([worker(slots=200, code="b2")], NOW) == 1
-    rows = PoolConfiguration.objects.order_by("pk").values_list("facts", flat=True)
+    rows = PoolConfiguration.objects.order_by("pk").values_list("details", flat=True)
     assert [row["slots"] for row in rows] == [100, 200, 200]
 
 
@@ -35,8 +37,8 @@ def test_a_pool_without_workers_changes_nothing() -> None:
 
 def test_the_slots_of_all_workers_count_and_releases_side_by_side_are_both_named() -> None:
     configurations.note([worker(code="a1"), worker(name="g2", code="b2")], NOW)
-    facts = PoolConfiguration.objects.get().facts
-    assert (facts["slots"], facts["code"], facts["model"]) == (200, "a1, b2", "gevent")
+    details = PoolConfiguration.objects.get().details
+    assert (details["slots"], details["code"], details["model"]) == (200, "a1, b2", "gevent")
 
 
 @pytest.mark.parametrize(
@@ -53,8 +55,10 @@ def test_the_slots_that_a_comparison_sets_are_not_noted(fields: dict[str, Any]) 
 
 def test_pruning_keeps_what_each_pool_runs_with_still() -> None:
     for days, slots in ((30, 1), (20, 2)):
-        PoolConfiguration.objects.create(pool="gevent", at=NOW - timedelta(days=days), facts={"slots": slots})
-    PoolConfiguration.objects.create(pool="threads", at=NOW - timedelta(days=40), facts={"slots": 3})
+        PoolConfiguration.objects.create(
+            pool="gevent", at=NOW - timedelta(days=days), details={"slots": slots}
+        )
+    PoolConfiguration.objects.create(pool="threads", at=NOW - timedelta(days=40), details={"slots": 3})
     configurations.prune(NOW - timedelta(days=8))
-    kept = PoolConfiguration.objects.order_by("pool").values_list("pool", "facts__slots")
+    kept = PoolConfiguration.objects.order_by("pool").values_list("pool", "details__slots")
     assert list(kept) == [("gevent", 2), ("threads", 3)]

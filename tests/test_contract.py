@@ -1,4 +1,4 @@
-"""What every pool promises, against real worker processes, a real Redis and the ledger that LEDGER names."""
+"""What every pool promises, against real worker processes, a real Redis and the ledger that TEST_DATABASE names."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import pytest
 from django.conf import settings
 from django_celery_results.models import TaskResult
 
-from jobs.models import Job, JobLog, State
+from jobs.models import Job, JobLog, JobState
 from jobs.submission import CancelOutcome, cancel, run_again, submit
 from tests.pace import limit_s
 from tests.platform import Platform
@@ -28,7 +28,7 @@ def run(platform: Platform, definition: str, pool: str, copies: int = 1, **param
 @every_pool
 def test_a_job_succeeds_with_every_duration_and_its_place(platform: Platform, pool: str) -> None:
     [job] = run(platform, "io.wait", pool, duration_s=0.2)
-    assert job.state == State.SUCCEEDED
+    assert job.state == JobState.SUCCEEDED
     assert all(getattr(job, name) is not None for name in (*DURATIONS, *STAMPS))
     assert 0.2 <= job.run_s < limit_s(2)
     assert job.cpu_s < 0.1
@@ -36,13 +36,13 @@ def test_a_job_succeeds_with_every_duration_and_its_place(platform: Platform, po
     assert job.worker.startswith(pool)
     assert job.pid
     assert job.thread
-    assert bool(job.carrier) == (settings.JOB_POOLS[pool]["model"] in ("gevent", "asyncio"))
+    assert bool(job.greenlet_or_task) == (settings.JOB_POOLS[pool]["model"] in ("gevent", "asyncio"))
 
 
 @every_pool
 def test_many_copies_are_each_recorded_once(platform: Platform, pool: str) -> None:
     jobs = run(platform, "io.wait", pool, copies=40, duration_s=0.01)
-    assert {job.state for job in jobs} == {State.SUCCEEDED}
+    assert {job.state for job in jobs} == {JobState.SUCCEEDED}
     assert {job.attempt for job in jobs} == {1}
     assert (
         TaskResult.objects.filter(task_id__in=[str(job.pk) for job in jobs], status="SUCCESS").count() == 40
@@ -63,7 +63,7 @@ def test_a_failure_is_recorded_with_its_kind_and_every_duration(
     platform: Platform, pool: str, definition: str, error_type: str
 ) -> None:
     [job] = run(platform, definition, pool)
-    assert (job.state, job.error_type) == (State.FAILED, error_type)
+    assert (job.state, job.error_type) == (JobState.FAILED, error_type)
     assert job.error
     assert all(getattr(job, name) is not None for name in (*DURATIONS, *STAMPS))
     assert "Traceback" in TaskResult.objects.get(task_id=str(job.pk)).traceback
@@ -72,7 +72,7 @@ def test_a_failure_is_recorded_with_its_kind_and_every_duration(
 @every_pool
 def test_a_flaky_job_is_tried_again_and_keeps_its_history(platform: Platform, pool: str) -> None:
     [job] = run(platform, "ending.flaky", pool)
-    assert job.state == State.SUCCEEDED
+    assert job.state == JobState.SUCCEEDED
     assert job.attempt > 1
     assert [past["attempt"] for past in job.history] == list(range(1, job.attempt))
     assert all(past["run_s"] is not None for past in job.history)
@@ -94,7 +94,7 @@ def test_a_running_job_can_be_cancelled(platform: Platform, pool: str, eventuall
     eventually(lambda: Job.objects.running().filter(pk=job.pk).exists())
     assert cancel(job, user=None) is (CancelOutcome.UNSTOPPABLE if is_blocked else CancelOutcome.ASKED)
     platform.wait_for(job, timeout_s=20)
-    assert job.state == State.CANCELLED
+    assert job.state == JobState.CANCELLED
     assert (job.run_s > 4) is is_blocked
     assert job.cpu_s is not None
 
@@ -109,7 +109,7 @@ def test_a_job_cancelled_in_the_queue_never_runs(platform: Platform, pool: str, 
     assert cancel(job, user=None) is CancelOutcome.CANCELLED
     platform.wait_for(*blockers)
     job.refresh_from_db()
-    assert (job.state, job.started_at) == (State.CANCELLED, None)
+    assert (job.state, job.started_at) == (JobState.CANCELLED, None)
     assert not TaskResult.objects.filter(task_id=job.pk).exists()  # no worker writes one
     assert not JobLog.objects.filter(job=job).exists()
 
@@ -118,7 +118,7 @@ def test_a_job_cancelled_in_the_queue_never_runs(platform: Platform, pool: str, 
 def test_a_job_that_ends_its_process_fails_after_its_last_attempt(platform: Platform, pool: str) -> None:
     [job] = submit("ending.exit_process", {}, pool=pool)
     platform.wait_for(job, timeout_s=90)
-    assert (job.state, job.error_type, job.attempt) == (State.FAILED, "WorkerLost", job.max_attempts)
+    assert (job.state, job.error_type, job.attempt) == (JobState.FAILED, "WorkerLost", job.max_attempts)
     assert [past["ending"] for past in job.history] == ["lost"] * (job.max_attempts - 1)
 
 
@@ -127,7 +127,7 @@ def test_a_job_can_run_again_and_names_its_parent(platform: Platform, pool: str)
     [first] = run(platform, "ending.succeed", pool)
     second = run_again(first, user=None)
     platform.wait_for(second)
-    assert second.state == State.SUCCEEDED
+    assert second.state == JobState.SUCCEEDED
     assert second.parent_id == first.pk
 
 

@@ -17,11 +17,11 @@ from dev.own_redis import OwnRedis
 from jobs import coordinator, publishing, recorder, recording, stream
 from jobs.coordinator import own_reader
 from jobs.duty import Duty, Pacing
-from jobs.heartbeats import COORDINATOR, Beat, coordinator_is_up, read_all, send
-from jobs.models import Job, JobLog, PoolSample, State
+from jobs.heartbeats import COORDINATOR, Heartbeat, coordinator_is_up, read_all, send
+from jobs.models import Job, JobLog, JobState, PoolSample
 from jobs.recording import record_adopted, record_new
 from jobs.redis_client import key, worker_client
-from jobs.rescue import Rescuer
+from jobs.rescue import Recovery
 from jobs.sampling import prune_samples, sample
 from jobs.stream import Ending, Outcome, Place, Reader, Started, stream_key
 from jobs.submission import submit
@@ -42,7 +42,7 @@ def make(**fields: Any) -> Job:
 
 def running(worker: str = "w1@host") -> Job:
     started_at = timezone.now() - timedelta(seconds=60)
-    return make(state=State.RUNNING, worker=worker, started_at=started_at, pid=42)
+    return make(state=JobState.RUNNING, worker=worker, started_at=started_at, pid=42)
 
 
 def timings() -> Timings:
@@ -54,7 +54,7 @@ def ended(job: Job, ending: Ending = Ending.SUCCEEDED, place: Place = PLACE, **f
     return Outcome(str(job.pk), job.attempt, place, timings(), ending, **{"result": "1", **fields})
 
 
-def silence(client: Any, worker: str, for_s: float) -> None:
+def age_heartbeat(client: Any, worker: str, for_s: float) -> None:
     """Put a worker's last sign of life into the past."""
     client.zincrby(key("heartbeats", "at"), -for_s, worker)
 
@@ -73,7 +73,7 @@ def test_what_is_reported_is_recorded_and_taken_off_the_stream(own_keys: Any, re
     stream.report(own_keys, ended(job))
     assert record_new(reader) == 2
     job.refresh_from_db()
-    assert (job.state, TaskResult.objects.get(task_id=job.pk).result) == (State.SUCCEEDED, "1")
+    assert (job.state, TaskResult.objects.get(task_id=job.pk).result) == (JobState.SUCCEEDED, "1")
     assert reports(own_keys) == []
     assert own_keys.xpending(stream_key(), stream.GROUP)["pending"] == 0
     assert record_new(reader) == 0
@@ -87,16 +87,16 @@ def test_what_was_reported_before_the_end_is_recorded_by_it(own_keys: Any) -> No
         stream.report(own_keys, ended(job))
     stopped.stop()
     stopped.run()
-    assert Job.objects.filter(state=State.SUCCEEDED).count() == len(jobs)
+    assert Job.objects.filter(state=JobState.SUCCEEDED).count() == len(jobs)
     assert reports(own_keys) == []
 
 
 def test_a_coordinator_ends_without_redis_too(own_redis: OwnRedis) -> None:
     stopped = coordinator_of()
     stopped.stop()
-    with capture_logs() as said:
+    with capture_logs() as logged:
         stopped.run()
-    assert [line["event"] for line in said] == [
+    assert [line["event"] for line in logged] == [
         "reports stay on the stream for the next coordinator",
         "the sign of life stays until it is too old",
     ]
@@ -112,7 +112,7 @@ def test_an_entry_that_cannot_be_read_is_dropped_and_the_others_are_recorded(
     stream.report(own_keys, ended(job))
     assert record_new(reader) == 6
     job.refresh_from_db()
-    assert job.state == State.SUCCEEDED
+    assert job.state == JobState.SUCCEEDED
     assert own_keys.xlen(stream_key()) == 0
 
 
@@ -133,7 +133,7 @@ def test_texts_that_no_database_takes_are_recorded_with_a_sign_in_their_place(
     stream.report(own_keys, ended(job, Ending.FAILED, **fields))
     record_new(reader)
     job.refresh_from_db()
-    assert job.state == State.FAILED
+    assert job.state == JobState.FAILED
     log = JobLog.objects.filter(job=job).first()
     texts = (job.error, job.error_type, job.worker, job.thread, log.lines[0][2] if log else "")
     assert "\N{REPLACEMENT CHARACTER}" in "".join(texts)
@@ -149,7 +149,7 @@ def test_a_report_with_values_that_no_row_can_hold_does_not_stop_the_others(
     stream.report(own_keys, ended(good))
     assert record_new(reader) == 2
     good.refresh_from_db()
-    assert good.state == State.SUCCEEDED
+    assert good.state == JobState.SUCCEEDED
     assert own_keys.xlen(stream_key()) == 0
 
 
@@ -167,7 +167,7 @@ def test_a_batch_that_the_database_refuses_is_recorded_one_by_one(
     for job in jobs:
         stream.report(own_keys, ended(job))
     assert record_new(reader) == 3
-    assert Job.objects.filter(state=State.SUCCEEDED).count() == 2
+    assert Job.objects.filter(state=JobState.SUCCEEDED).count() == 2
 
 
 def test_what_a_dead_reader_took_is_adopted_and_recorded_once(
@@ -252,7 +252,7 @@ def test_a_coordinator_shows_itself_while_it_runs_and_not_afterwards(
 
 
 # --- after an outage ------------------------------------------------------------------------------------
-def test_nobody_is_rescued_before_the_workers_could_speak_again_after_an_outage(
+def test_nothing_is_recovered_before_the_workers_could_send_heartbeats_again_after_an_outage(
     own_redis: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.JOB_WORKER_DEAD_AFTER_S = 3.0
@@ -261,14 +261,14 @@ def test_nobody_is_rescued_before_the_workers_could_speak_again_after_an_outage(
     gone = running("w2@host")
     after(0.5, own_redis.start)
     client = own_redis.client()
-    beats = [
-        after(at_s, lambda: send(client, Beat("w1@host", "threads", 42, "host")))
+    timers = [
+        after(at_s, lambda: send(client, Heartbeat("w1@host", "threads", 42, "host")))
         for at_s in (2.0, 4.0, 6.0, 8.0)
     ]
     coordinate(lambda: Job.objects.queued().exists(), monkeypatch, within_s=12)
-    for beat in beats:
-        beat.cancel()
-        beat.join()
+    for heartbeat in timers:
+        heartbeat.cancel()
+        heartbeat.join()
     assert Job.objects.queued().get() == gone
 
 
@@ -279,16 +279,16 @@ def test_a_coordinator_that_begins_gives_every_worker_the_time_for_another_sign(
     running("w1@host")
     gone = running("w2@host")
     for name in ("w1@host", "w2@host"):  # just before Redis' clock was set forward
-        send(own_keys, Beat(name, "threads", 42, "host"))
-        silence(own_keys, name, 60)
-    look = Rescuer.look
+        send(own_keys, Heartbeat(name, "threads", 42, "host"))
+        age_heartbeat(own_keys, name, 60)
+    sweep = Recovery.sweep
 
-    def look_before_the_next_sign(self: Rescuer, **how: bool) -> int:
-        found = look(self, **how)
-        send(own_keys, Beat("w1@host", "threads", 42, "host"))
+    def sweep_before_the_next_heartbeat(self: Recovery, **how: bool) -> int:
+        found = sweep(self, **how)
+        send(own_keys, Heartbeat("w1@host", "threads", 42, "host"))
         return found
 
-    monkeypatch.setattr(Rescuer, "look", look_before_the_next_sign)
+    monkeypatch.setattr(Recovery, "sweep", sweep_before_the_next_heartbeat)
     coordinate(lambda: Job.objects.queued().exists(), monkeypatch, within_s=12)
     assert Job.objects.queued().get() == gone
 
@@ -296,12 +296,12 @@ def test_a_coordinator_that_begins_gives_every_worker_the_time_for_another_sign(
 # --- samples --------------------------------------------------------------------------------------------
 def test_a_sample_says_of_each_pool_what_waits_runs_and_serves(own_keys: Any, settings: Any) -> None:
     for name, slots, memory in (("a", 4, 100), ("b", 2, 50), ("silent", 9, 9)):
-        send(own_keys, Beat(name, "threads", 1, "h", slots=slots, memory_bytes=memory))
-    silence(own_keys, "silent", 60)
+        send(own_keys, Heartbeat(name, "threads", 1, "h", slots=slots, memory_bytes=memory))
+    age_heartbeat(own_keys, "silent", 60)
     make(created_at=timezone.now() - timedelta(seconds=30))
     make()
     running()
-    make(state=State.SUCCEEDED)
+    make(state=JobState.SUCCEEDED)
     sample(own_keys)
     found = PoolSample.objects.get(pool="threads")
     assert (found.queued, found.running, found.workers, found.slots, found.memory_bytes) == (2, 1, 2, 6, 150)
@@ -335,7 +335,7 @@ def test_two_coordinators_at_once_record_each_job_once(
         eventually(lambda: sum(b.is_alive and b.pool == COORDINATOR for b in read_all(worker_client())) == 2)
         jobs = submit("io.wait", {"duration_s": 0.02}, pool="threads", copies=300)
         platform.wait_for(*jobs)
-        assert {(job.state, job.attempt, len(job.history)) for job in jobs} == {(State.SUCCEEDED, 1, 0)}
+        assert {(job.state, job.attempt, len(job.history)) for job in jobs} == {(JobState.SUCCEEDED, 1, 0)}
         ids = [str(job.pk) for job in jobs]
         assert TaskResult.objects.filter(task_id__in=ids, status="SUCCESS").count() == 300
     finally:
@@ -352,15 +352,15 @@ def run_for(duties: list[Duty], seconds: float, client: Any) -> None:
 
 
 def test_the_loop_runs_whatever_duties_it_is_given_and_tells_them_of_its_begin_and_end(own_keys: Any) -> None:
-    said: list[str] = []
+    logged: list[str] = []
     duty = Duty(
-        "d", 0.1, lambda: said.append("run"), begin=lambda outage: said.append(f"begin {outage}"),
-        stop=lambda: said.append("stop"),
+        "d", 0.1, lambda: logged.append("run"), begin=lambda outage: logged.append(f"begin {outage}"),
+        stop=lambda: logged.append("stop"),
     )  # fmt: skip
     run_for([duty], 0.35, own_keys)
-    assert said[0] == "begin False"
-    assert said[-1] == "stop"
-    assert 2 <= said.count("run") <= 4
+    assert logged[0] == "begin False"
+    assert logged[-1] == "stop"
+    assert 2 <= logged.count("run") <= 4
 
 
 def test_a_duty_may_ask_to_run_again_before_its_interval_is_over(own_keys: Any) -> None:
@@ -375,12 +375,12 @@ def test_a_duty_may_ask_to_run_again_before_its_interval_is_over(own_keys: Any) 
 
 
 def test_a_duty_after_recording_runs_before_the_others_when_something_was_recorded(own_keys: Any) -> None:
-    said: list[str] = []
+    logged: list[str] = []
     duties = [
-        Duty("first", 60.0, lambda: said.append("first")),
-        Duty("after", 60.0, lambda: said.append("after"), after_recording=True),
+        Duty("first", 60.0, lambda: logged.append("first")),
+        Duty("after", 60.0, lambda: logged.append("after"), after_recording=True),
     ]
     own_reader(own_keys).prepare()
     stream.report(own_keys, ended(make()))
     run_for(duties, 0.3, own_keys)
-    assert said == ["after", "first"]
+    assert logged == ["after", "first"]

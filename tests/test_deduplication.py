@@ -11,7 +11,7 @@ from django.db import IntegrityError, connection
 from jobs import cancelling, comparisons, deduplication, recorder, submission
 from jobs.definitions import Definition
 from jobs.errors import BadDefinition, InvalidParameters, QueueFull
-from jobs.models import Job, State
+from jobs.models import Job, JobState
 from jobs.stream import Ending, Outcome, Place, Started
 from jobs.submission import run_again, submit
 from jobs.timing import Timings, wall_now
@@ -65,7 +65,7 @@ def test_the_same_key_returns_a_job_that_has_ended_too(user: Any) -> None:
     [job] = submit("io.wait", WAIT, pool="threads", user=user, idempotency_key="k")
     record(job, started(job), ended(job))
     [again] = submit("io.wait", WAIT, pool="threads", user=user, idempotency_key="k")
-    assert (again.pk, again.state) == (job.pk, State.SUCCEEDED)
+    assert (again.pk, again.state) == (job.pk, JobState.SUCCEEDED)
 
 
 @pytest.mark.django_db
@@ -138,25 +138,25 @@ def test_one_job_of_a_unique_definition_with_the_same_parameters_at_a_time(uniqu
 def test_a_unique_job_keeps_its_place_over_its_attempts(unique: Definition) -> None:
     [job] = submit("test.tidy", {"folder": "a"}, pool="threads")
     record(job, started(job), ended(job, Ending.LOST))
-    assert (job.state, job.attempt) == (State.QUEUED, 2)
+    assert (job.state, job.attempt) == (JobState.QUEUED, 2)
     assert submit("test.tidy", {"folder": "a"}, pool="threads")[0].pk == job.pk
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("does_end", [True, False])
-def test_a_twin_that_is_there_at_the_insert_and_perhaps_gone_at_the_next_look_is_no_error(
+def test_a_twin_that_is_there_at_the_insert_and_perhaps_gone_at_the_next_query_is_no_error(
     unique: Definition, monkeypatch: pytest.MonkeyPatch, does_end: bool
 ) -> None:
     [twin] = submit("test.tidy", {"folder": "a"}, pool="threads")
-    looks, look = [], deduplication.earlier
+    earlier_calls, stock_earlier = [], deduplication.earlier
 
     def earlier(jobs: list[Job]) -> list[Job]:
-        looks.append(jobs)
-        if len(looks) == 1:
+        earlier_calls.append(jobs)
+        if len(earlier_calls) == 1:
             return []  # a moment before the twin was stored
         if does_end:
             record(twin, started(twin), ended(twin))
-        return look(jobs)
+        return stock_earlier(jobs)
 
     monkeypatch.setattr(deduplication, "earlier", earlier)
     [job] = submit("test.tidy", {"folder": "a"}, pool="threads")
@@ -165,7 +165,7 @@ def test_a_twin_that_is_there_at_the_insert_and_perhaps_gone_at_the_next_look_is
 
 
 @pytest.mark.django_db
-def test_what_the_ledger_refuses_each_time_is_an_error(
+def test_what_the_database_refuses_each_time_is_an_error(
     unique: Definition, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submit("test.tidy", {"folder": "a"}, pool="threads")
@@ -188,8 +188,8 @@ def test_copies_of_a_unique_job_are_refused_except_in_a_comparison(unique: Defin
     with pytest.raises(InvalidParameters, match=r"copies: test\.tidy is unique"):
         submit("test.tidy", {"folder": "a"}, pool="threads", copies=2)
     comparison = comparisons.plan("test.tidy", {"folder": "a"}, pools=["threads"], copies=2)
-    block = comparison.blocks.first()
-    assert len(submit("test.tidy", {"folder": "a"}, pool="threads", copies=2, block=block)) == 2
+    batch = comparison.batches.first()
+    assert len(submit("test.tidy", {"folder": "a"}, pool="threads", copies=2, batch=batch)) == 2
 
 
 @pytest.mark.django_db

@@ -339,7 +339,7 @@ def test_a_worker_refuses_parameters_that_no_longer_fit(shop: Shop) -> None:
 
 
 @given(count=st.integers())
-def test_whole_bounds_hold_exactly(count: int) -> None:
+def test_whole_limits_are_exact(count: int) -> None:
     definition = definitions.get("cpu.queens")
     try:
         assert definition.validate({"size": count}) == {"size": count}
@@ -350,7 +350,7 @@ def test_whole_bounds_hold_exactly(count: int) -> None:
 
 
 @given(duration_s=st.floats())
-def test_number_bounds_hold_exactly(duration_s: float) -> None:
+def test_number_limits_are_exact(duration_s: float) -> None:
     definition = definitions.get("io.wait")
     try:
         definition.validate({"duration_s": duration_s})
@@ -381,7 +381,7 @@ def test_any_input_is_either_json_that_is_valid_again_or_refused_by_field(params
 # --- forms ----------------------------------------------------------------------------------------------
 
 
-def test_fields_tell_a_form_what_it_needs(shop: Shop) -> None:
+def test_fields_have_what_a_form_needs(shop: Shop) -> None:
     definition = defined(shop(SOURCE))
     fields = {field.name: field for field in definition.fields}
     count = fields["count"]

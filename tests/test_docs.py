@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.management import get_commands
 
 from jobs.definitions.declare import Options
-from jobs.models import State
+from jobs.models import JobState
 from jobs.pools import MODELS
 from jobs.roles import ROLES
 from tests import ROOT
@@ -36,7 +36,7 @@ def test_every_command_is_documented(name: str) -> None:
     assert f"manage.py {name}" in SETTINGS_PAGE
 
 
-@pytest.mark.parametrize("state", State.values)
+@pytest.mark.parametrize("state", JobState.values)
 def test_every_state_is_in_the_diagram(state: str) -> None:
     assert state in ARCHITECTURE_PAGE
 

@@ -25,20 +25,20 @@ def test_the_card_says_where_a_measurement_ran_and_can_be_stored(suite_redis: No
     assert card["libraries"]["celery"]
     assert card["broker"]["kind"] == "redis"
     assert card["broker"]["version"]
-    assert card["ledger"]["kind"] in ("sqlite", "postgresql")
+    assert card["database"]["kind"] in ("sqlite", "postgresql")
     assert card["prefetch"] == 1
     assert len(card["code"]) == len(card["machine"]) == 12
 
 
 @pytest.mark.django_db
-def test_what_cannot_be_told_does_not_keep_the_card_from_being_written(
+def test_what_is_unknown_does_not_keep_the_card_from_being_written(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refuse() -> None:
         raise OSError("away")
 
     monkeypatch.setattr(environment.connection, "ensure_connection", refuse)
-    assert capture()["ledger"] == {"kind": None, "version": None}
+    assert capture()["database"] == {"kind": None, "version": None}
 
 
 def test_a_machine_is_told_from_another_and_from_itself_after_a_restart(tmp_path: Path) -> None:

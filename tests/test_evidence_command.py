@@ -1,4 +1,4 @@
-"""`manage.py compare` and evidence bundles: import, check, picture, bundle."""
+"""`manage.py compare` and result bundles: import, check, picture, bundle."""
 
 import io
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_import_draws_a_picture_and_writes_the_bundle_again(bundle: Path, tmp_pa
         "compare", "--import", str(bundle), "--plot", str(svg), "--bundle", str(copy), stdout=io.StringIO()
     )
     assert svg.read_text().startswith("<svg")
-    assert bundles.read(copy).evidence == bundles.read(bundle).evidence
+    assert bundles.read(copy).report == bundles.read(bundle).report
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_the_check_plans_the_same_comparison_again(bundle: Path) -> None:
     comparison, pools = bundle_arguments.planned_as(bundles.read(bundle))
     assert pools == ["prefork", "gevent"]
     assert (comparison.definition, comparison.copies, comparison.rounds) == ("io.wait", 4, 5)
-    assert comparison.blocks.count() == 10
+    assert comparison.batches.count() == 10
 
 
 @pytest.mark.parametrize(

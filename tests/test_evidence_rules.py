@@ -1,4 +1,4 @@
-"""The rules of the gate and the advice, each a pure function, at its edges."""
+"""The validity checks and the advice, each a pure function, at its edges."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from jobs.evidence import (
-    Badge,
     BatchFigures,
-    Evidence,
+    Report,
+    ValidityCheck,
     VariantFigures,
     advice,
     badges,
@@ -20,7 +20,7 @@ from jobs.evidence import (
 )
 from jobs.evidence.effects import Load
 from jobs.evidence.figures import Percentiles, Stall
-from jobs.evidence.report import Gate, Pair
+from jobs.evidence.report import Pair, Validity
 from jobs.verdicts import Concurrency
 from tests import evidence_sample as sample
 
@@ -31,7 +31,7 @@ TWO = {"prefork": ["1"], "gevent": ["2"]}
 ONE = {"prefork": ["1"], "gevent": ["1"]}
 
 
-def on_machines(seen: dict[str, list[str]], **cores: list[str]) -> Badge:
+def on_machines(seen: dict[str, list[str]], **cores: list[str]) -> ValidityCheck:
     return rules.machine(
         {pool: {name: name for name in names if name} for pool, names in seen.items()}, cores
     )
@@ -45,10 +45,10 @@ def test_what_differs_between_pools_withholds_the_verdict(rule: Any) -> None:
 
 @pytest.mark.parametrize("rule", [rules.code, on_machines, rules.prefetch])
 def test_what_was_not_recorded_is_no_pass_and_withholds_nothing(rule: Any) -> None:
-    badge = rule({"prefork": [], "gevent": [""]})
-    assert not badge.passed
-    assert not badge.withholds
-    assert "recorded" in badge.reason
+    check = rule({"prefork": [], "gevent": [""]})
+    assert not check.passed
+    assert not check.withholds
+    assert "recorded" in check.reason
 
 
 def test_pools_that_all_ran_on_the_same_two_machines_had_the_same_chance() -> None:
@@ -59,31 +59,31 @@ def test_pools_that_all_ran_on_the_same_two_machines_had_the_same_chance() -> No
 def test_pools_that_may_use_as_many_cores_had_the_same_chance() -> None:
     assert on_machines(ONE, prefork=["2", "1.5"], gevent=["1.5", "2"]).passed
     assert on_machines(ONE, prefork=["2"], gevent=[]).passed
-    badge = on_machines(ONE, prefork=["2"], gevent=["2", "1.5"])
-    assert badge.withholds
-    assert badge.reason == "The pools could use different numbers of cores: gevent 1.5 and 2, prefork 2."
+    check = on_machines(ONE, prefork=["2"], gevent=["2", "1.5"])
+    assert check.withholds
+    assert check.reason == "The pools could use different numbers of cores: gevent 1.5 and 2, prefork 2."
 
 
 def test_other_jobs_are_named_with_where_they_ran() -> None:
     assert rules.alone({"gevent": 0}, {"gevent": 0}).passed
-    badge = rules.alone({"gevent": 2}, {"gevent": 1, "prefork": 3})
-    assert "gevent (2 in the pool, 1 on the machine), prefork (3 on the machine)" in badge.reason
-    assert badge.pools == ("gevent", "prefork")
+    check = rules.alone({"gevent": 2}, {"gevent": 1, "prefork": 3})
+    assert "gevent (2 in the pool, 1 on the machine), prefork (3 on the machine)" in check.reason
+    assert check.pools == ("gevent", "prefork")
 
 
 def test_a_busy_machine_is_a_warning() -> None:
-    badge = rules.quiet({"gevent": 1.5, "prefork": 0.3, "threads": None}, cores=2)
-    assert (badge.passed, badge.withholds) == (False, False)
-    assert "of 2 busy: 1.5 during gevent" in badge.reason
-    assert rules.quiet({"gevent": 0.9}, cores=2).passed
+    check = rules.other_load({"gevent": 1.5, "prefork": 0.3, "threads": None}, cores=2)
+    assert (check.passed, check.withholds) == (False, False)
+    assert "of 2 busy: 1.5 during gevent" in check.reason
+    assert rules.other_load({"gevent": 0.9}, cores=2).passed
 
 
 def test_one_failure_in_a_hundred_is_a_warning_and_more_withholds() -> None:
     assert rules.failures({"gevent": (100, 0)}).passed
     assert not rules.failures({"gevent": (100, 1)}).withholds
-    badge = rules.failures({"gevent": (100, 2), "prefork": (100, 1)})
-    assert badge.withholds
-    assert badge.pools == ("gevent",)
+    check = rules.failures({"gevent": (100, 2), "prefork": (100, 1)})
+    assert check.withholds
+    assert check.pools == ("gevent",)
 
 
 def test_stamps_within_the_clocks_resolution_pass() -> None:
@@ -91,7 +91,7 @@ def test_stamps_within_the_clocks_resolution_pass() -> None:
     assert rules.clocks({"gevent": [0.002], "prefork": []}, 10).pools == ("gevent",)
 
 
-def test_a_failing_badge_stands_against_its_pools_or_against_all() -> None:
+def test_a_failed_check_withholds_its_pools_verdicts_or_all() -> None:
     some, every = badges.failed("alone", "why", ["gevent"]), badges.failed("code", "why")
     assert badges.objection([some], "gevent", "prefork") == "why"
     assert badges.objection([some], "threads", "prefork") == ""
@@ -99,7 +99,7 @@ def test_a_failing_badge_stands_against_its_pools_or_against_all() -> None:
     assert badges.objection([every.model_copy(update={"matters": False})], "threads") == ""
 
 
-def test_every_badge_has_a_title() -> None:
+def test_every_validity_check_has_a_title() -> None:
     assert all(badges.passed(key).title for key in badges.TITLES)
 
 
@@ -117,7 +117,7 @@ def test_four_at_a_time_where_fifty_could_run_is_far_below() -> None:
     assert effects.is_far_below(replace(WAITING, peak=4, mean=3.9, starts_s=starts))
 
 
-def test_jobs_as_fast_as_they_can_be_started_are_not_held_back_by_slots() -> None:
+def test_jobs_as_fast_as_they_can_be_started_are_not_limited_by_slots() -> None:
     starts = [0.02 * n for n in range(100)]
     assert not effects.is_far_below(replace(WAITING, peak=5, mean=4.9, starts_s=starts))
 
@@ -148,7 +148,7 @@ def test_a_pool_with_half_of_its_declared_slots_is_not_what_it_is_called() -> No
 
 
 # --- stalls and spread ----------------------------------------------------------------------------------
-def judged(max_s: float, caused_by: str | None, makespan_s: float = 1.0) -> Badge:
+def judged(max_s: float, caused_by: str | None, makespan_s: float = 1.0) -> ValidityCheck:
     return effects.stalls({"gevent": Stall(max_s=max_s, caused_by=caused_by)}, {"gevent": makespan_s})
 
 
@@ -156,7 +156,7 @@ def test_a_stall_that_no_job_caused_is_a_disturbance() -> None:
     assert judged(0.5, None).withholds
     assert not judged(0.5, "job").withholds
     assert judged(0.09, None).passed
-    assert judged(0.5, None, makespan_s=20.0).passed  # beside such a block it is nothing
+    assert judged(0.5, None, makespan_s=20.0).passed  # beside such a batch it is nothing
 
 
 def test_spread_matters_where_it_could_explain_the_difference() -> None:
@@ -167,12 +167,12 @@ def test_spread_matters_where_it_could_explain_the_difference() -> None:
 
 
 # --- advice ---------------------------------------------------------------------------------------------
-GEVENT = next(pool for pool in sample.evidence().pools if pool.name == "gevent")
+GEVENT = next(pool for pool in sample.report().pools if pool.name == "gevent")
 
 
 def measured(jobs: int, slots: int, peak: int) -> BatchFigures:
     reached = Concurrency(peak=peak, mean=peak - 0.5)
-    return GEVENT.blocks[0].model_copy(update={"jobs": jobs, "slots": slots, "concurrency": reached})
+    return GEVENT.batches[0].model_copy(update={"jobs": jobs, "slots": slots, "concurrency": reached})
 
 
 def figures(name: str, rate: float, *, busy_s: float = 0.1, **changes: Any) -> VariantFigures:
@@ -180,35 +180,35 @@ def figures(name: str, rate: float, *, busy_s: float = 0.1, **changes: Any) -> V
     plain = {
         "name": name, "model": name, "slots": 4, "jobs_per_s": rate, "cpu_share": 0.01,
         "run_s": Percentiles(p50=0.1, p95=0.1), "makespans_s": [1.0], "time": time, "stall": None,
-        "peak_memory_bytes": 80_000_000, "blocks": [measured(jobs=100, slots=4, peak=4)],
+        "peak_memory_bytes": 80_000_000, "batches": [measured(jobs=100, slots=4, peak=4)],
     }  # fmt: skip
     return GEVENT.model_copy(update=plain | changes)
 
 
-def pair(base: str, other: str, word: str, reason: str = "") -> dict[str, Any]:
-    verdict = {"word": word, "ratio": 9.6, "low": 9.3, "high": 9.9, "reason": reason}
+def pair(base: str, other: str, outcome: str, reason: str = "") -> dict[str, Any]:
+    verdict = {"outcome": outcome, "ratio": 9.6, "low": 9.3, "high": 9.9, "reason": reason}
     return {"base": base, "other": other, **verdict}
 
 
-def evidence(
+def report(
     *pools: VariantFigures,
-    word: str = "faster",
+    outcome: str = "faster",
     valid: bool = True,
     more_pairs: Sequence[Any] = (),
     **changes: Any,
-) -> Evidence:
+) -> Report:
     first, *others = [pool.name for pool in pools]
-    pairs = [pair(first, other, word, "too few rounds") for other in others]
+    pairs = [pair(first, other, outcome, "too few rounds") for other in others]
     failed = [] if valid else [badges.failed("alone", "Other jobs ran.")]
-    return sample.evidence(
+    return sample.report(
         pools=pools, baseline=first, pairs=[*pairs, *more_pairs], verdicts=dict(zip(others, pairs, strict=True)),
-        gate=Gate.of(failed), **changes,
+        validity=Validity.of(failed), **changes,
     )  # fmt: skip
 
 
 def test_the_advice_names_pool_and_slots_with_the_figures_that_carry_it() -> None:
-    gevent = figures("gevent", 960, slots=200, peak_memory_bytes=70_000_000, blocks=[])
-    found = advice.advise(evidence(figures("prefork", 100), gevent), cores=2)
+    gevent = figures("gevent", 960, slots=200, peak_memory_bytes=70_000_000, batches=[])
+    found = advice.advise(report(figures("prefork", 100), gevent), cores=2)
     assert found is not None
     assert found.text == (
         "Run it on gevent with 200 slots: the job waits for 99 % of its run, and it did 960 jobs/s, 9.6× prefork "
@@ -219,9 +219,9 @@ def test_the_advice_names_pool_and_slots_with_the_figures_that_carry_it() -> Non
 
 
 def test_an_equal_rival_is_named_with_its_figures() -> None:
-    lean = figures("gevent", 950, slots=200, peak_memory_bytes=60_000_000, blocks=[])
+    lean = figures("gevent", 950, slots=200, peak_memory_bytes=60_000_000, batches=[])
     equal = pair("gevent", "asyncio", "no difference detected")
-    given = evidence(figures("prefork", 100), lean, figures("asyncio", 960), more_pairs=[equal])
+    given = report(figures("prefork", 100), lean, figures("asyncio", 960), more_pairs=[equal])
     found = advice.advise(given, cores=2)
     assert found is not None
     assert (found.pool, found.proven) == ("gevent", True)
@@ -249,22 +249,22 @@ def test_by_kind_waiting_goes_to_a_loop_and_computing_to_processes_or_free_threa
 
 
 @pytest.mark.parametrize(
-    ("word", "valid", "reason"),
+    ("outcome", "valid", "reason"),
     [("cannot tell", True, "too few rounds"), ("faster", False, "Other jobs ran")],
 )
-def test_figures_that_prove_nothing_are_named_as_such(word: str, valid: bool, reason: str) -> None:
+def test_figures_that_prove_nothing_are_named_as_such(outcome: str, valid: bool, reason: str) -> None:
     found = advice.advise(
-        evidence(figures("prefork", 100), figures("gevent", 960), word=word, valid=valid), cores=2
+        report(figures("prefork", 100), figures("gevent", 960), outcome=outcome, valid=valid), cores=2
     )
     assert found is not None
     assert not found.proven
     assert f"but the figures prove nothing ({reason})." in found.text
 
 
-def test_the_rival_that_the_fastest_is_not_told_from_is_named_where_others_are() -> None:
+def test_the_rival_that_may_be_as_fast_is_named_where_others_are_slower() -> None:
     noise = pair("gevent", "asyncio", "cannot tell", "noise: the ratio may be anything")
     pools = figures("prefork", 100), figures("gevent", 950), figures("asyncio", 960)
-    given = evidence(*pools, more_pairs=[noise])
+    given = report(*pools, more_pairs=[noise])
     found = advice.advise(given, cores=2)
     assert found is not None
     assert not found.proven
@@ -272,13 +272,13 @@ def test_the_rival_that_the_fastest_is_not_told_from_is_named_where_others_are()
 
 
 def test_slots_are_the_knee_the_cores_or_what_was_used() -> None:
-    pool = figures("gevent", 100, slots=200, blocks=[])
-    swept = evidence(pool, sweep={"gevent": sample.sweep()["gevent"]})
+    pool = figures("gevent", 100, slots=200, batches=[])
+    swept = report(pool, sweep={"gevent": sample.sweep()["gevent"]})
     assert advice.slots_for(swept, pool, 2, 0.01) == 16
-    assert advice.slots_for(evidence(pool), pool, 2, 0.95) == 2
-    assert advice.slots_for(evidence(pool), pool, 2, 0.01) == 200
-    full = pool.model_copy(update={"blocks": [measured(jobs=500, slots=200, peak=40)]})
-    assert advice.slots_for(evidence(pool), full, 2, 0.01) == 40
+    assert advice.slots_for(report(pool), pool, 2, 0.95) == 2
+    assert advice.slots_for(report(pool), pool, 2, 0.01) == 200
+    full = pool.model_copy(update={"batches": [measured(jobs=500, slots=200, peak=40)]})
+    assert advice.slots_for(report(pool), full, 2, 0.01) == 40
 
 
 def test_computing_threads_tell_whether_the_lock_is_released() -> None:

@@ -69,7 +69,7 @@ def test_what_was_typed_is_shown_again_as_it_was_typed(definition: Definition) -
     assert SMALL in str(typed(definition, item=f'{{"price": {SMALL}}}', ratio="x"))
 
 
-def test_the_bounds_of_an_exact_number_hold_exactly(definition: Definition) -> None:
+def test_the_limits_of_an_exact_number_are_exact(definition: Definition) -> None:
     assert typed(definition, fee="0.29999999999999999999").is_valid()
     assert list(typed(definition, fee="0.29999999999999999998").errors) == ["fee"]
     shown = str(ParametersForm(definition)["fee"])

@@ -82,19 +82,19 @@ def nest() -> Any:
     return nested
 
 
-def say(lines: int) -> None:
+def log_many(lines: int) -> None:
     for number in range(lines):
         logging.getLogger("body").warning("line %d", number)
 
 
-def say_more() -> str:
+def log_everywhere() -> str:
     structlog.get_logger("body").info("event", size=3, text="a b")
     logging.getLogger("body").info("%s", Unprintable())
     logging.getLogger("body").info("x" * 5_000)
     return "done"
 
 
-def tell(context: AttemptContext) -> list[Any]:
+def show_context(context: AttemptContext) -> list[Any]:
     return [context.job_id, context.attempt, context.definition, context.pool]
 
 
@@ -246,7 +246,7 @@ def test_what_django_can_encode_is_a_result(own_keys: Any, define: Any, kind: st
 
 
 @pytest.mark.parametrize(("size", "ending"), [(98, Ending.SUCCEEDED), (99, Ending.FAILED)])
-def test_a_result_may_have_as_many_bytes_as_the_bound(
+def test_a_result_may_have_as_many_bytes_as_the_limit(
     own_keys: Any, define: Any, settings: Any, size: int, ending: Ending
 ) -> None:
     settings.JOB_RESULT_MAX_BYTES = 100  # with the two quotes
@@ -255,8 +255,8 @@ def test_a_result_may_have_as_many_bytes_as_the_bound(
     assert "JOB_RESULT_MAX_BYTES" in outcome.error or ending is Ending.SUCCEEDED
 
 
-def test_the_body_is_told_of_its_attempt(own_keys: Any, define: Any) -> None:
-    outcome = run(define, tell, takes_context=True, attempt=2)
+def test_the_body_gets_the_number_of_its_attempt(own_keys: Any, define: Any) -> None:
+    outcome = run(define, show_context, takes_context=True, attempt=2)
     assert outcome.result == f'["{outcome.job_id}", 2, "t.tell", "threads"]'
 
 
@@ -323,11 +323,11 @@ def test_the_delay_doubles_with_jitter_up_to_a_day(
 
 
 # --- log lines ------------------------------------------------------------------------------------------
-def test_log_lines_are_kept_up_to_the_bound_and_counted_past_it(
+def test_log_lines_are_kept_up_to_the_limit_and_counted_past_it(
     own_keys: Any, define: Any, settings: Any
 ) -> None:
     settings.JOB_LOG_MAX_LINES = 3
-    outcome = run(define, say, {"lines": 5})
+    outcome = run(define, log_many, {"lines": 5})
     assert [(level, text) for _, level, text in outcome.log] == [("warning", f"line {n}") for n in range(3)]
     assert outcome.log_dropped == 2
     assert all(at >= 0 for at, _, _ in outcome.log)
@@ -337,7 +337,7 @@ def test_log_lines_are_plain_cut_and_never_the_bodys_end(
     own_keys: Any, define: Any, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(logging, "raiseExceptions", False)
-    outcome = run(define, say_more)
+    outcome = run(define, log_everywhere)
     texts = [text for _, _, text in outcome.log]
     assert outcome.ending is Ending.SUCCEEDED
     assert texts[0] == "event size=3 text='a b'"
@@ -346,8 +346,8 @@ def test_log_lines_are_plain_cut_and_never_the_bodys_end(
 
 
 def test_the_lines_of_one_attempt_are_not_those_of_the_next(own_keys: Any, define: Any) -> None:
-    run(define, say, {"lines": 2})
-    assert len(run(define, say, {"lines": 1}).log) == 1
+    run(define, log_many, {"lines": 2})
+    assert len(run(define, log_many, {"lines": 1}).log) == 1
 
 
 # --- no file can be opened ------------------------------------------------------------------------------
@@ -424,11 +424,11 @@ def test_a_claim_whose_answer_was_lost_is_asked_for_again_and_granted(
 def test_a_soft_limit_that_comes_after_the_body_does_not_lose_the_report(
     own_keys: Any, define: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[int] = []
+    calls: list[int] = []
 
     def interrupted_once(client: Any, outcome: Outcome) -> None:
-        said.append(1)
-        if len(said) == 1:
+        calls.append(1)
+        if len(calls) == 1:
             raise SoftTimeLimitExceeded
         stream.report(client, outcome)
 

@@ -16,7 +16,7 @@ from dev import redis_server
 from jobs import coordinator, stream
 from jobs.addresses import for_broker
 from jobs.failover import connection_class, leaving
-from jobs.heartbeats import Beat, send
+from jobs.heartbeats import Heartbeat, send
 from jobs.models import Job
 from jobs.redis_client import connect, worker_client
 from jobs.stream import Ending, Outcome, Place
@@ -74,8 +74,8 @@ def pair(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
         forget_connections()
 
 
-def beat(client: Any) -> None:
-    send(client, Beat("w1@host", "threads", 42, "host"))
+def heartbeat(client: Any) -> None:
+    send(client, Heartbeat("w1@host", "threads", 42, "host"))
 
 
 def in_a_transaction(client: Any) -> None:
@@ -86,7 +86,7 @@ def in_a_row(client: Any) -> None:
     client.pipeline(transaction=False).set("a", 1).set("b", 2).execute()
 
 
-@pytest.mark.parametrize("write", [beat, in_a_transaction, in_a_row, lambda client: client.set("a", 1)])
+@pytest.mark.parametrize("write", [heartbeat, in_a_transaction, in_a_row, lambda client: client.set("a", 1)])
 def test_whoever_a_replica_refuses_writes_to_the_new_primary_next(
     pair: Pair, write: Callable[[Any], None]
 ) -> None:
@@ -163,7 +163,7 @@ def test_a_coordinator_goes_on_at_the_new_primary(pair: Pair, monkeypatch: pytes
     monkeypatch.setattr(coordinator, "_PAUSE_AFTER_FAULT_S", 0.05)
     job = Job.objects.create(definition="io.wait", kind="io", pool="threads", max_attempts=3)
     outcome = Outcome(str(job.pk), 1, Place("w1@host", 42), Timings(1, 2, 3, 4, 1, 1, 1, 1), Ending.SUCCEEDED)
-    beat(worker_client())
+    heartbeat(worker_client())
     pair.fail_over()
     reporting = after(0.2, lambda: stream.report(pair.second, outcome))
     coordinate(lambda: Job.objects.ended().exists(), monkeypatch)

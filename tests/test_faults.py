@@ -10,7 +10,7 @@ from django.tasks import TaskResultStatus
 
 from jobs.catalog.ending import raise_error, succeed
 from jobs.heartbeats import pools_up
-from jobs.models import Job, State
+from jobs.models import Job, JobState
 from jobs.redis_client import worker_client
 from jobs.stream import stream_key
 from jobs.submission import submit
@@ -27,12 +27,12 @@ def test_the_jobs_of_a_killed_worker_run_again_on_the_next(
     [worker] = pools_up()["threads"]
     os.kill(worker.pid, signal.SIGKILL)
     platform.wait_for(*jobs, timeout_s=60)
-    assert {(job.state, job.attempt) for job in jobs} == {(State.SUCCEEDED, 2)}
+    assert {(job.state, job.attempt) for job in jobs} == {(JobState.SUCCEEDED, 2)}
     assert {past["ending"] for job in jobs for past in job.history} == {"lost"}
     assert worker.name not in {job.worker for job in jobs}
 
 
-def test_a_frozen_worker_loses_its_jobs_and_its_late_word_is_not_heard(
+def test_a_frozen_worker_loses_its_jobs_and_its_late_report_is_dropped(
     platform: Platform, eventually: Callable[..., Any]
 ) -> None:
     [job] = submit("io.wait", {"duration_s": 1}, pool="gevent")
@@ -44,14 +44,14 @@ def test_a_frozen_worker_loses_its_jobs_and_its_late_word_is_not_heard(
     finally:
         os.kill(worker.pid, signal.SIGCONT)
     platform.wait_for(job)
-    assert (job.state, job.attempt, len(job.history)) == (State.SUCCEEDED, 2, 1)
+    assert (job.state, job.attempt, len(job.history)) == (JobState.SUCCEEDED, 2, 1)
 
 
 def test_a_definition_that_only_the_message_knows_fails_with_a_clear_message(platform: Platform) -> None:
     job = Job.objects.create(definition="shop.sold", kind="io", pool="threads")
     Job.objects.update(due_at=job.created_at)
     platform.wait_for(job)
-    assert (job.state, job.error_type) == (State.FAILED, "UnknownDefinition")
+    assert (job.state, job.error_type) == (JobState.FAILED, "UnknownDefinition")
     assert "'shop.sold'" in job.error
 
 
@@ -72,4 +72,4 @@ def test_one_bad_report_does_not_stop_the_platform(platform: Platform) -> None:
     worker_client().xadd(stream_key(), {"e": "nonsense"})
     [job] = submit("ending.succeed", {}, pool="threads")
     platform.wait_for(job)
-    assert job.state == State.SUCCEEDED
+    assert job.state == JobState.SUCCEEDED

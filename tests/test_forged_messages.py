@@ -14,8 +14,8 @@ from django.conf import settings
 
 from jobs import signing
 from jobs.heartbeats import pools_up
-from jobs.messages import HEADER, sealed
-from jobs.models import Job, State
+from jobs.messages import HEADER, signed_options
+from jobs.models import Job, JobState
 from jobs.publishing import ask_workers
 from jobs.stream import stream_key
 from jobs.submission import submit
@@ -42,7 +42,7 @@ def _genuine(
     client: redis.Redis, pool: str, definition: str, job_id: str = "", attempt: int = 1
 ) -> dict[str, Any]:
     """Return a message as Poolwise publishes it, without leaving it in a queue."""
-    options = sealed(job_id or str(uuid4()), attempt, definition, {}, published_at=wall_now())
+    options = signed_options(job_id or str(uuid4()), attempt, definition, {}, published_at=wall_now())
     run.apply_async(queue="captured", **options)
     captured: dict[str, Any] = json.loads(client.rpop("captured"))  # type: ignore[arg-type]
     captured["properties"]["delivery_info"]["routing_key"] = pool
@@ -86,7 +86,9 @@ def _forgeries(client: redis.Redis, pool: str, witness: Path) -> dict[str, bytes
             headers={"task": None}, body=_body({"task": "jobs.run", "id": "x", "args": []})
         ),
         "not sealed": forged(headers={HEADER: {"attempt": 1}}),
-        "a wrong seal": forged(headers={HEADER: {**ours, "seal": signing.seal("message", "another text")}}),
+        "a wrong seal": forged(
+            headers={HEADER: {**ours, "signature": signing.sign("message", "another text")}}
+        ),
         "another's definition": forged(body=_body([["ending.exit_process", "{}"], {}, {"chain": None}])),
         "a callback": forged(
             body=_body([["ending.succeed", "{}"], {}, {"callbacks": [{"task": "celery.map"}]}])
@@ -124,7 +126,7 @@ def test_no_pool_is_harmed_by_what_a_stranger_puts_into_its_queue(platform: Plat
     ask_workers("shutdown", {})
     honest = {pool: submit("ending.succeed", {}, pool=pool)[0] for pool in POOLS}
     platform.wait_for(*honest.values())
-    assert {job.state for job in honest.values()} == {State.SUCCEEDED}
+    assert {job.state for job in honest.values()} == {JobState.SUCCEEDED}
     eventually(lambda: {pool: pools_up()[pool][0].refused for pool in POOLS} == refused, timeout_s=10)
     assert {pool: pools_up()[pool][0].pid for pool in POOLS} == {pool: before[pool].pid for pool in POOLS}
     assert not witness.exists()
@@ -135,6 +137,6 @@ def test_no_pool_is_harmed_by_what_a_stranger_puts_into_its_queue(platform: Plat
         assert max(map(len, log.splitlines())) < 20_000
         attempts = flaky[pool].attempt
         flaky[pool].refresh_from_db()
-        assert (flaky[pool].state, flaky[pool].attempt) == (State.SUCCEEDED, attempts), "replayed"
+        assert (flaky[pool].state, flaky[pool].attempt) == (JobState.SUCCEEDED, attempts), "replayed"
     client.close()
     assert Job.objects.count() == 2 * len(POOLS)

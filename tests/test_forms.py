@@ -82,7 +82,7 @@ def test_an_empty_input_stands_for_the_default_and_null_where_that_is_allowed(de
     assert form.params["limit"] is None
 
 
-def test_the_form_shows_defaults_bounds_and_help(definition: Definition) -> None:
+def test_the_form_shows_defaults_limits_and_help(definition: Definition) -> None:
     form = ParametersForm(definition)
     count = str(form["count"])
     assert 'min="1"' in count

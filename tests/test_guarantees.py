@@ -22,7 +22,7 @@ async def limited_async(x: int = 1) -> int:
     return x
 
 
-def test_a_limit_that_does_not_simply_hold_is_warned_of(define: Callable[..., Any]) -> None:
+def test_a_limit_that_is_not_enforced_is_warned_of(define: Callable[..., Any]) -> None:
     found = define(
         limited, name="t.l", kind="io", time_limit_s=5, soft_time_limit_s=2, memory_limit_bytes=MIB
     )

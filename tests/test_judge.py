@@ -1,4 +1,4 @@
-"""Comparisons are judged beside the coordinator's loop."""
+"""Reports are built beside the coordinator's loop."""
 
 import threading
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import pytest
 from django.db import OperationalError
 
 from jobs.comparisons import advance
-from jobs.evidence import Judge, judge
+from jobs.evidence import ReportBuilder, judge
 from jobs.models import Comparison
 from tests.evidence_ledger import compared
 
@@ -18,36 +18,36 @@ ROUNDS = {"threads": [1.0, 1.01, 0.99, 1.02, 1.0], "gevent": [0.1, 0.101, 0.099,
 
 @pytest.fixture
 def comparison() -> Comparison:
-    """A comparison whose last block has ended and that nobody has judged."""
+    """A comparison whose last batch has ended and whose report is not built."""
     found = compared(ROUNDS)
     Comparison.objects.update(state=Comparison.State.RUNNING, finished_at=None)
     found.refresh_from_db()
     return found
 
 
-def test_the_loop_goes_on_while_a_comparison_is_judged(
+def test_the_loop_goes_on_while_a_report_is_built(
     comparison: Comparison, monkeypatch: pytest.MonkeyPatch, own_keys: Any, eventually: Callable[..., Any]
 ) -> None:
-    begun, may_end, judged = threading.Event(), threading.Event(), judge.freeze
+    begun, may_end, freeze = threading.Event(), threading.Event(), judge.freeze
 
     def slowly(found: Comparison) -> None:
         begun.set()
         may_end.wait(20)
-        judged(found)
+        freeze(found)
 
     monkeypatch.setattr(judge, "freeze", slowly)
-    own = Judge()
+    own = ReportBuilder()
     for _ in range(3):
         assert advance(own) == 0, "each step returns at once"
     assert begun.wait(20)
     comparison.refresh_from_db()
-    assert comparison.state == Comparison.State.RUNNING, "it has not ended before its evidence is there"
+    assert comparison.state == Comparison.State.RUNNING, "it has not ended before its report is there"
     may_end.set()
     own.stop()
     advance(own)
     comparison.refresh_from_db()
     assert comparison.state == Comparison.State.FINISHED
-    assert [pool["name"] for pool in comparison.evidence["pools"]] == ["threads", "gevent"]
+    assert [pool["name"] for pool in comparison.report["pools"]] == ["threads", "gevent"]
 
 
 def test_a_database_that_is_away_is_waited_for(
@@ -60,7 +60,7 @@ def test_a_database_that_is_away_is_waited_for(
             raise faults.pop()
 
     monkeypatch.setattr(judge, "freeze", once)
-    own = Judge()
+    own = ReportBuilder()
     answers = []
     for _ in range(3):
         answers.append(own(comparison))
@@ -68,16 +68,16 @@ def test_a_database_that_is_away_is_waited_for(
     assert answers == [False, False, True], "it begins, begins again, and has ended"
 
 
-def test_a_mistake_in_judging_does_not_hold_up_the_others(
+def test_a_report_that_cannot_be_built_does_not_hold_up_the_others(
     comparison: Comparison, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def wrong(found: Comparison) -> None:
         raise ValueError("no such figure")
 
     monkeypatch.setattr(judge, "freeze", wrong)
-    own = Judge()
+    own = ReportBuilder()
     assert own(comparison) is False
     own.stop()
     assert own(comparison) is True
-    assert own(comparison) is False, "asked again it judges again"
+    assert own(comparison) is False, "asked again it builds again"
     own.stop()

@@ -122,7 +122,7 @@ def emit(message: Any, *args: Any) -> None:
     AttemptLogHandler().emit(logging.LogRecord("n", logging.INFO, "p", 1, message, args, None))
 
 
-def test_lines_are_kept_to_the_bound_with_their_level_and_time(buffer: LogBuffer) -> None:
+def test_lines_are_kept_to_the_limit_with_their_level_and_time(buffer: LogBuffer) -> None:
     for number in range(5):
         emit("line %d", number)
     assert [(level, text) for _, level, text in buffer.lines] == [("info", f"line {n}") for n in range(3)]

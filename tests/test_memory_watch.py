@@ -53,7 +53,7 @@ NO_FILE = OSError(errno.EMFILE, "Too many open files")
 @pytest.fixture
 def request_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Request]]:
     """Begin a job with a limit of 10 bytes, in a process that answers so."""
-    monkeypatch.setattr(memory_watch, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(memory_watch, "CHECK_EVERY_S", 0.01)
     begun: list[Request] = []
 
     def request_of(watch: MemoryWatch, *answers: int | Exception) -> Request:
@@ -69,12 +69,12 @@ def request_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Reques
         state.active_requests.discard(request)
 
 
-def test_a_look_that_cannot_open_a_file_ends_no_watching(request_of: Callable[..., Request]) -> None:
+def test_a_check_that_cannot_open_a_file_ends_no_watching(request_of: Callable[..., Request]) -> None:
     request = request_of(MemoryWatch(), 100, 100, NO_FILE, NO_FILE, 105, 120)
     assert ended(request) == [(20, 10)]
 
 
-def test_a_process_that_cannot_be_read_at_its_start_is_watched_from_the_first_look_that_can(
+def test_a_process_that_cannot_be_read_at_its_start_is_watched_from_the_first_check_that_can(
     request_of: Callable[..., Request],
 ) -> None:
     request = request_of(MemoryWatch(), NO_FILE, NO_FILE, 100, 100, 111)
@@ -82,7 +82,7 @@ def test_a_process_that_cannot_be_read_at_its_start_is_watched_from_the_first_lo
 
 
 @pytest.mark.parametrize("refusal", [NO_FILE, RuntimeError("can't start new thread")])
-def test_a_job_that_could_not_be_ended_is_ended_by_a_later_look(
+def test_a_job_that_could_not_be_ended_is_ended_by_a_later_check(
     request_of: Callable[..., Request], refusal: Exception
 ) -> None:
     watch = MemoryWatch()
@@ -98,9 +98,9 @@ def test_a_job_that_could_not_be_ended_is_ended_by_a_later_look(
 def test_after_the_last_job_the_next_one_is_watched_again(request_of: Callable[..., Request]) -> None:
     watch = MemoryWatch()
     assert ended(request_of(watch, 0, 0, 11)) == [(11, 10)]
-    eventually(lambda: not watch._looks)
+    eventually(lambda: not watch._is_checking)
     gone = request_of(watch, 0, 0, psutil.NoSuchProcess(42))
-    eventually(lambda: not watch._looks)
+    eventually(lambda: not watch._is_checking)
     assert not gone.ended
     assert ended(request_of(watch, 0, 0, 11)) == [(11, 10)]
 

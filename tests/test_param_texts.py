@@ -114,8 +114,8 @@ def test_every_command_says_how_a_value_is_written(command: BaseCommand) -> None
 
 
 @pytest.mark.django_db
-def test_submit_takes_a_text_of_digits(definition: Definition, quiet_pool: str) -> None:
-    call_command("submit", "t.order", "--pool", quiet_pool, "--param", "shop=12345", "--param", "token=42")
+def test_submit_takes_a_text_of_digits(definition: Definition, unserved_pool: str) -> None:
+    call_command("submit", "t.order", "--pool", unserved_pool, "--param", "shop=12345", "--param", "token=42")
     job = Job.objects.get()
     assert job.params["shop"] == "12345"
     assert definition.call_arguments(job.params)["token"] == "42"

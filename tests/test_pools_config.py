@@ -43,12 +43,12 @@ def test_two_pools_with_one_queue_are_refused(settings: Any) -> None:
 
 
 @pytest.mark.parametrize("concurrency", [1, 10_000])
-def test_the_bounds_of_concurrency_are_within(concurrency: int) -> None:
+def test_the_limits_of_concurrency_are_inclusive(concurrency: int) -> None:
     assert PoolSpec.parse("a", {**SOUND, "concurrency": concurrency}).concurrency == concurrency
 
 
 @pytest.mark.parametrize("queue", ["q", "jobs.fast", "a-b_c:d", "x" * 100])
-def test_queue_names_that_a_worker_can_be_told_are_taken(queue: str) -> None:
+def test_queue_names_that_a_worker_can_be_given_are_taken(queue: str) -> None:
     assert PoolSpec.parse("a", {**SOUND, "queue": queue}).queue == queue
 
 

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from jobs import signing, stream
 from jobs.heartbeats import pools_up
-from jobs.models import Job, State
+from jobs.models import Job, JobState
 from jobs.pools import runqueue, vitals
 from jobs.pools.gil import PROBE, GilProbe
 from jobs.pools.metering import Meter
@@ -65,7 +65,7 @@ def measure(body: Callable[[], object], job: Job) -> None:
     job.run_queue_s, job.gil_wait_s, job.blocked_s = waits.run_queue_s, waits.gil_wait_s, waits.blocked_s
 
 
-# On a stalled machine the probe may get no look in; then the part is rightly left unknown, and this asks again.
+# On a stalled machine the probe may get no look in; then the part is rightly left unattributed, and this asks again.
 asks_again = pytest.mark.flaky(reruns=3, reruns_delay=3)
 
 
@@ -107,13 +107,13 @@ def test_what_lets_the_lock_go_waits_for_cores_only() -> None:
 
 
 @linux
-def test_frequent_waits_beside_computing_threads_cannot_be_told_apart() -> None:
+def test_frequent_waits_beside_computing_threads_are_unattributed() -> None:
     def wait_often() -> None:
         for _ in range(40):
             time.sleep(0.001)
 
     often, *_ = measured(wait_often, lambda: burn(0.3), lambda: burn(0.3))
-    assert often["unknown"] > often["gil_wait"]
+    assert often["unattributed"] > often["gil_wait"]
     assert sum(often[part] for part in PARTS) == pytest.approx(sum(often.values()))
 
 
@@ -154,9 +154,9 @@ def test_the_probe_of_the_lock_goes_on_after_it_could_open_no_file(monkeypatch: 
     with monkeypatch.context() as patch:
         patch.setattr(runqueue, "RunQueue", refuse)
         runqueue._forget()
-        probe._look(time.sleep)
+        probe._sample(time.sleep)
     assert probe.reading == (0, 0.0)
-    probe._look(time.sleep)
+    probe._sample(time.sleep)
     assert probe.reading[0] == 1
 
 
@@ -181,23 +181,29 @@ def test_only_the_time_that_a_shared_thread_slept_is_blocked_for_certain() -> No
     assert waits == Waits(blocked_s=pytest.approx(0.5))
 
 
-def test_the_lock_cannot_have_taken_longer_than_its_holders_computed() -> None:
+def test_the_lock_cannot_have_taken_longer_than_its_owners_computed() -> None:
     waits = split(span(process_cpu_s=0.15, switches=200, wakes=50, waited_s=0.5), 0.1, is_alone=True)
     assert waits.gil_wait_s == pytest.approx(0.05)
 
 
 def ended(**values: Any) -> Job:
-    return Job(state=State.SUCCEEDED, **{"run_s": 1.0, "cpu_s": 0.2, **values})
+    return Job(state=JobState.SUCCEEDED, **{"run_s": 1.0, "cpu_s": 0.2, **values})
 
 
-def test_what_was_not_measured_is_unknown() -> None:
-    assert time_split(ended())["unknown"] == pytest.approx(0.8)
+def test_what_was_not_measured_is_unattributed() -> None:
+    assert time_split(ended())["unattributed"] == pytest.approx(0.8)
     assert time_split(Job()) == {}
 
 
-def test_parts_that_exceed_the_run_are_not_believed() -> None:
+def test_parts_that_exceed_the_run_are_dropped() -> None:
     parts = time_split(ended(run_queue_s=0.5, blocked_s=0.7))
-    assert parts == {"cpu": 0.2, "run_queue": 0, "gil_wait": 0, "blocked": 0, "unknown": pytest.approx(0.8)}
+    assert parts == {
+        "cpu": 0.2,
+        "run_queue": 0,
+        "gil_wait": 0,
+        "blocked": 0,
+        "unattributed": pytest.approx(0.8),
+    }
     nearly = time_split(ended(run_queue_s=0.5, blocked_s=0.302))
     assert sum(nearly.values()) == pytest.approx(1.0)
 
@@ -238,17 +244,17 @@ def test_an_outcome_carries_its_waits_and_an_old_one_has_none() -> None:
     assert old.waits == Waits()
 
 
-def test_an_entry_of_a_newer_release_that_tells_more_still_counts() -> None:
+def test_an_entry_of_a_newer_release_with_more_fields_still_counts() -> None:
     data = json.loads(stream.encode(outcome(waits=Waits(0.1))).partition(" ")[2])
     text = json.dumps(data | {"q": [*data["q"], 7.0]})
-    entry = stream.decode(f"{signing.seal(signing.REPORT, text)} {text}")
+    entry = stream.decode(f"{signing.sign(signing.REPORT, text)} {text}")
     assert isinstance(entry, Outcome)
     assert entry.waits == Waits(0.1)
 
 
 def test_the_recorder_writes_the_waits_to_the_job() -> None:
     entry = outcome(waits=Waits(0.1, 0.2, 0.3, 0.4, 0.5))
-    job = Job(id=entry.job_id, state=State.RUNNING)
+    job = Job(id=entry.job_id, state=JobState.RUNNING)
     assert fold(job, entry, now=timezone.now())
     assert (job.run_queue_s, job.gil_wait_s, job.blocked_s, job.stall_s, job.caused_stall_s) == (
         0.1, 0.2, 0.3, 0.4, 0.5,
@@ -256,48 +262,48 @@ def test_the_recorder_writes_the_waits_to_the_job() -> None:
 
 
 def test_cpu_time_counts_children() -> None:
-    before_s = vitals.cpu_s(vitals.family(os.getpid()))
+    before_s = vitals.cpu_s(vitals.process_tree(os.getpid()))
     code = "import time\nwhile time.process_time() < 0.3: pass"
     subprocess.run([sys.executable, "-c", code], check=True)
-    assert vitals.cpu_s(vitals.family(os.getpid())) - before_s > 0.25
+    assert vitals.cpu_s(vitals.process_tree(os.getpid())) - before_s > 0.25
 
 
-def test_a_gauge_finds_children_again_only_when_there_is_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    gauge = vitals.Gauge(os.getpid())
-    before = {process.pid for process in gauge.family("two slots")}
+def test_process_stats_find_children_again_only_when_there_is_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    stats = vitals.ProcessStats(os.getpid())
+    before = {process.pid for process in stats.process_tree("two slots")}
     with subprocess.Popen(["sleep", "60"]) as child:
         try:
-            assert {process.pid for process in gauge.family("two slots")} == before
-            assert {process.pid for process in gauge.family("three slots")} == {*before, child.pid}
+            assert {process.pid for process in stats.process_tree("two slots")} == before
+            assert {process.pid for process in stats.process_tree("three slots")} == {*before, child.pid}
         finally:
             child.kill()
-    assert {process.pid for process in gauge.family("three slots")} == before, "it has ended"
+    assert {process.pid for process in stats.process_tree("three slots")} == before, "it has ended"
     with subprocess.Popen(["sleep", "60"]) as child:
         monkeypatch.setattr(vitals, "_FIND_AGAIN_S", 0.0)
-        assert child.pid in {process.pid for process in gauge.family("three slots")}
+        assert child.pid in {process.pid for process in stats.process_tree("three slots")}
         child.kill()
 
 
-def test_a_gauge_reads_a_share_again_once_the_process_has_grown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_process_stats_read_a_share_again_once_the_process_has_grown(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
     plain = vitals._memory_bytes
     monkeypatch.setattr(vitals, "_memory_bytes", lambda process: read.append(process.pid) or plain(process))
-    gauge = vitals.Gauge(os.getpid())
-    family = gauge.family()
-    first_bytes = gauge.memory_bytes(family)
-    assert abs(gauge.memory_bytes(family) - first_bytes) <= 0.01 * first_bytes
+    stats = vitals.ProcessStats(os.getpid())
+    process_tree = stats.process_tree()
+    first_bytes = stats.memory_bytes(process_tree)
+    assert abs(stats.memory_bytes(process_tree) - first_bytes) <= 0.01 * first_bytes
     assert read.count(os.getpid()) == 1
     ballast = b"x" * max(50_000_000, first_bytes // 5)
-    assert gauge.memory_bytes(family) - first_bytes > 0.8 * len(ballast)
+    assert stats.memory_bytes(process_tree) - first_bytes > 0.8 * len(ballast)
     assert read.count(os.getpid()) == 2
     monkeypatch.setattr(vitals, "_READ_AGAIN_S", 0.0)
-    gauge.memory_bytes(family)
+    stats.memory_bytes(process_tree)
     assert read.count(os.getpid()) == 3
 
 
 def test_connections_behind_a_unix_socket_cannot_be_counted() -> None:
     postgres = {"ENGINE": "django.db.backends.postgresql", "HOST": "", "PORT": ""}
-    assert vitals.db_connections(vitals.family(os.getpid()), postgres) is None
+    assert vitals.db_connections(vitals.process_tree(os.getpid()), postgres) is None
 
 
 @linux
@@ -321,7 +327,7 @@ def test_a_computing_job_stalls_the_waiting_one_and_is_named(
     platform: Platform, eventually: Callable[..., Any], pool: str
 ) -> None:
     (sleeper,) = submit("io.wait", {"duration_s": 2.5}, pool=pool)
-    eventually(lambda: Job.objects.filter(pk=sleeper.pk, state=State.RUNNING).exists())
+    eventually(lambda: Job.objects.filter(pk=sleeper.pk, state=JobState.RUNNING).exists())
     (hog,) = submit("hazard.blocked_loop", {"compute_s": 0.6}, pool=pool)
     platform.wait_for(sleeper, hog)
     assert hog.caused_stall_s is not None
@@ -348,7 +354,7 @@ def test_a_waiting_job_is_blocked_on_every_pool(platform: Platform, pool: str) -
 
 
 @pytest.mark.services
-def test_a_worker_tells_of_itself(platform: Platform, eventually: Callable[..., Any]) -> None:
+def test_a_worker_reports_its_figures(platform: Platform, eventually: Callable[..., Any]) -> None:
     (job,) = submit("cpu.primes", {}, pool="prefork")
     platform.wait_for(job)
     (worker,) = pools_up()["prefork"]

@@ -15,7 +15,7 @@ from django.utils import timezone
 from kombu.exceptions import LimitExceeded
 
 from jobs import doubles, publishing, switches
-from jobs.models import Job, JobQuerySet, State
+from jobs.models import Job, JobQuerySet, JobState
 from jobs.publishing import publish, publish_due, publish_from_web
 from jobs.redis_client import key
 from jobs.submission import submit
@@ -38,25 +38,31 @@ def waiting(pool: str, **fields: Any) -> Job:
 
 # --- Redis is away --------------------------------------------------------------------------------------
 def test_a_submission_while_redis_is_down_returns_soon_and_loses_nothing(
-    own_redis: Any, quiet_pool: str, django_capture_on_commit_callbacks: Any, monkeypatch: pytest.MonkeyPatch
+    own_redis: Any,
+    unserved_pool: str,
+    django_capture_on_commit_callbacks: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with django_capture_on_commit_callbacks() as callbacks:
-        [job] = submit("io.wait", {}, pool=quiet_pool)
+        [job] = submit("io.wait", {}, pool=unserved_pool)
     _, took_s = timed(callbacks[0])
     job.refresh_from_db()
     assert took_s < limit_s(1.0)
-    assert (job.state, job.is_published) == (State.QUEUED, False)
+    assert (job.state, job.is_published) == (JobState.QUEUED, False)
 
     own_redis.start()
     Job.objects.update(due_at=timezone.now())
-    coordinate(lambda: messages(own_redis.client(), quiet_pool), monkeypatch)
+    coordinate(lambda: messages(own_redis.client(), unserved_pool), monkeypatch)
     job.refresh_from_db()
     assert job.is_published
-    assert len(messages(own_redis.client(), quiet_pool)) == 1
+    assert len(messages(own_redis.client(), unserved_pool)) == 1
 
 
-def test_a_ledger_that_fails_once_the_jobs_are_stored_fails_no_request_and_the_coordinator_publishes(
-    own_redis: Any, quiet_pool: str, django_capture_on_commit_callbacks: Any, monkeypatch: pytest.MonkeyPatch
+def test_a_database_that_fails_once_the_jobs_are_stored_fails_no_request_and_the_coordinator_publishes(
+    own_redis: Any,
+    unserved_pool: str,
+    django_capture_on_commit_callbacks: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     own_redis.start()
 
@@ -64,28 +70,28 @@ def test_a_ledger_that_fails_once_the_jobs_are_stored_fails_no_request_and_the_c
         raise OperationalError("database is locked")
 
     with monkeypatch.context() as patch, django_capture_on_commit_callbacks(execute=True):
-        patch.setattr(switches, "held", is_locked)
-        [unsent] = submit("io.wait", {}, pool=quiet_pool)
-    assert messages(own_redis.client(), quiet_pool) == []
+        patch.setattr(switches, "paused_now", is_locked)
+        [unsent] = submit("io.wait", {}, pool=unserved_pool)
+    assert messages(own_redis.client(), unserved_pool) == []
     assert Job.objects.unpublished(now=timezone.now() + timedelta(hours=1)).get() == unsent
     unsent.delete()
     with monkeypatch.context() as patch, django_capture_on_commit_callbacks(execute=True):
         patch.setattr(JobQuerySet, "update_in_order", is_locked)
-        [job] = submit("io.wait", {}, pool=quiet_pool)
-    assert len(messages(own_redis.client(), quiet_pool)) == 1
+        [job] = submit("io.wait", {}, pool=unserved_pool)
+    assert len(messages(own_redis.client(), unserved_pool)) == 1
     job.refresh_from_db()
-    assert (job.state, job.is_published) == (State.QUEUED, False)
+    assert (job.state, job.is_published) == (JobState.QUEUED, False)
     Job.objects.update(due_at=timezone.now())
     assert publish_due() == 1
-    sent = messages(own_redis.client(), quiet_pool)
+    sent = messages(own_redis.client(), unserved_pool)
     assert len({message["headers"]["id"] for message in sent}) == 1  # one claims it, the other is dropped
     job.refresh_from_db()
     assert job.is_published
 
 
-def test_a_frozen_redis_costs_a_request_no_more_than_its_budget(own_redis: Any, quiet_pool: str) -> None:
+def test_a_frozen_redis_costs_a_request_no_more_than_its_budget(own_redis: Any, unserved_pool: str) -> None:
     own_redis.start()
-    first, second = waiting(quiet_pool), waiting(quiet_pool)
+    first, second = waiting(unserved_pool), waiting(unserved_pool)
     assert publish_from_web([first]) == 1
     own_redis.freeze()
     count, took_s = timed(lambda: publish_from_web([second]))
@@ -97,86 +103,88 @@ def test_a_frozen_redis_costs_a_request_no_more_than_its_budget(own_redis: Any, 
 
 
 def test_a_frozen_redis_that_was_never_connected_to_costs_no_more_either(
-    own_redis: Any, quiet_pool: str
+    own_redis: Any, unserved_pool: str
 ) -> None:
     own_redis.start()
     own_redis.freeze()
-    count, took_s = timed(lambda: publish_from_web([waiting(quiet_pool)]))
+    count, took_s = timed(lambda: publish_from_web([waiting(unserved_pool)]))
     own_redis.thaw()
     assert count == 0
     assert took_s < limit_s(1.2)
 
 
 def test_after_a_fault_requests_do_not_try_for_a_while_and_the_coordinator_does(
-    own_redis: Any, quiet_pool: str
+    own_redis: Any, unserved_pool: str
 ) -> None:
-    job = waiting(quiet_pool)
+    job = waiting(unserved_pool)
     assert publish_from_web([job]) == 0
     own_redis.start()
     count, took_s = timed(lambda: publish_from_web([job]))
     assert count == 0
     assert took_s < limit_s(0.05)
     assert publish_due() == 1
-    assert len(messages(own_redis.client(), quiet_pool)) == 1
+    assert len(messages(own_redis.client(), unserved_pool)) == 1
 
 
-def test_the_breaker_closes_again(own_redis: Any, quiet_pool: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_breaker_closes_again(
+    own_redis: Any, unserved_pool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(publishing, "_BREAKER_OPEN_S", 0.05)
-    assert publish_from_web([waiting(quiet_pool)]) == 0
+    assert publish_from_web([waiting(unserved_pool)]) == 0
     own_redis.start()
     time.sleep(0.1)
-    assert publish_from_web([waiting(quiet_pool)]) == 1
+    assert publish_from_web([waiting(unserved_pool)]) == 1
 
 
 def test_redis_may_go_and_come_back_between_two_requests(
-    own_redis: Any, quiet_pool: str, monkeypatch: pytest.MonkeyPatch
+    own_redis: Any, unserved_pool: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publishing, "_BREAKER_OPEN_S", 0.0)
     own_redis.start()
-    assert publish_from_web([waiting(quiet_pool)]) == 1
+    assert publish_from_web([waiting(unserved_pool)]) == 1
     own_redis.kill()
-    assert publish_from_web([waiting(quiet_pool)]) == 0
+    assert publish_from_web([waiting(unserved_pool)]) == 0
     own_redis.start()
-    assert publish_from_web([waiting(quiet_pool)]) == 1
-    assert len(messages(own_redis.client(), quiet_pool)) == 1
+    assert publish_from_web([waiting(unserved_pool)]) == 1
+    assert len(messages(own_redis.client(), unserved_pool)) == 1
 
 
 def test_of_a_batch_whose_write_fails_nothing_counts_as_published(
-    own_redis: Any, quiet_pool: str, monkeypatch: pytest.MonkeyPatch
+    own_redis: Any, unserved_pool: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publishing, "_BATCH", 2)
     monkeypatch.setattr(publishing, "_breaker", publishing._Breaker())
     own_redis.start()
-    jobs = [waiting(quiet_pool) for _ in range(5)]
-    send, sent = publishing._Outlet.send_or_postpone, []
+    jobs = [waiting(unserved_pool) for _ in range(5)]
+    send, sent = publishing._Sender.send_or_postpone, []
 
-    def send_and_break(outlet: Any, job: Job) -> bool:
+    def send_and_break(sender: Any, job: Job) -> bool:
         sent.append(job)
         if len(sent) == 4:
             own_redis.kill()
-        return send(outlet, job)
+        return send(sender, job)
 
-    monkeypatch.setattr(publishing._Outlet, "send_or_postpone", send_and_break)
+    monkeypatch.setattr(publishing._Sender, "send_or_postpone", send_and_break)
     assert publish(jobs, budget_s=5.0) == 2
     assert [job.due_at is None for job in jobs] == [True, True, False, False, False]
     assert publishing._breaker.is_open
     own_redis.start()
-    monkeypatch.setattr(publishing._Outlet, "send_or_postpone", send)
+    monkeypatch.setattr(publishing._Sender, "send_or_postpone", send)
     assert publish_due() == 3
 
 
 def test_what_a_batch_shares_is_declared_once_and_a_pool_that_is_gone_postpones_its_own_jobs(
-    own_redis: Any, quiet_pool: str
+    own_redis: Any, unserved_pool: str
 ) -> None:
     own_redis.start()
-    jobs = [waiting(pool) for pool in (quiet_pool, "gone", quiet_pool, "gone")]
+    jobs = [waiting(pool) for pool in (unserved_pool, "gone", unserved_pool, "gone")]
     assert publish(jobs, budget_s=5.0) == 2
-    assert len(messages(own_redis.client(), quiet_pool)) == 2
+    assert len(messages(own_redis.client(), unserved_pool)) == 2
     assert [job.is_published for job in jobs] == [True, False, True, False]
 
 
 def test_a_pool_of_connections_in_use_by_others_is_a_fault_of_the_broker_too(
-    quiet_pool: str, monkeypatch: pytest.MonkeyPatch
+    unserved_pool: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Busy:
         def acquire(self, **_: Any) -> None:
@@ -187,47 +195,47 @@ def test_a_pool_of_connections_in_use_by_others_is_a_fault_of_the_broker_too(
 
     monkeypatch.setattr(publishing.pools, "producers", {publishing._connection(0.5): Busy()})
     monkeypatch.setattr(publishing, "_breaker", publishing._Breaker())
-    assert publish([waiting(quiet_pool)], budget_s=0.5) == 0
+    assert publish([waiting(unserved_pool)], budget_s=0.5) == 0
     assert publishing._breaker.is_open
 
 
 # --- what may have been published already ---------------------------------------------------------------
-def is_double_expected(own_keys: Any, job: Job) -> bool:
-    return bool(own_keys.exists(key("doubled", job.pk, job.attempt)))
+def is_duplicate_expected(own_keys: Any, job: Job) -> bool:
+    return bool(own_keys.exists(key("duplicate", job.pk, job.attempt)))
 
 
-def test_a_coordinator_expects_doubles_of_what_another_process_may_have_published_alone(
-    own_keys: Any, quiet_pool: str
+def test_a_coordinator_expects_duplicates_only_of_what_another_process_may_have_published(
+    own_keys: Any, unserved_pool: str
 ) -> None:
     now = timezone.now()
     inserted_at = now - timedelta(minutes=1)
-    fresh = waiting(quiet_pool, created_at=inserted_at, due_at=inserted_at + publishing.grace())
-    later = waiting(quiet_pool, created_at=inserted_at, due_at=now)
-    given_back_unbegun = waiting(quiet_pool, created_at=inserted_at, due_at=inserted_at)
+    fresh = waiting(unserved_pool, created_at=inserted_at, due_at=inserted_at + publishing.grace())
+    later = waiting(unserved_pool, created_at=inserted_at, due_at=now)
+    given_back_unbegun = waiting(unserved_pool, created_at=inserted_at, due_at=inserted_at)
     retried = waiting(
-        quiet_pool, created_at=inserted_at, due_at=inserted_at + timedelta(seconds=1), attempt=2
+        unserved_pool, created_at=inserted_at, due_at=inserted_at + timedelta(seconds=1), attempt=2
     )
     assert publish_due() == 4
-    assert is_double_expected(own_keys, fresh)
-    assert not any(is_double_expected(own_keys, job) for job in (later, given_back_unbegun, retried))
+    assert is_duplicate_expected(own_keys, fresh)
+    assert not any(is_duplicate_expected(own_keys, job) for job in (later, given_back_unbegun, retried))
 
 
 def test_a_write_that_failed_may_have_arrived(
-    own_keys: Any, quiet_pool: str, monkeypatch: pytest.MonkeyPatch
+    own_keys: Any, unserved_pool: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = waiting(quiet_pool, created_at=timezone.now() - timedelta(minutes=1))
+    job = waiting(unserved_pool, created_at=timezone.now() - timedelta(minutes=1))
     with monkeypatch.context() as patch:
-        patch.setattr(publishing, "publish", lambda due, budget_s, held: 0)
+        patch.setattr(publishing, "publish", lambda due, budget_s, paused: 0)
         assert publish_due() == 0
-    assert not is_double_expected(own_keys, job)
+    assert not is_duplicate_expected(own_keys, job)
     assert publish_due() == 1
-    assert is_double_expected(own_keys, job)
+    assert is_duplicate_expected(own_keys, job)
 
 
-def test_messages_that_went_out_before_the_ledger_failed_may_come_twice(
-    own_keys: Any, quiet_pool: str, monkeypatch: pytest.MonkeyPatch
+def test_messages_that_went_out_before_the_database_failed_may_come_twice(
+    own_keys: Any, unserved_pool: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = waiting(quiet_pool, created_at=timezone.now() - timedelta(minutes=1))
+    job = waiting(unserved_pool, created_at=timezone.now() - timedelta(minutes=1))
     with monkeypatch.context() as patch:
         patch.setattr(publishing, "_mark_published", mock.Mock(side_effect=OperationalError("gone")))
         with pytest.raises(OperationalError):
@@ -235,62 +243,62 @@ def test_messages_that_went_out_before_the_ledger_failed_may_come_twice(
     assert publish_due() == 0  # leased
     Job.objects.update(due_at=timezone.now())
     assert publish_due() == 1
-    assert len(messages(own_keys, quiet_pool)) == 2
-    assert is_double_expected(own_keys, job)
+    assert len(messages(own_keys, unserved_pool)) == 2
+    assert is_duplicate_expected(own_keys, job)
 
 
-def test_nothing_is_published_twice_while_redis_cannot_be_told(
-    own_keys: Any, quiet_pool: str, monkeypatch: pytest.MonkeyPatch
+def test_nothing_is_published_twice_while_redis_cannot_be_written(
+    own_keys: Any, unserved_pool: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = timezone.now()
-    waiting(quiet_pool, created_at=now - publishing.grace(), due_at=now)
+    waiting(unserved_pool, created_at=now - publishing.grace(), due_at=now)
     with monkeypatch.context() as patch:
-        patch.setattr(doubles, "expect_doubles", mock.Mock(side_effect=redis.TimeoutError("frozen")))
+        patch.setattr(doubles, "expect_duplicates", mock.Mock(side_effect=redis.TimeoutError("frozen")))
         assert publish_due() == 0
-    assert not messages(own_keys, quiet_pool)
+    assert not messages(own_keys, unserved_pool)
     assert publish_due() == 1
 
 
 # --- what is due ----------------------------------------------------------------------------------------
-def test_what_is_due_is_published_oldest_first_and_once(own_keys: Any, quiet_pool: str) -> None:
+def test_what_is_due_is_published_oldest_first_and_once(own_keys: Any, unserved_pool: str) -> None:
     now = timezone.now()
-    jobs = [waiting(quiet_pool, due_at=now - timedelta(seconds=age)) for age in (1, 3, 2)]
+    jobs = [waiting(unserved_pool, due_at=now - timedelta(seconds=age)) for age in (1, 3, 2)]
     assert publish_due() == 3
     assert publish_due() == 0
-    sent = [message["headers"]["id"] for message in messages(own_keys, quiet_pool)]
+    sent = [message["headers"]["id"] for message in messages(own_keys, unserved_pool)]
     assert sent == [str(jobs[at].pk) for at in (1, 2, 0)]
 
 
-def test_what_is_not_due_published_running_or_ended_is_left_alone(own_keys: Any, quiet_pool: str) -> None:
+def test_what_is_not_due_published_running_or_ended_is_left_alone(own_keys: Any, unserved_pool: str) -> None:
     now = timezone.now()
-    waiting(quiet_pool, due_at=now + timedelta(minutes=1))
-    waiting(quiet_pool, due_at=None)
-    waiting(quiet_pool, state=State.RUNNING)
-    waiting(quiet_pool, state=State.CANCELLED)
+    waiting(unserved_pool, due_at=now + timedelta(minutes=1))
+    waiting(unserved_pool, due_at=None)
+    waiting(unserved_pool, state=JobState.RUNNING)
+    waiting(unserved_pool, state=JobState.CANCELLED)
     assert publish_due() == 0
-    assert not messages(own_keys, quiet_pool)
+    assert not messages(own_keys, unserved_pool)
 
 
-def test_a_batch_is_bounded(own_keys: Any, quiet_pool: str) -> None:
+def test_a_batch_is_bounded(own_keys: Any, unserved_pool: str) -> None:
     for _ in range(3):
-        waiting(quiet_pool)
+        waiting(unserved_pool)
     assert (publish_due(limit=2), publish_due(limit=2)) == (2, 1)
 
 
-def test_a_spent_budget_leaves_the_rest_due(own_keys: Any, quiet_pool: str) -> None:
-    jobs = [waiting(quiet_pool) for _ in range(3)]
+def test_a_spent_budget_leaves_the_rest_due(own_keys: Any, unserved_pool: str) -> None:
+    jobs = [waiting(unserved_pool) for _ in range(3)]
     assert publish(jobs, budget_s=0.0) < 3
     assert Job.objects.unpublished(now=timezone.now()).exists()
 
 
-def test_a_later_attempt_says_its_number(own_keys: Any, quiet_pool: str) -> None:
-    waiting(quiet_pool, attempt=4)
+def test_a_later_attempt_says_its_number(own_keys: Any, unserved_pool: str) -> None:
+    waiting(unserved_pool, attempt=4)
     publish_due()
-    assert messages(own_keys, quiet_pool)[0]["headers"]["poolwise"]["attempt"] == 4
+    assert messages(own_keys, unserved_pool)[0]["headers"]["poolwise"]["attempt"] == 4
 
 
-def test_a_row_that_went_on_meanwhile_is_not_touched(own_keys: Any, quiet_pool: str) -> None:
-    job = waiting(quiet_pool)
+def test_a_row_that_went_on_meanwhile_is_not_touched(own_keys: Any, unserved_pool: str) -> None:
+    job = waiting(unserved_pool)
     retry_at = timezone.now() + timedelta(seconds=30)
     Job.objects.filter(pk=job.pk).update(attempt=2, due_at=retry_at)
     publish([job], budget_s=1)
@@ -298,46 +306,46 @@ def test_a_row_that_went_on_meanwhile_is_not_touched(own_keys: Any, quiet_pool: 
 
 
 def test_a_job_of_a_definition_that_is_gone_is_published_for_the_worker_to_say_so(
-    own_keys: Any, quiet_pool: str
+    own_keys: Any, unserved_pool: str
 ) -> None:
-    waiting(quiet_pool, definition="shop.sold")
+    waiting(unserved_pool, definition="shop.sold")
     assert publish_due() == 1
-    assert messages(own_keys, quiet_pool)[0]["args"][0] == "shop.sold"
+    assert messages(own_keys, unserved_pool)[0]["args"][0] == "shop.sold"
 
 
-def test_a_job_of_a_pool_that_is_gone_waits_and_is_not_in_the_way(own_keys: Any, quiet_pool: str) -> None:
+def test_a_job_of_a_pool_that_is_gone_waits_and_is_not_in_the_way(own_keys: Any, unserved_pool: str) -> None:
     stuck = waiting("sold", due_at=timezone.now() - timedelta(hours=1))
-    waiting(quiet_pool)
+    waiting(unserved_pool)
     assert publish_due() == 1
     stuck.refresh_from_db()
-    assert stuck.state == State.QUEUED
+    assert stuck.state == JobState.QUEUED
     assert stuck.due_at > timezone.now()
     assert publish_due() == 0
 
 
 def test_a_message_goes_to_the_queue_that_its_pool_declares(
-    own_keys: Any, quiet_pool: str, settings: Any
+    own_keys: Any, unserved_pool: str, settings: Any
 ) -> None:
-    settings.JOB_POOLS = {"renamed": {**settings.JOB_POOLS[quiet_pool]}}
+    settings.JOB_POOLS = {"renamed": {**settings.JOB_POOLS[unserved_pool]}}
     waiting("renamed")
     assert publish_due() == 1
-    assert len(messages(own_keys, quiet_pool)) == 1
+    assert len(messages(own_keys, unserved_pool)) == 1
 
 
 def test_the_tests_do_not_publish_to_a_redis_of_somebody_else(own_redis: Any, settings: Any) -> None:
-    assert publishing.quick_connection().as_uri().endswith(f"@127.0.0.1:{own_redis.port}/0")
+    assert publishing.web_connection().as_uri().endswith(f"@127.0.0.1:{own_redis.port}/0")
     assert os.environ["REDIS_URL"] != settings.REDIS_URL
 
 
 # --- two coordinators -----------------------------------------------------------------------------------
 @pytest.mark.django_db(transaction=True)
 def test_two_coordinators_never_publish_the_same_message(
-    no_coordinator: None, quiet_pool: str, monkeypatch: pytest.MonkeyPatch
+    no_coordinator: None, unserved_pool: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    jobs = [waiting(quiet_pool) for _ in range(60)]
+    jobs = [waiting(unserved_pool) for _ in range(60)]
     sent: list[Any] = []
 
-    def send(due: list[Job], *, budget_s: float, held: Any) -> int:
+    def send(due: list[Job], *, budget_s: float, paused: Any) -> int:
         sent.extend(job.pk for job in due)
         time.sleep(0.02)  # the other one looks meanwhile
         return len(due)
@@ -358,29 +366,29 @@ def test_two_coordinators_never_publish_the_same_message(
 
 
 def test_what_a_coordinator_could_not_publish_is_due_again_at_once(
-    quiet_pool: str, monkeypatch: pytest.MonkeyPatch
+    unserved_pool: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waiting(quiet_pool)
-    monkeypatch.setattr(publishing, "publish", lambda due, budget_s, held: 0)
+    waiting(unserved_pool)
+    monkeypatch.setattr(publishing, "publish", lambda due, budget_s, paused: 0)
     assert publish_due() == 0
     assert Job.objects.unpublished(now=timezone.now()).count() == 1
 
 
-def test_a_coordinator_asks_the_ledger_once_a_turn_what_is_held(
-    own_keys: Any, quiet_pool: str, monkeypatch: pytest.MonkeyPatch
+def test_a_coordinator_asks_the_database_once_a_turn_what_is_paused(
+    own_keys: Any, unserved_pool: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[switches.Held] = []
-    held = switches.held
-    monkeypatch.setattr(switches, "held", lambda: asked.append(held()) or asked[-1])
-    waiting(quiet_pool)
+    asked: list[switches.Paused] = []
+    original = switches.paused_now
+    monkeypatch.setattr(switches, "paused_now", lambda: asked.append(original()) or asked[-1])
+    waiting(unserved_pool)
     assert publish_due() == 1
-    assert asked == [switches.Held()]  # which is false: nothing is held
+    assert asked == [switches.Paused()]  # which is false: nothing is held
 
 
-def test_what_a_coordinator_leased_and_never_published_is_due_later(quiet_pool: str) -> None:
-    waiting(quiet_pool)
+def test_what_a_coordinator_took_and_never_published_is_due_later(unserved_pool: str) -> None:
+    waiting(unserved_pool)
     now = timezone.now()
-    assert len(publishing._leased(switches.held(), 10, now)) == 1  # and there it dies
+    assert len(publishing._take_due(switches.paused_now(), 10, now)) == 1  # and there it dies
     assert not Job.objects.unpublished(now=now + timedelta(seconds=9)).exists()
     assert Job.objects.unpublished(now=now + timedelta(seconds=11)).exists()
 
@@ -388,10 +396,10 @@ def test_what_a_coordinator_leased_and_never_published_is_due_later(quiet_pool: 
 @pytest.mark.services  # so that it runs on PostgreSQL as well, where it matters
 @pytest.mark.django_db(transaction=True)
 def test_many_rows_are_updated_in_the_order_in_which_the_recorder_locks_them(
-    no_coordinator: None, quiet_pool: str
+    no_coordinator: None, unserved_pool: str
 ) -> None:
     # The heap holds the later key first: without an order PostgreSQL would lock it first.
-    later, sooner = (waiting(quiet_pool, id=UUID(int=number)) for number in (2, 1))
+    later, sooner = (waiting(unserved_pool, id=UUID(int=number)) for number in (2, 1))
     has_first, may_go_on = threading.Event(), threading.Event()
 
     def record() -> None:

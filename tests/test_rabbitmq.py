@@ -16,7 +16,7 @@ from django.conf import settings
 
 from dev.ports import free_port
 from jobs import publishing, switches
-from jobs.models import Job, State, Switch
+from jobs.models import Job, JobState, Pause
 from jobs.operations import pause, purge, resume
 from jobs.rescue import queues
 from jobs.submission import submit
@@ -88,8 +88,8 @@ def _wait_for(port: int, node: subprocess.Popen[bytes], log: Path) -> None:
 
 def leave_rabbitmq() -> None:
     """Close what this process holds of the broker."""
-    publishing._connection(publishing._PATIENCE_S).close()
-    publishing.quick_connection().close()
+    publishing._connection(publishing._BACKGROUND_TIMEOUT_S).close()
+    publishing.web_connection().close()
     kombu.pools.reset()
     forget_connections()
 
@@ -124,7 +124,7 @@ def test_a_pool_on_rabbitmq_is_paused_purged_and_resumed(
             pause("pool", "threads", user=None, reason="a test")
             time.sleep(2.0)
             with monkeypatch.context() as patch:
-                patch.setattr(switches, "held", switches.Held)  # as one that has not heard of it yet
+                patch.setattr(switches, "paused_now", switches.Paused)  # as one that has not heard of it yet
                 jobs = submit("ending.succeed", {}, pool="threads", copies=5)
             time.sleep(1.0)
             assert Job.objects.queued().count() == queues.length("threads") == 5
@@ -133,30 +133,30 @@ def test_a_pool_on_rabbitmq_is_paused_purged_and_resumed(
             resume("pool", "threads", user=None, reason="a test")
             [after] = submit("ending.succeed", {}, pool="threads")
             platform.wait_for(after)
-            assert after.state == State.SUCCEEDED
+            assert after.state == JobState.SUCCEEDED
             eventually(lambda: queues.length("threads") == 0)
             assert set(
                 Job.objects.filter(pk__in=[job.pk for job in jobs]).values_list("state", "attempt")
-            ) == {(State.CANCELLED, 1)}
+            ) == {(JobState.CANCELLED, 1)}
     finally:
-        Switch.objects.all().delete()
+        Pause.objects.all().delete()
         leave_rabbitmq()
 
 
-def test_a_queue_of_rabbitmq_tells_its_length_and_when_it_is_empty(
-    transactional_db: None, rabbitmq: str, quiet_pool: str, monkeypatch: pytest.MonkeyPatch
+def test_a_queue_of_rabbitmq_has_a_length_and_may_be_empty(
+    transactional_db: None, rabbitmq: str, unserved_pool: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CELERY_BROKER_URL", rabbitmq)
     forget_connections()
     try:
-        assert (queues.length(quiet_pool), queues.waiting(quiet_pool)) == (0, set())  # never declared
-        jobs = submit("io.wait", {"duration_s": 0}, pool=quiet_pool, copies=3)
+        assert (queues.length(unserved_pool), queues.waiting(unserved_pool)) == (0, set())  # never declared
+        jobs = submit("io.wait", {"duration_s": 0}, pool=unserved_pool, copies=3)
         assert all(job.due_at is None for job in jobs)
-        eventually(lambda: queues.length(quiet_pool) == 3)  # sent by one connection, counted by another
-        assert queues.waiting(quiet_pool) is None
-        with publishing.patient_connection() as connection:
-            connection.default_channel.queue_purge(quiet_pool)
-        assert (queues.length(quiet_pool), queues.waiting(quiet_pool)) == (0, set())
+        eventually(lambda: queues.length(unserved_pool) == 3)  # sent by one connection, counted by another
+        assert queues.waiting(unserved_pool) is None
+        with publishing.background_connection() as connection:
+            connection.default_channel.queue_purge(unserved_pool)
+        assert (queues.length(unserved_pool), queues.waiting(unserved_pool)) == (0, set())
     finally:
         Job.objects.all().delete()
         leave_rabbitmq()

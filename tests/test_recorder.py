@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs import recorder
-from jobs.models import Job, JobLog, State
+from jobs.models import Job, JobLog, JobState
 from jobs.stream import Ending, Entry, Outcome, Place, Started
 from jobs.timing import Timings, wall_now
 
@@ -41,7 +41,7 @@ def job(db: None) -> Job:
 def test_a_start_makes_a_queued_job_running_and_takes_it_off_the_publisher(job: Job) -> None:
     recorder.record([started(job)])
     job.refresh_from_db()
-    assert (job.state, job.worker, job.pid, job.due_at) == (State.RUNNING, "w1@host", 42, None)
+    assert (job.state, job.worker, job.pid, job.due_at) == (JobState.RUNNING, "w1@host", 42, None)
     assert job.broker_wait_s == 1.0
 
 
@@ -49,7 +49,7 @@ def test_an_end_sets_every_duration_and_the_result(job: Job) -> None:
     recorded = recorder.record([started(job), ended(job, result='{"n": 1}', log=((0.1, "info", "hello"),))])
     job.refresh_from_db()
     names = ("broker_wait_s", "worker_wait_s", "run_s", "cpu_s", "off_cpu_s", "record_lag_s", "result_bytes")
-    assert job.state == State.SUCCEEDED
+    assert job.state == JobState.SUCCEEDED
     assert all(getattr(job, name) is not None for name in names)
     assert TaskResult.objects.get(task_id=job.pk).result == '{"n": 1}'
     assert JobLog.objects.get(job=job).lines == [[0.1, "info", "hello"]]
@@ -68,13 +68,13 @@ def test_recording_the_same_entries_twice_changes_nothing(job: Job) -> None:
 def test_the_first_ending_of_an_attempt_wins(job: Job) -> None:
     recorder.record([ended(job, result="1"), ended(job, Ending.FAILED, error="late")])
     job.refresh_from_db()
-    assert (job.state, job.error) == (State.SUCCEEDED, "")
+    assert (job.state, job.error) == (JobState.SUCCEEDED, "")
 
 
 def test_a_failure_that_may_be_retried_goes_back_to_the_queue_with_the_next_attempt(job: Job) -> None:
     recorder.record([started(job), ended(job, Ending.FAILED, error="no luck", retry_in_s=5)])
     job.refresh_from_db()
-    assert (job.state, job.attempt, job.worker, job.run_s) == (State.QUEUED, 2, "", None)
+    assert (job.state, job.attempt, job.worker, job.run_s) == (JobState.QUEUED, 2, "", None)
     assert job.due_at > timezone.now() + timedelta(seconds=4)
     assert job.history[0]["error"] == "no luck"
 
@@ -93,22 +93,22 @@ def test_attempts_are_bounded(job: Job) -> None:
     recorder.record([ended(job, Ending.LOST)])
     recorder.record([ended(job, Ending.LOST, attempt=2, error="gone")])
     job.refresh_from_db()
-    assert (job.state, job.attempt) == (State.FAILED, 2)
+    assert (job.state, job.attempt) == (JobState.FAILED, 2)
     assert job.error == "gone Each of its 2 attempts ended so: it is taken for poison and not tried again."
 
 
-def test_an_older_attempt_is_not_heard(job: Job) -> None:
+def test_an_older_attempt_is_dropped(job: Job) -> None:
     recorder.record([ended(job, Ending.LOST)])
     recorded = recorder.record([ended(job, result="1", attempt=1)])
     job.refresh_from_db()
     assert recorded.stale == 1
-    assert (job.state, job.attempt) == (State.QUEUED, 2)
+    assert (job.state, job.attempt) == (JobState.QUEUED, 2)
 
 
 def test_a_released_job_waits_again_with_the_same_attempt(job: Job) -> None:
     recorder.record([started(job), ended(job, Ending.RELEASED)])
     job.refresh_from_db()
-    assert (job.state, job.attempt, job.started_at) == (State.QUEUED, 1, None)
+    assert (job.state, job.attempt, job.started_at) == (JobState.QUEUED, 1, None)
     assert job.is_published  # its message waits in its queue, for as long as it takes
 
 
@@ -123,37 +123,37 @@ def test_a_job_that_has_ended_and_is_begun_once_more_is_unwanted(job: Job, endin
         assert (recorded.unwanted, recorded.stale) == ([job.pk], 1)
 
 
-def test_only_the_holder_can_release_a_job(job: Job) -> None:
+def test_only_the_worker_of_a_job_can_release_it(job: Job) -> None:
     recorder.record([started(job), ended(job, Ending.RELEASED, place=Place("w2@host"))])
     job.refresh_from_db()
-    assert job.state == State.RUNNING
+    assert job.state == JobState.RUNNING
 
 
-def test_a_start_after_a_release_that_is_still_to_come_belongs_to_the_new_holder(job: Job) -> None:
+def test_a_start_after_a_release_that_is_still_to_come_belongs_to_the_new_worker(job: Job) -> None:
     first, second = started(job), started(job, place=Place("w2@host"))
     recorder.record([first, second])
     job.refresh_from_db()
-    assert (job.state, job.worker) == (State.RUNNING, "w2@host")
+    assert (job.state, job.worker) == (JobState.RUNNING, "w2@host")
     recorder.record([ended(job, Ending.RELEASED), first])
     job.refresh_from_db()
-    assert (job.state, job.worker, job.attempt) == (State.RUNNING, "w2@host", 1)
+    assert (job.state, job.worker, job.attempt) == (JobState.RUNNING, "w2@host", 1)
 
 
-def test_what_was_cancelled_before_it_began_is_no_word_of_a_run(job: Job) -> None:
+def test_what_was_cancelled_before_it_began_is_no_report_of_a_run(job: Job) -> None:
     never_begun = Outcome(str(job.pk), 1, Place(), Timings(finished_at=wall_now()), Ending.CANCELLED)
     recorder.record([started(job)])
     assert recorder.record([never_begun]).stale == 1
     recorder.record([ended(job, Ending.RELEASED)])
     assert recorder.record([never_begun]).applied == 1
     job.refresh_from_db()
-    assert (job.state, job.started_at) == (State.CANCELLED, None)
+    assert (job.state, job.started_at) == (JobState.CANCELLED, None)
 
 
 def test_a_job_asked_to_stop_is_not_tried_again(job: Job) -> None:
     Job.objects.update(cancel_requested_at=timezone.now())
     recorder.record([ended(job, Ending.LOST)])
     job.refresh_from_db()
-    assert job.state == State.FAILED
+    assert job.state == JobState.FAILED
 
 
 def test_an_unknown_job_is_counted_and_dropped(db: None) -> None:
@@ -195,5 +195,5 @@ def test_a_job_given_back_and_begun_again_in_one_batch_runs(job: Job, ending: En
     attempt = 1 if ending is Ending.RELEASED else 2
     recorder.record([started(job), ended(job, ending), started(job, attempt=attempt)])
     job.refresh_from_db()
-    assert (job.state, job.attempt) == (State.RUNNING, attempt)
+    assert (job.state, job.attempt) == (JobState.RUNNING, attempt)
     assert TaskResult.objects.get(task_id=job.pk).status == "RETRY"

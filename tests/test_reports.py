@@ -1,4 +1,4 @@
-"""Figures of pools: what they count, and what they leave unknown."""
+"""Figures of pools: what they count, and what they leave unattributed."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from jobs import heartbeats, reports
 from jobs.errors import BrokerUnavailable
-from jobs.heartbeats import Beat
-from jobs.models import Block, Comparison, Job, PoolConfiguration, PoolSample, State
+from jobs.heartbeats import Heartbeat
+from jobs.models import Batch, Comparison, Job, JobState, PoolConfiguration, PoolSample
 from jobs.reports import WINDOWS, rows
 
 pytestmark = pytest.mark.django_db
@@ -29,7 +29,7 @@ def _no_cache() -> Iterator[None]:
 
 def ended(pool: str, *, start: datetime = NOON, run_s: float = 1.0, **fields: Any) -> Job:
     defaults: dict[str, Any] = {
-        "definition": "io.wait", "kind": "io", "pool": pool, "state": State.SUCCEEDED, "published_at": start,
+        "definition": "io.wait", "kind": "io", "pool": pool, "state": JobState.SUCCEEDED, "published_at": start,
         "started_at": start, "finished_at": start + timedelta(seconds=run_s), "broker_wait_s": 0.01,
         "worker_wait_s": 0.02, "run_s": run_s, "cpu_s": run_s / 4, "created_at": start,
     }  # fmt: skip
@@ -45,10 +45,10 @@ def test_the_dashboard_counts_what_ended_within_the_window() -> None:
         ended(
             "gevent",
             start=NOON - timedelta(minutes=index),
-            state=State.FAILED if index == 3 else State.SUCCEEDED,
+            state=JobState.FAILED if index == 3 else JobState.SUCCEEDED,
         )
     ended("gevent", start=NOON - timedelta(hours=3))
-    ended("gevent", start=NOON - timedelta(minutes=5), state=State.CANCELLED)
+    ended("gevent", start=NOON - timedelta(minutes=5), state=JobState.CANCELLED)
     figures = pool_of(reports.dashboard(HOUR, now=NOON + timedelta(seconds=30)), "gevent")
     assert (figures.done, figures.failed, figures.cancelled) == (4, 1, 1)
     assert figures.failure_rate == 0.25
@@ -88,7 +88,7 @@ def test_many_jobs_are_read_in_part_yet_every_bucket_has_its_point(monkeypatch: 
     assert len([point for point in found.points if point.run_p50_s]) == 30
 
 
-def test_the_dashboard_reads_within_its_bound(django_assert_max_num_queries: Callable[..., Any]) -> None:
+def test_the_dashboard_reads_within_its_limit(django_assert_max_num_queries: Callable[..., Any]) -> None:
     for minute in range(30):
         ended("gevent", start=NOON - timedelta(minutes=minute))
     with django_assert_max_num_queries(14):  # three a pool, the samples and the changes
@@ -114,7 +114,7 @@ def test_the_time_of_a_pool_is_split_into_waiting_and_working() -> None:
 def test_definitions_are_ranked_by_their_median_run_and_by_their_failures() -> None:
     ended("gevent", definition="io.wait", run_s=1.0)
     ended("threads", definition="cpu.primes", run_s=9.0)
-    for state in (State.FAILED, State.FAILED, State.SUCCEEDED):
+    for state in (JobState.FAILED, JobState.FAILED, JobState.SUCCEEDED):
         ended("gevent", definition="ending.flaky", run_s=0.1, state=state)
     found = reports.dashboard(HOUR, now=NOON + timedelta(minutes=1)).definitions
     assert [one.name for one in reports.slowest(found, 2)] == ["cpu.primes", "io.wait"]
@@ -124,15 +124,15 @@ def test_definitions_are_ranked_by_their_median_run_and_by_their_failures() -> N
 
 def test_the_jobs_of_a_comparison_do_not_count_as_where_a_definition_runs() -> None:
     comparison = Comparison.objects.create(definition="io.wait", copies=2)
-    block = Block.objects.create(comparison=comparison, pool="prefork", round=1, position=1)
-    ended("prefork", block=block)
+    batch = Batch.objects.create(comparison=comparison, pool="prefork", round=1, position=1)
+    ended("prefork", batch=batch)
     ended("gevent")
     [one] = reports.dashboard(HOUR, now=NOON + timedelta(minutes=1)).definitions
     assert (one.done, one.pools) == (2, {"gevent": 1})
 
 
-def configured(pool: str, at: datetime, **facts: Any) -> None:
-    PoolConfiguration.objects.create(pool=pool, at=at, facts=facts)
+def configured(pool: str, at: datetime, **details: Any) -> None:
+    PoolConfiguration.objects.create(pool=pool, at=at, details=details)
 
 
 def test_a_change_names_what_differs_and_the_first_configuration_is_none() -> None:
@@ -140,13 +140,13 @@ def test_a_change_names_what_differs_and_the_first_configuration_is_none() -> No
     configured("gevent", NOON + timedelta(minutes=5), slots=200, celery="5.7.0")
     [change] = reports.changes(NOON - timedelta(minutes=1), 60)
     assert (change.pool, change.at) == ("gevent", NOON + timedelta(minutes=5))
-    assert change.words == "slots 100 → 200, celery 5.6.0 → 5.7.0"
+    assert change.text == "slots 100 → 200, celery 5.6.0 → 5.7.0"
 
 
-def test_a_change_is_told_against_what_the_pool_had_before_the_window() -> None:
+def test_a_change_is_compared_with_what_the_pool_had_before_the_window() -> None:
     configured("gevent", NOON - timedelta(days=3), slots=100)
     configured("gevent", NOON, slots=150)
-    assert [change.words for change in reports.changes(NOON, 60)] == ["slots 100 → 150"]
+    assert [change.text for change in reports.changes(NOON, 60)] == ["slots 100 → 150"]
 
 
 def test_what_is_back_within_a_bucket_is_no_change() -> None:
@@ -155,17 +155,17 @@ def test_what_is_back_within_a_bucket_is_no_change() -> None:
     assert reports.changes(NOON, 60) == []
 
 
-def test_queues_come_from_the_ledger() -> None:
+def test_queues_come_from_the_database() -> None:
     old = timezone.now() - timedelta(minutes=3)
     Job.objects.create(definition="io.wait", kind="io", pool="gevent", created_at=old)
-    Job.objects.create(definition="io.wait", kind="io", pool="gevent", state=State.RUNNING)
+    Job.objects.create(definition="io.wait", kind="io", pool="gevent", state=JobState.RUNNING)
     ended("threads")
     assert reports.queues() == {"gevent": reports.Queue(queued=1, running=1, oldest_at=old)}
 
 
 def test_a_pool_is_up_by_its_workers_heartbeats_and_down_without(redis_client: redis.Redis) -> None:
-    heartbeats.send(redis_client, Beat("g1", "gevent", 1, "here", slots=200, in_use=3, memory_bytes=7))
-    heartbeats.send(redis_client, Beat("g2", "gevent", 2, "here", slots=200, in_use=4, memory_bytes=8))
+    heartbeats.send(redis_client, Heartbeat("g1", "gevent", 1, "here", slots=200, in_use=3, memory_bytes=7))
+    heartbeats.send(redis_client, Heartbeat("g2", "gevent", 2, "here", slots=200, in_use=4, memory_bytes=8))
     now = reports.pools_now()
     gevent = now.pools["gevent"]
     assert (gevent.state, gevent.in_use, gevent.slots, gevent.memory_bytes) == ("up", 7, 400, 15)
@@ -173,14 +173,14 @@ def test_a_pool_is_up_by_its_workers_heartbeats_and_down_without(redis_client: r
 
 
 def test_a_pool_whose_workers_lost_their_broker_is_up_and_says_so(redis_client: redis.Redis) -> None:
-    heartbeats.send(redis_client, Beat("g1", "gevent", 1, "here", is_connected=False))
+    heartbeats.send(redis_client, Heartbeat("g1", "gevent", 1, "here", is_connected=False))
     gevent = reports.pools_now().pools["gevent"]
-    assert (gevent.state, gevent.words) == ("up", "Up, but without its broker")
-    heartbeats.send(redis_client, Beat("g2", "gevent", 2, "here"))
+    assert (gevent.state, gevent.state_text) == ("up", "Up, but without its broker")
+    heartbeats.send(redis_client, Heartbeat("g2", "gevent", 2, "here"))
     now = reports.pools_now()
-    assert now.pools["gevent"].words == "Up"
+    assert now.pools["gevent"].state_text == "Up"
     assert [worker.name for worker in now.pools["gevent"].unconnected] == ["g1"]
-    assert [pool.name for pool in now.cut_off] == ["gevent"]
+    assert [pool.name for pool in now.disconnected] == ["gevent"]
 
 
 def test_a_pool_is_unknown_while_redis_is_away(monkeypatch: pytest.MonkeyPatch) -> None:

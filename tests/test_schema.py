@@ -22,7 +22,7 @@ def test_a_migrated_database_is_not_waited_for() -> None:
 def test_a_missing_migration_is_waited_for_and_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
     plans: Iterator[Any] = iter([["a migration"], ["a migration"], []])
     monkeypatch.setattr(schema.MigrationExecutor, "migration_plan", lambda *_: next(plans))
-    monkeypatch.setattr(schema, "_LOOK_EVERY_S", 0.001)
+    monkeypatch.setattr(schema, "_CHECK_EVERY_S", 0.001)
     with capture_logs() as lines:
         assert wait_until_migrated(lambda: False)
     assert [line["waits_for"] for line in lines] == ["`manage.py migrate`"]
@@ -53,7 +53,7 @@ def test_a_stop_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
-def test_a_database_that_is_behind_is_told_from_one_that_is_up_to_date() -> None:
+def test_a_database_that_is_behind_differs_from_one_that_is_up_to_date() -> None:
     call_command("migrate", "jobs", "0001", verbosity=0)
     try:
         assert schema._missing() == "`manage.py migrate`"
@@ -70,9 +70,9 @@ def test_an_index_whose_building_broke_off_is_built_anew() -> None:
     call_command("migrate", "jobs", "0009", verbosity=0)
     try:
         with connection.cursor() as cursor:
-            cursor.execute("CREATE INDEX job_mark_owed ON jobs_job (due_at)")
+            cursor.execute("CREATE INDEX job_mark_due ON jobs_job (due_at)")
             call_command("migrate", verbosity=0)
-            cursor.execute("SELECT indexdef FROM pg_indexes WHERE indexname = 'job_mark_owed'")
+            cursor.execute("SELECT indexdef FROM pg_indexes WHERE indexname = 'job_mark_due'")
             assert "WHERE" in cursor.fetchone()[0]
     finally:
         call_command("migrate", verbosity=0)

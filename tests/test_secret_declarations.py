@@ -87,7 +87,7 @@ def test_a_marked_text_is_encrypted_and_only_the_body_reads_it(
     assert definition.secret_values(stored) == ("canary",)
 
 
-def test_a_secret_beside_none_may_be_none_and_keeps_its_bounds(define: Callable[..., Definition]) -> None:
+def test_a_secret_beside_none_may_be_none_and_keeps_its_limits(define: Callable[..., Definition]) -> None:
     definition = declared(define, Annotated[str, Field(max_length=9), Secret()] | None, it=None)
     assert definition.validate({})["it"] is None
     assert definition.fields[0].max_length == 9

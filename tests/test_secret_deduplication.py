@@ -81,8 +81,8 @@ def test_a_unique_job_is_found_after_a_change_of_the_secret_key(unique: Definiti
 
 def test_what_is_stored_for_uniqueness_does_not_let_a_secret_be_tried_out(unique: Definition) -> None:
     [job] = submit("test.sync", TOKEN, pool="threads")
-    said = json.dumps(["test.sync", TOKEN | {"shop": ""}], sort_keys=True, separators=(",", ":"))
-    assert job.unique_key not in (None, hashlib.sha256(said.encode()).hexdigest())
+    fields = json.dumps(["test.sync", TOKEN | {"shop": ""}], sort_keys=True, separators=(",", ":"))
+    assert job.unique_key not in (None, hashlib.sha256(fields.encode()).hexdigest())
 
 
 def test_a_form_with_a_secret_sent_twice_submits_once(shared: Definition, user: Any) -> None:

@@ -19,7 +19,7 @@ from jobs.errors import InvalidParameters
 from jobs.formats import parameters
 from jobs.forms import ParametersForm
 from jobs.logs import LogBuffer, attempt_log, logging_config
-from jobs.models import Comparison, Job, JobLog, State
+from jobs.models import Comparison, Job, JobLog, JobState
 from jobs.stream import Ending
 from tests.core import messages, reports
 
@@ -74,14 +74,14 @@ def delivered(job: Job) -> execution.Delivery:
 @pytest.mark.django_db
 @pytest.mark.parametrize("careless", [False, True])
 def test_the_body_reads_a_secret_that_stands_in_clear_nowhere(
-    definition: Definition, own_keys: Any, quiet_pool: str, administrator: Any, printed: io.StringIO, careless: bool,
+    definition: Definition, own_keys: Any, unserved_pool: str, administrator: Any, printed: io.StringIO, careless: bool,
     django_capture_on_commit_callbacks: Any,
 ) -> None:  # fmt: skip
     with django_capture_on_commit_callbacks(execute=True):
         [job] = submission.submit(
-            "t.call_home", {"token": CANARY, "careless": careless}, pool=quiet_pool, user=administrator
+            "t.call_home", {"token": CANARY, "careless": careless}, pool=unserved_pool, user=administrator
         )
-    assert not holds_canary(json.dumps(messages(own_keys, quiet_pool)))
+    assert not holds_canary(json.dumps(messages(own_keys, unserved_pool)))
     outcome = execution.execute(delivered(job))
     assert outcome is not None
     assert outcome.ending is (Ending.FAILED if careless else Ending.SUCCEEDED)
@@ -112,10 +112,10 @@ def test_the_body_reads_a_secret_that_stands_in_clear_nowhere(
 
 @pytest.mark.django_db
 def test_a_result_can_be_read_though_its_numbers_hold_the_secret(
-    define: Callable[..., Definition], own_keys: Any, quiet_pool: str, administrator: Any
+    define: Callable[..., Definition], own_keys: Any, unserved_pool: str, administrator: Any
 ) -> None:
     define(born, name="t.born")
-    [job] = submission.submit("t.born", {"pin": "2024"}, pool=quiet_pool, user=administrator)
+    [job] = submission.submit("t.born", {"pin": "2024"}, pool=unserved_pool, user=administrator)
     execution.execute(delivered(job))
     recorder.record(reports(own_keys))
     assert default_task_backend.get_result(str(job.pk)).return_value == {
@@ -139,8 +139,8 @@ def test_a_log_line_stays_json_though_its_numbers_hold_the_secret(printed: io.St
 
 
 @pytest.mark.django_db
-def test_a_job_runs_again_with_the_secret_of_the_first(definition: Definition, quiet_pool: str) -> None:
-    [job] = submission.submit("t.call_home", {"token": CANARY}, pool=quiet_pool)
+def test_a_job_runs_again_with_the_secret_of_the_first(definition: Definition, unserved_pool: str) -> None:
+    [job] = submission.submit("t.call_home", {"token": CANARY}, pool=unserved_pool)
     again = submission.run_again(job, user=None)
     assert again.params == job.params
     assert definition.call_arguments(again.params)["token"] == CANARY
@@ -165,7 +165,7 @@ def test_a_form_never_shows_a_secret_again(definition: Definition) -> None:
     assert "$secret" not in str(ParametersForm(definition, initial=form.params)["token"])
 
 
-def test_a_secret_keeps_its_bounds(definition: Definition) -> None:
+def test_a_secret_keeps_its_limits(definition: Definition) -> None:
     with pytest.raises(InvalidParameters, match="token: String should have at most 100 characters"):
         definition.validate({"token": "x" * 101})
 
@@ -202,9 +202,9 @@ def test_a_token_of_another_definition_or_key_cannot_be_read(
 
 @pytest.mark.django_db
 def test_a_job_whose_secret_cannot_be_read_fails_and_says_why(
-    definition: Definition, own_keys: Any, quiet_pool: str, settings: Any
+    definition: Definition, own_keys: Any, unserved_pool: str, settings: Any
 ) -> None:
-    [job] = submission.submit("t.call_home", {"token": CANARY}, pool=quiet_pool)
+    [job] = submission.submit("t.call_home", {"token": CANARY}, pool=unserved_pool)
     settings.SECRET_KEY = "lost"
     outcome = execution.execute(delivered(job))
     assert outcome is not None
@@ -212,4 +212,4 @@ def test_a_job_whose_secret_cannot_be_read_fails_and_says_why(
     assert "give it again" in outcome.error
     recorder.record(reports(own_keys))
     job.refresh_from_db()
-    assert job.state == State.FAILED
+    assert job.state == JobState.FAILED

@@ -66,7 +66,9 @@ def test_without_redis_and_compiler_one_line_names_the_remedies(monkeypatch, cap
     assert "REDIS_URL" in message
 
 
-def test_every_pin_is_installed_by_one_of_two_processes_and_a_failure_of_either_is_said(monkeypatch, capsys):
+def test_every_pin_is_installed_by_one_of_two_processes_and_a_failure_of_either_is_reported(
+    monkeypatch, capsys
+):
     asked: list[str] = []
 
     def start_pip(arguments):

@@ -10,7 +10,7 @@ from django.db import connection
 from django_celery_results.models import TaskResult
 
 from jobs.heartbeats import pools_up
-from jobs.models import Job, State
+from jobs.models import Job, JobState
 from jobs.submission import submit
 from tests.pace import becomes
 from tests.platform import GRACE_S, Platform
@@ -32,13 +32,13 @@ def test_at_sigterm_short_jobs_end_and_long_ones_go_back_and_run_again_as_the_sa
     ids = [job.pk for job in long.values()]
     becomes(
         lambda: set(Job.objects.filter(pk__in=ids).values_list("pool", "state", "worker")),
-        {(pool, State.QUEUED.value, "") for pool in pools},
+        {(pool, JobState.QUEUED.value, "") for pool in pools},
     )
     platform.ensure(*pools)
     platform.wait_for(*long.values(), timeout_s=90)
     for pool in pools:
-        assert (pool, short[pool].state, short[pool].attempt) == (pool, State.SUCCEEDED, 1)
-        assert (pool, long[pool].state, long[pool].attempt) == (pool, State.SUCCEEDED, 1)
+        assert (pool, short[pool].state, short[pool].attempt) == (pool, JobState.SUCCEEDED, 1)
+        assert (pool, long[pool].state, long[pool].attempt) == (pool, JobState.SUCCEEDED, 1)
         assert long[pool].history == []
 
 
@@ -73,7 +73,7 @@ def test_a_rolling_restart_under_load_loses_nothing_and_runs_nothing_twice(
         ended.set()
         submitting.join()
     platform.wait_for(*sent, timeout_s=60)
-    odd = [job for job in sent if (job.state, job.attempt) != (State.SUCCEEDED, 1)]
+    odd = [job for job in sent if (job.state, job.attempt) != (JobState.SUCCEEDED, 1)]
     assert not odd, [(job.state, job.attempt, job.history) for job in odd]
     ids = [str(job.pk) for job in sent]
     assert TaskResult.objects.filter(task_id__in=ids, status="SUCCESS").count() == len(sent)

@@ -28,7 +28,7 @@ from hypothesis.stateful import (
 )
 
 from jobs import publishing, recorder, stream, submission
-from jobs.models import ENDED, Job, JobLog, State
+from jobs.models import ENDED, Job, JobLog, JobState
 from jobs.stream import Claim, Ending, Entry, Outcome, Place, Started
 from jobs.timing import Timings
 
@@ -77,7 +77,7 @@ class Life(RuleBasedStateMachine):
         self.runs: dict[Attempt, str] = {}  # by living workers
         self.undead: list[tuple[Attempt, str]] = []  # frozen ones, which were taken for dead
         self.batches: list[list[tuple[str, Entry]]] = []  # read and not recorded
-        self.said: list[Outcome] = []
+        self.reported: list[Outcome] = []
         self.outcomes: dict[float, Outcome] = {}
         self.recorded: list[list[Entry]] = []
         self.ended: dict[str, dict[str, Any]] = {}
@@ -111,10 +111,10 @@ class Life(RuleBasedStateMachine):
             self.rescue()
 
     # --- people
-    @initialize(bounds=st.lists(st.integers(1, 3), min_size=2, max_size=4))
-    def begin(self, bounds: list[int]) -> None:
-        for bound in bounds:
-            self.submit(bound, is_published=True)
+    @initialize(limits=st.lists(st.integers(1, 3), min_size=2, max_size=4))
+    def begin(self, limits: list[int]) -> None:
+        for limit in limits:
+            self.submit(limit, is_published=True)
 
     # One rule, and the draw weighted by hand: among many rules hardly a job would come to its second attempt.
     @rule(data=st.data(), what=st.sampled_from(STEPS))
@@ -140,7 +140,7 @@ class Life(RuleBasedStateMachine):
             assert (outcome is submission.CancelOutcome.ENDED) == had_ended
         elif len(self.submitted) < MOST_JOBS:
             again = submission.run_again(job, user=None)
-            assert (again.parent_id, again.attempt, again.state) == (job.pk, 1, State.QUEUED)
+            assert (again.parent_id, again.attempt, again.state) == (job.pk, 1, JobState.QUEUED)
             self.submitted.append(str(again.pk))
 
     def _in_order(self, jobs: Iterable[Job]) -> list[Job]:
@@ -218,7 +218,7 @@ class Life(RuleBasedStateMachine):
             self.runs[attempt] = worker
 
     def _end(self, attempt: Attempt, ending: Ending, retry_in_s: float | None = None) -> None:
-        self._say(attempt, self.runs.pop(attempt), ending, retry_in_s if ending is Ending.FAILED else None)
+        self._report(attempt, self.runs.pop(attempt), ending, retry_in_s if ending is Ending.FAILED else None)
 
     def _outcome(
         self, attempt: Attempt, worker: str, ending: Ending, retry_in_s: float | None = None
@@ -229,15 +229,15 @@ class Life(RuleBasedStateMachine):
         self.outcomes[outcome.timings.run_s or 0.0] = outcome
         return outcome
 
-    def _say(self, attempt: Attempt, worker: str, ending: Ending, retry_in_s: float | None = None) -> None:
+    def _report(self, attempt: Attempt, worker: str, ending: Ending, retry_in_s: float | None = None) -> None:
         outcome = self._outcome(attempt, worker, ending, retry_in_s)
-        self.said.append(outcome)
+        self.reported.append(outcome)
         stream.report(self.client, outcome)
 
     def a_report_is_sent_twice(self) -> None:
         # Not a release: its worker has ended, and with it what could send it again.
-        if said := [outcome for outcome in self.said if outcome.ending is not Ending.RELEASED]:
-            stream.report(self.client, self.draw(said))
+        if reported := [outcome for outcome in self.reported if outcome.ending is not Ending.RELEASED]:
+            stream.report(self.client, self.draw(reported))
 
     def _worker_ends(self, worker: str, how: str) -> None:
         """It gives back what it runs, or dies, or is taken for dead and speaks later."""
@@ -252,17 +252,17 @@ class Life(RuleBasedStateMachine):
                 if how == "freezes":
                     self.undead.append((attempt, worker))
 
-    def the_dead_speaks(self) -> None:
+    def a_late_report_arrives(self) -> None:
         if self.undead:
             attempt, worker = self.draw(self.undead)
             self.undead.remove((attempt, worker))
-            self._say(attempt, worker, self.draw((Ending.SUCCEEDED, Ending.FAILED)))
+            self._report(attempt, worker, self.draw((Ending.SUCCEEDED, Ending.FAILED)))
 
     # --- the recorder
     def the_coordinator_records(self) -> None:
         self._record(self.read(500))
 
-    def the_coordinator_rescues(self) -> None:
+    def the_coordinator_recovers(self) -> None:
         self._record(self.read(500))
         self.rescue()
         self.publish()
@@ -302,7 +302,7 @@ class Life(RuleBasedStateMachine):
         if not self.recorded:
             return
         entries = self.recorded[self.draw(range(len(self.recorded)))]
-        released = {o.job_id for o in self.said if o.ending is Ending.RELEASED}
+        released = {o.job_id for o in self.reported if o.ending is Ending.RELEASED}
         names = ("state", "attempt", "history", "finished_at", "worker")
         before = list(Job.objects.exclude(pk__in=released).order_by("pk").values(*names))
         results = list(TaskResult.objects.order_by("pk").values("task_id", "status", "result"))
@@ -324,9 +324,9 @@ class Life(RuleBasedStateMachine):
             if row["run_s"] is not None:  # an outcome is what its own attempt said
                 outcome = self.outcomes[row["run_s"]]
                 assert (outcome.job_id, outcome.attempt) == (pk, row["attempt"])
-        said = {State.SUCCEEDED: "SUCCESS", State.FAILED: "FAILURE", State.CANCELLED: "REVOKED"}
+        reported = {JobState.SUCCEEDED: "SUCCESS", JobState.FAILED: "FAILURE", JobState.CANCELLED: "REVOKED"}
         for pk, status in TaskResult.objects.values_list("task_id", "status"):
-            assert pk not in ended or status in (said[State(ended[pk]["state"])], "RETRY")
+            assert pk not in ended or status in (reported[JobState(ended[pk]["state"])], "RETRY")
 
     def _has_stayed_as_it_was(self, ended: dict[str, dict[str, Any]]) -> None:
         for pk, row in self.ended.items():
@@ -360,7 +360,7 @@ def test_no_order_of_events_loses_a_job_or_records_it_twice(machine: type[Life])
     )
 
 
-def test_a_release_that_is_recorded_after_the_next_holder_died_leaves_no_job_behind(
+def test_a_release_that_is_recorded_after_the_next_worker_died_leaves_no_job_behind(
     machine: type[Life],
 ) -> None:
     """The coordinator that took the release died; another one adopts it when the next holder has come and gone."""

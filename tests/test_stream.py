@@ -42,12 +42,17 @@ def test_what_is_no_report_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - json's own error is one too
         stream.decode(text)
     with pytest.raises(ValueError):  # noqa: PT011 - sealed nonsense is nonsense still
-        stream.decode(f"{signing.seal(signing.REPORT, text)} {text}")
+        stream.decode(f"{signing.sign(signing.REPORT, text)} {text}")
 
 
-def test_a_report_that_was_changed_or_never_sealed_is_refused() -> None:
-    seal, _, text = stream.encode(outcome()).partition(" ")
-    for forged in (text, f"{seal} {text.replace('succeeded', 'failed')}", f"{seal[:-1]}A {text}", f" {text}"):
+def test_a_report_that_was_changed_or_never_signed_is_refused() -> None:
+    signature, _, text = stream.encode(outcome()).partition(" ")
+    for forged in (
+        text,
+        f"{signature} {text.replace('succeeded', 'failed')}",
+        f"{signature[:-1]}A {text}",
+        f" {text}",
+    ):
         with pytest.raises(ValueError, match="seal is wrong or missing"):
             stream.decode(forged)
 
@@ -85,7 +90,7 @@ def test_a_claim_outlives_its_end_but_not_a_release(redis_client: redis.Redis) -
     assert stream.claim(redis_client, STARTED, "b") is Claim.CLAIMED
 
 
-def test_a_worker_that_says_twice_that_it_gives_a_job_back_leaves_the_next_holder_its_claim(
+def test_a_worker_that_reports_a_release_twice_leaves_the_next_worker_its_claim(
     redis_client: redis.Redis,
 ) -> None:
     stream.claim(redis_client, STARTED, stream.claim_token("w@h", "a"))
@@ -95,21 +100,21 @@ def test_a_worker_that_says_twice_that_it_gives_a_job_back_leaves_the_next_holde
     assert stream.claim(redis_client, STARTED, "c") is Claim.TAKEN
 
 
-@pytest.mark.parametrize("is_told_first", [True, False])
+@pytest.mark.parametrize("is_expected_first", [True, False])
 def test_a_claim_outlives_for_long_an_attempt_whose_second_message_may_come(
-    redis_client: redis.Redis, is_told_first: bool
+    redis_client: redis.Redis, is_expected_first: bool
 ) -> None:
     attempt = (STARTED.job_id, STARTED.attempt)
     other = Started("1" * 32, 1, STARTED.place, STARTED.timings)
-    if is_told_first:
-        stream.expect_doubles(redis_client, [attempt])
+    if is_expected_first:
+        stream.expect_duplicates(redis_client, [attempt])
     for started in (STARTED, other):
         stream.claim(redis_client, started, "a")
         stream.report(
             redis_client, outcome() if started is STARTED else replace(outcome(), job_id=other.job_id)
         )
-    if not is_told_first:
-        stream.expect_doubles(redis_client, [attempt])
+    if not is_expected_first:
+        stream.expect_duplicates(redis_client, [attempt])
     stream.report(redis_client, outcome())  # said twice, it is forgotten no sooner
     assert redis_client.ttl(stream._claim_key(*attempt)) > 29 * 86_400
     assert redis_client.ttl(stream._claim_key(other.job_id, 1)) <= stream.CLAIM_AFTERLIFE_S

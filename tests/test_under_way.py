@@ -14,7 +14,7 @@ from jobs import submission, tokens
 from jobs.api import api
 from jobs.definitions import Definition
 from jobs.errors import UnderWay
-from jobs.models import Job, State
+from jobs.models import Job, JobState
 from jobs.submission import submit
 from tests.web.posted import text_of
 
@@ -52,7 +52,7 @@ def post(user: Any, path: str, body: Any, **headers: str) -> Any:
 
 
 @pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "k"}])
-def test_the_api_refuses_it_and_tells_nothing_of_the_job(others: Job, user: Any, headers: Any) -> None:
+def test_the_api_refuses_it_and_reveals_nothing_of_the_job(others: Job, user: Any, headers: Any) -> None:
     response = post(user, "/jobs", TIDY, **headers)
     assert response.status_code == 409
     assert response.json()["detail"].startswith(WORDS)
@@ -90,7 +90,7 @@ def test_the_form_says_so_and_keeps_what_was_typed(others: Job, bob: Client) -> 
     assert ">a</textarea>" in page.replace("\n", "")
     assert 'value="t1"' in page
     assert Job.objects.count() == 1
-    Job.objects.update(state=State.SUCCEEDED)
+    Job.objects.update(state=JobState.SUCCEEDED)
     assert bob.post("/definitions/test.tidy/", FORM).status_code == 302
     assert Job.objects.count() == 2
 

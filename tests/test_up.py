@@ -84,8 +84,8 @@ def read_until(process: subprocess.Popen[str], text: str, times: int = 1) -> str
 def stubs(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A platform of four small processes: two workers, one with a job to end, a coordinator, a demo server."""
     (tmp_path / "stub.py").write_text(STUB)
-    last_words_s = {"threads": 0.3, "gevent": 2.5, "coordinator": 0.3, "demo": 0.3}
-    lines = (f"{name}: exec {sys.executable} stub.py {s}\n" for name, s in last_words_s.items())
+    last_output_s = {"threads": 0.3, "gevent": 2.5, "coordinator": 0.3, "demo": 0.3}
+    lines = (f"{name}: exec {sys.executable} stub.py {s}\n" for name, s in last_output_s.items())
     (tmp_path / "Procfile").write_text("".join(lines))
     process = start(ROOT, "-c", RUN, str(tmp_path / "Procfile"))
     read_until(process, "| up", times=4)
@@ -96,12 +96,12 @@ def stubs(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     process.stdout.close()
 
 
-def test_each_process_hears_of_the_end_once_and_workers_end_first(stubs):
+def test_each_process_is_signalled_once_and_workers_end_first(stubs):
     os.killpg(stubs.pid, signal.SIGINT)
     lines = stubs.communicate(timeout=20)[0].splitlines()
-    heard = [line.split()[1] for line in lines if line.endswith("heard TERM")]
-    assert heard[:2] == ["threads", "gevent"]
-    assert sorted(heard) == ["coordinator", "demo", "gevent", "threads"]
+    signalled = [line.split()[1] for line in lines if line.endswith("heard TERM")]
+    assert signalled[:2] == ["threads", "gevent"]
+    assert sorted(signalled) == ["coordinator", "demo", "gevent", "threads"]
     assert stubs.returncode == 0
 
 

@@ -1,4 +1,4 @@
-"""Verdicts: the words by rule, agreement with SciPy and pyperf, and properties that no sample may break."""
+"""Verdicts: the outcomes by rule, agreement with SciPy and pyperf, and properties that no sample may break."""
 
 import math
 import random
@@ -41,7 +41,7 @@ anything = st.lists(st.lists(st.floats() | st.floats(min_value=-1, max_value=1),
 quick = settings(max_examples=40, deadline=None)
 
 
-def blocks(values: Sequence[float]) -> list[list[float]]:
+def batches(values: Sequence[float]) -> list[list[float]]:
     return [[value] for value in values]
 
 
@@ -53,28 +53,28 @@ def around(middle: float, *, size: int = 5, seed: int = 0, sigma: float = 0.01) 
 @quick
 @given(rounds)
 def test_a_sample_against_itself_is_never_faster(values: list[float]) -> None:
-    assert compare(blocks(values), blocks(values)).word in (NO_DIFFERENCE, CANNOT_TELL)
+    assert compare(batches(values), batches(values)).outcome in (NO_DIFFERENCE, CANNOT_TELL)
 
 
 @quick
 @given(rounds, rounds)
-def test_swapping_inverts_the_ratio_its_interval_and_the_word(a: list[float], b: list[float]) -> None:
-    there, back = compare(blocks(a), blocks(b)), compare(blocks(b), blocks(a))
+def test_swapping_inverts_the_ratio_its_interval_and_the_outcome(a: list[float], b: list[float]) -> None:
+    there, back = compare(batches(a), batches(b)), compare(batches(b), batches(a))
     assert there.low is not None
     assert there.high is not None
     assert back.ratio == pytest.approx(1 / (there.ratio or math.nan))
     assert (back.low, back.high) == (pytest.approx(1 / there.high), pytest.approx(1 / there.low))
-    assert back.word == {FASTER: SLOWER, SLOWER: FASTER}.get(there.word, there.word)
+    assert back.outcome == {FASTER: SLOWER, SLOWER: FASTER}.get(there.outcome, there.outcome)
 
 
 @quick
 @given(rounds, rounds, st.integers(min_value=-10, max_value=10))
 def test_scaling_both_leaves_the_verdict(a: list[float], b: list[float], power: int) -> None:
     factor = 2.0**power  # exact in binary, so that no tie appears or disappears
-    plain = compare(blocks(a), blocks(b))
-    scaled = compare(blocks([x * factor for x in a]), blocks([x * factor for x in b]))
+    plain = compare(batches(a), batches(b))
+    scaled = compare(batches([x * factor for x in a]), batches([x * factor for x in b]))
     assert scaled.ratio == pytest.approx(plain.ratio)
-    assert (scaled.word, scaled.p_value) == (plain.word, plain.p_value)
+    assert (scaled.outcome, scaled.p_value) == (plain.outcome, plain.p_value)
     assert (scaled.low, scaled.high) == (pytest.approx(plain.low), pytest.approx(plain.high))
 
 
@@ -84,15 +84,15 @@ def test_no_sample_raises_and_too_few_rounds_cannot_tell(a: list[list[float]], b
     verdict = compare(a, b)
     assert verdict.rounds == min(len(round_medians(a)), len(round_medians(b)))
     if verdict.rounds < 2 or len(round_medians(a)) + len(round_medians(b)) < 7:
-        assert verdict.word == CANNOT_TELL
+        assert verdict.outcome == CANNOT_TELL
         assert verdict.reason
 
 
 @pytest.mark.parametrize("least", [5e-324, 1e-308, 1e-200])
-def test_durations_of_which_the_ratio_is_no_number_cannot_be_told_apart(least: float) -> None:
+def test_durations_of_which_the_ratio_is_no_number_give_no_verdict(least: float) -> None:
     a, b = [[least]] * 5, [[1e300]] * 5
     for verdict in (compare(a, b), compare(b, a), compare([[least], [1e300]] * 3, b)):
-        assert (verdict.word, verdict.reason) == (
+        assert (verdict.outcome, verdict.reason) == (
             CANNOT_TELL,
             "the durations are too far apart to be durations",
         )
@@ -154,7 +154,7 @@ def test_the_ratio_agrees_with_pyperf_on_the_same_samples(factor: float) -> None
     assert verdict.ratio == pytest.approx(theirs[0].median() / theirs[1].median())
     assert (verdict.n_base, verdict.n_other) == tuple(one.get_nvalue() for one in theirs)
     significant = _pyperf_says_significant(theirs[0], theirs[1])
-    assert (verdict.word == FASTER) == significant
+    assert (verdict.outcome == FASTER) == significant
 
 
 def _pyperf_says_significant(a: pyperf.Benchmark, b: pyperf.Benchmark) -> bool:
@@ -169,12 +169,12 @@ def test_rounds_of_many_values_count_as_one_each() -> None:
     base = [[middle + chance.gauss(0, 0.01) for _ in range(200)] for middle in (1.0, 1.02, 1.04, 1.3, 1.01)]
     other = [[middle + chance.gauss(0, 0.01) for _ in range(200)] for middle in (1.01, 1.03, 1.0, 1.02, 1.05)]
     assert scipy.stats.mannwhitneyu(np.ravel(base), np.ravel(other)).pvalue < 0.001
-    assert compare(base, other).word == NO_DIFFERENCE
+    assert compare(base, other).outcome == NO_DIFFERENCE
 
 
 def test_the_sentence_is_the_one_of_the_page() -> None:
     verdict = compare(around(9.6, seed=1), around(1.0, seed=2))
-    assert verdict.word == FASTER
+    assert verdict.outcome == FASTER
     text = sentence(verdict, "gevent", "prefork", 5, 200)
     assert text.startswith("gevent ran this job 9.")
     assert "× faster than prefork (95 % CI 9." in text
@@ -190,7 +190,7 @@ def test_a_slower_pool_is_said_to_be_slower_by_a_factor_above_one() -> None:
 def test_a_difference_within_the_band_is_none_however_sure() -> None:
     verdict = compare(around(1.01, sigma=1e-4), around(1.0, sigma=1e-4))
     assert verdict.p_value == pytest.approx(2 / 252)
-    assert verdict.word == NO_DIFFERENCE
+    assert verdict.outcome == NO_DIFFERENCE
     assert "±2" in verdict.reason
 
 
@@ -198,23 +198,23 @@ def test_a_difference_within_the_band_is_none_however_sure() -> None:
     ("base", "other", "reason"),
     [
         ([], around(1.0), "nothing was measured"),
-        (blocks([0.0] * 5), around(1.0), "too short"),
+        (batches([0.0] * 5), around(1.0), "too short"),
         (around(1.0, size=1), around(9.0, size=1), "too few rounds"),
         (around(1.0, size=3), around(9.0, size=3), "too few rounds: 3 of the 4"),
-        (blocks([1, 9, 1, 9, 5]), blocks([2, 3, 8, 1, 8]), "noise"),
+        (batches([1, 9, 1, 9, 5]), batches([2, 3, 8, 1, 8]), "noise"),
     ],
 )
 def test_cannot_tell_says_why(base: list[list[float]], other: list[list[float]], reason: str) -> None:
     verdict = compare(base, other)
-    assert verdict.word == CANNOT_TELL
+    assert verdict.outcome == CANNOT_TELL
     assert reason in verdict.reason
     assert reason in sentence(verdict, "gevent", "prefork", verdict.rounds, 10)
 
 
-def test_four_pools_are_told_apart_by_five_rounds_and_five_pools_need_six() -> None:
+def test_four_pools_need_five_rounds_for_a_verdict_and_five_pools_six() -> None:
     samples = {name: around(middle, seed=middle) for name, middle in zip("abcd", (1, 2, 4, 8), strict=True)}
     found = compare_all(samples, "d")
-    assert {other: one.word for (base, other), one in found.items() if base == "d"} == dict.fromkeys(
+    assert {other: one.outcome for (base, other), one in found.items() if base == "d"} == dict.fromkeys(
         "abc", FASTER
     )
     assert len(found) == 6
@@ -233,10 +233,10 @@ def test_the_seed_decides_and_a_page_can_wait_for_it() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("factor", "right"), [(1.0, NO_DIFFERENCE), (1.3, SLOWER)])
-def test_simulated_comparisons_are_judged_right_19_times_in_20(factor: float, right: str) -> None:
+def test_simulated_comparisons_get_the_right_verdict_19_times_in_20(factor: float, right: str) -> None:
     noise = simulation.NOISES["usual"]
-    words = [compare(*simulation.comparison(seed, noise, factor)).word for seed in range(100)]
-    assert words.count(right) >= 95
+    outcomes = [compare(*simulation.comparison(seed, noise, factor)).outcome for seed in range(100)]
+    assert outcomes.count(right) >= 95
 
 
 @given(st.lists(st.tuples(st.floats(0, 10), st.floats(0, 10)), max_size=30))
@@ -286,6 +286,6 @@ def test_the_spread_is_the_interquartile_range_of_scipy(values: list[float]) -> 
     )
 
 
-def test_a_block_without_a_makespan_adds_nothing() -> None:
+def test_a_batch_without_a_makespan_adds_nothing() -> None:
     assert time_per_job(None, 50) == []
     assert time_per_job(1.0, 50) == [0.02]

@@ -16,7 +16,7 @@ from jobs.stream import Ending, Place, Started, encode
 from jobs.timing import Timings, wall_now
 from jobs.watchdog import MARGIN_S
 from jobs.watchdog_actions import outcome_of
-from jobs.watched import NO_LIMIT, Attempt, Table
+from jobs.watched import NO_LIMIT, AttemptTable, WatchedAttempt
 from tests.core import reports
 from tests.pace import eventually
 
@@ -28,7 +28,7 @@ def started(job_id: str = "5a9c1d3e-0000-4000-8000-000000000001", attempt: int =
 
 
 def test_what_runs_stands_in_the_table_until_it_is_struck_off() -> None:
-    table, _ = Table.create()
+    table, _ = AttemptTable.create()
     off = table.note("a", 5.0)
     table.note("b", 3.0)
     assert [a.text for a in table.attempts()] == ["a", "b"]
@@ -42,17 +42,17 @@ def test_what_runs_stands_in_the_table_until_it_is_struck_off() -> None:
 
 
 def test_another_view_of_the_same_file_sees_the_rows() -> None:
-    table, descriptor = Table.create()
+    table, descriptor = AttemptTable.create()
     table.note("é" * 20, 1.5)
-    assert Table(descriptor).attempts() == [Attempt("é" * 20, 1.5)]
+    assert AttemptTable(descriptor).attempts() == [WatchedAttempt("é" * 20, 1.5)]
     assert not table.is_watched
-    Table(descriptor).looked()
+    AttemptTable(descriptor).note_check()
     assert table.is_watched
 
 
 def test_a_full_table_lets_jobs_run_unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watched, "MAX_ROWS", 2)
-    table, _ = Table.create()
+    table, _ = AttemptTable.create()
     strikes = [table.note(text, 1.0) for text in "abc"]
     assert len(table.attempts()) == 2
     for strike in strikes:
@@ -61,31 +61,34 @@ def test_a_full_table_lets_jobs_run_unwatched(monkeypatch: pytest.MonkeyPatch) -
     assert [a.text for a in table.attempts()] == ["d"]
 
 
-def test_a_worker_is_silent_once_its_sign_of_life_is_overdue() -> None:
-    table, _ = Table.create()
-    assert not table.is_silent  # it has not begun to give any
-    table.beats(again_within_s=5)
-    assert not table.is_silent
-    table.beats(again_within_s=-1)
-    assert table.is_silent
+def test_a_heartbeat_is_overdue_once_its_time_is_over() -> None:
+    table, _ = AttemptTable.create()
+    assert not table.is_heartbeat_overdue  # it has not begun to give any
+    table.note_heartbeat(next_within_s=5)
+    assert not table.is_heartbeat_overdue
+    table.note_heartbeat(next_within_s=-1)
+    assert table.is_heartbeat_overdue
 
 
 def test_an_attempt_past_its_limit_has_failed_and_the_others_are_given_back() -> None:
     now = time.monotonic()
-    failed, released = outcome_of(Attempt(started(), now - 4)), outcome_of(Attempt(started(), now + 9))
+    failed, released = (
+        outcome_of(WatchedAttempt(started(), now - 4)),
+        outcome_of(WatchedAttempt(started(), now + 9)),
+    )
     assert (failed.ending, failed.error_type, failed.attempt) == (Ending.FAILED, "TimeLimitExceeded", 2)
     assert 3.9 < failed.timings.run_s < 60
     assert (released.ending, released.place) == (Ending.RELEASED, PLACE)
-    assert outcome_of(Attempt("{cut off", now)) is None
+    assert outcome_of(WatchedAttempt("{cut off", now)) is None
 
 
-def start_worker(tmp_path: Path, text: str, late_s: float, beats: bool = True) -> subprocess.Popen[bytes]:
+def start_worker(tmp_path: Path, text: str, late_s: float, is_alive: bool = True) -> subprocess.Popen[bytes]:
     """Start a process that looks like a worker within one call of C, and its watchdog."""
     code = f"""
 import ctypes, os, subprocess, sys, time
-from jobs.watched import Table
-table, descriptor = Table.create()
-table.beats(again_within_s={30 if beats else -1})
+from jobs.watched import AttemptTable
+table, descriptor = AttemptTable.create()
+table.note_heartbeat(next_within_s={30 if is_alive else -1})
 table.note({text!r}, time.monotonic() - {late_s})
 table.note({started("5a9c1d3e-0000-4000-8000-000000000002", 1)!r}, float("inf"))
 child = subprocess.Popen([sys.executable, "-m", "jobs.watchdog", str(descriptor), str(os.getpid())], pass_fds=[descriptor])
@@ -117,7 +120,7 @@ def test_the_watchdog_reports_and_ends_a_worker_that_keeps_the_interpreters_lock
 
 
 def test_a_watchdog_whose_worker_is_gone_before_it_has_started_ends() -> None:
-    table, descriptor = Table.create()
+    table, descriptor = AttemptTable.create()
     gone = subprocess.Popen(["true"])
     gone.wait()
     command = [sys.executable, "-m", "jobs.watchdog", str(descriptor), str(gone.pid)]
@@ -126,7 +129,7 @@ def test_a_watchdog_whose_worker_is_gone_before_it_has_started_ends() -> None:
 
 
 def test_a_watchdog_loads_what_it_takes_to_act_once_a_job_comes_near_its_limit() -> None:
-    table, descriptor = Table.create()
+    table, descriptor = AttemptTable.create()
     command = [sys.executable, "-m", "jobs.watchdog", str(descriptor), str(os.getpid())]
     with subprocess.Popen(command, pass_fds=[descriptor]) as watchdog:
         try:
@@ -155,13 +158,13 @@ def test_the_watchdog_leaves_a_worker_in_its_time_alone_and_ends_with_it(
     assert own_keys.xlen(stream.stream_key()) == 0
 
 
-def test_the_watchdog_vouches_for_a_silent_worker_whose_job_is_in_its_time(
+def test_the_watchdog_renews_the_heartbeat_of_a_worker_whose_job_is_within_its_limit(
     own_keys: Any, tmp_path: Path
 ) -> None:
-    from jobs.heartbeats import Beat, read_all, send
+    from jobs.heartbeats import Heartbeat, read_all, send
 
-    send(own_keys, Beat(PLACE.worker, "threads", 7, "here"))
-    with start_worker(tmp_path, started(), -60, beats=False) as worker:
+    send(own_keys, Heartbeat(PLACE.worker, "threads", 7, "here"))
+    with start_worker(tmp_path, started(), -60, is_alive=False) as worker:
         time.sleep(2.5)
         seen = eventually(lambda: [b.seen_s_ago for b in read_all(own_keys) if b.seen_s_ago < 1.2])
         assert seen
@@ -172,14 +175,14 @@ def test_the_watchdog_vouches_for_a_silent_worker_whose_job_is_in_its_time(
 
 def test_a_watchdog_that_ends_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sidecar, "_PAUSE_S", 0.1)
-    guard = sidecar.Sidecar()
+    guard = sidecar.WatchdogProcess()
     table = guard.start()
     eventually(lambda: table.is_watched)
     first = guard._pid
     os.kill(first, signal.SIGKILL)
     eventually(lambda: guard._pid != first)
-    looked = time.monotonic()
-    eventually(lambda: table.looked_at_mono > looked)
+    checked = time.monotonic()
+    eventually(lambda: table.checked_at_mono > checked)
     guard.stop()
     os.kill(guard._pid, signal.SIGKILL)
 
@@ -197,7 +200,7 @@ def test_a_watchdog_that_cannot_be_started_is_so_later(monkeypatch: pytest.Monke
     original = sidecar.original
     monkeypatch.setattr(sidecar, "original", lambda module, name: instead.get(name) or original(module, name))
     monkeypatch.setattr(sidecar, "_PAUSE_S", 0.01)
-    guard = sidecar.Sidecar()
+    guard = sidecar.WatchdogProcess()
     guard.start()
     eventually(lambda: guard._pid == 42)
     guard.stop()

@@ -56,7 +56,7 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if options.list:
         for fault in FAULTS.values():
-            print(f"{fault.name:20}{fault.says}")
+            print(f"{fault.name:20}{fault.summary}")
         raise SystemExit(0)
     return options
 

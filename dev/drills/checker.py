@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from dev.drills.ledger import ENDED, Ledger
+from dev.drills.ledger import ENDED, Database
 
 #: What breaks a promise; the rest of the counts is information.
 BROKEN = (
@@ -28,7 +28,7 @@ _MAX_EXAMPLES = 5
 _ROUNDING_S = 0.01
 
 
-class Verdict:
+class FaultVerdict:
     """Counts by pool, and a few examples of each fault."""
 
     def __init__(self) -> None:
@@ -79,9 +79,9 @@ def judge(
     outcomes: Mapping[str, list[tuple[str, str, int]]],
     *,
     clock_tolerance_s: float = 0.0,
-) -> Verdict:
+) -> FaultVerdict:
     """Return the verdict on what was accepted, ran and was recorded."""
-    verdict = Verdict()
+    verdict = FaultVerdict()
     missing = dict(accepted)
     for pool in accepted.values():
         verdict.count(pool, "accepted")
@@ -141,15 +141,15 @@ def _faults_of_time(job: Mapping[str, Any], tolerance_s: float) -> Iterable[str]
         yield "bad_timings"
 
 
-def check(folder: Path, database_url: str, *, clock_tolerance_s: float = 0.0) -> Verdict:
+def check(folder: Path, database_url: str, *, clock_tolerance_s: float = 0.0) -> FaultVerdict:
     """Return the verdict on a drill's folder and database."""
-    ledger = Ledger(database_url)
+    database = Database(database_url)
     return judge(
-        ledger.jobs(),
+        database.jobs(),
         read_accepted(folder / "accepted"),
         read_lines(folder / "witness"),
-        ledger.results(),
-        ledger.outcomes(),
+        database.results(),
+        database.outcomes(),
         clock_tolerance_s=clock_tolerance_s,
     )
 

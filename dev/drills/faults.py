@@ -37,8 +37,8 @@ class Fault:
     """One row of the table."""
 
     name: str
-    says: str
-    act: Callable[[Site, "Scale"], None]
+    summary: str
+    do: Callable[[Site, "Scale"], None]
     plan: Plan = field(default_factory=Plan)
     budget_s: float = PROMISED_S
     rate_per_s: float = 5.0
@@ -67,8 +67,8 @@ FAULTS: dict[str, Fault] = {}
 def fault(name: str, **options: object) -> Callable[[Callable[[Site, Scale], None]], Fault]:
     """Put a fault into the table; the function's docstring is what the table says of it."""
 
-    def declare(act: Callable[[Site, Scale], None]) -> Fault:
-        FAULTS[name] = Fault(name, (act.__doc__ or "").strip().rstrip("."), act, **options)  # type: ignore[arg-type]
+    def declare(do: Callable[[Site, Scale], None]) -> Fault:
+        FAULTS[name] = Fault(name, (do.__doc__ or "").strip().rstrip("."), do, **options)  # type: ignore[arg-type]
         return FAULTS[name]
 
     return declare
@@ -85,7 +85,7 @@ def _fill(site: Site, pool: str) -> None:
     # Few and short enough that waiting for a slot does not pass for waiting to be found.
     site.burst(pool, min(site.plan.slots[pool] + 2, _MOST_LONG), LONG_S)
     site.until(
-        lambda: site.ledger.running(longer_than_s=1.0).get(pool, 0) >= 2, 30, f"jobs that run on {pool}"
+        lambda: site.database.running(longer_than_s=1.0).get(pool, 0) >= 2, 30, f"jobs that run on {pool}"
     )
 
 
@@ -121,8 +121,8 @@ def received_kill(site: Site, scale: Scale) -> None:
 
 def _received(site: Site, pool: str) -> int:
     with site.redis.client() as client:
-        held = client.hvals("unacked")
-    return sum(json.loads(text)[2] == pool for text in held)  # type: ignore[union-attr]
+        unacked = client.hvals("unacked")
+    return sum(json.loads(text)[2] == pool for text in unacked)  # type: ignore[union-attr]
 
 
 @fault("child-kill", plan=Plan(pools=("prefork",)))
@@ -237,7 +237,7 @@ def web_kill(site: Site, scale: Scale) -> None:
 
 
 # --- database
-@fault("postgres-restart", plan=Plan(ledger="postgres"))
+@fault("postgres-restart", plan=Plan(database="postgres"))
 def postgres_restart(site: Site, scale: Scale) -> None:
     """Restart PostgreSQL, which cuts every connection; it is away for 3 s."""
     assert site.postgres is not None
@@ -248,7 +248,7 @@ def postgres_restart(site: Site, scale: Scale) -> None:
     site.tracker.begin()
 
 
-@fault("postgres-crash", plan=Plan(ledger="postgres"))
+@fault("postgres-crash", plan=Plan(database="postgres"))
 def postgres_crash(site: Site, scale: Scale) -> None:
     """End PostgreSQL without a shutdown, so that it recovers from its log."""
     assert site.postgres is not None
@@ -261,7 +261,7 @@ def postgres_crash(site: Site, scale: Scale) -> None:
 
 def _lock(site: Site, scale: Scale) -> None:
     site.tracker.begin()
-    with site.ledger.locked():
+    with site.database.locked():
         site.wait(scale.outage_s(LOCK_S))
     site.tracker.begin()
 
@@ -272,7 +272,7 @@ def sqlite_locked(site: Site, scale: Scale) -> None:
     _lock(site, scale)
 
 
-@fault("postgres-locked", plan=Plan(ledger="postgres"))
+@fault("postgres-locked", plan=Plan(database="postgres"))
 def postgres_locked(site: Site, scale: Scale) -> None:
     """A slow database: another program holds PostgreSQL's table of jobs for 8 s."""
     _lock(site, scale)
@@ -282,7 +282,7 @@ _SMALL_BYTES = 48 * 1024 * 1024
 
 
 def _mount(folder: Path, plan: Plan) -> Plan:
-    target = folder / "ledger"
+    target = folder / "database"
     target.mkdir()
     options = ["mount", "-t", "tmpfs", "-o", f"size={_SMALL_BYTES}", "none", str(target)]
     if os.getuid() != 0 or subprocess.run(options, capture_output=True).returncode:
@@ -291,13 +291,13 @@ def _mount(folder: Path, plan: Plan) -> Plan:
 
 
 def _unmount(folder: Path) -> None:
-    subprocess.run(["umount", "--lazy", str(folder / "ledger")], capture_output=True)
+    subprocess.run(["umount", "--lazy", str(folder / "database")], capture_output=True)
 
 
 @fault("disk-full", prepare=_mount, clean=_unmount)
 def disk_full(site: Site, scale: Scale) -> None:
     """The disk of the SQLite ledger is full for 8 s."""
-    filler = site.ledger_folder / "filler"
+    filler = site.database_folder / "filler"
     site.tracker.begin()
     with filler.open("wb", buffering=0) as file, suppress(OSError):
         while True:
@@ -337,11 +337,11 @@ def _seen_through(environment: dict[str, str], folder: Path, offset_s: int) -> f
     """Return by how much a process sees its clock moved."""
     _set_clock(folder, offset_s)
     code = "import time; time.sleep(0.01); print(time.time())"
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True
     )
     _set_clock(folder, 0)
-    return float(told.stdout or "0") - time.time()
+    return float(result.stdout or "0") - time.time()
 
 
 def _set_clock(folder: Path, offset_s: int) -> None:
@@ -377,7 +377,7 @@ def kill20(site: Site, scale: Scale) -> None:
     chance = random.Random(scale.seed)
     for pool in site.pools:  # one after the other: four workers that start at once take ten seconds for it
         site.burst(pool, jobs, 0.004)
-        site.until(lambda pool=pool: len(site.ledger.live()) > 0, 30, f"jobs on {pool}")  # type: ignore[misc]
+        site.until(lambda pool=pool: len(site.database.live()) > 0, 30, f"jobs on {pool}")  # type: ignore[misc]
         for _ in range(kills):
             site.wait(chance.uniform(0.05, 0.5))
             with suppress(DrillError):

@@ -86,7 +86,7 @@ def _hold(fault: Fault, folder: Path, cells: list[Cell], plan: Any, scale: Scale
             site.wait(WARM_S)
         trouble = ""
         try:
-            fault.act(site, scale)
+            fault.do(site, scale)
             site.until(site.tracker.is_over, max(fault.budget_s * 3, 45.0), "recovery")
             site.wait(1.0)
         except DrillError as error:  # the verdict is wanted all the same
@@ -100,7 +100,7 @@ def _hold(fault: Fault, folder: Path, cells: list[Cell], plan: Any, scale: Scale
 
 def check(site: Site, clock_tolerance_s: float = 0.0) -> dict[str, Any]:
     """Return the verdict of the checker, a program of its own."""
-    command = [sys.executable, "-m", "dev.drills.checker", str(site.folder), site.ledger.url]
+    command = [sys.executable, "-m", "dev.drills.checker", str(site.folder), site.database.url]
     command += ["--clock-tolerance-s", str(clock_tolerance_s)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     try:

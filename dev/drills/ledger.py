@@ -37,11 +37,11 @@ EXECUTE FUNCTION drill_outcome();
 """
 
 
-class LedgerAway(Exception):
+class DatabaseAway(Exception):
     """The database does not answer now."""
 
 
-class Ledger:
+class Database:
     """Asks one database; each question opens a connection of its own, since drills restart the server."""
 
     def __init__(self, url: str) -> None:
@@ -59,14 +59,14 @@ class Ledger:
         return psycopg.connect(self.url, autocommit=True, connect_timeout=3)
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
-        """Return the rows of a SELECT. Raise LedgerAway."""
+        """Return the rows of a SELECT. Raise DatabaseAway."""
         try:
             with closing(self.connect()) as connection:
                 if not self.is_sqlite:  # a drill that waited for its own lock would wait for ever
                     connection.execute("SET lock_timeout = '500ms'")
                 return list(connection.execute(sql).fetchall())
         except _FAULTS as error:
-            raise LedgerAway(str(error)) from error
+            raise DatabaseAway(str(error)) from error
 
     def watch_outcomes(self) -> None:
         """Let the database note each outcome of a job; once, after the migrations."""
@@ -77,14 +77,14 @@ class Ledger:
                 connection.execute(_WATCH_POSTGRES)
 
     def live(self) -> dict[str, str]:
-        """Return the pool of each drill job that has not ended, by id. Raise LedgerAway."""
+        """Return the pool of each drill job that has not ended, by id. Raise DatabaseAway."""
         rows = self.ask(
             f"SELECT id, pool FROM jobs_job WHERE definition = '{DEFINITION}' AND state IN {LIVE}"
         )
         return {_id(job): pool for job, pool in rows}
 
     def running(self, *, longer_than_s: float) -> dict[str, int]:
-        """Return how many jobs run in each pool that were submitted to wait for longer. Raise LedgerAway."""
+        """Return how many jobs run in each pool that were submitted to wait for longer. Raise DatabaseAway."""
         rows = self.ask("SELECT pool, params FROM jobs_job WHERE state = 'running'")
         params = ((pool, text if isinstance(text, dict) else json.loads(text)) for pool, text in rows)
         return Counter(pool for pool, found in params if found["duration_s"] > longer_than_s)
@@ -102,7 +102,7 @@ class Ledger:
                 connection.execute("ROLLBACK")
 
     def jobs(self) -> Iterator[dict[str, Any]]:
-        """Return each drill job with what the verdict needs. Raise LedgerAway."""
+        """Return each drill job with what the verdict needs. Raise DatabaseAway."""
         names = (
             "id", "pool", "state", "attempt", "max_attempts", "history", "created_at", "started_at",
             "finished_at", "recorded_at", "broker_wait_s", "worker_wait_s", "run_s", "record_lag_s",
@@ -119,12 +119,12 @@ class Ledger:
             yield job
 
     def results(self) -> dict[str, list[tuple[str, str | None]]]:
-        """Return the (status, result) rows of TaskResult by job id. Raise LedgerAway."""
+        """Return the (status, result) rows of TaskResult by job id. Raise DatabaseAway."""
         rows = self.ask("SELECT task_id, status, result FROM django_celery_results_taskresult")
         return _grouped((_id(job), (status, result)) for job, status, result in rows)
 
     def outcomes(self) -> dict[str, list[tuple[str, str, int]]]:
-        """Return the (state before, state, attempt) of each outcome by job id. Raise LedgerAway."""
+        """Return the (state before, state, attempt) of each outcome by job id. Raise DatabaseAway."""
         rows = self.ask("SELECT job, was, state, attempt FROM drill_outcome")
         return _grouped((_id(job), (was, state, attempt)) for job, was, state, attempt in rows)
 

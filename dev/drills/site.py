@@ -17,7 +17,7 @@ from typing import Any, Self
 import psutil
 import redis
 
-from dev.drills.ledger import Ledger, LedgerAway
+from dev.drills.ledger import Database, DatabaseAway
 from dev.drills.tracker import Tracker
 from dev.lifetime import die_with_parent
 from dev.own_postgres import OwnPostgres
@@ -41,7 +41,7 @@ class DrillError(Exception):
 
 
 @dataclass(slots=True)
-class Part:
+class SitePart:
     """A process of the platform and how to start it again."""
 
     name: str
@@ -67,7 +67,7 @@ class Plan:
     workers: int = 1  # of each pool
     coordinators: int = 1
     web: bool = False
-    ledger: str = "sqlite"
+    database: str = "sqlite"
     environment: Mapping[str, str] = field(default_factory=dict)
     #: More environment for parts whose names begin so: worker names are `<pool>-1`, `<pool>-2`.
     environment_of: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -80,14 +80,14 @@ class Site:
 
     def __init__(self, folder: Path, plan: Plan) -> None:
         self.folder, self.plan, self.pools = folder, plan, plan.pools
-        self.parts: dict[str, Part] = {}
+        self.parts: dict[str, SitePart] = {}
         self.groups: list[int] = []  # of every process ever started: prefork's children outlive their parent
         self.redis = OwnRedis(folder / "redis", durable=True)
-        self.postgres = OwnPostgres(folder / "pg") if plan.ledger == "postgres" else None
-        self.ledger_folder = folder / "ledger"
-        url = self.postgres.url if self.postgres else f"sqlite:///{self.ledger_folder / 'ledger.sqlite3'}"
-        self.ledger = Ledger(url)
-        self.tracker = Tracker(self.ledger, folder / "witness")
+        self.postgres = OwnPostgres(folder / "pg") if plan.database == "postgres" else None
+        self.database_folder = folder / "database"
+        url = self.postgres.url if self.postgres else f"sqlite:///{self.database_folder / 'database.sqlite3'}"
+        self.database = Database(url)
+        self.tracker = Tracker(self.database, folder / "witness")
         self.submitter_fixed: list[str] = []
         self._orders: list[dict[str, Any]] = []
         self.web_port = free_port()
@@ -95,7 +95,7 @@ class Site:
     # --- start and end
     def __enter__(self) -> Self:
         """Start everything and wait until each pool's workers and the coordinators show themselves."""
-        for name in ("redis", "ledger", "armed", "crashed", "logs", "pg"):
+        for name in ("redis", "database", "armed", "crashed", "logs", "pg"):
             (self.folder / name).mkdir(exist_ok=True)
         try:
             self._start()
@@ -115,7 +115,7 @@ class Site:
             self.postgres.create()
             self.postgres.start()
         self.manage("migrate", "--verbosity", "0")
-        self.ledger.watch_outcomes()
+        self.database.watch_outcomes()
         for number in range(1, self.plan.coordinators + 1):
             self._add(f"coordinator-{number}", [sys.executable, "manage.py", "coordinator"])
         for pool in self.pools:
@@ -150,7 +150,7 @@ class Site:
             "POOLWISE_DRILL_FOLDER": str(self.folder),
             "DEBUG": "true",
             "REDIS_URL": self.redis.url,
-            "DATABASE_URL": self.ledger.url,
+            "DATABASE_URL": self.database.url,
             "JOB_POOLS": json.dumps(pools),
             "JOB_FILES_DIR": str(self.folder / "files"),
             "PYTHONUNBUFFERED": "1",
@@ -173,7 +173,7 @@ class Site:
             if name.startswith(prefix)
             for key, value in more.items()
         }
-        self.parts[name] = Part(name, command, {**self.environment(), **extra})
+        self.parts[name] = SitePart(name, command, {**self.environment(), **extra})
         self.spawn(name)
 
     def spawn(self, name: str) -> None:
@@ -195,7 +195,7 @@ class Site:
         self.groups.append(part.process.pid)
         if name == "submitter":
             for order in self._orders:
-                self._tell(order)
+                self._send_order(order)
 
     def close(self) -> None:
         """Kill whatever still runs."""
@@ -219,7 +219,7 @@ class Site:
         for name, part in self.parts.items():
             if part.is_wanted and part.process is not None and part.process.poll() is not None:
                 self.spawn(name)
-        self.tracker.look()
+        self.tracker.check()
 
     def wait(self, seconds: float) -> None:
         """Let time pass."""
@@ -248,7 +248,7 @@ class Site:
 
     def _seen_pids(self) -> set[int]:
         with suppress(redis.RedisError), self.redis.client() as client:
-            return {json.loads(beat)["pid"] for beat in client.hvals("poolwise:heartbeats")}  # type: ignore[union-attr]
+            return {json.loads(heartbeat)["pid"] for heartbeat in client.hvals("poolwise:heartbeats")}  # type: ignore[union-attr]
         return set()
 
     def drain(self, timeout_s: float) -> bool:
@@ -261,13 +261,13 @@ class Site:
             self.wait(0.2)
         while time.monotonic() < until_mono:
             self.wait(0.5)
-            with suppress(LedgerAway):
-                if not self.ledger.live():
+            with suppress(DatabaseAway):
+                if not self.database.live():
                     return True
         return False
 
     # --- load
-    def _tell(self, order: Mapping[str, Any]) -> None:
+    def _send_order(self, order: Mapping[str, Any]) -> None:
         process = self.parts["submitter"].process
         assert process is not None
         assert process.stdin is not None
@@ -279,14 +279,14 @@ class Site:
         """Submit so many jobs a second to each pool from now on, in batches."""
         order = {"rate_per_s": rate_per_s, "longest_s": longest_s, "batch": batch}
         self._orders = [order]
-        self._tell(order)
+        self._send_order(order)
 
     def burst(self, pool: str, jobs: int, longest_s: float) -> None:
         """Submit jobs at once."""
-        self._tell({"burst": jobs, "pool": pool, "longest_s": longest_s})
+        self._send_order({"burst": jobs, "pool": pool, "longest_s": longest_s})
 
     # --- faults
-    def workers(self, pool: str) -> list[Part]:
+    def workers(self, pool: str) -> list[SitePart]:
         """Return the parts that are a pool's workers."""
         return [self.parts[f"{pool}-{number}"] for number in range(1, self.plan.workers + 1)]
 

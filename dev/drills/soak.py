@@ -33,7 +33,7 @@ _CLAIM_AFTERLIFE_S = 60
 #: The 15 s of a kill, and what the queue that grew meanwhile at this load takes before the rescued jobs' turn comes.
 _BUDGET_S = 20.0
 
-Act = Callable[[Site, random.Random], None]
+FaultAction = Callable[[Site, random.Random], None]
 
 
 def _kill_worker(site: Site, chance: random.Random) -> None:
@@ -73,12 +73,12 @@ def _freeze_redis(site: Site, chance: random.Random) -> None:
     site.redis.thaw()
 
 
-def _lock_ledger(site: Site, chance: random.Random) -> None:
-    with site.ledger.locked():
+def _lock_database(site: Site, chance: random.Random) -> None:
+    with site.database.locked():
         site.wait(4.0)
 
 
-ACTS: dict[str, Act] = {
+FAULT_ACTIONS: dict[str, FaultAction] = {
     "SIGKILL of a worker": _kill_worker,
     "SIGTERM of a worker": _stop_worker,
     "a worker frozen for 4 s": _freeze_worker,
@@ -86,7 +86,7 @@ ACTS: dict[str, Act] = {
     "restart of Redis": _restart_redis,
     "restart of Redis without its data": _wipe_redis,
     "Redis frozen for 4 s": _freeze_redis,
-    "the ledger locked for 4 s": _lock_ledger,
+    "the ledger locked for 4 s": _lock_database,
 }
 
 
@@ -168,10 +168,10 @@ def _run(site: Site, seconds: int, chance: random.Random) -> tuple[Memory, str]:
             memory.sample(site, at_s)
             next_sample_s = at_s + SAMPLE_EVERY_S
         if next_fault_s <= at_s < seconds - FAULT_EVERY_S:
-            name = chance.choice(list(ACTS))
+            name = chance.choice(list(FAULT_ACTIONS))
             print(f"{at_s:6.0f} s: {name}", file=sys.stderr, flush=True)
             try:
-                ACTS[name](site, chance)
+                FAULT_ACTIONS[name](site, chance)
                 site.tracker.begin()
             except DrillError as error:
                 trouble = f"{name}: {error}"
@@ -187,5 +187,5 @@ def _print(cells: list[Cell], growth: dict[str, tuple[int, int, float]], seed: i
         return
     print(f"\nseed {seed}\n\n{table(cells)}\n")
     for name, (before, after, share) in growth.items():
-        says = "GROWN" if share > FLAT_WITHIN else "flat"
-        print(f"{name:16}{before / 1e6:8.1f} MB {after / 1e6:8.1f} MB {share:+7.1%}  {says}")
+        trend = "GROWN" if share > FLAT_WITHIN else "flat"
+        print(f"{name:16}{before / 1e6:8.1f} MB {after / 1e6:8.1f} MB {share:+7.1%}  {trend}")

@@ -108,11 +108,11 @@ class Submitter:
                 waiting += orders
                 *lines, waiting = waiting.split(b"\n")
                 for line in lines:
-                    self._obey(json.loads(line))
+                    self._execute(json.loads(line))
             elif self.rate_per_s:
                 self._submit_batch()
 
-    def _obey(self, order: dict[str, Any]) -> None:
+    def _execute(self, order: dict[str, Any]) -> None:
         if "burst" in order:
             for start in range(0, order["burst"], _LARGEST):
                 copies = min(_LARGEST, order["burst"] - start)

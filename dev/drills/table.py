@@ -25,9 +25,9 @@ def _row(cell: Cell) -> tuple[str, ...]:
         return (cell.fault, cell.pool, *[""] * 8, f"skipped: {cell.skipped}")
     counts = cell.counts
     others = {name: counts.get(name, 0) for name in BROKEN if name not in ("lost", "duplicated")}
-    said = [f"{name} {number}" for name, number in others.items() if number]
+    counts_shown = [f"{name} {number}" for name, number in others.items() if number]
     if cell.recovery_s is not None and cell.recovery_s > cell.budget_s:
-        said.append(f"over its {cell.budget_s:.0f} s")
+        counts_shown.append(f"over its {cell.budget_s:.0f} s")
     return (
         cell.fault,
         cell.pool,
@@ -39,7 +39,7 @@ def _row(cell: Cell) -> tuple[str, ...]:
         str(counts.get("extra_starts", 0)),
         "yes" if cell.recovered else "no",
         "" if cell.recovery_s is None else f"{cell.recovery_s:.1f}",
-        "; ".join(["" if cell.is_good else "BROKEN", *said, cell.trouble]).strip("; "),
+        "; ".join(["" if cell.is_good else "BROKEN", *counts_shown, cell.trouble]).strip("; "),
     )
 
 

@@ -6,31 +6,31 @@ from collections.abc import Iterable
 from pathlib import Path
 from uuid import UUID
 
-from dev.drills.ledger import Ledger, LedgerAway
+from dev.drills.ledger import Database, DatabaseAway
 
-_LOOK_EVERY_S = 0.25
+_CHECK_EVERY_S = 0.25
 
 
 class Tracker:
     """Follows the jobs that were live at a fault until each has left a new line or has ended."""
 
-    def __init__(self, ledger: Ledger, witness: Path) -> None:
-        self._ledger, self._witness = ledger, witness
-        self.forget()
+    def __init__(self, database: Database, witness: Path) -> None:
+        self._database, self._witness = database, witness
+        self.reset()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Follow nothing."""
         self._caught: dict[str, tuple[str, float]] = {}  # pool and since when, by job
         self._offset: int | None = None
-        self._next_look_mono = 0.0
+        self._next_check_mono = 0.0
         self.caught: dict[str, int] = {}
         self.recovered_in_s: dict[str, float] = {}
 
     def begin(self, *pools: str) -> None:
         """Follow what is live now in these pools, or in all, and measure it from now."""
         try:
-            live = self._ledger.live()
-        except LedgerAway:
+            live = self._database.live()
+        except DatabaseAway:
             live = {}
         # Lines of before this moment are no sign of going on, of what is caught now.
         self._release(self._started())
@@ -47,15 +47,15 @@ class Tracker:
                 self.caught[pool] = self.caught.get(pool, 0) + 1
             self._caught[job] = (pool, now)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Note who has gone on."""
-        if not self._caught or time.monotonic() < self._next_look_mono:
+        if not self._caught or time.monotonic() < self._next_check_mono:
             return
-        self._next_look_mono = time.monotonic() + _LOOK_EVERY_S
+        self._next_check_mono = time.monotonic() + _CHECK_EVERY_S
         self._release(self._started())
         try:
-            live = self._ledger.live()
-        except LedgerAway:
+            live = self._database.live()
+        except DatabaseAway:
             return
         self._release([job for job in self._caught if job not in live])
 

@@ -18,14 +18,14 @@ from jobs.models import Job
 from jobs.views import CANCEL_LEVELS
 
 #: One action touches at most so many jobs: it runs within a web request.
-ACTION_BOUND = 1_000
+ACTION_LIMIT = 1_000
 _SHOWN_ERRORS = 3
 
 
 @admin.action(permissions=["submit"], description="Run again")
 def run_again(model_admin: Any, request: HttpRequest, jobs: QuerySet[Job]) -> None:
     """Submit each job once more, with its parameters, to its pool."""
-    if (chosen := _within_bound(model_admin, request, jobs)) is None:
+    if (chosen := _within_limit(model_admin, request, jobs)) is None:
         return
     submitted, errors = [], Counter[str]()
     for job in chosen:
@@ -35,15 +35,15 @@ def run_again(model_admin: Any, request: HttpRequest, jobs: QuerySet[Job]) -> No
         except PoolwiseError as error:
             errors[str(error)] += 1
     if submitted:
-        _say(model_admin, request, messages.SUCCESS, f"{_jobs(len(submitted))} submitted again.")
+        _message(model_admin, request, messages.SUCCESS, f"{_jobs(len(submitted))} submitted again.")
         _log(request, submitted, "Ran again.")
-    _say_errors(model_admin, request, errors)
+    _message_errors(model_admin, request, errors)
 
 
 @admin.action(permissions=["cancel"], description="Cancel")
 def cancel(model_admin: Any, request: HttpRequest, jobs: QuerySet[Job]) -> None:
     """Cancel the queued jobs and ask the workers of the running ones to stop them."""
-    if (chosen := _within_bound(model_admin, request, jobs)) is None:
+    if (chosen := _within_limit(model_admin, request, jobs)) is None:
         return
     outcomes, errors, touched = Counter[CancelOutcome](), Counter[str](), []
     for job in chosen:
@@ -55,28 +55,28 @@ def cancel(model_admin: Any, request: HttpRequest, jobs: QuerySet[Job]) -> None:
         outcomes[outcome] += 1
         if outcome is not CancelOutcome.ENDED:
             touched.append(job)
-    _say_outcomes(model_admin, request, outcomes)
+    _message_outcomes(model_admin, request, outcomes)
     _log(request, touched, "Cancelled.")
-    _say_errors(model_admin, request, errors)
+    _message_errors(model_admin, request, errors)
 
 
-@admin.action(permissions=["view"], description=f"Export as CSV (newest {export.EXPORT_BOUND:,} at most)")
+@admin.action(permissions=["view"], description=f"Export as CSV (newest {export.EXPORT_LIMIT:,} at most)")
 def export_csv(model_admin: Any, request: HttpRequest, jobs: QuerySet[Job]) -> StreamingHttpResponse:
     """Answer with the jobs as CSV."""
     return export.as_csv(jobs)
 
 
-@admin.action(permissions=["view"], description=f"Export as JSON (newest {export.EXPORT_BOUND:,} at most)")
+@admin.action(permissions=["view"], description=f"Export as JSON (newest {export.EXPORT_LIMIT:,} at most)")
 def export_json(model_admin: Any, request: HttpRequest, jobs: QuerySet[Job]) -> StreamingHttpResponse:
     """Answer with the jobs as JSON."""
     return export.as_json(jobs)
 
 
-def _within_bound(model_admin: Any, request: HttpRequest, jobs: QuerySet[Job]) -> list[Job] | None:
-    chosen = list(jobs.defer(None)[: ACTION_BOUND + 1])
-    if len(chosen) > ACTION_BOUND:
-        text = f"Choose at most {ACTION_BOUND:,} jobs at once: nothing was done. Filter for fewer."
-        _say(model_admin, request, messages.ERROR, text)
+def _within_limit(model_admin: Any, request: HttpRequest, jobs: QuerySet[Job]) -> list[Job] | None:
+    chosen = list(jobs.defer(None)[: ACTION_LIMIT + 1])
+    if len(chosen) > ACTION_LIMIT:
+        text = f"Choose at most {ACTION_LIMIT:,} jobs at once: nothing was done. Filter for fewer."
+        _message(model_admin, request, messages.ERROR, text)
         return None
     return chosen
 
@@ -85,22 +85,22 @@ def _jobs(count: int) -> str:
     return f"{count:,} job{pluralize(count)}"
 
 
-def _say(model_admin: Any, request: HttpRequest, level: int, text: str) -> None:
+def _message(model_admin: Any, request: HttpRequest, level: int, text: str) -> None:
     model_admin.message_user(request, text, level)
 
 
-def _say_outcomes(model_admin: Any, request: HttpRequest, outcomes: Counter[CancelOutcome]) -> None:
+def _message_outcomes(model_admin: Any, request: HttpRequest, outcomes: Counter[CancelOutcome]) -> None:
     for outcome in CancelOutcome:
         if outcomes[outcome]:
             level = CANCEL_LEVELS[outcome]
-            _say(model_admin, request, level, outcome.words(_jobs(outcomes[outcome])))
+            _message(model_admin, request, level, outcome.sentence(_jobs(outcomes[outcome])))
 
 
-def _say_errors(model_admin: Any, request: HttpRequest, errors: Counter[str]) -> None:
+def _message_errors(model_admin: Any, request: HttpRequest, errors: Counter[str]) -> None:
     for text, count in errors.most_common(_SHOWN_ERRORS):
-        _say(model_admin, request, messages.ERROR, f"{_jobs(count)} not submitted or cancelled: {text}")
+        _message(model_admin, request, messages.ERROR, f"{_jobs(count)} not submitted or cancelled: {text}")
     if (rest := len(errors) - _SHOWN_ERRORS) > 0:
-        _say(model_admin, request, messages.ERROR, f"{rest} more kinds of error are not shown.")
+        _message(model_admin, request, messages.ERROR, f"{rest} more kinds of error are not shown.")
 
 
 def _log(request: HttpRequest, jobs: Sequence[Job], text: str) -> None:

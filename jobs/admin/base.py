@@ -47,7 +47,7 @@ class LongList(ShortList):
         self.page = paging.page_of(self.queryset, {way: cursor}, moment=moment)
         self.result_list = self.page.rows
         self.result_count = paging.bounded_count(self.queryset)
-        self.is_capped = self.result_count >= paging.COUNT_BOUND
+        self.is_capped = self.result_count >= paging.COUNT_LIMIT
         self.full_result_count, self.show_full_result_count = None, False
         self.show_admin_actions, self.can_show_all, self.multi_page = True, False, False
         self.newer = self.page.newer and self.get_query_string({PAGE_VAR: f"after-{self.page.newer}"})

@@ -25,7 +25,7 @@ class ComparisonAdmin(PageViewer):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Comparison]:
         """Return the comparisons without the columns that a list does not show."""
         comparisons: QuerySet[Comparison] = super().get_queryset(request)
-        return comparisons.defer("environment", "evidence")
+        return comparisons.defer("environment", "report")
 
     @admin.display(description="State")
     def state_badge(self, comparison: Comparison) -> str:

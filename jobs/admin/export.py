@@ -14,14 +14,14 @@ from jobs.formats import shown
 from jobs.models import Job
 
 #: The newest so many of the chosen jobs are exported.
-EXPORT_BOUND = 100_000
+EXPORT_LIMIT = 100_000
 _COLUMNS = (
     *("id", "definition", "kind", "pool", "state", "user__username", "created_at", "run_after"),
     *("published_at", "received_at", "started_at", "finished_at", "recorded_at"),
     *("broker_wait_s", "worker_wait_s", "run_s", "cpu_s", "off_cpu_s", "record_lag_s"),
     *("attempt", "max_attempts", "payload_bytes", "result_bytes"),
-    *("worker", "pid", "thread", "carrier", "offloaded", "error_type", "error"),
-    *("request_id", "parent_id", "block_id", "params"),
+    *("worker", "pid", "thread", "greenlet_or_task", "offloaded", "error_type", "error"),
+    *("request_id", "parent_id", "batch_id", "params"),
 )
 _NAMES = {"user__username": "user", "run_after": "due_at"}
 _TITLES = tuple(_NAMES.get(column, column) for column in _COLUMNS)
@@ -48,7 +48,7 @@ def as_json(jobs: QuerySet[Job]) -> StreamingHttpResponse:
 
 
 def _rows(jobs: QuerySet[Job]) -> Iterator[tuple[Any, ...]]:
-    for row in jobs.values_list(*_COLUMNS)[:EXPORT_BOUND].iterator(chunk_size=2_000):
+    for row in jobs.values_list(*_COLUMNS)[:EXPORT_LIMIT].iterator(chunk_size=2_000):
         yield (*row[:-1], {name: shown(value) for name, value in row[-1].items()})
 
 

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 
 from jobs import definitions
 from jobs.formats import is_storable
-from jobs.models import State
+from jobs.models import JobState
 from jobs.reports import AGES, known_pools
 
 Choices = Iterable[tuple[str, str]]
@@ -56,7 +56,7 @@ def _named(names: Iterable[str]) -> Choices:
 
 #: The filters of the job list; the pools are those that the settings declare, and those that jobs ran or wait on.
 JOB_FILTERS = (
-    _job_filter("state", lambda: State.choices),
+    _job_filter("state", lambda: JobState.choices),
     _job_filter("pool", lambda: _named(known_pools())),
     _job_filter("age", lambda: [(key, title) for key, (title, _) in AGES.items()]),
     _job_filter("kind", lambda: _named(definitions.KINDS)),

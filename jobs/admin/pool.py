@@ -56,7 +56,7 @@ class PoolAdmin(Viewer):
         live = {
             "live": now,
             "pool_live": now.pools.get(name, PoolNow(name, ())),
-            "guarantee_rows": guarantees.matrix(
+            "limit_rows": guarantees.matrix(
                 [pool.model for pool in all_pools().values() if pool.name == name]
             ),
         }
@@ -65,9 +65,9 @@ class PoolAdmin(Viewer):
     @admin.display(description="State")
     def state(self, pool: Any) -> str:
         """Return whether workers serve the pool."""
-        if pool.live.held:
-            return badge("queued", pool.live.held_words)
-        return badge(pool.live.state, pool.live.words)
+        if pool.live.pause_state:
+            return badge("queued", pool.live.pause_text)
+        return badge(pool.live.state, pool.live.state_text)
 
     @admin.display(description="Slots in use")
     def slots(self, pool: Any) -> str | None:

@@ -15,7 +15,7 @@ from django_celery_results.models import GroupResult, TaskResult
 from jobs.admin.base import Viewer, badge
 from jobs.admin.filters import Choices, ExactFilter
 from jobs.formats import as_uuid
-from jobs.reports.job_list import SEARCH_BOUND
+from jobs.reports.job_list import SEARCH_LIMIT
 
 _BADGES = {
     states.SUCCESS: "succeeded",
@@ -28,14 +28,14 @@ _BADGES = {
 class StatusFilter(ExactFilter):
     """Results of a Celery state."""
 
-    title, parameter_name = f"status (newest {SEARCH_BOUND:,})", "status"
+    title, parameter_name = f"status (newest {SEARCH_LIMIT:,})", "status"
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[TaskResult]) -> QuerySet[TaskResult]:
         """Return the newest results of the choice: all with a status would have to be sorted by date."""
         if not self.value():
             return queryset
         newest = queryset.order_by("-date_done").values_list("date_done", flat=True)
-        if edge := newest[SEARCH_BOUND : SEARCH_BOUND + 1].first():
+        if edge := newest[SEARCH_LIMIT : SEARCH_LIMIT + 1].first():
             queryset = queryset.filter(date_done__gte=edge)
         # An expression, so that the database walks the index of dates and not the one of statuses.
         return queryset.alias(known_status=Coalesce("status", Value(""))).filter(known_status=self.value())

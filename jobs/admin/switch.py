@@ -14,10 +14,10 @@ from jobs import operations, roles
 from jobs.admin.base import ShortList, Viewer, badge
 from jobs.definitions import all_definitions
 from jobs.errors import PoolwiseError, UnknownDefinition, UnknownPool
-from jobs.models import Job, Switch
+from jobs.models import Job, Pause
 from jobs.reports import PoolNow, pools_now
 
-_ACTS = {"pool": ("pause", "resume", "drain", "purge"), "definition": ("pause", "resume")}
+_ACTIONS = {"pool": ("pause", "resume", "drain", "purge"), "definition": ("pause", "resume")}
 _MEANS = {
     "pause": "Within 2 s no worker begins a job of it. What runs goes on to its end; what waits and what comes stays "
     "queued. A worker that starts later obeys, too.",
@@ -29,7 +29,7 @@ _MEANS = {
 }
 
 
-class ActForm(forms.Form):
+class ReasonForm(forms.Form):
     """Why an act is done; with `chooses`, on which definition."""
 
     reason = forms.CharField(
@@ -47,69 +47,71 @@ class ActForm(forms.Form):
             self.fields = {"definition": field, **self.fields}
 
 
-@admin.register(Switch)
-class SwitchAdmin(Viewer):
+@admin.register(Pause)
+class PauseAdmin(Viewer):
     """The pools and definitions that begin no jobs now."""
 
     changelist = ShortList
-    list_display = ("name", "kind", "state_badge", "reason", "user", "at", "act")
+    list_display = ("name", "kind", "state_badge", "reason", "user", "at", "resume_link")
     list_display_links = None
     list_select_related = ("user",)
     ordering = ("kind", "name")
 
     @admin.display(description="State")
-    def state_badge(self, switch: Switch) -> str:
+    def state_badge(self, pause: Pause) -> str:
         """Return the state as a coloured word."""
-        return badge("queued", switch.get_state_display())
+        return badge("queued", pause.get_state_display())
 
     @admin.display(description="")
-    def act(self, switch: Switch) -> str:
+    def resume_link(self, pause: Pause) -> str:
         """Return the link that resumes it."""
-        url = reverse("admin:jobs_switch_act", args=[switch.kind, switch.name, "resume"])
+        url = reverse("admin:jobs_pause_action", args=[pause.kind, pause.name, "resume"])
         return format_html('<a href="{}">Resume…</a>', url)
 
     def get_urls(self) -> list[URLPattern]:
         """Return the views, and the page of an act."""
-        view = self.admin_site.admin_view(self.act_view)
-        acts = [
-            path("pause-definition/", view, name="jobs_switch_choose"),
-            path("<str:kind>/<str:name>/<str:act>/", view, name="jobs_switch_act"),
+        view = self.admin_site.admin_view(self.action_view)
+        pages = [
+            path("pause-definition/", view, name="jobs_pause_choose"),
+            path("<str:kind>/<str:name>/<str:action>/", view, name="jobs_pause_action"),
         ]
-        return [*acts, *super().get_urls()]
+        return [*pages, *super().get_urls()]
 
-    def act_view(
-        self, request: HttpRequest, kind: str = "definition", name: str = "", act: str = "pause"
+    def action_view(
+        self, request: HttpRequest, kind: str = "definition", name: str = "", action: str = "pause"
     ) -> HttpResponse:
         """Say what an act would do and ask for the reason; on POST do it."""
-        if act not in _ACTS.get(kind, ()):
+        if action not in _ACTIONS.get(kind, ()):
             raise Http404("There is no such act.")
-        roles.require(request.user, roles.PURGE if act == "purge" else roles.OPERATE)
-        form = ActForm(request.POST if request.method == "POST" else None, chooses=not name)
+        roles.require(request.user, roles.PURGE if action == "purge" else roles.OPERATE)
+        form = ReasonForm(request.POST if request.method == "POST" else None, chooses=not name)
         if form.is_valid():
             target = name or form.cleaned_data["definition"]
             try:
-                words = _do(request, kind, target, act, form.cleaned_data["reason"])
+                message = _do(request, kind, target, action, form.cleaned_data["reason"])
             except (UnknownPool, UnknownDefinition) as error:
                 raise Http404(str(error)) from error
             except PoolwiseError as error:
                 form.add_error(None, str(error))
             else:
-                self.message_user(request, words, messages.SUCCESS)
+                self.message_user(request, message, messages.SUCCESS)
                 return HttpResponseRedirect(_after(request, kind, target))
         return TemplateResponse(
-            request, "admin/jobs/switch/act.html", self._context(request, kind, name, act, form)
+            request, "admin/jobs/pause/action.html", self._context(request, kind, name, action, form)
         )
 
-    def _context(self, request: HttpRequest, kind: str, name: str, act: str, form: ActForm) -> dict[str, Any]:
+    def _context(
+        self, request: HttpRequest, kind: str, name: str, action: str, form: ReasonForm
+    ) -> dict[str, Any]:
         live = pools_now()
         return {
             **self.admin_site.each_context(request),
-            "title": f"{act.capitalize()} the {kind} {name}".strip(),
+            "title": f"{action.capitalize()} the {kind} {name}".strip(),
             "opts": self.opts,
             "kind": kind,
             "name": name,
-            "act": act,
-            "means": _MEANS[act],
+            "action": action,
+            "means": _MEANS[action],
             "form": form,
             "queued": Job.objects.queued().filter(**{kind: name}).count() if name else None,
             "pool_live": live.pools.get(name, PoolNow(name, ())) if kind == "pool" else None,
@@ -118,15 +120,17 @@ class SwitchAdmin(Viewer):
         }
 
 
-def _do(request: HttpRequest, kind: str, name: str, act: str, reason: str) -> str:
+def _do(request: HttpRequest, kind: str, name: str, action: str, reason: str) -> str:
     user: Any = request.user
-    if act == "purge":
+    if action == "purge":
         purged = operations.purge(name, user=user, reason=reason, by="admin")
         return f"{purged.cancelled:,} queued jobs of {name} are cancelled."
-    if act == "drain":
-        return operations.drain(name, user=user, reason=reason, by="admin").words
-    switch: Callable[..., operations.Act] = operations.pause if act == "pause" else operations.resume
-    return switch(kind, name, user=user, reason=reason, by="admin").words
+    if action == "drain":
+        return operations.drain(name, user=user, reason=reason, by="admin").text
+    change: Callable[..., operations.ActionResult] = (
+        operations.pause if action == "pause" else operations.resume
+    )
+    return change(kind, name, user=user, reason=reason, by="admin").text
 
 
 def _after(request: HttpRequest, kind: str, name: str) -> str:

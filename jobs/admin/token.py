@@ -45,8 +45,8 @@ class ApiTokenAdmin(Viewer):
         user: Any = request.user
         made, text = tokens.create(obj.user, obj.name, by=user)
         obj.pk, obj.digest = made.pk, made.digest
-        words = f"The token is shown this once, copy it now: {text}"
-        self.message_user(request, words, messages.WARNING)
+        message = f"The token is shown this once, copy it now: {text}"
+        self.message_user(request, message, messages.WARNING)
 
     @admin.action(permissions=["revoke"], description="Revoke")
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:

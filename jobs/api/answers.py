@@ -8,7 +8,7 @@ from uuid import UUID
 from ninja import Schema
 from pydantic import BeforeValidator
 
-from jobs.evidence import Evidence
+from jobs.evidence import Report
 from jobs.formats import shown
 
 
@@ -52,7 +52,7 @@ class DefinitionOut(Schema):
     time_limit_s: float | None
     max_payload_bytes: int
     unavailable: str | None
-    held: str | None
+    pause_state: str | None
 
 
 class JobOut(Schema):
@@ -106,7 +106,7 @@ class JobDetailOut(JobOut):
     worker: str
     pid: int | None
     thread: str
-    carrier: str
+    greenlet_or_task: str
     offloaded: bool
     history: list[dict[str, Any]]
 
@@ -150,7 +150,7 @@ class PoolOut(Schema):
     queue: str
     concurrency: int
     state: str
-    held: str | None
+    pause_state: str | None
     queued: int
     scheduled: int
     running: int
@@ -161,12 +161,12 @@ class PoolOut(Schema):
     in_use: int
 
 
-class ActOut(Schema):
+class ActionOut(Schema):
     """What an act of an operator came to."""
 
     state: str
     has_changed: bool
-    is_told: bool
+    is_in_redis: bool
     detail: str
 
     @staticmethod
@@ -183,7 +183,7 @@ class PurgedOut(Schema):
 
 
 class ComparisonOut(Schema):
-    """A comparison of a list; `verdict` is the sentence of its evidence, once that is frozen."""
+    """A comparison of a list; `verdict` is the sentence of its report, once that is frozen."""
 
     id: UUID
     definition: str
@@ -204,9 +204,9 @@ class ComparisonOut(Schema):
 
 
 class ComparisonDetailOut(ComparisonOut):
-    """A comparison with its evidence, how far it is, and what it waits for."""
+    """A comparison with its report, how far it is, and what it waits for."""
 
-    evidence: Evidence | None
+    report: Report | None
     progress: dict[str, Any]
     waits_for: str
 

@@ -76,9 +76,9 @@ def bounded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     @functools.wraps(view)
     def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         length = request.META.get("CONTENT_LENGTH") or "0"
-        bound = min(settings.API_MAX_BODY_BYTES, settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 2**63)
-        if not length.isdigit() or int(length) > bound:
-            text = f"The body may have {bound} bytes (API_MAX_BODY_BYTES), not {length}."
+        limit = min(settings.API_MAX_BODY_BYTES, settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 2**63)
+        if not length.isdigit() or int(length) > limit:
+            text = f"The body may have {limit} bytes (API_MAX_BODY_BYTES), not {length}."
             return problem(request, 413, text)
         if request.method == "POST" and not int(length) and "HTTP_TRANSFER_ENCODING" not in request.META:
             # Else the answer would say that our argument is missing, not which value of it.

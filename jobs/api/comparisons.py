@@ -21,14 +21,14 @@ from jobs.reports import page_of
 
 def _visible(request: HttpRequest) -> Any:
     """Return the comparisons that the caller may see, each with the sentence of its verdict."""
-    return Comparison.objects.visible_to(request.user).annotate(sentence=F("evidence__sentence"))
+    return Comparison.objects.visible_to(request.user).annotate(sentence=F("report__sentence"))
 
 
 @api.get("/comparisons", response={200: ComparisonPageOut, **PROBLEMS}, tags=["comparisons"])
 def list_comparisons(request: HttpRequest, before: str = "", after: str = "") -> Any:
     """List comparisons, newest first."""
     page = page_of(
-        _visible(request).defer("environment", "evidence"), {"before": before, "after": after}, strict=True
+        _visible(request).defer("environment", "report"), {"before": before, "after": after}, strict=True
     )
     return {"comparisons": page.rows, "older": page.older, "newer": page.newer}
 
@@ -37,7 +37,7 @@ def list_comparisons(request: HttpRequest, before: str = "", after: str = "") ->
     "/comparisons/{uuid:comparison_id}", response={200: ComparisonDetailOut, **PROBLEMS}, tags=["comparisons"]
 )
 def get_comparison(request: HttpRequest, comparison_id: UUID) -> Any:
-    """Return one comparison with its verdict and the evidence that carries it."""
+    """Return one comparison with its verdict and the report that carries it."""
     found: Any = get_object_or_404(_visible(request), pk=comparison_id)
     found.progress = planning.progress(found)
     found.waits_for = waits_for(found)[1] if not found.has_ended else ""
@@ -65,7 +65,7 @@ def plan(request: HttpRequest, payload: ComparisonIn) -> Any:
     tags=["comparisons"],
 )
 def cancel_comparison(request: HttpRequest, comparison_id: UUID, payload: CancelIn = WITHOUT) -> Any:
-    """End a comparison before its last block; what has been measured stays."""
+    """End a comparison before its last batch; what has been measured stays."""
     found: Comparison = get_object_or_404(Comparison.objects.visible_to(request.user), pk=comparison_id)
     roles.require_cancel(request.user, found)
     planning.stop(found, user=request.user, reason=payload.reason)  # type: ignore[arg-type]

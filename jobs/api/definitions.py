@@ -7,56 +7,56 @@ from django.http import HttpRequest
 from pydantic.errors import PydanticInvalidForJsonSchema
 
 from jobs import definitions, operations, switches
-from jobs.api.answers import ActOut, DefinitionOut
+from jobs.api.answers import ActionOut, DefinitionOut
 from jobs.api.app import PROBLEMS, api
 from jobs.api.calls import Reason
 from jobs.definitions import Definition
 from jobs.definitions.parameters import schema_of
-from jobs.models import Switch
+from jobs.models import Pause
 from jobs.roles import OPERATE, require
 
 
 def operate(
-    act: Callable[..., Any], request: HttpRequest, payload: Reason, *target: str, permission: str = OPERATE
+    done: Callable[..., Any], request: HttpRequest, payload: Reason, *target: str, permission: str = OPERATE
 ) -> Any:
     """Do an operator's act. Raise PermissionDenied."""
     require(request.user, permission)
-    return act(*target, user=request.user, reason=payload.reason, by="API")
+    return done(*target, user=request.user, reason=payload.reason, by="API")
 
 
 @api.get("/definitions", response={200: list[DefinitionOut], **PROBLEMS}, tags=["definitions"])
 def list_definitions(request: HttpRequest) -> Any:
     """List the definitions, each with the JSON schema of its parameters."""
-    held = switches.held().definitions
-    return [_out(found, held.get(found.name)) for found in definitions.all_definitions()]
+    paused = switches.paused_now().definitions
+    return [_out(found, paused.get(found.name)) for found in definitions.all_definitions()]
 
 
 @api.get("/definitions/{name}", response={200: DefinitionOut, **PROBLEMS}, tags=["definitions"])
 def get_definition(request: HttpRequest, name: str) -> Any:
     """Return one definition."""
     found = definitions.get(name)
-    return _out(found, switches.held().definitions.get(found.name))
+    return _out(found, switches.paused_now().definitions.get(found.name))
 
 
-@api.post("/definitions/{name}/pause", response={200: ActOut, **PROBLEMS}, tags=["operate"])
+@api.post("/definitions/{name}/pause", response={200: ActionOut, **PROBLEMS}, tags=["operate"])
 def pause_definition(request: HttpRequest, name: str, payload: Reason) -> Any:
     """Begin no more jobs of a definition; they stay queued."""
-    return operate(operations.pause, request, payload, Switch.Kind.DEFINITION, name)
+    return operate(operations.pause, request, payload, Pause.Kind.DEFINITION, name)
 
 
-@api.post("/definitions/{name}/resume", response={200: ActOut, **PROBLEMS}, tags=["operate"])
+@api.post("/definitions/{name}/resume", response={200: ActionOut, **PROBLEMS}, tags=["operate"])
 def resume_definition(request: HttpRequest, name: str, payload: Reason) -> Any:
     """Let the jobs of a definition begin again."""
-    return operate(operations.resume, request, payload, Switch.Kind.DEFINITION, name)
+    return operate(operations.resume, request, payload, Pause.Kind.DEFINITION, name)
 
 
-def _out(found: Definition, held: str | None) -> dict[str, Any]:
+def _out(found: Definition, paused: str | None) -> dict[str, Any]:
     plain = ("name", "kind", "title", "summary", "pool", "max_attempts", "soft_time_limit_s", "time_limit_s")
     return {
         **{name: getattr(found, name) for name in (*plain, "max_payload_bytes")},
         "parameters": _schema(found),
         "unavailable": found.unavailable(),
-        "held": held,
+        "pause_state": paused,
     }
 
 
@@ -71,5 +71,5 @@ def _schema(found: Definition) -> dict[str, Any]:
 
 def _masked(schema: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of a secret, marked as one; its default, which the code holds, is for the body alone."""
-    told = {key: part for key, part in schema.items() if key not in ("default", "examples")}
-    return {**told, "format": "password", "writeOnly": True}
+    public = {key: part for key, part in schema.items() if key not in ("default", "examples")}
+    return {**public, "format": "password", "writeOnly": True}

@@ -8,7 +8,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 
 _JSON = "application/json"
-_WORDS = {
+_DETAILS = {
     400: "The server cannot read this request.",
     403: "You may not do that.",
     404: "There is no such endpoint: /api/openapi.json names them all.",
@@ -44,9 +44,9 @@ def _as_json(response: HttpResponse) -> None:
 
 def _problem(response: HttpResponse) -> dict[str, Any]:
     status = response.status_code
-    words = _WORDS.get(status) or f"{HTTPStatus(status).phrase}."
+    detail = _DETAILS.get(status) or f"{HTTPStatus(status).phrase}."
     allow = " and ".join(sorted(response.get("Allow", "").split(", ")))
-    found: dict[str, Any] = {"detail": words.format(allow=allow), "fields": {}}
+    found: dict[str, Any] = {"detail": detail.format(allow=allow), "fields": {}}
     if retry_after_s := response.get("Retry-After"):
         found["retry_after_s"] = int(retry_after_s)
     return found

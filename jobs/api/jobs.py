@@ -14,7 +14,7 @@ from jobs.api.answers import CancelledOut, JobDetailOut, JobPageOut, ResultOut, 
 from jobs.api.app import BUSY, PROBLEMS, api
 from jobs.api.calls import WITHOUT, AgainIn, CancelIn, SubmitIn
 from jobs.errors import InvalidParameters, UnknownDefinition, UnknownPool
-from jobs.models import Job, State
+from jobs.models import Job, JobState
 from jobs.reports import JobFilter
 
 _KEY = "Idempotency-Key"
@@ -70,7 +70,7 @@ def get_result(request: HttpRequest, job_id: UUID) -> Any:
     """Return what a job returned; 404 until it has succeeded."""
     job = _job(request, job_id)
     found = TaskResult.objects.filter(task_id=str(job.pk)).only("result").first()
-    if job.state != State.SUCCEEDED or found is None or found.result is None:
+    if job.state != JobState.SUCCEEDED or found is None or found.result is None:
         raise Http404("The job has no result.")
     return {"result": json.loads(found.result)}
 

@@ -5,17 +5,17 @@ from typing import Any
 from django.http import HttpRequest
 
 from jobs import operations
-from jobs.api.answers import ActOut, PoolOut, PurgedOut, QueueOut
+from jobs.api.answers import ActionOut, PoolOut, PurgedOut, QueueOut
 from jobs.api.app import PROBLEMS, api
 from jobs.api.calls import PurgeIn, Reason
 from jobs.api.definitions import operate
 from jobs.bounds import queue_state
-from jobs.models import Switch
+from jobs.models import Pause
 from jobs.pools import all_pools, get_pool
 from jobs.reports import PoolNow, pools_now
 from jobs.roles import PURGE
 
-POOL = Switch.Kind.POOL
+POOL = Pause.Kind.POOL
 
 
 @api.get("/pools", response={200: list[PoolOut], **PROBLEMS}, tags=["pools"])
@@ -37,19 +37,19 @@ def get_queue(request: HttpRequest, name: str) -> Any:
     return queue_state(get_pool(name).name)
 
 
-@api.post("/pools/{name}/pause", response={200: ActOut, **PROBLEMS}, tags=["operate"])
+@api.post("/pools/{name}/pause", response={200: ActionOut, **PROBLEMS}, tags=["operate"])
 def pause_pool(request: HttpRequest, name: str, payload: Reason) -> Any:
     """Begin no more jobs of a pool; they stay queued."""
     return operate(operations.pause, request, payload, POOL, name)
 
 
-@api.post("/pools/{name}/drain", response={200: ActOut, **PROBLEMS}, tags=["operate"])
+@api.post("/pools/{name}/drain", response={200: ActionOut, **PROBLEMS}, tags=["operate"])
 def drain_pool(request: HttpRequest, name: str, payload: Reason) -> Any:
     """Pause a pool so that it runs empty; `running` of the pool says how far it is."""
     return operate(operations.drain, request, payload, name)
 
 
-@api.post("/pools/{name}/resume", response={200: ActOut, **PROBLEMS}, tags=["operate"])
+@api.post("/pools/{name}/resume", response={200: ActionOut, **PROBLEMS}, tags=["operate"])
 def resume_pool(request: HttpRequest, name: str, payload: Reason) -> Any:
     """Let the jobs of a pool begin again."""
     return operate(operations.resume, request, payload, POOL, name)
@@ -69,7 +69,7 @@ def _out(now: PoolNow) -> dict[str, Any]:
         "queue": pool.queue,
         "concurrency": pool.concurrency,
         "state": now.state,
-        "held": now.held or None,
+        "pause_state": now.pause_state or None,
         "workers": None if now.workers is None else len(now.workers),
         "unconnected": len(now.unconnected),
         **{

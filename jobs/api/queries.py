@@ -28,9 +28,11 @@ def _refuse_unknown(request: HttpRequest, values: dict[str, Any]) -> None:
     match = request.resolver_match
     in_path = match.kwargs if match else {}
     taken = list(_names(values, in_path)) if request.method == "GET" else []
-    words = f"Unknown; this takes {', '.join(taken)}." if taken else "Unknown; this takes no parameters here."
+    detail = (
+        f"Unknown; this takes {', '.join(taken)}." if taken else "Unknown; this takes no parameters here."
+    )
     if unknown := [name for name in request.GET if name not in taken]:
-        raise InvalidParameters(dict.fromkeys(unknown, words))
+        raise InvalidParameters(dict.fromkeys(unknown, detail))
 
 
 def _names(values: dict[str, Any], in_path: Mapping[str, Any]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Evidence bundles: write one, read one back, and compare a new run with it. docs/evidence.md."""
+"""Result bundles: write one, read one back, and compare a new run with it. docs/report.md."""
 
 from jobs.bundles.checking import Change, changes, rounds_of, summary
 from jobs.bundles.reading import Bundle, read

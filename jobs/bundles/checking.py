@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobs import verdicts
-from jobs.evidence import Evidence, badges
+from jobs.evidence import Report, badges
 from jobs.formats import percent
 from jobs.verdicts import CANNOT_TELL, NO_DIFFERENCE, SLOWER, Verdict
 
@@ -26,11 +26,11 @@ class Change:
     def text(self) -> str:
         """Return the change as a sentence without a full stop."""
         verdict = self.verdict
-        if verdict.word == CANNOT_TELL or not verdict.ratio:
+        if verdict.outcome == CANNOT_TELL or not verdict.ratio:
             return f"{self.pool}: cannot tell, {verdict.reason.rstrip('.')}"
-        if verdict.word == NO_DIFFERENCE:
+        if verdict.outcome == NO_DIFFERENCE:
             return f"{self.pool}: no difference detected ({_by(verdict)})"
-        return f"{self.pool}: {verdict.word} than the bundle ({_by(verdict)})"
+        return f"{self.pool}: {verdict.outcome} than the bundle ({_by(verdict)})"
 
 
 def _by(verdict: Verdict) -> str:
@@ -42,28 +42,28 @@ def _by(verdict: Verdict) -> str:
     return f"time per job {longer * 100:+.1f} %{interval}"
 
 
-def changes(before: Evidence, after: Evidence, *, max_regression: float, seed: int = 0) -> list[Change]:
-    """Return what became of each pool that both evidences have; `max_regression` 0.1 allows 10 % more time a job."""
+def changes(before: Report, after: Report, *, max_regression: float, seed: int = 0) -> list[Change]:
+    """Return what became of each pool that both reports have; `max_regression` 0.1 allows 10 % more time a job."""
     old, new = rounds_of(before), rounds_of(after)
     found = []
     for pool in (name for name in old if name in new):
         verdict = verdicts.compare(old[pool], new[pool], seed=seed)
         if reason := objection(before, after, pool):
-            verdict = Verdict(word=CANNOT_TELL, reason=reason)
-        is_slower = verdict.word == SLOWER and 1 / (verdict.ratio or 1) - 1 > max_regression
+            verdict = Verdict(outcome=CANNOT_TELL, reason=reason)
+        is_slower = verdict.outcome == SLOWER and 1 / (verdict.ratio or 1) - 1 > max_regression
         found.append(Change(pool, verdict, is_slower))
     return found
 
 
-def rounds_of(evidence: Evidence) -> dict[str, Rounds]:
+def rounds_of(report: Report) -> dict[str, Rounds]:
     """Return each pool's time per job in seconds, a list a round."""
     return {
-        pool.name: [verdicts.time_per_job(block.makespan_s, block.jobs) for block in pool.counted]
-        for pool in evidence.pools
+        pool.name: [verdicts.time_per_job(batch.makespan_s, batch.jobs) for batch in pool.counted]
+        for pool in report.pools
     }
 
 
-def objection(before: Evidence, after: Evidence, pool: str) -> str:
+def objection(before: Report, after: Report, pool: str) -> str:
     """Return why the two say nothing of a pool together, or ""."""
     for key, name in _HARDWARE.items():
         old, new = before.environment.get(key), after.environment.get(key)
@@ -76,9 +76,9 @@ def objection(before: Evidence, after: Evidence, pool: str) -> str:
     return next((f"{reason} ({when})" for reason, when in reasons if reason), "")
 
 
-def _spoiling(evidence: Evidence, pool: str) -> str:
-    # The spread between rounds is judged anew by the verdict on the one pool.
-    return badges.objection((badge for badge in evidence.gate.badges if badge.id != "spread"), pool)
+def _spoiling(report: Report, pool: str) -> str:
+    # The spread between rounds is considered by the verdict on the one pool.
+    return badges.objection((check for check in report.validity.checks if check.id != "spread"), pool)
 
 
 def summary(found: Sequence[Change], max_regression: float) -> str:
@@ -86,6 +86,6 @@ def summary(found: Sequence[Change], max_regression: float) -> str:
     slower = [change.pool for change in found if change.is_regression]
     if slower:
         return f"Slower by more than {percent(max_regression)}: {', '.join(slower)}."
-    if all(change.verdict.word == CANNOT_TELL for change in found):
+    if all(change.verdict.outcome == CANNOT_TELL for change in found):
         return "The check could tell nothing."
     return f"No pool is slower by more than {percent(max_regression)}."

@@ -23,7 +23,7 @@ from jobs.bundles.shape import (
     Manifest,
 )
 from jobs.errors import BadBundle
-from jobs.evidence import Evidence
+from jobs.evidence import Report
 
 _KNOWN = re.compile(
     rf"{re.escape(MANIFEST)}|{re.escape(SAMPLES)}|{re.escape(FIGURES)}|{re.escape(COMMAND)}|{CHART}"
@@ -33,11 +33,11 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A bundle that holds together: what was asked for, the evidence, and the jobs behind it."""
+    """A bundle that holds together: what was asked for, the report, and the jobs behind it."""
 
     manifest: Manifest
-    evidence: Evidence
-    samples: list[rows.Row]
+    report: Report
+    samples: list[rows.SampleRow]
 
 
 def read(file: Path | BinaryIO) -> Bundle:
@@ -60,12 +60,12 @@ def _read(archive: zipfile.ZipFile) -> Bundle:
         name: _checked(_content(archive, name, limit), name, manifest)
         for name, limit in ((SAMPLES, MAX_UNPACKED_BYTES), (FIGURES, MAX_JSON_BYTES))
     }
-    evidence = _parsed(Evidence, contents[FIGURES], FIGURES)
+    report = _parsed(Report, contents[FIGURES], FIGURES)
     samples = rows.from_csv(_decoded(contents[SAMPLES], SAMPLES))
-    named, pools = {arm.name for arm in evidence.pools}, {arm.pool for arm in evidence.pools}
+    named, pools = {variant.name for variant in report.pools}, {variant.pool for variant in report.pools}
     if strange := ({row[0] for row in samples} - named) | (set(manifest.comparison.pools) - pools):
         raise BadBundle(f"{FIGURES} knows no pool {min(strange)!r}.")
-    return Bundle(manifest, evidence, samples)
+    return Bundle(manifest, report, samples)
 
 
 def _check_entries(entries: list[zipfile.ZipInfo]) -> None:

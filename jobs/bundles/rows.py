@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from jobs.bounded import ARM, MAX_ARM_CHARS
+from jobs.bounded import MAX_VARIANT_NAME_CHARS, VARIANT_NAME
 from jobs.bundles.shape import MAX_SAMPLES
 from jobs.errors import BadBundle
 from jobs.evidence import SAMPLE_COLUMNS, Sample
@@ -21,9 +21,9 @@ _STATES = ("queued", "running", "succeeded", "failed", "cancelled")
 _ROLES = ("measured", "warmup", "calibration")
 _MAX_S = 1e9
 _STAMP = TypeAdapter(datetime)
-_ARM = re.compile(ARM)
+_VARIANT_NAME = re.compile(VARIANT_NAME)
 
-type Row = list[Any]
+type SampleRow = list[Any]
 
 
 def as_csv(samples: Iterable[Sample]) -> str:
@@ -41,10 +41,10 @@ def _text(value: Any) -> Any:
     return "" if value is None else value
 
 
-def from_csv(text: str) -> list[Row]:
+def from_csv(text: str) -> list[SampleRow]:
     """Return the rows, in the order of SAMPLE_COLUMNS and ready for JSON. Raise BadBundle."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows: list[Row] = []
+    rows: list[SampleRow] = []
     try:
         if tuple(next(reader, ())) != SAMPLE_COLUMNS:
             raise BadBundle(f"samples.csv must begin with the columns {', '.join(SAMPLE_COLUMNS)}.")
@@ -57,7 +57,7 @@ def from_csv(text: str) -> list[Row]:
     return rows
 
 
-def _row(cells: list[str], number: int) -> Row:
+def _row(cells: list[str], number: int) -> SampleRow:
     try:
         return [_value(name, cell) for name, cell in zip(SAMPLE_COLUMNS, cells, strict=True)]
     except (ValueError, ValidationError, OverflowError) as error:
@@ -67,7 +67,11 @@ def _row(cells: list[str], number: int) -> Row:
 def _value(name: str, cell: str) -> Any:
     if name in _TEXTS:
         allowed = {"role": _ROLES, "state": _STATES}.get(name)
-        if (allowed and cell not in allowed) or len(cell) > MAX_ARM_CHARS or not _ARM.fullmatch(cell):
+        if (
+            (allowed and cell not in allowed)
+            or len(cell) > MAX_VARIANT_NAME_CHARS
+            or not _VARIANT_NAME.fullmatch(cell)
+        ):
             raise ValueError(f"{cell[:40]!r} is no {name}")
         return cell
     if name in _WHOLE:

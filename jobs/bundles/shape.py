@@ -1,4 +1,4 @@
-"""What a bundle may hold beside the evidence: nothing in it is trusted that a model has not bounded."""
+"""What a bundle may hold beside the report: nothing in it is trusted that a model has not bounded."""
 
 from typing import Annotated, Literal
 
@@ -6,7 +6,7 @@ from pydantic import Field
 
 from jobs.bounded import MAX_COMPARED, Count, Frozen, Json, Name, Values
 
-FORMAT = "poolwise-evidence"
+FORMAT = "poolwise-report"
 VERSION = 1
 MANIFEST, SAMPLES, FIGURES, COMMAND = "manifest.json", "samples.csv", "figures.json", "command.txt"
 CHART = r"charts/[a-z0-9_-]{1,40}\.svg"
@@ -25,7 +25,7 @@ class File(Frozen):
     bytes: Count
 
 
-class Asked(Frozen):
+class PlannedComparison(Frozen):
     """What was compared, as `comparisons.plan` takes it."""
 
     definition: Annotated[str, Field(pattern=r"^[\w.]{1,200}$")]
@@ -48,9 +48,9 @@ class Asked(Frozen):
 class Manifest(Frozen):
     """What the bundle is, and the digests of its files."""
 
-    format: Literal["poolwise-evidence"]
+    format: Literal["poolwise-report"]
     version: Literal[1]
     written_at: Annotated[str, Field(max_length=40)]
     created_at: Annotated[str, Field(max_length=40)]
-    comparison: Asked
+    comparison: PlannedComparison
     files: Annotated[dict[str, File], Field(max_length=MAX_ENTRIES)]

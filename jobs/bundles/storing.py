@@ -1,4 +1,4 @@
-"""Keep a bundle as a comparison: its figures as evidence, its jobs with blocks, and no row of `Job`."""
+"""Keep a bundle as a comparison: its figures as its report, its jobs with batches, and no row of `Job`."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,7 +11,7 @@ from django.utils import timezone
 from jobs.bundles.reading import Bundle
 from jobs.errors import BadBundle
 from jobs.evidence import IMPORTED_SAMPLES, SAMPLE_COLUMNS
-from jobs.models import Block, Comparison
+from jobs.models import Batch, Comparison
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -22,20 +22,20 @@ _PUBLISHED, _FINISHED = (SAMPLE_COLUMNS.index(name) for name in ("published_at",
 
 def store(bundle: Bundle, *, user: "User | None" = None) -> Comparison:
     """Store a bundle as a finished comparison that is marked as imported. Raise BadBundle."""
-    asked = bundle.manifest.comparison.model_dump(exclude={"pools"})
-    pools = {arm.name: arm.pool for arm in bundle.evidence.pools}
+    planned = bundle.manifest.comparison.model_dump(exclude={"pools"})
+    pools = {variant.name: variant.pool for variant in bundle.report.pools}
     with transaction.atomic():
         comparison = Comparison.objects.create(
-            **asked,
-            environment=bundle.evidence.environment,
-            evidence=bundle.evidence.model_dump(mode="json"),
+            **planned,
+            environment=bundle.report.environment,
+            report=bundle.report.model_dump(mode="json"),
             state=Comparison.State.FINISHED,
             created_at=_stamp(bundle.manifest.created_at),
             finished_at=max(filter(None, (_at(row[_FINISHED]) for row in bundle.samples)), default=None),
             imported_at=timezone.now(),
             user=user,
         )
-        Block.objects.bulk_create(_blocks(comparison, bundle.samples, pools), batch_size=50)
+        Batch.objects.bulk_create(_batches(comparison, bundle.samples, pools), batch_size=50)
     return comparison
 
 
@@ -57,14 +57,14 @@ def _key(row: list[Any]) -> tuple[Any, ...]:
     return row[_POOL], row[_ROLE], row[_ROUND], row[_SLOTS]
 
 
-def _blocks(comparison: Comparison, samples: list[list[Any]], pools: Mapping[str, str]) -> list[Block]:
+def _batches(comparison: Comparison, samples: list[list[Any]], pools: Mapping[str, str]) -> list[Batch]:
     groups = [(key, list(rows)) for key, rows in groupby(sorted(samples, key=_key), key=_key)]
     groups.sort(key=lambda group: min((row[_PUBLISHED] or "9" for row in group[1]), default="9"))
     return [
-        Block(
+        Batch(
             comparison=comparison,
-            pool=pools.get(arm, arm)[:100],
-            label=arm if comparison.vary else "",
+            pool=pools.get(variant, variant)[:100],
+            label=variant if comparison.vary else "",
             role=role,
             round=round_,
             slots=slots,
@@ -77,5 +77,5 @@ def _blocks(comparison: Comparison, samples: list[list[Any]], pools: Mapping[str
             ),
             probe={IMPORTED_SAMPLES: rows},
         )
-        for position, ((arm, role, round_, slots), rows) in enumerate(groups, start=1)
+        for position, ((variant, role, round_, slots), rows) in enumerate(groups, start=1)
     ]

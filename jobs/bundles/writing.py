@@ -1,4 +1,4 @@
-"""Write a comparison's evidence as one zip file."""
+"""Write a comparison's report as one zip file."""
 
 import hashlib
 import io
@@ -15,15 +15,15 @@ from django.utils import timezone
 from jobs import comparison_charts, evidence, pictures
 from jobs.bundles import rows
 from jobs.bundles.shape import COMMAND, FIGURES, FORMAT, MANIFEST, SAMPLES, VERSION
-from jobs.comparisons import word
+from jobs.comparisons import value_text
 from jobs.errors import PoolwiseError
-from jobs.evidence import Evidence, Sample
+from jobs.evidence import Report, Sample
 from jobs.formats import parameters
 from jobs.models import Comparison
 
 log = structlog.get_logger(__name__)
 _TIMEOUT_S = 120.0
-#: A fixed time stamp: the same evidence gives the same bytes, but for the manifest's time.
+#: A fixed time stamp: the same report gives the same bytes, but for the manifest's time.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _DRAW = """
 import json, sys, vl_convert
@@ -35,11 +35,11 @@ json.dump({key: vl_convert.vegalite_to_svg(spec) for key, spec in specs.items()}
 def write(comparison: Comparison) -> bytes:
     """Return the bundle of a comparison: manifest, samples, figures, charts, and the command that repeats it.
 
-    Raise PoolwiseError when the comparison has no evidence.
+    Raise PoolwiseError when the comparison has no report.
     """
     found = evidence.load(comparison)
     if found is None:
-        raise PoolwiseError("The comparison has no evidence yet: wait until it has ended.")
+        raise PoolwiseError("The comparison has no report yet: wait until it has ended.")
     samples = evidence.samples(comparison)
     files = {
         SAMPLES: rows.as_csv(samples).encode(),
@@ -64,14 +64,14 @@ def _zipped(files: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-def _manifest(comparison: Comparison, found: Evidence, files: dict[str, bytes]) -> dict[str, Any]:
+def _manifest(comparison: Comparison, found: Report, files: dict[str, bytes]) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "version": VERSION,
         "written_at": timezone.now().isoformat(timespec="seconds"),
         "created_at": comparison.created_at.isoformat(timespec="seconds"),
         "sentence": found.sentence,
-        "comparison": asked(comparison, found),
+        "comparison": plan_options(comparison, found),
         "environment": found.environment,
         "files": {
             name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
@@ -80,11 +80,11 @@ def _manifest(comparison: Comparison, found: Evidence, files: dict[str, bytes]) 
     }
 
 
-def asked(comparison: Comparison, found: Evidence) -> dict[str, Any]:
+def plan_options(comparison: Comparison, found: Report) -> dict[str, Any]:
     """Return what was asked for, as `comparisons.plan` takes it; the pools in the order that they first ran."""
     names = ("definition", "params", "copies", "rounds", "seed", "warmup", "calibrate", "baseline", "preset",
              "in_flight", "arrival_rate_per_s", "slots", "is_sweep", "vary")  # fmt: skip
-    pools = dict.fromkeys(arm.pool for arm in found.pools)
+    pools = dict.fromkeys(variant.pool for variant in found.pools)
     return {**{name: getattr(comparison, name) for name in names}, "pools": list(pools)}
 
 
@@ -95,22 +95,22 @@ _OPTIONS = {
 _FLAGS = {"--warmup": "warmup", "--calibrate": "calibrate", "--sweep": "is_sweep"}
 
 
-def command(comparison: Comparison, found: Evidence) -> str:
+def command(comparison: Comparison, found: Report) -> str:
     """Return the command that runs the same comparison again."""
-    given = asked(comparison, found)
-    words = ["manage.py", "compare", given["definition"], "--pools", ",".join(given["pools"])]
+    given = plan_options(comparison, found)
+    arguments = ["manage.py", "compare", given["definition"], "--pools", ",".join(given["pools"])]
     for option, name in _OPTIONS.items():
-        words += [option, str(given[name])] if given[name] not in (None, "") else []
-    words += [option for option, name in _FLAGS.items() if given[name]]
+        arguments += [option, str(given[name])] if given[name] not in (None, "") else []
+    arguments += [option for option, name in _FLAGS.items() if given[name]]
     for name, values in (given["vary"] or {}).items():
-        words += ["--vary", f"{name}={','.join(map(word, values))}"]
+        arguments += ["--vary", f"{name}={','.join(map(value_text, values))}"]
     for name, value in given["params"].items():
-        words += ["--param", f"{name}={json.dumps(value, ensure_ascii=False)}"]
-    return shlex.join(words)
+        arguments += ["--param", f"{name}={json.dumps(value, ensure_ascii=False)}"]
+    return shlex.join(arguments)
 
 
-def charts(comparison: Comparison, found: Evidence, samples: list[Sample]) -> dict[str, bytes]:
-    """Return every chart that the evidence can fill, as SVG by its path; none when they cannot be drawn."""
+def charts(comparison: Comparison, found: Report, samples: list[Sample]) -> dict[str, bytes]:
+    """Return every chart that the report can fill, as SVG by its path; none when they cannot be drawn."""
     rounds = "1 round" if comparison.rounds == 1 else f"{comparison.rounds} rounds"
     subtitle = " · ".join(
         filter(

@@ -14,7 +14,7 @@ MAX_CONNECTIONS = 1_000
 _IDLE_S = 15.0
 _HEAD_BYTES = 8_192
 _WORDS = (
-    *("job", "pool", "slot", "queue", "worker", "broker", "ledger", "wait", "run", "retry", "attempt"),
+    *("job", "pool", "slot", "queue", "worker", "broker", "database", "wait", "run", "retry", "attempt"),
     *("outcome", "block", "thread", "process", "loop"),
 )
 

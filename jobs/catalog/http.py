@@ -18,7 +18,7 @@ from jobs.catalog.egress import FetchRefused
 __all__ = [
     "Address",
     "FetchRefused",
-    "Page",
+    "FetchedPage",
     "Timeout",
     "afetch_all",
     "allowed",
@@ -36,7 +36,7 @@ _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
 
 @dataclass(slots=True)
-class Page:
+class FetchedPage:
     """The answer to one request, as it grows."""
 
     address: str
@@ -114,28 +114,28 @@ def demo_addresses() -> list[str]:
         return []
 
 
-def fetch_all(addresses: Sequence[str], timeout_s: float) -> list[Page]:
+def fetch_all(addresses: Sequence[str], timeout_s: float) -> list[FetchedPage]:
     """Return the answers, fetched one after another. Raise FetchRefused and httpx.TransportError."""
     guard = egress.Guard(is_listed)
     with httpx.Client(transport=egress.transport(guard, _tls()), **_client_options(timeout_s)) as client:
         return [_fetch(client, guard, address, timeout_s) for address in addresses]
 
 
-async def afetch_all(addresses: Sequence[str], timeout_s: float) -> list[Page]:
+async def afetch_all(addresses: Sequence[str], timeout_s: float) -> list[FetchedPage]:
     """Return the answers, awaited one after another, so that the pools compare and not the bodies."""
     transport = egress.async_transport(egress.Guard(is_listed), _tls())
     async with httpx.AsyncClient(transport=transport, **_client_options(timeout_s)) as client:
         return [await _afetch(client, address, timeout_s) for address in addresses]
 
 
-def _fetch(client: httpx.Client, guard: egress.Guard, address: str, timeout_s: float) -> Page:
+def _fetch(client: httpx.Client, guard: egress.Guard, address: str, timeout_s: float) -> FetchedPage:
     url, deadline_mono = allowed(address), time.monotonic() + timeout_s
     guard.deadline_mono = deadline_mono + _SLACK_S
     for _ in range(MAX_REDIRECTS + 1):
         with client.stream("GET", url) as response:
             target = _redirect_target(response)
             if target is None:
-                page = Page(str(url), response.status_code, deadline_mono)
+                page = FetchedPage(str(url), response.status_code, deadline_mono)
                 for chunk in response.iter_raw():
                     page.add(chunk)
                 return page
@@ -143,7 +143,7 @@ def _fetch(client: httpx.Client, guard: egress.Guard, address: str, timeout_s: f
     raise FetchRefused(f"{address} redirects more than {MAX_REDIRECTS} times.")
 
 
-async def _afetch(client: httpx.AsyncClient, address: str, timeout_s: float) -> Page:
+async def _afetch(client: httpx.AsyncClient, address: str, timeout_s: float) -> FetchedPage:
     try:
         async with asyncio.timeout(timeout_s + _SLACK_S):
             return await _follow(client, address, timeout_s)
@@ -151,13 +151,13 @@ async def _afetch(client: httpx.AsyncClient, address: str, timeout_s: float) -> 
         raise httpx.ReadTimeout(f"{address} did not answer within {timeout_s} s") from None
 
 
-async def _follow(client: httpx.AsyncClient, address: str, timeout_s: float) -> Page:
+async def _follow(client: httpx.AsyncClient, address: str, timeout_s: float) -> FetchedPage:
     url, deadline_mono = allowed(address), time.monotonic() + timeout_s
     for _ in range(MAX_REDIRECTS + 1):
         async with client.stream("GET", url) as response:
             target = _redirect_target(response)
             if target is None:
-                page = Page(str(url), response.status_code, deadline_mono)
+                page = FetchedPage(str(url), response.status_code, deadline_mono)
                 async for chunk in response.aiter_raw():
                     page.add(chunk)
                 return page

@@ -64,7 +64,7 @@ async def _http_get(addresses: list[str], timeout_s: float) -> dict[str, Any]:
     return _summary(await http.afetch_all(addresses, timeout_s))
 
 
-def _summary(pages: list[http.Page]) -> dict[str, Any]:
+def _summary(pages: list[http.FetchedPage]) -> dict[str, Any]:
     return {
         "fetched": len(pages),
         "statuses": dict(Counter(str(page.status) for page in pages)),

@@ -57,7 +57,7 @@ def _page_addresses(first: int, pages: int) -> list[str]:
     return [f"{settings.JOB_HTTP_DEMO_URL}/page/{number}" for number in range(first, first + pages)]
 
 
-def _count(pages: list[http.Page]) -> dict[str, Any]:
+def _count(pages: list[http.FetchedPage]) -> dict[str, Any]:
     counter = _Counter()
     for page in pages:
         if page.status != 200:

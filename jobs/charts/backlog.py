@@ -1,4 +1,4 @@
-"""The pulse of the pools: backlog, service time and throughput on one axis of time."""
+"""The pool_load of the pools: backlog, service time and throughput on one axis of time."""
 
 from typing import Any
 
@@ -16,12 +16,12 @@ from jobs.charts.common import (
     time_axis,
     time_tooltip,
 )
-from jobs.reports import Dashboard, Point
+from jobs.reports import Dashboard, PoolPoint
 
 _HEIGHT = 140
 
 
-def pulse(found: Dashboard) -> Spec:
+def pool_load(found: Dashboard) -> Spec:
     """Return the chart that pairs each pool's backlog with its service time, and with what came out."""
     rows = [_record(point) for point in found.points]
     base = alt.Chart(data(rows)).encode(color=_pools(found), strokeDash=_dashes(found))
@@ -47,7 +47,7 @@ def pulse(found: Dashboard) -> Spec:
     return finished_spec({"vconcat": charts, "spacing": 16, "resolve": {"scale": {"x": "shared"}}})
 
 
-def _record(point: Point) -> dict[str, Any]:
+def _record(point: PoolPoint) -> dict[str, Any]:
     return {
         "at": point.at.isoformat(),
         "pool": point.pool,

@@ -15,13 +15,13 @@ from jobs.charts.common import (
     time_axis,
     time_tooltip,
 )
-from jobs.reports import Dashboard, Point
+from jobs.reports import Dashboard, PoolPoint
 
 _HEIGHT = 96
 _MEDIAN, _P95, _CHANGED = "Median (p50)", "95th percentile (p95)", "Configuration or version changed"
 #: Readable on white and on near-black.
 _MARK = "#8a8a8a"
-_Values = Callable[[Point], tuple[float | None, float | None]]
+_Values = Callable[[PoolPoint], tuple[float | None, float | None]]
 _MEASURES: dict[str, _Values] = {
     "wait": lambda point: (point.wait_p50_s, point.wait_p95_s),
     "run": lambda point: (point.run_p50_s, point.run_p95_s),
@@ -64,7 +64,7 @@ def _rows(found: Dashboard, pool: str, values: _Values) -> list[dict[str, Any]]:
             p50, p95 = values(point)
             rows.append({"pool": pool, "at": point.at.isoformat(), "p50": p50, "p95": p95})
     return rows + [
-        {"pool": pool, "at": change.at.isoformat(), "words": change.words}
+        {"pool": pool, "at": change.at.isoformat(), "text": change.text}
         for change in found.changes
         if change.pool == pool
     ]
@@ -92,8 +92,8 @@ def _lines(p50: alt.Y, p95: alt.Y, colour: alt.Color) -> list[alt.Chart]:
     band = base.transform_filter("isValid(datum.p50) && isValid(datum.p95)").mark_area(opacity=0.16)
     return [
         band.encode(y=p50, y2="p95:Q"),
-        _looking(base, _P95).mark_line(strokeWidth=1.25).encode(y=p95),
-        _looking(base, _MEDIAN).mark_line(strokeWidth=2.25).encode(y=p50),
+        _styled(base, _P95).mark_line(strokeWidth=1.25).encode(y=p95),
+        _styled(base, _MEDIAN).mark_line(strokeWidth=2.25).encode(y=p50),
         base.mark_circle(size=10, opacity=1).encode(y=p50),
         base.mark_circle(size=200, opacity=0).encode(y=p50, tooltip=tooltip),
     ]
@@ -102,7 +102,7 @@ def _lines(p50: alt.Y, p95: alt.Y, colour: alt.Color) -> list[alt.Chart]:
 def _changes() -> list[alt.Chart]:
     base = alt.Chart().transform_filter("isValid(datum.words)")
     tooltip = [time_tooltip(), alt.Tooltip("words:N", title="Changed")]
-    rule = _looking(base, _CHANGED).mark_rule(color=_MARK, strokeWidth=1.5).encode(tooltip=tooltip)
+    rule = _styled(base, _CHANGED).mark_rule(color=_MARK, strokeWidth=1.5).encode(tooltip=tooltip)
     flag = base.mark_point(shape="triangle-down", size=90, color=_MARK, filled=True, opacity=1)
     return [rule, flag.encode(y=alt.value(-2), tooltip=tooltip)]
 
@@ -113,7 +113,7 @@ def _colour(found: Dashboard) -> alt.Color:
     return alt.Color("pool:N", scale=scale, legend=None)  # each panel's title names its pool
 
 
-def _looking(base: alt.Chart, name: str) -> alt.Chart:
+def _styled(base: alt.Chart, name: str) -> alt.Chart:
     """Return the chart with the dash and the entry in the legend that the name has."""
     scale = alt.Scale(domain=[_MEDIAN, _P95, _CHANGED], range=[[1, 0], [5, 3], [2, 2]])
     legend = alt.Legend(
@@ -126,5 +126,5 @@ def _looking(base: alt.Chart, name: str) -> alt.Chart:
         columns=3,
         labelLimit=260,
     )
-    named = base.transform_calculate(look=f"'{name}'")
-    return named.encode(strokeDash=alt.StrokeDash("look:N", scale=scale, legend=legend))
+    named = base.transform_calculate(style=f"'{name}'")
+    return named.encode(strokeDash=alt.StrokeDash("style:N", scale=scale, legend=legend))

@@ -1,4 +1,4 @@
-"""The charts of a comparison: pure functions from its frozen evidence to Vega-Lite, each with its table.
+"""The charts of a comparison: pure functions from its frozen report to Vega-Lite, each with its table.
 
 Altair is imported when a chart is made: every process reads this module through the addresses of the site.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from jobs.evidence import Evidence, Sample
+from jobs.evidence import Report, Sample
 
 Spec = dict[str, Any]
 Samples = Sequence[Sample]
@@ -49,7 +49,7 @@ _KINDS = {
     kind.key: kind
     for kind in (
         _Kind("ratios", "ratios", "Speed against {baseline}",
-              "Right of 1.0× a {arm} is faster than {baseline}; the whiskers hold the 95 % interval over rounds."),
+              "Right of 1.0× a {variant} is faster than {baseline}; the whiskers hold the 95 % interval over rounds."),
         _Kind("time", "times", "Where a job’s time went",
               "Mean seconds of one job: waiting for its turn, then the parts of its run."),
         _Kind("distributions", "distributions", "Distribution of waits and runs",
@@ -63,26 +63,26 @@ _KINDS = {
 KEYS = tuple(_KINDS)
 
 
-def chart(key: str, evidence: Evidence, samples: Samples) -> Chart | None:
-    """Return one chart, or None when the evidence has nothing for it. Raise KeyError for an unknown key."""
+def chart(key: str, report: Report, samples: Samples) -> Chart | None:
+    """Return one chart, or None when the report has nothing for it. Raise KeyError for an unknown key."""
     kind = _KINDS[key]
-    rows = kind.function("rows_of")(evidence, samples)
+    rows = kind.function("rows_of")(report, samples)
     if rows is None:
         return None
     head, body = rows
-    words = {
-        "baseline": evidence.baseline or "the baseline",
-        "arm": "variant" if evidence.vary else "pool",
+    terms = {
+        "baseline": report.baseline or "the baseline",
+        "variant": "variant" if report.vary else "pool",
     }
-    title = kind.title.format(**words)
-    spec = {**kind.function("draw")(evidence, samples), "title": title}
-    if evidence.vary:
+    title = kind.title.format(**terms)
+    spec = {**kind.function("draw")(report, samples), "title": title}
+    if report.vary:
         spec, head = _of_variants(spec), _of_variants(head)
-    return Chart(key, title, kind.help.format(**words), spec, head, body)
+    return Chart(key, title, kind.help.format(**terms), spec, head, body)
 
 
 def _of_variants(part: Any) -> Any:
-    """Return a chart or a heading with the word for what is compared where the values of a parameter are."""
+    """Return a chart or a heading that says Variant instead of Pool."""
     if isinstance(part, list):
         return [_of_variants(one) for one in part]
     if isinstance(part, dict):
@@ -90,7 +90,7 @@ def _of_variants(part: Any) -> Any:
     return "Variant" if part == "Pool" else part
 
 
-def charts(evidence: Evidence, samples: Samples) -> dict[str, Chart]:
-    """Return every chart that the evidence can fill, by key."""
-    found = ((key, chart(key, evidence, samples)) for key in KEYS)
+def charts(report: Report, samples: Samples) -> dict[str, Chart]:
+    """Return every chart that the report can fill, by key."""
+    found = ((key, chart(key, report, samples)) for key in KEYS)
     return {key: made for key, made in found if made is not None}

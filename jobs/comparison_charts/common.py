@@ -9,12 +9,12 @@ import altair as alt
 from jobs.charts import COLOURS, DASHES
 from jobs.charts.common import DURATION_LABELS, log_domain
 from jobs.charts.common import is_wide as spans_more_than
-from jobs.evidence import Evidence, Sample
+from jobs.evidence import Report, Sample
 from jobs.pools import MODELS
 
 Spec = dict[str, Any]
 Samples = Sequence[Sample]
-Table = tuple[list[str], list[list[str]]]
+AttemptTable = tuple[list[str], list[list[str]]]
 
 #: Above this ratio a linear axis would hide the smallest; less than on the dashboard, whose curves run over time.
 _LOG_ABOVE = 8.0
@@ -24,14 +24,14 @@ LINE = 38
 HEIGHT = 230
 
 
-def names_of(evidence: Evidence) -> list[str]:
+def names_of(report: Report) -> list[str]:
     """Return the names of the pools, in the order that gives each its colour."""
-    return [pool.name for pool in evidence.pools]
+    return [pool.name for pool in report.pools]
 
 
-def measured(evidence: Evidence, samples: Samples) -> list[Sample]:
-    """Return the jobs that count: of measured blocks, and succeeded; of a sweep those at each pool's most slots."""
-    most = {pool.name: pool.slots or 0 for pool in evidence.pools if evidence.sweep}
+def measured(report: Report, samples: Samples) -> list[Sample]:
+    """Return the jobs that count: of measured batches, and succeeded; of a sweep those at each pool's most slots."""
+    most = {pool.name: pool.slots or 0 for pool in report.pools if report.sweep}
     return [
         job
         for job in samples
@@ -44,12 +44,12 @@ def top_legend(**options: Any) -> alt.Legend:
     return alt.Legend(orient="top", direction="horizontal", columns=4, **options)
 
 
-def _ranks(evidence: Evidence) -> dict[str, int]:
+def _ranks(report: Report) -> dict[str, int]:
     """Return each pool's place among the colours: the first of a model has the model's, in every comparison."""
-    if evidence.vary:
-        return {name: rank for rank, name in enumerate(names_of(evidence))}
+    if report.vary:
+        return {name: rank for rank, name in enumerate(names_of(report))}
     ranks: dict[str, int] = {}
-    for pool in evidence.pools:
+    for pool in report.pools:
         own = MODELS.index(pool.model) if pool.model in MODELS else len(MODELS)
         taken = set(ranks.values())
         free = (rank for rank in range(len(MODELS), len(MODELS) + len(taken) + 1) if rank not in taken)
@@ -57,22 +57,22 @@ def _ranks(evidence: Evidence) -> dict[str, int]:
     return ranks
 
 
-def _scale(evidence: Evidence, looks: Sequence[Any], only: Collection[str] | None) -> alt.Scale:
-    looks_of = {name: looks[rank % len(looks)] for name, rank in _ranks(evidence).items()}
+def _scale(report: Report, looks: Sequence[Any], only: Collection[str] | None) -> alt.Scale:
+    looks_of = {name: looks[rank % len(looks)] for name, rank in _ranks(report).items()}
     shown = [name for name in looks_of if only is None or name in only]
     return alt.Scale(domain=shown, range=[looks_of[name] for name in shown])
 
 
-def pool_colour(evidence: Evidence, *, legend: bool = True, only: Collection[str] | None = None) -> alt.Color:
+def pool_colour(report: Report, *, legend: bool = True, only: Collection[str] | None = None) -> alt.Color:
     """Return each pool's own colour, the same in every chart of the comparison; `only` these in the legend."""
-    scale = _scale(evidence, COLOURS, only)
+    scale = _scale(report, COLOURS, only)
     shown = top_legend(symbolType="stroke", symbolSize=260) if legend else None
     return alt.Color("pool:N", title="Pool", scale=scale, legend=shown)
 
 
-def pool_dash(evidence: Evidence, *, only: Collection[str] | None = None) -> alt.StrokeDash:
+def pool_dash(report: Report, *, only: Collection[str] | None = None) -> alt.StrokeDash:
     """Return each pool's own dash, so that colour is not all that tells lines apart."""
-    return alt.StrokeDash("pool:N", title="Pool", scale=_scale(evidence, DASHES, only))
+    return alt.StrokeDash("pool:N", title="Pool", scale=_scale(report, DASHES, only))
 
 
 def pool_rows(order: Sequence[str]) -> alt.Y:

@@ -8,9 +8,9 @@ import altair as alt
 from jobs.charts.common import data, finished_spec
 from jobs.comparison_charts.common import (
     HEIGHT,
+    AttemptTable,
     Samples,
     Spec,
-    Table,
     duration_axis,
     duration_scale,
     measured,
@@ -18,7 +18,7 @@ from jobs.comparison_charts.common import (
     pool_colour,
     pool_dash,
 )
-from jobs.evidence import Evidence
+from jobs.evidence import Report
 from jobs.formats import seconds
 from jobs.statistics import summary
 
@@ -29,10 +29,10 @@ _LEAST_S = 1e-5
 _TITLES = {"wait_s": "Wait, published to started", "run_s": "Run, started to finished"}
 
 
-def values_of(field: str, evidence: Evidence, samples: Samples) -> dict[str, list[float]]:
+def values_of(field: str, report: Report, samples: Samples) -> dict[str, list[float]]:
     """Return each pool's waits or runs in seconds, sorted."""
-    found: dict[str, list[float]] = {name: [] for name in names_of(evidence)}
-    for job in measured(evidence, samples):
+    found: dict[str, list[float]] = {name: [] for name in names_of(report)}
+    for job in measured(report, samples):
         value_s = job.wait_s if field == "wait_s" else job.run_s
         if value_s is not None and job.pool in found:
             found[job.pool].append(max(_LEAST_S, value_s))
@@ -52,14 +52,14 @@ def _curve(pool: str, field: str, values: Sequence[float]) -> list[dict[str, Any
     return [{**points[0], "share": 0.0}, *points]
 
 
-def draw_distributions(evidence: Evidence, samples: Samples) -> Spec:
+def draw_distributions(report: Report, samples: Samples) -> Spec:
     """Return two panels, waits and runs: the share of jobs that took at most so long."""
-    panels = [_panel(field, evidence, samples) for field in _TITLES]
+    panels = [_panel(field, report, samples) for field in _TITLES]
     return finished_spec({"concat": panels, "columns": 2, "spacing": 30})
 
 
-def _panel(field: str, evidence: Evidence, samples: Samples) -> Spec:
-    found, title = values_of(field, evidence, samples), _TITLES[field]
+def _panel(field: str, report: Report, samples: Samples) -> Spec:
+    found, title = values_of(field, report, samples), _TITLES[field]
     points = [point for pool, values in found.items() for point in _curve(pool, field, values)]
     shown_s = [point[field] for point in points]
     x = alt.X(
@@ -67,21 +67,21 @@ def _panel(field: str, evidence: Evidence, samples: Samples) -> Spec:
     )
     axis = alt.Axis(title="Share of jobs", format=".0%", tickCount=4)
     y = alt.Y("share:Q", scale=alt.Scale(domain=[0, 1]), axis=axis)
-    base = alt.Chart(data(points)).encode(x=x, y=y, color=pool_colour(evidence))
+    base = alt.Chart(data(points)).encode(x=x, y=y, color=pool_colour(report))
     tips = [alt.Tooltip("pool:N", title="Pool"), alt.Tooltip(f"{field}:Q", title=f"{title}, s", format=".3~g"),
             alt.Tooltip("share:Q", title="Share of jobs", format=".0%")]  # fmt: skip
     lines = base.mark_line(interpolate="step-after", strokeWidth=2.4).encode(
-        strokeDash=pool_dash(evidence), order="share:Q"
+        strokeDash=pool_dash(report), order="share:Q"
     )
     targets = base.mark_circle(size=160, opacity=0).encode(tooltip=tips)
     return {"layer": [lines, targets], "height": HEIGHT, "width": 400}
 
 
-def rows_of_distributions(evidence: Evidence, samples: Samples) -> Table | None:
+def rows_of_distributions(report: Report, samples: Samples) -> AttemptTable | None:
     """Return waits and runs in percentiles; p99 needs 100 jobs."""
     rows = []
     for field, name in (("wait_s", "Wait"), ("run_s", "Run")):
-        for pool, values in values_of(field, evidence, samples).items():
+        for pool, values in values_of(field, report, samples).items():
             sums = summary(values)
             figures = (sums.minimum, sums.p50, sums.p95, sums.p99, sums.maximum)
             rows.append([pool, name, f"{sums.n:,}", *map(seconds, figures)])

@@ -8,16 +8,16 @@ import altair as alt
 from jobs.charts.common import data, finished_spec
 from jobs.comparison_charts.common import (
     LINE,
+    AttemptTable,
     Samples,
     Spec,
-    Table,
     pool_rows,
     top_legend,
 )
-from jobs.evidence import Evidence
+from jobs.evidence import Report
 from jobs.verdicts import Verdict
 
-_WORDS = {
+_OUTCOME_COLOURS = {
     "faster": "#009e73",
     "slower": "#d55e00",
     "no difference detected": "#808080",
@@ -29,21 +29,21 @@ _ROUND = [step * 10.0**power for power in range(-3, 4) for step in (1, 2, 5)]
 _TICKS = sorted({*_ROUND, 0.8, 0.9, 0.95, 1.05, 1.1, 1.25, 1.5})
 
 
-def _entries(evidence: Evidence) -> list[dict[str, Any]]:
+def _entries(report: Report) -> list[dict[str, Any]]:
     """Return the pools with a ratio, the fastest first, the baseline among them as 1.0×."""
     entries = [
-        _entry(pool, verdict.word, verdict.ratio, verdict.low, verdict.high)
-        for pool, verdict in evidence.verdicts.items()
-        if verdict.ratio and pool != evidence.baseline
+        _entry(pool, verdict.outcome, verdict.ratio, verdict.low, verdict.high)
+        for pool, verdict in report.verdicts.items()
+        if verdict.ratio and pool != report.baseline
     ]
-    # That it is the baseline stands in the legend; more words are cut on a phone.
-    own = _entry(evidence.baseline, "baseline", 1.0, 1.0, 1.0) | {"label": "1.0×"}
+    # That it is the baseline stands in the legend; more text is cut on a phone.
+    own = _entry(report.baseline, "baseline", 1.0, 1.0, 1.0) | {"label": "1.0×"}
     return sorted([*entries, own], key=lambda entry: entry["ratio"], reverse=True)
 
 
-def _entry(pool: str, word: str, ratio: float, low: float | None, high: float | None) -> dict[str, Any]:
+def _entry(pool: str, outcome: str, ratio: float, low: float | None, high: float | None) -> dict[str, Any]:
     return {
-        "pool": pool, "word": word, "ratio": ratio, "low": ratio if low is None else low,
+        "pool": pool, "outcome": outcome, "ratio": ratio, "low": ratio if low is None else low,
         "high": ratio if high is None else high, "label": times(ratio),
     }  # fmt: skip
 
@@ -69,21 +69,23 @@ def _scale(entries: list[dict[str, Any]]) -> tuple[alt.Scale, list[float]]:
     return alt.Scale(type="log", domain=domain, nice=False), ticks
 
 
-def draw_ratios(evidence: Evidence, samples: Samples) -> Spec:
-    """Return bars from 1.0× with whiskers and the ratio in words."""
-    entries = _entries(evidence)
+def draw_ratios(report: Report, samples: Samples) -> Spec:
+    """Return bars from 1.0× with whiskers and the ratio as a label."""
+    entries = _entries(report)
     scale, ticks = _scale(entries)
     axis = alt.Axis(
         title="Times as fast (log scale)", values=ticks, labelExpr="format(datum.value, '~g') + '×'"
     )
-    words = [word for word in _WORDS if any(entry["word"] == word for entry in entries)]
+    outcomes = [
+        outcome for outcome in _OUTCOME_COLOURS if any(entry["outcome"] == outcome for entry in entries)
+    ]
     colour = alt.Color(
-        "word:N", title="Verdict", legend=top_legend(symbolType="square"),
-        scale=alt.Scale(domain=words, range=[_WORDS[word] for word in words]),
+        "outcome:N", title="Verdict", legend=top_legend(symbolType="square"),
+        scale=alt.Scale(domain=outcomes, range=[_OUTCOME_COLOURS[outcome] for outcome in outcomes]),
     )  # fmt: skip
     tips = [alt.Tooltip("pool:N", title="Pool"), alt.Tooltip("label:N", title="Ratio"),
             alt.Tooltip("low:Q", title="95 % from", format=".3~g"), alt.Tooltip("high:Q", title="to", format=".3~g"),
-            alt.Tooltip("word:N", title="Verdict")]  # fmt: skip
+            alt.Tooltip("outcome:N", title="Verdict")]  # fmt: skip
     base = alt.Chart(data(entries)).encode(y=pool_rows([entry["pool"] for entry in entries]), tooltip=tips)
     bars = base.mark_bar(size=18, cornerRadius=3).encode(
         x=alt.X("ratio:Q", scale=scale, axis=axis), x2=alt.datum(1), color=colour
@@ -99,7 +101,7 @@ def draw_ratios(evidence: Evidence, samples: Samples) -> Spec:
         align="left", dx=9, fontSize=14, fontWeight=600
     ).encode(x="at:Q", text="label:N")  # fmt: skip
     own = (
-        base.transform_filter("datum.word == 'baseline'")
+        base.transform_filter("datum.outcome == 'baseline'")
         .mark_circle(size=150, opacity=1)
         .encode(x="ratio:Q", color=colour)
     )
@@ -108,12 +110,12 @@ def draw_ratios(evidence: Evidence, samples: Samples) -> Spec:
     return finished_spec({"layer": layers, "height": LINE * len(entries)})
 
 
-def rows_of_ratios(evidence: Evidence, samples: Samples) -> Table | None:
+def rows_of_ratios(report: Report, samples: Samples) -> AttemptTable | None:
     """Return the ratios as a table, or None where nothing is compared."""
-    entries = _entries(evidence)
+    entries = _entries(report)
     if len(entries) < 2:
         return None
-    rows = [_row(entry, evidence.verdicts.get(entry["pool"])) for entry in entries]
+    rows = [_row(entry, report.verdicts.get(entry["pool"])) for entry in entries]
     return ["Pool", "Times as fast", "95 % interval", "Verdict", "p"], rows
 
 
@@ -124,6 +126,6 @@ def _row(entry: Mapping[str, Any], verdict: Verdict | None) -> list[str]:
         entry["pool"],
         times(entry["ratio"]),
         interval,
-        entry["word"],
+        entry["outcome"],
         "–" if p_value is None else f"{p_value:.2g}",
     ]

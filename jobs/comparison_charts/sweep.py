@@ -6,13 +6,13 @@ import altair as alt
 
 from jobs.charts.common import DURATION_LABELS, data, finished_spec
 from jobs.comparison_charts.common import (
+    AttemptTable,
     Samples,
     Spec,
-    Table,
     pool_colour,
     pool_dash,
 )
-from jobs.evidence import Evidence, SweepPoint
+from jobs.evidence import Report, SweepPoint
 from jobs.formats import seconds
 
 _MB = 1_000_000
@@ -24,7 +24,7 @@ _PANELS = (
 )
 
 
-def points_of(evidence: Evidence) -> list[dict[str, Any]]:
+def points_of(report: Report) -> list[dict[str, Any]]:
     """Return one point for each pool and number of slots; memory in MB."""
     return [
         {
@@ -32,19 +32,19 @@ def points_of(evidence: Evidence) -> list[dict[str, Any]]:
             "pool": pool,
             "memory_mb": None if point.memory_bytes is None else point.memory_bytes / _MB,
         }
-        for pool, point in _points(evidence)
+        for pool, point in _points(report)
     ]
 
 
-def _points(evidence: Evidence) -> list[tuple[str, SweepPoint]]:
-    return [(pool, point) for pool, points in (evidence.sweep or {}).items() for point in points]
+def _points(report: Report) -> list[tuple[str, SweepPoint]]:
+    return [(pool, point) for pool, points in (report.sweep or {}).items() for point in points]
 
 
-def draw_sweep(evidence: Evidence, samples: Samples) -> Spec:
+def draw_sweep(report: Report, samples: Samples) -> Spec:
     """Return a panel for each measure that is known, over the number of slots."""
-    points = points_of(evidence)
+    points = points_of(report)
     panels = [
-        _panel(evidence, points, field, title, axis, labels)
+        _panel(report, points, field, title, axis, labels)
         for field, title, axis, labels in _PANELS
         if any(point[field] is not None for point in points)
     ]
@@ -52,7 +52,7 @@ def draw_sweep(evidence: Evidence, samples: Samples) -> Spec:
 
 
 def _panel(
-    evidence: Evidence, points: list[dict[str, Any]], field: str, title: str, axis: str, labels: str | None
+    report: Report, points: list[dict[str, Any]], field: str, title: str, axis: str, labels: str | None
 ) -> Spec:
     slots = sorted({point["slots"] for point in points})
     x_axis = alt.Axis(title="Slots", values=slots, format="d", grid=False, labelOverlap=True)
@@ -64,20 +64,20 @@ def _panel(
         scale=alt.Scale(domainMin=0, nice=True),
     )
     base = alt.Chart(data(points)).transform_filter(f"isValid(datum.{field})").encode(
-        x=x, y=y, color=pool_colour(evidence, only=evidence.sweep),
+        x=x, y=y, color=pool_colour(report, only=report.sweep),
         tooltip=[alt.Tooltip("pool:N", title="Pool"), alt.Tooltip("slots:Q", title="Slots"),
                  alt.Tooltip(f"{field}:Q", title=axis, format=".3~g")],
     )  # fmt: skip
-    lines = base.mark_line(strokeWidth=2.4).encode(strokeDash=pool_dash(evidence, only=evidence.sweep))
+    lines = base.mark_line(strokeWidth=2.4).encode(strokeDash=pool_dash(report, only=report.sweep))
     dots = base.mark_circle(size=50, opacity=1)
     rings = base.transform_filter("datum.is_knee").mark_point(size=260, strokeWidth=2.4, filled=False)
     head = {"text": title, "fontSize": 13}
     return {"layer": [lines, dots, rings], "title": head, "height": 170, "width": 400}
 
 
-def rows_of_sweep(evidence: Evidence, samples: Samples) -> Table | None:
+def rows_of_sweep(report: Report, samples: Samples) -> AttemptTable | None:
     """Return the points as a table, or None when this is no sweep."""
-    rows = [_row(pool, point) for pool, point in _points(evidence)]
+    rows = [_row(pool, point) for pool, point in _points(report)]
     return (["Pool", "Slots", "Jobs/s", "p95", "Memory", "Connections", "Knee"], rows) if rows else None
 
 

@@ -8,15 +8,15 @@ import altair as alt
 from jobs.charts.common import data, finished_spec
 from jobs.comparison_charts.common import (
     LINE,
+    AttemptTable,
     Samples,
     Spec,
-    Table,
     duration_axis,
     measured,
     pool_rows,
     top_legend,
 )
-from jobs.evidence import Evidence
+from jobs.evidence import Report
 from jobs.formats import percent, seconds
 
 _WAIT = "Waiting for its turn"
@@ -25,7 +25,7 @@ _PARTS = {
     "run_queue_s": "Ready, no core free",
     "gil_wait_s": "Waiting for the GIL",
     "blocked_s": "Blocked: it waits",
-    "unknown_s": "Not told apart",
+    "unattributed_s": "Unattributed",
 }
 _COLOURS = dict(
     zip(
@@ -36,10 +36,10 @@ _COLOURS = dict(
 )
 
 
-def _means(evidence: Evidence, samples: Samples) -> dict[str, dict[str, float]]:
+def _means(report: Report, samples: Samples) -> dict[str, dict[str, float]]:
     """Return each pool's mean seconds of one job by part; parts that were measured on no pool are left out."""
-    jobs, found = measured(evidence, samples), dict[str, dict[str, float]]()
-    for pool in evidence.pools:
+    jobs, found = measured(report, samples), dict[str, dict[str, float]]()
+    for pool in report.pools:
         waits = [job.wait_s or 0.0 for job in jobs if job.pool == pool.name]
         ran, sums = pool.succeeded + pool.failed, pool.time.model_dump()
         if ran and any(sums.values()):
@@ -49,9 +49,9 @@ def _means(evidence: Evidence, samples: Samples) -> dict[str, dict[str, float]]:
     return {name: {part: parts.get(part, 0.0) for part in shown} for name, parts in found.items()}
 
 
-def draw_time(evidence: Evidence, samples: Samples) -> Spec:
+def draw_time(report: Report, samples: Samples) -> Spec:
     """Return the mean seconds of one job, stacked by part, the quickest pool first."""
-    found = _means(evidence, samples)
+    found = _means(report, samples)
     order = sorted(found, key=lambda name: sum(found[name].values()))
     rows = [
         {"pool": name, "part": part, "s": value, "rank": rank}
@@ -69,9 +69,9 @@ def draw_time(evidence: Evidence, samples: Samples) -> Spec:
     return finished_spec(chart.properties(height=LINE * len(order)))
 
 
-def rows_of_time(evidence: Evidence, samples: Samples) -> Table | None:
+def rows_of_time(report: Report, samples: Samples) -> AttemptTable | None:
     """Return the mean seconds by part, those of the run with their share of it."""
-    found = _means(evidence, samples)
+    found = _means(report, samples)
     if not found:
         return None
     head = ["Pool", *next(iter(found.values()))]

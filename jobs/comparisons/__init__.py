@@ -1,12 +1,12 @@
-"""Comparisons: plan them, release their blocks one after another, say how far they are.
+"""Comparisons: plan them, release their batches one after another, say how far they are.
 
-What is measured is only as good as the peace it is measured in: one comparison at a time, one pool at a time, a block
-that something disturbed is void and repeated. `jobs.evidence` judges what came of it.
+Nothing may disturb what is measured: one comparison at a time, one pool at a time, a batch
+that something disturbed is void and repeated. `jobs.evidence` builds the report.
 """
 
-from jobs.comparisons.arms import Arm, Vary, arms_of, choices, word
-from jobs.comparisons.design import OWN, OWN_WORDS, Design
-from jobs.comparisons.feeding import Pace, copies_of, pace
+from jobs.comparisons.arms import Variant, Vary, choices, value_text, variants_of
+from jobs.comparisons.design import OWN, OWN_LABEL, Design
+from jobs.comparisons.feeding import FeedTiming, copies_of, feed_timing
 from jobs.comparisons.plan import plan
 from jobs.comparisons.presets import PRESETS, Preset
 from jobs.comparisons.progress import PoolProgress, estimate_before, estimate_s, progress
@@ -14,25 +14,25 @@ from jobs.comparisons.run import advance, is_wanted, stop, watch
 
 __all__ = [
     "OWN",
-    "OWN_WORDS",
+    "OWN_LABEL",
     "PRESETS",
-    "Arm",
     "Design",
-    "Pace",
+    "FeedTiming",
     "PoolProgress",
     "Preset",
+    "Variant",
     "Vary",
     "advance",
-    "arms_of",
     "choices",
     "copies_of",
     "estimate_before",
     "estimate_s",
+    "feed_timing",
     "is_wanted",
-    "pace",
     "plan",
     "progress",
     "stop",
+    "value_text",
+    "variants_of",
     "watch",
-    "word",
 ]

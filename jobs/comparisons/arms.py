@@ -1,4 +1,4 @@
-"""The arms of a comparison: what is set against each other, pools, or the values of a parameter on them."""
+"""The variants of a comparison: what is set against each other, pools, or the values of a parameter on them."""
 
 import json
 import re
@@ -10,16 +10,16 @@ from typing import Any
 from jobs.definitions import Definition
 from jobs.errors import InvalidParameters
 
-MAX_ARMS = 12
-#: A value is part of the arm's name, in charts, addresses and files.
-_WORD = re.compile(r"[\w.:+-]{1,40}")
+MAX_VARIANTS = 12
+#: A value is part of the variant's name, in charts, addresses and files.
+_NAMEABLE = re.compile(r"[\w.:+-]{1,40}")
 
 #: Values of parameters by name.
 type Vary = Mapping[str, Sequence[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
+class Variant:
     """A pool, and what differs there from the comparison's parameters; `label` is empty where nothing does."""
 
     pool: str
@@ -28,30 +28,30 @@ class Arm:
 
     @property
     def name(self) -> str:
-        """Return what the arm is called in the evidence."""
+        """Return what the variant is called in the report."""
         return self.label or self.pool
 
 
-def arms_of(pools: Sequence[str], vary: Vary | None) -> list[Arm]:
+def variants_of(pools: Sequence[str], vary: Vary | None) -> list[Variant]:
     """Return each pool, or each combination of a pool and values."""
     if not vary:
-        return [Arm(pool) for pool in pools]
+        return [Variant(pool) for pool in pools]
     combinations = [dict(zip(vary, values, strict=True)) for values in product(*vary.values())]
-    return [Arm(pool, params, _label(pool, params, pools)) for pool in pools for params in combinations]
+    return [Variant(pool, params, _label(pool, params, pools)) for pool in pools for params in combinations]
 
 
 def _label(pool: str, params: Mapping[str, Any], pools: Sequence[str]) -> str:
-    text = ", ".join(f"{name}={word(value)}" for name, value in params.items())
+    text = ", ".join(f"{name}={value_text(value)}" for name, value in params.items())
     return f"{text} on {pool}" if len(pools) > 1 else text
 
 
-def word(value: Any) -> str:
-    """Return a value as it stands in the name of an arm."""
+def value_text(value: Any) -> str:
+    """Return a value as it stands in the name of a variant."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def choices(definition: Definition) -> dict[str, tuple[Any, ...]]:
-    """Return the parameters with two choices or more, which make arms without further ado."""
+    """Return the parameters with two choices or more, which make variants without further ado."""
     found = {field.name: field.choices for field in definition.fields}
     found |= {field.name: (False, True) for field in definition.fields if field.type == "boolean"}
     return {name: values for name, values in found.items() if len(values) > 1}
@@ -73,7 +73,7 @@ def checked(definition: Definition, params: Mapping[str, Any], vary: Vary) -> di
         found[name] = list(dict.fromkeys(valid))
         if len(found[name]) < 2:
             raise InvalidParameters({name: "Give two values or more to compare."})
-        if unfit := [value for value in found[name] if not _WORD.fullmatch(word(value))]:
+        if unfit := [value for value in found[name] if not _NAMEABLE.fullmatch(value_text(value))]:
             raise InvalidParameters(
                 {name: f"Only short words and numbers can be compared, not {unfit[0]!r}."}
             )

@@ -5,12 +5,12 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from jobs.comparisons.arms import Vary, arms_of
+from jobs.comparisons.arms import Vary, variants_of
 from jobs.comparisons.presets import PRESETS, Preset
 from jobs.errors import InvalidParameters
 
 #: Numbers of one's own instead of a preset's.
-OWN, OWN_WORDS = "own", ("Own numbers", "You choose rounds and copies.")
+OWN, OWN_LABEL = "own", ("Own numbers", "You choose rounds and copies.")
 MAX_SEED = MAX_IN_FLIGHT = 2**31 - 1
 
 
@@ -49,8 +49,8 @@ class Design(BaseModel):
     def amount(self, vary: Vary | None = None) -> Preset:
         """Return the preset for as many pools or variants as there are, or one's own numbers as one."""
         if self.preset in PRESETS:
-            return PRESETS[self.preset].for_arms(len(arms_of(self.pools, vary)))
-        return Preset(OWN, *OWN_WORDS, self.copies or 0, self.rounds or 0, self.warmup, self.calibrate)
+            return PRESETS[self.preset].for_variants(len(variants_of(self.pools, vary)))
+        return Preset(OWN, *OWN_LABEL, self.copies or 0, self.rounds or 0, self.warmup, self.calibrate)
 
     def options(self, vary: Vary | None = None) -> dict[str, Any]:
         """Return the arguments of `plan`, without a seed one by chance. Raise InvalidParameters."""

@@ -1,4 +1,4 @@
-"""Plan a comparison: which blocks run, in which order."""
+"""Plan a comparison: which batches run, in which order."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -8,11 +8,11 @@ from django.conf import settings
 from django.db import transaction
 
 from jobs import definitions, heartbeats
-from jobs.comparisons.arms import MAX_ARMS, Arm, Vary, arms_of, checked
+from jobs.comparisons.arms import MAX_VARIANTS, Variant, Vary, checked, variants_of
 from jobs.comparisons.presets import PRESETS
 from jobs.definitions import Definition
 from jobs.errors import BrokerUnavailable, InvalidParameters
-from jobs.models import Block, Comparison
+from jobs.models import Batch, Comparison
 from jobs.pools import MAX_CONCURRENCY, PoolSpec, get_pool
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ def plan(
     vary: Vary | None = None,
     **design: Unpack[Design],
 ) -> Comparison:
-    """Store a comparison with its blocks; the coordinator runs it. The order of the arms is shuffled in each round.
+    """Store a comparison with its batches; the coordinator runs it. The order of the variants is shuffled in each round.
 
-    The arms are the pools; with `vary`, values of parameters by name, each value on each pool is one.
+    The variants are the pools; with `vary`, values of parameters by name, each value on each pool is one.
     Raise UnknownDefinition, UnknownPool, Unavailable or InvalidParameters; then nothing is stored.
     """
     found = definitions.get(definition)
@@ -64,25 +64,25 @@ def plan(
         vary=checked(found, params, vary) if vary else None,
         **design,
     )
-    planned = arms_of(pools, comparison.vary)
+    planned = variants_of(pools, comparison.vary)
     if faults := _faults(found, comparison, [get_pool(name) for name in pools], planned):
         raise InvalidParameters(faults)
     comparison.params = found.validate({**params, **(planned[0].params or {})})
     with transaction.atomic():
         comparison.save(force_insert=True)
-        Block.objects.bulk_create(_blocks(comparison, pools, planned))
+        Batch.objects.bulk_create(_batches(comparison, pools, planned))
     return comparison
 
 
 def _faults(
-    found: Definition, comparison: Comparison, pools: Sequence[PoolSpec], planned: Sequence[Arm]
+    found: Definition, comparison: Comparison, pools: Sequence[PoolSpec], planned: Sequence[Variant]
 ) -> dict[str, str]:
     names = [pool.name for pool in pools]
-    compared = [arm.name for arm in planned]
+    compared = [variant.name for variant in planned]
     rules = {
         "vary": (
-            len(compared) <= max(MAX_ARMS, len(names)),
-            f"That makes {len(compared)} arms; choose fewer pools or values, up to {MAX_ARMS} in all.",
+            len(compared) <= max(MAX_VARIANTS, len(names)),
+            f"That makes {len(compared)} variants; choose fewer pools or values, up to {MAX_VARIANTS} in all.",
         ),
         "pools": (bool(names) and len(set(names)) == len(names), "Name one pool or more, each once."),
         "copies": (
@@ -124,32 +124,32 @@ def _slots_faults(comparison: Comparison, pools: Sequence[PoolSpec]) -> dict[str
     return {"slots": f"Choose 1 to {most} slots{why}."}
 
 
-def _blocks(comparison: Comparison, pools: Sequence[str], planned: Sequence[Arm]) -> list[Block]:
+def _batches(comparison: Comparison, pools: Sequence[str], planned: Sequence[Variant]) -> list[Batch]:
     points = _points(comparison, pools)
-    rows: list[tuple[int, str, Arm, int | None]] = []
+    rows: list[tuple[int, str, Variant, int | None]] = []
     if comparison.warmup:
-        rows += [(BEFORE_ROUNDS, Block.Role.WARMUP, arm, points[arm.pool][-1]) for arm in planned]
+        rows += [(BEFORE_ROUNDS, Batch.Role.WARMUP, variant, points[variant.pool][-1]) for variant in planned]
     if comparison.calibrate:  # a job that does nothing has no variants
-        first = {arm.pool: arm for arm in reversed(planned)}
-        rows += [(BEFORE_ROUNDS, Block.Role.CALIBRATION, first[pool], points[pool][-1]) for pool in pools]
+        first = {variant.pool: variant for variant in reversed(planned)}
+        rows += [(BEFORE_ROUNDS, Batch.Role.CALIBRATION, first[pool], points[pool][-1]) for pool in pools]
     order = random.Random(comparison.seed)  # noqa: S311 - reproducible by its seed, no secret
     for number in range(1, comparison.rounds + 1):
-        entries = [(arm, slots) for arm in planned for slots in points[arm.pool]]
+        entries = [(variant, slots) for variant in planned for slots in points[variant.pool]]
         if comparison.rounds > 1:
             order.shuffle(entries)
-        rows += [(number, Block.Role.MEASURED, arm, slots) for arm, slots in entries]
+        rows += [(number, Batch.Role.MEASURED, variant, slots) for variant, slots in entries]
     return [
-        Block(
+        Batch(
             comparison=comparison,
             round=number,
             role=role,
-            pool=arm.pool,
-            params=arm.params,
-            label=arm.label,
+            pool=variant.pool,
+            params=variant.params,
+            label=variant.label,
             wanted_slots=slots,
             position=position,
         )
-        for position, (number, role, arm, slots) in enumerate(rows, start=1)
+        for position, (number, role, variant, slots) in enumerate(rows, start=1)
     ]
 
 

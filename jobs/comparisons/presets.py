@@ -26,9 +26,9 @@ class Preset:
         }
         return {**chosen, "preset": self.name}
 
-    def for_arms(self, arms: int) -> Self:
-        """Return it with as many rounds as it takes to tell so many arms apart."""
-        return replace(self, rounds=max(self.rounds, fewest_rounds(max(2, arms))))
+    def for_variants(self, variants: int) -> Self:
+        """Return it with as many rounds as a verdict on so many variants takes."""
+        return replace(self, rounds=max(self.rounds, fewest_rounds(max(2, variants))))
 
 
 PRESETS: Mapping[str, Preset] = {

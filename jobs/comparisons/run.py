@@ -1,4 +1,4 @@
-"""Run comparisons: one at a time, block by block, never two pools at once.
+"""Run comparisons: one at a time, batch by batch, never two pools at once.
 
 Everything that a step needs to know stands in the ledger and in the workers' signs of life, so that any coordinator
 can take the next step, whatever became of the one that took the last.
@@ -16,8 +16,8 @@ from jobs import audit, environment, heartbeats
 from jobs.comparisons import faults, feeding, probes, slots
 from jobs.errors import BrokerUnavailable, PoolwiseError
 from jobs.formats import storable
-from jobs.heartbeats import WorkerBeat
-from jobs.models import Block, Comparison, Job
+from jobs.heartbeats import WorkerHeartbeat
+from jobs.models import Batch, Comparison, Job
 from jobs.pools import get_pool
 from jobs.submission import cancel
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 LIVE = (Comparison.State.PLANNED, Comparison.State.RUNNING)
 
-type Workers = Mapping[str, list[WorkerBeat]]
-#: Judges a comparison; False says that it is not done yet, and to ask again.
+type Workers = Mapping[str, list[WorkerHeartbeat]]
+#: Builds the report of a comparison; False says that it is not done yet, and to ask again.
 type Freeze = Callable[[Comparison], bool | None]
 
 
@@ -39,9 +39,9 @@ def is_wanted() -> bool:
 
 
 def advance(freeze: Freeze | None = None) -> int:
-    """Take the next step of the comparison whose turn it is; return how many blocks were released.
+    """Take the next step of the comparison whose turn it is; return how many batches were released.
 
-    Only one comparison runs at a time, the oldest first, so that none disturbs another. When its last block has ended,
+    Only one comparison runs at a time, the oldest first, so that none disturbs another. When its last batch has ended,
     `freeze` is called with it at each step until it is done, and only then does it count as finished.
     """
     comparison = current()
@@ -68,93 +68,93 @@ def current() -> Comparison | None:
     return live.order_by("-state", "created_at", "id").first()  # «running» before «planned»
 
 
-def open_block(comparison: Comparison) -> Block | None:
-    """Return the first block that has not ended."""
-    return comparison.blocks.filter(finished_at=None).order_by("position").first()
+def open_batch(comparison: Comparison) -> Batch | None:
+    """Return the first batch that has not ended."""
+    return comparison.batches.filter(finished_at=None).order_by("position").first()
 
 
 def unserved(comparison: Comparison, up: Workers) -> list[str]:
     """Return the pools without a worker that a planned comparison waits for: one that starts would disturb the others."""
     if comparison.state != Comparison.State.PLANNED:
         return []
-    pools = comparison.blocks.order_by("position").values_list("pool", flat=True)
+    pools = comparison.batches.order_by("position").values_list("pool", flat=True)
     return [pool for pool in dict.fromkeys(pools) if pool not in up]
 
 
 def _advance(comparison: Comparison, freeze: Freeze | None) -> int:
-    block = open_block(comparison)
-    if block is not None and block.released_at is not None:
-        counted = feeding.count(block)
-        if feeding.feed(comparison, block, counted) or not feeding.is_over(comparison, block, counted):
+    batch = open_batch(comparison)
+    if batch is not None and batch.released_at is not None:
+        counted = feeding.count(batch)
+        if feeding.feed(comparison, batch, counted) or not feeding.is_over(comparison, batch, counted):
             return 0
-        _finish(comparison, block)
+        _finish(comparison, batch)
         comparison.refresh_from_db()
         if comparison.state not in LIVE:
             return 0
-        block = open_block(comparison)
+        batch = open_batch(comparison)
     open_probes = probes.open_probes(comparison)
-    up = heartbeats.pools_up() if open_probes or block is not None else {}
+    up = heartbeats.pools_up() if open_probes or batch is not None else {}
     open_probes = probes.close(open_probes, up) if open_probes else []
-    if block is None:
+    if batch is None:
         return 0 if open_probes else _close(comparison, freeze)
-    if any(ended.pool == block.pool for ended in open_probes):
+    if any(ended.pool == batch.pool for ended in open_probes):
         return 0  # the pool's figures are to be read before it works again
-    return int(release(comparison, block, up))
+    return int(release(comparison, batch, up))
 
 
-def release(comparison: Comparison, block: Block, up: Workers) -> bool:
-    """Release a block whose pool is ready: claim it and store its first jobs in one transaction, then publish them."""
-    get_pool(block.pool)
-    if feeding.held_up(block):
+def release(comparison: Comparison, batch: Batch, up: Workers) -> bool:
+    """Release a batch whose pool is ready: claim it and store its first jobs in one transaction, then publish them."""
+    get_pool(batch.pool)
+    if feeding.delay_reason(batch):
         return False
-    workers = up.get(block.pool, [])
-    if not workers or unserved(comparison, up) or not slots.reach(comparison, block, workers):
+    workers = up.get(batch.pool, [])
+    if not workers or unserved(comparison, up) or not slots.reach(comparison, batch, workers):
         return False
     if not comparison.environment:
         comparison.environment = environment.capture()
-    probe = {**block.probe, "release": probes.moment(workers)}
+    probe = {**batch.probe, "release": probes.moment(workers)}
     now, live_slots = timezone.now(), sum(worker.slots for worker in workers)
     with transaction.atomic():
         # The row is locked from here on: whoever cancels the comparison now finds the jobs, too.
         live = Comparison.objects.filter(pk=comparison.pk, state__in=LIVE).update(
             state=Comparison.State.RUNNING, environment=comparison.environment
         )
-        if not live or not Block.objects.filter(pk=block.pk, released_at=None).update(
+        if not live or not Batch.objects.filter(pk=batch.pk, released_at=None).update(
             released_at=now, slots=live_slots, probe=probe
         ):
             return False  # it was cancelled, or another coordinator got there first
-        block.released_at, block.slots, block.probe = now, live_slots, probe
-        jobs = feeding.store(comparison, block)
+        batch.released_at, batch.slots, batch.probe = now, live_slots, probe
+        jobs = feeding.store(comparison, batch)
     feeding.send(jobs)
     log.info(
-        "block released", comparison=str(comparison.pk), pool=block.pool, round=block.round, role=block.role
+        "batch released", comparison=str(comparison.pk), pool=batch.pool, round=batch.round, role=batch.role
     )
     return True
 
 
-def _finish(comparison: Comparison, block: Block) -> None:
-    """End a block all of whose jobs have ended; a void one is repeated, or ends the comparison."""
+def _finish(comparison: Comparison, batch: Batch) -> None:
+    """End a batch all of whose jobs have ended; a void one is repeated, or ends the comparison."""
     now = timezone.now()
-    block.probe |= {"busy": probes.at_busy_end(), **_looked_back(comparison, block)}
-    if not block.void_reason:
-        late = faults.fault_of_timing(block.probe["late_s"], feeding.copies_of(comparison, block))
-        block.void_reason = faults.find(block, _up_or_none()) or late
+    batch.probe |= {"busy": probes.at_busy_end(), **_read_back(comparison, batch)}
+    if not batch.void_reason:
+        late = faults.fault_of_timing(batch.probe["late_s"], feeding.copies_of(comparison, batch))
+        batch.void_reason = faults.find(batch, _up_or_none()) or late
     with transaction.atomic():
-        ended = Block.objects.filter(pk=block.pk, finished_at=None).update(
-            finished_at=now, probe=block.probe, void_reason=block.void_reason
+        ended = Batch.objects.filter(pk=batch.pk, finished_at=None).update(
+            finished_at=now, probe=batch.probe, void_reason=batch.void_reason
         )
-        goes_on = not ended or not block.void_reason or faults.repeat(block)
-    if ended and block.void_reason:
-        log.warning("a void block has ended", pool=block.pool, reason=block.void_reason, repeated=goes_on)
+        goes_on = not ended or not batch.void_reason or faults.repeat(batch)
+    if ended and batch.void_reason:
+        log.warning("a void batch has ended", pool=batch.pool, reason=batch.void_reason, repeated=goes_on)
     if not goes_on:
-        stop(comparison, reason=faults.reason_of_end(block))
+        stop(comparison, reason=faults.reason_of_end(batch))
 
 
-def _looked_back(comparison: Comparison, block: Block) -> dict[str, Any]:
+def _read_back(comparison: Comparison, batch: Batch) -> dict[str, Any]:
     now = timezone.now()
     return {
-        "late_s": round(feeding.lateness_s(comparison, block), 4),
-        "foreign": probes.foreign(block, block.released_at or now, now),
+        "late_s": round(feeding.lateness_s(comparison, batch), 4),
+        "foreign": probes.foreign(batch, batch.released_at or now, now),
     }
 
 
@@ -166,19 +166,19 @@ def _up_or_none() -> Workers | None:
 
 
 def watch() -> None:
-    """Look at the block that runs: void it if something disturbed it, else keep the largest of its figures."""
+    """Look at the batch that runs: void it if something disturbed it, else keep the largest of its figures."""
     comparison = current()
-    block = open_block(comparison) if comparison is not None else None
-    if comparison is None or block is None or block.released_at is None:
+    batch = open_batch(comparison) if comparison is not None else None
+    if comparison is None or batch is None or batch.released_at is None:
         return
     up = _up_or_none()
-    if reason := block.void_reason or faults.find(block, up):
-        faults.void(block, reason)
+    if reason := batch.void_reason or faults.find(batch, up):
+        faults.void(batch, reason)
     elif up is not None:
-        watched = probes.watched(block.probe, up.get(block.pool, []))
-        if watched != block.probe.get("watched"):
-            block.probe["watched"] = watched
-            Block.objects.filter(pk=block.pk, finished_at=None).update(probe=block.probe)
+        watched = probes.watched(batch.probe, up.get(batch.pool, []))
+        if watched != batch.probe.get("watched"):
+            batch.probe["watched"] = watched
+            Batch.objects.filter(pk=batch.pk, finished_at=None).update(probe=batch.probe)
 
 
 def _close(comparison: Comparison, freeze: Freeze | None) -> int:
@@ -193,7 +193,7 @@ def _close(comparison: Comparison, freeze: Freeze | None) -> int:
 
 
 def stop(comparison: Comparison, *, user: "User | None" = None, reason: str = "") -> None:
-    """Cancel a comparison: blocks not released stay so, live jobs are cancelled, slots are given back."""
+    """Cancel a comparison: batches not released stay so, live jobs are cancelled, slots are given back."""
     now = timezone.now()
     ended = Comparison.objects.filter(pk=comparison.pk, state__in=LIVE).update(
         state=Comparison.State.CANCELLED, finished_at=now, end_reason=storable(reason)[:300]
@@ -201,8 +201,8 @@ def stop(comparison: Comparison, *, user: "User | None" = None, reason: str = ""
     if ended:
         if user is not None and comparison.user_id != user.pk:
             audit.record("cancel", f"comparison {comparison.pk}", user=user, reason=reason)
-        comparison.blocks.filter(released_at__isnull=False, finished_at=None).update(
+        comparison.batches.filter(released_at__isnull=False, finished_at=None).update(
             finished_at=now, void_reason="The comparison was cancelled."
         )
-    for job in Job.objects.live().filter(block__comparison=comparison):
+    for job in Job.objects.live().filter(batch__comparison=comparison):
         cancel(job, user=user)

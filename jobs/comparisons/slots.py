@@ -13,9 +13,9 @@ import structlog
 
 from jobs import heartbeats
 from jobs.errors import BrokerUnavailable, PoolwiseError
-from jobs.heartbeats import WorkerBeat
-from jobs.models import Block, Comparison
-from jobs.publishing import ask_workers, quick_connection
+from jobs.heartbeats import WorkerHeartbeat
+from jobs.models import Batch, Comparison
+from jobs.publishing import ask_workers, web_connection
 from jobs.redis_client import REDIS_ERRORS
 
 log = structlog.get_logger(__name__)
@@ -30,14 +30,14 @@ class SlotsRefused(PoolwiseError):
     """A pool cannot be given the slots that the comparison wants."""
 
 
-def reach(comparison: Comparison, block: Block, workers: Sequence[WorkerBeat]) -> bool:
-    """Return whether the pool has the block's slots; ask its workers if not. Raise SlotsRefused."""
-    wanted = block.wanted_slots
+def reach(comparison: Comparison, batch: Batch, workers: Sequence[WorkerHeartbeat]) -> bool:
+    """Return whether the pool has the batch's slots; ask its workers if not. Raise SlotsRefused."""
+    wanted = batch.wanted_slots
     if wanted is None:
         return True
     if wanted < len(workers):
         raise SlotsRefused(
-            f"{block.pool} has {len(workers)} workers, and none can have less than 1 slot: {wanted} cannot be set."
+            f"{batch.pool} has {len(workers)} workers, and none can have less than 1 slot: {wanted} cannot be set."
         )
     share, rest = divmod(wanted, len(workers))
     by_name = sorted(workers, key=lambda worker: str(worker.name))
@@ -49,7 +49,7 @@ def reach(comparison: Comparison, block: Block, workers: Sequence[WorkerBeat]) -
     return reached
 
 
-def _bring(comparison: Comparison, changed: Changed, worker: WorkerBeat, target: int) -> bool:
+def _bring(comparison: Comparison, changed: Changed, worker: WorkerHeartbeat, target: int) -> bool:
     """Return whether the worker has `target` slots; ask it if it does not and no request is under way."""
     noted = changed.get(worker.name)
     if noted is not None and time.time() - worker.seen_s_ago < noted["asked_at"] + _ON_ITS_WAY_S:
@@ -57,7 +57,7 @@ def _bring(comparison: Comparison, changed: Changed, worker: WorkerBeat, target:
     if worker.slots == target:
         if noted is not None and noted["requests"]:
             changed[worker.name] = {**noted, "requests": 0}
-            _keep(comparison, changed)  # else those for earlier blocks would count against the next
+            _keep(comparison, changed)  # else those for earlier batches would count against the next
         return True
     noted = noted or {"slots": worker.slots, "requests": 0}
     if noted["requests"] >= _MAX_REQUESTS:
@@ -74,7 +74,7 @@ def _ask(worker: str, more: int) -> None:
     command = "pool_grow" if more > 0 else "pool_shrink"
     try:
         ask_workers(command, {"n": abs(more)}, only=[worker])
-    except (*REDIS_ERRORS, *quick_connection().recoverable_connection_errors) as error:
+    except (*REDIS_ERRORS, *web_connection().recoverable_connection_errors) as error:
         log.warning("a worker could not be asked to change its slots", worker=worker, error=str(error))
 
 
@@ -96,7 +96,7 @@ def restore(comparison: Comparison) -> bool:
     return not changed
 
 
-def _has_own(comparison: Comparison, changed: Changed, worker: WorkerBeat) -> bool:
+def _has_own(comparison: Comparison, changed: Changed, worker: WorkerHeartbeat) -> bool:
     try:
         return _bring(comparison, changed, worker, int(changed[worker.name]["slots"]))
     except SlotsRefused as error:

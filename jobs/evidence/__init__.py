@@ -1,28 +1,28 @@
-"""Evidence: a comparison's figures, gate, verdict and advice, built from the ledger and frozen. docs/evidence.md."""
+"""Reports: a comparison's figures, validity checks, verdict and advice, built from the ledger and frozen. docs/report.md."""
 
 from jobs.evidence.build import build, figures, freeze, load
 from jobs.evidence.figures import BatchFigures, VariantFigures
-from jobs.evidence.hazard import told
-from jobs.evidence.judge import Judge
-from jobs.evidence.report import Advice, Badge, Evidence, Harm, SweepPoint
+from jobs.evidence.hazard import lesson_and_results
+from jobs.evidence.judge import ReportBuilder
+from jobs.evidence.report import Advice, Report, ResultsTable, SweepPoint, ValidityCheck
 from jobs.evidence.samples import IMPORTED_SAMPLES, SAMPLE_COLUMNS, Sample, samples
 
 __all__ = [
     "IMPORTED_SAMPLES",
     "SAMPLE_COLUMNS",
     "Advice",
-    "Badge",
     "BatchFigures",
-    "Evidence",
-    "Harm",
-    "Judge",
+    "Report",
+    "ReportBuilder",
+    "ResultsTable",
     "Sample",
     "SweepPoint",
+    "ValidityCheck",
     "VariantFigures",
     "build",
     "figures",
     "freeze",
+    "lesson_and_results",
     "load",
     "samples",
-    "told",
 ]

@@ -1,25 +1,25 @@
-"""Advice: choose by the kind of waiting. Pure functions of the evidence's figures."""
+"""Advice: choose by the kind of waiting. Pure functions of the report's figures."""
 
 from collections.abc import Sequence
 
 from jobs.evidence import words
 from jobs.evidence.figures import VariantFigures
 from jobs.evidence.kinds import COMPUTES, WAITS, is_stalled, least_contended_share, releases_gil
-from jobs.evidence.report import Advice, Evidence, Pair, word_between
+from jobs.evidence.report import Advice, Pair, Report, outcome_between
 from jobs.verdicts import CANNOT_TELL, NO_DIFFERENCE
 
 type Pools = Sequence[VariantFigures]
 
 
-def advise(evidence: Evidence, cores: int) -> Advice | None:
-    """Return the advice that the evidence carries; of a withheld verdict, that of the job's kind. None of no runs."""
-    pools = [pool for pool in evidence.pools if pool.jobs_per_s]
+def advise(report: Report, cores: int) -> Advice | None:
+    """Return the advice that the report carries; of a withheld verdict, that of the job's kind. None of no runs."""
+    pools = [pool for pool in report.pools if pool.jobs_per_s]
     if not pools:
         return None
-    share, proven = least_contended_share(pools), is_proven(evidence, pools)
-    pool = best(pools, evidence.pairs) if proven else by_kind(pools, share, cores)
-    slots = slots_for(evidence, pool, cores, share)
-    first = words.proven(evidence, pool, slots) if proven else words.unproven(evidence, pool, slots)
+    share, proven = least_contended_share(pools), is_proven(report, pools)
+    pool = best(pools, report.pairs) if proven else by_kind(pools, share, cores)
+    slots = slots_for(report, pool, cores, share)
+    first = words.proven(report, pool, slots) if proven else words.unproven(report, pool, slots)
     text = f"{first} {words.costs(pool, pools, cores)}"
     would_change = words.would_change(pool, share)
     return Advice(pool=pool.name, slots=slots, text=text, would_change=would_change, proven=proven)
@@ -30,12 +30,12 @@ def fastest_of(pools: Pools) -> VariantFigures:
     return max(pools, key=lambda pool: pool.jobs_per_s or 0.0)
 
 
-def is_proven(evidence: Evidence, pools: Pools) -> bool:
+def is_proven(report: Report, pools: Pools) -> bool:
     """Return whether the figures are valid and tell the pool with the most jobs a second from all others."""
     fastest = fastest_of(pools)
     rivals = [pool.name for pool in pools if pool is not fastest]
-    told = (word_between(evidence.pairs, fastest.name, rival) != CANNOT_TELL for rival in rivals)
-    return bool(evidence.gate.valid and rivals and all(told))
+    distinct = (outcome_between(report.pairs, fastest.name, rival) != CANNOT_TELL for rival in rivals)
+    return bool(report.validity.valid and rivals and all(distinct))
 
 
 def best(pools: Pools, pairs: list[Pair]) -> VariantFigures:
@@ -47,7 +47,7 @@ def best(pools: Pools, pairs: list[Pair]) -> VariantFigures:
     equal = [
         pool
         for pool in pools
-        if pool is fastest or word_between(pairs, fastest.name, pool.name) == NO_DIFFERENCE
+        if pool is fastest or outcome_between(pairs, fastest.name, pool.name) == NO_DIFFERENCE
     ]
     has_memory = all(pool.peak_memory_bytes for pool in equal)
 
@@ -71,16 +71,16 @@ def by_kind(pools: Pools, cpu_share: float | None, cores: int) -> VariantFigures
     return next(matching, fastest_of(calm))
 
 
-def slots_for(evidence: Evidence, pool: VariantFigures, cores: int, cpu_share: float | None) -> int:
+def slots_for(report: Report, pool: VariantFigures, cores: int, cpu_share: float | None) -> int:
     """Return the slots to give: the knee of a sweep; for what computes, the cores; else those that were used."""
-    points = (evidence.sweep or {}).get(pool.name, [])
+    points = (report.sweep or {}).get(pool.name, [])
     knee = next((point.slots for point in points if point.is_knee), None)
     if knee is not None:
         return knee
     if cpu_share is not None and cpu_share >= COMPUTES:
         return max(1, min(cores, pool.slots or 1))
-    measured = [block for block in pool.blocks if block.role == "measured" and not block.void_reason]
-    peak = max((block.concurrency.peak for block in measured), default=0)
-    # A block with fewer jobs than slots says nothing against the slots that it left free.
-    is_telling = any(block.jobs > block.slots for block in measured)
-    return max(1, peak) if is_telling else pool.slots or 1
+    measured = [batch for batch in pool.batches if batch.role == "measured" and not batch.void_reason]
+    peak = max((batch.concurrency.peak for batch in measured), default=0)
+    # A batch with fewer jobs than slots says nothing against the slots that it left free.
+    is_informative = any(batch.jobs > batch.slots for batch in measured)
+    return max(1, peak) if is_informative else pool.slots or 1

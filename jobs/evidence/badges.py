@@ -1,18 +1,18 @@
-"""The badges of the validity gate: what each is called, and how one passes or fails."""
+"""The validity checks: what each is called, and how one passes or fails."""
 
 from collections.abc import Iterable
 
 from jobs.bounded import MAX_REASON_CHARS
-from jobs.evidence.report import Badge
+from jobs.evidence.report import ValidityCheck
 
 TITLES = {
-    "complete": "Every block counted",
+    "complete": "Every batch counted",
     "code": "Same code",
     "machine": "Same machine",
     "parameters": "Same parameters",
     "prefetch": "Same prefetch",
     "alone": "No other job ran",
-    "quiet": "The machine was quiet",
+    "other_load": "The machine was idle otherwise",
     "failures": "Nothing failed",
     "concurrency": "Slots were used",
     "clocks": "Clocks agree",
@@ -22,20 +22,24 @@ TITLES = {
 }
 
 
-def passed(badge: str) -> Badge:
-    """Return a badge that passes."""
-    return Badge(id=badge, title=TITLES[badge])
+def passed(check: str) -> ValidityCheck:
+    """Return a check that passes."""
+    return ValidityCheck(id=check, title=TITLES[check])
 
 
-def failed(badge: str, reason: str, pools: Iterable[str] = (), *, matters: bool = True) -> Badge:
-    """Return a badge that fails for a reason."""
+def failed(check: str, reason: str, pools: Iterable[str] = (), *, matters: bool = True) -> ValidityCheck:
+    """Return a check that fails for a reason."""
     short = reason if len(reason) <= MAX_REASON_CHARS else f"{reason[: MAX_REASON_CHARS - 1]}…"
-    return Badge(
-        id=badge, title=TITLES[badge], passed=False, matters=matters, reason=short, pools=tuple(pools)
+    return ValidityCheck(
+        id=check, title=TITLES[check], passed=False, matters=matters, reason=short, pools=tuple(pools)
     )
 
 
-def objection(badges: Iterable[Badge], *pools: str) -> str:
-    """Return why nothing can be said of these pools, or "" when no badge stands against it."""
-    spoiling = (b.reason for b in badges if b.withholds and (not b.pools or set(b.pools) & set(pools)))
+def objection(checks: Iterable[ValidityCheck], *pools: str) -> str:
+    """Return why nothing can be said of these pools, or "" when no check stands against it."""
+    spoiling = (
+        check.reason
+        for check in checks
+        if check.withholds and (not check.pools or set(check.pools) & set(pools))
+    )
     return next(spoiling, "")

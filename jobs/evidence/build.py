@@ -1,4 +1,4 @@
-"""Build the evidence of a comparison, freeze it, and read it back."""
+"""Build the report of a comparison, freeze it, and read it back."""
 
 import structlog
 
@@ -6,21 +6,21 @@ from jobs.evidence import advice, facts, gate, hazard, verdict
 from jobs.evidence.effects import spread
 from jobs.evidence.figures import VariantFigures
 from jobs.evidence.pools import all_figures
-from jobs.evidence.report import Evidence, Gate
+from jobs.evidence.report import Report, Validity
 from jobs.evidence.sweep import sweep
 from jobs.models import Comparison
 
 log = structlog.get_logger(__name__)
 
 
-def build(comparison: Comparison) -> Evidence:
-    """Return a comparison as evidence. It may still run."""
+def build(comparison: Comparison) -> Report:
+    """Return a comparison as report. It may still run."""
     found = facts.read(comparison)
     verdicts = verdict.Verdicts(found)
-    badges = [*gate.badges(found), spread(gate.spreads(found), verdicts.ratios, found.baseline)]
-    verdicts.withhold(badges)
-    lesson, harm = hazard.told(comparison)
-    evidence = Evidence(
+    checks = [*gate.validity_checks(found), spread(gate.spreads(found), verdicts.ratios, found.baseline)]
+    verdicts.withhold(checks)
+    lesson, results_table = hazard.lesson_and_results(comparison)
+    report = Report(
         sentence=verdicts.sentence(),
         metric=verdict.metric(found),
         baseline=found.baseline,
@@ -28,32 +28,32 @@ def build(comparison: Comparison) -> Evidence:
         verdicts=verdicts.against,
         pairs=verdicts.pairs,
         pools=all_figures(found),
-        gate=Gate.of(badges),
+        validity=Validity.of(checks),
         environment=comparison.environment,
         sweep=sweep(found),
         lesson=lesson,
-        harm=harm,
+        results_table=results_table,
     )
     if comparison.vary:  # other parameters are other jobs: which pool fits is no question of theirs
-        return evidence
-    return evidence.model_copy(update={"advice": advice.advise(evidence, found.cores)})
+        return report
+    return report.model_copy(update={"advice": advice.advise(report, found.cores)})
 
 
-def freeze(comparison: Comparison) -> Evidence:
-    """Build the evidence of a comparison that has ended and store it."""
-    evidence = build(comparison)
-    comparison.evidence = evidence.model_dump(mode="json")
-    comparison.save(update_fields=["evidence"])
-    log.info("evidence frozen", comparison=str(comparison.pk), sentence=evidence.sentence)
-    return evidence
+def freeze(comparison: Comparison) -> Report:
+    """Build the report of a comparison that has ended and store it."""
+    report = build(comparison)
+    comparison.report = report.model_dump(mode="json")
+    comparison.save(update_fields=["report"])
+    log.info("report frozen", comparison=str(comparison.pk), sentence=report.sentence)
+    return report
 
 
-def load(comparison: Comparison) -> Evidence | None:
-    """Return the evidence that was frozen; None where there is none. Not for lists: it checks every figure."""
-    return Evidence.model_validate(comparison.evidence) if comparison.evidence else None
+def load(comparison: Comparison) -> Report | None:
+    """Return the report that was frozen; None where there is none. Not for lists: it checks every figure."""
+    return Report.model_validate(comparison.report) if comparison.report else None
 
 
 def figures(comparison: Comparison) -> list[VariantFigures]:
     """Return the pools in figures: frozen ones, else as the ledger has them now."""
-    evidence = load(comparison)
-    return evidence.pools if evidence else all_figures(facts.read(comparison))
+    report = load(comparison)
+    return report.pools if report else all_figures(facts.read(comparison))

@@ -1,17 +1,17 @@
-"""The rules of the validity gate that look at what was measured: use of slots, stalls, spread. Pure functions."""
+"""The validity checks that look at what was measured: use of slots, stalls, spread. Pure functions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from jobs.evidence.badges import failed, passed
 from jobs.evidence.figures import Stall
-from jobs.evidence.report import Badge
+from jobs.evidence.report import ValidityCheck
 from jobs.formats import percent, seconds
 
 MAX_SPREAD = 0.10
 #: A pool whose peak is at most this part of what it could reach is far below its slots.
 FAR_BELOW = 0.5
-#: A stall is noted from this length on, and from this part of the block's makespan.
+#: A stall is noted from this length on, and from this part of the batch's makespan.
 MIN_STALL_S = 0.1
 MIN_STALL_SHARE = 0.05
 _MIN_JOBS = 8
@@ -21,7 +21,7 @@ _ONE_LOOP = ("gevent", "asyncio")
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One block as the rule about slots sees it; `starts_s` are ordered, durations are seconds."""
+    """One batch as the rule about slots sees it; `starts_s` are ordered, durations are seconds."""
 
     model: str
     slots: int
@@ -39,7 +39,7 @@ class Load:
 
 
 def reachable(load: Load) -> float:
-    """Return how many jobs the block could have had running at once.
+    """Return how many jobs the batch could have had running at once.
 
     Little's law bounds it: jobs cannot run for `run_s` in larger numbers than are started meanwhile, and each
     start costs the worker the measured overhead and the job's own CPU time.
@@ -66,7 +66,7 @@ def _is_one_after_another(load: Load) -> bool:
 
 
 def is_far_below(load: Load) -> bool:
-    """Return whether the block ran far fewer jobs at once than its slots, the jobs and their costs allow."""
+    """Return whether the batch ran far fewer jobs at once than its slots, the jobs and their costs allow."""
     if load.jobs < _MIN_JOBS or load.run_s <= 0:
         return False
     waits = 1 - (load.cpu_s + load.run_queue_s) / load.run_s
@@ -77,12 +77,12 @@ def is_far_below(load: Load) -> bool:
 
 def concurrency(
     loads: Mapping[str, Sequence[Load]], slots: Mapping[str, tuple[int, int]] | None = None
-) -> Badge:
-    """Judge each pool's blocks, and the (live, declared) slots of each: one with fewer is not what it is called."""
+) -> ValidityCheck:
+    """Check each pool's batches, and the (live, declared) slots of each: one with fewer is not what it is called."""
     reasons = {}
-    for pool, blocks in loads.items():
-        low = [load for load in blocks if is_far_below(load)]
-        if len(low) * 2 > len(blocks):
+    for pool, batches in loads.items():
+        low = [load for load in batches if is_far_below(load)]
+        if len(low) * 2 > len(batches):
             peak = max(load.peak for load in low)
             jobs = "job" if peak == 1 else "jobs"
             reasons[pool] = f"{pool} ran {peak} {jobs} at a time though it has {low[0].slots} slots"
@@ -97,12 +97,12 @@ def concurrency(
 
 
 def is_notable(stall: Stall, makespan_s: float | None) -> bool:
-    """Return whether a stall is long, also beside the block."""
+    """Return whether a stall is long, also beside the batch."""
     return stall.max_s >= max(MIN_STALL_S, MIN_STALL_SHARE * (makespan_s or 0.0))
 
 
-def stalls(longest: Mapping[str, Stall | None], makespans_s: Mapping[str, float | None]) -> Badge:
-    """Judge the pools' stalls: one that a job caused belongs to what is compared, another is a disturbance."""
+def stalls(longest: Mapping[str, Stall | None], makespans_s: Mapping[str, float | None]) -> ValidityCheck:
+    """Check the pools' stalls: one that a job caused belongs to what is compared, another is a disturbance."""
     bad = {p: stall for p, stall in longest.items() if stall and is_notable(stall, makespans_s.get(p))}
     if not bad:
         return passed("stalls")
@@ -115,8 +115,10 @@ def stalls(longest: Mapping[str, Stall | None], makespans_s: Mapping[str, float 
     return failed("stalls", f"Stalled: {shown}.", foreign or bad, matters=bool(foreign))
 
 
-def spread(spreads: Mapping[str, float | None], ratios: Mapping[str, float | None], baseline: str) -> Badge:
-    """Judge the relative spread of each pool's rounds; it matters where it could explain the difference."""
+def spread(
+    spreads: Mapping[str, float | None], ratios: Mapping[str, float | None], baseline: str
+) -> ValidityCheck:
+    """Check the relative spread of each pool's rounds; it matters where it could explain the difference."""
     wide = {pool: value for pool, value in spreads.items() if value is not None and value > MAX_SPREAD}
     if not wide:
         return passed("spread")

@@ -1,4 +1,4 @@
-"""A comparison as read from the ledger: its blocks with their jobs, pool by pool."""
+"""A comparison as read from the ledger: its batches with their jobs, pool by pool."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ from django.conf import settings
 
 from jobs.evidence import probe, runs
 from jobs.evidence.runs import Run
-from jobs.models import Block, Comparison
+from jobs.models import Batch, Comparison
 from jobs.statistics import quantile
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A block with its jobs; `counts` tells whether the outcome is made of it."""
+class MeasuredBatch:
+    """A batch with its jobs; `counts` tells whether the outcome is made of it."""
 
-    block: Block
+    batch: Batch
     runs: Sequence[Run]
     counts: bool
 
@@ -28,17 +28,17 @@ class Measured:
     @cached_property
     def probe(self) -> probe.Probe:
         """Return what was seen of the pool's processes."""
-        return probe.read(self.block.probe or {})
+        return probe.read(self.batch.probe or {})
 
     @property
     def slots(self) -> int:
-        """Return the slots that the block had: live at its release, else as wanted, else as declared."""
-        declared = settings.JOB_POOLS.get(self.block.pool, {}).get("concurrency", 1)
-        return self.block.slots or self.block.wanted_slots or int(declared)
+        """Return the slots that the batch had: live at its release, else as wanted, else as declared."""
+        declared = settings.JOB_POOLS.get(self.batch.pool, {}).get("concurrency", 1)
+        return self.batch.slots or self.batch.wanted_slots or int(declared)
 
     def has_role(self, role: str) -> bool:
-        """Return whether the block has the role and is not void."""
-        return self.block.role == role and not self.block.void_reason
+        """Return whether the batch has the role and is not void."""
+        return self.batch.role == role and not self.batch.void_reason
 
     def intervals(self) -> list[tuple[float, float]]:
         """Return when each job ran, as POSIX seconds."""
@@ -51,29 +51,29 @@ class Measured:
 
 @dataclass(frozen=True)
 class VariantRuns:
-    """A pool, or another arm of the comparison, with the blocks that were released in their order, void ones too."""
+    """A pool, or another variant of the comparison, with the batches that were released in their order, void ones too."""
 
     name: str
     pool: str
     """The pool that it ran on: its name, unless parameters are compared."""
     model: str
-    blocks: Sequence[Measured]
-    calibration: Sequence[Measured] = ()
-    """The blocks of no-op jobs on its pool."""
+    batches: Sequence[MeasuredBatch]
+    calibration: Sequence[MeasuredBatch] = ()
+    """The batches of no-op jobs on its pool."""
 
     @cached_property
-    def counted(self) -> list[Measured]:
-        """Return the blocks that count."""
-        return [one for one in self.blocks if one.counts]
+    def counted(self) -> list[MeasuredBatch]:
+        """Return the batches that count."""
+        return [one for one in self.batches if one.counts]
 
     @cached_property
     def runs(self) -> list[Run]:
-        """Return the jobs of the blocks that count."""
+        """Return the jobs of the batches that count."""
         return [run for one in self.counted for run in one.runs]
 
     @property
     def makespans_s(self) -> list[float]:
-        """Return the makespan of each block that counts and has ended."""
+        """Return the makespan of each batch that counts and has ended."""
         return [span_s for one in self.counted if (span_s := one.makespan_s) is not None]
 
     @property
@@ -83,19 +83,19 @@ class VariantRuns:
 
     @property
     def slots(self) -> int:
-        """Return the slots of the newest block that counts."""
+        """Return the slots of the newest batch that counts."""
         return self.counted[-1].slots
 
     @cached_property
     def overhead_s(self) -> float | None:
-        """Return what a no-op job costs the pool: the makespan a job, the median of the calibration blocks."""
+        """Return what a no-op job costs the pool: the makespan a job, the median of the calibration batches."""
         costs = [span_s / len(one.runs) for one in self.calibration if (span_s := one.makespan_s) is not None]
         return quantile(costs, 0.5)
 
 
 @dataclass(frozen=True)
 class Facts:
-    """All that the figures, the gate, the verdict and the advice are made of."""
+    """All that the figures, the validity checks, the verdict and the advice are made of."""
 
     comparison: Comparison
     pools: Mapping[str, VariantRuns]
@@ -103,10 +103,10 @@ class Facts:
 
     @property
     def cores(self) -> int:
-        """Return the cores that the workers could use as they told, else those of the coordinator's machine and quota."""
+        """Return the cores that the workers reported, else those of the coordinator's machine and quota."""
         counted = [one for pool in self.pools.values() for one in pool.counted]
-        if told := [count for one in counted for count in one.probe.cores]:
-            return max(1, round(min(told)))
+        if reported := [count for one in counted for count in one.probe.cores]:
+            return max(1, round(min(reported)))
         environment = self.comparison.environment
         cores, quota = environment.get("cores"), environment.get("cpu_quota")
         whole = int(cores) if isinstance(cores, int | float) and cores >= 1 else 1
@@ -114,30 +114,32 @@ class Facts:
 
 
 def read(comparison: Comparison) -> Facts:
-    """Read a comparison's blocks that were released, and their jobs."""
-    blocks = list(comparison.blocks.exclude(released_at=None).order_by("position"))
-    by_block: dict[int | None, list[Run]] = {}
-    for run in runs.read_runs(blocks):
-        by_block.setdefault(run.block_id, []).append(run)
-    counted = {block.pk for block in runs.counted(blocks)}
+    """Read a comparison's batches that were released, and their jobs."""
+    batches = list(comparison.batches.exclude(released_at=None).order_by("position"))
+    by_batch: dict[int | None, list[Run]] = {}
+    for run in runs.read_runs(batches):
+        by_batch.setdefault(run.batch_id, []).append(run)
+    counted = {batch.pk for batch in runs.counted(batches)}
     measured = [
-        Measured(block, by_block[block.pk], block.pk in counted) for block in blocks if block.pk in by_block
+        MeasuredBatch(batch, by_batch[batch.pk], batch.pk in counted)
+        for batch in batches
+        if batch.pk in by_batch
     ]
     pools = {}
-    for block in comparison.blocks.order_by("position").defer("probe"):
-        if block.arm not in pools:
-            pools[block.arm] = _pool(block, measured)
+    for batch in comparison.batches.order_by("position").defer("probe"):
+        if batch.variant not in pools:
+            pools[batch.variant] = _pool(batch, measured)
     return Facts(comparison, pools, baseline_of(comparison, pools))
 
 
-def _pool(arm: Block, measured: Sequence[Measured]) -> VariantRuns:
+def _pool(first: Batch, measured: Sequence[MeasuredBatch]) -> VariantRuns:
     return VariantRuns(
-        name=arm.arm,
-        pool=arm.pool,
-        model=str(settings.JOB_POOLS.get(arm.pool, {}).get("model", arm.pool)),
-        blocks=[one for one in measured if one.block.arm == arm.arm],
+        name=first.variant,
+        pool=first.pool,
+        model=str(settings.JOB_POOLS.get(first.pool, {}).get("model", first.pool)),
+        batches=[one for one in measured if one.batch.variant == first.variant],
         calibration=[
-            one for one in measured if one.block.pool == arm.pool and one.has_role(Block.Role.CALIBRATION)
+            one for one in measured if one.batch.pool == first.pool and one.has_role(Batch.Role.CALIBRATION)
         ],
     )
 

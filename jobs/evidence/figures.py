@@ -1,4 +1,4 @@
-"""The figures of a pool and of its blocks, as the evidence holds them.
+"""The figures of a pool and of its batches, as the report holds them.
 
 Durations are seconds; None is what was not measured.
 """
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from jobs.bounded import ArmName, Count, Frozen, Name, Number, Seconds, Text, Word
+from jobs.bounded import Count, Frozen, Name, Number, Seconds, ShortText, Text, VariantName
 from jobs.verdicts import Concurrency
 
 type Role = Literal["measured", "warmup", "calibration"]
@@ -21,7 +21,7 @@ class Percentiles(Frozen):
 
 
 class BatchFigures(Frozen):
-    """One block in figures; `counts` tells those that the outcome is made of, of a sweep those at the most slots."""
+    """One batch in figures; `counts` tells those that the outcome is made of, of a sweep those at the most slots."""
 
     round: Count
     role: Role
@@ -45,32 +45,32 @@ class BatchFigures(Frozen):
 
 
 class TimeSums(Frozen):
-    """What the run seconds of all jobs went to; `unknown_s` is what cannot be told apart, job by job."""
+    """What the run seconds of all jobs went to; `unattributed_s` is what cannot be attributed, job by job."""
 
     cpu_s: Seconds
     run_queue_s: Seconds
     gil_wait_s: Seconds
     blocked_s: Seconds
-    unknown_s: Seconds
+    unattributed_s: Seconds
 
 
 class Stall(Frozen):
     """A pool's longest stall of its hub or loop; `caused_by` is the job that caused it, if any did."""
 
     max_s: Seconds
-    caused_by: Word | None
+    caused_by: ShortText | None
 
 
 class VariantFigures(Frozen):
-    """A pool, or another arm of the comparison, in figures over its rounds.
+    """A pool, or another variant of the comparison, in figures over its rounds.
 
-    `makespan_s` is first published to last finished of a block, the median over blocks; `speed_up` is against the
+    `makespan_s` is first published to last finished of a batch, the median over batches; `speed_up` is against the
     slowest by it; `overhead_s` is what a no-op job costs the pool.
     """
 
-    name: ArmName
+    name: VariantName
     pool: Name
-    model: Word
+    model: ShortText
     slots: Count | None
     jobs: Count
     succeeded: Count
@@ -86,7 +86,7 @@ class VariantFigures(Frozen):
     cpu_share: Number | None
     speed_up: Number | None = None
     jobs_per_s: Number | None
-    blocks: Annotated[list[BatchFigures], Field(max_length=10_000)]
+    batches: Annotated[list[BatchFigures], Field(max_length=10_000)]
     time: TimeSums
     overhead_s: Seconds | None
     stall: Stall | None
@@ -94,6 +94,6 @@ class VariantFigures(Frozen):
 
     @property
     def counted(self) -> list[BatchFigures]:
-        """Return the blocks that count and have ended, by their rounds, in which pools are paired."""
-        counted = [block for block in self.blocks if block.counts and block.makespan_s]
-        return sorted(counted, key=lambda block: block.round)
+        """Return the batches that count and have ended, by their rounds, in which pools are paired."""
+        counted = [batch for batch in self.batches if batch.counts and batch.makespan_s]
+        return sorted(counted, key=lambda batch: batch.round)

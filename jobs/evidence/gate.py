@@ -1,4 +1,4 @@
-"""The validity gate: what the rules need, taken from a comparison."""
+"""What the validity checks look at, taken from a comparison."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -10,16 +10,16 @@ from django.conf import settings
 from jobs import verdicts
 from jobs.evidence import effects, rules
 from jobs.evidence.effects import Load
-from jobs.evidence.facts import Facts, Measured, VariantRuns
+from jobs.evidence.facts import Facts, MeasuredBatch, VariantRuns
 from jobs.evidence.pools import stall_of
-from jobs.evidence.report import Badge
+from jobs.evidence.report import ValidityCheck
 from jobs.evidence.runs import Run
-from jobs.models import State
+from jobs.models import JobState
 from jobs.statistics import quantile
 
 
-def badges(facts: Facts) -> list[Badge]:
-    """Return the badges that do not depend on the verdict."""
+def validity_checks(facts: Facts) -> list[ValidityCheck]:
+    """Return the checks that do not depend on the verdict."""
     pools = facts.pools
     environment = facts.comparison.environment
     prefetch = str(environment.get("prefetch") or "")
@@ -30,7 +30,7 @@ def badges(facts: Facts) -> list[Badge]:
         rules.parameters(_by_pool(facts, lambda pool: _parameters(facts, pool))),
         rules.prefetch(_by_pool(facts, lambda pool: _prefetches(pool) or {prefetch})),
         rules.alone(_by_pool(facts, _foreign_in_pool), _by_pool(facts, _foreign_elsewhere)),
-        rules.quiet(_by_pool(facts, _other_load), facts.cores),
+        rules.other_load(_by_pool(facts, _other_load), facts.cores),
         rules.failures(_by_pool(facts, _failures)),
         effects.concurrency(_by_pool(facts, lambda pool: [load(facts, pool, one) for one in pool.counted]), _slots(facts)),
         rules.clocks(_by_pool(facts, _reversed), sum(len(pool.runs) for pool in pools.values())),
@@ -44,13 +44,13 @@ def _by_pool(facts: Facts, ask: Any) -> dict[str, Any]:
 
 
 def missing_rounds(facts: Facts, pool: VariantRuns) -> list[int]:
-    """Return the rounds of which the pool has no block that ended."""
-    done = {one.block.round for one in pool.counted if one.makespan_s is not None}
+    """Return the rounds of which the pool has no batch that ended."""
+    done = {one.batch.round for one in pool.counted if one.makespan_s is not None}
     return [number for number in range(1, facts.comparison.rounds + 1) if number not in done]
 
 
 def _void_reasons(pool: VariantRuns) -> list[str]:
-    return [one.block.void_reason for one in pool.blocks if one.block.void_reason]
+    return [one.batch.void_reason for one in pool.batches if one.batch.void_reason]
 
 
 def _software(pool: VariantRuns, code: str) -> set[str]:
@@ -60,9 +60,9 @@ def _software(pool: VariantRuns, code: str) -> set[str]:
 
 def _machines(pool: VariantRuns) -> dict[str, str]:
     """Return a host's name on each machine: as the workers say, else the part of their names after the @."""
-    told = {key: host for one in pool.counted for key, host in one.probe.machines.items()}
+    reported = {key: host for one in pool.counted for key, host in one.probe.machines.items()}
     named = {run.worker.rpartition("@")[2] for run in pool.runs if run.worker}
-    return told or {host: host for host in named}
+    return reported or {host: host for host in named}
 
 
 def _cores(pool: VariantRuns) -> set[str]:
@@ -70,9 +70,9 @@ def _cores(pool: VariantRuns) -> set[str]:
 
 
 def _parameters(facts: Facts, pool: VariantRuns) -> set[str]:
-    """Return the parameters of each block as JSON, without those that are compared."""
+    """Return the parameters of each batch as JSON, without those that are compared."""
     params, compared = facts.comparison.params, facts.comparison.vary or {}
-    whole = [{**params, **(one.block.params or {})} for one in pool.counted]
+    whole = [{**params, **(one.batch.params or {})} for one in pool.counted]
     return {json.dumps({k: v for k, v in one.items() if k not in compared}, sort_keys=True) for one in whole}
 
 
@@ -94,14 +94,14 @@ def _other_load(pool: VariantRuns) -> float | None:
 
 def _failures(pool: VariantRuns) -> tuple[int, int]:
     runs = pool.runs
-    return len(runs), sum(run.state != State.SUCCEEDED for run in runs)
+    return len(runs), sum(run.state != JobState.SUCCEEDED for run in runs)
 
 
 def _slots(facts: Facts) -> dict[str, tuple[int, int]]:
     found = {}
     for name, pool in facts.pools.items():
         if pool.counted:
-            wanted = pool.counted[-1].block.wanted_slots
+            wanted = pool.counted[-1].batch.wanted_slots
             declared = wanted or settings.JOB_POOLS.get(pool.pool, {}).get("concurrency") or pool.slots
             found[name] = (pool.slots, int(declared))
     return found
@@ -120,8 +120,8 @@ def reversed_by_s(run: Run) -> float:
     return max((max(0.0, (a - b).total_seconds()) for a, b in pairwise(known)), default=0.0)
 
 
-def load(facts: Facts, pool: VariantRuns, found: Measured) -> Load:
-    """Return what the rule about slots needs of a block."""
+def load(facts: Facts, pool: VariantRuns, found: MeasuredBatch) -> Load:
+    """Return what the rule about slots needs of a batch."""
     achieved = verdicts.achieved_concurrency(found.intervals())
     comparison = facts.comparison
     return Load(

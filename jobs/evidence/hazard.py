@@ -13,11 +13,11 @@ from django_celery_results.models import TaskResult
 from jobs import definitions
 from jobs.definitions import Definition
 from jobs.errors import UnknownDefinition
-from jobs.evidence.report import Harm
-from jobs.models import Block, Comparison, Job, State
+from jobs.evidence.report import ResultsTable
+from jobs.models import Batch, Comparison, Job, JobState
 
-#: The newest results of each arm that are read; each is some hundred bytes.
-_RESULTS_OF_AN_ARM = 100
+#: The newest results of each variant that are read; each is some hundred bytes.
+_RESULTS_PER_VARIANT = 100
 
 #: What results raise that lack a figure, because other code made them.
 _OF_OTHER_CODE = (KeyError, TypeError, ValueError, ZeroDivisionError, IndexError)
@@ -82,8 +82,8 @@ def table(definition: Definition, results: Results) -> list[tuple[str, ...]]:
     return rows
 
 
-def told(comparison: Comparison) -> tuple[str, Harm | None]:
-    """Return the lesson, and the harm as a table with a row an arm; neither of a comparison of another job."""
+def lesson_and_results(comparison: Comparison) -> tuple[str, ResultsTable | None]:
+    """Return the lesson, and the results_table as a table with a row a variant; neither of a comparison of another job."""
     try:
         definition = definitions.get(comparison.definition)
     except UnknownDefinition:
@@ -91,8 +91,8 @@ def told(comparison: Comparison) -> tuple[str, Harm | None]:
     if definition.lesson is None and definition.kind != "hazard":
         return "", None
     results = _results(comparison)
-    worded = lesson(definition, [one for of_arm in results.values() for one in of_arm])
-    return worded or _of_the_docstring(definition.description), harm(definition, results)
+    worded = lesson(definition, [one for of_variant in results.values() for one in of_variant])
+    return worded or _of_the_docstring(definition.description), results_table(definition, results)
 
 
 def _of_the_docstring(text: str) -> str:
@@ -100,30 +100,32 @@ def _of_the_docstring(text: str) -> str:
 
 
 def _results(comparison: Comparison) -> dict[str, list[dict[str, Any]]]:
-    """Return what the jobs returned, by arm in the order of the blocks."""
-    blocks = comparison.blocks.filter(role=Block.Role.MEASURED, void_reason="").order_by("round", "position")
-    by_arm: dict[str, list[int]] = {}
-    for block in blocks.defer("probe"):
-        by_arm.setdefault(block.arm, []).append(block.pk)
-    return {arm: _results_of(ids) for arm, ids in by_arm.items()}
+    """Return what the jobs returned, by variant in the order of the batches."""
+    batches = comparison.batches.filter(role=Batch.Role.MEASURED, void_reason="").order_by(
+        "round", "position"
+    )
+    by_variant: dict[str, list[int]] = {}
+    for batch in batches.defer("probe"):
+        by_variant.setdefault(batch.variant, []).append(batch.pk)
+    return {variant: _results_of(ids) for variant, ids in by_variant.items()}
 
 
-def _results_of(blocks: Sequence[int]) -> list[dict[str, Any]]:
-    ended = Job.objects.filter(block__in=blocks, state=State.SUCCEEDED).order_by("-finished_at")
-    ids = [str(pk) for pk in ended.values_list("pk", flat=True)[:_RESULTS_OF_AN_ARM]]
+def _results_of(batches: Sequence[int]) -> list[dict[str, Any]]:
+    ended = Job.objects.filter(batch__in=batches, state=JobState.SUCCEEDED).order_by("-finished_at")
+    ids = [str(pk) for pk in ended.values_list("pk", flat=True)[:_RESULTS_PER_VARIANT]]
     texts = TaskResult.objects.filter(task_id__in=ids).values_list("result", flat=True)
     return [result for text in texts if text and isinstance(result := json.loads(text), dict)]
 
 
-def harm(definition: Definition, results: Mapping[str, Results]) -> Harm | None:
-    """Return head and rows: of each arm's results the medians; None where the results are of other code."""
+def results_table(definition: Definition, results: Mapping[str, Results]) -> ResultsTable | None:
+    """Return head and rows: of each variant's results the medians; None where the results are of other code."""
     rows: list[list[str]] = []
     head: list[str] = []
     try:
-        for arm, of_arm in results.items():
-            if of_arm and (lines := table(definition, [merged(of_arm)])):
+        for variant, of_variant in results.items():
+            if of_variant and (lines := table(definition, [merged(of_variant)])):
                 head = ["", *lines[0][1:]]
-                rows += [[arm, *line[1:]] for line in lines[1:]]
+                rows += [[variant, *line[1:]] for line in lines[1:]]
     except _OF_OTHER_CODE:
         return None
-    return Harm(head=head, rows=rows) if rows else None
+    return ResultsTable(head=head, rows=rows) if rows else None

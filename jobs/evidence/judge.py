@@ -1,4 +1,4 @@
-"""Judge comparisons beside the coordinator's loop: of many jobs that may take seconds, and outcomes come in meanwhile."""
+"""Build reports beside the coordinator's loop: of many jobs it may take seconds, and outcomes come in meanwhile."""
 
 import threading
 from dataclasses import dataclass, field
@@ -18,41 +18,41 @@ _STOP_TIMEOUT_S = 10.0
 
 
 @dataclass(slots=True)
-class Judge:
-    """Freezes the evidence of one comparison at a time, in a thread.
+class ReportBuilder:
+    """Freezes the report of one comparison at a time, in a thread.
 
-    Nothing is lost where the process ends meanwhile: the comparison has not finished, so the next one judges it.
+    Nothing is lost where the process ends meanwhile: the comparison has not finished, so the next one builds it.
     """
 
     _thread: threading.Thread | None = None
     _done: set[UUID] = field(default_factory=set)
 
     def __call__(self, comparison: Comparison) -> bool:
-        """Return whether the comparison is judged; begin if nobody has. Call it again until it is."""
+        """Return whether the report is built; begin if nobody has. Call it again until it is."""
         if comparison.pk in self._done:
             self._done.discard(comparison.pk)
             return True
         if self._thread is None or not self._thread.is_alive():
             # A daemon: a bootstrap that still draws must not keep a process from ending.
             self._thread = threading.Thread(
-                target=self._judge, args=(comparison.pk,), name="judge", daemon=True
+                target=self._build, args=(comparison.pk,), name="report-builder", daemon=True
             )
             self._thread.start()
         return False
 
     def stop(self) -> None:
-        """Wait a while for what is being judged."""
+        """Wait a while for the report that is being built."""
         if self._thread is not None:
             self._thread.join(_STOP_TIMEOUT_S)
 
-    def _judge(self, pk: UUID) -> None:
+    def _build(self, pk: UUID) -> None:
         try:
             freeze(Comparison.objects.get(pk=pk))
         except _PASSING as error:
-            log.warning("the evidence is judged again", comparison=str(pk), error=str(error))
+            log.warning("the report will be built again", comparison=str(pk), error=str(error))
             return
-        except Exception:  # a mistake in judging one must not hold up the others
-            log.exception("the evidence could not be judged", comparison=str(pk))
+        except Exception:  # an error in one must not hold up the others
+            log.exception("the report could not be built", comparison=str(pk))
         finally:
             connection.close()  # a thread has its own
         self._done.add(pk)

@@ -1,4 +1,4 @@
-"""A comparison's jobs in figures: block by block, and each pool over its rounds."""
+"""A comparison's jobs in figures: batch by batch, and each pool over its rounds."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -7,10 +7,10 @@ from typing import Any, cast
 from django.conf import settings
 
 from jobs import verdicts
-from jobs.evidence.facts import Facts, Measured, VariantRuns
+from jobs.evidence.facts import Facts, MeasuredBatch, VariantRuns
 from jobs.evidence.figures import BatchFigures, Percentiles, Role, Stall, TimeSums, VariantFigures
 from jobs.evidence.runs import Run
-from jobs.models import ENDED, State
+from jobs.models import ENDED, JobState
 from jobs.statistics import quantile, share
 from jobs.time_split import PARTS, time_split
 
@@ -29,8 +29,8 @@ def all_figures(facts: Facts) -> list[VariantFigures]:
 
 
 def pool_figures(facts: Facts, pool: VariantRuns) -> VariantFigures:
-    """Return a pool in figures, with its blocks."""
-    runs, blocks = pool.runs, [block_figures(facts, one) for one in pool.blocks]
+    """Return a pool in figures, with its batches."""
+    runs, batches = pool.runs, [batch_figures(facts, one) for one in pool.batches]
     states = Counter(run.state for run in runs)
     declared = settings.JOB_POOLS.get(pool.pool, {}).get("concurrency")
     return VariantFigures(
@@ -39,9 +39,9 @@ def pool_figures(facts: Facts, pool: VariantRuns) -> VariantFigures:
         model=pool.model,
         slots=pool.slots if pool.counted else declared,
         jobs=len(runs),
-        succeeded=states[State.SUCCEEDED],
-        failed=states[State.FAILED],
-        cancelled=states[State.CANCELLED],
+        succeeded=states[JobState.SUCCEEDED],
+        failed=states[JobState.FAILED],
+        cancelled=states[JobState.CANCELLED],
         unfinished=sum(count for state, count in states.items() if state not in ENDED),
         makespan_s=pool.makespan_s,
         makespans_s=pool.makespans_s,
@@ -49,28 +49,28 @@ def pool_figures(facts: Facts, pool: VariantRuns) -> VariantFigures:
         cpu_s=_spread(run.cpu_s for run in runs),
         cpu_share=_cpu_share(runs),
         jobs_per_s=jobs_per_s(pool.counted),
-        blocks=blocks,
+        batches=batches,
         time=time_sums(runs),
         overhead_s=pool.overhead_s,
         stall=stall_of(pool),
-        peak_memory_bytes=max((block.peak_memory_bytes or 0 for block in blocks), default=0) or None,
+        peak_memory_bytes=max((batch.peak_memory_bytes or 0 for batch in batches), default=0) or None,
     )
 
 
-def block_figures(facts: Facts, one: Measured) -> BatchFigures:
-    """Return a block in figures."""
-    block, jobs, makespan_s = one.block, len(one.runs), one.makespan_s
+def batch_figures(facts: Facts, one: MeasuredBatch) -> BatchFigures:
+    """Return a batch in figures."""
+    batch, jobs, makespan_s = one.batch, len(one.runs), one.makespan_s
     ideal_s = ideal_makespan_s(facts, one)
     return BatchFigures(
-        round=block.round,
-        role=cast(Role, str(block.role)),
+        round=batch.round,
+        role=cast(Role, str(batch.role)),
         counts=one.counts,
         slots=one.slots,
         jobs=jobs,
         makespan_s=makespan_s,
         jobs_per_s=jobs / makespan_s if makespan_s else None,
-        succeeded=sum(run.state == State.SUCCEEDED for run in one.runs),
-        failed=sum(run.state == State.FAILED for run in one.runs),
+        succeeded=sum(run.state == JobState.SUCCEEDED for run in one.runs),
+        failed=sum(run.state == JobState.FAILED for run in one.runs),
         **_spreads(one.runs),
         cpu_s_pool=one.probe.cpu_s,
         peak_memory_bytes=one.probe.peak_memory_bytes,
@@ -78,7 +78,7 @@ def block_figures(facts: Facts, one: Measured) -> BatchFigures:
         concurrency=verdicts.achieved_concurrency(one.intervals()),
         efficiency=ideal_s / makespan_s if ideal_s and makespan_s else None,
         ideal_makespan_s=ideal_s,
-        void_reason=block.void_reason,
+        void_reason=batch.void_reason,
     )
 
 
@@ -99,8 +99,8 @@ def _cpu_share(runs: Sequence[Run]) -> float | None:
     return share([run.cpu_s for run in runs], [run.run_s for run in runs])
 
 
-def ideal_makespan_s(facts: Facts, one: Measured) -> float | None:
-    """Return the makespan of a pool without overhead, in seconds; None of an empty block.
+def ideal_makespan_s(facts: Facts, one: MeasuredBatch) -> float | None:
+    """Return the makespan of a pool without overhead, in seconds; None of an empty batch.
 
     A job that waits: ceil(jobs / slots) times the median run. One that computes: the CPU seconds over the cores.
     Jobs that arrive at a rate end no earlier than the last of them began.
@@ -121,9 +121,9 @@ def ideal_makespan_s(facts: Facts, one: Measured) -> float | None:
     )
 
 
-def jobs_per_s(blocks: Iterable[Measured]) -> float | None:
-    """Return the median over blocks of jobs a second."""
-    return quantile([len(one.runs) / span_s for one in blocks if (span_s := one.makespan_s)], 0.5)
+def jobs_per_s(batches: Iterable[MeasuredBatch]) -> float | None:
+    """Return the median over batches of jobs a second."""
+    return quantile([len(one.runs) / span_s for one in batches if (span_s := one.makespan_s)], 0.5)
 
 
 def time_sums(runs: Sequence[Run]) -> TimeSums:

@@ -1,4 +1,4 @@
-"""What `Block.probe` says of the pool's processes at the block's release and end."""
+"""What `Batch.probe` says of the pool's processes at the batch's release and end."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _NO_SOFTWARE = ("cores", "prefetch")
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A pool's processes over one block; None is what nobody recorded."""
+    """A pool's processes over one batch; None is what nobody recorded."""
 
     machines: Mapping[str, str]
     """The name of a host on each machine; of an older worker the host is all that tells the machine."""
@@ -30,7 +30,7 @@ class Probe:
 
 
 def read(probe: Mapping[str, Any]) -> Probe:
-    """Return the probe of a block in figures; what it does not hold is None."""
+    """Return the probe of a batch in figures; what it does not hold is None."""
     before, after = (probe.get(moment, {}).get("workers", ()) for moment in ("release", "end"))
     both, watched, foreign = [*before, *after], probe.get("watched", {}), probe.get("foreign", {})
     cpu_s = _cpu_s(before, after)
@@ -61,12 +61,12 @@ def _number(text: str) -> float | None:
 
 
 def _software(worker: Worker) -> str:
-    told = sorted(worker["versions"].items())
-    return ", ".join(f"{name} {text}" for name, text in told if name not in _NO_SOFTWARE)
+    versions = sorted(worker["versions"].items())
+    return ", ".join(f"{name} {text}" for name, text in versions if name not in _NO_SOFTWARE)
 
 
 def _totals(before: Sequence[Worker], after: Sequence[Worker], field: str) -> list[int]:
-    """Return the sum over the workers at each of the two moments, where all of them told."""
+    """Return the sum over the workers at each of the two moments, where all of them reported it."""
     moments = [[worker.get(field) for worker in moment] for moment in (before, after) if moment]
     return [int(sum(values)) for values in moments if None not in values]  # type: ignore[arg-type]
 
@@ -76,7 +76,7 @@ def _largest(totals: Sequence[int], watched: Any = None) -> int | None:
 
 
 def _peak(before: Sequence[Worker], after: Sequence[Worker], watched: Mapping[str, Any]) -> int | None:
-    # A worker's own peak is of its whole life: it speaks of this block only where the block raised it.
+    # A worker's own peak is of its whole life: it speaks of this batch only where the batch raised it.
     peaks = _totals(before, after, "peak_memory_bytes")
     if len(peaks) == 2 and peaks[1] > peaks[0]:
         return peaks[1]

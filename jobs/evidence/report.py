@@ -1,4 +1,4 @@
-"""What a comparison came to: the one model that is built, stored, shown, and read from a bundle. docs/evidence.md.
+"""What a comparison came to: the one model that is built, stored, shown, and read from a bundle. docs/report.md.
 
 Durations are seconds; None is what was not measured.
 """
@@ -7,9 +7,21 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
-from jobs.bounded import MAX_COMPARED, ArmName, Count, Frozen, Json, Name, Number, Seconds, Text, Values, Word
+from jobs.bounded import (
+    MAX_COMPARED,
+    Count,
+    Frozen,
+    Json,
+    Name,
+    Number,
+    Seconds,
+    ShortText,
+    Text,
+    Values,
+    VariantName,
+)
 from jobs.evidence.figures import VariantFigures
-from jobs.verdicts import CANNOT_TELL, FASTER, SLOWER, Verdict, VerdictWord
+from jobs.verdicts import CANNOT_TELL, FASTER, SLOWER, Verdict, VerdictOutcome
 
 VERSION: Literal[1] = 1
 
@@ -17,19 +29,19 @@ VERSION: Literal[1] = 1
 class Pair(Verdict):
     """The verdict on one pair: a ratio above 1 says that `other` is faster than `base`."""
 
-    base: ArmName
-    other: ArmName
+    base: VariantName
+    other: VariantName
 
 
-class Badge(Frozen):
+class ValidityCheck(Frozen):
     """One rule's answer. `pools` are those that a failure spoils; none named means all."""
 
-    id: Word
-    title: Word
+    id: ShortText
+    title: ShortText
     passed: bool = True
     matters: bool = True
     reason: Text = ""
-    pools: Annotated[tuple[ArmName, ...], Field(max_length=MAX_COMPARED)] = ()
+    pools: Annotated[tuple[VariantName, ...], Field(max_length=MAX_COMPARED)] = ()
 
     @property
     def withholds(self) -> bool:
@@ -37,16 +49,16 @@ class Badge(Frozen):
         return self.matters and not self.passed
 
 
-class Gate(Frozen):
-    """The validity gate: `valid` says that no badge withholds a verdict."""
+class Validity(Frozen):
+    """The validity checks: `valid` says that no check withholds a verdict."""
 
     valid: bool
-    badges: Annotated[list[Badge], Field(max_length=100)]
+    checks: Annotated[list[ValidityCheck], Field(max_length=100)]
 
     @classmethod
-    def of(cls, badges: list[Badge]) -> Self:
-        """Return the gate of these badges."""
-        return cls(valid=not any(badge.withholds for badge in badges), badges=badges)
+    def of(cls, checks: list[ValidityCheck]) -> Self:
+        """Return the validity checks of these checks."""
+        return cls(valid=not any(check.withholds for check in checks), checks=checks)
 
 
 class Advice(Frozen):
@@ -73,42 +85,42 @@ class SweepPoint(Frozen):
 type Cells = Annotated[list[Annotated[str, Field(max_length=300)]], Field(max_length=20)]
 
 
-class Harm(Frozen):
-    """What the jobs of a hazard returned, a row an arm."""
+class ResultsTable(Frozen):
+    """What the jobs of a hazard returned, a row a variant."""
 
     head: Cells
     rows: Annotated[list[Cells], Field(max_length=200)]
 
 
-class Evidence(Frozen):
-    """The evidence of a comparison."""
+class Report(Frozen):
+    """The report of a comparison."""
 
     version: Literal[1] = VERSION
     sentence: Text
     metric: Text
     baseline: Annotated[str, Field(max_length=300)]
     vary: dict[Name, Values] | None = None
-    verdicts: Annotated[dict[ArmName, Verdict], Field(max_length=MAX_COMPARED)]
+    verdicts: Annotated[dict[VariantName, Verdict], Field(max_length=MAX_COMPARED)]
     pairs: Annotated[list[Pair], Field(max_length=MAX_COMPARED**2)]
     pools: Annotated[list[VariantFigures], Field(max_length=MAX_COMPARED)]
-    gate: Gate
+    validity: Validity
     environment: Json
     advice: Advice | None = None
-    sweep: dict[ArmName, Annotated[list[SweepPoint], Field(max_length=100)]] | None = None
+    sweep: dict[VariantName, Annotated[list[SweepPoint], Field(max_length=100)]] | None = None
     lesson: Text = ""
-    harm: Harm | None = None
+    results_table: ResultsTable | None = None
 
     def has_knee(self, pool: str, slots: int) -> bool:
         """Return whether a sweep has the pool's knee at so many slots."""
         return any(point.is_knee and point.slots == slots for point in (self.sweep or {}).get(pool, ()))
 
 
-def word_between(pairs: list[Pair], base: str, other: str) -> VerdictWord:
+def outcome_between(pairs: list[Pair], base: str, other: str) -> VerdictOutcome:
     """Return how `other` is called against `base`, whichever way round the pair was compared."""
-    turned: dict[VerdictWord, VerdictWord] = {FASTER: SLOWER, SLOWER: FASTER}
+    turned: dict[VerdictOutcome, VerdictOutcome] = {FASTER: SLOWER, SLOWER: FASTER}
     for pair in pairs:
         if (pair.base, pair.other) == (base, other):
-            return pair.word
+            return pair.outcome
         if (pair.base, pair.other) == (other, base):
-            return turned.get(pair.word, pair.word)
+            return turned.get(pair.outcome, pair.outcome)
     return CANNOT_TELL

@@ -1,18 +1,18 @@
-"""The jobs of a comparison's blocks, as its figures are made of them."""
+"""The jobs of a comparison's batches, as its figures are made of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from jobs.models import ENDED, Block, Job
+from jobs.models import ENDED, Batch, Job
 
 
 class Run(NamedTuple):
     """The columns of one job that figures are made of; stamps are aware datetimes, durations seconds."""
 
     id: UUID
-    block_id: int | None
+    batch_id: int | None
     state: str
     published_at: datetime | None
     finished_at: datetime | None
@@ -50,14 +50,14 @@ class Run(NamedTuple):
         return self.published_at
 
 
-def read_runs(blocks: Iterable[Block]) -> list[Run]:
-    """Return the jobs of the blocks."""
-    rows = Job.objects.filter(block__in=list(blocks)).order_by()
+def read_runs(batches: Iterable[Batch]) -> list[Run]:
+    """Return the jobs of the batches."""
+    rows = Job.objects.filter(batch__in=list(batches)).order_by()
     return [Run(*row) for row in rows.values_list(*Run._fields)]
 
 
 def makespan_s(runs: Sequence[Run]) -> float | None:
-    """Return the seconds from first published to last finished of a block; None until every job of it has ended."""
+    """Return the seconds from first published to last finished of a batch; None until every job of it has ended."""
     if any(run.state not in ENDED for run in runs):
         return None
     published = [stamp for run in runs if (stamp := run.first_published_at) is not None]
@@ -67,10 +67,10 @@ def makespan_s(runs: Sequence[Run]) -> float | None:
     return max(0.0, (max(finished) - min(published)).total_seconds())
 
 
-def counted(blocks: Iterable[Block]) -> list[Block]:
-    """Return the blocks that count for the result: measured, not void; of a sweep those at the most slots."""
-    measured = [block for block in blocks if block.role == Block.Role.MEASURED and not block.void_reason]
+def counted(batches: Iterable[Batch]) -> list[Batch]:
+    """Return the batches that count for the result: measured, not void; of a sweep those at the most slots."""
+    measured = [batch for batch in batches if batch.role == Batch.Role.MEASURED and not batch.void_reason]
     most: dict[str, int] = {}
-    for block in measured:
-        most[block.arm] = max(most.get(block.arm, 0), block.wanted_slots or 0)
-    return [block for block in measured if (block.wanted_slots or 0) == most[block.arm]]
+    for batch in measured:
+        most[batch.variant] = max(most.get(batch.variant, 0), batch.wanted_slots or 0)
+    return [batch for batch in measured if (batch.wanted_slots or 0) == most[batch.variant]]

@@ -1,4 +1,4 @@
-"""The jobs behind the evidence, a row each: those of the ledger, or those that a bundle brought."""
+"""The jobs behind the report, a row each: those of the ledger, or those that a bundle brought."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from jobs.models import Comparison
 
 
 class Sample(NamedTuple):
-    """One job of a block that is not void; stamps are aware datetimes, durations seconds."""
+    """One job of a batch that is not void; stamps are aware datetimes, durations seconds."""
 
     pool: str
     round: int
@@ -45,29 +45,29 @@ class Sample(NamedTuple):
 
 SAMPLE_COLUMNS = Sample._fields
 _OF_THE_JOB, _FIRST_STAMP = SAMPLE_COLUMNS.index("state"), SAMPLE_COLUMNS.index("published_at")
-#: Where a block that a bundle brought keeps its jobs, in `probe`.
+#: Where a batch that a bundle brought keeps its jobs, in `probe`.
 IMPORTED_SAMPLES = "samples"
 
 
 def samples(comparison: Comparison) -> list[Sample]:
-    """Return the jobs of the blocks that are not void, in the order of blocks."""
+    """Return the jobs of the batches that are not void, in the order of batches."""
     if comparison.imported_at is not None:
         return _imported(comparison)
-    blocks = [one for pool in facts.read(comparison).pools.values() for one in pool.blocks]
-    return [_sample(one, run) for one in blocks if not one.block.void_reason for run in one.runs]
+    batches = [one for pool in facts.read(comparison).pools.values() for one in pool.batches]
+    return [_sample(one, run) for one in batches if not one.batch.void_reason for run in one.runs]
 
 
-def _sample(one: facts.Measured, run: Run) -> Sample:
-    block = one.block
+def _sample(one: facts.MeasuredBatch, run: Run) -> Sample:
+    batch = one.batch
     columns = (getattr(run, name) for name in SAMPLE_COLUMNS[_OF_THE_JOB:])
-    return Sample._make((block.arm, block.round, str(block.role), one.slots, *columns))._replace(
+    return Sample._make((batch.variant, batch.round, str(batch.role), one.slots, *columns))._replace(
         published_at=run.first_published_at
     )
 
 
 def _imported(comparison: Comparison) -> list[Sample]:
-    """Return the samples that a bundle brought: rows with stamps in ISO 8601, kept by block."""
-    probes = comparison.blocks.order_by("position").values_list("probe", flat=True)
+    """Return the samples that a bundle brought: rows with stamps in ISO 8601, kept by batch."""
+    probes = comparison.batches.order_by("position").values_list("probe", flat=True)
     rows = (row for probe in probes for row in probe.get(IMPORTED_SAMPLES, ()))
     return [Sample._make((*row[:_FIRST_STAMP], *map(_moment, row[_FIRST_STAMP:]))) for row in rows]
 

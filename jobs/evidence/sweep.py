@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from jobs import verdicts
-from jobs.evidence.facts import Facts, Measured, VariantRuns
+from jobs.evidence.facts import Facts, MeasuredBatch, VariantRuns
 from jobs.evidence.pools import jobs_per_s
 from jobs.evidence.report import SweepPoint
 from jobs.formats import count, rate
-from jobs.models import Block
+from jobs.models import Batch
 from jobs.statistics import quantile
 
 
@@ -19,22 +19,22 @@ def sweep(facts: Facts) -> dict[str, list[SweepPoint]] | None:
 
 
 def _points(pool: VariantRuns) -> list[SweepPoint]:
-    by_slots: dict[int, list[Measured]] = {}
-    for one in pool.blocks:
-        if one.has_role(Block.Role.MEASURED):
-            by_slots.setdefault(one.block.wanted_slots or one.slots, []).append(one)
+    by_slots: dict[int, list[MeasuredBatch]] = {}
+    for one in pool.batches:
+        if one.has_role(Batch.Role.MEASURED):
+            by_slots.setdefault(one.batch.wanted_slots or one.slots, []).append(one)
     points = [_point(slots, by_slots[slots]) for slots in sorted(by_slots)]
     knee = verdicts.knee([(float(point.slots), point.jobs_per_s or 0.0) for point in points])
     return [point.model_copy(update={"is_knee": index == knee}) for index, point in enumerate(points)]
 
 
-def _point(slots: int, blocks: Sequence[Measured]) -> SweepPoint:
+def _point(slots: int, batches: Sequence[MeasuredBatch]) -> SweepPoint:
     return SweepPoint(
         slots=slots,
-        jobs_per_s=jobs_per_s(blocks),
-        p95_s=quantile([run.sojourn_s for one in blocks for run in one.runs], 0.95),
-        memory_bytes=max((one.probe.peak_memory_bytes or 0 for one in blocks), default=0) or None,
-        db_connections=max((one.probe.db_connections or 0 for one in blocks), default=0),
+        jobs_per_s=jobs_per_s(batches),
+        p95_s=quantile([run.sojourn_s for one in batches for run in one.runs], 0.95),
+        memory_bytes=max((one.probe.peak_memory_bytes or 0 for one in batches), default=0) or None,
+        db_connections=max((one.probe.db_connections or 0 for one in batches), default=0),
     )
 
 
@@ -42,14 +42,14 @@ def knee_sentence(facts: Facts) -> str:
     """Return what the sweep of one pool says of its slots, without a full stop; "" where nothing was swept."""
     swept = sweep(facts) or {}
     pool, points = next(iter(swept.items()), ("", []))
-    told = [point for point in points if point.jobs_per_s]
-    if len(swept) != 1 or not told:
+    measured = [point for point in points if point.jobs_per_s]
+    if len(swept) != 1 or not measured:
         return ""
     size = f"{count(facts.comparison.rounds, 'round')} of {facts.comparison.copies}"
-    return f"{_told(pool, told)} ({size})"
+    return f"{_knee_text(pool, measured)} ({size})"
 
 
-def _told(pool: str, points: Sequence[SweepPoint]) -> str:
+def _knee_text(pool: str, points: Sequence[SweepPoint]) -> str:
     best = max(points, key=lambda point: point.jobs_per_s or 0.0)
     most = f"at most {rate(best.jobs_per_s or 0.0)} jobs/s, at {best.slots}"
     knee = next((point for point in points if point.is_knee), None)

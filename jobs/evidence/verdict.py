@@ -1,15 +1,15 @@
-"""The verdict of a comparison: its words, withheld where a badge stands against them, and one sentence."""
+"""The verdict of a comparison: its outcomes, withheld where a validity check fails, and one sentence."""
 
 from collections.abc import Iterable, Mapping
 
 from jobs import verdicts
 from jobs.evidence.badges import objection
 from jobs.evidence.facts import Facts, VariantRuns
-from jobs.evidence.report import Badge, Pair
+from jobs.evidence.report import Pair, ValidityCheck
 from jobs.evidence.sweep import knee_sentence
 from jobs.verdicts import CANNOT_TELL, FASTER, NO_DIFFERENCE, SLOWER, Verdict
 
-TIME_PER_JOB = "time per job: makespan of a block over its jobs"
+TIME_PER_JOB = "time per job: makespan of a batch over its jobs"
 COMPLETION = "completion time: published to finished"
 
 
@@ -20,14 +20,14 @@ def metric(facts: Facts) -> str:
 
 def samples_of(facts: Facts, pool: VariantRuns) -> list[list[float]]:
     """Return the values to compare, in seconds, a list for each round that counts."""
-    blocks = sorted(pool.counted, key=lambda one: one.block.round)  # as in the other pools: they are paired
+    batches = sorted(pool.counted, key=lambda one: one.batch.round)  # as in the other pools: they are paired
     if metric(facts) == COMPLETION:
-        return [[s for run in one.runs if (s := run.sojourn_s) is not None] for one in blocks]
-    return [verdicts.time_per_job(one.makespan_s, len(one.runs)) for one in blocks]
+        return [[s for run in one.runs if (s := run.sojourn_s) is not None] for one in batches]
+    return [verdicts.time_per_job(one.makespan_s, len(one.runs)) for one in batches]
 
 
 class Verdicts:
-    """The verdicts of a comparison, before and after the gate."""
+    """The verdicts of a comparison, before and after the validity checks."""
 
     def __init__(self, facts: Facts) -> None:
         samples = {name: samples_of(facts, pool) for name, pool in facts.pools.items()}
@@ -51,9 +51,9 @@ class Verdicts:
         """Return the ratio of each pool to the baseline as measured."""
         return {pool: verdict.ratio for pool, verdict in self.against.items()}
 
-    def withhold(self, badges: Iterable[Badge]) -> None:
-        """Say *cannot tell* where a badge that matters fails, with its reason."""
-        shown = list(badges)
+    def withhold(self, checks: Iterable[ValidityCheck]) -> None:
+        """Say *cannot tell* where a check that matters fails, with its reason."""
+        shown = list(checks)
         self.pairs = [withheld(pair, objection(shown, pair.base, pair.other)) for pair in self.pairs]
 
     def sentence(self) -> str:
@@ -63,7 +63,7 @@ class Verdicts:
         """
         against = self.against
         if not against:
-            nothing = "Nothing was compared: fewer than two pools have a block that ended."
+            nothing = "Nothing was compared: fewer than two pools have a batch that ended."
             return knee_sentence(self.facts) or nothing
         pool = headline(against)
         verdict, comparison = against[pool], self.facts.comparison
@@ -72,16 +72,16 @@ class Verdicts:
 
 def withheld(verdict: Pair, reason: str) -> Pair:
     """Return the verdict, or "cannot tell" with the reason if there is one; the figures stay."""
-    return verdict.model_copy(update={"word": CANNOT_TELL, "reason": reason}) if reason else verdict
+    return verdict.model_copy(update={"outcome": CANNOT_TELL, "reason": reason}) if reason else verdict
 
 
 def headline(against: Mapping[str, Verdict]) -> str:
-    """Return the pool whose verdict is the news."""
+    """Return the pool whose verdict says most."""
     ranks = {FASTER: 3, SLOWER: 2, NO_DIFFERENCE: 1}
 
-    def news(pool: str) -> tuple[int, float]:
+    def weight(pool: str) -> tuple[int, float]:
         verdict = against[pool]
         ratio = verdict.ratio or 1.0
-        return ranks.get(verdict.word, 0), max(ratio, 1 / ratio)
+        return ranks.get(verdict.outcome, 0), max(ratio, 1 / ratio)
 
-    return max(against, key=news)
+    return max(against, key=weight)

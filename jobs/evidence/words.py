@@ -12,57 +12,57 @@ from jobs.evidence.kinds import (
     memory_per_slot_bytes,
     releases_gil,
 )
-from jobs.evidence.report import Evidence, Pair, word_between
+from jobs.evidence.report import Pair, Report, outcome_between
 from jobs.formats import count, percent, rate, seconds
 from jobs.verdicts import CANNOT_TELL, FASTER, NO_DIFFERENCE
 
 _MB = 1_000_000
 
 
-def proven(evidence: Evidence, pool: VariantFigures, slots: int) -> str:
+def proven(report: Report, pool: VariantFigures, slots: int) -> str:
     """Return the sentence that the verdict carries."""
-    pools = [other for other in evidence.pools if other.jobs_per_s]
+    pools = [other for other in report.pools if other.jobs_per_s]
     text = f"Run it on {pool.name} with {count(slots, 'slot')}: {kind(least_contended_share(pools))}"
     text = f"{text}, and it did {rate(pool.jobs_per_s or 0.0)} jobs/s"
     rival = max((other for other in pools if other is not pool), key=lambda other: other.jobs_per_s or 0.0)
-    is_equal = word_between(evidence.pairs, pool.name, rival.name) == NO_DIFFERENCE
+    is_equal = outcome_between(report.pairs, pool.name, rival.name) == NO_DIFFERENCE
     against = f"{rate(rival.jobs_per_s or 0.0)} on {rival.name}{', no difference detected' * is_equal}"
-    verdict = evidence.verdicts.get(pool.name)
-    if not verdict or verdict.word != FASTER:
+    verdict = report.verdicts.get(pool.name)
+    if not verdict or verdict.outcome != FASTER:
         return f"{text} against {against}."
     interval = f"95 % CI {number(verdict.low)}–{number(verdict.high)}"
-    text = f"{text}, {number(verdict.ratio)}× {evidence.baseline} ({interval})"
+    text = f"{text}, {number(verdict.ratio)}× {report.baseline} ({interval})"
     # Else the reader wonders why the fastest is not the one advised.
     return f"{text}, against {against}." if is_equal else f"{text}."
 
 
-def unproven(evidence: Evidence, pool: VariantFigures, slots: int) -> str:
-    """Return the sentence for figures that are not valid, or that tell nothing."""
-    share = least_contended_share(evidence.pools)
-    if len(evidence.pools) == 1 and evidence.has_knee(pool.name, slots):
+def unproven(report: Report, pool: VariantFigures, slots: int) -> str:
+    """Return the sentence for figures that are not valid, or decide nothing."""
+    share = least_contended_share(report.pools)
+    if len(report.pools) == 1 and report.has_knee(pool.name, slots):
         return (
             f"The knee of its sweep is at {count(slots, 'slot')}: {kind(share)}. No other pool was compared."
         )
     return (
         f"By its kind alone, {pool.name} with {count(slots, 'slot')}: {kind(share)}, "
-        f"but {_why_unproven(evidence)}."
+        f"but {_why_unproven(report)}."
     )
 
 
-def _why_unproven(evidence: Evidence) -> str:
-    """Return which badge stands against the figures, else what they do not tell."""
-    untold = [pair for pair in evidence.pairs if pair.word == CANNOT_TELL]
-    if evidence.gate.valid and len(untold) < len(evidence.pairs):
-        return _untold_rival(evidence, untold)
-    reasons = [badge.reason for badge in evidence.gate.badges if badge.withholds]
-    reasons += [*(pair.reason for pair in untold), "no other pool was compared"]
+def _why_unproven(report: Report) -> str:
+    """Return which check stands against the figures, else what they do not tell."""
+    undecided = [pair for pair in report.pairs if pair.outcome == CANNOT_TELL]
+    if report.validity.valid and len(undecided) < len(report.pairs):
+        return _undecided_rival(report, undecided)
+    reasons = [check.reason for check in report.validity.checks if check.withholds]
+    reasons += [*(pair.reason for pair in undecided), "no other pool was compared"]
     return f"the figures prove nothing ({reasons[0].rstrip('.')})"
 
 
-def _untold_rival(evidence: Evidence, untold: Sequence[Pair]) -> str:
-    """Return from which other pool the figures do not tell the fastest, though they tell others apart."""
-    fastest = max(evidence.pools, key=lambda pool: pool.jobs_per_s or 0.0).name
-    for pair in untold:
+def _undecided_rival(report: Report, undecided: Sequence[Pair]) -> str:
+    """Return from which other pool the figures cannot tell the fastest, though they can others."""
+    fastest = max(report.pools, key=lambda pool: pool.jobs_per_s or 0.0).name
+    for pair in undecided:
         if fastest in (pair.base, pair.other):
             rival = pair.base if fastest == pair.other else pair.other
             return f"the figures do not tell {fastest} from {rival} ({pair.reason.rstrip('.')})"

@@ -33,18 +33,18 @@ class CompareForm(forms.Form):
         required=False, min_value=1, max_value=_MAX_ROUNDS, initial=5,
         help_text="Each runs every pool once, in a new order. More pools need more rounds for a verdict; 5 tell four apart.",
     )  # fmt: skip
-    copies = forms.IntegerField(required=False, min_value=1, initial=50, label="Copies in a block")
+    copies = forms.IntegerField(required=False, min_value=1, initial=50, label="Copies in a batch")
     warmup = forms.BooleanField(
         required=False,
         initial=True,
         label="Warm up first",
-        help_text="One block a pool that counts for nothing.",
+        help_text="One batch a pool that counts for nothing.",
     )
     calibrate = forms.BooleanField(
         required=False,
         initial=True,
         label="Measure the overhead",
-        help_text="One block of no-op jobs a pool.",
+        help_text="One batch of no-op jobs a pool.",
     )
     in_flight = forms.IntegerField(
         required=False, min_value=1, max_value=MAX_IN_FLIGHT, label="Jobs in flight at most",

@@ -78,7 +78,7 @@ _BY_TYPE: dict[str, Callable[..., forms.Field]] = {
 }
 
 
-def bounds(parameter: ParameterField) -> str:
+def limits_text(parameter: ParameterField) -> str:
     """Return the bounds of a parameter as a sentence, empty when there are none."""
     counted = {"array": " items", "string": " characters"}.get(parameter.type, "")
     low, high = parameter.minimum, parameter.maximum
@@ -95,7 +95,7 @@ def form_field(parameter: ParameterField) -> forms.Field:
     """Return the form field of one parameter; what has no field of its own is typed as JSON."""
     options = {
         "label": parameter.label,
-        "help_text": " ".join(filter(None, [parameter.help, bounds(parameter)])),
+        "help_text": " ".join(filter(None, [parameter.help, limits_text(parameter)])),
         "required": parameter.required and not parameter.nullable,  # empty, it stands for null
         "initial": parameter.default,
     }

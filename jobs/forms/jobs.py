@@ -7,7 +7,7 @@ from django import forms
 from django.conf import settings
 
 from jobs.definitions import all_definitions
-from jobs.models import State
+from jobs.models import JobState
 from jobs.pools import AUTO, all_pools
 from jobs.reports import known_pools
 
@@ -48,7 +48,7 @@ class JobFilterForm(forms.Form):
             attrs={"type": "search", "placeholder": "id, definition or parameter", "autocomplete": "off"}
         ),
     )
-    state = forms.ChoiceField(required=False, choices=[("", "Any state"), *State.choices])
+    state = forms.ChoiceField(required=False, choices=[("", "Any state"), *JobState.choices])
     pool = forms.ChoiceField(required=False)
     definition = forms.ChoiceField(required=False)
     submission = forms.RegexField(r"^[A-Za-z0-9._-]{1,64}$", required=False, widget=forms.HiddenInput)

@@ -1,4 +1,4 @@
-"""The options of `compare` about evidence bundles and pictures."""
+"""The options of `compare` about result bundles and pictures."""
 
 import subprocess
 from argparse import ArgumentParser, ArgumentTypeError
@@ -12,21 +12,21 @@ from jobs.errors import PoolwiseError
 from jobs.formats import parameters
 from jobs.models import Comparison
 
-#: The chart that `--plot` draws: the first of these that the evidence fills.
+#: The chart that `--plot` draws: the first of these that the report fills.
 _PLOTTED = ("sweep", "ratios", "time")
-NOTHING_TOLD = 2
+NOTHING_MEASURED = 2
 
 
 def add_bundle_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
-    group = parser.add_argument_group("evidence")
+    group = parser.add_argument_group("report")
     group.add_argument("--import", dest="import_file", type=Path, metavar="FILE",
                        help="read a bundle back as a comparison; runs nothing")  # fmt: skip
     group.add_argument("--check", type=Path, metavar="FILE",
                        help="run the comparison of a bundle again; exit 1 if a pool became slower")  # fmt: skip
     group.add_argument("--max-regression", type=percentage, default=0.10, metavar="PERCENT",
                        help="how much longer --check lets a job take (10%%)")  # fmt: skip
-    group.add_argument("--bundle", type=Path, metavar="FILE", help="write the evidence bundle there")
+    group.add_argument("--bundle", type=Path, metavar="FILE", help="write the result bundle there")
     group.add_argument("--plot", type=picture, metavar="FILE", help="draw the result there, as .svg or .png")
 
 
@@ -67,9 +67,9 @@ def import_bundle(file: Path) -> Comparison:
 
 def planned_as(bundle: Bundle) -> tuple[Comparison, list[str]]:
     """Plan the comparison of a bundle again; return it and its pools. Raise CommandError."""
-    asked = bundle.manifest.comparison
+    planned = bundle.manifest.comparison
     try:
-        return comparisons.plan(**asked.model_dump()), asked.pools
+        return comparisons.plan(**planned.model_dump()), planned.pools
     except PoolwiseError as error:
         raise CommandError(f"The bundle's comparison cannot run here: {error}") from error
 
@@ -82,7 +82,7 @@ def write_files(comparison: Comparison, bundle: Path | None, plot: Path | None) 
         if plot is not None:
             plot.write_bytes(_picture(comparison, plot.suffix.removeprefix(".")))
     except (PoolwiseError, OSError, subprocess.SubprocessError) as error:
-        raise CommandError(f"The evidence could not be written: {error}") from error
+        raise CommandError(f"The report could not be written: {error}") from error
 
 
 def _picture(comparison: Comparison, kind: str) -> bytes:
@@ -96,15 +96,15 @@ def _picture(comparison: Comparison, kind: str) -> bytes:
 
 
 def verdict_of_check(bundle: Bundle, comparison: Comparison, max_regression: float) -> list[str]:
-    """Return what became of each pool, in sentences. Raise CommandError when one is slower, or nothing is told."""
+    """Return what became of each pool, in sentences. Raise CommandError when one is slower, or nothing can be said."""
     after = evidence.load(comparison)
     if after is None:
-        raise CommandError("The new comparison has no evidence: is the coordinator of the same version?")
-    found = bundles.changes(bundle.evidence, after, max_regression=max_regression)
+        raise CommandError("The new comparison has no report: is the coordinator of the same version?")
+    found = bundles.changes(bundle.report, after, max_regression=max_regression)
     summary = bundles.summary(found, max_regression)
     lines = [change.text for change in found]
     if any(change.is_regression for change in found):
         raise CommandError("\n".join([*lines, summary]), returncode=1)
-    if all(change.verdict.word == "cannot tell" for change in found):
-        raise CommandError("\n".join([*lines, summary]), returncode=NOTHING_TOLD)
+    if all(change.verdict.outcome == "cannot tell" for change in found):
+        raise CommandError("\n".join([*lines, summary]), returncode=NOTHING_MEASURED)
     return [*lines, summary]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from jobs import evidence
-from jobs.evidence import Advice, Evidence, Harm
+from jobs.evidence import Advice, Report, ResultsTable
 from jobs.formats import count
 from jobs.management.text_table import aligned, comparison_table, sweep_table
 from jobs.models import Comparison
@@ -16,21 +16,21 @@ from jobs.verdicts import fewest_rounds
 #: Longer lines are hard to read, however wide the terminal is.
 _MAX_TEXT_CHARS = 100
 _AFTER_NUMBER = re.compile(r"(?<=\d) (?=\S)")
-#: What `--json` has of the comparison, of each pool, and of the evidence.
+#: What `--json` has of the comparison, of each pool, and of the report.
 _ASKED = ("definition", "copies", "rounds")
-_NOT_OF_A_POOL = {"blocks", "time", "overhead_s", "stall", "peak_memory_bytes"}
-_EVIDENCE_KEYS = ("verdicts", "gate", "advice", "sweep")
+_NOT_OF_A_POOL = {"batches", "time", "overhead_s", "stall", "peak_memory_bytes"}
+_REPORT_KEYS = ("verdicts", "validity", "advice", "sweep")
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
-    """Return the figures with the verdicts, the gate, the advice and the sweep; null where there is no evidence."""
-    found = comparison.evidence or {}
+    """Return the figures with the verdicts, the validity checks, the advice and the sweep; null where there is no report."""
+    found = comparison.report or {}
     pools = evidence.figures(comparison)
     return {
         **{name: getattr(comparison, name) for name in _ASKED},
         "params": comparison.shown_params,
         "pools": [pool.model_dump(mode="json", exclude=_NOT_OF_A_POOL) for pool in pools],
-        **{key: found.get(key) for key in _EVIDENCE_KEYS},
+        **{key: found.get(key) for key in _REPORT_KEYS},
     }
 
 
@@ -45,7 +45,7 @@ def comparison_text(comparison: Comparison) -> str:
         comparison_table(comparison, found.pools, at_most_slots=bool(swept)),
     ]
     verdict = map(wrapped, [_verdict(comparison, found), *_failed_checks(found)])
-    lesson = [_harm(found.harm), wrapped(found.lesson)]
+    lesson = [_results_table(found.results_table), wrapped(found.lesson)]
     return "\n\n".join(filter(None, [*tables, *verdict, *lesson, _advice(found)]))
 
 
@@ -58,12 +58,12 @@ def wrapped(text: str, indent: str = "") -> str:
     return "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")
 
 
-def _harm(harm: Harm | None) -> str:
+def _results_table(results_table: ResultsTable | None) -> str:
     """Return what the jobs of a hazard returned, as a table."""
-    return "\n".join(aligned([harm.head, *harm.rows])) if harm else ""
+    return "\n".join(aligned([results_table.head, *results_table.rows])) if results_table else ""
 
 
-def _verdict(comparison: Comparison, found: Evidence) -> str:
+def _verdict(comparison: Comparison, found: Report) -> str:
     """Return the verdict, and how to get one where the rounds were too few for any."""
     sentence = f"{found.sentence.rstrip('.')}."
     wanted = fewest_rounds(len(found.verdicts) + 1)
@@ -72,14 +72,14 @@ def _verdict(comparison: Comparison, found: Evidence) -> str:
     return f"{sentence} For a verdict take --rounds {wanted}, or --preset quick."
 
 
-def _failed_checks(found: Evidence) -> Iterator[str]:
+def _failed_checks(found: Report) -> Iterator[str]:
     """Yield why verdicts are withheld, unless the verdict's sentence says it already."""
-    for badge in found.gate.badges:
-        if badge.withholds and badge.reason.rstrip(".") not in found.sentence:
-            yield f"Check failed, “{badge.title}”: {badge.reason}"
+    for check in found.validity.checks:
+        if check.withholds and check.reason.rstrip(".") not in found.sentence:
+            yield f"Check failed, “{check.title}”: {check.reason}"
 
 
-def _advice(found: Evidence) -> str:
+def _advice(found: Report) -> str:
     advice = found.advice
     if advice is None:
         return ""
@@ -87,10 +87,10 @@ def _advice(found: Evidence) -> str:
     return f"{wrapped(head)}\n{wrapped(advice.text, indent='  ')}"
 
 
-def _ground(found: Evidence, advice: Advice) -> str:
-    """Return what kind of evidence the advice has."""
+def _ground(found: Report, advice: Advice) -> str:
+    """Return what the advice rests on."""
     if advice.proven:
         return "as measured"
     if found.has_knee(advice.pool, advice.slots):
-        return "slots as measured" + ", pool by the job's nature" * (len(found.pools) > 1)
-    return "by the job's nature"
+        return "slots as measured" + ", pool by the job's kind" * (len(found.pools) > 1)
+    return "by the job's kind"

@@ -7,8 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from jobs.errors import PoolwiseError
-from jobs.models import Switch
-from jobs.operations import Act
+from jobs.models import Pause
+from jobs.operations import ActionResult
 
 
 class OperatorCommand(BaseCommand):
@@ -26,17 +26,17 @@ class OperatorCommand(BaseCommand):
     def handle(self, **options: Any) -> None:
         """Act and say what came of it. Raise CommandError for bad input."""
         try:
-            self.act(options)
+            self.run(options)
         except PoolwiseError as error:
             raise CommandError(str(error)) from error
 
-    def act(self, options: dict[str, Any]) -> None:
+    def run(self, options: dict[str, Any]) -> None:
         """Do what the command is for."""
         raise NotImplementedError
 
-    def say(self, act: Act) -> None:
+    def print_result(self, result: ActionResult) -> None:
         """Print what came of an act."""
-        self.stdout.write(act.words)
+        self.stdout.write(result.text)
 
 
 def target(options: dict[str, Any]) -> tuple[str, str]:
@@ -44,7 +44,7 @@ def target(options: dict[str, Any]) -> tuple[str, str]:
     pool, definition = options["pool"] or "", options.get("definition") or ""
     if bool(pool) == bool(definition):
         raise CommandError("Name a pool, or give --definition with a definition's name.")
-    return (Switch.Kind.POOL, pool) if pool else (Switch.Kind.DEFINITION, definition)
+    return (Pause.Kind.POOL, pool) if pool else (Pause.Kind.DEFINITION, definition)
 
 
 def by_whom() -> dict[str, str]:

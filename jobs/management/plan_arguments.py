@@ -41,13 +41,13 @@ def add_plan_arguments(parser: ArgumentParser) -> None:
         "--warmup",
         action=BooleanOptionalAction,
         default=None,
-        help="run a block a pool first that does not count",
+        help="run a batch a pool first that does not count",
     )
     parser.add_argument(
         "--calibrate",
         action=BooleanOptionalAction,
         default=None,
-        help="measure the overhead by a block of no-op jobs a pool",
+        help="measure the overhead by a batch of no-op jobs a pool",
     )
     parser.add_argument(
         "--sweep",
@@ -69,11 +69,11 @@ def add_plan_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def plan_options(given: Mapping[str, Any], *, arms: int = 2) -> dict[str, Any]:
-    """Return the arguments of `comparisons.plan`: the preset's for so many arms, and over them what was given."""
+def plan_options(given: Mapping[str, Any], *, variants: int = 2) -> dict[str, Any]:
+    """Return the arguments of `comparisons.plan`: the preset's for so many variants, overridden by what was given."""
     preset = given.get("preset")
     chosen = {name: given[name] for name in _NAMES if given.get(name) is not None}
-    return {**_DEFAULTS, **(PRESETS[preset].for_arms(arms).options() if preset else {}), **chosen}
+    return {**_DEFAULTS, **(PRESETS[preset].for_variants(variants).options() if preset else {}), **chosen}
 
 
 def vary_of(definition: Definition, texts: Sequence[str]) -> Vary | None:

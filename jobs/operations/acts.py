@@ -10,7 +10,7 @@ from django.utils import timezone
 from jobs import audit, definitions, switches
 from jobs.errors import InvalidParameters
 from jobs.formats import storable
-from jobs.models import Switch
+from jobs.models import Pause
 from jobs.pools import get_pool
 from jobs.redis_client import REDIS_ERRORS, web_client
 
@@ -22,22 +22,22 @@ _MAX_REASON_CHARS = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
-    """What an act came to; `is_told` says whether Redis has it already, else the coordinator tells it."""
+class ActionResult:
+    """What an act came to; `is_in_redis` says whether Redis has it already, else the coordinator tells it."""
 
     kind: str
     name: str
     state: str  # «paused», «draining» or «running»
     has_changed: bool
-    is_told: bool
+    is_in_redis: bool
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         """Return what came of it, in a sentence or two."""
         what = f"The {self.kind} {self.name}"
         if not self.has_changed:
             return f"{what} was {self.state} already."
-        if not self.is_told:
+        if not self.is_in_redis:
             return f"{what} is {self.state} in the ledger. Redis does not answer; the workers follow when it does."
         if self.state == "running":
             return f"{what} is resumed."
@@ -46,43 +46,43 @@ class Act:
         )
 
 
-def pause(kind: str, name: str, *, user: "User | None", reason: str, **details: Any) -> Act:
+def pause(kind: str, name: str, *, user: "User | None", reason: str, **details: Any) -> ActionResult:
     """Begin no more jobs of a pool or a definition; they stay queued. Raise PoolwiseError for what is unknown."""
-    return _hold(kind, name, Switch.State.PAUSED, user, reason, details)
+    return _pause(kind, name, Pause.State.PAUSED, user, reason, details)
 
 
-def drain(name: str, *, user: "User | None", reason: str, **details: Any) -> Act:
+def drain(name: str, *, user: "User | None", reason: str, **details: Any) -> ActionResult:
     """Pause a pool so that it runs empty, for maintenance. Raise PoolwiseError for what is unknown."""
-    return _hold(Switch.Kind.POOL, name, Switch.State.DRAINING, user, reason, details)
+    return _pause(Pause.Kind.POOL, name, Pause.State.DRAINING, user, reason, details)
 
 
-def resume(kind: str, name: str, *, user: "User | None", reason: str, **details: Any) -> Act:
+def resume(kind: str, name: str, *, user: "User | None", reason: str, **details: Any) -> ActionResult:
     """Let jobs begin again. Raise PoolwiseError for what is unknown."""
     reason = required(reason)
     with transaction.atomic():
-        deleted, _ = Switch.objects.filter(kind=kind, name=storable(name)).delete()
+        deleted, _ = Pause.objects.filter(kind=kind, name=storable(name)).delete()
         if deleted:
             audit.record("resume", f"{kind} {name}", user=user, reason=reason, **details)
         else:
             _check_known(kind, name)  # what the code no longer knows can be resumed all the same
-    return Act(kind, name, "running", bool(deleted), _tell())
+    return ActionResult(kind, name, "running", bool(deleted), _write_copy())
 
 
-def _hold(
-    kind: str, name: str, state: Switch.State, user: "User | None", reason: str, details: dict[str, Any]
-) -> Act:
+def _pause(
+    kind: str, name: str, state: Pause.State, user: "User | None", reason: str, details: dict[str, Any]
+) -> ActionResult:
     reason = required(reason)
     _check_known(kind, name)
     values = {"state": state, "at": timezone.now(), "user": user, "reason": reason}
     with transaction.atomic():
-        _, is_new = Switch.objects.get_or_create(kind=kind, name=name, defaults=values)
+        _, is_new = Pause.objects.get_or_create(kind=kind, name=name, defaults=values)
         has_changed = bool(
-            is_new or Switch.objects.filter(kind=kind, name=name).exclude(state=state).update(**values)
+            is_new or Pause.objects.filter(kind=kind, name=name).exclude(state=state).update(**values)
         )
         if has_changed:
-            verb = "drain" if state == Switch.State.DRAINING else "pause"
+            verb = "drain" if state == Pause.State.DRAINING else "pause"
             audit.record(verb, f"{kind} {name}", user=user, reason=reason, **details)
-    return Act(kind, name, str(state), has_changed, _tell())
+    return ActionResult(kind, name, str(state), has_changed, _write_copy())
 
 
 def required(reason: str) -> str:
@@ -95,16 +95,16 @@ def required(reason: str) -> str:
 
 
 def _check_known(kind: str, name: str) -> None:
-    if kind == Switch.Kind.POOL:
+    if kind == Pause.Kind.POOL:
         get_pool(name)
     else:
         definitions.get(name)
 
 
-def _tell() -> bool:
+def _write_copy() -> bool:
     """Write the copy in Redis now; every coordinator writes it each second, too."""
     try:
-        switches.write(web_client(), switches.held())
+        switches.write_copy(web_client(), switches.paused_now())
     except REDIS_ERRORS as error:
         log.warning("the workers are told by the coordinator once Redis is back", error=str(error))
         return False

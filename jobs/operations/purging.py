@@ -10,11 +10,11 @@ from django.utils import timezone
 from jobs import audit
 from jobs.errors import UnknownPool
 from jobs.formats import storable
-from jobs.models import Job, State
+from jobs.models import Job, JobState
 from jobs.operations.acts import required
 from jobs.pools import get_pool
 from jobs.pools.prefork import REVOKE_SIGNAL
-from jobs.publishing import quick_connection, revoke
+from jobs.publishing import revoke, web_connection
 from jobs.redis_client import REDIS_ERRORS, web_client
 from jobs.rescue.queues import attempt_of
 from jobs.stream import begun, mark_cancelled
@@ -64,31 +64,31 @@ def _next(pool: str, newest: Any) -> list[Any]:
 def _cancel(batch: list[Any]) -> list[str]:
     now = timezone.now()
     # Whether this or a worker's start came first is decided row by row; the mark tells who purged which.
-    mark = {"state": State.CANCELLED, "cancel_requested_at": now, "finished_at": now, "recorded_at": now}
-    words = {"error_type": "Cancelled", "error": "Cancelled before it began: its pool's queue was purged."}
+    mark = {"state": JobState.CANCELLED, "cancel_requested_at": now, "finished_at": now, "recorded_at": now}
+    error = {"error_type": "Cancelled", "error": "Cancelled before it began: its pool's queue was purged."}
     # Due is their mark, until Redis has it: should it not answer, or this process end, the coordinator writes it.
-    Job.objects.queued().filter(pk__in=batch).update_in_order(due_at=now, **mark, **words)
-    purged = Job.objects.filter(pk__in=batch, state=State.CANCELLED, finished_at=now)
+    Job.objects.queued().filter(pk__in=batch).update_in_order(due_at=now, **mark, **error)
+    purged = Job.objects.filter(pk__in=batch, state=JobState.CANCELLED, finished_at=now)
     attempts = [(str(pk), attempt) for pk, attempt in purged.values_list("pk", "attempt")]
-    _tell_workers(attempts)
+    _notify_workers(attempts)
     return [job_id for job_id, _ in attempts]
 
 
-def _tell_workers(attempts: list[tuple[str, int]]) -> None:
+def _notify_workers(attempts: list[tuple[str, int]]) -> None:
     """Let workers drop what they hold, and stop what they began a moment ago, unknown to the ledger yet."""
     try:
         ids = [job_id for job_id, _ in attempts]
         mark_cancelled(web_client(), ids)
-        Job.objects.filter(pk__in=ids, state=State.CANCELLED).update_in_order(due_at=None)
+        Job.objects.filter(pk__in=ids, state=JobState.CANCELLED).update_in_order(due_at=None)
         for job_id in begun(web_client(), attempts):
             revoke(job_id, terminate=True, signal=REVOKE_SIGNAL)
-    except (*REDIS_ERRORS, *quick_connection().recoverable_connection_errors) as error:
+    except (*REDIS_ERRORS, *web_connection().recoverable_connection_errors) as error:
         log.warning("workers could not be told of purged jobs", jobs=len(attempts), error=str(error))
 
 
 def _withdraw(queue: str, ids: Collection[str]) -> int | None:
     """Take the messages of these jobs off the queue; others, perhaps of this moment, stay."""
-    connection = quick_connection()
+    connection = web_connection()
     try:
         with connection.channel() as channel:
             client = getattr(channel, "client", None)

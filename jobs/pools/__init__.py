@@ -22,7 +22,7 @@ MAX_CONCURRENCY = 10_000
 #: The name that stands for the pool that `jobs.choice` finds.
 AUTO = "auto"
 #: Names that no pool may have, and what they stand for.
-RESERVED = {"coordinator": "the coordinator", AUTO: "the choice by evidence"}
+RESERVED = {"coordinator": "the coordinator", AUTO: "the choice by measurement"}
 NO_POOL = "JOB_POOLS declares no pool: declare one by name, as an object, or unset it."
 #: The environment variable that names the pool which a worker process serves; `manage.py pool` sets it.
 POOL_ENV = "POOLWISE_POOL"

@@ -59,8 +59,8 @@ class QoS(stock.QoS):
         is_limited_elsewhere = "can_consume" in self.__dict__  # worker_disable_prefetch replaces the method
         if not self.prefetch_count or is_limited_elsewhere:
             return 1
-        held = len(self._delivered) - len(self._dirty)
-        return max(1, min(MAX_FETCH, self.prefetch_count - held))
+        stored = len(self._delivered) - len(self._dirty)
+        return max(1, min(MAX_FETCH, self.prefetch_count - stored))
 
     @property
     def has_acks(self) -> bool:
@@ -144,10 +144,10 @@ class QoS(stock.QoS):
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False, cutoff: str = "") -> None:
         """Put a held message back into its queue, marked as redelivered; do nothing when it is settled."""
         unacked = self.channel.unacked
-        held = unacked.held(tag)
+        stored = unacked.stored(tag)
         pushes = _Pushes()
-        if held:
-            message, exchange, routing_key = loads(held.decode())
+        if stored:
+            message, exchange, routing_key = loads(stored.decode())
             self.channel._do_restore_message(message, exchange, routing_key, pushes, leftmost)
             if not pushes.queues:
                 return  # no queue takes it now: better kept than lost

@@ -24,7 +24,7 @@ from jobs.pools.base import JobPool
 from jobs.pools.carrier import Cancellable
 from jobs.pools.connections import close_old
 from jobs.pools.coroutines import CoroutineBody
-from jobs.pools.job import Job
+from jobs.pools.job import PoolRequest
 from jobs.pools.loop import JobLoop
 from jobs.pools.metering import LagProbe, Meter
 from jobs.pools.stalls import Stalls
@@ -63,18 +63,18 @@ def await_(awaitable: Any) -> Any:
         return stop.value
 
 
-class Ride:
+class GreenletSteps:
     """What the asyncio task of a job awaits: the steps of the greenlet that carries the job."""
 
     def __init__(self, call: Callable[[], None], meter: Meter, stalls: Stalls) -> None:
         self._call, self._meter, self._stalls = call, meter, stalls
 
     def __await__(self) -> Generator[Any, Any, None]:
-        carrier = JobGreenlet(self._call)
+        job_greenlet = JobGreenlet(self._call)
         # Both see the context of the task: what the coroutine sets there, its child tasks inherit.
-        carrier.gr_context = greenlet.getcurrent().gr_context
+        job_greenlet.gr_context = greenlet.getcurrent().gr_context
         meter, stalls, clock = self._meter, self._stalls, time.thread_time
-        step: Callable[..., Any] = carrier.switch
+        step: Callable[..., Any] = job_greenlet.switch
         argument: tuple[Any, ...] = ()
         while True:
             meter.since = start = clock()
@@ -85,17 +85,17 @@ class Ride:
                 meter.since = None
                 meter.steps_s += (end := clock()) - start
                 stalls.over(meter, end)
-            if carrier.dead:
+            if job_greenlet.dead:
                 return
             try:
-                step, argument = carrier.switch, ((yield waits_for),)
+                step, argument = job_greenlet.switch, ((yield waits_for),)
             except BaseException as error:
                 # Three arguments: with the exception alone, greenlet would forget its traceback.
-                step, argument = carrier.throw, (type(error), error, error.__traceback__)
+                step, argument = job_greenlet.throw, (type(error), error, error.__traceback__)
 
 
-async def _carry(ride: Ride) -> None:
-    await ride
+async def _await_steps(steps: GreenletSteps) -> None:
+    await steps
 
 
 class TaskPool(JobPool):
@@ -109,7 +109,7 @@ class TaskPool(JobPool):
         self._probe = LagProbe()
         self.stalls = Stalls(self.meters)
         self._blocking, self._sync = DaemonThreads(BLOCKING_THREADS), DaemonThreads(SYNC_THREADS)
-        self._rides: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         up = threading.Event()
         self._thread = threading.Thread(target=self._run_loop, args=(up,), name="asyncio-pool", daemon=True)
         self._thread.start()
@@ -167,23 +167,23 @@ class TaskPool(JobPool):
             with suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(call, *args)
 
-    def launch(self, job: Job) -> None:
+    def launch(self, job: PoolRequest) -> None:
         """Give the job a greenlet and a task."""
-        self._ride(job.run, job.meter, job.name)
+        self._start_task(job.run, job.meter, job.name)
 
     def detach(self, call: Callable[[], None]) -> None:
         """Make the call in a greenlet of its own."""
-        self._ride(call, Meter(), "abandoned")
+        self._start_task(call, Meter(), "abandoned")
 
-    def _ride(self, call: Callable[[], None], meter: Meter, name: str) -> None:
+    def _start_task(self, call: Callable[[], None], meter: Meter, name: str) -> None:
         # Not by the loop's factory, since the ride counts its own steps; nor in the context of another job.
         assert self.stalls is not None  # noqa: S101 - on_start has made it
-        ride = _carry(Ride(call, meter, self.stalls))
-        task = asyncio.Task(ride, loop=self._loop, name=name, context=contextvars.Context())
-        self._rides.add(task)
-        task.add_done_callback(self._rides.discard)
+        steps = _await_steps(GreenletSteps(call, meter, self.stalls))
+        task = asyncio.Task(steps, loop=self._loop, name=name, context=contextvars.Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    def reach_out(self, job: Job) -> None:
+    def reach_out(self, job: PoolRequest) -> None:
         """Interrupt on the loop's thread."""
         self.post(job.deliver)
 
@@ -197,7 +197,7 @@ class TaskPool(JobPool):
         """Tell whether the caller is a job's greenlet on the loop."""
         return on_loop()
 
-    def run_coroutine(self, job: Job, coro: Any) -> Any:
+    def run_coroutine(self, job: PoolRequest, coro: Any) -> Any:
         """Await the coroutine on the loop."""
         body = CoroutineBody(coro)
         try:
@@ -205,13 +205,13 @@ class TaskPool(JobPool):
         finally:
             body.close()
 
-    def run_sync(self, job: Job, call: Callable[[], Any]) -> Any:
+    def run_sync(self, job: PoolRequest, call: Callable[[], Any]) -> Any:
         """Call the body in a thread; it sees the job's context and leaves no database connection open."""
         if not on_loop():
             return job.call_in_thread(call)
         return self._in_thread(self._sync, lambda: _and_close_old(partial(job.call_in_thread, call)))
 
-    def offload(self, job: Job, call: Callable[[], Any]) -> Any:
+    def offload(self, job: PoolRequest, call: Callable[[], Any]) -> Any:
         """Make the platform's own blocking call in a thread; interrupts wait for it."""
         if not on_loop():
             return job.call_shielded(call)
@@ -221,7 +221,7 @@ class TaskPool(JobPool):
         context = contextvars.copy_context()
         return await_(asyncio.shield(self._loop.run_in_executor(threads, context.run, call)))
 
-    def sleep(self, job: Job, seconds: float) -> None:
+    def sleep(self, job: PoolRequest, seconds: float) -> None:
         """Let the job's task sleep."""
         if not on_loop():
             job.sleep_in_thread(seconds)
@@ -230,7 +230,7 @@ class TaskPool(JobPool):
         else:
             await_(asyncio.sleep(seconds))
 
-    def cpu_s(self, job: Job) -> float:
+    def cpu_s(self, job: PoolRequest) -> float:
         """Return the CPU seconds of the job's steps, child tasks and offloaded calls."""
         return job.meter.loop_s()
 

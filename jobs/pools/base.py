@@ -11,14 +11,14 @@ from celery.concurrency import base, prefork
 from celery.utils import log
 
 from jobs.native_threads import native_lock
-from jobs.pools.carrier import Carrier
+from jobs.pools.carrier import PoolProtocol
 from jobs.pools.gil import PROBE
 from jobs.pools.identity import use_job_identity
 from jobs.pools.interrupts import Why
-from jobs.pools.job import Job
+from jobs.pools.job import PoolRequest
 from jobs.pools.metering import Meter
 from jobs.pools.stalls import Stalls
-from jobs.watched import Table
+from jobs.watched import AttemptTable
 
 _DRAIN_STEP_S = 0.02
 # Untyped, with or without stubs of Celery: what follows uses parts that stubs leave out.
@@ -33,7 +33,7 @@ def running_pool() -> "JobPool | None":
     return _running[-1] if _running else None
 
 
-class JobPool(_BasePool, Carrier[Job]):
+class JobPool(_BasePool, PoolProtocol[PoolRequest]):
     """A pool that runs jobs in its own process: bounded slots, limits, revocation, warm and cold shutdown."""
 
     signal_safe = False
@@ -41,18 +41,18 @@ class JobPool(_BasePool, Carrier[Job]):
     #: How long carriers keep the thread that all jobs share; None where each job has its own.
     stalls: Stalls | None = None
     #: Where the watchdog finds what runs; None while there is no watchdog.
-    table: Table | None = None
+    table: AttemptTable | None = None
     #: Called with each job that was given up.
-    on_given_up: Callable[[Job], None] | None = None
+    on_given_up: Callable[[PoolRequest], None] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.closing = False
         self.hub: Any = None
-        self.jobs: dict[int, Job] = {}
+        self.jobs: dict[int, PoolRequest] = {}
         #: How many jobs got a slot so far.
         self.launched = 0
-        self._waiting: deque[Job] = deque()
+        self._waiting: deque[PoolRequest] = deque()
         self._numbers = itertools.count(1)
         self._lock = native_lock()
 
@@ -61,7 +61,7 @@ class JobPool(_BasePool, Carrier[Job]):
         """Tell whether jobs can still end."""
         return True
 
-    def launch(self, job: Job) -> None:
+    def launch(self, job: PoolRequest) -> None:
         """Run the job in a slot."""
         raise NotImplementedError
 
@@ -91,7 +91,7 @@ class JobPool(_BasePool, Carrier[Job]):
         while job := self._next():
             self.launch(job)
 
-    def _next(self) -> Job | None:
+    def _next(self) -> PoolRequest | None:
         with self._lock:
             if self.closing or not self._waiting or len(self.jobs) >= self.limit:
                 return None
@@ -104,7 +104,7 @@ class JobPool(_BasePool, Carrier[Job]):
         """Return the meters of the jobs that run now."""
         return [job.meter for job in tuple(self.jobs.values())]
 
-    def finished(self, job: Job) -> None:
+    def finished(self, job: PoolRequest) -> None:
         """Take the job's slot back and tell the consumer, which may now fetch again."""
         with self._lock:
             if self.jobs.pop(job.number, None) is None:  # it was given up before
@@ -113,7 +113,7 @@ class JobPool(_BasePool, Carrier[Job]):
         if self.hub is not None:
             self.hub.call_soon(_nothing)
 
-    def given_up(self, job: Job) -> None:
+    def given_up(self, job: PoolRequest) -> None:
         """Tell the worker that a job may run on without a slot."""
         if self.on_given_up is not None:
             self.on_given_up(job)
@@ -135,9 +135,9 @@ class JobPool(_BasePool, Carrier[Job]):
         callback: Callable[..., Any] | None = None, accept_callback: Callable[..., Any] | None = None,
         error_callback: Callable[..., Any] | None = None, timeout_callback: Callable[..., Any] | None = None,
         soft_timeout: float | None = None, timeout: float | None = None, **_: Any,
-    ) -> Job:  # fmt: skip
+    ) -> PoolRequest:  # fmt: skip
         """Take a request over."""
-        job = Job(
+        job = PoolRequest(
             self, next(self._numbers), partial(target, *(args or ()), **(kwargs or {})),
             accept_callback, callback, error_callback, timeout_callback,
             soft_timeout or self.options.get("soft_timeout"), timeout or self.options.get("timeout"),
@@ -145,7 +145,7 @@ class JobPool(_BasePool, Carrier[Job]):
         self.post(self._enqueue, job)
         return job
 
-    def _enqueue(self, job: Job) -> None:
+    def _enqueue(self, job: PoolRequest) -> None:
         self._waiting.append(job)
         self.fill()
 
@@ -202,11 +202,11 @@ class JobPool(_BasePool, Carrier[Job]):
         """Tell whether the caller is a job's greenlet on an event loop."""
         return False
 
-    def offload(self, job: Job, call: Callable[[], Any]) -> Any:
+    def offload(self, job: PoolRequest, call: Callable[[], Any]) -> Any:
         """Return `call()`; the platform's own blocking call, which nothing interrupts."""
         return job.call_shielded(call)
 
-    def carrier_name(self, job: Job) -> str:
+    def greenlet_or_task(self, job: PoolRequest) -> str:
         """Name the greenlet or task that carries the job."""
         return job.name
 

@@ -9,16 +9,28 @@ from typing import Any
 from jobs.pools import base
 from jobs.pools.coroutines import CoroutineBody, run_in_this_thread
 from jobs.pools.interrupts import BodyCancelled, Interrupted, Why
-from jobs.pools.job import CURRENT, Job
+from jobs.pools.job import CURRENT, PoolRequest
 from jobs.pools.metering import METER
 
 __all__ = [
-    "BodyCancelled", "Interrupted", "Why", "carrier_name", "cpu_s", "current_job", "loop_lag_s", "offload",
-    "on_loop", "run_coroutine", "run_sync", "sleep", "slots_in_use", "watched",
+    "BodyCancelled",
+    "Interrupted",
+    "Why",
+    "cpu_s",
+    "current_job",
+    "greenlet_or_task",
+    "loop_lag_s",
+    "offload",
+    "on_loop",
+    "run_coroutine",
+    "run_sync",
+    "sleep",
+    "slots_in_use",
+    "watched",
 ]  # fmt: skip
 
 
-def current_job() -> Job | None:
+def current_job() -> PoolRequest | None:
     """Return the job that the caller works for; None in prefork, in solo and outside workers."""
     return CURRENT.get()
 
@@ -31,7 +43,7 @@ def run_coroutine(coro: Coroutine[Any, Any, Any]) -> Any:
     """
     job = CURRENT.get()
     if job is not None:
-        return job.carrier.run_coroutine(job, coro)
+        return job.pool.run_coroutine(job, coro)
     body = CoroutineBody(coro)
     try:
         return run_in_this_thread(body)
@@ -47,7 +59,7 @@ def run_sync(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     job = CURRENT.get()
     if job is None:
         return function(*args, **kwargs)
-    return job.carrier.run_sync(job, partial(function, *args, **kwargs))
+    return job.pool.run_sync(job, partial(function, *args, **kwargs))
 
 
 def offload(function: Callable[..., Any], /, *args: Any) -> Any:
@@ -55,7 +67,7 @@ def offload(function: Callable[..., Any], /, *args: Any) -> Any:
     job = CURRENT.get()
     if job is None:
         return function(*args)
-    return job.carrier.offload(job, partial(function, *args))
+    return job.pool.offload(job, partial(function, *args))
 
 
 def sleep(seconds: float) -> None:
@@ -64,20 +76,20 @@ def sleep(seconds: float) -> None:
     if job is None:
         time.sleep(seconds)
     else:
-        job.carrier.sleep(job, seconds)
+        job.pool.sleep(job, seconds)
 
 
 def on_loop() -> bool:
     """Tell whether the caller is a job on the loop of the asyncio pool, so that a coroutine suits it best."""
     job = CURRENT.get()
-    return job is not None and job.carrier.on_loop()
+    return job is not None and job.pool.on_loop()
 
 
 def cpu_s() -> float:
     """Return the CPU seconds of the current job so far, counted from an arbitrary start: take differences."""
     job = CURRENT.get()
     if job is not None:
-        return job.carrier.cpu_s(job)
+        return job.pool.cpu_s(job)
     meter = METER.get()
     return time.thread_time() + (0.0 if meter is None else meter.threads_s())
 
@@ -89,17 +101,17 @@ def watched(text: Callable[[], str]) -> Iterator[None]:
     if job is None or pool is None or pool.table is None:
         yield
         return
-    job.strike_off = pool.table.note(text(), job.deadline_mono)
+    job.remove_from_table = pool.table.note(text(), job.deadline_mono)
     try:
         yield
     finally:
-        job.strike_off()
+        job.remove_from_table()
 
 
-def carrier_name() -> str:
+def greenlet_or_task() -> str:
     """Name the greenlet or the asyncio task of the current job; empty where a thread carries it."""
     job = CURRENT.get()
-    return "" if job is None else job.carrier.carrier_name(job)
+    return "" if job is None else job.pool.greenlet_or_task(job)
 
 
 def loop_lag_s() -> tuple[float, float]:

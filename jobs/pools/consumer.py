@@ -38,13 +38,13 @@ class PoolConsumer(consumer.Consumer):
         default_steps = [
             *(step for step in consumer.Consumer.Blueprint.default_steps if step != _STOCK_CONTROL),
             "jobs.pools.pidbox:PoolControl",
-            "jobs.pools.lease:Lease",
+            "jobs.pools.lease:RenewUnacked",
         ]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._acks: deque[tuple[Any, tuple[Any, ...]]] = deque()
         self._late: deque[tuple[str, bool]] = deque()
-        self._held_at_loss: deque[str] = deque()
+        self._reserved_at_loss: deque[str] = deque()
         self._kept: list[Any] = []
         self._unconnected_since_mono: float | None = time.monotonic()
         super().__init__(*args, **kwargs)
@@ -66,7 +66,7 @@ class PoolConsumer(consumer.Consumer):
             qos.channel.do_restore = False
             acked = set(qos.take_unsettled())
             self._late.extend((tag, False) for tag in acked)
-            self._held_at_loss.extend(tag for tag in qos._delivered if tag not in acked | qos._dirty)
+            self._reserved_at_loss.extend(tag for tag in qos._delivered if tag not in acked | qos._dirty)
         if lost and not self._flush_drops_waiting():
             self._kept = copied(state.reserved_requests)
         with warnings.catch_warnings():
@@ -141,24 +141,24 @@ class PoolConsumer(consumer.Consumer):
         """Put what the lost connection brought, and no job here has begun, back in line."""
         begun = {request.message.delivery_tag for request in self._own_requests()}
         for qos in self._open_qos()[:1]:
-            while self._held_at_loss:
-                tag = self._held_at_loss[-1]
+            while self._reserved_at_loss:
+                tag = self._reserved_at_loss[-1]
                 if tag not in begun:
                     qos.restore_by_tag(tag)
-                self._held_at_loss.pop()
+                self._reserved_at_loss.pop()
 
     def _own_requests(self) -> list[Any]:
         requests = copied(state.active_requests) + copied(state.reserved_requests)
         return [request for request in requests if not request.acknowledged]
 
-    def held_tags(self) -> set[str]:
+    def reserved_tags(self) -> set[str]:
         """Return the delivery tags that this worker answers for. Any thread may call it."""
         tags = {request.message.delivery_tag for request in self._own_requests()}
         for qos in self._open_qos():
             tags.update(set(copied(qos._delivered)) - set(copied(qos._dirty)))
         return tags
 
-    def held_attempts(self) -> list[tuple[str, int]]:
+    def reserved_attempts(self) -> list[tuple[str, int]]:
         """Return the job id and attempt number of every message held, begun or only received. Any thread may call it."""
         return [(str(request.id), int(getattr(request, "attempt", 1))) for request in self._own_requests()]
 
@@ -181,9 +181,9 @@ class PoolConsumer(consumer.Consumer):
     def is_running(self) -> bool:
         """Tell whether this consumer works and is not about to end. Any thread may ask."""
         # What tells it to end is an exit status, and 0 is one.
-        told: tuple[int | bool | None, ...] = (state.should_stop, state.should_terminate)
-        is_told = any(status is not None and status is not False for status in told)
-        return self.blueprint.state == bootsteps.RUN and not is_told
+        statuses: tuple[int | bool | None, ...] = (state.should_stop, state.should_terminate)
+        is_ending = any(status is not None and status is not False for status in statuses)
+        return self.blueprint.state == bootsteps.RUN and not is_ending
 
     def _blocking_loop(self, obj: Any, connection: Any, *args: Any, **kwargs: Any) -> None:
         if isinstance(connection.transport, Transport):

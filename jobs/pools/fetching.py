@@ -38,10 +38,10 @@ class Key(NamedTuple):
 
 
 class Fetched(NamedTuple):
-    """One message as the fetch script returned it; `is_held` says that `unacked` has it."""
+    """One message as the fetch script returned it; `is_stored` says that `unacked` has it."""
 
     key: Key
-    is_held: bool
+    is_stored: bool
     raw: bytes
 
 
@@ -147,7 +147,7 @@ class FetchingChannel(ClientChannel):
             if isinstance(first, Exception):  # a refused wait returns at once: without a pause it would spin
                 self._on_refusal(first)
             raise Empty()
-        return [Fetched(self._keys[key], bool(is_held), raw) for key, is_held, raw in last]
+        return [Fetched(self._keys[key], bool(is_stored), raw) for key, is_stored, raw in last]
 
     def _on_refusal(self, error: Exception) -> None:
         self._is_more_likely = False
@@ -173,7 +173,7 @@ class FetchingChannel(ClientChannel):
     def _may_deliver(self, fetched: Fetched) -> bool:
         if self._closing or fetched.key.queue not in self.connection._callbacks:
             return False
-        return not fetched.is_held or bool(self.qos.can_consume())
+        return not fetched.is_stored or bool(self.qos.can_consume())
 
     def _deliver_one(self, fetched: Fetched) -> None:
         queue = fetched.key.queue
@@ -188,7 +188,7 @@ class FetchingChannel(ClientChannel):
             )
             self._forget(fetched)
             return
-        if fetched.is_held:
+        if fetched.is_stored:
             self.fetched_tags.add(tag)
         self.connection._deliver(message, queue)
 
@@ -205,11 +205,11 @@ class FetchingChannel(ClientChannel):
         self.decode_body(message["body"], message["properties"].get("body_encoding"))
 
     def _forget(self, fetched: Fetched) -> None:
-        if fetched.is_held:  # the script could read its tag
+        if fetched.is_stored:  # the script could read its tag
             self.unacked.settle([str(loads(fetched.raw.decode())["properties"]["delivery_tag"])])
 
     def _put_back(self, fetched: Fetched) -> None:
-        if fetched.is_held:
+        if fetched.is_stored:
             tag = loads(fetched.raw.decode())["properties"]["delivery_tag"]
             self.unacked.restore(tag, [fetched.key.name], fetched.raw, push="RPUSH")
         else:

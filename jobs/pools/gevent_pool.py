@@ -13,7 +13,7 @@ from jobs.pools.base import JobPool
 from jobs.pools.coroutines import CoroutineBody
 from jobs.pools.gevent_loop import LoopThread
 from jobs.pools.interrupts import Why, exception_for
-from jobs.pools.job import Job
+from jobs.pools.job import PoolRequest
 from jobs.pools.metering import GreenletClock, LagProbe, Meter
 from jobs.pools.running_loops import RunningLoops
 from jobs.pools.stalls import Stalls
@@ -31,7 +31,7 @@ def _meter_of(starting: Any) -> Meter | None:
 
     gevent hands `spawn_tree_locals` to whatever a greenlet spawns, patched threads too, but not its context.
     """
-    job: Job | None = (getattr(starting, "spawn_tree_locals", None) or {}).get(_JOB)
+    job: PoolRequest | None = (getattr(starting, "spawn_tree_locals", None) or {}).get(_JOB)
     if job is None:
         return None
     job.adopt_context()
@@ -96,14 +96,14 @@ class TaskPool(JobPool):
     def _probe_lag(self, stalls: Stalls) -> None:
         stalls.tick(self._probe.woke())
 
-    def launch(self, job: Job) -> None:
+    def launch(self, job: PoolRequest) -> None:
         """Give the job a greenlet."""
-        carrier = gevent.Greenlet(job.run)
-        carrier.name = job.name
-        carrier.spawn_tree_locals = {_JOB: job}
-        carrier.start()
+        job_greenlet = gevent.Greenlet(job.run)
+        job_greenlet.name = job.name
+        job_greenlet.spawn_tree_locals = {_JOB: job}
+        job_greenlet.start()
 
-    def reach_out(self, job: Job) -> None:
+    def reach_out(self, job: PoolRequest) -> None:
         """Interrupt from the hub, where no body runs."""
         gevent.get_hub().loop.run_callback(job.deliver)
 
@@ -115,7 +115,7 @@ class TaskPool(JobPool):
         """Make the call in a greenlet of its own."""
         gevent.spawn(call)
 
-    def run_coroutine(self, job: Job, coro: Any) -> Any:
+    def run_coroutine(self, job: PoolRequest, coro: Any) -> Any:
         """Run the coroutine on the loop of a native thread; the greenlet waits."""
         body = CoroutineBody(coro)
         try:
@@ -123,15 +123,15 @@ class TaskPool(JobPool):
         finally:
             body.close()
 
-    def run_sync(self, job: Job, call: Callable[[], Any]) -> Any:
+    def run_sync(self, job: PoolRequest, call: Callable[[], Any]) -> Any:
         """Call the body here."""
         return job.call(_Throw(), call)
 
-    def sleep(self, job: Job, seconds: float) -> None:
+    def sleep(self, job: PoolRequest, seconds: float) -> None:
         """Let the greenlet sleep."""
         gevent.sleep(seconds)
 
-    def cpu_s(self, job: Job) -> float:
+    def cpu_s(self, job: PoolRequest) -> float:
         """Return the CPU seconds of the job's greenlet and those it spawned, its coroutine and threads."""
         if _native_ident() != self._hub_thread:
             return job.meter.greenlet_s + job.meter.loop_s()

@@ -45,11 +45,11 @@ class GilProbe:
         sleep = original("time", "sleep")
         while True:
             if time.monotonic() < self._wanted_until:
-                self._look(sleep)
+                self._sample(sleep)
             else:
                 sleep(IDLE_PERIOD_S)
 
-    def _look(self, sleep: Callable[[float], None]) -> None:
+    def _sample(self, sleep: Callable[[float], None]) -> None:
         queued_s, due = runqueue.waited_s(), time.monotonic() + PERIOD_S
         sleep(PERIOD_S)
         late_s = time.monotonic() - due - (runqueue.waited_s() - queued_s)

@@ -12,7 +12,7 @@ from typing import Any
 from billiard.einfo import ExceptionInfo
 
 from jobs.native_threads import native_lock
-from jobs.pools.carrier import Cancellable, Carrier
+from jobs.pools.carrier import Cancellable, PoolProtocol
 from jobs.pools.identity import IDENTITY
 from jobs.pools.interrupts import FINAL, HardStop, Interrupted, Reach, Why, call_in_thread, exception_for
 from jobs.pools.metering import METER, Meter
@@ -21,7 +21,7 @@ from jobs.watched import NO_LIMIT
 logger = logging.getLogger("celery.pool")
 
 #: The job that the current code works for; its child tasks and offloaded calls inherit it.
-CURRENT: ContextVar["Job | None"] = ContextVar("poolwise_job", default=None)
+CURRENT: ContextVar["PoolRequest | None"] = ContextVar("poolwise_job", default=None)
 
 #: A body that swallows a final interrupt gets it again after so many seconds, so often; then it is given up.
 INSIST_S = 0.8
@@ -31,7 +31,7 @@ INSIST_TIMES = 3
 type Callback = Callable[..., Any]
 
 
-class Part:
+class BodyPart:
     """A part of a job's way, and what hands an interrupt over while it lasts; without that, interrupts wait."""
 
     __slots__ = ("reach",)
@@ -40,7 +40,7 @@ class Part:
         self.reach = reach
 
 
-class State(Enum):
+class RequestState(Enum):
     """Where a job is in its pool."""
 
     WAITING = auto()
@@ -52,31 +52,31 @@ def _nothing(*_: Any) -> None:
     pass
 
 
-class Job:
+class PoolRequest:
     """Carry one request; its end calls exactly one of success, error, timeout, or none if it was given up."""
 
     def __init__(
-        self, carrier: "Carrier[Job]", number: int, target: Callable[[], Any], accept: Callback | None = None,
+        self, pool: "PoolProtocol[PoolRequest]", number: int, target: Callable[[], Any], accept: Callback | None = None,
         success: Callback | None = None, error: Callback | None = None, timeout: Callback | None = None,
         soft_s: float | None = None, hard_s: float | None = None,
     ) -> None:  # fmt: skip
-        self.carrier, self.number, self.target = carrier, number, target
+        self.pool, self.number, self.target = pool, number, target
         self.accept, self.success = accept or _nothing, success or _nothing
         self.error, self.timeout = error or _nothing, timeout or _nothing
         self.soft_s, self.hard_s = soft_s, hard_s
         #: The monotonic time at which the hard limit is over.
         self.deadline_mono = NO_LIMIT
-        self.state = State.WAITING
+        self.state = RequestState.WAITING
         self.why: Why | None = None
         self.pending: Why | None = None
-        self._parts: list[Part] = []
+        self._parts: list[BodyPart] = []
         self.meter = Meter()
         #: What Celery's stacks are keyed by. Not a greenlet, as in Celery: to hold the main one of a thread that has
         #: ended lets greenlet search all objects for who holds it, and free it under them where it finds nobody.
         self.identity = object()
         self.abandoned = False
         #: Takes the job off the table of what the watchdog watches.
-        self.strike_off: Callable[[], None] = _nothing
+        self.remove_from_table: Callable[[], None] = _nothing
         self._insisted = 0
         self._timers: list[Cancellable] = []
         self._lock = native_lock()
@@ -126,12 +126,12 @@ class Job:
         if self.pending is not None:  # a revocation waited for the job to be accepted
             self._announce_revoked(begun=False)
             return False
-        self.state = State.RUNNING
+        self.state = RequestState.RUNNING
         if self.hard_s:
             self.deadline_mono = time.monotonic() + self.hard_s
         for limit_s, why in ((self.soft_s, Why.SOFT), (self.hard_s, Why.HARD)):
             if limit_s:
-                self._timers.append(self.carrier.call_later(limit_s, partial(self.interrupt, why)))
+                self._timers.append(self.pool.call_later(limit_s, partial(self.interrupt, why)))
         return True
 
     def _settle(self) -> None:
@@ -164,26 +164,26 @@ class Job:
 
     def _claim_end(self) -> bool:
         with self._lock:
-            first, self.state = self.state is not State.ENDED, State.ENDED
+            first, self.state = self.state is not RequestState.ENDED, RequestState.ENDED
         return first
 
     def _end(self) -> None:
         self._claim_end()
         for timer in self._timers:
             timer.cancel()
-        self.carrier.finished(self)
+        self.pool.finished(self)
 
     # Interrupts, from outside.
 
     def interrupt(self, why: Why) -> None:
         """Interrupt the body, at once or as soon as there is one."""
         with self._lock:
-            if self.state is State.ENDED or not self._outranks(why):
+            if self.state is RequestState.ENDED or not self._outranks(why):
                 return
             self.pending, self._insisted = why, 0
         if why is Why.SOFT:
             self.timeout(True, self.soft_s)
-        self.carrier.reach_out(self)
+        self.pool.reach_out(self)
 
     def _outranks(self, why: Why) -> bool:
         # A job that was asked to stop and goes on still has its time limit.
@@ -194,16 +194,16 @@ class Job:
         """Hand a pending interrupt to the body, if one runs."""
         with self._lock:
             reach, why = self.reach, self.pending
-            if reach is None or why is None or self.state is State.ENDED:
+            if reach is None or why is None or self.state is RequestState.ENDED:
                 return
             self.why, self.pending = why, None
         if why in FINAL:
-            self._timers.append(self.carrier.call_later(INSIST_S, self._insist))
+            self._timers.append(self.pool.call_later(INSIST_S, self._insist))
         reach(why)
 
     def _insist(self) -> None:
         with self._lock:
-            if self.state is State.ENDED:
+            if self.state is RequestState.ENDED:
                 return
             in_body = self.reach is not None
             if in_body:
@@ -212,9 +212,9 @@ class Job:
         if self._insisted >= INSIST_TIMES:
             self._give_up()
         elif in_body:
-            self.carrier.reach_out(self)
+            self.pool.reach_out(self)
         else:  # it reports its end at this moment
-            self._timers.append(self.carrier.call_later(INSIST_S, self._insist))
+            self._timers.append(self.pool.call_later(INSIST_S, self._insist))
 
     def _give_up(self) -> None:
         # Asked to stop, it is left its slot, since it uses one; its limit, or its own end, will free that.
@@ -223,35 +223,35 @@ class Job:
 
     def _abandon(self) -> None:
         with self._lock:
-            if self.state is State.ENDED:
+            if self.state is RequestState.ENDED:
                 return
-            self.state, self.abandoned = State.ENDED, True
-        self.strike_off()
+            self.state, self.abandoned = RequestState.ENDED, True
+        self.remove_from_table()
         logger.error("%s ignores its end (%s); its slot is given up, it may still run", self.name, self.why)
         if self.why is Why.HARD:
-            self.carrier.detach(lambda: self.timeout(False, self.hard_s))
-        self.carrier.finished(self)
-        self.carrier.given_up(self)
+            self.pool.detach(lambda: self.timeout(False, self.hard_s))
+        self.pool.finished(self)
+        self.pool.given_up(self)
 
     # The body, from inside.
 
-    def enter(self, reach: Reach | None) -> Part:
+    def enter(self, reach: Reach | None) -> BodyPart:
         """Begin a part of the job. Raise what is pending, if the part can be interrupted."""
         with self._lock:
             if reach is not None and self.pending is not None:
                 self.why, self.pending = self.pending, None
             elif reach is None or self.why not in FINAL:
-                self._parts.append(part := Part(reach))
+                self._parts.append(part := BodyPart(reach))
                 return part
             why = self.why
         raise exception_for(why or Why.HARD)()
 
-    def leave(self, part: Part) -> None:
+    def leave(self, part: BodyPart) -> None:
         """End the part; an interrupt that came meanwhile goes to the part around it."""
         with self._lock:
             self._parts.remove(part)
         if self.pending is not None and self.in_body:
-            self.carrier.reach_out(self)
+            self.pool.reach_out(self)
 
     def call(self, reach: Reach, call: Callable[[], Any]) -> Any:
         """Return `call()` as a part of the body that `reach` can interrupt."""
@@ -271,7 +271,7 @@ class Job:
 
     def call_in_thread(self, call: Callable[[], Any]) -> Any:
         """Return `call()` as a part of the body that exceptions raised in this thread can interrupt."""
-        parts: list[Part] = []
+        parts: list[BodyPart] = []
         try:
             return call_in_thread(lambda reach: parts.append(self.enter(reach)), call)
         finally:

@@ -22,7 +22,7 @@ MIN_INTERVAL_S = 0.2
 RETRY_S = 1.0
 
 
-class Lease(bootsteps.StartStopStep):
+class RenewUnacked(bootsteps.StartStopStep):
     """Renew the time stamps of the messages that this worker holds; nothing on other brokers than Redis."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
@@ -41,7 +41,7 @@ class Lease(bootsteps.StartStopStep):
         self.timeout_s = float(channel.visibility_timeout)
         self.unacked = self._connect(channel)
         self.is_running = True
-        start_native_thread(lambda: self._run(c.held_tags), "lease")
+        start_native_thread(lambda: self._run(c.reserved_tags), "renew-unacked")
 
     def _connect(self, channel: Any) -> Unacked:
         wait_s = self.timeout_s / RENEWALS
@@ -53,14 +53,14 @@ class Lease(bootsteps.StartStopStep):
         """End the thread; until here even a stopping worker keeps its lease."""
         self.is_running = False
 
-    def _run(self, held_tags: Callable[[], set[str]]) -> None:
+    def _run(self, reserved_tags: Callable[[], set[str]]) -> None:
         sleep = original("time", "sleep")
         interval_s = max(MIN_INTERVAL_S, self.timeout_s / RENEWALS)
         pause_s = interval_s
         while self.is_running:
             sleep(pause_s)
             try:
-                self._renew(held_tags())
+                self._renew(reserved_tags())
                 pause_s = interval_s
             except Exception as error:  # whatever it is: without this thread every job would run twice
                 if pause_s == interval_s:

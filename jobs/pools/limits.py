@@ -12,18 +12,18 @@ class Support(StrEnum):
 
     ENFORCED = "enforced"
     RESTARTS = "restarts the worker"
-    YIELDS = "at the next yield"
+    AT_NEXT_YIELD = "at the next yield"
     NONE = "not supported"
 
 
 SOFT, HARD, CANCEL, MEMORY = "soft", "hard", "cancel", "memory"
 INTERRUPTS = (SOFT, HARD, CANCEL)
 WAITS, COMPUTES, CALLS_C = "waits", "computes", "calls C"
-DOINGS = (WAITS, COMPUTES, CALLS_C)
+ACTIVITIES = (WAITS, COMPUTES, CALLS_C)
 FUNCTION, COROUTINE = "function", "coroutine"
 STYLES = (FUNCTION, COROUTINE)
 
-_E, _R, _Y = Support.ENFORCED, Support.RESTARTS, Support.YIELDS
+_E, _R, _Y = Support.ENFORCED, Support.RESTARTS, Support.AT_NEXT_YIELD
 type _Pair = tuple[Support, Support]  # of a function and of a coroutine
 type _Rows = dict[str, tuple[_Pair, _Pair, _Pair]]  # while it waits, computes, is inside one call of C
 
@@ -48,9 +48,9 @@ _TABLE: dict[str, _Rows] = {
 }
 
 
-def support(model: str, interrupt: str, style: str, doing: str) -> Support:
+def support(model: str, interrupt: str, style: str, activity: str) -> Support:
     """Return what an interrupt does to a body of that style, while it is doing that, on a pool of that model."""
-    return _TABLE[model][interrupt][DOINGS.index(doing)][STYLES.index(style)]
+    return _TABLE[model][interrupt][ACTIVITIES.index(activity)][STYLES.index(style)]
 
 
 def memory_support(model: str) -> Support:

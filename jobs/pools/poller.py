@@ -20,7 +20,7 @@ class Poller(stock.MultiChannelPoller):
         super().__init__()
         self.hub: Any = None
         self._is_polling = self._is_woken = False
-        self._ears: tuple[socket.socket, socket.socket] | None = None
+        self._wake_sockets: tuple[socket.socket, socket.socket] | None = None
         self._acks_since: float | None = None
 
     def on_ack(self, qos: QoS) -> None:
@@ -37,18 +37,18 @@ class Poller(stock.MultiChannelPoller):
             self._wake()
 
     def _wake(self) -> None:
-        if self._is_polling and self._ears and not self._is_woken:
+        if self._is_polling and self._wake_sockets and not self._is_woken:
             self._is_woken = True
             with suppress(OSError):
-                self._ears[1].send(b"\0")
+                self._wake_sockets[1].send(b"\0")
 
     def _listen(self) -> None:
         is_consuming = any(c.active_queues and c.qos.prefetch_count for c in self._channels)
-        if self._ears is None and is_consuming:
-            self._ears = socket.socketpair()
-            for ear in self._ears:
-                ear.setblocking(False)
-            self.poller.register(self._ears[0].fileno(), self.eventflags)
+        if self._wake_sockets is None and is_consuming:
+            self._wake_sockets = socket.socketpair()
+            for end in self._wake_sockets:
+                end.setblocking(False)
+            self.poller.register(self._wake_sockets[0].fileno(), self.eventflags)
 
     def get(self, callback: Any, timeout: float | None = None) -> Any:
         """Wait for one event, without an event loop; see to acknowledgements and orphans on the way."""
@@ -56,24 +56,24 @@ class Poller(stock.MultiChannelPoller):
         self.maybe_restore_messages()
         self._is_polling = True
         try:
-            return super().get(callback, timeout=self._bounded(timeout))
+            return super().get(callback, timeout=self._next_timeout(timeout))
         finally:
             self._is_polling = False
 
-    def _bounded(self, timeout: float | None) -> float | None:
-        bounds = [] if timeout is None else [timeout]
+    def _next_timeout(self, timeout: float | None) -> float | None:
+        limits = [] if timeout is None else [timeout]
         if self._has_acks() and self._acks_since is not None:
             left = self._acks_since + ACK_DELAY_S - monotonic()
-            bounds.append(max(0.0, left))
+            limits.append(max(0.0, left))
             if left <= 0:
                 self._flush_acks()
         else:
             self._acks_since = None
         for channel in self._channels:
             if channel.active_queues:
-                bounds.append(sweep_interval_s(channel.visibility_timeout))
-                bounds += [] if channel.qos.can_consume() else [NO_CREDIT_POLL_S]
-        return min(bounds, default=None)
+                limits.append(sweep_interval_s(channel.visibility_timeout))
+                limits += [] if channel.qos.can_consume() else [NO_CREDIT_POLL_S]
+        return min(limits, default=None)
 
     def _has_acks(self) -> bool:
         return any(getattr(channel._qos, "has_acks", False) for channel in self._channels)
@@ -86,10 +86,10 @@ class Poller(stock.MultiChannelPoller):
 
     def handle_event(self, fileno: int, event: int) -> Any:
         """Handle one event; a wake-up only ends the wait."""
-        if self._ears and fileno == self._ears[0].fileno():
+        if self._wake_sockets and fileno == self._wake_sockets[0].fileno():
             self._is_woken = False
             with suppress(OSError):
-                self._ears[0].recv(4096)
+                self._wake_sockets[0].recv(4096)
             return None
         return super().handle_event(fileno, event)
 
@@ -106,6 +106,6 @@ class Poller(stock.MultiChannelPoller):
     def close(self) -> None:
         """Close, with the ears."""
         super().close()
-        ears, self._ears = self._ears, None
-        for ear in ears or ():
-            ear.close()
+        sockets, self._wake_sockets = self._wake_sockets, None
+        for end in sockets or ():
+            end.close()

@@ -18,7 +18,7 @@ REVOKE_SIGNAL = "SIGHUP"
 _KILL_AFTER_S = 2.0
 
 
-def kill_if_deaf(pid: int, after_s: float = _KILL_AFTER_S) -> None:
+def kill_if_unresponsive(pid: int, after_s: float = _KILL_AFTER_S) -> None:
     """Kill a child that was sent a signal to end and has not ended in time."""
     try:
         child = psutil.Process(pid)

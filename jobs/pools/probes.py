@@ -15,7 +15,7 @@ from jobs.pools.stalls import Stalls
 from jobs.pools.waits import UNKNOWN, Span, Waits, is_all_of, split
 
 
-class Place(Enum):
+class BodyThread(Enum):
     """Whose the thread is in which a body runs."""
 
     OWN = auto()
@@ -58,7 +58,7 @@ class BodyProbe:
 
     def __init__(self) -> None:
         self._job = CURRENT.get()
-        self._place = Place.OWN
+        self._thread = BodyThread.OWN
         self._is_alone = self._is_only_one()
         self._inside: tuple[Snapshot, Snapshot] | None = None
         self._waits: Waits | None = None
@@ -74,10 +74,10 @@ class BodyProbe:
         """Return the plain body, probed in the thread that it will run in."""
         pool = base.running_pool()
         if pool is None or self._job is None or not pool.on_loop():
-            self._place = Place.SHARED if _stalls() is not None else Place.OWN
+            self._thread = BodyThread.SHARED if _stalls() is not None else BodyThread.OWN
             return body
 
-        self._place = Place.OTHER
+        self._thread = BodyThread.OTHER
 
         @wraps(body)
         def probed(*args: Any, **kwargs: Any) -> Any:
@@ -93,7 +93,7 @@ class BodyProbe:
         """Note that the body is a coroutine."""
         if _stalls() is not None and self._job is not None:
             pool = base.running_pool()
-            self._place = Place.SHARED if pool is not None and pool.on_loop() else Place.OTHER
+            self._thread = BodyThread.SHARED if pool is not None and pool.on_loop() else BodyThread.OTHER
 
     def end(self, cpu_s: float | None) -> Waits:
         """Return where the time of a body that used `cpu_s` went, as far as it can be told; again the same."""
@@ -107,7 +107,9 @@ class BodyProbe:
         if (stalls := _stalls()) is None or self._job is None:
             return waits
         meter = self._job.meter
-        if self._place is Place.SHARED:  # the body's last stint is not over; what follows is not its own
+        if (
+            self._thread is BodyThread.SHARED
+        ):  # the body's last stint is not over; what follows is not its own
             stalls.over(meter, after.thread_cpu_s)
         return replace(waits, stall_s=meter.stall_s, caused_stall_s=meter.caused_stall_s)
 
@@ -115,9 +117,9 @@ class BodyProbe:
         if self._inside is not None:
             return self._split_own(self._inside[0].until(self._inside[1]), cpu_s)
         span = self._before.until(after)
-        if self._place is Place.OWN:
+        if self._thread is BodyThread.OWN:
             return self._split_own(span, cpu_s)
-        if self._place is Place.OTHER or not is_all_of(self._elsewhere_s, _elsewhere_s(), span.wall_s):
+        if self._thread is BodyThread.OTHER or not is_all_of(self._elsewhere_s, _elsewhere_s(), span.wall_s):
             return UNKNOWN
         is_alone = self._is_alone and self._is_only_one() and self._before.launched == after.launched
         return split(span, cpu_s, is_alone=is_alone)

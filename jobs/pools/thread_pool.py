@@ -12,7 +12,7 @@ from typing import Any
 
 from jobs.pools.base import JobPool
 from jobs.pools.coroutines import CoroutineBody, run_in_this_thread
-from jobs.pools.job import Job
+from jobs.pools.job import PoolRequest
 
 logger = logging.getLogger("celery.pool")
 
@@ -89,11 +89,11 @@ class TaskPool(JobPool):
         """Start nothing yet but the clock of the limits."""
         super().on_start()
         self._alarms = Alarms()
-        self._ready: SimpleQueue[Job | None] = SimpleQueue()
+        self._ready: SimpleQueue[PoolRequest | None] = SimpleQueue()
         self._names = itertools.count(1)
         self._threads = 0
 
-    def launch(self, job: Job) -> None:
+    def launch(self, job: PoolRequest) -> None:
         """Hand the job to a thread that is idle, or about to be, or new."""
         self._ready.put(job)
         with self._lock:
@@ -117,7 +117,7 @@ class TaskPool(JobPool):
             self._threads -= not needed
         return needed
 
-    def finished(self, job: Job) -> None:
+    def finished(self, job: PoolRequest) -> None:
         """Take the job's slot back; the thread of an abandoned job is not counted on any more."""
         if job.abandoned:
             with self._lock:
@@ -130,7 +130,7 @@ class TaskPool(JobPool):
         for _ in range(n):
             self._ready.put(None)
 
-    def reach_out(self, job: Job) -> None:
+    def reach_out(self, job: PoolRequest) -> None:
         """Interrupt from whatever thread this is."""
         job.deliver()
 
@@ -142,7 +142,7 @@ class TaskPool(JobPool):
         """Make the call in a thread of its own."""
         threading.Thread(target=call, name="abandoned", daemon=True).start()
 
-    def run_coroutine(self, job: Job, coro: Any) -> Any:
+    def run_coroutine(self, job: PoolRequest, coro: Any) -> Any:
         """Run the coroutine on this thread's own loop."""
         body = CoroutineBody(coro)
         try:
@@ -150,19 +150,19 @@ class TaskPool(JobPool):
         finally:
             body.close()
 
-    def run_sync(self, job: Job, call: Callable[[], Any]) -> Any:
+    def run_sync(self, job: PoolRequest, call: Callable[[], Any]) -> Any:
         """Call the body here."""
         return job.call_in_thread(call)
 
-    def sleep(self, job: Job, seconds: float) -> None:
+    def sleep(self, job: PoolRequest, seconds: float) -> None:
         """Block this thread."""
         job.sleep_in_thread(seconds)
 
-    def cpu_s(self, job: Job) -> float:
+    def cpu_s(self, job: PoolRequest) -> float:
         """Return this thread's CPU seconds, and those of the calls that the job gave to other threads."""
         return time.thread_time() + job.meter.threads_s()
 
-    def carrier_name(self, job: Job) -> str:
+    def greenlet_or_task(self, job: PoolRequest) -> str:
         """Return nothing: the thread's own name says it."""
         return ""
 

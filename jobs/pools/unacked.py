@@ -118,7 +118,7 @@ class Unacked:
                 pipe.zrem(self.index_key, *chunk)
                 pipe.execute()
 
-    def held(self, tag: str) -> bytes | None:
+    def stored(self, tag: str) -> bytes | None:
         """Return the stored message, exchange and routing key as JSON, or None when nobody holds it."""
         return self.client.hget(self.hash_key, tag)  # type: ignore[return-value]
 

@@ -17,10 +17,10 @@ _FIND_AGAIN_S = 10.0
 _READ_AGAIN_S = 30.0
 _SAME_WITHIN = 0.01
 
-type Family = Sequence[psutil.Process]
+type ProcessTree = Sequence[psutil.Process]
 
 
-def family(pid: int) -> Family:
+def process_tree(pid: int) -> ProcessTree:
     """Return a process and its children; nothing if it has ended. It looks at every process of the machine.
 
     Raise OSError where no file can be opened.
@@ -38,25 +38,25 @@ def _memory_bytes(process: psutil.Process) -> int:
     return int(getattr(info, "pss", 0) or info.rss)
 
 
-class Reading(NamedTuple):
+class MemoryReading(NamedTuple):
     """What takes long to read of a process and its children."""
 
     memory_bytes: int
     db_connections: int | None
 
 
-class Gauge:
+class ProcessStats:
     """A process and its children, for one who asks every second or two."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._family: Family = ()
+        self._tree: ProcessTree = ()
         self._key: Hashable = None
         self._found_mono = -_FIND_AGAIN_S
         #: By process: its resident size, its share, and when they were read.
         self._read: dict[psutil.Process, tuple[int, int, float]] = {}
 
-    def family(self, key: Hashable = None) -> Family:
+    def process_tree(self, key: Hashable = None) -> ProcessTree:
         """Return the process and its children.
 
         They are looked for again if `key` is another than last time, if one has ended, or after ten seconds.
@@ -64,21 +64,21 @@ class Gauge:
         now = time.monotonic()
         is_fresh = key == self._key and now - self._found_mono < _FIND_AGAIN_S
         with suppress(OSError):  # no file can be opened just now: those found last still count
-            if not is_fresh or not all(process.is_running() for process in self._family):
-                self._family, self._key, self._found_mono = family(self._pid), key, now
-        return self._family
+            if not is_fresh or not all(process.is_running() for process in self._tree):
+                self._tree, self._key, self._found_mono = process_tree(self._pid), key, now
+        return self._tree
 
     @property
-    def found(self) -> Family:
+    def found(self) -> ProcessTree:
         """Return the process and its children as they were found last."""
-        return self._family
+        return self._tree
 
-    def read(self, key: Hashable, database: Mapping[str, Any]) -> Reading:
+    def read(self, key: Hashable, database: Mapping[str, Any]) -> MemoryReading:
         """Return the memory of the process and its children, looked for by `key`, and their connections to `database`."""
-        processes = self.family(key)
-        return Reading(self.memory_bytes(processes), db_connections(processes, database))
+        processes = self.process_tree(key)
+        return MemoryReading(self.memory_bytes(processes), db_connections(processes, database))
 
-    def memory_bytes(self, processes: Family) -> int:
+    def memory_bytes(self, processes: ProcessTree) -> int:
         """Return the memory of processes; one whose resident size is the same has the same share."""
         self._read = {process: self._read[process] for process in processes if process in self._read}
         return int(_sum(processes, self._memory_bytes))
@@ -93,12 +93,12 @@ class Gauge:
         return share_bytes
 
 
-def cpu_s(processes: Family) -> float:
+def cpu_s(processes: ProcessTree) -> float:
     """Return the CPU seconds of processes and of the children that they have waited for."""
     return _sum(processes, lambda process: sum(process.cpu_times()[:4]))
 
 
-def db_connections(processes: Family, database: Mapping[str, Any]) -> int | None:
+def db_connections(processes: ProcessTree, database: Mapping[str, Any]) -> int | None:
     """Return how many connections to Django's `database` the processes have open.
 
     None where it cannot be told: a server that is reached by a Unix socket.
@@ -124,7 +124,7 @@ def is_patched() -> bool:
     return monkey is not None and all(monkey.is_module_patched(name) for name in ("socket", "time"))
 
 
-def _sum(processes: Family, count: Callable[[psutil.Process], float]) -> float:
+def _sum(processes: ProcessTree, count: Callable[[psutil.Process], float]) -> float:
     total = 0.0
     for process in processes:
         # A child that ended meanwhile counts for nothing; so does what no file can be opened for just now.

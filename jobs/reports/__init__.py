@@ -1,28 +1,28 @@
 """Reports: the only reader of many rows."""
 
 from jobs.reports.by_definition import DefinitionFigures, most_failing, slowest
-from jobs.reports.changes import Change, Facts, changes, difference, latest_configurations
+from jobs.reports.changes import ConfigurationChange, PoolDetails, changes, difference, latest_configurations
 from jobs.reports.job_list import AGES, Counts, JobFilter, JobList, list_jobs
 from jobs.reports.known import known_pools
 from jobs.reports.now import PoolNow, PoolsNow, pools_now
 from jobs.reports.paging import Page, page_of
 from jobs.reports.queues import Queue, queues
-from jobs.reports.windows import WINDOWS, Dashboard, Point, PoolFigures, TimeSplit, Window, dashboard
+from jobs.reports.windows import WINDOWS, Dashboard, PoolFigures, PoolPoint, TimeSplit, Window, dashboard
 
 __all__ = [
     "AGES",
     "WINDOWS",
-    "Change",
+    "ConfigurationChange",
     "Counts",
     "Dashboard",
     "DefinitionFigures",
-    "Facts",
     "JobFilter",
     "JobList",
     "Page",
-    "Point",
+    "PoolDetails",
     "PoolFigures",
     "PoolNow",
+    "PoolPoint",
     "PoolsNow",
     "Queue",
     "TimeSplit",

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from jobs.models import State
-from jobs.reports.rows import Row
+from jobs.models import JobState
+from jobs.reports.rows import EndedJob
 from jobs.statistics import Summary, summary
 
 
@@ -25,21 +25,21 @@ class DefinitionFigures:
         return self.failed / self.done
 
 
-def by_definition(rows_of: dict[str, Sequence[Row]]) -> tuple[DefinitionFigures, ...]:
+def by_definition(rows_of: dict[str, Sequence[EndedJob]]) -> tuple[DefinitionFigures, ...]:
     """Return the definitions of the rows, which come by pool; the most used first."""
-    found: dict[str, list[Row]] = {}
+    found: dict[str, list[EndedJob]] = {}
     uses: dict[str, Counter[str]] = {}
     for pool, rows in rows_of.items():
         for row in rows:
             found.setdefault(row.definition, []).append(row)
-            if row.block_id is None:  # a comparison puts a definition on a pool that it may not belong on
+            if row.batch_id is None:  # a comparison puts a definition on a pool that it may not belong on
                 uses.setdefault(row.definition, Counter())[pool] += 1
     figures = (_figures(name, rows, uses.get(name, Counter())) for name, rows in found.items())
     return tuple(sorted(figures, key=lambda one: (-one.done, one.name)))
 
 
-def _figures(name: str, rows: Sequence[Row], pools: Counter[str]) -> DefinitionFigures:
-    failed = sum(row.state == State.FAILED for row in rows)
+def _figures(name: str, rows: Sequence[EndedJob], pools: Counter[str]) -> DefinitionFigures:
+    failed = sum(row.state == JobState.FAILED for row in rows)
     return DefinitionFigures(name, len(rows), failed, summary(row.run_s for row in rows), dict(pools))
 
 

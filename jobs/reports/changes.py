@@ -9,52 +9,52 @@ from typing import Any
 from jobs.models import PoolConfiguration
 from jobs.pools import all_pools
 
-Facts = dict[str, Any]
+PoolDetails = dict[str, Any]
 #: At most so many rows are read, the newest: a pool that flaps must not slow the dashboard down.
 MAX_ROWS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ConfigurationChange:
     """What changed about a pool within one bucket of time, in words."""
 
     at: datetime
     pool: str
-    words: str
+    text: str
 
 
-def latest_configurations(before: datetime | None = None) -> dict[str, Facts]:
+def latest_configurations(before: datetime | None = None) -> dict[str, PoolDetails]:
     """Return what each pool ran with last, or last before a moment, by pool name."""
     rows = PoolConfiguration.objects.filter(**({"at__lt": before} if before else {}))
     found = {}
     for name in all_pools():
-        facts = rows.filter(pool=name).order_by("-at", "-pk").values_list("facts", flat=True).first()
-        if facts is not None:
-            found[name] = facts
+        details = rows.filter(pool=name).order_by("-at", "-pk").values_list("details", flat=True).first()
+        if details is not None:
+            found[name] = details
     return found
 
 
-def changes(since: datetime, bucket_s: int) -> list[Change]:
+def changes(since: datetime, bucket_s: int) -> list[ConfigurationChange]:
     """Return what changed, the oldest first; what was back to its old value within a bucket did not."""
     newest = PoolConfiguration.objects.filter(at__gte=since, pool__in=list(all_pools())).order_by(
         "-at", "-pk"
     )
     rows = sorted(newest[:MAX_ROWS], key=lambda row: (row.pool, row.at, row.pk))
     before = latest_configurations(since)
-    found: list[Change] = []
+    found: list[ConfigurationChange] = []
     for pool, own in groupby(rows, key=lambda row: row.pool):
         found += _of_pool(pool, list(own), before.get(pool), bucket_s)
     return sorted(found, key=lambda change: (change.at, change.pool))
 
 
 def _of_pool(
-    pool: str, rows: list[PoolConfiguration], before: Facts | None, bucket_s: int
-) -> Iterator[Change]:
+    pool: str, rows: list[PoolConfiguration], before: PoolDetails | None, bucket_s: int
+) -> Iterator[ConfigurationChange]:
     for _, within in groupby(rows, key=lambda row: int(row.at.timestamp()) // bucket_s):
         last = list(within)[-1]
-        if before is not None and (words := difference(before, last.facts)):
-            yield Change(last.at, pool, words)
-        before = last.facts
+        if before is not None and (text := difference(before, last.details)):
+            yield ConfigurationChange(last.at, pool, text)
+        before = last.details
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

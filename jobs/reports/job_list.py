@@ -22,7 +22,7 @@ from jobs.reports.known import known_pools
 from jobs.reports.paging import Page, page_of
 
 #: The search, and every filter but the first, are tried on the newest jobs alone, so that a long history costs nothing.
-SEARCH_BOUND = 20_000
+SEARCH_LIMIT = 20_000
 #: Each has an index with the creation time; the first that is used leads.
 _INDEXED = ("user_id", "definition", "pool", "state")
 _SCOPES = {
@@ -101,7 +101,7 @@ class Counts:
     @property
     def is_bounded(self) -> bool:
         """Return whether there may be more jobs than were counted."""
-        return self.total >= paging.COUNT_BOUND
+        return self.total >= paging.COUNT_LIMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class JobList:
 
     def counts(self) -> Counts:
         """Count the newest jobs by state."""
-        return Counts(Counter(self.jobs.values_list("state", flat=True)[: paging.COUNT_BOUND]))
+        return Counts(Counter(self.jobs.values_list("state", flat=True)[: paging.COUNT_LIMIT]))
 
 
 def list_jobs(user: User, chosen: JobFilter, among: JobQuerySet | None = None) -> JobList:
@@ -142,7 +142,7 @@ def list_jobs(user: User, chosen: JobFilter, among: JobQuerySet | None = None) -
         exact["request_id"] = chosen.submission
     if chosen.q:
         jobs = jobs.alias(params_text=Cast("params", TextField())).filter(_holds(chosen.q))
-    cut_to = f"{SEARCH_BOUND:,} {_SCOPES[lead]}" if edge else ""
+    cut_to = f"{SEARCH_LIMIT:,} {_SCOPES[lead]}" if edge else ""
     return JobList(jobs.filter(**exact).order_by(*order, "-id"), cut_to)
 
 
@@ -166,7 +166,7 @@ def _newest(jobs: JobQuerySet, lead: str, value: Any) -> tuple[JobQuerySet, tupl
 
 def _edge(newest: JobQuerySet) -> datetime | None:
     """Return when the last job that is looked at was created, None where there are not so many; asks the index alone."""
-    return newest.values_list("created_at", flat=True)[SEARCH_BOUND : SEARCH_BOUND + 1].first()
+    return newest.values_list("created_at", flat=True)[SEARCH_LIMIT : SEARCH_LIMIT + 1].first()
 
 
 def _holds(text: str) -> Q:

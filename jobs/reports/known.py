@@ -5,7 +5,7 @@ from django.db import connection
 from jobs.models import Job
 from jobs.pools import all_pools
 
-_BOUND = 100
+_LIMIT = 100
 
 
 def known_pools() -> list[str]:
@@ -22,6 +22,6 @@ def _named_by_jobs() -> list[str]:
             f"WITH RECURSIVE named(pool) AS (SELECT MIN(pool) FROM {table} UNION ALL SELECT "  # noqa: S608 - our table
             f"(SELECT MIN(pool) FROM {table} WHERE pool > named.pool) FROM named WHERE named.pool IS NOT NULL) "
             "SELECT pool FROM named WHERE pool IS NOT NULL LIMIT %s",
-            [_BOUND],
+            [_LIMIT],
         )
         return [name for (name,) in cursor.fetchall()]

@@ -8,8 +8,8 @@ from django.utils import timezone
 from jobs import heartbeats
 from jobs.errors import BrokerUnavailable
 from jobs.formats import count, seconds
-from jobs.heartbeats import WorkerBeat
-from jobs.models import Switch
+from jobs.heartbeats import WorkerHeartbeat
+from jobs.models import Pause
 from jobs.pools import all_pools
 from jobs.reports.notices import REDIS_AWAY, Notice, no_broker, no_coordinator, no_worker
 from jobs.reports.queues import Queue, queues
@@ -20,21 +20,21 @@ class PoolNow:
     """One pool now; `workers` is None while Redis is away, since then nobody knows."""
 
     name: str
-    workers: Sequence[WorkerBeat] | None
+    workers: Sequence[WorkerHeartbeat] | None
     queued: int = 0
     running: int = 0
     oldest_s: float | None = None
     #: `paused` or `draining` where it begins no jobs now, whatever its workers are.
-    held: str = ""
+    pause_state: str = ""
     #: Queued for later: they wait for their time, not for a slot.
     scheduled: int = 0
 
     @property
-    def held_words(self) -> str:
+    def pause_text(self) -> str:
         """Return in words what holds it; empty where nothing does."""
-        if self.held == Switch.State.DRAINING:
+        if self.pause_state == Pause.State.DRAINING:
             return f"Draining: {self.running} still run" if self.running else "Drained"
-        return "Paused" if self.held else ""
+        return "Paused" if self.pause_state else ""
 
     @property
     def state(self) -> str:
@@ -44,7 +44,7 @@ class PoolNow:
         return "up" if self.workers else "down"
 
     @property
-    def words(self) -> str:
+    def state_text(self) -> str:
         """Return the state in words."""
         if self.workers and len(self.unconnected) == len(self.workers):
             return "Up, but without its broker"
@@ -55,7 +55,7 @@ class PoolNow:
     def held_notice(self) -> Notice:
         """Return the notice that it begins no jobs."""
         effect = f"It begins no job: {self.running:,} running, {self.queued:,} queued."
-        return Notice(f"The pool {self.name} is {self.held}.", effect, resume=self.name)
+        return Notice(f"The pool {self.name} is {self.pause_state}.", effect, resume=self.name)
 
     @property
     def cut_off_notice(self) -> Notice:
@@ -69,7 +69,7 @@ class PoolNow:
         return no_worker(self.name, effect=f"Queued there: {count(self.queued, 'job')}{oldest}.")
 
     @property
-    def unconnected(self) -> list[WorkerBeat]:
+    def unconnected(self) -> list[WorkerHeartbeat]:
         """Return the workers that live and have lost their broker: they get no jobs."""
         return [worker for worker in self.workers or () if not worker.is_connected]
 
@@ -130,10 +130,10 @@ class PoolsNow:
         if self.redis_is_away:
             return platform
         pools = self.pools.values()
-        held = [pool.held_notice for pool in pools if pool.held]
-        cut_off = [pool.cut_off_notice for pool in pools if pool.unconnected]
+        paused = [pool.held_notice for pool in pools if pool.pause_state]
+        disconnected = [pool.cut_off_notice for pool in pools if pool.unconnected]
         unserved = [pool.unserved_notice for pool in pools if pool.state == "down" and pool.queued]
-        return [*platform, *held, *cut_off, *unserved]
+        return [*platform, *paused, *disconnected, *unserved]
 
 
 def pools_now() -> PoolsNow:
@@ -144,14 +144,14 @@ def pools_now() -> PoolsNow:
     except BrokerUnavailable:
         workers, has_coordinator = None, None
     waiting, now = queues(), timezone.now()
-    held = dict(Switch.objects.filter(kind=Switch.Kind.POOL).values_list("name", "state"))
+    paused = dict(Pause.objects.filter(kind=Pause.Kind.POOL).values_list("name", "state"))
     pools = {}
     for name in all_pools():
         queue = waiting.get(name, Queue())
-        beats = None if workers is None else workers.get(name, [])
+        received = None if workers is None else workers.get(name, [])
         pools[name] = PoolNow(
-            *(name, beats, queue.queued, queue.running, queue.oldest_s(now)),
-            held=held.get(name, ""),
+            *(name, received, queue.queued, queue.running, queue.oldest_s(now)),
+            pause_state=paused.get(name, ""),
             scheduled=queue.scheduled,
         )
     return PoolsNow(pools, has_coordinator)

@@ -12,32 +12,32 @@ from jobs.errors import InvalidParameters
 
 PAGE_SIZE = 50
 #: Rows are counted up to this bound.
-COUNT_BOUND = 5_000
+COUNT_LIMIT = 5_000
 _NO_CURSOR = "This is no cursor of an answer: use its `older` or `newer` as it stands there."
 #: A row's place in its list: its moment and its primary key.
 _Key = tuple[datetime, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Page[Row: Model]:
+class Page[EndedJob: Model]:
     """One page of a list, newest first, and the cursors of its neighbours."""
 
-    rows: list[Row]
+    rows: list[EndedJob]
     newer: str | None = None
     older: str | None = None
     is_first: bool = True
 
 
 def bounded_count(rows: QuerySet[Any]) -> int:
-    """Return how many rows there are, COUNT_BOUND where there may be more."""
+    """Return how many rows there are, COUNT_LIMIT where there may be more."""
     return rows.order_by()[
-        :COUNT_BOUND
+        :COUNT_LIMIT
     ].count()  # their order could keep the database from the index that answers
 
 
-def page_of[Row: Model](
-    rows: QuerySet[Row], keys: Mapping[str, Any], *, moment: str = "created_at", strict: bool = False
-) -> Page[Row]:
+def page_of[EndedJob: Model](
+    rows: QuerySet[EndedJob], keys: Mapping[str, Any], *, moment: str = "created_at", strict: bool = False
+) -> Page[EndedJob]:
     """Return the page after the cursor `before` (older rows) or before the cursor `after` (newer ones), else the first.
 
     The rows come newest first, by `moment` and then by primary key. With `strict`, raise InvalidParameters that names

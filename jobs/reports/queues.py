@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Count, Q
 from django.utils import timezone
 
-from jobs.models import Job, State, waiting
+from jobs.models import Job, JobState, waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,5 +28,5 @@ def queues() -> dict[str, Queue]:
     """Return the queue of each pool that has live jobs, by pool name."""
     now = timezone.now()
     live = Job.objects.live().order_by().values("pool")
-    rows: Any = live.annotate(running=Count("pk", filter=Q(state=State.RUNNING)), **waiting(now))
+    rows: Any = live.annotate(running=Count("pk", filter=Q(state=JobState.RUNNING)), **waiting(now))
     return {row.pop("pool"): Queue(**row) for row in rows}

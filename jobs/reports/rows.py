@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from django.db.models import Count, Q, QuerySet
 
-from jobs.models import ENDED, Job, State
+from jobs.models import ENDED, Job, JobState
 from jobs.pools import all_pools
 from jobs.reports.epoch import bucket_of
 
@@ -14,10 +14,10 @@ from jobs.reports.epoch import bucket_of
 MAX_ROWS = 50_000
 #: Of a bucket of time that lies before those rows, so many jobs stand for all.
 ROWS_OF_OLD_BUCKET = 100
-DONE = (State.SUCCEEDED, State.FAILED)
+DONE = (JobState.SUCCEEDED, JobState.FAILED)
 
 
-class Row(NamedTuple):
+class EndedJob(NamedTuple):
     """The columns of one ended job that the dashboard is made of; durations are seconds."""
 
     bucket: int
@@ -27,7 +27,7 @@ class Row(NamedTuple):
     cpu_s: float | None
     definition: str
     state: str
-    block_id: int | None
+    batch_id: int | None
 
     @property
     def wait_s(self) -> float | None:
@@ -51,14 +51,14 @@ def rows_of_pool() -> int:
     return MAX_ROWS // max(1, len(all_pools()))
 
 
-def newest_rows(pool: str, bucket_s: int, since: datetime) -> list[Row]:
+def newest_rows(pool: str, bucket_s: int, since: datetime) -> list[EndedJob]:
     """Return the newest jobs of a pool that ran to an end."""
     return _read(_done(pool).filter(finished_at__gte=since), bucket_s, rows_of_pool())
 
 
-def rows_before(pool: str, bucket_s: int, buckets: Iterable[int]) -> list[Row]:
+def rows_before(pool: str, bucket_s: int, buckets: Iterable[int]) -> list[EndedJob]:
     """Return some jobs of each bucket."""
-    found: list[Row] = []
+    found: list[EndedJob] = []
     for bucket in buckets:
         start = datetime.fromtimestamp(bucket * bucket_s, UTC)
         end = start + timedelta(seconds=bucket_s)
@@ -71,9 +71,9 @@ def _done(pool: str) -> QuerySet[Job]:
     return Job.objects.filter(pool=pool, state__in=DONE).order_by("-finished_at")
 
 
-def _read(jobs: QuerySet[Job], bucket_s: int, limit: int) -> list[Row]:
-    columns = jobs.annotate(bucket=bucket_of("finished_at", bucket_s)).values_list(*Row._fields)
-    return [Row(*row) for row in columns[:limit]]
+def _read(jobs: QuerySet[Job], bucket_s: int, limit: int) -> list[EndedJob]:
+    columns = jobs.annotate(bucket=bucket_of("finished_at", bucket_s)).values_list(*EndedJob._fields)
+    return [EndedJob(*row) for row in columns[:limit]]
 
 
 def ended(pool: str, bucket_s: int, since: datetime) -> list[Ended]:

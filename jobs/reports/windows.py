@@ -11,9 +11,9 @@ from django.utils import timezone
 from jobs.models import PoolSample
 from jobs.pools import PoolSpec, all_pools
 from jobs.reports.by_definition import DefinitionFigures, by_definition
-from jobs.reports.changes import Change, changes
+from jobs.reports.changes import ConfigurationChange, changes
 from jobs.reports.epoch import bucket_of
-from jobs.reports.rows import Ended, Row, ended, newest_rows, rows_before, rows_of_pool
+from jobs.reports.rows import Ended, EndedJob, ended, newest_rows, rows_before, rows_of_pool
 from jobs.statistics import Summary, quantile, summary, supported_quantile
 
 
@@ -79,7 +79,7 @@ class PoolFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class PoolPoint:
     """One pool within one bucket of time; percentiles in seconds, None where too few jobs support them."""
 
     at: datetime
@@ -101,8 +101,8 @@ class Dashboard:
     since: datetime
     made_at: datetime
     pools: tuple[PoolFigures, ...]
-    points: tuple[Point, ...]
-    changes: tuple[Change, ...] = ()
+    points: tuple[PoolPoint, ...]
+    changes: tuple[ConfigurationChange, ...] = ()
     definitions: tuple[DefinitionFigures, ...] = ()
 
     @property
@@ -125,7 +125,7 @@ def dashboard(window: Window, *, now: datetime | None = None) -> Dashboard:
     first = int((now - timedelta(seconds=window.length_s)).timestamp()) // window.bucket_s
     since = datetime.fromtimestamp(first * window.bucket_s, UTC)
     figures: list[PoolFigures] = []
-    newest: dict[str, Sequence[Row]] = {}
+    newest: dict[str, Sequence[EndedJob]] = {}
     values: dict[_Place, _Values] = {}
     for spec in all_pools().values():
         rows, counts = (
@@ -156,7 +156,7 @@ def _add(values: dict[_Place, _Values], more: Mapping[_Place, _Values]) -> None:
         values.setdefault(place, {}).update(found)
 
 
-def _figures(spec: PoolSpec, rows: Sequence[Row], counts: Sequence[Ended]) -> PoolFigures:
+def _figures(spec: PoolSpec, rows: Sequence[EndedJob], counts: Sequence[Ended]) -> PoolFigures:
     failed = sum(count.failed for count in counts)
     return PoolFigures(
         name=spec.name,
@@ -170,7 +170,7 @@ def _figures(spec: PoolSpec, rows: Sequence[Row], counts: Sequence[Ended]) -> Po
     )
 
 
-def _time_split(rows: Sequence[Row]) -> TimeSplit:
+def _time_split(rows: Sequence[EndedJob]) -> TimeSplit:
     known = [
         (row.wait_s, row.cpu_s, max(0.0, row.run_s - row.cpu_s))
         for row in rows
@@ -182,12 +182,12 @@ def _time_split(rows: Sequence[Row]) -> TimeSplit:
     return TimeSplit(len(known), wait_s, cpu_s, off_cpu_s)
 
 
-def _percentiles(pool: str, rows: Sequence[Row]) -> dict[_Place, _Values]:
+def _percentiles(pool: str, rows: Sequence[EndedJob]) -> dict[_Place, _Values]:
     by_bucket = groupby(sorted(rows, key=lambda row: row.bucket), key=lambda row: row.bucket)
     return {(bucket, pool): _percentiles_of(list(group)) for bucket, group in by_bucket}
 
 
-def _percentiles_of(rows: Sequence[Row]) -> _Values:
+def _percentiles_of(rows: Sequence[EndedJob]) -> _Values:
     waits, runs = [row.wait_s for row in rows], [row.run_s for row in rows]
     return {
         "run_p50_s": quantile(runs, 0.5),
@@ -224,6 +224,6 @@ def _backlogs(window: Window, since: datetime) -> dict[_Place, _Values]:
     }
 
 
-def _points(window: Window, values: Mapping[_Place, _Values]) -> Iterator[Point]:
+def _points(window: Window, values: Mapping[_Place, _Values]) -> Iterator[PoolPoint]:
     for (bucket, pool), found in sorted(values.items()):
-        yield Point(datetime.fromtimestamp(bucket * window.bucket_s, UTC), pool, **found)  # type: ignore[arg-type]
+        yield PoolPoint(datetime.fromtimestamp(bucket * window.bucket_s, UTC), pool, **found)  # type: ignore[arg-type]

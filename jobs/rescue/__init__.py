@@ -5,7 +5,7 @@ or held by a living worker, or waiting at the broker. What is nowhere for long e
 Doing so needlessly is harmless: an attempt can be claimed once only.
 """
 
-from jobs.rescue.rescuer import Rescuer
-from jobs.rescue.stranded import Stranded
+from jobs.rescue.rescuer import Recovery
+from jobs.rescue.stranded import UndeclaredPools
 
-__all__ = ["Rescuer", "Stranded"]
+__all__ = ["Recovery", "UndeclaredPools"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class Absence[Key: Hashable]:
+class MissingSince[Key: Hashable]:
     """Since when each key is missing without a break, by this process's monotonic clock."""
 
     since_mono: dict[Key, float] = field(default_factory=dict)
@@ -17,11 +17,11 @@ class Absence[Key: Hashable]:
         self.since_mono = {found: self.since_mono.get(found, now) for found in missing}
         return {found for found, since in self.since_mono.items() if now - since >= seconds}
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Begin anew, as after an outage during which nothing could be seen."""
         self.since_mono = {}
 
-    def found(self, keys: Iterable[Key]) -> None:
+    def discard(self, keys: Iterable[Key]) -> None:
         """Forget these: they are taken care of, and have their time again before they count as missing."""
         for key in keys:
             self.since_mono.pop(key, None)

@@ -17,7 +17,7 @@ def lost(job: Job, alive: Container[str]) -> Outcome:
     return Outcome(
         str(job.pk),
         job.attempt,
-        Place(job.worker, job.pid or 0, job.thread, job.carrier),
+        Place(job.worker, job.pid or 0, job.thread, job.greenlet_or_task),
         _timings(job),
         Ending.LOST,
         error_type="WorkerLost",

@@ -8,7 +8,7 @@ from django.db.models import Count
 from django.utils import timezone
 
 from jobs.formats import as_uuid
-from jobs.heartbeats import Attempt
+from jobs.heartbeats import AttemptId
 from jobs.models import Job, JobQuerySet
 from jobs.pools import all_pools
 from jobs.rescue import queues
@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 _BATCH = 500
 
 
-def _ids(attempts: Iterable[Attempt]) -> list[UUID]:
+def _ids(attempts: Iterable[AttemptId]) -> list[UUID]:
     # Signs of life are not sealed: whoever reaches Redis may have written them.
     return [found for job_id, _ in attempts if (found := as_uuid(job_id)) is not None]
 
@@ -26,20 +26,20 @@ def _published() -> JobQuerySet:
     return Job.objects.queued().filter(due_at=None).order_by()
 
 
-def published(living: frozenset[Attempt]) -> dict[str, int]:
+def published(living: frozenset[AttemptId]) -> dict[str, int]:
     """Return by pool how many published jobs wait that no living worker holds; pools without any are absent."""
     rows = _published().exclude(pk__in=_ids(living)).values_list("pool")
     declared = all_pools()
     return {pool: count for pool, count in rows.annotate(count=Count("id")) if pool in declared}
 
 
-def pools_of(attempts: Iterable[Attempt]) -> set[str]:
+def pools_of(attempts: Iterable[AttemptId]) -> set[str]:
     """Return the pools on which published jobs of these attempts wait."""
     rows = _published().filter(pk__in=_ids(attempts))
     return set(rows.values_list("pool", flat=True).distinct())
 
 
-def unaccounted(pool: str, living: frozenset[Attempt]) -> set[Attempt]:
+def unaccounted(pool: str, living: frozenset[AttemptId]) -> set[AttemptId]:
     """Return the published attempts of a pool that neither a living worker nor the broker has.
 
     Raise BrokerUnavailable.
@@ -51,7 +51,7 @@ def unaccounted(pool: str, living: frozenset[Attempt]) -> set[Attempt]:
     return set() if waiting is None else rows - waiting
 
 
-def publish_again(gone: Iterable[Attempt]) -> int:
+def publish_again(gone: Iterable[AttemptId]) -> int:
     """Let the coordinator publish these attempts; return how many were still queued."""
     now, count = timezone.now(), 0
     by_attempt: dict[int, list[str]] = {}

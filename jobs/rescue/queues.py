@@ -5,11 +5,11 @@ from typing import Any
 
 from kombu.utils.json import loads
 
-from jobs.heartbeats import Attempt
+from jobs.heartbeats import AttemptId
 from jobs.messages import HEADER
 from jobs.pools import get_pool
 from jobs.pools.transport import Transport
-from jobs.publishing import patient_connection
+from jobs.publishing import background_connection
 
 _CHUNK = 1000
 
@@ -17,7 +17,7 @@ _CHUNK = 1000
 def length(pool: str) -> int:
     """Return how many messages wait in a pool's queue. Raise BrokerUnavailable."""
     queue = get_pool(pool).queue
-    with patient_connection() as connection:
+    with background_connection() as connection:
         if isinstance(connection.transport, Transport):
             return int(connection.default_channel._size(queue))
         return _declared(connection, queue)
@@ -31,26 +31,26 @@ def _declared(connection: Any, queue: str) -> int:
             return 0  # no worker has ever declared it
 
 
-def waiting(pool: str) -> set[Attempt] | None:
+def waiting(pool: str) -> set[AttemptId] | None:
     """Return the attempts whose messages wait at the broker; None where that cannot be told.
 
     Raise BrokerUnavailable.
     """
     queue = get_pool(pool).queue
-    with patient_connection() as connection:
+    with background_connection() as connection:
         if not isinstance(connection.transport, Transport):
             return None if _declared(connection, queue) else set()
         return set(_attempts(connection.default_channel, queue))
 
 
-def _attempts(channel: Any, queue: str) -> Iterator[Attempt]:
+def _attempts(channel: Any, queue: str) -> Iterator[AttemptId]:
     for priority in channel.priority_steps:
         for raw in _messages(channel, channel._q_for_pri(queue, priority)):
             if (attempt := attempt_of(raw)) is not None:
                 yield attempt
 
 
-def attempt_of(raw: bytes | str) -> Attempt | None:
+def attempt_of(raw: bytes | str) -> AttemptId | None:
     """Return whose message this is; None where it is none of ours."""
     try:
         headers = loads(raw)["headers"]

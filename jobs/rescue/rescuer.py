@@ -7,14 +7,14 @@ import structlog
 from django.conf import settings
 
 from jobs import heartbeats, recorder, stream
-from jobs.heartbeats import Attempt
+from jobs.heartbeats import AttemptId
 from jobs.models import Job
 from jobs.redis_client import Client
 from jobs.rescue import queues
-from jobs.rescue.absence import Absence
+from jobs.rescue.absence import MissingSince
 from jobs.rescue.lost import lost
 from jobs.rescue.messages import pools_of, publish_again, published, unaccounted
-from jobs.rescue.silence import Silence
+from jobs.rescue.silence import HeartbeatAges
 
 log = structlog.get_logger(__name__)
 _BATCH = 500
@@ -22,68 +22,72 @@ _BATCH = 500
 _BACKLOG_S = 2.0
 #: With older ones still, queues are read at every so many looks only: reading them holds up the recording.
 _FAR_BEHIND_S = 10.0
-_EVERY_LOOKS_BEHIND = 5
+_SWEEPS_A_READ_BEHIND = 5
 #: So much longer than the oldest unrecorded report is old must a message be missing.
 _MARGIN_S = 0.5
 #: A queue that is as long as it should be is read all the same every so many looks: a message delivered twice
 #: can make up for one that is missing.
-_EVERY_LOOKS = 30
+_SWEEPS_A_READ = 30
 
 
 @dataclass(slots=True)
-class Rescuer:
+class Recovery:
     """Tries again what silent workers ran, and publishes again what nobody holds."""
 
     client: Client
-    _runs: Absence[Attempt] = field(default_factory=Absence)
-    _messages: dict[str, Absence[Attempt]] = field(default_factory=dict)  # by pool
-    _silence: Silence = field(default_factory=Silence)
-    _looks: int = 0
+    _runs: MissingSince[AttemptId] = field(default_factory=MissingSince)
+    _messages: dict[str, MissingSince[AttemptId]] = field(default_factory=dict)  # by pool
+    _ages: HeartbeatAges = field(default_factory=HeartbeatAges)
+    _sweeps: int = 0
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Give every worker the time for a sign of life again, as after an outage of Redis."""
-        self._silence.forget()
-        self._runs.forget()
+        self._ages.reset()
+        self._runs.reset()
         self._messages.clear()
 
-    def look(self, *, is_after_outage: bool = False) -> int:
+    def sweep(self, *, is_after_outage: bool = False) -> int:
         """Rescue what is missing; return how many jobs. Raise the errors of Redis, broker and database.
 
         Shortly after an outage no worker is taken for dead, since none could give a sign of life. What is out of sight
         is noted all the same, and its messages are found, for by then each living worker has named what it holds.
         """
-        beats = heartbeats.read_all(self.client)
-        held = heartbeats.held_attempts(self.client)
-        silence_s = self._silence.note(beats)
-        heartbeats.forget_silent(self.client, silence_s)
-        self._looks += 1
-        silent = {name for name, seconds in silence_s.items() if seconds >= settings.JOB_WORKER_DEAD_AFTER_S}
-        alive = silence_s.keys() - silent
+        received = heartbeats.read_all(self.client)
+        reserved = heartbeats.reserved_attempts(self.client)
+        age_s_by_worker = self._ages.note(received)
+        heartbeats.remove_dead(self.client, age_s_by_worker)
+        self._sweeps += 1
+        dead = {
+            name for name, seconds in age_s_by_worker.items() if seconds >= settings.JOB_WORKER_DEAD_AFTER_S
+        }
+        alive = age_s_by_worker.keys() - dead
         backlog_s = stream.backlog_s(self.client)
-        gone = self._gone_runs(alive, silent, held, backlog_s)
+        gone = self._lost_runs(alive, dead, reserved, backlog_s)
         if is_after_outage:
-            return self._rescue_messages(alive, {name: held[name] for name in alive & held.keys()}, backlog_s)
-        return self._record_lost(gone[:_BATCH], alive) + self._rescue_messages(alive, held, backlog_s)
+            return self._recover_messages(
+                alive, {name: reserved[name] for name in alive & reserved.keys()}, backlog_s
+            )
+        return self._record_lost(gone[:_BATCH], alive) + self._recover_messages(alive, reserved, backlog_s)
 
-    def _gone_runs(
-        self, alive: set[str], silent: set[str], held: Mapping[str, frozenset[Attempt]], backlog_s: float
-    ) -> list[Attempt]:
+    def _lost_runs(
+        self, alive: set[str], dead: set[str], reserved: Mapping[str, frozenset[AttemptId]], backlog_s: float
+    ) -> list[AttemptId]:
         """Note what runs by the ledger and nowhere else; return what ran on workers long silent, or is long unknown."""
         running = Job.objects.running().order_by("started_at").values_list("pk", "attempt", "worker")
         where = {(str(pk), attempt): worker for pk, attempt, worker in running}
         missing = [
             attempt
             for attempt, worker in where.items()
-            if worker not in alive or attempt not in held.get(worker, {attempt})
+            if worker not in alive or attempt not in reserved.get(worker, {attempt})
         ]
         if backlog_s > _BACKLOG_S:  # the end of what a living worker does not hold may wait to be recorded
-            self._runs.forget()
-        long_gone = self._runs.longer_than(settings.JOB_WORKER_DEAD_AFTER_S, missing)
+            self._runs.reset()
+        missing_long = self._runs.longer_than(settings.JOB_WORKER_DEAD_AFTER_S, missing)
         # What a silent worker reported is older than its silence.
-        silent_long = silent if backlog_s < _silence_s() else set()
-        return [attempt for attempt in missing if where[attempt] in silent_long or attempt in long_gone]
+        dead_long = dead if backlog_s < _dead_age_s() else set()
+        return [attempt for attempt in missing if where[attempt] in dead_long or attempt in missing_long]
 
-    def _record_lost(self, gone: Iterable[Attempt], alive: set[str]) -> int:
+    def _record_lost(self, gone: Iterable[AttemptId], alive: set[str]) -> int:
         attempts = dict(gone)
         if not attempts:  # nearly always; to make a query that finds nothing takes half a millisecond
             return 0
@@ -93,45 +97,49 @@ class Rescuer:
             log.warning("jobs of silent workers are rescued", jobs=len(outcomes))
             recorder.record(outcomes)
             # The broker may have kept their messages, and hands them on some time.
-            stream.expect_doubles(self.client, [(outcome.job_id, outcome.attempt) for outcome in outcomes])
+            stream.expect_duplicates(self.client, [(outcome.job_id, outcome.attempt) for outcome in outcomes])
         return len(outcomes)
 
-    def _rescue_messages(
-        self, alive: set[str], held: Mapping[str, frozenset[Attempt]], backlog_s: float
+    def _recover_messages(
+        self, alive: set[str], reserved: Mapping[str, frozenset[AttemptId]], backlog_s: float
     ) -> int:
         """Publish again the queued jobs whose message is at no broker and at no living worker; return how many.
 
         A job whose end waits to be recorded looks the same. What a worker no longer holds it has reported before, so
         that what is missing for longer than the oldest unrecorded report is old has no report.
         """
-        if backlog_s > _FAR_BEHIND_S and self._looks % _EVERY_LOOKS_BEHIND:
+        if backlog_s > _FAR_BEHIND_S and self._sweeps % _SWEEPS_A_READ_BEHIND:
             return 0
         unseen_s = max(_unseen_s(), backlog_s + _MARGIN_S)
-        living = frozenset[Attempt]().union(*(held[name] for name in alive & held.keys()))
-        orphaned = frozenset[Attempt]().union(*(held[name] for name in held.keys() - alive)) - living
-        if backlog_s >= _silence_s():  # the silent one may have reported them
+        living = frozenset[AttemptId]().union(*(reserved[name] for name in alive & reserved.keys()))
+        orphaned = (
+            frozenset[AttemptId]().union(*(reserved[name] for name in reserved.keys() - alive)) - living
+        )
+        if backlog_s >= _dead_age_s():  # the silent one may have reported them
             orphaned = frozenset()
         orphaned_on = pools_of(orphaned) if orphaned else set()
-        gone: set[Attempt] = set()
+        gone: set[AttemptId] = set()
         for pool, count in published(living).items():
-            absence = self._messages.setdefault(pool, Absence())
-            is_read = self._is_read(pool, count, absence, has_orphans=pool in orphaned_on)
+            missing_since = self._messages.setdefault(pool, MissingSince())
+            is_read = self._is_read(pool, count, missing_since, has_orphans=pool in orphaned_on)
             missing = unaccounted(pool, living) if is_read else set()
-            gone_here = absence.longer_than(unseen_s, missing) | (missing & orphaned)
-            absence.found(gone_here)
+            gone_here = missing_since.longer_than(unseen_s, missing) | (missing & orphaned)
+            missing_since.discard(gone_here)
             gone |= gone_here
-        stream.expect_doubles(self.client, gone)  # out of sight is not gone
+        stream.expect_duplicates(self.client, gone)  # out of sight is not gone
         return publish_again(gone)
 
-    def _is_read(self, pool: str, count: int, absence: Absence[Attempt], *, has_orphans: bool) -> bool:
+    def _is_read(
+        self, pool: str, count: int, missing_since: MissingSince[AttemptId], *, has_orphans: bool
+    ) -> bool:
         """Tell whether a queue is read whole: on suspicion, in its turn, or since it is shorter than it should be."""
-        if self._looks % _EVERY_LOOKS == 0 or has_orphans:
+        if self._sweeps % _SWEEPS_A_READ == 0 or has_orphans:
             return True
         # Once something is missing, each time: a look in between must not make it forgotten.
-        return bool(absence.since_mono) or queues.length(pool) < count
+        return bool(missing_since.since_mono) or queues.length(pool) < count
 
 
-def _silence_s() -> float:
+def _dead_age_s() -> float:
     """Return how long a worker that is taken for dead has at least been silent, in seconds."""
     return float(settings.JOB_WORKER_DEAD_AFTER_S - settings.JOB_HEARTBEAT_S - 0.5)
 

@@ -9,30 +9,30 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from jobs.heartbeats import WorkerBeat
+from jobs.heartbeats import WorkerHeartbeat
 
 
 @dataclass(slots=True)
-class Silence:
+class HeartbeatAges:
     """The last sign of each worker, and when it came by the monotonic clock."""
 
-    _heard: dict[str, tuple[float, float]] = field(default_factory=dict)  # the stamp, and when
-    _noted_mono: float = -math.inf
+    _seen: dict[str, tuple[float, float]] = field(default_factory=dict)  # the stamp, and when
+    _checked_mono: float = -math.inf
 
-    def note(self, beats: Iterable[WorkerBeat]) -> dict[str, float]:
+    def note(self, received: Iterable[WorkerHeartbeat]) -> dict[str, float]:
         """Note what Redis holds now; return by worker for how many seconds it has been silent."""
         now = time.monotonic()
-        unseen_s, self._noted_mono = now - self._noted_mono, now
-        self._heard = {beat.name: self._last(beat, now, unseen_s) for beat in beats}
-        return {name: now - heard_mono for name, (_, heard_mono) in self._heard.items()}
+        unseen_s, self._checked_mono = now - self._checked_mono, now
+        self._seen = {heartbeat.name: self._last(heartbeat, now, unseen_s) for heartbeat in received}
+        return {name: now - seen_mono for name, (_, seen_mono) in self._seen.items()}
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Begin anew, as after an outage: the next time, all there is to go by is Redis' clock."""
-        self._heard, self._noted_mono = {}, -math.inf
+        self._seen, self._checked_mono = {}, -math.inf
 
-    def _last(self, beat: WorkerBeat, now: float, unseen_s: float) -> tuple[float, float]:
-        stamp, heard_mono = self._heard.get(beat.name, (math.nan, 0.0))
-        if stamp == beat.stamp:
-            return stamp, heard_mono
+    def _last(self, heartbeat: WorkerHeartbeat, now: float, unseen_s: float) -> tuple[float, float]:
+        stamp, seen_mono = self._seen.get(heartbeat.name, (math.nan, 0.0))
+        if stamp == heartbeat.stamp:
+            return stamp, seen_mono
         # It was not there the last time, so that it is no older than that, however old Redis' clock makes it.
-        return beat.stamp, now - min(beat.seen_s_ago, unseen_s)
+        return heartbeat.stamp, now - min(heartbeat.seen_s_ago, unseen_s)

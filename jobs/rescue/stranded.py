@@ -12,22 +12,22 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
-class Stranded:
+class UndeclaredPools:
     """Remembers what it has told, so that each pool is named once for as long as jobs wait there."""
 
-    _told: set[str] = field(default_factory=set)
+    _warned: set[str] = field(default_factory=set)
 
-    def tell(self, queues: Mapping[str, Queue]) -> None:
+    def warn(self, queues: Mapping[str, Queue]) -> None:
         """Warn of each pool that is not declared and has jobs queued."""
         declared = all_pools()
         waiting = {
             name: queue.queued + queue.scheduled for name, queue in queues.items() if name not in declared
         }
-        stranded = {name for name, jobs in waiting.items() if jobs}
-        for name in sorted(stranded - self._told):
+        undeclared = {name for name, jobs in waiting.items() if jobs}
+        for name in sorted(undeclared - self._warned):
             log.warning(
                 "jobs wait on a pool that JOB_POOLS does not declare; declare it again, or purge it",
                 pool=name,
                 jobs=waiting[name],
             )
-        self._told = stranded
+        self._warned = undeclared

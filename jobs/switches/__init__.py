@@ -3,7 +3,7 @@
 How a worker obeys it is in `brake`.
 """
 
-from jobs.switches.ledger import Held, held
-from jobs.switches.mirror import read, write
+from jobs.switches.ledger import Paused, paused_now
+from jobs.switches.mirror import read_copy, write_copy
 
-__all__ = ["Held", "held", "read", "write"]
+__all__ = ["Paused", "paused_now", "read_copy", "write_copy"]

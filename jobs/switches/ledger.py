@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from jobs.models import JobQuerySet, Switch
+from jobs.models import JobQuerySet, Pause
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Paused:
     """The states of pools and definitions that begin no jobs, by name."""
 
     pools: Mapping[str, str] = field(default_factory=dict)
@@ -17,11 +17,11 @@ class Held:
         """Return whether anything is held."""
         return bool(self.pools or self.definitions)
 
-    def holds(self, pool: str, definition: str) -> bool:
+    def includes(self, pool: str, definition: str) -> bool:
         """Return whether a job of this definition does not begin on this pool now."""
         return pool in self.pools or definition in self.definitions
 
-    def why(self, pool: str, definition: str) -> str:
+    def reason(self, pool: str, definition: str) -> str:
         """Return in a sentence why such a job does not begin now; empty if it does."""
         if state := self.pools.get(pool):
             return f"The pool {pool} is {state}: its jobs stay queued until somebody resumes it."
@@ -29,17 +29,17 @@ class Held:
             return f"The definition {definition} is {state}: its jobs stay queued until somebody resumes it."
         return ""
 
-    def without_held(self, jobs: JobQuerySet) -> JobQuerySet:
+    def without_paused(self, jobs: JobQuerySet) -> JobQuerySet:
         """Return the jobs that are free to begin."""
         if self.pools:
             jobs = jobs.exclude(pool__in=list(self.pools))
         return jobs.exclude(definition__in=list(self.definitions)) if self.definitions else jobs
 
 
-def held() -> Held:
+def paused_now() -> Paused:
     """Return what the ledger says is switched off."""
     pools: dict[str, str] = {}
     definitions: dict[str, str] = {}
-    for kind, name, state in Switch.objects.order_by().values_list("kind", "name", "state"):
-        (pools if kind == Switch.Kind.POOL else definitions)[name] = state
-    return Held(pools, definitions)
+    for kind, name, state in Pause.objects.order_by().values_list("kind", "name", "state"):
+        (pools if kind == Pause.Kind.POOL else definitions)[name] = state
+    return Paused(pools, definitions)

@@ -8,7 +8,7 @@ from django.core.cache import cache
 
 from jobs import reports, vega
 from jobs.evidence import news
-from jobs.reports import WINDOWS, Dashboard, Point, Window
+from jobs.reports import WINDOWS, Dashboard, PoolPoint, Window
 
 register = template.Library()
 
@@ -55,7 +55,7 @@ def _made(window: Window) -> dict[str, Any]:
     has_runs = any(figures.run.n for figures in found.pools)
     return {
         "dashboard": found,
-        "pulse": None if found.is_empty else charts.pulse(found),
+        "pool_load": None if found.is_empty else charts.pool_load(found),
         "percentiles": charts.percentiles(found) if has_runs else None,
         "time_split": charts.time_split(found) if any(pool.time.n for pool in found.pools) else None,
         "slowest": reports.slowest(found.definitions, _SHOWN),
@@ -66,8 +66,8 @@ def _made(window: Window) -> dict[str, Any]:
     }
 
 
-def _by_time(found: Dashboard) -> list[tuple[datetime, list[Point]]]:
+def _by_time(found: Dashboard) -> list[tuple[datetime, list[PoolPoint]]]:
     points = {(point.at, point.pool): point for point in found.points}
     times = sorted({point.at for point in found.points}, reverse=True)
     names = [figures.name for figures in found.pools]
-    return [(at, [points.get((at, name), Point(at, name)) for name in names]) for at in times]
+    return [(at, [points.get((at, name), PoolPoint(at, name)) for name in names]) for at in times]

@@ -1,4 +1,4 @@
-"""The verdict in one of four words, for a pair of pools or for all pairs of a comparison."""
+"""The verdict as one of four outcomes, for a pair of pools or for all pairs of a comparison."""
 
 import math
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Final, Literal
 from jobs.bounded import Count, Frozen, Ratio, Share, Text
 from jobs.verdicts.ratio import Interval, Rounds, holm, rank_test, ratio_interval, round_medians
 
-type VerdictWord = Literal["faster", "slower", "no difference detected", "cannot tell"]
+type VerdictOutcome = Literal["faster", "slower", "no difference detected", "cannot tell"]
 FASTER: Final = "faster"
 SLOWER: Final = "slower"
 NO_DIFFERENCE: Final = "no difference detected"
@@ -30,7 +30,7 @@ class Verdict(Frozen):
     measured for. `p_value` is corrected when more than two pools were compared.
     """
 
-    word: VerdictWord
+    outcome: VerdictOutcome
     ratio: Ratio | None = None
     low: Ratio | None = None
     high: Ratio | None = None
@@ -42,7 +42,7 @@ class Verdict(Frozen):
 
 
 def time_per_job(makespan_s: float | None, jobs: int) -> list[float]:
-    """Return what a block adds to a sample: its makespan over its jobs in seconds, or nothing if it has none."""
+    """Return what a batch adds to a sample: its makespan over its jobs in seconds, or nothing if it has none."""
     return [makespan_s / jobs] if makespan_s is not None and jobs else []
 
 
@@ -91,21 +91,29 @@ def _verdict(base: Rounds, other: Rounds, p_value: float, *, pairs: int, seed: i
         "n_other": sum(len(values) for values in other),
     }
     if not all(medians):
-        return Verdict(word=CANNOT_TELL, reason="nothing was measured", **counts)
+        return Verdict(outcome=CANNOT_TELL, reason="nothing was measured", **counts)
     if min(min(side) for side in medians) <= 0:
-        return Verdict(word=CANNOT_TELL, reason="the durations are too short for the clock", **counts)
+        return Verdict(outcome=CANNOT_TELL, reason="the durations are too short for the clock", **counts)
     if max(max(side) for side in medians) / _FARTHEST > min(min(side) for side in medians):
-        return Verdict(word=CANNOT_TELL, reason="the durations are too far apart to be durations", **counts)
+        return Verdict(
+            outcome=CANNOT_TELL, reason="the durations are too far apart to be durations", **counts
+        )
     found = ratio_interval(*medians, seed=seed)
-    word, reason = _word(found, p_value)
+    outcome, reason = _outcome(found, p_value)
     if not _can_be_significant(len(medians[0]), len(medians[1]), pairs):
-        word, reason = CANNOT_TELL, _too_few(counts["rounds"], pairs)
+        outcome, reason = CANNOT_TELL, _too_few(counts["rounds"], pairs)
     return Verdict(
-        word=word, ratio=found.ratio, low=found.low, high=found.high, p_value=p_value, reason=reason, **counts
+        outcome=outcome,
+        ratio=found.ratio,
+        low=found.low,
+        high=found.high,
+        p_value=p_value,
+        reason=reason,
+        **counts,
     )
 
 
-def _word(found: Interval, p_value: float) -> tuple[VerdictWord, str]:
+def _outcome(found: Interval, p_value: float) -> tuple[VerdictOutcome, str]:
     if found.low is None or found.high is None:
         return CANNOT_TELL, "too few rounds: one says nothing about the next"
     is_clear = found.low > 1 + BAND or found.high < 1 / (1 + BAND)
@@ -130,17 +138,17 @@ def sentence(verdict: Verdict, other: str, base: str, rounds: int, copies: int) 
     """Return the verdict as one sentence without a full stop: what `other` did against `base`."""
     size = f"{rounds} {'round' if rounds == 1 else 'rounds'} of {copies}"
     ratio, low, high = verdict.ratio, verdict.low, verdict.high
-    if verdict.word == CANNOT_TELL or ratio is None or low is None or high is None:
+    if verdict.outcome == CANNOT_TELL or ratio is None or low is None or high is None:
         return f"Cannot tell whether {other} or {base} ran this job faster: {verdict.reason} ({size})"
-    if verdict.word == NO_DIFFERENCE:
+    if verdict.outcome == NO_DIFFERENCE:
         return (
             f"No difference detected between {other} and {base} (ratio {_number(ratio)}, "
             f"95 % CI {_number(low)}–{_number(high)}, {size})"
         )
-    if verdict.word == SLOWER:
+    if verdict.outcome == SLOWER:
         ratio, low, high = 1 / ratio, 1 / high, 1 / low
     return (
-        f"{other} ran this job {_number(ratio)}× {verdict.word} than {base} "
+        f"{other} ran this job {_number(ratio)}× {verdict.outcome} than {base} "
         f"(95 % CI {_number(low)}–{_number(high)}, {size})"
     )
 

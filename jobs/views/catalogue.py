@@ -109,11 +109,11 @@ def pools(request: PageRequest) -> HttpResponse:
     """Answer with the state of the pools: as the catalogue shows it, or for the boxes of a form."""
     if "boxes" in request.GET:
         return render(request, "jobs/_pool_boxes.html", {"now": pools_now()})
-    context = {} if request.htmx else _guarantees()
+    context = {} if request.htmx else _limit_table()
     return live_answer(request, _live_pools(request), "jobs/pools.html", context)
 
 
-def _guarantees() -> dict[str, Any]:
+def _limit_table() -> dict[str, Any]:
     pools = all_pools()
     rows = guarantees.matrix(pool.model for pool in pools.values())
-    return {"guarantee_pools": list(pools), "guarantee_rows": rows}
+    return {"limit_pools": list(pools), "limit_rows": rows}

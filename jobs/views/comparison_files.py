@@ -1,4 +1,4 @@
-"""Downloads of a comparison: its charts as pictures, its evidence as a bundle."""
+"""Downloads of a comparison: its charts as pictures, its report as a bundle."""
 
 import subprocess
 from uuid import UUID
@@ -55,9 +55,9 @@ def subtitle_of(found: Comparison) -> str:
 @require_safe
 @signed_in
 def comparison_bundle(request: PageRequest, pk: UUID) -> HttpResponse:
-    """Answer with the evidence bundle: manifest, samples, figures, charts, and the command that repeats it."""
+    """Answer with the result bundle: manifest, samples, figures, charts, and the command that repeats it."""
     found = get_object_or_404(Comparison.objects.visible_to(request.user), pk=pk)
-    if not found.evidence:
-        raise Http404("This comparison has no evidence.")
+    if not found.report:
+        raise Http404("This comparison has no report.")
     headers = {"Content-Disposition": f'attachment; filename="{found.definition}-{found.pk.hex[:8]}.zip"'}
     return HttpResponse(bundles.write(found), content_type="application/zip", headers=headers)

@@ -31,8 +31,8 @@ LIVE_EVERY_S, IDLE_EVERY_S = 1.0, 10.0
 def comparisons(request: PageRequest) -> HttpResponse:
     """List the comparisons that the person may see, newest first."""
     visible = Comparison.objects.visible_to(request.user).select_related("user")
-    wanted = visible.defer("environment", "evidence").annotate(
-        sentence=F("evidence__sentence"), is_valid=F("evidence__gate__valid")
+    wanted = visible.defer("environment", "report").annotate(
+        sentence=F("report__sentence"), is_valid=F("report__validity__valid")
     )
     page = page_of(wanted, request.GET)
     context = {
@@ -68,7 +68,7 @@ def comparison(request: PageRequest, pk: UUID) -> HttpResponse:
     if not is_live:
         context |= story.context_of(found)
         context["others"] = side_by_side.choices(request.user, found)
-    part = "jobs/_comparison_live.html" if is_live else "jobs/_comparison_story.html"
+    part = "jobs/_comparison_live.html" if is_live else "jobs/_comparison_report.html"
     return live_page(
         request, "jobs/comparison.html", part, context, every_s=LIVE_EVERY_S if is_live else None
     )
@@ -100,11 +100,11 @@ def _left_s(found: Comparison) -> float | None:
 @require_POST
 @signed_in
 def cancel_comparison(request: PageRequest, pk: UUID) -> HttpResponse:
-    """End a comparison before its last block; what has been measured stays."""
+    """End a comparison before its last batch; what has been measured stays."""
     found = get_object_or_404(Comparison.objects.visible_to(request.user), pk=pk)
     require_cancel(request.user, found)
     if found.has_ended:
-        messages.warning(request, CancelOutcome.ENDED.words("the comparison"))
+        messages.warning(request, CancelOutcome.ENDED.sentence("the comparison"))
         return redirect("jobs:comparison", pk)
     try:
         planning.stop(found, user=request.user)

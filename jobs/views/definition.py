@@ -122,8 +122,8 @@ def _key(params: dict[str, Any], where: dict[str, Any]) -> str:
     """Return the key of what the form says: sent again with changes, it is another submission."""
     if not where["token"]:
         return ""
-    said = json.dumps([params, where["copies"]], sort_keys=True, default=str)
-    return f"form {where['token']} {signing.seal(signing.FORM, said)[:16]}"  # sealed: it may hold secrets
+    fields = json.dumps([params, where["copies"]], sort_keys=True, default=str)
+    return f"form {where['token']} {signing.sign(signing.FORM, fields)[:16]}"  # sealed: it may hold secrets
 
 
 def announce(request: PageRequest, jobs: list[Job]) -> None:
@@ -164,7 +164,7 @@ def _page(
     origin: Job | None,
     refused: QueueFull | BrokerUnavailable | None = None,
 ) -> HttpResponse:
-    now, held = pools_now(), switches.held()
+    now, paused = pools_now(), switches.paused_now()
     boxes = [(box, now.pools.get(str(box.data["value"]))) for box in where["pools"].subwidgets]
     context = {
         "definition": found,
@@ -179,6 +179,6 @@ def _page(
         "limit_warnings": _limit_warnings(found, list(now.pools)),
         "failed": bool(parameters.errors or where.errors),
         "refused": refused,
-        "held": held.definitions.get(found.name),
+        "pause_state": paused.definitions.get(found.name),
     }
     return render(request, "jobs/definition.html", context)

@@ -15,7 +15,7 @@ from jobs import definitions, submission, switches, time_split, timeline
 from jobs.cancelling import CancelOutcome, can_be_stopped
 from jobs.errors import PoolwiseError, QueueFull
 from jobs.formats import pretty
-from jobs.models import Job, State
+from jobs.models import Job, JobState
 from jobs.reports import pools_now
 from jobs.roles import may_cancel, require_cancel, require_submit
 from jobs.views.definition import announce, busy
@@ -32,13 +32,13 @@ _PARTS = {
     "run_queue": "ready, without a core",
     "gil_wait": "waiting for the GIL",
     "blocked": "blocked",
-    "unknown": "not told apart",
+    "unattributed": "unattributed",
 }
 
 
 def _job(request: PageRequest, pk: UUID) -> Job:
     return get_object_or_404(
-        Job.objects.visible_to(request.user).select_related("user", "parent", "block"), pk=pk
+        Job.objects.visible_to(request.user).select_related("user", "parent", "batch"), pk=pk
     )
 
 
@@ -75,12 +75,14 @@ def _live_context(found: Job) -> dict[str, Any]:
         "is_late": found.due_at is not None and found.due_at < timezone.now(),
         "now": now,
         "pool": now and now.pools.get(found.pool),
-        "held": "" if found.state != State.QUEUED else switches.held().why(found.pool, found.definition),
+        "pause_reason": ""
+        if found.state != JobState.QUEUED
+        else switches.paused_now().reason(found.pool, found.definition),
         "attempts": [{**entry, "pieces": timeline.pieces(entry, without=["lag"])} for entry in found.history],
         "logs": list(found.logs.all()),
         "result": text and text[:RESULT_SHOWN_CHARS],
         "result_is_cut": bool(text) and len(text or "") > RESULT_SHOWN_CHARS,
-        "traceback": outcome.traceback if outcome and found.state == State.FAILED else "",
+        "traceback": outcome.traceback if outcome and found.state == JobState.FAILED else "",
     }
 
 
@@ -107,7 +109,7 @@ def _stall_context(request: PageRequest, found: Job) -> dict[str, Any]:
 
 def result_text(found: Job, outcome: TaskResult | None) -> str | None:
     """Return what the job returned as indented JSON, or None when there is nothing."""
-    if found.state != State.SUCCEEDED or outcome is None or outcome.result is None:
+    if found.state != JobState.SUCCEEDED or outcome is None or outcome.result is None:
         return None
     try:
         return pretty(json.loads(outcome.result))
@@ -165,5 +167,5 @@ def cancel(request: PageRequest, pk: UUID) -> HttpResponse:
     except PoolwiseError as error:
         messages.error(request, str(error))
     else:
-        messages.add_message(request, CANCEL_LEVELS[outcome], outcome.words("the job"))
+        messages.add_message(request, CANCEL_LEVELS[outcome], outcome.sentence("the job"))
     return redirect(found)

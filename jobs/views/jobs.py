@@ -8,9 +8,9 @@ from django.views.decorators.http import require_safe
 
 from jobs import timeline
 from jobs.forms import JobFilterForm
-from jobs.models import Job, State
+from jobs.models import Job, JobState
 from jobs.reports import Counts, JobFilter, JobList, Page, list_jobs
-from jobs.reports.paging import COUNT_BOUND
+from jobs.reports.paging import COUNT_LIMIT
 from jobs.views.live import PageRequest, live_page, signed_in
 
 LIVE_EVERY_S, IDLE_EVERY_S = 1.5, 10.0
@@ -43,7 +43,7 @@ def jobs(request: PageRequest) -> HttpResponse:
         "rows": _rows(page.rows),
         "cut_to": listed.cut_to,
         "counts": counts,
-        "count_bound": COUNT_BOUND,
+        "count_limit": COUNT_LIMIT,
         "tabs": _tabs(request.GET, chosen, counts),
         "links": _links(request.GET, page),
         "clear": _query(request.GET, submission=None),
@@ -91,7 +91,7 @@ def _tabs(query: QueryDict, chosen: JobFilter, counts: Counts) -> list[dict[str,
             "is_on": chosen.state == state,
             "query": _query(query, state=state, before=None, after=None) or "?",
         }
-        for state, label in [("", "All"), *State.choices]
+        for state, label in [("", "All"), *JobState.choices]
     ]
 
 

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from jobs import comparisons as planning
 from jobs import definitions
 from jobs.choice import by_kind
-from jobs.comparisons import OWN, OWN_WORDS, PRESETS, Preset
+from jobs.comparisons import OWN, OWN_LABEL, PRESETS, Preset
 from jobs.definitions import Definition, all_definitions
 from jobs.errors import InvalidParameters, PoolwiseError, UnknownDefinition
 from jobs.forms import CompareForm, ParametersForm
@@ -87,7 +87,7 @@ def _origin(request: PageRequest) -> Comparison | None:
 def _initial(request: HttpRequest, found: Definition, origin: Comparison | None) -> CompareForm:
     if origin is None or origin.definition != found.name:
         vary = request.GET.get("vary", "")
-        # Many variants on many pools are too many arms to be told apart.
+        # Many variants on many pools are too many to compare.
         pools = [_pool_for_variants(found)] if vary else list(settings.JOB_POOLS)
         preset = "quick" if vary else "standard"
         return CompareForm(initial={"pools": pools, "preset": preset, "vary": vary}, definition=found)
@@ -175,12 +175,12 @@ def _presets(
     vary = design.varied
     has_own = design.is_bound and design.is_valid() and design.cleaned_data["preset"] not in PRESETS
     own = design.design.amount(vary) if has_own else None
-    arms = len(planning.arms_of(pools, vary))
+    variants = len(planning.variants_of(pools, vary))
     rows = []
     for radio in design["preset"].subwidgets:
         key = str(radio.data["value"])
-        preset = PRESETS[key].for_arms(arms) if key in PRESETS else own
-        title, summary = (preset.title, preset.summary) if preset else OWN_WORDS
+        preset = PRESETS[key].for_variants(variants) if key in PRESETS else own
+        title, summary = (preset.title, preset.summary) if preset else OWN_LABEL
         takes_s = _takes_s(found, params, pools, preset, vary) if preset else None
         amount = preset if key != OWN else None
         rows.append(

@@ -41,13 +41,13 @@ class Side(NamedTuple):
 
     name: str
     comparison: Comparison
-    evidence: evidence.Evidence
+    report: evidence.Report
 
 
 def choices(user: User, found: Comparison) -> list[Comparison]:
-    """Return the comparisons that this one may be set beside: of the same definition, with evidence, newest first."""
-    others = Comparison.objects.visible_to(user).filter(definition=found.definition, evidence__isnull=False)
-    return list(others.exclude(pk=found.pk).defer("evidence", "environment")[:_CHOICES])
+    """Return the comparisons that this one may be set beside: of the same definition, with a report, newest first."""
+    others = Comparison.objects.visible_to(user).filter(definition=found.definition, report__isnull=False)
+    return list(others.exclude(pk=found.pk).defer("report", "environment")[:_CHOICES])
 
 
 def other_of(request: PageRequest, found: Comparison) -> Comparison | None:
@@ -59,27 +59,24 @@ def other_of(request: PageRequest, found: Comparison) -> Comparison | None:
         other = get_object_or_404(Comparison.objects.visible_to(request.user), pk=UUID(text))
     except ValueError as error:
         raise Http404("That is no comparison's number.") from error
-    if not (found.evidence and other.evidence) or other.pk == found.pk:
-        raise Http404("Two comparisons with evidence can be set side by side, and these are not.")
+    if not (found.report and other.report) or other.pk == found.pk:
+        raise Http404("Two comparisons with a report can be set side by side, and these are not.")
     return other
 
 
 def page(request: PageRequest, found: Comparison, other: Comparison) -> HttpResponse:
     """Show two comparisons side by side, the older as what was before."""
     before, after = (
-        Side(name, comparison, evidence.Evidence.model_validate(comparison.evidence))
+        Side(name, comparison, evidence.Report.model_validate(comparison.report))
         for name, comparison in zip(
             ("before", "after"), sorted((found, other), key=lambda one: one.created_at), strict=True
         )
     )
     verdicts = changes_of(before, after)
-    changed = before.evidence.model_copy(update={"baseline": "before", "verdicts": verdicts, "vary": None})
+    changed = before.report.model_copy(update={"baseline": "before", "verdicts": verdicts, "vary": None})
     ratios = comparison_charts.chart("ratios", changed, ())
     drawn = _on_one_scale(
-        [
-            comparison_charts.charts(side.evidence, evidence.samples(side.comparison))
-            for side in (before, after)
-        ]
+        [comparison_charts.charts(side.report, evidence.samples(side.comparison)) for side in (before, after)]
     )
     context = {
         "comparison": found,
@@ -103,7 +100,7 @@ def _on_one_scale(sides: list[dict[str, Chart]]) -> list[dict[str, Chart]]:
 
 def changes_of(before: Side, after: Side) -> dict[str, Verdict]:
     """Return, for each pool that both measured, how many times as fast it is now."""
-    old, new = bundles.rounds_of(before.evidence), bundles.rounds_of(after.evidence)
+    old, new = bundles.rounds_of(before.report), bundles.rounds_of(after.report)
     return {
         pool: compare(old[pool], new[pool], seed=before.comparison.seed)
         for pool in new
@@ -112,11 +109,11 @@ def changes_of(before: Side, after: Side) -> dict[str, Verdict]:
 
 
 def _rows(before: Side, after: Side, verdicts: Mapping[str, Verdict]) -> list[dict[str, Any]]:
-    rounds = [bundles.rounds_of(side.evidence) for side in (before, after)]
+    rounds = [bundles.rounds_of(side.report) for side in (before, after)]
     return [
         {
             "pool": pool,
-            "word": verdict.word,
+            "outcome": verdict.outcome,
             "reason": verdict.reason,
             "times": times(verdict.ratio),
             **{
@@ -134,12 +131,12 @@ def _middle(rounds: list[list[float]]) -> float | None:
 
 def differences(before: Side, after: Side) -> list[tuple[str, str, str]]:
     """Return what was not the same: parameters, design and environment, each with both values."""
-    old, new = (_facts(side.comparison, side.evidence) for side in (before, after))
+    old, new = (_facts(side.comparison, side.report) for side in (before, after))
     keys = dict.fromkeys([*old, *new])
     return [(key, old.get(key, "–"), new.get(key, "–")) for key in keys if old.get(key) != new.get(key)]
 
 
-def _facts(comparison: Comparison, found: evidence.Evidence) -> dict[str, str]:
+def _facts(comparison: Comparison, found: evidence.Report) -> dict[str, str]:
     facts = {f"Parameter {name}": parameter_value(value) for name, value in comparison.shown_params.items()}
     for name in _SETTINGS:
         value = getattr(comparison, name)

@@ -1,4 +1,4 @@
-"""What a comparison's evidence says, as its page tells it."""
+"""What a comparison's report says, as its page tells it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from django.template.defaultfilters import filesizeformat
 
 from jobs import comparison_charts, evidence
 from jobs.comparison_charts.ratios import times
-from jobs.evidence import BatchFigures, Evidence, VariantFigures
+from jobs.evidence import BatchFigures, Report, VariantFigures
 from jobs.evidence.effects import MIN_STALL_S
 from jobs.formats import percent, seconds
 from jobs.models import Comparison
@@ -15,41 +15,41 @@ from jobs.verdicts import CANNOT_TELL
 
 _LABELS = {
     "cpu_quota": "CPU quota", "cpu_model": "Processor", "memory_bytes": "Memory", "os": "System", "gil": "GIL",
-    "ledger": "Database", "code": "Code version", "libraries": "Libraries", "versions": "Libraries",
+    "database": "Database", "code": "Code version", "libraries": "Libraries", "versions": "Libraries",
 }  # fmt: skip
 _BYTES = "_bytes"
 
 
 def context_of(comparison: Comparison) -> dict[str, Any]:
-    """Return what the page of an ended comparison shows; of one without evidence the raw figures alone."""
+    """Return what the page of an ended comparison shows; of one without a report the raw figures alone."""
     found = evidence.load(comparison)
     if found is None:
         return {"table": raw_table(evidence.figures(comparison), comparison.vary)}
     return {
-        "evidence": found,
-        "gate": gate_of(found),
+        "report": found,
+        "validity": validity_of(found),
         "charts": comparison_charts.charts(found, evidence.samples(comparison)),
         "environment": environment_of(found.environment or comparison.environment),
         "table": raw_table(found.pools, comparison.vary),
-        "blocks": block_table(found.pools, comparison.vary),
+        "batches": batch_table(found.pools, comparison.vary),
         "culprits": culprits_of(comparison, found),
-        "words": words_of(found),
-        "lesson": found.lesson or evidence.told(comparison)[0],
+        "verdicts": verdict_rows(found),
+        "lesson": found.lesson or evidence.lesson_and_results(comparison)[0],
     }
 
 
-def gate_of(found: Evidence) -> dict[str, Any]:
-    """Return the badges, those that failed first, and why a verdict is withheld."""
-    badges = sorted(found.gate.badges, key=lambda badge: (badge.passed, not badge.matters))
+def validity_of(found: Report) -> dict[str, Any]:
+    """Return the checks, those that failed first, and why a verdict is withheld."""
+    checks = sorted(found.validity.checks, key=lambda check: (check.passed, not check.matters))
     return {
-        "badges": badges,
-        "passed": sum(badge.passed for badge in badges),
-        "all_withheld": all(verdict.word == CANNOT_TELL for verdict in found.verdicts.values()),
-        "withheld": [badge.reason for badge in badges if badge.withholds],
+        "checks": checks,
+        "passed": sum(check.passed for check in checks),
+        "all_withheld": all(verdict.outcome == CANNOT_TELL for verdict in found.verdicts.values()),
+        "withheld": [check.reason for check in checks if check.withholds],
     }
 
 
-def culprits_of(comparison: Comparison, found: Evidence) -> list[dict[str, Any]]:
+def culprits_of(comparison: Comparison, found: Report) -> list[dict[str, Any]]:
     """Return the jobs that stalled their pool's hub or loop the longest; those of a bundle are not here to be shown."""
     if comparison.imported_at is not None:
         return []
@@ -61,13 +61,13 @@ def culprits_of(comparison: Comparison, found: Evidence) -> list[dict[str, Any]]
     ]
 
 
-def words_of(found: Evidence) -> list[dict[str, Any]]:
-    """Return each pool's verdict against the baseline in a word, the fastest first."""
+def verdict_rows(found: Report) -> list[dict[str, Any]]:
+    """Return each pool's verdict against the baseline, the fastest first."""
     verdicts = sorted(found.verdicts.items(), key=lambda entry: -(entry[1].ratio or 0.0))
     return [
         {
             "pool": pool,
-            "word": verdict.word,
+            "outcome": verdict.outcome,
             "times": times(verdict.ratio),
             # The sentence above may say it already.
             "reason": "" if verdict.reason in found.sentence else verdict.reason,
@@ -78,7 +78,7 @@ def words_of(found: Evidence) -> list[dict[str, Any]]:
 
 def raw_table(pools: Sequence[VariantFigures], vary: object = None) -> dict[str, Any]:
     """Return the figures of each pool, or of each variant where parameters vary, as a table."""
-    head = [_arm(vary), "Slots", "Jobs", "Failed", "Makespan", "Jobs/s", "Run p50", "Run p95", "Broker wait p50",
+    head = [_compared(vary), "Slots", "Jobs", "Failed", "Makespan", "Jobs/s", "Run p50", "Run p95", "Broker wait p50",
             "Worker wait p50", "CPU share", "Overhead", "Peak memory"]  # fmt: skip
     return {"head": head, "rows": [_row(pool) for pool in pools]}
 
@@ -97,23 +97,23 @@ def _speed(jobs_per_s: float | None) -> str:
     return "–" if jobs_per_s is None else f"{jobs_per_s:.1f}"
 
 
-def _arm(vary: object) -> str:
+def _compared(vary: object) -> str:
     return "Variant" if vary else "Pool"
 
 
-def block_table(pools: Sequence[VariantFigures], vary: object = None) -> dict[str, Any]:
-    """Return the figures of each block as a table."""
-    head = [_arm(vary), "Block", "Makespan", "Ideal", "Efficiency", "Jobs/s", "Failed", "Peak at once", "Mean at once",
+def batch_table(pools: Sequence[VariantFigures], vary: object = None) -> dict[str, Any]:
+    """Return the figures of each batch as a table."""
+    head = [_compared(vary), "Batch", "Makespan", "Ideal", "Efficiency", "Jobs/s", "Failed", "Peak at once", "Mean at once",
             "CPU of the pool", "Remark"]  # fmt: skip
-    return {"head": head, "rows": [_block(pool.name, block) for pool in pools for block in pool.blocks]}
+    return {"head": head, "rows": [_batch(pool.name, batch) for pool in pools for batch in pool.batches]}
 
 
-def _block(pool: str, block: BatchFigures) -> list[str]:
-    name = f"round {block.round}" if block.role == "measured" else block.role
+def _batch(pool: str, batch: BatchFigures) -> list[str]:
+    name = f"round {batch.round}" if batch.role == "measured" else batch.role
     return [
-        pool, name, seconds(block.makespan_s), seconds(block.ideal_makespan_s), percent(block.efficiency),
-        _speed(block.jobs_per_s), f"{block.failed:,}", str(block.concurrency.peak), f"{block.concurrency.mean:.1f}",
-        seconds(block.cpu_s_pool), block.void_reason,
+        pool, name, seconds(batch.makespan_s), seconds(batch.ideal_makespan_s), percent(batch.efficiency),
+        _speed(batch.jobs_per_s), f"{batch.failed:,}", str(batch.concurrency.peak), f"{batch.concurrency.mean:.1f}",
+        seconds(batch.cpu_s_pool), batch.void_reason,
     ]  # fmt: skip
 
 

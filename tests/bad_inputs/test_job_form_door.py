@@ -123,7 +123,7 @@ def test_a_place_or_number_that_does_not_fit(
 
 
 @pytest.mark.parametrize("size_bytes", [2 * 1024 * 1024 + 1, 8 * 1024 * 1024])
-def test_more_than_a_form_may_hold_is_refused_before_it_is_read(
+def test_more_than_a_form_may_have_is_refused_before_it_is_read(
     bob: Client, define: Callable[..., Any], size_bytes: int
 ) -> None:
     define(every_kind, name="t.every_kind", kind="io")

@@ -15,8 +15,8 @@ from kombu import Message, pools
 
 from jobs import messages, signing
 from jobs.errors import RefusedMessage
-from jobs.messages import HEADER, opened, sealed
-from jobs.publishing import quick_connection
+from jobs.messages import HEADER, signed_options, verified_headers
+from jobs.publishing import web_connection
 from jobs.tasks import run
 
 PARAMS = {"text": "é \u2028", "ratio": 0.1, "deep": [{"__type__": "uuid", "__value__": "none"}], "n": None}
@@ -25,7 +25,7 @@ JOB_ID = str(uuid4())
 
 def published(**changes: Any) -> Message:
     """Return a message as the broker would bring it, some of it changed."""
-    options = sealed(
+    options = signed_options(
         JOB_ID, 2, "io.wait", PARAMS, published_at=1764.123456789, request_id="r-1", time_limit_s=9.5
     )
     args, ours = options.pop("args"), options.pop("headers")
@@ -38,7 +38,7 @@ def published(**changes: Any) -> Message:
 
 def test_what_was_published_comes_out_as_it_went_in() -> None:
     message = published()
-    headers = opened(message)
+    headers = verified_headers(message)
     definition, text = message.payload[0]
     assert (headers["id"], headers["shadow"], definition) == (JOB_ID, "io.wait", "io.wait")
     assert json.loads(text) == PARAMS
@@ -84,10 +84,10 @@ FORGED = {
     "a request that is none": (lambda: changed_header("request_id", {}), "malformed"),
     "no seal": (lambda: changed(HEADER, {"attempt": 2}), "not sealed"),
     "no header": (lambda: changed(HEADER, None), "not sealed"),
-    "a seal of another kind": (lambda: changed_header("seal", 5), "seal is wrong"),
-    "a seal beyond ASCII": (lambda: changed_header("seal", "é" * 43), "seal is wrong"),
+    "a seal of another kind": (lambda: changed_header("signature", 5), "seal is wrong"),
+    "a seal beyond ASCII": (lambda: changed_header("signature", "é" * 43), "seal is wrong"),
     "a report's seal": (
-        lambda: changed_header("seal", signing.seal(signing.REPORT, "text")), "seal is wrong"
+        lambda: changed_header("signature", signing.sign(signing.REPORT, "text")), "seal is wrong"
     ),
     "no headers": (lambda: published(headers=None), "its task is None"),
     "another definition": (
@@ -140,9 +140,9 @@ FORGED = {
     "no limits": (lambda: changed("timelimit", None), "malformed"),
     "longer limits": (lambda: changed("timelimit", [9_999, None]), "seal is wrong"),
     "swapped limits": (lambda: changed("timelimit", [None, 9.5]), "seal is wrong"),
-    "an empty seal": (lambda: changed_header("seal", ""), "seal is wrong"),
-    "half a seal": (lambda: changed_header("seal", "A" * 20), "seal is wrong"),
-    "a list of headers": (lambda: changed(HEADER, ["seal"]), "not sealed"),
+    "an empty seal": (lambda: changed_header("signature", ""), "seal is wrong"),
+    "half a seal": (lambda: changed_header("signature", "A" * 20), "seal is wrong"),
+    "a list of headers": (lambda: changed(HEADER, ["signature"]), "not sealed"),
     "an empty definition": (lambda: published(body=json.dumps([["", TEXT], {}, NULL_EMBED])), "seal is wrong"),
     "no parameters": (lambda: published(body=json.dumps([["io.wait", ""], {}, NULL_EMBED])), "seal is wrong"),
     "a chord": (lambda: published(body=json.dumps([["io.wait", TEXT], {}, {"chord": {"task": "x"}}])), "more or other"),
@@ -156,7 +156,7 @@ FORGED = {
 def test_a_forged_or_malformed_message_is_refused_with_its_reason(forge: str) -> None:
     make, reason = FORGED[forge]
     with pytest.raises(RefusedMessage, match=reason):
-        opened(make())
+        verified_headers(make())
 
 
 def test_a_decoded_special_value_is_no_parameter_text() -> None:
@@ -164,7 +164,7 @@ def test_a_decoded_special_value_is_no_parameter_text() -> None:
         [["io.wait", {"__type__": "uuid", "__value__": {"hex": uuid4().hex, "version": 4}}], {}, NULL_EMBED]
     )
     with pytest.raises(RefusedMessage, match="more or other"):
-        opened(published(body=body))
+        verified_headers(published(body=body))
 
 
 UNSEALED = {
@@ -175,36 +175,36 @@ UNSEALED = {
 
 
 @pytest.mark.parametrize("name", UNSEALED)
-def test_a_header_that_is_not_sealed_asks_for_nothing(name: str) -> None:
-    assert opened(changed(name, UNSEALED[name])) == opened(published())
+def test_a_header_that_is_not_signed_has_no_effect(name: str) -> None:
+    assert verified_headers(changed(name, UNSEALED[name])) == verified_headers(published())
 
 
 def test_a_key_can_be_changed_while_messages_wait(settings: Any) -> None:
     waiting = published()
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "a new one", [settings.SECRET_KEY]
-    assert opened(waiting)["id"] == JOB_ID
+    assert verified_headers(waiting)["id"] == JOB_ID
     settings.SECRET_KEY_FALLBACKS = []
     with pytest.raises(RefusedMessage, match="seal is wrong"):
-        opened(waiting)
+        verified_headers(waiting)
 
 
 def test_the_tasks_headers_hold_all_that_celery_looks_for() -> None:
-    missing = published().headers.keys() - opened(published()).keys()
+    missing = published().headers.keys() - verified_headers(published()).keys()
     assert missing <= {"compression", "argsrepr_maxsize"}, missing
     assert run.name == messages.TASK
 
 
-def test_a_body_that_kombu_sends_can_be_opened_again(own_keys: Any, quiet_pool: str) -> None:
-    options = sealed(JOB_ID, 1, "io.wait", PARAMS, published_at=1.5)
+def test_a_body_that_kombu_sends_can_be_decoded_again(own_keys: Any, unserved_pool: str) -> None:
+    options = signed_options(JOB_ID, 1, "io.wait", PARAMS, published_at=1.5)
     # Not the app's own connection, which may be to the Redis of another test.
-    with pools.producers[quick_connection()].acquire(block=True) as producer:
-        run.apply_async(queue=quiet_pool, producer=producer, **options)
-    raw = json.loads(own_keys.lpop(quiet_pool))
+    with pools.producers[web_connection()].acquire(block=True) as producer:
+        run.apply_async(queue=unserved_pool, producer=producer, **options)
+    raw = json.loads(own_keys.lpop(unserved_pool))
     message = SimpleNamespace(
         headers=raw["headers"], content_type=raw["content-type"], content_encoding=raw["content-encoding"],
         payload=json.loads(base64.b64decode(raw["body"])),
     )  # fmt: skip
-    assert opened(message)["id"] == JOB_ID
+    assert verified_headers(message)["id"] == JOB_ID
 
 
 def test_there_are_enough_of_them() -> None:

@@ -43,7 +43,7 @@ def test_settings_that_cannot_work_end_a_command_with_one_line(
 
 
 @pytest.mark.parametrize("name", ["WORKER_PREFETCH_MULTIPLIER", "JOB_HEARTBEAT_S"])
-def test_a_worker_that_would_take_no_jobs_or_never_beat_does_not_start(name: str) -> None:
+def test_a_worker_that_would_take_no_jobs_or_send_no_heartbeats_does_not_start(name: str) -> None:
     done = manage("pool", "threads", **{name: "-1"})
     assert done.returncode == 1
     assert f"{name} is -1" in done.stderr

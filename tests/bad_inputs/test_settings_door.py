@@ -16,7 +16,7 @@ from tests.test_compose import TABLES, names_in
 DOCUMENTED = names_in(TABLES)
 CHECKS = (check_pools, check_numbers, check_heartbeats, check_http, check_addresses)
 #: What can be read and works in no way.
-MUST_BE_SAID = {
+MUST_BE_REPORTED = {
     *(("WORKER_PREFETCH_MULTIPLIER", "-1"), ("LOGIN_COOL_OFF_MIN", "-1"), ("LOGIN_COOL_OFF_MIN", "1e99")),
     *(("PREFORK_CONCURRENCY", "-1"), ("JOB_POOLS", "-1"), ("JOB_KEEP_DAYS", "1e99"), ("REDIS_URL", "x")),
     *(("JOB_HTTP_DEMO_URL", ""), ("BROKER_URL", "nan")),
@@ -98,7 +98,7 @@ def test_pools_that_cannot_work(settings: Any, declared: Any, text: str) -> None
 
 
 @pytest.mark.parametrize(("name", "value"), NUMBERS, ids=repr)
-def test_numbers_out_of_their_bounds(settings: Any, name: str, value: Any) -> None:
+def test_numbers_out_of_their_limits(settings: Any, name: str, value: Any) -> None:
     assert check_numbers() == []
     setattr(settings, name, value)
     [message] = check_numbers()
@@ -107,7 +107,7 @@ def test_numbers_out_of_their_bounds(settings: Any, name: str, value: Any) -> No
 
 
 @pytest.mark.parametrize(("every_s", "dead_after_s"), [(2.0, 2.0), (10.0, 10.0), (5.0, 9.9)])
-def test_a_worker_that_would_be_dead_between_two_beats(
+def test_a_worker_that_would_be_dead_between_two_heartbeats(
     settings: Any, every_s: float, dead_after_s: float
 ) -> None:
     assert check_heartbeats() == []
@@ -154,17 +154,17 @@ def test_what_makes_no_sense_is_named_or_harmless(
     monkeypatch: pytest.MonkeyPatch, settings: Any, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
-    said: list[str] = []
+    errors: list[str] = []
     try:
         found = runpy.run_path(str(ROOT / "project/settings.py"))
     except (EnvError, ImproperlyConfigured, ValueError) as error:
-        said.append(str(error))
+        errors.append(str(error))
     else:
         for documented in found.keys() & DOCUMENTED:
             setattr(settings, documented, found[documented])
-        said += [fault.msg for check in CHECKS for fault in check() if isinstance(fault, Error)]
-    assert all(name in text for text in said), said
-    assert said or (name, value) not in MUST_BE_SAID
+        errors += [fault.msg for check in CHECKS for fault in check() if isinstance(fault, Error)]
+    assert all(name in text for text in errors), errors
+    assert errors or (name, value) not in MUST_BE_REPORTED
 
 
 def test_the_wait_after_wrong_passwords_cannot_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +182,7 @@ def test_the_level_of_logs_is_taken_in_any_case(monkeypatch: pytest.MonkeyPatch,
     assert found["LOGGING"]["root"]["level"] == level.upper()
 
 
-def test_an_empty_earlier_key_seals_nothing_and_an_empty_folder_is_none(
+def test_an_empty_earlier_key_signs_nothing_and_an_empty_folder_is_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name, value in {"SECRET_KEY_FALLBACKS": "old,,", "STATIC_ROOT": "", "JOB_FILES_DIR": ""}.items():

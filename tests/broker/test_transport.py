@@ -99,7 +99,9 @@ def test_acknowledgements_are_sent_at_close(client: Client, broker: Broker) -> N
     assert not broker.client.llen("q")
 
 
-def test_closing_puts_back_what_is_held_in_its_order(client: Client, other: Client, broker: Broker) -> None:
+def test_closing_puts_back_what_is_reserved_in_its_order(
+    client: Client, other: Client, broker: Broker
+) -> None:
     client.send("q", *range(5))
     client.consume("q", prefetch=3)
     client.drain()
@@ -174,7 +176,7 @@ def test_overdue_messages_come_back_once(client: Client, other: Client, broker: 
     client.connection.default_channel.do_restore = False  # the first holder is as good as dead
 
 
-def test_a_renewed_lease_keeps_a_message(client: Client, other: Client) -> None:
+def test_a_renewed_message_stays_reserved(client: Client, other: Client) -> None:
     client.send("q", 1)
     client.consume("q", prefetch=1)
     client.drain()

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.services
 VISIBILITY_S = 3.0
 
 
-def test_a_redis_that_stands_still_longer_than_the_visibility_timeout_doubles_nothing(lab: Lab) -> None:
+def test_a_redis_that_stands_still_longer_than_the_visibility_timeout_duplicates_nothing(lab: Lab) -> None:
     lab.crew(*MODELS, *MODELS)
     lab.begin_everywhere(7.0)
     lab.broker.process.send_signal(signal.SIGSTOP)
@@ -27,7 +27,7 @@ def test_a_redis_that_stands_still_longer_than_the_visibility_timeout_doubles_no
     assert {model: lab.count(f"start {model}") for model in MODELS} == dict.fromkeys(MODELS, 1)
 
 
-def test_a_computing_gevent_job_longer_than_the_visibility_timeout_keeps_its_lease(lab: Lab) -> None:
+def test_a_computing_gevent_job_longer_than_the_visibility_timeout_stays_reserved(lab: Lab) -> None:
     lab.crew("gevent", "gevent")
     lab.send("compute", "long", 6.0, to="gevent")
     eventually(lab.has("end long"), 40)

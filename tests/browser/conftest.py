@@ -16,7 +16,7 @@ from tests.services import absent
 
 PASSWORD = "ada-ada-ada"
 TIMEOUT_MS = 60_000
-LOOKS: list[tuple[int, Literal["light", "dark"]]] = [(1280, "light"), (400, "dark")]
+SCHEMES: list[tuple[int, Literal["light", "dark"]]] = [(1280, "light"), (400, "dark")]
 
 
 @pytest.fixture(scope="package")
@@ -79,9 +79,9 @@ def log_in(page: Page) -> None:
     )
 
 
-def looks(page: Page) -> Iterator[str]:
+def schemes(page: Page) -> Iterator[str]:
     """Look at the page wide and light, then narrow and dark, without loading it again; it must fit both screens."""
-    for width, scheme in LOOKS:
+    for width, scheme in SCHEMES:
         page.set_viewport_size({"width": width, "height": 800})
         page.emulate_media(color_scheme=scheme)
         # Not at once: charts are drawn anew for it.

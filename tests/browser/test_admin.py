@@ -9,7 +9,7 @@ from django.core.cache import cache
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
-from jobs.models import Job, PoolSample, State
+from jobs.models import Job, JobState, PoolSample
 
 pytestmark = pytest.mark.browser
 
@@ -20,7 +20,7 @@ def busy_hour(make: Callable[..., Job]) -> None:
     cache.clear()
     for minute in range(8):
         at = timezone.now() - timedelta(minutes=minute)
-        make(state=State.SUCCEEDED, published_at=at, started_at=at, finished_at=at, run_s=0.5, cpu_s=0.1,
+        make(state=JobState.SUCCEEDED, published_at=at, started_at=at, finished_at=at, run_s=0.5, cpu_s=0.1,
              broker_wait_s=0.01, worker_wait_s=0.01)  # fmt: skip
         PoolSample.objects.create(
             pool="gevent", at=at, queued=minute, running=1, workers=1, slots=9, memory_bytes=1

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from jobs.models import Comparison
 from tests import evidence_sample as sample
-from tests.browser.conftest import log_in, looks
+from tests.browser.conftest import log_in, schemes
 from tests.platform import Platform
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -44,13 +44,13 @@ def test_from_the_form_to_the_verdict(page: Page, platform: Platform) -> None:
     expect(page.locator("#verdict")).to_contain_text(re.compile("threads|gevent"), timeout=SLOW_MS)
     found = Comparison.objects.get()
     assert found.state == "finished"
-    assert found.evidence is not None
-    expect(page.locator("#verdict")).to_have_text(found.evidence["sentence"])
+    assert found.report is not None
+    expect(page.locator("#verdict")).to_have_text(found.report["sentence"])
     assert drawn(page) >= 4
 
 
 def test_the_pages_draw_their_charts_and_do_not_scroll_sideways(page: Page, administrator: Any) -> None:
-    found = sample.store(administrator, evidence=sample.evidence(sweep=sample.sweep()))
+    found = sample.store(administrator, report=sample.report(sweep=sample.sweep()))
     other = sample.store(administrator)
     for path, charts in {
         "/comparisons/": 0,
@@ -60,8 +60,8 @@ def test_the_pages_draw_their_charts_and_do_not_scroll_sideways(page: Page, admi
     }.items():
         page.goto(path)
         assert drawn(page) == charts, path
-        for look in looks(page):
-            assert drawn(page) == charts, (path, look)
+        for scheme in schemes(page):
+            assert drawn(page) == charts, (path, scheme)
 
 
 def test_a_chart_follows_the_theme_and_its_table_opens(

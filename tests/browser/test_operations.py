@@ -10,8 +10,8 @@ import redis
 from django.utils import timezone
 from playwright.sync_api import Page
 
-from jobs.models import AuditEntry, Job, Switch
-from tests.browser.conftest import looks
+from jobs.models import AuditEntry, Job, Pause
+from tests.browser.conftest import schemes
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 #: Where to leave pictures for people to look at; nowhere if it is not set.
@@ -41,18 +41,18 @@ def test_a_pool_is_paused_purged_and_resumed_by_clicks(
     page.get_by_label("Reason").fill("mended")
     page.get_by_role("button", name="Resume").click()
     page.get_by_text("The pool gevent is resumed.").wait_for()
-    acts = AuditEntry.objects.order_by("id").values_list("action", "username")
-    assert list(acts) == [("pause", "ada"), ("purge", "ada"), ("resume", "ada")]
+    entries = AuditEntry.objects.order_by("id").values_list("action", "username")
+    assert list(entries) == [("pause", "ada"), ("purge", "ada"), ("resume", "ada")]
 
 
-def test_the_pages_of_acts_fit_their_screen(
+def test_the_pages_of_actions_fit_their_screen(
     page: Page, administrator: Any, make: Callable[..., Job], redis_client: Any
 ) -> None:
     job = make()
-    Switch.objects.create(
+    Pause.objects.create(
         kind="pool", name="gevent", state="draining", reason="a leak in the client", user=administrator
     )
-    Switch.objects.create(
+    Pause.objects.create(
         kind="definition", name="io.http_get", state="paused", reason="the partner's server is down"
     )
     for number, action in enumerate(("pause", "drain", "purge", "cancel")):
@@ -63,9 +63,9 @@ def test_the_pages_of_acts_fit_their_screen(
     for name, address in {
         "pool": "/admin/jobs/pool/gevent/change/",
         "pools": "/admin/jobs/pool/",
-        "purge": "/admin/jobs/switch/pool/gevent/purge/",
-        "choose": "/admin/jobs/switch/pause-definition/",
-        "switches": "/admin/jobs/switch/",
+        "purge": "/admin/jobs/pause/pool/gevent/purge/",
+        "choose": "/admin/jobs/pause/pause-definition/",
+        "switches": "/admin/jobs/pause/",
         "audit": "/admin/jobs/auditentry/",
         "token": "/admin/jobs/apitoken/add/",
         "site-pools": "/pools/",
@@ -73,5 +73,5 @@ def test_the_pages_of_acts_fit_their_screen(
         "job": job.get_absolute_url(),
     }.items():
         page.goto(address)
-        for look in looks(page):
-            picture(page, f"{name}-{look}")
+        for scheme in schemes(page):
+            picture(page, f"{name}-{scheme}")

@@ -8,7 +8,7 @@ from django_celery_results.models import TaskResult
 from playwright.sync_api import Page, expect
 
 from jobs.models import Job, JobLog
-from tests.browser.conftest import PASSWORD, looks
+from tests.browser.conftest import PASSWORD, schemes
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 PATHS = ["/", "/?q=nothing-fits", "/definitions/io.http_get/", "/jobs/", "/jobs/?q=nothing-fits", "/pools/"]
@@ -33,7 +33,7 @@ def test_no_page_scrolls_sideways_or_fills_the_console(page: Page, failed: Job) 
     for path in [*PATHS, failed.get_absolute_url()]:
         page.goto(path)
         page.wait_for_load_state("networkidle")
-        assert len(list(looks(page))) == 2, path
+        assert len(list(schemes(page))) == 2, path
 
 
 def test_a_person_logs_in_and_out(open_page: Callable[..., Page], administrator: Any) -> None:
@@ -48,7 +48,7 @@ def test_a_person_logs_in_and_out(open_page: Callable[..., Page], administrator:
     page.get_by_label("Username").wait_for()
 
 
-def test_the_list_follows_the_ledger_and_pauses(page: Page, make: Callable[..., Job]) -> None:
+def test_the_list_follows_the_database_and_pauses(page: Page, make: Callable[..., Job]) -> None:
     job = make()
     page.goto("/jobs/")
     row = page.locator("table.jobs tbody tr")

@@ -76,7 +76,7 @@ def test_what_is_no_http_closes_the_connection_and_nothing_else(demo_url: str, s
     assert httpx.get(f"{demo_url}/page/1", trust_env=False).status_code == 200
 
 
-def test_connections_past_the_bound_are_told_so(demo_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connections_past_the_limit_get_an_error(demo_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo_server, "MAX_CONNECTIONS", 0)
     assert httpx.get(f"{demo_url}/page/1", trust_env=False).status_code == 503
 
@@ -90,7 +90,7 @@ def test_a_port_in_use_is_named_with_the_remedy() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_serves_until_it_is_told_to_stop(number: int) -> None:
+def test_the_command_serves_until_it_is_stopped(number: int) -> None:
     command = [sys.executable, "manage.py", "demoserver", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ.copy()) as process:
         line = process.stdout.readline()

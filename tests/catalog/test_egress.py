@@ -64,7 +64,7 @@ class Listener:
 
     def __init__(self, host: str = "127.0.0.1") -> None:
         self.server = socket.create_server((host, 0))
-        self.port, self.connections, self.said = self.server.getsockname()[1], 0, b""
+        self.port, self.connections, self.received = self.server.getsockname()[1], 0, b""
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
@@ -75,7 +75,7 @@ class Listener:
                 return
             self.connections += 1
             with connection:
-                self.said += connection.recv(4096)
+                self.received += connection.recv(4096)
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi")
 
 
@@ -144,7 +144,7 @@ def test_a_public_name_is_connected_to_by_its_checked_address_with_its_own_host_
 ) -> None:
     asked = answers(monkeypatch, [PUBLIC])
     assert _fetched("http://shop.example/price") == [b"hi", b"hi"]
-    assert listener.said.count(b"Host: shop.example\r\n") == 2
+    assert listener.received.count(b"Host: shop.example\r\n") == 2
     assert asked == ["shop.example", "shop.example"], "resolved once for each fetch"
 
 

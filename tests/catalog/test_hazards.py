@@ -97,7 +97,7 @@ def test_serialisation_takes_a_growing_share_and_a_reference_a_small_message(
     assert "as msgpack" in lesson("hazard.large_payload", list(found.values()))
 
 
-def test_without_a_bound_memory_and_wait_grow(run_all: AllVariants) -> None:
+def test_without_a_limit_memory_and_wait_grow(run_all: AllVariants) -> None:
     found = run_all("hazard.backlog")
     assert found["wait"]["most_items"] <= 10 < found["none"]["most_items"] / 3
     assert found["wait"]["wait_max_s"] < found["none"]["wait_max_s"] / 2
@@ -229,7 +229,7 @@ def test_the_command_runs_on_the_workers_where_only_they_show_it(platform: Platf
 @pytest.mark.services
 @stored
 @pytest.mark.parametrize("pool", ["gevent", "asyncio"])
-def test_a_real_job_of_the_same_worker_is_held_up(platform: Platform, pool: str) -> None:
+def test_a_real_job_of_the_same_worker_is_delayed(platform: Platform, pool: str) -> None:
     # A worker that an earlier test has not ended yet may take some: several wait, so that one sits beside the other.
     waiting = submit("io.wait", {"duration_s": 1.5}, pool=pool, copies=12)
     [computing] = submit("hazard.blocked_loop", {"work": "compute", "compute_s": 2.0}, pool=pool)

@@ -130,7 +130,7 @@ def test_a_redirect_on_the_list_is_followed(hostile_url: str) -> None:
         ("drip", "did not finish its answer in time"),
     ],
 )
-def test_an_answer_that_breaks_a_bound_is_refused(hostile_url: str, path: str, text: str) -> None:
+def test_an_answer_that_breaks_a_limit_is_refused(hostile_url: str, path: str, text: str) -> None:
     begin = time.monotonic()
     for error in both([f"{hostile_url}/{path}"], timeout_s=0.3):
         assert isinstance(error, http.FetchRefused)

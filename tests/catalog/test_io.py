@@ -74,7 +74,7 @@ def test_sql_wait_says_why_it_cannot_run_on_sqlite() -> None:
         definition.body(duration_s=0)
 
 
-@pytest.mark.skipif(not on_postgresql, reason="pg_sleep needs PostgreSQL: LEDGER=postgres")
+@pytest.mark.skipif(not on_postgresql, reason="pg_sleep needs PostgreSQL: TEST_DATABASE=postgres")
 @pytest.mark.django_db(transaction=True)
 def test_sql_wait_waits_in_postgresql_and_gives_its_connection_back(run: Bodies) -> None:
     assert definitions.get("io.sql_wait").unavailable() is None
@@ -122,7 +122,7 @@ def test_only_local_names_are_looked_up(name: str) -> None:
 
 
 # In a process of its own, for what listens to the interpreter cannot be taken away again.
-_TELL_WHAT_IS_WRITTEN = """
+_PRINT_WRITES = """
 import json, os, sys
 import django
 django.setup()
@@ -143,7 +143,7 @@ print(json.dumps(opened))
 @pytest.mark.parametrize("name", ["io.file_round_trip", "mixed.csv_report"])
 def test_file_jobs_write_nowhere_but_in_their_folder(tmp_path: Path, name: str) -> None:
     run = subprocess.run(
-        [sys.executable, "-c", _TELL_WHAT_IS_WRITTEN, name],
+        [sys.executable, "-c", _PRINT_WRITES, name],
         env={
             **os.environ,
             "JOB_FILES_DIR": str(tmp_path / "files"),

@@ -8,8 +8,8 @@ import pytest
 from django.utils import timezone
 
 from jobs.comparisons import advance, plan
-from jobs.heartbeats import Beat, send, withdraw
-from jobs.models import Block, Comparison, Job, State
+from jobs.heartbeats import Heartbeat, send, withdraw
+from jobs.models import Batch, Comparison, Job, JobState
 from jobs.timing import wall_now
 
 POOLS = ("alpha", "beta", "gamma")
@@ -21,18 +21,18 @@ class Bench:
     def __init__(self, client: Any) -> None:
         self.client = client
         self.workers = {
-            f"{name}-1@h": Beat(f"{name}-1@h", name, 10, "h", slots=2, started_at=wall_now())
+            f"{name}-1@h": Heartbeat(f"{name}-1@h", name, 10, "h", slots=2, started_at=wall_now())
             for name in POOLS
         }
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         """Let every worker give a sign of life."""
         for worker in self.workers.values():
             send(self.client, worker)
 
     def add(self, name: str, pool: str, slots: int = 2) -> None:
         """Start a worker."""
-        self.workers[name] = Beat(name, pool, 11, "h", slots=slots, started_at=wall_now())
+        self.workers[name] = Heartbeat(name, pool, 11, "h", slots=slots, started_at=wall_now())
 
     def change(self, name: str, **fields: Any) -> None:
         """Let a worker say something else from now on."""
@@ -44,11 +44,11 @@ class Bench:
         withdraw(self.client, name)
 
     def tick(self) -> int:
-        """Take a coordinator's next step after a round of heartbeats; return how many blocks were released."""
-        self.beat()
+        """Take a coordinator's next step after a round of heartbeats; return how many batches were released."""
+        self.heartbeat()
         return advance()
 
-    def end_jobs(self, state: str = State.SUCCEEDED, **fields: Any) -> None:
+    def end_jobs(self, state: str = JobState.SUCCEEDED, **fields: Any) -> None:
         """Let every job that lives end."""
         Job.objects.live().update(
             **{"state": state, "started_at": timezone.now(), "finished_at": timezone.now(), **fields}
@@ -82,8 +82,8 @@ def planned(pools: tuple[str, ...] = POOLS, copies: int = 2, **options: Any) -> 
 
 
 def order_of(comparison: Comparison) -> list[tuple[int, str]]:
-    return list(comparison.blocks.order_by("position").values_list("round", "pool"))
+    return list(comparison.batches.order_by("position").values_list("round", "pool"))
 
 
-def running_block(comparison: Comparison) -> Block:
-    return comparison.blocks.get(released_at__isnull=False, finished_at=None)
+def running_batch(comparison: Comparison) -> Batch:
+    return comparison.batches.get(released_at__isnull=False, finished_at=None)

@@ -6,26 +6,26 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.comparisons import Pace, copies_of, pace
+from jobs.comparisons import FeedTiming, copies_of, feed_timing
 from jobs.comparisons.feeding import Counted, missing
-from jobs.models import Block, Comparison, Job, State
-from tests.comparisons.conftest import Bench, planned, running_block
+from jobs.models import Batch, Comparison, Job, JobState
+from tests.comparisons.conftest import Bench, planned, running_batch
 
 pytestmark = pytest.mark.django_db
 
 
 def end_one() -> None:
     job = Job.objects.live().order_by("created_at").first()
-    Job.objects.filter(pk=job.pk).update(state=State.SUCCEEDED, finished_at=timezone.now())
+    Job.objects.filter(pk=job.pk).update(state=JobState.SUCCEEDED, finished_at=timezone.now())
 
 
 def test_a_closed_loop_keeps_so_many_jobs_in_flight_and_no_more(bench: Bench) -> None:
     comparison = planned(("alpha", "beta"), copies=5, in_flight=2)
-    assert pace() is None
+    assert feed_timing() is None
     bench.tick()
-    assert pace() == Pace(by_endings=True)
+    assert feed_timing() == FeedTiming(by_endings=True)
     live = []
-    while running_block(comparison).pool == "alpha":
+    while running_batch(comparison).pool == "alpha":
         live.append(Job.objects.live().count())
         assert Job.objects.live().count() <= 2
         end_one()
@@ -36,23 +36,23 @@ def test_a_closed_loop_keeps_so_many_jobs_in_flight_and_no_more(bench: Bench) ->
 
 def test_an_open_loop_lets_jobs_come_in_time_whether_others_have_ended_or_not(bench: Bench) -> None:
     comparison = planned(("alpha",), copies=4, arrival_rate_per_s=1.0)
-    assert pace() is None
+    assert feed_timing() is None
     bench.tick()
     assert Job.objects.count() == 1
-    assert 0 < ((pace() or Pace()).arrival_s or 0) <= 1
-    start = running_block(comparison).released_at
+    assert 0 < ((feed_timing() or FeedTiming()).arrival_s or 0) <= 1
+    start = running_batch(comparison).released_at
     for seconds, come in ((1.3, 2), (2.3, 3), (9, 4)):
-        Block.objects.update(released_at=start - timedelta(seconds=seconds))
+        Batch.objects.update(released_at=start - timedelta(seconds=seconds))
         bench.tick()
         assert Job.objects.live().count() == come
-    assert pace() == Pace()
+    assert feed_timing() == FeedTiming()
 
 
 def test_an_overdue_arrival_is_due_at_once(bench: Bench) -> None:
     planned(("alpha",), copies=4, arrival_rate_per_s=10.0)
     bench.tick()
-    Block.objects.update(released_at=timezone.now() - timedelta(seconds=1))
-    assert pace() == Pace(arrival_s=0.0)
+    Batch.objects.update(released_at=timezone.now() - timedelta(seconds=1))
+    assert feed_timing() == FeedTiming(arrival_s=0.0)
 
 
 @pytest.mark.parametrize("options", [{"in_flight": 1}, {"arrival_rate_per_s": 0.1}])
@@ -61,7 +61,7 @@ def test_warm_up_and_calibration_come_all_at_once_whatever_the_load(bench: Bench
     for definition, role in (("io.wait", "warmup"), ("ending.succeed", "calibration")):
         while not bench.tick():
             pass
-        jobs = Job.objects.filter(block__role=role)
+        jobs = Job.objects.filter(batch__role=role)
         assert {job.definition for job in jobs} == {definition}
         assert jobs.live().count() == 4
         bench.end_jobs()
@@ -71,7 +71,7 @@ def test_a_warm_up_needs_only_two_jobs_a_slot(bench: Bench) -> None:
     comparison = planned(("alpha",), copies=50, warmup=True)
     bench.tick()
     assert Job.objects.count() == 4
-    assert copies_of(comparison, running_block(comparison)) == 4
+    assert copies_of(comparison, running_batch(comparison)) == 4
 
 
 @given(
@@ -79,14 +79,14 @@ def test_a_warm_up_needs_only_two_jobs_a_slot(bench: Bench) -> None:
     load=st.one_of(st.just({}), st.fixed_dictionaries({"in_flight": st.integers(1, 60)}),
                    st.fixed_dictionaries({"arrival_rate_per_s": st.floats(0.001, 1000)})),
 )  # fmt: skip
-def test_never_more_jobs_come_than_the_block_has(
+def test_never_more_jobs_come_than_the_batch_has(
     copies: int, made: int, live: int, elapsed_s: float, load: Any
 ) -> None:
     made, live = min(made, copies), min(live, made, copies)
     comparison = Comparison(copies=copies, **load)
     now = timezone.now()
-    block = Block(comparison=comparison, released_at=now - timedelta(seconds=elapsed_s))
-    more = missing(comparison, block, Counted(made, live), now=now)
+    batch = Batch(comparison=comparison, released_at=now - timedelta(seconds=elapsed_s))
+    more = missing(comparison, batch, Counted(made, live), now=now)
     assert 0 <= more <= copies - made
     if "in_flight" in load:
         assert live + more <= max(live, load["in_flight"])

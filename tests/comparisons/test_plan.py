@@ -5,7 +5,7 @@ import pytest
 from jobs.comparisons import PRESETS, estimate_before, plan
 from jobs.comparisons.plan import sweep_points
 from jobs.errors import InvalidParameters, UnknownDefinition, UnknownPool
-from jobs.models import Block, Comparison, Job
+from jobs.models import Batch, Comparison, Job
 from tests.comparisons.conftest import POOLS, Bench, order_of, planned
 
 pytestmark = pytest.mark.django_db
@@ -40,7 +40,7 @@ def test_a_plan_that_does_not_fit_is_refused_and_stores_nothing(
     with pytest.raises(error, match=text):
         plan(**given)
     assert not Comparison.objects.exists()
-    assert not Block.objects.exists()
+    assert not Batch.objects.exists()
 
 
 def test_a_pool_of_processes_is_not_grown_without_bound(settings: Any) -> None:
@@ -49,11 +49,11 @@ def test_a_pool_of_processes_is_not_grown_without_bound(settings: Any) -> None:
         planned(("prefork",), slots=65)
 
 
-def test_a_plan_has_a_block_a_pool_and_round_and_no_job_yet(bench: Bench) -> None:
+def test_a_plan_has_a_batch_a_pool_and_round_and_no_job_yet(bench: Bench) -> None:
     comparison = planned(rounds=2)
     assert comparison.state == Comparison.State.PLANNED
     assert sorted(order_of(comparison)) == [(n, pool) for n in (1, 2) for pool in POOLS]
-    assert list(comparison.blocks.values_list("position", flat=True)) == [1, 2, 3, 4, 5, 6]
+    assert list(comparison.batches.values_list("position", flat=True)) == [1, 2, 3, 4, 5, 6]
     assert not Job.objects.exists()
 
 
@@ -70,7 +70,7 @@ def test_the_seed_alone_decides_the_order_of_the_rounds(bench: Bench) -> None:
 
 def test_warm_up_and_calibration_come_before_the_rounds(bench: Bench) -> None:
     comparison = planned(("alpha", "beta"), warmup=True, calibrate=True, slots=4)
-    rows = list(comparison.blocks.order_by("position").values_list("role", "round", "pool", "wanted_slots"))
+    rows = list(comparison.batches.order_by("position").values_list("role", "round", "pool", "wanted_slots"))
     assert rows == [
         ("warmup", 0, "alpha", 4),
         ("warmup", 0, "beta", 4),
@@ -92,14 +92,14 @@ def test_a_sweep_doubles_the_slots_up_to_the_most(least: int, most: int, points:
 def test_a_sweep_goes_over_the_slots_that_each_pool_has(bench: Bench) -> None:
     bench.change("alpha-1@h", slots=6)
     bench.add("beta-2@h", "beta", slots=3)
-    bench.beat()
+    bench.heartbeat()
     comparison = planned(("alpha", "beta"), is_sweep=True, warmup=True)
-    measured = comparison.blocks.filter(role="measured").order_by("position")
+    measured = comparison.batches.filter(role="measured").order_by("position")
     assert list(measured.values_list("pool", "wanted_slots")) == [
         *(("alpha", slots) for slots in (1, 2, 4, 6)),
         *(("beta", slots) for slots in (2, 4, 5)),
     ]
-    warmup = comparison.blocks.filter(role="warmup").order_by("position")
+    warmup = comparison.batches.filter(role="warmup").order_by("position")
     assert list(warmup.values_list("wanted_slots", flat=True)) == [6, 5]
 
 
@@ -108,8 +108,8 @@ def test_a_preset_says_what_to_plan_and_how_long_it_would_take(bench: Bench) -> 
     assert estimate_before("io.wait", {"duration_s": 0.01}, POOLS, "quick") is None
     past = planned(("alpha",), copies=10)
     bench.run_on(past)
-    first = past.blocks.get()
-    Block.objects.update(finished_at=first.released_at + (first.finished_at - first.released_at) * 0)
+    first = past.batches.get()
+    Batch.objects.update(finished_at=first.released_at + (first.finished_at - first.released_at) * 0)
     quick = estimate_before("io.wait", {"duration_s": 0.01}, ("alpha",), "quick")
     thorough = estimate_before("io.wait", {"duration_s": 0.01}, POOLS, "thorough")
     assert quick is not None

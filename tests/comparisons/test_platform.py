@@ -8,7 +8,7 @@ import pytest
 
 from jobs.comparisons import plan, progress, stop
 from jobs.heartbeats import pools_up
-from jobs.models import Block, Comparison, Job, State
+from jobs.models import Batch, Comparison, Job, JobState
 from jobs.submission import CancelOutcome, cancel, submit
 from tests.pace import eventually
 from tests.platform import Platform
@@ -37,13 +37,13 @@ def ended(comparison: Comparison) -> str:
     return comparison.state
 
 
-def spans(block: Block) -> list[tuple[Any, Any]]:
-    return list(block.jobs.order_by("started_at").values_list("started_at", "finished_at"))
+def spans(batch: Batch) -> list[tuple[Any, Any]]:
+    return list(batch.jobs.order_by("started_at").values_list("started_at", "finished_at"))
 
 
-def at_once(block: Block) -> int:
-    """Return how many of a block's jobs ran at once, at most."""
-    runs = spans(block)
+def at_once(batch: Batch) -> int:
+    """Return how many of a batch's jobs ran at once, at most."""
+    runs = spans(batch)
     return max(sum(start <= moment < end for start, end in runs) for moment, _ in runs)
 
 
@@ -59,37 +59,37 @@ def slow(pools: tuple[str, ...], copies: int, seconds: float, **options: Any) ->
     return plan("ending.slow", {"duration_s": seconds}, pools, copies, **options)
 
 
-def test_a_comparison_runs_without_two_pools_at_once_and_ends_with_its_evidence(platform: Platform) -> None:
+def test_a_comparison_runs_without_two_pools_at_once_and_ends_with_its_report(platform: Platform) -> None:
     comparison = run(("threads", "gevent"), 6, rounds=2, seed=3, warmup=True, calibrate=True)
     assert ended(comparison) == Comparison.State.FINISHED, comparison.end_reason
-    runs = [spans(block) for block in comparison.blocks.order_by("position")]
+    runs = [spans(batch) for batch in comparison.batches.order_by("position")]
     assert len(runs) >= 8
-    whole = [(min(start for start, _ in block), max(end for _, end in block)) for block in runs]
+    whole = [(min(start for start, _ in batch), max(end for _, end in batch)) for batch in runs]
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(whole))
-    measured = Job.objects.filter(block__comparison=comparison, block__role="measured", block__void_reason="")
-    assert list(measured.values_list("state", flat=True)) == [State.SUCCEEDED] * 24
-    assert comparison.evidence["sentence"]
+    measured = Job.objects.filter(batch__comparison=comparison, batch__role="measured", batch__void_reason="")
+    assert list(measured.values_list("state", flat=True)) == [JobState.SUCCEEDED] * 24
+    assert comparison.report["sentence"]
     assert comparison.environment["code"]
-    for block in comparison.blocks.filter(void_reason=""):
-        [before], [after] = block.probe["release"]["workers"], block.probe["end"]["workers"]
+    for batch in comparison.batches.filter(void_reason=""):
+        [before], [after] = batch.probe["release"]["workers"], batch.probe["end"]["workers"]
         assert before["name"] == after["name"]
 
 
-def test_a_worker_killed_in_a_block_makes_it_void_and_it_is_repeated(platform: Platform) -> None:
+def test_a_worker_killed_in_a_batch_makes_it_void_and_it_is_repeated(platform: Platform) -> None:
     comparison = slow(("threads",), 4, seconds=3)
     eventually(lambda: Job.objects.running().count() == 4, timeout_s=LONG_S)
     [worker] = pools_up()["threads"]
     os.kill(worker.pid, signal.SIGKILL)
     assert ended(comparison) == Comparison.State.FINISHED, comparison.end_reason
-    void, *_, valid = comparison.blocks.order_by("position")
+    void, *_, valid = comparison.batches.order_by("position")
     assert void.void_reason
     assert valid.void_reason == ""
-    assert set(valid.jobs.values_list("state", "attempt")) == {(State.SUCCEEDED, 1)}
+    assert set(valid.jobs.values_list("state", "attempt")) == {(JobState.SUCCEEDED, 1)}
     assert worker.name not in {job.worker for job in valid.jobs.all()}
 
 
-def badge_of(comparison: Comparison, name: str) -> dict[str, Any]:
-    [found] = [badge for badge in comparison.evidence["gate"]["badges"] if badge["id"] == name]
+def check_of(comparison: Comparison, name: str) -> dict[str, Any]:
+    [found] = [check for check in comparison.report["validity"]["checks"] if check["id"] == name]
     return found
 
 
@@ -103,26 +103,26 @@ def test_a_pool_whose_slots_are_secretly_one_is_caught(platform: Platform) -> No
     finally:
         platform.stop("threads")
         platform.ensure("threads")
-    assert {block.pool: at_once(block) for block in comparison.blocks.filter(void_reason="")}["threads"] == 1
-    badge = badge_of(comparison, "concurrency")
-    assert (badge["passed"], badge["matters"], badge["pools"]) == (False, True, ["threads"])
-    assert "threads ran 1 job at a time though it has 32 slots" in badge["reason"]
-    [verdict] = comparison.evidence["verdicts"].values()
-    assert verdict["word"] == "cannot tell"
+    assert {batch.pool: at_once(batch) for batch in comparison.batches.filter(void_reason="")}["threads"] == 1
+    check = check_of(comparison, "concurrency")
+    assert (check["passed"], check["matters"], check["pools"]) == (False, True, ["threads"])
+    assert "threads ran 1 job at a time though it has 32 slots" in check["reason"]
+    [verdict] = comparison.report["verdicts"].values()
+    assert verdict["outcome"] == "cannot tell"
     # The worker with one slot has one more app, so that the version of its code differs, too.
-    assert verdict["reason"] in {badge["reason"], badge_of(comparison, "code")["reason"]}
+    assert verdict["reason"] in {check["reason"], check_of(comparison, "code")["reason"]}
 
 
-def test_jobs_of_others_during_a_block_withhold_its_verdict(platform: Platform) -> None:
+def test_jobs_of_others_during_a_batch_withhold_its_verdict(platform: Platform) -> None:
     comparison = slow(("threads", "gevent"), 4, seconds=2)
     eventually(lambda: Job.objects.running().filter(pool="threads").count() == 4, timeout_s=LONG_S)
     foreign = [submit("io.wait", {"duration_s": 0.1}, pool=pool)[0] for pool in ("threads", "asyncio")]
     platform.wait_for(*foreign)
     assert ended(comparison) == Comparison.State.FINISHED, comparison.end_reason
-    badge = badge_of(comparison, "alone")
-    assert (badge["passed"], badge["pools"]) == (False, ["threads"])
-    assert "threads (1 in the pool, 1 on the machine)" in badge["reason"]
-    assert {one["reason"] for one in comparison.evidence["verdicts"].values()} == {badge["reason"]}
+    check = check_of(comparison, "alone")
+    assert (check["passed"], check["pools"]) == (False, ["threads"])
+    assert "threads (1 in the pool, 1 on the machine)" in check["reason"]
+    assert {one["reason"] for one in comparison.report["verdicts"].values()} == {check["reason"]}
 
 
 def test_a_hazard_and_its_guards_are_compared_with_the_lesson_in_their_figures(platform: Platform) -> None:
@@ -136,13 +136,13 @@ def test_a_hazard_and_its_guards_are_compared_with_the_lesson_in_their_figures(p
         vary={"guard": ["none", "lock"]},
     )
     assert ended(comparison) == Comparison.State.FINISHED, comparison.end_reason
-    evidence = comparison.evidence
-    assert evidence["baseline"] == "guard=none"
-    assert list(evidence["verdicts"]) == ["guard=lock"]
-    assert badge_of(comparison, "parameters")["passed"]
-    assert evidence["advice"] is None
-    assert "of 1,200 updates were lost; with a lock none" in evidence["lesson"]
-    head, rows = evidence["harm"]["head"], {row[0]: row[1:] for row in evidence["harm"]["rows"]}
+    report = comparison.report
+    assert report["baseline"] == "guard=none"
+    assert list(report["verdicts"]) == ["guard=lock"]
+    assert check_of(comparison, "parameters")["passed"]
+    assert report["advice"] is None
+    assert "of 1,200 updates were lost; with a lock none" in report["lesson"]
+    head, rows = report["results_table"]["head"], {row[0]: row[1:] for row in report["results_table"]["rows"]}
     assert head[1:4] == ["updates", "counted", "lost"]
     assert rows["guard=lock"][2] == "0"
     assert rows["guard=none"][2] != "0"
@@ -155,36 +155,38 @@ def test_a_coordinator_killed_in_the_middle_is_followed_by_one_that_goes_on(plat
     platform.processes["coordinator"].wait()
     platform.ensure("coordinator")
     assert ended(comparison) == Comparison.State.FINISHED, comparison.end_reason
-    valid = comparison.blocks.filter(void_reason="")
+    valid = comparison.batches.filter(void_reason="")
     assert valid.count() == 4
-    assert set(Job.objects.filter(block__in=valid).values_list("state", "attempt")) == {(State.SUCCEEDED, 1)}
+    assert set(Job.objects.filter(batch__in=valid).values_list("state", "attempt")) == {
+        (JobState.SUCCEEDED, 1)
+    }
 
 
 def test_a_closed_loop_never_has_more_jobs_in_flight(platform: Platform) -> None:
     comparison = run(("threads", "asyncio"), 8, in_flight=2)
     assert ended(comparison) == Comparison.State.FINISHED, comparison.end_reason
-    for block in comparison.blocks.filter(void_reason=""):
-        assert block.jobs.count() == 8
-        assert at_once(block) <= 2
+    for batch in comparison.batches.filter(void_reason=""):
+        assert batch.jobs.count() == 8
+        assert at_once(batch) <= 2
 
 
 def test_an_open_loop_publishes_in_time_whether_jobs_have_ended_or_not(platform: Platform) -> None:
     comparison = run(("threads",), 20, seconds=1.0, arrival_rate_per_s=20.0)
     assert ended(comparison) == Comparison.State.FINISHED, comparison.end_reason
-    block = comparison.blocks.get(void_reason="")
-    arrivals = sorted(block.jobs.values_list("published_at", flat=True))
-    late_s = [(at - block.released_at).total_seconds() - number / 20 for number, at in enumerate(arrivals)]
+    batch = comparison.batches.get(void_reason="")
+    arrivals = sorted(batch.jobs.values_list("published_at", flat=True))
+    late_s = [(at - batch.released_at).total_seconds() - number / 20 for number, at in enumerate(arrivals)]
     assert all(-0.05 <= late <= 2.5 for late in late_s), late_s
-    assert at_once(block) > 5, "they do not wait for each other"
+    assert at_once(batch) > 5, "they do not wait for each other"
 
 
 def test_every_pool_is_given_the_same_slots_and_then_its_own_again(platform: Platform) -> None:
     before = {pool: slots_of(pool) for pool in ALL}
     comparison = run(ALL, 9, seconds=0.5, slots=3)
     assert ended(comparison) == Comparison.State.FINISHED, comparison.end_reason
-    blocks = comparison.blocks.filter(void_reason="")
-    assert {block.pool: block.slots for block in blocks} == dict.fromkeys(ALL, 3)
-    assert {block.pool: at_once(block) for block in blocks} == dict.fromkeys(ALL, 3)
+    batches = comparison.batches.filter(void_reason="")
+    assert {batch.pool: batch.slots for batch in batches} == dict.fromkeys(ALL, 3)
+    assert {batch.pool: at_once(batch) for batch in batches} == dict.fromkeys(ALL, 3)
     eventually(lambda: {pool: slots_of(pool) for pool in ALL} == before, timeout_s=LONG_S)
     assert comparison.changed_slots is None
 
@@ -198,18 +200,18 @@ def test_a_cancelled_comparison_leaves_no_job_and_no_slot_changed(platform: Plat
     stop(comparison)
     eventually(lambda: not Job.objects.live().exists(), timeout_s=LONG_S)
     eventually(lambda: slots_of("threads") == own, timeout_s=LONG_S)
-    assert set(Job.objects.values_list("state", "pool")) == {(State.CANCELLED, "threads")}
+    assert set(Job.objects.values_list("state", "pool")) == {(JobState.CANCELLED, "threads")}
 
 
-def test_a_block_of_which_somebody_cancels_a_job_is_repeated(platform: Platform) -> None:
+def test_a_batch_of_which_somebody_cancels_a_job_is_repeated(platform: Platform) -> None:
     comparison = slow(("threads",), 2, seconds=4)
     eventually(lambda: Job.objects.running().count() == 2, timeout_s=LONG_S)
     assert cancel(Job.objects.first(), user=None) in (CancelOutcome.ASKED, CancelOutcome.UNSTOPPABLE)
     assert ended(comparison) == Comparison.State.FINISHED, comparison.end_reason
-    assert [bool(block.void_reason) for block in comparison.blocks.order_by("position")] == [True, False]
+    assert [bool(batch.void_reason) for batch in comparison.batches.order_by("position")] == [True, False]
 
 
-def test_a_block_waits_for_a_worker_of_its_pool(platform: Platform, quiet_pool: str) -> None:
-    comparison = run((quiet_pool,), 2)
-    eventually(lambda: "No worker serves" in progress(comparison)[quiet_pool]["note"])
+def test_a_batch_waits_for_a_worker_of_its_pool(platform: Platform, unserved_pool: str) -> None:
+    comparison = run((unserved_pool,), 2)
+    eventually(lambda: "No worker serves" in progress(comparison)[unserved_pool]["note"])
     assert not Job.objects.exists()

@@ -5,61 +5,61 @@ import pytest
 from django.utils import timezone
 
 from jobs.comparisons import advance, estimate_s, progress, run, stop
-from jobs.heartbeats import COORDINATOR, Beat, send
-from jobs.models import Block, Comparison, Job, State
-from tests.comparisons.conftest import POOLS, Bench, planned, running_block
+from jobs.heartbeats import COORDINATOR, Heartbeat, send
+from jobs.models import Batch, Comparison, Job, JobState
+from tests.comparisons.conftest import POOLS, Bench, planned, running_batch
 from tests.core import messages
 
 pytestmark = pytest.mark.django_db
 
 
-def test_blocks_run_one_after_another_to_the_end(bench: Bench, own_keys: Any, settings: Any) -> None:
+def test_batches_run_one_after_another_to_the_end(bench: Bench, own_keys: Any, settings: Any) -> None:
     comparison = planned()
     for number, pool in enumerate(POOLS, start=1):
         assert bench.tick() == 1
         assert [job.pool for job in Job.objects.live()] == [pool] * 2
         assert len(messages(own_keys, settings.JOB_POOLS[pool]["queue"])) == 2
-        assert bench.tick() == 0, "a block waits for the one before it"
+        assert bench.tick() == 0, "a batch waits for the one before it"
         assert Job.objects.count() == 2 * number
         bench.end_jobs()
     bench.run_on(comparison, 3)
     assert comparison.state == Comparison.State.FINISHED
     assert comparison.finished_at
-    assert not comparison.blocks.filter(finished_at=None).exists()
+    assert not comparison.batches.filter(finished_at=None).exists()
 
 
-def test_the_evidence_is_frozen_once_before_a_comparison_counts_as_finished(bench: Bench) -> None:
+def test_the_report_is_frozen_once_before_a_comparison_counts_as_finished(bench: Bench) -> None:
     planned(("alpha",))
     states: list[str] = []
     for _ in range(5):
-        bench.beat()
+        bench.heartbeat()
         advance(lambda ended: states.append(Comparison.objects.get(pk=ended.pk).state))
         bench.end_jobs()
     assert states == [Comparison.State.RUNNING]
     assert Comparison.objects.get().state == Comparison.State.FINISHED
 
 
-def test_a_job_that_runs_or_waits_to_be_tried_again_keeps_its_block_open(bench: Bench) -> None:
+def test_a_job_that_runs_or_waits_to_be_tried_again_keeps_its_batch_open(bench: Bench) -> None:
     planned()
     bench.tick()
     bench.end_jobs()
-    for state in (State.RUNNING, State.QUEUED):
+    for state in (JobState.RUNNING, JobState.QUEUED):
         Job.objects.filter(pk=Job.objects.first().pk).update(state=state)
         assert bench.tick() == 0
-    bench.end_jobs(State.FAILED)
+    bench.end_jobs(JobState.FAILED)
     assert bench.tick() == 1
 
 
-def test_the_jobs_of_a_block_carry_their_block_user_and_origin(bench: Bench, user: Any) -> None:
+def test_the_jobs_of_a_batch_carry_their_batch_user_and_origin(bench: Bench, user: Any) -> None:
     comparison = planned(user=user)
     bench.tick()
     job = Job.objects.first()
-    assert (job.block, job.user, job.params) == (comparison.blocks.first(), user, {"duration_s": 0.01})
+    assert (job.batch, job.user, job.params) == (comparison.batches.first(), user, {"duration_s": 0.01})
     assert job.request_id.startswith("comparison-")
     assert job.is_published
 
 
-def test_a_block_is_not_held_back_by_the_bound_of_its_queue(bench: Bench, settings: Any) -> None:
+def test_a_batch_is_not_delayed_by_the_limit_of_its_queue(bench: Bench, settings: Any) -> None:
     settings.JOB_MAX_QUEUED = 1
     planned(copies=5)
     assert bench.tick() == 1
@@ -85,9 +85,9 @@ def test_a_comparison_that_runs_is_not_overtaken_by_one_with_an_older_stamp(benc
     assert run.current() == first
 
 
-def test_a_block_that_another_coordinator_released_is_not_released_twice(bench: Bench) -> None:
+def test_a_batch_that_another_coordinator_released_is_not_released_twice(bench: Bench) -> None:
     comparison = planned()
-    stale = comparison.blocks.get(position=1)
+    stale = comparison.batches.get(position=1)
     assert bench.tick() == 1
     assert not run.release(comparison, stale, run.heartbeats.pools_up())
     assert Job.objects.count() == 2
@@ -97,7 +97,7 @@ def test_nothing_to_do_is_nothing_done(db: None) -> None:
     assert advance() == 0
 
 
-def test_no_block_is_released_while_redis_is_away(bench: Bench, own_redis: Any) -> None:
+def test_no_batch_is_released_while_redis_is_away(bench: Bench, own_redis: Any) -> None:
     comparison = planned()
     assert advance() == 0
     assert not Job.objects.exists()
@@ -109,7 +109,7 @@ def test_a_comparison_waits_for_a_worker_of_each_pool_and_says_so(bench: Bench, 
     comparison = planned()
     assert bench.tick() == 0
     assert progress(comparison)["alpha"]["note"] == "No coordinator is running."
-    send(own_keys, Beat("c@h", COORDINATOR, 1, "h"))
+    send(own_keys, Heartbeat("c@h", COORDINATOR, 1, "h"))
     assert "No worker serves the pool beta" in progress(comparison)["beta"]["note"]
     assert {progress(comparison)[pool]["note"] for pool in ("alpha", "gamma")} == {""}
     bench.workers["beta-1@h"] = beta
@@ -117,12 +117,12 @@ def test_a_comparison_waits_for_a_worker_of_each_pool_and_says_so(bench: Bench, 
     assert progress(comparison)["alpha"]["note"] == ""
 
 
-def test_a_block_waits_for_a_worker_and_says_so(bench: Bench, own_keys: Any) -> None:
+def test_a_batch_waits_for_a_worker_and_says_so(bench: Bench, own_keys: Any) -> None:
     comparison = planned()
     bench.tick()
     bench.end_jobs()
     bench.remove("beta-1@h")
-    send(own_keys, Beat("c@h", COORDINATOR, 1, "h"))
+    send(own_keys, Heartbeat("c@h", COORDINATOR, 1, "h"))
     assert bench.tick() == 0
     comparison.refresh_from_db()
     assert "No worker serves the pool beta" in progress(comparison)["beta"]["note"]
@@ -131,7 +131,7 @@ def test_a_block_waits_for_a_worker_and_says_so(bench: Bench, own_keys: Any) -> 
 
 
 # --- what is kept ---------------------------------------------------------------------------------------
-def test_a_block_keeps_its_slots_and_what_its_workers_said_before_and_afterwards(bench: Bench) -> None:
+def test_a_batch_keeps_its_slots_and_what_its_workers_said_before_and_afterwards(bench: Bench) -> None:
     bench.change("alpha-1@h", slots=7, memory_bytes=100)
     bench.add("alpha-2@h", "alpha", slots=5)
     comparison = planned(("alpha",))
@@ -139,13 +139,13 @@ def test_a_block_keeps_its_slots_and_what_its_workers_said_before_and_afterwards
     bench.change("alpha-1@h", memory_bytes=300)
     bench.end_jobs()
     bench.tick()
-    assert "end" not in comparison.blocks.get().probe, "no worker has spoken since the last job"
+    assert "end" not in comparison.batches.get().probe, "no worker has spoken since the last job"
     bench.tick()
-    block = comparison.blocks.get()
-    assert block.slots == 12
-    assert [worker["memory_bytes"] for worker in block.probe["release"]["workers"]] == [100, 0]
-    assert [worker["memory_bytes"] for worker in block.probe["end"]["workers"]] == [300, 0]
-    assert block.probe["busy"]["machine_cpu_s"] >= block.probe["release"]["machine_cpu_s"] > 0
+    batch = comparison.batches.get()
+    assert batch.slots == 12
+    assert [worker["memory_bytes"] for worker in batch.probe["release"]["workers"]] == [100, 0]
+    assert [worker["memory_bytes"] for worker in batch.probe["end"]["workers"]] == [300, 0]
+    assert batch.probe["busy"]["machine_cpu_s"] >= batch.probe["release"]["machine_cpu_s"] > 0
 
 
 def test_the_same_pool_works_again_only_once_its_figures_are_read(bench: Bench) -> None:
@@ -164,18 +164,20 @@ def test_the_environment_is_kept_when_a_comparison_starts(bench: Bench) -> None:
     assert comparison.environment["broker"]["kind"] == "redis"
 
 
-def test_jobs_of_others_that_ran_during_a_block_are_counted(bench: Bench) -> None:
+def test_jobs_of_others_that_ran_during_a_batch_are_counted(bench: Bench) -> None:
     comparison = planned(("alpha",))
     bench.tick()
     now = timezone.now()
     other = {"definition": "io.wait", "kind": "io", "params": {}}
-    Job.objects.create(pool="alpha", state=State.RUNNING, started_at=now, **other)
-    Job.objects.create(pool="beta", state=State.SUCCEEDED, started_at=now, finished_at=now, **other)
+    Job.objects.create(pool="alpha", state=JobState.RUNNING, started_at=now, **other)
+    Job.objects.create(pool="beta", state=JobState.SUCCEEDED, started_at=now, finished_at=now, **other)
     hour_ago = now - timedelta(hours=1)
-    Job.objects.create(pool="beta", state=State.SUCCEEDED, started_at=hour_ago, finished_at=hour_ago, **other)
-    Job.objects.filter(block__isnull=False).update(state=State.SUCCEEDED, finished_at=now)
+    Job.objects.create(
+        pool="beta", state=JobState.SUCCEEDED, started_at=hour_ago, finished_at=hour_ago, **other
+    )
+    Job.objects.filter(batch__isnull=False).update(state=JobState.SUCCEEDED, finished_at=now)
     bench.tick()
-    assert comparison.blocks.get().probe["foreign"] == {"pool": 1, "others": 1}
+    assert comparison.batches.get().probe["foreign"] == {"pool": 1, "others": 1}
 
 
 # --- ending early ---------------------------------------------------------------------------------------
@@ -195,19 +197,19 @@ def test_a_comparison_whose_ground_is_gone_is_cancelled_and_not_in_the_way(
     assert broken.state == Comparison.State.CANCELLED
     assert broken.end_reason
     assert bench.tick() == 1
-    assert {job.block.comparison for job in Job.objects.all()} == {sound}
+    assert {job.batch.comparison for job in Job.objects.all()} == {sound}
 
 
 def test_a_stopped_comparison_cancels_what_lives_and_releases_no_more(bench: Bench) -> None:
     comparison = planned()
     bench.tick()
-    Job.objects.filter(pk=Job.objects.first().pk).update(state=State.RUNNING)
+    Job.objects.filter(pk=Job.objects.first().pk).update(state=JobState.RUNNING)
     stop(comparison, reason="enough")
     comparison.refresh_from_db()
     assert (comparison.state, comparison.end_reason) == (Comparison.State.CANCELLED, "enough")
-    assert sorted(Job.objects.values_list("state", flat=True)) == [State.CANCELLED, State.RUNNING]
+    assert sorted(Job.objects.values_list("state", flat=True)) == [JobState.CANCELLED, JobState.RUNNING]
     assert Job.objects.running().get().cancel_requested_at
-    assert comparison.blocks.first().void_reason == "The comparison was cancelled."
+    assert comparison.batches.first().void_reason == "The comparison was cancelled."
     bench.end_jobs()
     assert bench.tick() == 0
     assert Job.objects.count() == 2
@@ -215,10 +217,10 @@ def test_a_stopped_comparison_cancels_what_lives_and_releases_no_more(bench: Ben
 
 def test_a_comparison_stopped_at_the_moment_of_a_release_gets_no_jobs(bench: Bench) -> None:
     comparison = planned()
-    block = comparison.blocks.get(position=1)
-    bench.beat()
+    batch = comparison.batches.get(position=1)
+    bench.heartbeat()
     stop(comparison)
-    assert not run.release(comparison, block, run.heartbeats.pools_up())
+    assert not run.release(comparison, batch, run.heartbeats.pools_up())
     assert not Job.objects.exists()
     comparison.refresh_from_db()
     assert comparison.state == Comparison.State.CANCELLED
@@ -239,23 +241,23 @@ def test_progress_counts_what_is_planned_has_begun_and_has_ended(bench: Bench) -
     pool = Job.objects.first().pool
     other = {"alpha": "beta", "beta": "alpha"}[pool]
     first, second, _ = Job.objects.all()
-    Job.objects.filter(pk=first.pk).update(state=State.RUNNING)
-    Job.objects.filter(pk=second.pk).update(state=State.FAILED)
+    Job.objects.filter(pk=first.pk).update(state=JobState.RUNNING)
+    Job.objects.filter(pk=second.pk).update(state=JobState.FAILED)
     counts = {
         name: (row["planned"], row["begun"], row["ended"]) for name, row in progress(comparison).items()
     }
     assert counts == {pool: (6, 2, 1), other: (6, 0, 0)}
 
 
-def test_the_time_left_is_told_by_the_blocks_that_have_ended(bench: Bench) -> None:
+def test_the_time_left_is_estimated_from_the_batches_that_have_ended(bench: Bench) -> None:
     comparison = planned(("alpha", "beta"), rounds=3)
     assert estimate_s(comparison) is None
     bench.tick()
     bench.end_jobs()
     bench.tick()
-    first = comparison.blocks.order_by("position").first()
-    Block.objects.filter(pk=first.pk).update(released_at=first.finished_at - timedelta(seconds=10))
-    Block.objects.filter(pk=running_block(comparison).pk).update(
+    first = comparison.batches.order_by("position").first()
+    Batch.objects.filter(pk=first.pk).update(released_at=first.finished_at - timedelta(seconds=10))
+    Batch.objects.filter(pk=running_batch(comparison).pk).update(
         released_at=timezone.now() - timedelta(seconds=4)
     )
     assert estimate_s(comparison) == pytest.approx(46, abs=0.5)

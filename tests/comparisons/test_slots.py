@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from jobs.comparisons import progress, slots, stop
-from jobs.heartbeats import COORDINATOR, Beat, send
+from jobs.heartbeats import COORDINATOR, Heartbeat, send
 from jobs.models import Comparison, Job
 from tests.comparisons.conftest import Bench, planned
 
@@ -24,18 +24,18 @@ def asked(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]
     return requests
 
 
-def test_slots_are_set_before_a_block_and_given_back_afterwards(
+def test_slots_are_set_before_a_batch_and_given_back_afterwards(
     bench: Bench, asked: Any, own_keys: Any
 ) -> None:
     bench.add("beta-2@h", "beta", slots=4)
     comparison = planned(("alpha", "beta"), slots=5)
-    send(own_keys, Beat("c@h", COORDINATOR, 1, "h"))
+    send(own_keys, Heartbeat("c@h", COORDINATOR, 1, "h"))
     assert bench.tick() == 0
     assert asked == [("alpha-1@h", 3)]
     assert progress(comparison)["alpha"]["note"] == "The slots of alpha are being set to 5."
     bench.run_on(comparison)
     assert asked[:3] == [("alpha-1@h", 3), ("beta-1@h", 1), ("beta-2@h", -2)]
-    assert list(comparison.blocks.values_list("slots", flat=True)) == [5, 5]
+    assert list(comparison.batches.values_list("slots", flat=True)) == [5, 5]
     assert {name: worker.slots for name, worker in bench.workers.items()} == {
         "alpha-1@h": 2, "beta-1@h": 2, "beta-2@h": 4, "gamma-1@h": 2,
     }  # fmt: skip
@@ -45,16 +45,16 @@ def test_slots_are_set_before_a_block_and_given_back_afterwards(
 
 def test_a_sweep_measures_each_pool_at_each_number_of_slots(bench: Bench, asked: Any) -> None:
     bench.change("alpha-1@h", slots=4)
-    bench.beat()
+    bench.heartbeat()
     comparison = planned(("alpha",), is_sweep=True)
     bench.run_on(comparison)
-    assert list(comparison.blocks.values_list("wanted_slots", "slots")) == [(1, 1), (2, 2), (4, 4)]
+    assert list(comparison.batches.values_list("wanted_slots", "slots")) == [(1, 1), (2, 2), (4, 4)]
     assert bench.workers["alpha-1@h"].slots == 4
 
 
-def test_a_sweep_may_change_the_slots_as_often_as_it_has_blocks(bench: Bench, asked: Any) -> None:
+def test_a_sweep_may_change_the_slots_as_often_as_it_has_batches(bench: Bench, asked: Any) -> None:
     bench.change("alpha-1@h", slots=4)
-    bench.beat()
+    bench.heartbeat()
     comparison = planned(("alpha",), is_sweep=True, rounds=5)
     bench.run_on(comparison)
     assert comparison.state == Comparison.State.FINISHED, comparison.end_reason
@@ -83,7 +83,7 @@ def test_slots_are_given_back_after_a_cancellation_by_whoever_coordinates_next(
     assert bench.tick() == 0
     assert bench.workers["alpha-1@h"].slots == 2
     assert bench.tick() == 1
-    assert after.blocks.get().slots == 2
+    assert after.batches.get().slots == 2
 
 
 def test_a_worker_that_is_gone_needs_nothing_back(bench: Bench, asked: Any) -> None:

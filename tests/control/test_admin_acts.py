@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from jobs import tokens
-from jobs.models import ApiToken, AuditEntry, Job, PinnedDefinition, State, Switch
+from jobs.models import ApiToken, AuditEntry, Job, JobState, Pause, PinnedDefinition
 
 pytestmark = pytest.mark.django_db
 
@@ -38,8 +38,8 @@ def queued(user: Any) -> Callable[[int], None]:
     return make
 
 
-def act(kind: str, name: str, what: str) -> str:
-    return reverse("admin:jobs_switch_act", args=[kind, name, what])
+def action(kind: str, name: str, what: str) -> str:
+    return reverse("admin:jobs_pause_action", args=[kind, name, what])
 
 
 def text_of(response: Any) -> str:
@@ -51,47 +51,49 @@ def test_a_pool_is_paused_and_every_page_says_so_until_it_is_resumed(ada: Client
     page = text_of(ada.get("/admin/jobs/pool/gevent/change/"))
     assert "Pause…" in page
     assert "Resume…" not in page
-    answer = ada.post(act("pool", "gevent", "pause"), {"reason": "a leak"}, follow=True)
+    answer = ada.post(action("pool", "gevent", "pause"), {"reason": "a leak"}, follow=True)
     assert "The pool gevent is paused: within 2 s no worker begins a job of it" in text_of(answer)
     for address in ("/admin/jobs/pool/gevent/change/", "/admin/", "/admin/jobs/pool/"):
         assert "The pool gevent is paused" in text_of(ada.get(address)), address
     assert "The pool gevent is paused: its jobs stay queued" in text_of(ada.get(job.get_absolute_url()))
     assert "Paused" in text_of(ada.get("/pools/"))
     assert "Paused" in text_of(ada.get("/definitions/io.wait/"))
-    ada.post(act("pool", "gevent", "resume"), {"reason": "mended"})
+    ada.post(action("pool", "gevent", "resume"), {"reason": "mended"})
     assert "is paused" not in text_of(ada.get("/admin/jobs/pool/gevent/change/"))
 
 
 def test_a_definition_is_paused_from_its_page_or_chosen_in_the_admin(ada: Client) -> None:
-    assert act("definition", "io.wait", "pause") in text_of(ada.get("/definitions/io.wait/"))
+    assert action("definition", "io.wait", "pause") in text_of(ada.get("/definitions/io.wait/"))
     data = {"definition": "io.wait", "reason": "the partner asks"}
-    ada.post(reverse("admin:jobs_switch_choose"), data)
-    assert Switch.objects.get().reason == "the partner asks"
+    ada.post(reverse("admin:jobs_pause_choose"), data)
+    assert Pause.objects.get().reason == "the partner asks"
     page = text_of(ada.get("/definitions/io.wait/"))
     assert "This definition is paused." in page
-    assert act("definition", "io.wait", "resume") in page
-    assert "io.wait" in text_of(ada.get("/admin/jobs/switch/"))
+    assert action("definition", "io.wait", "resume") in page
+    assert "io.wait" in text_of(ada.get("/admin/jobs/pause/"))
 
 
 @pytest.mark.parametrize("what", ["pause", "drain", "purge", "resume"])
-def test_an_act_asks_for_the_reason_and_does_nothing_without(
+def test_an_action_asks_for_the_reason_and_does_nothing_without(
     ada: Client, queued: Callable[[int], None], what: str
 ) -> None:
     queued(2)
-    assert ada.get(act("pool", "gevent", what)).status_code == 200
-    answer = ada.post(act("pool", "gevent", what), {"reason": "  "})
+    assert ada.get(action("pool", "gevent", what)).status_code == 200
+    answer = ada.post(action("pool", "gevent", what), {"reason": "  "})
     assert "Say why: the audit log keeps it." in text_of(answer)
     assert not AuditEntry.objects.exists()
-    assert not Switch.objects.exists()
+    assert not Pause.objects.exists()
     assert Job.objects.queued().count() == 2
 
 
 def test_a_purge_shows_the_count_first_and_then_cancels(ada: Client, queued: Callable[[int], None]) -> None:
     queued(1_203)
-    assert "1,203 queued jobs of gevent will be cancelled" in text_of(ada.get(act("pool", "gevent", "purge")))
-    answer = ada.post(act("pool", "gevent", "purge"), {"reason": "twice"}, follow=True)
+    assert "1,203 queued jobs of gevent will be cancelled" in text_of(
+        ada.get(action("pool", "gevent", "purge"))
+    )
+    answer = ada.post(action("pool", "gevent", "purge"), {"reason": "twice"}, follow=True)
     assert "1,203 queued jobs of gevent are cancelled." in text_of(answer)
-    assert set(Job.objects.values_list("state", flat=True)) == {State.CANCELLED}
+    assert set(Job.objects.values_list("state", flat=True)) == {JobState.CANCELLED}
     assert AuditEntry.objects.get().details["cancelled"] == 1_203
 
 
@@ -105,20 +107,20 @@ def test_a_purge_shows_the_count_first_and_then_cancels(ada: Client, queued: Cal
         (("planet", "earth", "pause"), 404),
     ],
 )
-def test_an_act_on_what_is_not_there_is_not_found(ada: Client, path: Any, status: int) -> None:
-    assert ada.post(act(*path), {"reason": "x"}).status_code == status
-    assert not Switch.objects.exists()
+def test_an_action_on_what_is_not_there_is_not_found(ada: Client, path: Any, status: int) -> None:
+    assert ada.post(action(*path), {"reason": "x"}).status_code == status
+    assert not Pause.objects.exists()
 
 
-def test_acts_are_for_who_has_the_permission(client: Client, user: Any) -> None:
+def test_actions_are_for_who_has_the_permission(client: Client, user: Any) -> None:
     user.is_staff = True
     user.save()
     client.force_login(user)
     for what in ("pause", "purge"):
-        assert client.post(act("pool", "gevent", what), {"reason": "x"}).status_code == 403
+        assert client.post(action("pool", "gevent", what), {"reason": "x"}).status_code == 403
     user.user_permissions.add(Permission.objects.get(codename="operate_pool"))
-    assert client.post(act("pool", "gevent", "pause"), {"reason": "x"}).status_code == 302
-    assert client.post(act("pool", "gevent", "purge"), {"reason": "x"}).status_code == 403
+    assert client.post(action("pool", "gevent", "pause"), {"reason": "x"}).status_code == 302
+    assert client.post(action("pool", "gevent", "purge"), {"reason": "x"}).status_code == 403
 
 
 def test_nobody_changes_or_deletes_audit_entries(ada: Client) -> None:

@@ -17,11 +17,11 @@ from ninja import NinjaAPI
 from jobs import heartbeats, submission, tokens
 from jobs.api import api
 from jobs.definitions import Secret
-from jobs.heartbeats import Beat
-from jobs.models import ApiToken, AuditEntry, Comparison, Job, State, Switch
+from jobs.heartbeats import Heartbeat
+from jobs.models import ApiToken, AuditEntry, Comparison, Job, JobState, Pause
 from jobs.redis_client import web_client
-from jobs.switches import read
-from tests.evidence_sample import evidence
+from jobs.switches import read_copy
+from tests.evidence_sample import report
 
 pytestmark = pytest.mark.django_db
 WAIT = {"definition": "io.wait", "params": {"duration_s": 0.1}, "pool": "gevent"}
@@ -86,7 +86,7 @@ def test_the_schema_marks_a_secret_and_keeps_its_default_to_itself(bob: Caller, 
     assert b"hunter22" not in bob.get("/definitions").content
 
 
-def test_a_job_is_submitted_listed_looked_at_cancelled_and_run_again(bob: Caller, user: Any) -> None:
+def test_a_job_is_submitted_listed_read_cancelled_and_run_again(bob: Caller, user: Any) -> None:
     response = bob.post("/jobs", WAIT | {"copies": 2}, **{"X-Request-ID": "api-1"})
     assert response.status_code == 201, response.content
     [job, _] = response.json()["jobs"]
@@ -115,7 +115,9 @@ def test_pages_of_jobs_follow_each_other_by_cursor(bob: Caller, user: Any) -> No
 
 
 def test_a_result_is_json(bob: Caller, user: Any) -> None:
-    job = Job.objects.create(definition="io.wait", kind="io", pool="gevent", user=user, state=State.SUCCEEDED)
+    job = Job.objects.create(
+        definition="io.wait", kind="io", pool="gevent", user=user, state=JobState.SUCCEEDED
+    )
     TaskResult.objects.create(task_id=str(job.pk), result='{"slept_s": 1.5}')
     assert bob.get(f"/jobs/{job.pk}/result").json() == {"result": {"slept_s": 1.5}}
 
@@ -125,7 +127,7 @@ def test_anothers_job_is_not_found(bob: Caller, administrator: Any, path: str) -
     job = Job.objects.create(definition="io.wait", kind="io", pool="gevent", user=administrator)
     call = bob.post if path in ("/cancel", "/again") else bob.get
     assert call(f"/jobs/{job.pk}{path}").status_code == 404
-    assert Job.objects.get().state == State.QUEUED
+    assert Job.objects.get().state == JobState.QUEUED
 
 
 def test_who_sees_all_jobs_may_still_not_cancel_anothers(bob: Caller, user: Any, administrator: Any) -> None:
@@ -188,12 +190,12 @@ def test_a_pool_says_how_many_of_its_workers_lost_their_broker(
     bob: Caller, redis_client: redis.Redis
 ) -> None:
     for name, is_connected in (("a", True), ("b", False)):
-        heartbeats.send(redis_client, Beat(name, "gevent", 1, "here", is_connected=is_connected))
+        heartbeats.send(redis_client, Heartbeat(name, "gevent", 1, "here", is_connected=is_connected))
     pool = bob.get("/pools/gevent").json()
     assert (pool["state"], pool["workers"], pool["unconnected"]) == ("up", 2, 1)
 
 
-def test_a_full_queue_answers_503_and_a_users_bound_429_with_the_queues_state(
+def test_a_full_queue_answers_503_and_a_users_limit_429_with_the_queues_state(
     bob: Caller, user: Any, administrator: Any, settings: Any
 ) -> None:
     settings.JOB_MAX_QUEUED_PER_USER = 2
@@ -224,7 +226,7 @@ def test_a_full_queue_answers_503_and_a_users_bound_429_with_the_queues_state(
         ("/definitions/io.wait/resume", {"reason": "x"}),
     ],
 )
-def test_an_operators_act_needs_the_permission(bob: Caller, ada: Caller, path: str, body: Any) -> None:
+def test_an_operators_action_needs_the_permission(bob: Caller, ada: Caller, path: str, body: Any) -> None:
     assert bob.post(path, body).status_code == 403
     assert not AuditEntry.objects.exclude(action="create token").exists()
     assert ada.post(path, body).status_code == 200
@@ -235,9 +237,9 @@ def test_a_pool_is_paused_and_resumed_and_both_are_written_down(bob: Caller, use
     grant(user, "operate_pool")
     assert bob.post("/pools/gevent/pause", {"reason": " "}).status_code == 422
     answer = bob.post("/pools/gevent/pause", {"reason": "a leak"}).json()
-    assert (answer["state"], answer["has_changed"], answer["is_told"]) == ("paused", True, True)
-    assert read(web_client()).pools == {"gevent": "paused"}
-    assert bob.get("/pools/gevent").json()["held"] == "paused"
+    assert (answer["state"], answer["has_changed"], answer["is_in_redis"]) == ("paused", True, True)
+    assert read_copy(web_client()).pools == {"gevent": "paused"}
+    assert bob.get("/pools/gevent").json()["pause_state"] == "paused"
     assert bob.post("/pools/gevent/drain", {"reason": "a leak"}).json()["state"] == "draining"
     assert bob.post("/pools/gevent/resume", {"reason": "mended"}).json()["has_changed"] is True
     assert bob.post("/pools/gevent/resume", {"reason": "mended"}).json()["has_changed"] is False
@@ -247,7 +249,7 @@ def test_a_pool_is_paused_and_resumed_and_both_are_written_down(bob: Caller, use
         ("drain", "bob", "a leak"),
         ("resume", "bob", "mended"),
     ]
-    assert not Switch.objects.exists()
+    assert not Pause.objects.exists()
 
 
 def test_a_purge_wants_to_be_confirmed(ada: Caller, user: Any) -> None:
@@ -264,7 +266,7 @@ def test_pools_and_queues_are_shown(bob: Caller, user: Any) -> None:
     assert bob.get("/pools/nowhere").status_code == 404
 
 
-def test_a_comparison_is_planned_listed_looked_at_and_cancelled(bob: Caller, ada: Caller, user: Any) -> None:
+def test_a_comparison_is_planned_listed_read_and_cancelled(bob: Caller, ada: Caller, user: Any) -> None:
     body = {"definition": "io.wait", "params": {"duration_s": 0.1}, "pools": ["gevent", "threads"]}
     planned = bob.post("/comparisons", body | {"preset": "quick"})
     assert planned.status_code == 201, planned.content
@@ -276,7 +278,7 @@ def test_a_comparison_is_planned_listed_looked_at_and_cancelled(bob: Caller, ada
         None,
         {"gevent", "threads"},
     )
-    Comparison.objects.update(evidence=evidence(sentence="No difference.").model_dump(mode="json"))
+    Comparison.objects.update(report=report(sentence="No difference.").model_dump(mode="json"))
     assert bob.get(path).json()["verdict"] == "No difference."
     assert ada.post(f"{path}/cancel", {"reason": "in the way"}).json()["state"] == "cancelled"
     assert AuditEntry.objects.filter(action="cancel", reason="in the way").exists()

@@ -8,7 +8,7 @@ from django.test import Client
 
 from jobs import submission, tokens
 from jobs.api import api
-from jobs.models import Comparison, Job, State
+from jobs.models import Comparison, Job, JobState
 
 pytestmark = pytest.mark.django_db
 
@@ -50,12 +50,12 @@ def test_a_comparison_is_cancelled_without_a_body(ada: Client) -> None:
 @pytest.mark.parametrize(
     ("path", "field"),
     [
-        *((f"/pools/gevent/{act}", "reason") for act in ("pause", "drain", "resume", "purge")),
-        *((f"/definitions/io.wait/{act}", "reason") for act in ("pause", "resume")),
+        *((f"/pools/gevent/{action}", "reason") for action in ("pause", "drain", "resume", "purge")),
+        *((f"/definitions/io.wait/{action}", "reason") for action in ("pause", "resume")),
         ("/jobs", "definition"), ("/comparisons", "pools"),
     ],
 )  # fmt: skip
-def test_a_call_without_its_body_hears_which_value_is_missing(ada: Client, path: str, field: str) -> None:
+def test_a_call_without_its_body_names_the_missing_value(ada: Client, path: str, field: str) -> None:
     answer = post(ada, path)
     assert answer.status_code == 422
     assert field in answer.json()["fields"]
@@ -78,7 +78,7 @@ def test_a_body_that_is_there_still_counts(ada: Client, path: str) -> None:
     job = make()
     answer = ada.post(f"/api/jobs/{job.pk}/{path}", {"reasn": "x"}, content_type="application/json")
     assert (answer.status_code, list(answer.json()["fields"])) == (422, ["reasn"])
-    assert Job.objects.get().state == State.QUEUED
+    assert Job.objects.get().state == JobState.QUEUED
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_an_unknown_parameter_of_a_query_is_refused_by_its_name(ada: Client, pat
     assert ada.get(f"/api{path}").status_code == 200
 
 
-def test_a_mistyped_filter_hears_of_those_there_are(ada: Client) -> None:
+def test_a_mistyped_filter_is_answered_with_those_there_are(ada: Client) -> None:
     make()
     fields = ada.get("/api/jobs", {"sate": "failed", "pool": "gevent"}).json()["fields"]
     assert fields.keys() == {"sate"}
@@ -107,7 +107,7 @@ def test_what_belongs_into_a_body_is_not_lost_in_the_query(ada: Client) -> None:
     job = make()
     answer = post(ada, f"/jobs/{job.pk}/cancel?reason=x")
     assert (answer.status_code, list(answer.json()["fields"])) == (422, ["reason"])
-    assert Job.objects.get().state == State.QUEUED
+    assert Job.objects.get().state == JobState.QUEUED
 
 
 @pytest.mark.parametrize("key", ["order-17", "x" * 201, "no\x7fkey"])

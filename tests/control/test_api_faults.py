@@ -78,7 +78,7 @@ def test_a_database_that_does_not_answer_is_a_503_that_says_when_to_try_again(
 
 
 @pytest.mark.parametrize("debug", [False, True])
-def test_a_fault_is_a_500_that_tells_nothing_of_itself(
+def test_a_fault_is_a_500_without_details(
     call: Caller, monkeypatch: pytest.MonkeyPatch, settings: Any, debug: bool
 ) -> None:
     settings.DEBUG = debug

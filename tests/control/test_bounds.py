@@ -14,9 +14,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from jobs import bounds, submission
-from jobs.errors import QueueFull, UserBoundReached
+from jobs.errors import QueueFull, UserLimitReached
 from jobs.management.commands import submit as submitting
-from jobs.models import Job, State
+from jobs.models import Job, JobState
 from jobs.submission import submit
 from tests.web.posted import WAIT, form, text_of
 
@@ -30,7 +30,7 @@ def ended(count: int, pool: str = "gevent") -> None:
     now = timezone.now()
     Job.objects.bulk_create(
         [
-            Job(definition="io.wait", kind="io", pool=pool, state=State.SUCCEEDED, finished_at=now)
+            Job(definition="io.wait", kind="io", pool=pool, state=JobState.SUCCEEDED, finished_at=now)
             for _ in range(count)
         ]
     )
@@ -52,13 +52,13 @@ def test_when_to_try_again_follows_recent_throughput_within_1_and_60_s(
 
 
 @pytest.mark.django_db
-def test_a_users_bound_counts_all_pools_and_no_comparison_and_no_command(
+def test_a_users_limit_counts_all_pools_and_no_comparison_and_no_command(
     sent: None, user: Any, settings: Any
 ) -> None:
     settings.JOB_MAX_QUEUED_PER_USER = 3
     submit("io.wait", {}, pool="gevent", copies=2, user=user)
     submit("io.wait", {}, pool="threads", user=user)
-    with pytest.raises(UserBoundReached, match="3 of your jobs are queued, and 3 may be") as caught:
+    with pytest.raises(UserLimitReached, match="3 of your jobs are queued, and 3 may be") as caught:
         submit("io.wait", {}, pool="asyncio", user=user)
     assert (caught.value.status, caught.value.queue.pool) == (429, "asyncio")
     submit("io.wait", {}, pool="asyncio")
@@ -86,7 +86,7 @@ def test_the_page_answers_429_with_the_queues_state_and_keeps_the_form(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_submissions_that_race_at_the_bound_do_not_pass_it_together(
+def test_submissions_that_race_at_the_limit_do_not_pass_it_together(
     settings: Any, monkeypatch: pytest.MonkeyPatch, redis_client: redis.Redis
 ) -> None:
     monkeypatch.setattr(submission, "publish_from_web", lambda jobs: len(jobs))
@@ -118,7 +118,7 @@ def test_bulk_submission_waits_for_room_and_goes_on(
     settings.JOB_MAX_QUEUED = 3
 
     def make_room(_: float) -> None:
-        Job.objects.update(state=State.SUCCEEDED)
+        Job.objects.update(state=JobState.SUCCEEDED)
 
     monkeypatch.setattr(submitting.time, "sleep", make_room)
     out, err = StringIO(), StringIO()

@@ -11,24 +11,24 @@ from django.core.management import CommandError, call_command
 
 from jobs import switches
 from jobs.heartbeats import pools_up
-from jobs.models import AuditEntry, Job, State, Switch
+from jobs.models import AuditEntry, Job, JobState, Pause
 from jobs.operations import drain, pause, purge, resume
 from jobs.redis_client import web_client
 from jobs.submission import submit
-from jobs.switches import Held
+from jobs.switches import Paused
 from tests.pace import eventually, limit_s
 from tests.platform import Platform
 
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
 every_pool = pytest.mark.parametrize("pool", tuple(settings.JOB_POOLS))
-OBEYED_S = 2.0
+PAUSED_WITHIN_S = 2.0
 
 
 @pytest.fixture(autouse=True)
 def _resumed_afterwards(platform: Platform) -> Iterator[None]:
     yield
-    Switch.objects.all().delete()
-    switches.write(web_client(), switches.held())
+    Pause.objects.all().delete()
+    switches.write_copy(web_client(), switches.paused_now())
 
 
 def slots(pool: str) -> int:
@@ -48,10 +48,10 @@ def states(*jobs: Job) -> set[str]:
     return set(Job.objects.filter(pk__in=[job.pk for job in jobs]).values_list("state", flat=True))
 
 
-def submit_past_the_switch(monkeypatch: pytest.MonkeyPatch, pool: str, copies: int) -> list[Job]:
+def submit_past_the_pause(monkeypatch: pytest.MonkeyPatch, pool: str, copies: int) -> list[Job]:
     """Publish as a process would that has not heard of the pause yet."""
     with monkeypatch.context() as patch:
-        patch.setattr(switches, "held", Held)
+        patch.setattr(switches, "paused_now", Paused)
         patch.setattr(settings, "JOB_PUBLISH_BUDGET_S", 30.0)  # a loaded machine publishes all of them, too
         return submit("ending.succeed", {}, pool=pool, copies=copies)
 
@@ -70,38 +70,38 @@ def test_a_paused_pool_begins_nothing_after_2_s_keeps_what_comes_and_loses_nothi
 ) -> None:
     early = submit("io.wait", {"duration_s": 0.05}, pool=pool, copies=slots(pool) + 150)
     pause("pool", pool, user=None, reason="a test")
-    time.sleep(limit_s(OBEYED_S))
+    time.sleep(limit_s(PAUSED_WITHIN_S))
     before = begun(pool)
-    late = [*submit("io.wait", {}, pool=pool), *submit_past_the_switch(monkeypatch, pool, 3)]
+    late = [*submit("io.wait", {}, pool=pool), *submit_past_the_pause(monkeypatch, pool, 3)]
     left, spent_s = at_the_broker(pool), cpu_s(pool)
     assert left >= 3
-    time.sleep(limit_s(OBEYED_S))
+    time.sleep(limit_s(PAUSED_WITHIN_S))
     assert begun(pool) == before
     assert at_the_broker(pool) == left  # the worker takes no message
-    assert cpu_s(pool) - spent_s < OBEYED_S / 2  # nor does it spin
-    assert states(*late) == {State.QUEUED}
+    assert cpu_s(pool) - spent_s < PAUSED_WITHIN_S / 2  # nor does it spin
+    assert states(*late) == {JobState.QUEUED}
     resume("pool", pool, user=None, reason="a test")
     platform.wait_for(*early, *late, timeout_s=60)
-    assert states(*early, *late) == {State.SUCCEEDED}
+    assert states(*early, *late) == {JobState.SUCCEEDED}
     assert not Job.objects.exclude(attempt=1).exists()
 
 
 @every_pool
 def test_a_paused_definition_begins_nothing_while_others_go_on(platform: Platform, pool: str) -> None:
-    held = submit("io.wait", {"duration_s": 0.2}, pool=pool, copies=slots(pool) + 50)
+    paused = submit("io.wait", {"duration_s": 0.2}, pool=pool, copies=slots(pool) + 50)
     pause("definition", "io.wait", user=None, reason="a test")
     others = submit("ending.succeed", {}, pool=pool, copies=5)
     platform.wait_for(*others)
-    time.sleep(limit_s(OBEYED_S))
+    time.sleep(limit_s(PAUSED_WITHIN_S))
     before = begun(pool)
-    held += submit("io.wait", {"duration_s": 0.2}, pool=pool)
+    paused += submit("io.wait", {"duration_s": 0.2}, pool=pool)
     time.sleep(1.0)
     assert begun(pool) == before
     eventually(lambda: at_the_broker(pool) == 0)  # what was there went back to the ledger
     assert not Job.objects.queued().filter(due_at=None).exists()
     resume("definition", "io.wait", user=None, reason="a test")
-    platform.wait_for(*held, timeout_s=60)
-    assert states(*held, *others) == {State.SUCCEEDED}
+    platform.wait_for(*paused, timeout_s=60)
+    assert states(*paused, *others) == {JobState.SUCCEEDED}
 
 
 def test_a_worker_that_starts_later_obeys_and_so_it_does_once_redis_lost_its_data(platform: Platform) -> None:
@@ -109,15 +109,15 @@ def test_a_worker_that_starts_later_obeys_and_so_it_does_once_redis_lost_its_dat
     platform.stop("threads")
     platform.ensure("threads")
     jobs = submit("ending.succeed", {}, pool="threads", copies=3)
-    time.sleep(limit_s(OBEYED_S))
+    time.sleep(limit_s(PAUSED_WITHIN_S))
     web_client().flushall()
     jobs += submit("ending.succeed", {}, pool="threads", copies=3)
-    time.sleep(limit_s(OBEYED_S))
-    assert states(*jobs) == {State.QUEUED}
-    assert switches.read(web_client()).pools == {"threads": "paused"}
+    time.sleep(limit_s(PAUSED_WITHIN_S))
+    assert states(*jobs) == {JobState.QUEUED}
+    assert switches.read_copy(web_client()).pools == {"threads": "paused"}
     resume("pool", "threads", user=None, reason="a test")
     platform.wait_for(*jobs)
-    assert states(*jobs) == {State.SUCCEEDED}
+    assert states(*jobs) == {JobState.SUCCEEDED}
 
 
 def test_draining_lets_what_runs_end_and_begins_nothing_else(platform: Platform) -> None:
@@ -127,8 +127,8 @@ def test_draining_lets_what_runs_end_and_begins_nothing_else(platform: Platform)
         call_command("drain", "gevent", "--reason", "maintenance", "--wait", "0.5")
     [waiting] = submit("ending.succeed", {}, pool="gevent")
     call_command("drain", "gevent", "--reason", "maintenance", "--wait", "20")
-    assert states(running) == {State.SUCCEEDED}
-    assert states(waiting) == {State.QUEUED}
+    assert states(running) == {JobState.SUCCEEDED}
+    assert states(waiting) == {JobState.QUEUED}
     assert drain("gevent", user=None, reason="again").has_changed is False
 
 
@@ -136,8 +136,8 @@ def test_a_purge_cancels_what_is_queued_and_takes_its_messages_alone(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pause("pool", "asyncio", user=None, reason="a test")
-    time.sleep(limit_s(OBEYED_S))
-    published = submit_past_the_switch(monkeypatch, "asyncio", 700)
+    time.sleep(limit_s(PAUSED_WITHIN_S))
+    published = submit_past_the_pause(monkeypatch, "asyncio", 700)
     unpublished = submit("io.wait", {}, pool="asyncio", copies=5)
     with redis.Redis.from_url(settings.BROKER_URL) as client:
         client.lpush(settings.JOB_POOLS["asyncio"]["queue"], b"not ours")
@@ -145,10 +145,10 @@ def test_a_purge_cancels_what_is_queued_and_takes_its_messages_alone(
     purged = purge("asyncio", user=None, reason="too many")
     assert (purged.cancelled, purged.messages) == (705, sent)
     assert sent == 700  # more than one look at the queue
-    assert states(*published, *unpublished) == {State.CANCELLED}
+    assert states(*published, *unpublished) == {JobState.CANCELLED}
     assert at_the_broker("asyncio") == 1
     assert AuditEntry.objects.get(action="purge").details == {"cancelled": 705, "messages": sent}
     resume("pool", "asyncio", user=None, reason="a test")
     [after] = submit("ending.succeed", {}, pool="asyncio")
     platform.wait_for(after)
-    assert states(after) == {State.SUCCEEDED}
+    assert states(after) == {JobState.SUCCEEDED}

@@ -13,16 +13,16 @@ from django.utils import timezone
 from django_celery_results.models import TaskResult
 
 from jobs import retention
-from jobs.models import AuditEntry, Block, Comparison, Job, JobLog, State
+from jobs.models import AuditEntry, Batch, Comparison, Job, JobLog, JobState
 from tests.pace import limit_s
 
 pytestmark = pytest.mark.django_db
 OLD = timedelta(days=40)
 
 
-def make(count: int, age: timedelta = OLD, state: str = State.SUCCEEDED, **fields: Any) -> list[Job]:
+def make(count: int, age: timedelta = OLD, state: str = JobState.SUCCEEDED, **fields: Any) -> list[Job]:
     at = timezone.now() - age
-    ended = None if state in (State.QUEUED, State.RUNNING) else at
+    ended = None if state in (JobState.QUEUED, JobState.RUNNING) else at
     values = {"definition": "io.wait", "kind": "io", "pool": "gevent", "state": state} | fields
     return Job.objects.bulk_create(
         [Job(created_at=at, finished_at=ended, **values) for _ in range(count)], batch_size=500
@@ -53,7 +53,7 @@ def test_ten_thousand_old_jobs_go_in_short_transactions_with_their_logs_and_resu
     assert (JobLog.objects.count(), TaskResult.objects.count()) == (20, 20)
 
 
-@pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING])
+@pytest.mark.parametrize("state", [JobState.QUEUED, JobState.RUNNING])
 def test_a_live_job_is_never_pruned_however_old_or_many(settings: Any, state: str) -> None:
     settings.JOB_KEEP_MAX = 0
     live = make(3, state=state)
@@ -76,7 +76,7 @@ def test_beyond_the_number_that_is_kept_the_oldest_go(settings: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "evidence", "goes"),
+    ("state", "report", "goes"),
     [
         ("finished", {"sentence": "x"}, True),
         ("cancelled", None, True),
@@ -84,12 +84,12 @@ def test_beyond_the_number_that_is_kept_the_oldest_go(settings: Any) -> None:
         ("finished", None, False),
     ],
 )
-def test_the_jobs_of_a_comparison_go_once_its_evidence_is_frozen_or_will_never_be(
-    state: str, evidence: Any, goes: bool
+def test_the_jobs_of_a_comparison_go_once_its_report_is_frozen_or_will_never_be(
+    state: str, report: Any, goes: bool
 ) -> None:
-    comparison = Comparison.objects.create(definition="io.wait", copies=1, state=state, evidence=evidence)
-    block = Block.objects.create(comparison=comparison, pool="gevent", round=1, position=1)
-    make(2, block=block)
+    comparison = Comparison.objects.create(definition="io.wait", copies=1, state=state, report=report)
+    batch = Batch.objects.create(comparison=comparison, pool="gevent", round=1, position=1)
+    make(2, batch=batch)
     assert retention.prune().jobs == (2 if goes else 0)
     assert Comparison.objects.filter(pk=comparison.pk).exists()
 
@@ -137,7 +137,7 @@ def test_a_turn_is_bounded_and_the_next_comes_soon_until_nothing_is_left(
 
 
 @pytest.mark.parametrize("keep_max", [1, 1_000])
-def test_turns_get_to_the_end_however_slow_the_ledger_is(
+def test_turns_get_to_the_end_however_slow_the_database_is(
     turns: retention.Turns, settings: Any, monkeypatch: pytest.MonkeyPatch, keep_max: int
 ) -> None:
     monkeypatch.setattr(retention, "BATCH", 2)

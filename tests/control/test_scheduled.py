@@ -11,8 +11,8 @@ from django.test import Client
 from django.utils import timezone
 
 from jobs import bounds, reports, submission, tokens
-from jobs.errors import QueueFull, UserBoundReached
-from jobs.models import Job, PoolSample, State
+from jobs.errors import QueueFull, UserLimitReached
+from jobs.models import Job, JobState, PoolSample
 from jobs.sampling import sample
 from jobs.submission import submit
 
@@ -75,7 +75,7 @@ def test_scheduled_jobs_leave_the_queue_to_what_runs_now(settings: Any) -> None:
         submit("io.wait", {}, pool="gevent")
 
 
-def test_scheduled_jobs_are_bounded_too_and_say_when_the_next_is_due(settings: Any) -> None:
+def test_scheduled_jobs_are_limited_too_and_the_answer_says_when_the_next_is_due(settings: Any) -> None:
     settings.JOB_MAX_QUEUED = 3
     later(timedelta(seconds=20))
     later(copies=2)
@@ -87,11 +87,11 @@ def test_scheduled_jobs_are_bounded_too_and_say_when_the_next_is_due(settings: A
     later()
 
 
-def test_a_users_scheduled_jobs_have_their_own_bound(settings: Any, user: Any) -> None:
+def test_a_users_scheduled_jobs_have_their_own_limit(settings: Any, user: Any) -> None:
     settings.JOB_MAX_QUEUED_PER_USER = 2
     later(copies=2, user=user)
     submit("io.wait", {}, pool="gevent", copies=2, user=user)
-    with pytest.raises(UserBoundReached, match="2 of your jobs are scheduled, and 2 may be"):
+    with pytest.raises(UserLimitReached, match="2 of your jobs are scheduled, and 2 may be"):
         later(user=user)
 
 
@@ -115,7 +115,7 @@ def test_the_pools_page_counts_scheduled_jobs_beside_the_queue(client: Client, a
     assert "Scheduled for" in client.get(Job.objects.all()[0].get_absolute_url()).content.decode()
 
 
-def test_the_api_tells_a_scheduled_job_by_its_due_time(client: Client, user: Any) -> None:
+def test_the_api_shows_the_due_time_of_a_scheduled_job(client: Client, user: Any) -> None:
     headers = {"Authorization": f"Bearer {tokens.create(user, 'test')[1]}"}
     at = datetime(2100, 1, 2, 3, 4, tzinfo=UTC)
     [job] = submit("io.wait", {}, pool="gevent", user=user, run_after=at)
@@ -134,4 +134,4 @@ def test_an_export_has_the_due_time(client: Client, administrator: Any) -> None:
     answer = client.post("/admin/jobs/job/", chosen)
     [row] = csv.DictReader(StringIO(b"".join(answer.streaming_content).decode()))  # type: ignore[attr-defined]
     assert job.run_after is not None
-    assert (row["state"], row["due_at"]) == (State.QUEUED, job.run_after.isoformat())
+    assert (row["state"], row["due_at"]) == (JobState.QUEUED, job.run_after.isoformat())

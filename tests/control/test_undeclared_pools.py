@@ -9,8 +9,8 @@ from django.test.utils import CaptureQueriesContext
 from structlog.testing import capture_logs
 
 from jobs import reports, tokens
-from jobs.models import Job, State
-from jobs.rescue import Stranded
+from jobs.models import Job, JobState
+from jobs.rescue import UndeclaredPools
 from jobs.sampling import sample
 
 pytestmark = pytest.mark.django_db
@@ -24,7 +24,7 @@ def test_known_pools_are_the_declared_ones_and_then_those_of_jobs(settings: Any)
     declared = list(settings.JOB_POOLS)
     assert reports.known_pools() == declared
     for pool in ("zeta", "gevent", "alpha", "zeta"):
-        make(pool, state=State.SUCCEEDED)
+        make(pool, state=JobState.SUCCEEDED)
     assert reports.known_pools() == [*declared, "alpha", "zeta"]
 
 
@@ -67,15 +67,15 @@ def test_the_coordinator_warns_once_for_as_long_as_jobs_wait_on_an_undeclared_po
     make()
     make()
     make("gevent")
-    make("past", state=State.SUCCEEDED)
-    stranded = Stranded()
+    make("past", state=JobState.SUCCEEDED)
+    undeclared = UndeclaredPools()
     with capture_logs() as lines:
-        stranded.tell(sample(own_keys))
-        stranded.tell(sample(own_keys))
+        undeclared.warn(sample(own_keys))
+        undeclared.warn(sample(own_keys))
     assert [(line["log_level"], line["pool"], line["jobs"]) for line in lines] == [("warning", "former", 2)]
-    Job.objects.filter(pool="former").update(state=State.CANCELLED)
-    stranded.tell(sample(own_keys))
+    Job.objects.filter(pool="former").update(state=JobState.CANCELLED)
+    undeclared.warn(sample(own_keys))
     make()
     with capture_logs() as lines:
-        stranded.tell(sample(own_keys))
+        undeclared.warn(sample(own_keys))
     assert len(lines) == 1

@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from jobs import operations, submission, tokens
-from jobs.models import AuditEntry, Comparison, Job, State, Switch
+from jobs.models import AuditEntry, Comparison, Job, JobState, Pause
 
 pytestmark = [pytest.mark.django_db, pytest.mark.postgres]
 JOBS, AUDIT = "/admin/jobs/job/", "/admin/jobs/auditentry/"
@@ -40,9 +40,9 @@ def post(administrator: Any) -> Any:
 
 
 @pytest.mark.parametrize("path", ["pools/threads/pause", "pools/threads/drain", "definitions/io.wait/pause"])
-def test_a_reason_is_stored_as_the_ledger_can_hold_it(post: Any, path: str) -> None:
+def test_a_reason_is_stored_as_the_database_can_store_it(post: Any, path: str) -> None:
     assert post(f"/{path}", {"reason": "a\0b"}).status_code == 200
-    assert Switch.objects.get().reason == "a\N{REPLACEMENT CHARACTER}b"
+    assert Pause.objects.get().reason == "a\N{REPLACEMENT CHARACTER}b"
     assert AuditEntry.objects.latest("id").reason == "a\N{REPLACEMENT CHARACTER}b"
 
 
@@ -54,7 +54,7 @@ def test_a_comparison_is_cancelled_for_such_a_reason(post: Any, user: Any) -> No
 
 
 @pytest.mark.parametrize("address", ["pools/a%00b/resume", "pools/a%00b/purge", "definitions/a%00b/resume"])
-def test_no_act_of_the_api_finds_such_a_name(post: Any, address: str) -> None:
+def test_no_action_of_the_api_finds_such_a_name(post: Any, address: str) -> None:
     assert post(f"/{address}", {"reason": "x", "confirm": True}).status_code in (404, 422)
 
 
@@ -86,7 +86,7 @@ def test_no_page_of_the_admin_finds_such_a_name(admin: Client, address: str) -> 
     + [f"{RESULTS}?{name}=%00" for name in ("status", "q")],
 )
 def test_a_filter_ignores_what_no_row_can_hold(admin: Client, address: str) -> None:
-    Job.objects.create(definition="io.wait", kind="io", pool="gevent", state=State.FAILED)
+    Job.objects.create(definition="io.wait", kind="io", pool="gevent", state=JobState.FAILED)
     assert admin.get(address).status_code == 200
     if "?q" not in address and address.startswith(JOBS):
         assert len(admin.get(address).context["cl"].result_list) == 1
@@ -108,7 +108,7 @@ def test_a_filter_still_finds_the_jobs_of_a_pool_that_is_no_more(admin: Client) 
             f"{AUDIT}?target=%00",
             f"{RESULTS}?task_name=%00",
         ),
-        *("/admin/jobs/pool/?model=%00", "/admin/jobs/switch/?name=%00", "/admin/jobs/comparison/?state=%00"),
+        *("/admin/jobs/pool/?model=%00", "/admin/jobs/pause/?name=%00", "/admin/jobs/comparison/?state=%00"),
         *("/admin/jobs/apitoken/?name=%00", "/admin/jobs/pinneddefinition/?pool__in=gevent,%00"),
     ],
 )
@@ -116,12 +116,12 @@ def test_a_lookup_in_an_address_is_refused_as_others_that_cannot_be_made(admin: 
     assert admin.get(address)["Location"].endswith("?e=1")
 
 
-@pytest.mark.parametrize("act", ["resume", "purge"])
-def test_a_command_that_names_what_is_no_text_says_so(act: str) -> None:
+@pytest.mark.parametrize("action", ["resume", "purge"])
+def test_a_command_that_names_what_is_no_text_says_so(action: str) -> None:
     with pytest.raises(CommandError, match="There is no pool"):
-        call_command(act, "a\udcffb", "--reason", "x", *(["--yes"] if act == "purge" else []))
+        call_command(action, "a\udcffb", "--reason", "x", *(["--yes"] if action == "purge" else []))
 
 
 def test_a_reason_of_a_command_may_be_no_text() -> None:
-    operations.pause(Switch.Kind.POOL, "threads", user=None, reason="a\udcffb")
-    assert Switch.objects.get().reason == "a\N{REPLACEMENT CHARACTER}b"
+    operations.pause(Pause.Kind.POOL, "threads", user=None, reason="a\udcffb")
+    assert Pause.objects.get().reason == "a\N{REPLACEMENT CHARACTER}b"

@@ -2,7 +2,7 @@ import threading
 
 from django.apps import AppConfig
 
-from jobs.pools.job import Job
+from jobs.pools.job import PoolRequest
 
 
 class OneSlot(AppConfig):
@@ -11,10 +11,10 @@ class OneSlot(AppConfig):
     name = "tests.one_slot"
 
     def ready(self) -> None:
-        turn, run = threading.Lock(), Job.run
+        turn, run = threading.Lock(), PoolRequest.run
 
-        def run_alone(job: Job) -> None:
+        def run_alone(job: PoolRequest) -> None:
             with turn:
                 run(job)
 
-        Job.run = run_alone  # type: ignore[method-assign]
+        PoolRequest.run = run_alone  # type: ignore[method-assign]

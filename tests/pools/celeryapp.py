@@ -302,7 +302,7 @@ def measure_green_children(seconds: float) -> float:
 @app.task
 def where() -> list[Any]:
     bridge.sleep(0.05)
-    return [bridge.carrier_name(), bridge.on_loop(), bridge.slots_in_use()]
+    return [bridge.greenlet_or_task(), bridge.on_loop(), bridge.slots_in_use()]
 
 
 @app.task(bridged=True)

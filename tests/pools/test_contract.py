@@ -45,7 +45,7 @@ def test_jobs_side_by_side_run_event_loops_of_their_own(worker: Worker) -> None:
     assert [result.get(timeout=20) for result in results] == [[1] * 5] * 8
 
 
-def test_a_coroutine_starts_a_process_or_is_told_where_it_can(worker: Worker) -> None:
+def test_a_coroutine_starts_a_process_or_its_error_names_the_pool_where_it_can(worker: Worker) -> None:
     result = worker.send(tasks.start_a_process)
     if worker.pool == "gevent":
         with pytest.raises(NotImplementedError, match="run the job on asyncio, threads or prefork"):

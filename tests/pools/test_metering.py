@@ -36,7 +36,7 @@ def test_a_stopped_loop_shows_as_lag(workers: dict[str, Worker], pool: str) -> N
     assert workers[pool].run(tasks.lag, 0.4) > 0.3
 
 
-def test_a_job_knows_what_carries_it(workers: dict[str, Worker]) -> None:
+def test_a_job_knows_its_greenlet_or_task(workers: dict[str, Worker]) -> None:
     for pool, is_named in (("prefork", False), ("threads", False), ("gevent", True), ("asyncio", True)):
         name, on_loop, in_use = workers[pool].run(tasks.where)
         assert name.startswith("job-") == is_named

@@ -23,7 +23,7 @@ from jobs.pools import bridge, interrupts
 from jobs.pools.consumer import RECONNECT_WITHIN_S, PoolConsumer
 from jobs.pools.coroutines import CoroutineBody
 from jobs.pools.interrupts import BodyCancelled, ChildExited, HardStop, ThreadReach, Why, call_in_thread
-from jobs.pools.job import Job, State
+from jobs.pools.job import PoolRequest, RequestState
 from jobs.pools.limits import CALLS_C, COMPUTES, FUNCTION, SOFT
 from jobs.pools.loop import JobLoop, MeteredCoroutine
 from jobs.pools.metering import METER, LagProbe, Meter
@@ -31,7 +31,7 @@ from jobs.pools.thread_pool import Alarms, TaskPool
 from tests import ROOT
 from tests.pace import eventually, limit_s
 from tests.stuck import limit_probes
-from tests.stuck.limit_probes import Body, _try, launch_beside, try_all
+from tests.stuck.limit_probes import Body, _probe, launch_beside, probe_all
 
 
 def compute(seconds: float) -> None:
@@ -53,7 +53,7 @@ def test_without_a_pool_the_bridge_calls_here() -> None:
     assert bridge.run_coroutine(body()) == 5
     assert bridge.run_sync(lambda a, b=0: a + b, 1, b=2) == 3
     assert bridge.offload(max, 1, 2) == 2
-    assert (bridge.on_loop(), bridge.carrier_name(), bridge.loop_lag_s()) == (False, "", (0.0, 0.0))
+    assert (bridge.on_loop(), bridge.greenlet_or_task(), bridge.loop_lag_s()) == (False, "", (0.0, 0.0))
 
 
 def test_without_a_pool_cpu_time_is_the_threads() -> None:
@@ -256,13 +256,13 @@ class Late:
     def __init__(self, too_late: int) -> None:
         self.launches, self._too_late = 0, too_late
 
-    def launch(self, job: Job) -> None:
+    def launch(self, job: PoolRequest) -> None:
         self.launches += 1
         if self.launches > self._too_late:
             job.target()
-        job.state = State.ENDED
+        job.state = RequestState.ENDED
 
-    def run_sync(self, job: Job, function: Any) -> None:
+    def run_sync(self, job: PoolRequest, function: Any) -> None:
         function()
 
     def post(self, call: Any, *args: object) -> None:
@@ -274,18 +274,18 @@ def test_a_probe_that_its_limit_ended_before_it_began_is_made_again_and_tells_no
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pool = Late(too_late=2)
-    assert _try(pool, SOFT, FUNCTION, COMPUTES, time.sleep) is False
+    assert _probe(pool, SOFT, FUNCTION, COMPUTES, time.sleep) is False
     assert pool.launches == 3
     with pytest.raises(TimeoutError, match="came to begin"):
-        try_all(Late(too_late=1000), time.sleep)
+        probe_all(Late(too_late=1000), time.sleep)
     monkeypatch.setattr(limit_probes, "_WITHIN_S", 0.05)
     monkeypatch.setattr(Late, "launch", lambda *_: None)
     with pytest.raises(TimeoutError, match="did not end"):
-        try_all(Late(too_late=0), time.sleep)
+        probe_all(Late(too_late=0), time.sleep)
 
 
 def test_only_what_ends_a_call_of_c_before_it_returns_cuts_it_short() -> None:
-    def tell(body: Body) -> None:
+    def run_body(body: Body) -> None:
         with suppress(HardStop):
             body.function()
 
@@ -294,10 +294,10 @@ def test_only_what_ends_a_call_of_c_before_it_returns_cuts_it_short() -> None:
 
     early, late, other = (Body(CALLS_C, 0.3, rounds=400_000) for _ in range(3))
     early.on_begin = stop
-    tell(early)
+    run_body(early)
     begun = threading.Event()
     late.on_begin = begun.set
-    worker = threading.Thread(target=tell, args=(late,))
+    worker = threading.Thread(target=run_body, args=(late,))
     worker.start()
     assert begun.wait(10)
     time.sleep(0.02)
@@ -316,9 +316,9 @@ def test_nothing_holds_the_greenlet_of_a_thread_that_has_ended(monkeypatch: pyte
     pool = TaskPool(limit=1, app=Celery(broker="memory://", set_as_current=False))
     kept = []
     for _ in range(3):
-        job = Job(pool, 0, lambda: greenlet.getcurrent() is not None)
+        job = PoolRequest(pool, 0, lambda: greenlet.getcurrent() is not None)
         launch_beside(pool, job)
-        eventually(lambda job=job: job.state is State.ENDED)
+        eventually(lambda job=job: job.state is RequestState.ENDED)
         kept.append(job)
     eventually(lambda: not any(thread.name == "probe" for thread in threading.enumerate()))
     for _ in range(1000):  # where the interpreter makes the calls that wait, greenlet's among them

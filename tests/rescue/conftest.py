@@ -10,10 +10,10 @@ from django.conf import settings as django_settings
 from django.utils import timezone
 
 from jobs import publishing
-from jobs.heartbeats import Attempt, Beat, send
-from jobs.models import Job, State
+from jobs.heartbeats import AttemptId, Heartbeat, send
+from jobs.models import Job, JobState
 from jobs.redis_client import key
-from jobs.rescue import Rescuer, absence, silence
+from jobs.rescue import Recovery, absence, silence
 
 
 class Clock:
@@ -41,10 +41,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def rescuer(db: None, own_keys: Any, clock: Clock, settings: Any) -> Rescuer:
+def recovery(db: None, own_keys: Any, clock: Clock, settings: Any) -> Recovery:
     """A rescuer for workers that beat each second and are dead after five."""
     settings.JOB_HEARTBEAT_S, settings.JOB_WORKER_DEAD_AFTER_S = 1.0, 5.0
-    return Rescuer(own_keys)
+    return Recovery(own_keys)
 
 
 @pytest.fixture
@@ -64,17 +64,17 @@ def running(make: Callable[..., Job]) -> Callable[..., Job]:
 
     def running(worker: str = "w1@host", **fields: Any) -> Job:
         begun = {"started_at": timezone.now() - timedelta(seconds=60), "pid": 42, "broker_wait_s": 0.5}
-        return make(**{"state": State.RUNNING, "worker": worker, **begun, **fields})
+        return make(**{"state": JobState.RUNNING, "worker": worker, **begun, **fields})
 
     return running
 
 
 @pytest.fixture
-def published(make: Callable[..., Job], quiet_pool: str) -> Callable[..., Job]:
+def published(make: Callable[..., Job], unserved_pool: str) -> Callable[..., Job]:
     """Store and publish a job on a pool that no worker serves."""
 
     def published(**fields: Any) -> Job:
-        job = make(**{"pool": quiet_pool, "due_at": timezone.now(), **fields})
+        job = make(**{"pool": unserved_pool, "due_at": timezone.now(), **fields})
         assert publishing.publish([job], budget_s=5.0) == 1
         return job
 
@@ -82,14 +82,16 @@ def published(make: Callable[..., Job], quiet_pool: str) -> Callable[..., Job]:
 
 
 @pytest.fixture
-def beat(own_keys: Any) -> Callable[..., None]:
+def heartbeat(own_keys: Any) -> Callable[..., None]:
     """Give a worker's sign of life, `ago_s` seconds ago; `holds` are attempts."""
 
-    def beat(name: str = "w1@host", *, ago_s: float = 0.0, holds: list[Attempt] | None = None) -> None:
-        send(own_keys, Beat(name, "threads", 42, "host"), holds)
+    def heartbeat(
+        name: str = "w1@host", *, ago_s: float = 0.0, reserved: list[AttemptId] | None = None
+    ) -> None:
+        send(own_keys, Heartbeat(name, "threads", 42, "host"), reserved)
         own_keys.zincrby(key("heartbeats", "at"), -ago_s, name)
 
-    return beat
+    return heartbeat
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from django.utils import timezone
 
 from dev.own_redis import OwnRedis
 from jobs import publishing, recorder, stream
-from jobs.models import Job, State
+from jobs.models import Job, JobState
 from jobs.redis_client import key
-from jobs.rescue import Rescuer, queues
-from jobs.rescue.rescuer import _EVERY_LOOKS
+from jobs.rescue import Recovery, queues
+from jobs.rescue.rescuer import _SWEEPS_A_READ
 from jobs.timing import Timings
 from tests.core import messages
 from tests.rescue.conftest import Clock
@@ -21,93 +21,102 @@ from tests.rescue.conftest import Clock
 pytestmark = pytest.mark.django_db
 
 
-def looks(rescuer: Rescuer, clock: Clock, count: int = 6) -> int:
+def sweeps(recovery: Recovery, clock: Clock, count: int = 6) -> int:
     """Look each second; return how many jobs were rescued in all."""
     found = 0
     for _ in range(count):
-        found += rescuer.look()
+        found += recovery.sweep()
         clock.advance(1.0)
     return found
 
 
 def test_a_lost_message_is_published_again(
-    rescuer: Rescuer, published: Any, clock: Clock, quiet_pool: str, broker: redis.Redis
+    recovery: Recovery, published: Any, clock: Clock, unserved_pool: str, broker: redis.Redis
 ) -> None:
     lost, kept = published(), published()
-    [message] = broker.lrange(quiet_pool, -1, -1)
-    broker.lrem(quiet_pool, 1, message)
-    assert looks(rescuer, clock, 4) == 0  # a worker may have just fetched it
-    assert looks(rescuer, clock, 2) == 1
+    [message] = broker.lrange(unserved_pool, -1, -1)
+    broker.lrem(unserved_pool, 1, message)
+    assert sweeps(recovery, clock, 4) == 0  # a worker may have just fetched it
+    assert sweeps(recovery, clock, 2) == 1
     publishing.publish_due()
-    assert {found["headers"]["id"] for found in messages(broker, quiet_pool)} == {str(lost.pk), str(kept.pk)}
-    assert looks(rescuer, clock) == 0
+    assert {found["headers"]["id"] for found in messages(broker, unserved_pool)} == {
+        str(lost.pk),
+        str(kept.pk),
+    }
+    assert sweeps(recovery, clock) == 0
 
 
 def test_after_redis_lost_its_data_everything_queued_is_published_again(
-    rescuer: Rescuer, published: Any, clock: Clock, quiet_pool: str, broker: redis.Redis
+    recovery: Recovery, published: Any, clock: Clock, unserved_pool: str, broker: redis.Redis
 ) -> None:
     jobs = [published() for _ in range(5)]
-    broker.delete(quiet_pool)
-    assert looks(rescuer, clock) == 5
+    broker.delete(unserved_pool)
+    assert sweeps(recovery, clock) == 5
     assert publishing.publish_due() == 5
-    assert len(messages(broker, quiet_pool)) == len(jobs)
+    assert len(messages(broker, unserved_pool)) == len(jobs)
 
 
 def test_after_an_outage_messages_are_looked_for_while_no_worker_is_taken_for_dead(
-    rescuer: Rescuer, published: Any, make: Any, beat: Any, clock: Clock, quiet_pool: str, broker: redis.Redis
+    recovery: Recovery,
+    published: Any,
+    make: Any,
+    heartbeat: Any,
+    clock: Clock,
+    unserved_pool: str,
+    broker: redis.Redis,
 ) -> None:
-    lost, held = published(), published()
-    runs = make(pool=quiet_pool, state=State.RUNNING, worker="silent@host", started_at=timezone.now())
-    broker.delete(quiet_pool)
-    beat("silent@host", ago_s=30, holds=[(str(held.pk), 1)])  # of before the outage
+    lost, reserved = published(), published()
+    runs = make(pool=unserved_pool, state=JobState.RUNNING, worker="silent@host", started_at=timezone.now())
+    broker.delete(unserved_pool)
+    heartbeat("silent@host", ago_s=30, reserved=[(str(reserved.pk), 1)])  # of before the outage
     for _ in range(4):
-        assert rescuer.look(is_after_outage=True) == 0, "one that was silent may still hold it"
+        assert recovery.sweep(is_after_outage=True) == 0, "one that was silent may still hold it"
         clock.advance(1)
-    assert rescuer.look(is_after_outage=True) == 2
+    assert recovery.sweep(is_after_outage=True) == 2
     runs.refresh_from_db()
-    assert runs.state == State.RUNNING
-    assert {job.pk for job in Job.objects.unpublished(now=timezone.now())} == {lost.pk, held.pk}
-    assert rescuer.look() == 1
+    assert runs.state == JobState.RUNNING
+    assert {job.pk for job in Job.objects.unpublished(now=timezone.now())} == {lost.pk, reserved.pk}
+    assert recovery.sweep() == 1
     runs.refresh_from_db()
-    assert (runs.state, runs.attempt) == (State.QUEUED, 2)
+    assert (runs.state, runs.attempt) == (JobState.QUEUED, 2)
 
 
 def test_jobs_whose_ends_wait_to_be_recorded_are_not_published_again(
-    rescuer: Rescuer,
+    recovery: Recovery,
     published: Any,
-    beat: Any,
+    heartbeat: Any,
     clock: Clock,
-    quiet_pool: str,
+    unserved_pool: str,
     broker: redis.Redis,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reported, received = published(), published()
-    broker.delete(quiet_pool)
-    beat("dead@host", ago_s=30, holds=[(str(received.pk), 1)])
+    broker.delete(unserved_pool)
+    heartbeat("dead@host", ago_s=30, reserved=[(str(received.pk), 1)])
     backlog_s = 20.0
     monkeypatch.setattr(stream, "backlog_s", lambda client: backlog_s)
-    assert looks(rescuer, clock, 20) == 0, "their reports may be among the unrecorded ones"
+    assert sweeps(recovery, clock, 20) == 0, "their reports may be among the unrecorded ones"
     # The oldest that is unrecorded now is younger than the absence: neither has a report.
     backlog_s = 3.0
-    assert looks(rescuer, clock, 5) == 2
+    assert sweeps(recovery, clock, 5) == 2
     assert {job.pk for job in Job.objects.unpublished(now=timezone.now())} == {reported.pk, received.pk}
 
 
 def test_a_coordinator_that_is_far_behind_seldom_reads_the_queues(
-    rescuer: Rescuer,
+    recovery: Recovery,
     published: Any,
     clock: Clock,
-    quiet_pool: str,
+    unserved_pool: str,
     broker: redis.Redis,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     published()
-    broker.delete(quiet_pool)
+    broker.delete(unserved_pool)
     read: list[str] = []
     waiting = queues.waiting
     monkeypatch.setattr(queues, "waiting", lambda pool: read.append(pool) or waiting(pool))
     monkeypatch.setattr(stream, "backlog_s", lambda client: 100.0)
-    looks(rescuer, clock, 20)
+    sweeps(recovery, clock, 20)
     assert len(read) == 4
 
 
@@ -122,48 +131,48 @@ def give_back(job: Job, own_keys: Any) -> None:
 
 
 def test_what_was_given_back_and_waits_for_a_slot_is_not_published_again(
-    rescuer: Rescuer, published: Any, clock: Clock, quiet_pool: str, broker: redis.Redis, own_keys: Any
+    recovery: Recovery, published: Any, clock: Clock, unserved_pool: str, broker: redis.Redis, own_keys: Any
 ) -> None:
     give_back(published(), own_keys)
-    assert looks(rescuer, clock, 2 * _EVERY_LOOKS) == 0
+    assert sweeps(recovery, clock, 2 * _SWEEPS_A_READ) == 0
     with mock.patch.object(timezone, "now", return_value=timezone.now() + timedelta(hours=1)):
         assert publishing.publish_due() == 0
-    assert len(messages(broker, quiet_pool)) == 1
+    assert len(messages(broker, unserved_pool)) == 1
 
 
-@pytest.mark.parametrize("double", [0, 1])
+@pytest.mark.parametrize("duplicate", [0, 1])
 def test_what_was_given_back_and_got_lost_on_its_way_to_the_queue_is_published_again(
-    rescuer: Rescuer,
+    recovery: Recovery,
     published: Any,
     clock: Clock,
-    quiet_pool: str,
+    unserved_pool: str,
     broker: redis.Redis,
     own_keys: Any,
-    double: int,
+    duplicate: int,
 ) -> None:
     job = published()
     give_back(job, own_keys)
-    broker.delete(quiet_pool)
-    for _ in range(double):
-        broker.lpush(quiet_pool, "a message of something else")
+    broker.delete(unserved_pool)
+    for _ in range(duplicate):
+        broker.lpush(unserved_pool, "a message of something else")
     # A queue that is as long as it should be is read in its turn.
-    assert looks(rescuer, clock, 6 + double * _EVERY_LOOKS) == 1
+    assert sweeps(recovery, clock, 6 + duplicate * _SWEEPS_A_READ) == 1
     assert publishing.publish_due() == 1
 
 
 @pytest.mark.parametrize("is_over", [True, False])
 def test_what_was_published_again_is_known_as_begun_for_as_long_as_the_other_message_may_wait(
-    rescuer: Rescuer,
+    recovery: Recovery,
     published: Any,
     clock: Clock,
-    quiet_pool: str,
+    unserved_pool: str,
     broker: redis.Redis,
     own_keys: Any,
     is_over: bool,
 ) -> None:
     job = published()
-    [out_of_sight] = broker.lrange(quiet_pool, 0, -1)
-    broker.delete(quiet_pool)
+    [out_of_sight] = broker.lrange(unserved_pool, 0, -1)
+    broker.delete(unserved_pool)
     started = stream.Started(str(job.pk), 1, stream.Place("w1@host"), Timings())
     ended = stream.Outcome(str(job.pk), 1, started.place, Timings(), stream.Ending.SUCCEEDED)
 
@@ -173,98 +182,98 @@ def test_what_was_published_again_is_known_as_begun_for_as_long_as_the_other_mes
 
     if is_over:  # and the ledger does not know it yet
         run()
-    assert looks(rescuer, clock) == 1
+    assert sweeps(recovery, clock) == 1
     assert publishing.publish_due() == 1
-    broker.rpush(quiet_pool, out_of_sight)
-    assert len(messages(broker, quiet_pool)) == 2
+    broker.rpush(unserved_pool, out_of_sight)
+    assert len(messages(broker, unserved_pool)) == 2
     if not is_over:
         run()
     assert own_keys.ttl(key("claim", job.pk, 1)) > 29 * 86_400
 
 
 def test_what_was_published_again_has_its_time_before_it_is_so_once_more(
-    rescuer: Rescuer, published: Any, clock: Clock, quiet_pool: str, broker: redis.Redis
+    recovery: Recovery, published: Any, clock: Clock, unserved_pool: str, broker: redis.Redis
 ) -> None:
     published()
-    broker.delete(quiet_pool)
-    assert looks(rescuer, clock, 5) == 1
+    broker.delete(unserved_pool)
+    assert sweeps(recovery, clock, 5) == 1
     assert publishing.publish_due() == 1
-    broker.delete(quiet_pool)  # a worker has it, whose sign of life has yet to name it
-    assert looks(rescuer, clock, 4) == 0
-    assert looks(rescuer, clock, 2) == 1
+    broker.delete(unserved_pool)  # a worker has it, whose sign of life has yet to name it
+    assert sweeps(recovery, clock, 4) == 0
+    assert sweeps(recovery, clock, 2) == 1
 
 
-def test_what_a_living_worker_holds_is_not_missing(
-    rescuer: Rescuer, published: Any, beat: Any, clock: Clock, quiet_pool: str, broker: redis.Redis
+def test_what_a_living_worker_reserved_is_not_missing(
+    recovery: Recovery, published: Any, heartbeat: Any, clock: Clock, unserved_pool: str, broker: redis.Redis
 ) -> None:
     job = published()
-    broker.delete(quiet_pool)
+    broker.delete(unserved_pool)
     for _ in range(8):
-        beat(holds=[(str(job.pk), 1)])
-        assert rescuer.look() == 0
+        heartbeat(reserved=[(str(job.pk), 1)])
+        assert recovery.sweep() == 0
         clock.advance(1)
 
 
 def test_what_a_dead_worker_had_only_received_is_published_at_once_as_the_same_attempt(
-    rescuer: Rescuer, published: Any, beat: Any, quiet_pool: str, broker: redis.Redis
+    recovery: Recovery, published: Any, heartbeat: Any, unserved_pool: str, broker: redis.Redis
 ) -> None:
     job = published()
-    broker.delete(quiet_pool)
-    beat("dead@host", ago_s=6, holds=[(str(job.pk), 1)])
-    assert rescuer.look() == 1
+    broker.delete(unserved_pool)
+    heartbeat("dead@host", ago_s=6, reserved=[(str(job.pk), 1)])
+    assert recovery.sweep() == 1
     job.refresh_from_db()
-    assert (job.state, job.attempt, job.is_published) == (State.QUEUED, 1, False)
+    assert (job.state, job.attempt, job.is_published) == (JobState.QUEUED, 1, False)
 
 
 def test_the_message_of_an_older_attempt_does_not_stand_for_the_newer(
-    rescuer: Rescuer, published: Any, clock: Clock
+    recovery: Recovery, published: Any, clock: Clock
 ) -> None:
     job = published()
     Job.objects.filter(pk=job.pk).update(attempt=2)
     # The queue is as long as it should be: it is read in its turn, and from then on each time.
-    assert looks(rescuer, clock, _EVERY_LOOKS - 1) == 0
-    assert looks(rescuer, clock, 6) == 1
+    assert sweeps(recovery, clock, _SWEEPS_A_READ - 1) == 0
+    assert sweeps(recovery, clock, 6) == 1
 
 
 def test_what_is_missing_is_found_under_a_steady_load_of_other_pools(
-    rescuer: Rescuer, published: Any, beat: Any, clock: Clock, quiet_pool: str, broker: redis.Redis
+    recovery: Recovery, published: Any, heartbeat: Any, clock: Clock, unserved_pool: str, broker: redis.Redis
 ) -> None:
     published()
-    broker.delete(quiet_pool)
-    beat(holds=[(f"busy-{number}", 1) for number in range(200)])
-    assert looks(rescuer, clock) == 1
+    broker.delete(unserved_pool)
+    heartbeat(reserved=[(f"busy-{number}", 1) for number in range(200)])
+    assert sweeps(recovery, clock) == 1
 
 
 def test_queues_as_long_as_they_should_be_are_seldom_read(
-    rescuer: Rescuer, published: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    recovery: Recovery, published: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published()
     read: list[str] = []
     waiting = queues.waiting
     monkeypatch.setattr(queues, "waiting", lambda pool: read.append(pool) or waiting(pool))
-    looks(rescuer, clock, 2 * _EVERY_LOOKS)
+    sweeps(recovery, clock, 2 * _SWEEPS_A_READ)
     assert len(read) == 2
 
 
 def test_jobs_not_yet_published_and_jobs_of_undeclared_pools_are_not_looked_for(
-    rescuer: Rescuer, make: Any, clock: Clock
+    recovery: Recovery, make: Any, clock: Clock
 ) -> None:
     make(due_at=timezone.now())
     make(pool="gone", due_at=None)
-    assert looks(rescuer, clock, 8) == 0
+    assert sweeps(recovery, clock, 8) == 0
 
 
 def test_a_long_queue_is_read_whole(
-    published: Any, make: Any, quiet_pool: str, broker: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    published: Any, make: Any, unserved_pool: str, broker: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queues, "_CHUNK", 3)
     jobs = [published() for _ in range(8)]
-    broker.lpush(quiet_pool, "no message", '{"headers": {}}', '{"headers": null}', "[]")
-    assert queues.waiting(quiet_pool) == {(str(job.pk), 1) for job in jobs}
-    assert queues.length(quiet_pool) == 12
+    broker.lpush(unserved_pool, "no message", '{"headers": {}}', '{"headers": null}', "[]")
+    assert queues.waiting(unserved_pool) == {(str(job.pk), 1) for job in jobs}
+    assert queues.length(unserved_pool) == 12
 
 
-def test_a_broker_that_is_away_rescues_nobody_and_harms_nothing(
+def test_a_broker_that_is_away_recovers_no_job_and_harms_nothing(
     own_redis: OwnRedis, make: Any, settings: Any, clock: Clock
 ) -> None:
     from jobs.errors import BrokerUnavailable

@@ -15,12 +15,12 @@ from typing import Any
 
 from jobs.pools.base import running_pool
 from jobs.pools.interrupts import Why
-from jobs.pools.job import Job, State
+from jobs.pools.job import Job, JobState
 from jobs.pools.limits import (
+    ACTIVITIES,
     CALLS_C,
     CANCEL,
     COROUTINE,
-    DOINGS,
     FUNCTION,
     HARD,
     INTERRUPTS,
@@ -120,11 +120,11 @@ def probe_this_worker() -> dict[str, str]:
     if pool is None:
         from tests.stuck import limit_probes_prefork
 
-        return limit_probes_prefork.try_all()
-    return try_all(pool, time.sleep)
+        return limit_probes_prefork.probe_all()
+    return probe_all(pool, time.sleep)
 
 
-def try_all(pool: Any, pause: Callable[[float], None]) -> dict[str, str]:
+def probe_all(pool: Any, pause: Callable[[float], None]) -> dict[str, str]:
     """Return what each interrupt does to each sort of body on a pool of ours.
 
     Raise TimeoutError when a body never came to begin, or to end: half of an answer would be taken for all of it.
@@ -132,12 +132,12 @@ def try_all(pool: Any, pause: Callable[[float], None]) -> dict[str, str]:
     _await_watchdog(pool, pause)
     restarts = pool.table is not None and pool.table.is_watched
     words = {}
-    for doing, style, interrupt in product(DOINGS, STYLES, INTERRUPTS):
+    for doing, style, interrupt in product(ACTIVITIES, STYLES, INTERRUPTS):
         if _try(pool, interrupt, style, doing, pause):
             words[key(interrupt, style, doing)] = Support.ENFORCED
         else:
             ends = interrupt == HARD and restarts
-            words[key(interrupt, style, doing)] = Support.RESTARTS if ends else Support.YIELDS
+            words[key(interrupt, style, doing)] = Support.RESTARTS if ends else Support.AT_NEXT_YIELD
     return words
 
 
@@ -163,12 +163,12 @@ def _try_once(pool: Any, interrupt: str, style: str, doing: str, pause: Callable
     job = Job(pool, 0, lambda: _run(pool, job, body, style), soft_s=soft_s, hard_s=hard_s)
     launch_beside(pool, job)
     until_mono = time.monotonic() + _WITHIN_S
-    while not body.has_begun and job.state is not State.ENDED and time.monotonic() < until_mono:
+    while not body.has_begun and job.state is not JobState.ENDED and time.monotonic() < until_mono:
         pause(0.001)
     if interrupt == CANCEL:
         pause(_AFTER_S)
         pool.post(job.interrupt, _WHY[CANCEL])
-    while job.state is not State.ENDED:
+    while job.state is not JobState.ENDED:
         if time.monotonic() > until_mono:
             raise TimeoutError(f"the probe of {key(interrupt, style, doing)} did not end")
         pause(0.002)

@@ -12,7 +12,7 @@ from billiard.common import reset_signals, terminate_handler_fired  # type: igno
 from billiard.pool import SIG_SOFT_TIMEOUT, soft_timeout_sighandler
 
 from jobs.pools.coroutines import CoroutineBody, run_in_this_thread
-from jobs.pools.limits import CALLS_C, CANCEL, COROUTINE, DOINGS, HARD, INTERRUPTS, SOFT, STYLES, Support
+from jobs.pools.limits import ACTIVITIES, CALLS_C, CANCEL, COROUTINE, HARD, INTERRUPTS, SOFT, STYLES, Support
 from jobs.pools.prefork import REVOKE_SIGNAL
 from tests.stuck.limit_probes import Body, key
 
@@ -30,19 +30,19 @@ def _no_fork_warning() -> Any:
     return warnings.catch_warnings(action="ignore", category=DeprecationWarning)
 
 
-def try_all() -> dict[str, str]:
+def probe_all() -> dict[str, str]:
     """Return what each interrupt does to each sort of body."""
     words: dict[str, str] = {}
-    for doing, style, interrupt in product(DOINGS, STYLES, INTERRUPTS):
+    for doing, style, interrupt in product(ACTIVITIES, STYLES, INTERRUPTS):
         # What came too late on a busy machine is tried again, but for what can only land at a yield.
         lands_late = interrupt == SOFT and (style == COROUTINE or doing == CALLS_C)
-        children = (Child(doing, style, is_short=lands_late) for _ in range(1 if lands_late else 2))
+        children = (ProbeChild(doing, style, is_short=lands_late) for _ in range(1 if lands_late else 2))
         holds = any(child.interrupt(interrupt) for child in children)
-        words[key(interrupt, style, doing)] = Support.ENFORCED if holds else Support.YIELDS
+        words[key(interrupt, style, doing)] = Support.ENFORCED if holds else Support.AT_NEXT_YIELD
     return words
 
 
-class Child:
+class ProbeChild:
     """A process that runs one body."""
 
     def __init__(self, doing: str, style: str, *, is_short: bool = False) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.models import Job, State
+from jobs.models import Job, JobState
 from jobs.submission import CancelOutcome, cancel, submit
 from tests.pace import limit_s
 from tests.platform import Platform
@@ -41,15 +41,15 @@ def test_a_running_job_stops_where_it_can_be_stopped_and_is_not_called_cancelled
     assert [outcomes[job.definition, job.pool] for job in stops] == [ASKED] * len(stops)
     assert outcomes["io.wait", THREADS] is UNSTOPPABLE
     stuck.wait_for(*stops, timeout_s=10)
-    assert {job.state for job in stops} == {State.CANCELLED}
+    assert {job.state for job in stops} == {JobState.CANCELLED}
     blocked = goes_on[0]
     blocked.refresh_from_db()
-    assert (blocked.state, blocked.cancel_requested_at is not None) == (State.RUNNING, True)
+    assert (blocked.state, blocked.cancel_requested_at is not None) == (JobState.RUNNING, True)
     stuck.wait_for(*goes_on)
-    assert blocked.state == State.CANCELLED  # at the end of the call, and nothing of the body ran after it
+    assert blocked.state == JobState.CANCELLED  # at the end of the call, and nothing of the body ran after it
     assert blocked.run_s >= 14.9
     # What never yields may end by itself: then it succeeded, whatever was asked.
-    assert goes_on[1].state in (State.CANCELLED, State.SUCCEEDED)
+    assert goes_on[1].state in (JobState.CANCELLED, JobState.SUCCEEDED)
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,8 @@ def test_a_job_that_computes_on_the_shared_thread_cannot_be_stopped_there(
     assert cancel(job, user=None) is UNSTOPPABLE
     stuck.wait_for(job)
     assert job.run_s > 3
-    assert job.state in (State.SUCCEEDED, State.CANCELLED)
-    assert begin_and_end(stuck, pool).state == State.SUCCEEDED
+    assert job.state in (JobState.SUCCEEDED, JobState.CANCELLED)
+    assert begin_and_end(stuck, pool).state == JobState.SUCCEEDED
 
 
 def begin_and_end(platform: Platform, pool: str) -> Job:
@@ -83,6 +83,6 @@ def test_a_job_cancelled_while_no_worker_runs_does_not_run_when_they_are_back(
     jobs = [begin("stuck.bystander", pool, witness=witnesses[pool], seconds=0) for pool in POOLS]
     assert {cancel(job, user=None) for job in jobs} == {CancelOutcome.CANCELLED}
     stuck.ensure(*POOLS)
-    assert [begin_and_end(stuck, pool).state for pool in POOLS] == [State.SUCCEEDED] * len(POOLS)
+    assert [begin_and_end(stuck, pool).state for pool in POOLS] == [JobState.SUCCEEDED] * len(POOLS)
     assert [path for path in witnesses.values() if Path(path).exists()] == []
     assert {cancel(job, user=None) for job in jobs} == {CancelOutcome.ENDED}

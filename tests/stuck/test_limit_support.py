@@ -6,8 +6,8 @@ from itertools import product
 import pytest
 from django_celery_results.models import TaskResult
 
-from jobs.models import State
-from jobs.pools.limits import DOINGS, INTERRUPTS, STYLES, support
+from jobs.models import JobState
+from jobs.pools.limits import ACTIVITIES, INTERRUPTS, STYLES, support
 from jobs.submission import submit
 from tests.pace import limit_s
 from tests.platform import Platform
@@ -23,10 +23,10 @@ def test_a_job_that_takes_too_much_memory_is_ended_in_prefork_and_a_modest_one_i
     [greedy] = submit("stuck.hoards", {}, pool="stuck_prefork")
     [modest] = submit("stuck.hoards", {"mebibytes": 30}, pool="stuck_prefork")
     stuck.wait_for(greedy, modest, timeout_s=40)
-    assert (greedy.state, greedy.error_type) == (State.FAILED, "MemoryLimitExceeded")
+    assert (greedy.state, greedy.error_type) == (JobState.FAILED, "MemoryLimitExceeded")
     assert "its limit is 64 MiB" in greedy.error
     assert greedy.run_s < limit_s(10)
-    assert (modest.state, modest.attempt) == (State.SUCCEEDED, 1)
+    assert (modest.state, modest.attempt) == (JobState.SUCCEEDED, 1)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -36,5 +36,5 @@ def test_the_declared_limits_of_a_model_are_what_its_worker_does(stuck: Platform
     probed = json.loads(TaskResult.objects.get(task_id=str(probe.pk)).result)
     assert probed == {
         key(interrupt, style, doing): support(model, interrupt, style, doing)
-        for interrupt, style, doing in product(INTERRUPTS, STYLES, DOINGS)
+        for interrupt, style, doing in product(INTERRUPTS, STYLES, ACTIVITIES)
     }

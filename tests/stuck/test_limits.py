@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobs.heartbeats import pools_up
-from jobs.models import Job, State
+from jobs.models import Job, JobState
 from jobs.submission import submit
 from tests.pace import limit_s
 from tests.platform import Platform
@@ -41,7 +41,7 @@ def end_in_time(platform: Platform, jobs: list[Job]) -> None:
     platform.wait_for(*jobs, timeout_s=40)
     for job in jobs:
         what = f"{job.definition} on {job.pool}: {job.error_type} {job.error}"
-        assert (job.state, job.error_type, job.attempt) == (State.FAILED, "TimeLimitExceeded", 1), what
+        assert (job.state, job.error_type, job.attempt) == (JobState.FAILED, "TimeLimitExceeded", 1), what
         assert (job.finished_at - job.started_at).total_seconds() <= LIMIT_S + limit_s(LATE_S), what
 
 
@@ -67,11 +67,11 @@ def test_a_thread_within_a_call_of_c_is_given_up_and_its_worker_ends_after_the_o
     ]
     end_in_time(stuck, submit_all(CALLS_OF_C))
     stuck.wait_for(*neighbours, timeout_s=30)
-    assert [(job.state, job.attempt) for job in neighbours] == [(State.SUCCEEDED, 1)] * 2
+    assert [(job.state, job.attempt) for job in neighbours] == [(JobState.SUCCEEDED, 1)] * 2
     assert [Path(tmp_path, pool).read_text() for pool in pools] == ["began\nended\n"] * 2
     for pool in pools:
         eventually(lambda pool=pool: workers_of(pool) and not workers_of(pool) & before[pool], timeout_s=30)
-    assert [job.state for job in run_again_on(stuck, pools)] == [State.SUCCEEDED] * 2
+    assert [job.state for job in run_again_on(stuck, pools)] == [JobState.SUCCEEDED] * 2
 
 
 def run_again_on(platform: Platform, pools: tuple[str, ...]) -> list[Job]:
@@ -92,8 +92,8 @@ def test_what_lets_nothing_else_run_is_ended_with_its_worker_and_the_others_run_
     end_in_time(stuck, submit_all(HOLDING))
     stuck.wait_for(*neighbours.values(), timeout_s=60)
     for pool, job in neighbours.items():
-        assert (job.state, job.attempt, job.history) == (State.SUCCEEDED, 1, []), f"{pool}: {job.error}"
-        told = Path(tmp_path, pool).read_text().split()
-        assert told[-1] == "ended"
-        assert told.count("ended") == 1
-        assert told.count("began") == (1 if pool == "stuck_prefork" else 2)
+        assert (job.state, job.attempt, job.history) == (JobState.SUCCEEDED, 1, []), f"{pool}: {job.error}"
+        written = Path(tmp_path, pool).read_text().split()
+        assert written[-1] == "ended"
+        assert written.count("ended") == 1
+        assert written.count("began") == (1 if pool == "stuck_prefork" else 2)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from jobs.models import State
+from jobs.models import JobState
 from jobs.submission import submit
 from tests.platform import Platform
 from tests.services import DIRECTORY
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True), pyt
 def test_no_pool_prints_a_secret(stuck: Platform, eventually: Callable) -> None:
     jobs = [submit("stuck.tells", {"token": f"canary-{pool}"}, pool=pool)[0] for pool in POOLS]
     stuck.wait_for(*jobs)
-    assert {job.state for job in jobs} == {State.SUCCEEDED}
+    assert {job.state for job in jobs} == {JobState.SUCCEEDED}
     for pool in POOLS:
         printed = (DIRECTORY / f"{pool}.log").read_text()
         assert "it is ••••••" in printed

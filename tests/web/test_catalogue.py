@@ -6,7 +6,7 @@ from django.db import connection
 from django.test import Client
 
 from jobs import heartbeats
-from jobs.heartbeats import Beat
+from jobs.heartbeats import Heartbeat
 from jobs.models import Job
 from tests.web.posted import HTMX, form, text_of
 
@@ -45,28 +45,28 @@ def test_a_definition_that_cannot_run_here_says_why(bob: Client, sent: list[Job]
 
 
 def test_the_pools_show_their_slots_and_which_has_no_worker(bob: Client, redis_client: redis.Redis) -> None:
-    heartbeats.send(redis_client, Beat("gevent@x", "gevent", 1, "x", slots=200, in_use=7))
+    heartbeats.send(redis_client, Heartbeat("gevent@x", "gevent", 1, "x", slots=200, in_use=7))
     page = " ".join(text_of(bob.get("/pools/", headers=HTMX)).split())
     assert "<strong>7</strong> of 200 slots in use" in page
     assert page.count("No worker serves this pool") == 3
 
 
-def test_workers_that_lost_their_broker_are_told_at_their_pool(bob: Client, own_keys: redis.Redis) -> None:
-    heartbeats.send(own_keys, Beat("a", "threads", 1, "here", slots=1, is_connected=False))
-    heartbeats.send(own_keys, Beat("b", "threads", 2, "here", slots=1))
+def test_workers_that_lost_their_broker_are_shown_at_their_pool(bob: Client, own_keys: redis.Redis) -> None:
+    heartbeats.send(own_keys, Heartbeat("a", "threads", 1, "here", slots=1, is_connected=False))
+    heartbeats.send(own_keys, Heartbeat("b", "threads", 2, "here", slots=1))
     page = text_of(bob.get("/pools/"))
     assert page.count("1 of its 2 workers lost the broker, and gets no jobs until it is back") == 1
 
 
-def test_a_redis_that_is_away_is_said_in_plain_words(bob: Client, no_redis: None) -> None:
+def test_a_redis_that_is_away_is_named_in_plain_words(bob: Client, no_redis: None) -> None:
     page = text_of(bob.get("/"))
     assert "Redis does not answer" in page
     assert "No worker serves" not in page
 
 
-def test_refused_messages_are_told_at_their_pool(bob: Client, own_keys: redis.Redis) -> None:
-    heartbeats.send(own_keys, Beat("a", "threads", 1, "here", slots=1, refused=2))
-    heartbeats.send(own_keys, Beat("b", "threads", 2, "here", slots=1, refused=1))
+def test_refused_messages_are_shown_at_their_pool(bob: Client, own_keys: redis.Redis) -> None:
+    heartbeats.send(own_keys, Heartbeat("a", "threads", 1, "here", slots=1, refused=2))
+    heartbeats.send(own_keys, Heartbeat("b", "threads", 2, "here", slots=1, refused=1))
     page = text_of(bob.get("/pools/"))
     assert page.count("forged or malformed messages refused") == 1
     assert "3 forged or malformed messages" in page

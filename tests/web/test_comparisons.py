@@ -33,18 +33,18 @@ def address(found: Comparison, more: str = "") -> str:
 
 @pytest.fixture
 def finished(user: Any) -> Comparison:
-    """A comparison of the user that has ended, with its evidence."""
+    """A comparison of the user that has ended, with its report."""
     return sample.store(user)
 
 
 @pytest.fixture
 def running(user: Any) -> Comparison:
-    """A comparison of the user with two blocks ended, one running and the rest to come."""
-    found = sample.store(user, state="running", evidence=None, finished_at=None)
-    found.blocks.filter(position__gt=2).update(finished_at=None)
-    found.blocks.filter(position__gt=3).update(released_at=None)
-    Job.objects.filter(block__comparison=found, block__position__gt=3).delete()
-    now = list(Job.objects.filter(block__comparison=found, block__position=3).values_list("pk", flat=True))
+    """A comparison of the user with two batches ended, one running and the rest to come."""
+    found = sample.store(user, state="running", report=None, finished_at=None)
+    found.batches.filter(position__gt=2).update(finished_at=None)
+    found.batches.filter(position__gt=3).update(released_at=None)
+    Job.objects.filter(batch__comparison=found, batch__position__gt=3).delete()
+    now = list(Job.objects.filter(batch__comparison=found, batch__position=3).values_list("pk", flat=True))
     Job.objects.filter(pk__in=now[:8]).update(state="running")
     return found
 
@@ -58,7 +58,7 @@ def test_who_may_view_all_sees_anothers_but_cannot_cancel_it(
     bob: Client, user: Any, administrator: Any
 ) -> None:
     user.user_permissions.add(Permission.objects.get(codename="view_comparison"))
-    other = sample.store(administrator, state="running", evidence=None)
+    other = sample.store(administrator, state="running", report=None)
     assert bob.get(address(other)).status_code == 200
     assert str(other.pk) in text_of(bob.get("/comparisons/"))
     assert bob.post(address(other, "cancel/")).status_code == 403
@@ -71,7 +71,7 @@ def test_the_list_shows_each_with_its_sentence(bob: Client, finished: Comparison
 
 
 def test_the_list_says_where_a_verdict_is_withheld(bob: Client, user: Any) -> None:
-    sample.store(user, evidence=sample.evidence(gate=sample.gate(spread="It spreads.")))
+    sample.store(user, report=sample.report(validity=sample.validity(spread="It spreads.")))
     assert "verdict withheld" in text_of(bob.get("/comparisons/"))
 
 
@@ -114,15 +114,15 @@ def test_every_chart_names_its_data_and_has_a_table(bob: Client, finished: Compa
 
 def test_a_withheld_verdict_says_why(bob: Client, user: Any) -> None:
     verdicts = {"gevent": sample.verdict("cannot tell", 9.0, 8.0, 10.0, reason="It spreads.")}
-    changed = sample.evidence(verdicts=verdicts, gate=sample.gate(spread="It spreads by 14 %."))
-    page = text_of(bob.get(address(sample.store(user, evidence=changed))))
+    changed = sample.report(verdicts=verdicts, validity=sample.validity(spread="It spreads by 14 %."))
+    page = text_of(bob.get(address(sample.store(user, report=changed))))
     assert "The verdict is withheld" in page
     assert "It spreads by 14 %." in page
     assert "9 of 10 checks passed" in page
 
 
-def test_a_comparison_without_evidence_shows_its_figures(bob: Client, user: Any) -> None:
-    found = sample.store(user, evidence=None, state="cancelled", end_reason="Its pool is gone.")
+def test_a_comparison_without_a_report_shows_its_figures(bob: Client, user: Any) -> None:
+    found = sample.store(user, report=None, state="cancelled", end_reason="Its pool is gone.")
     page = text_of(bob.get(address(found)))
     assert "Its pool is gone." in page
     assert "Figures" in page
@@ -130,17 +130,17 @@ def test_a_comparison_without_evidence_shows_its_figures(bob: Client, user: Any)
 
 
 def test_a_sweep_shows_its_charts(bob: Client, user: Any) -> None:
-    page = text_of(bob.get(address(sample.store(user, evidence=sample.evidence(sweep=sample.sweep())))))
+    page = text_of(bob.get(address(sample.store(user, report=sample.report(sweep=sample.sweep())))))
     assert "Over concurrency" in page
 
 
-def test_a_hazard_tells_its_lesson(bob: Client, user: Any) -> None:
+def test_a_hazard_shows_its_lesson(bob: Client, user: Any) -> None:
     page = text_of(bob.get(address(sample.store(user, definition="hazard.blocked_loop"))))
     assert "Lesson." in page
     assert "holds up every other job" in page
 
 
-def test_a_running_comparison_shows_each_block(bob: Client, running: Comparison, redis_client: Any) -> None:
+def test_a_running_comparison_shows_each_batch(bob: Client, running: Comparison, redis_client: Any) -> None:
     page = text_of(bob.get(address(running)))
     assert "gevent, round 1: 12 of 20 jobs ended" in page
     assert [page.count(f"tile is-{state}") for state in ("done", "running", "waiting")] == [2, 1, 17]
@@ -160,8 +160,8 @@ def test_a_comparison_that_ended_meanwhile_reloads_the_page(bob: Client, finishe
     assert bob.get(address(finished), headers=HTMX)["HX-Refresh"] == "true"
 
 
-def test_a_void_block_says_why(bob: Client, running: Comparison) -> None:
-    running.blocks.filter(position=1).update(void_reason="A worker was killed.")
+def test_a_void_batch_says_why(bob: Client, running: Comparison) -> None:
+    running.batches.filter(position=1).update(void_reason="A worker was killed.")
     page = text_of(bob.get(address(running)))
     assert "tile is-void" in page
     assert "A worker was killed." in page
@@ -200,7 +200,7 @@ def test_a_preset_plans_its_rounds_and_copies(bob: Client, user: Any) -> None:
     assert response["Location"] == address(found)
     assert (found.rounds, found.copies, found.preset, found.warmup) == (5, 100, "standard", True)
     assert (found.baseline, found.seed, found.user, found.params) == ("threads", 7, user, {"duration_s": 0.1})
-    assert set(found.blocks.values_list("pool", flat=True)) == {"threads", "gevent"}
+    assert set(found.batches.values_list("pool", flat=True)) == {"threads", "gevent"}
 
 
 def test_own_numbers_and_the_load_are_planned(bob: Client) -> None:
@@ -300,7 +300,7 @@ def test_a_picture_that_cannot_be_drawn_says_so(
     assert response.status_code == 503
 
 
-def test_the_evidence_is_downloaded_as_a_bundle(bob: Client, finished: Comparison) -> None:
+def test_the_report_is_downloaded_as_a_bundle(bob: Client, finished: Comparison) -> None:
     response = bob.get(address(finished, "bundle.zip"))
     assert response["Content-Type"] == "application/zip"
     assert zipfile.ZipFile(io.BytesIO(response.content)).namelist()
@@ -320,7 +320,7 @@ def test_the_form_for_variants_chooses_a_pool_that_shows_them_and_rounds_enough(
     page = text_of(bob.get(VARIANTS))
     assert 'value="guard" selected' in page
     assert re.findall(r'name="pools" value="(\w+)"[^>]* checked', page) == ["threads"]
-    assert "6 rounds of 12" in page, "five arms need six"
+    assert "6 rounds of 12" in page, "five variants need six"
     blocked = text_of(bob.get("/comparisons/new/?definition=hazard.blocked_loop&vary=work"))
     assert re.findall(r'name="pools" value="(\w+)"[^>]* checked', blocked) == ["gevent"]
 
@@ -340,10 +340,10 @@ def test_variants_are_planned_and_repeated_with_changes(bob: Client) -> None:
 
 
 def test_an_ended_comparison_of_variants_speaks_of_variants(bob: Client, user: Any) -> None:
-    harm = {"head": ["", "lost"], "rows": [["guard=none", "644"]]}
+    results_table = {"head": ["", "lost"], "rows": [["guard=none", "644"]]}
     vary = {"guard": ["none", "lock"]}
-    changed = sample.evidence(vary=vary, advice=None, lesson="644 were lost.", harm=harm)
-    stored = sample.store(user, evidence=changed, vary=vary)
+    changed = sample.report(vary=vary, advice=None, lesson="644 were lost.", results_table=results_table)
+    stored = sample.store(user, report=changed, vary=vary)
     page = text_of(bob.get(address(stored)))
     assert "644 were lost." in page
     assert "What each did" in page
@@ -360,7 +360,7 @@ def test_the_charts_of_two_comparisons_side_by_side_have_the_same_scale() -> Non
         job._replace(run_s=job.run_s * 3, broker_wait_s=job.broker_wait_s * 3) for job in sample.samples()
     ]
     for key in ("time", "distributions"):
-        pair = [comparison_charts.chart(key, sample.evidence(), jobs) for jobs in (sample.samples(), slow)]
+        pair = [comparison_charts.chart(key, sample.report(), jobs) for jobs in (sample.samples(), slow)]
         before, after = (
             re.findall(r"'domain': (\[[^]]*\])", str(chart.spec)) for chart in on_one_scale(pair)
         )

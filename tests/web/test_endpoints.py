@@ -17,7 +17,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django_celery_results.models import TaskResult
 
 from jobs import tokens
-from jobs.models import AuditEntry, Comparison, Job, PinnedDefinition, Pool, Switch
+from jobs.models import AuditEntry, Comparison, Job, Pause, PinnedDefinition, Pool
 from jobs.roles import ROLES, make_roles
 
 pytestmark = pytest.mark.django_db
@@ -26,8 +26,8 @@ PEOPLE = ("stranger", "nobody", "viewer", "submitter", "operator", "administrato
 SIGNED_IN = "302 200 200 200 200 200 200"  # whoever is logged in
 SUBMITTERS = "302 403 403 200 200 200 403"  # who may submit
 THEIRS = "302 404 200 404 200 200 404"  # what belongs to others: 404 for who may not see it
-ACT_ON_THEIRS = "302 404 403 404 302 302 404"  # changes what belongs to others
-ABSENT = "302 404 404 404 404 404 404"  # needs evidence, which this comparison has none of
+CHANGE_THEIRS = "302 404 403 404 302 302 404"  # changes what belongs to others
+ABSENT = "302 404 404 404 404 404 404"  # needs a report, which this comparison has none of
 NOWHERE = "404 404 404 404 404 404 404"  # there is nothing
 STAFF = "302 302 200 200 200 200 200"  # the admin's own pages
 STAFF_NO_POST = "302 302 405 405 405 405 405"  # the admin's own pages, read only
@@ -46,7 +46,7 @@ ANYBODY = "200 200 200 200 200 200 200"  # no login needed
 
 API_SIGNED_IN = "401 200 200 200 200 200 200"  # the API: whoever is logged in
 API_THEIRS = "401 404 200 404 200 200 404"  # the API: what belongs to others
-API_ACT_ON_THEIRS = "401 404 403 404 200 200 404"  # the API: changes what belongs to others
+API_CHANGE_THEIRS = "401 404 403 404 200 200 404"  # the API: changes what belongs to others
 API_RUN_THEIRS_AGAIN = "401 403 403 404 201 201 403"  # the API: who may submit, of what they may see
 API_SUBMITTED = "401 403 403 201 201 201 403"  # the API: who may submit
 API_OPERATED = "401 403 403 403 200 200 403"  # the API: who operates
@@ -104,13 +104,13 @@ TABLE = {
     "admin:jobs_pool_changelist": (SEEN, SEEN),
     "admin:jobs_pool_delete": (REFUSED, REFUSED),
     "admin:jobs_pool_history": (SEEN, SEEN),
-    "admin:jobs_switch_act": (OPERATED, OPERATED),
-    "admin:jobs_switch_add": (REFUSED, REFUSED),
-    "admin:jobs_switch_change": (SEEN, REFUSED),
-    "admin:jobs_switch_changelist": (SEEN, SEEN),
-    "admin:jobs_switch_choose": (OPERATED, OPERATED),
-    "admin:jobs_switch_delete": (REFUSED, REFUSED),
-    "admin:jobs_switch_history": (SEEN, SEEN),
+    "admin:jobs_pause_action": (OPERATED, OPERATED),
+    "admin:jobs_pause_add": (REFUSED, REFUSED),
+    "admin:jobs_pause_change": (SEEN, REFUSED),
+    "admin:jobs_pause_changelist": (SEEN, SEEN),
+    "admin:jobs_pause_choose": (OPERATED, OPERATED),
+    "admin:jobs_pause_delete": (REFUSED, REFUSED),
+    "admin:jobs_pause_history": (SEEN, SEEN),
     "admin:jobs_vega": (NOWHERE, NOWHERE),
     "admin:jsi18n": (STAFF, STAFF_NO_POST),
     "admin:login": (LOG_IN, ANYBODY),
@@ -119,8 +119,8 @@ TABLE = {
     "admin:password_change_done": (STAFF, STAFF_NO_POST),
     "admin:view_on_site": (STAFF_NOTHING, STAFF_NOTHING),
     "api:api-root": (NOWHERE, NOWHERE),
-    "api:cancel": (NO, API_ACT_ON_THEIRS),
-    "api:cancel_comparison": (NO, API_ACT_ON_THEIRS),
+    "api:cancel": (NO, API_CHANGE_THEIRS),
+    "api:cancel_comparison": (NO, API_CHANGE_THEIRS),
     "api:drain_pool": (NO, API_OPERATED),
     "api:get_comparison": (API_THEIRS, NO),
     "api:get_definition": (API_SIGNED_IN, NO),
@@ -141,8 +141,8 @@ TABLE = {
     "api:resume_pool": (NO, API_OPERATED),
     "api:run_again": (NO, API_RUN_THEIRS_AGAIN),
     "api:submit": (API_SIGNED_IN, API_SUBMITTED),
-    "jobs:cancel": (NO, ACT_ON_THEIRS),
-    "jobs:cancel-comparison": (NO, ACT_ON_THEIRS),
+    "jobs:cancel": (NO, CHANGE_THEIRS),
+    "jobs:cancel-comparison": (NO, CHANGE_THEIRS),
     "jobs:catalogue": (SIGNED_IN, NO),
     "jobs:comparison": (THEIRS, NO),
     "jobs:comparison-bundle": (ABSENT, NO),
@@ -157,7 +157,7 @@ TABLE = {
     "jobs:new-comparison": (SIGNED_IN, SUBMITTERS),
     "jobs:pools": (SIGNED_IN, NO),
     "jobs:result": (THEIRS, NO),
-    "jobs:run-again": (NO, ACT_ON_THEIRS),
+    "jobs:run-again": (NO, CHANGE_THEIRS),
     "login": (ANYBODY, ANYBODY),
     "logout": (NO, TO_LOGIN),
     "nowhere": (NOWHERE, NOWHERE),
@@ -194,10 +194,10 @@ def things(administrator: Any) -> dict[str, Any]:
         definition="io.wait", params={}, copies=1, rounds=1, user=administrator, state="finished"
     )
     PinnedDefinition.objects.create(definition="io.wait", pool="gevent")
-    switch = Switch.objects.create(kind="pool", name="threads", state="paused")
+    pause = Pause.objects.create(kind="pool", name="threads", state="paused")
     entry = AuditEntry.objects.create(action="pause", target="pool threads")
     token, _ = tokens.create(administrator, "laptop")
-    return {"job": job, "comparison": comparison, "switch": switch, "auditentry": entry, "apitoken": token}
+    return {"job": job, "comparison": comparison, "pause": pause, "auditentry": entry, "apitoken": token}
 
 
 def _address(name: str, pattern: URLPattern, things: dict[str, Any]) -> str:
@@ -209,10 +209,10 @@ def _address(name: str, pattern: URLPattern, things: dict[str, Any]) -> str:
         "admin:view_on_site": [1, 1],
         "admin:jobs_vega": ["0"],
         "admin:auth_user_password_change": [things["job"].user_id],
-        "admin:jobs_switch_act": ["pool", "gevent", "pause"],
+        "admin:jobs_pause_action": ["pool", "gevent", "pause"],
         "unknown-endpoint": ["nothing/here"],
-        **{f"api:{act}_definition": ["io.wait"] for act in ("get", "pause", "resume")},
-        **{f"api:{act}_pool": ["gevent"] for act in ("pause", "drain", "resume", "purge")},
+        **{f"api:{action}_definition": ["io.wait"] for action in ("get", "pause", "resume")},
+        **{f"api:{action}_pool": ["gevent"] for action in ("pause", "drain", "resume", "purge")},
         **{f"api:get_{what}": ["gevent"] for what in ("pool_", "queue")},
     }
     if name == "admin:(?P<url>.*)$":
@@ -230,7 +230,7 @@ def _key(name: str, things: dict[str, Any]) -> Any:
     keys = {
         "pinneddefinition": "io.wait", "pool": Pool.objects.first() and "gevent",
         "taskresult": TaskResult.objects.get().pk, "user": things["job"].user_id, "group": Group.objects.first().pk,
-        **{word: things[word].pk for word in ("comparison", "switch", "auditentry", "apitoken")},
+        **{word: things[word].pk for word in ("comparison", "pause", "auditentry", "apitoken")},
     }  # fmt: skip
     return next((key for word, key in keys.items() if word in name), things["job"].pk)
 
@@ -291,9 +291,9 @@ def test_every_address_answers_each_role_as_the_table_says(
     found, browsers = {}, log_in()
     for name, pattern in ADDRESSES.items():
         address, before = _address(name, pattern, things), _stored()
-        looked = _answers(browsers, "get", address)
+        answers = _answers(browsers, "get", address)
         assert _stored() == before, f"GET {address} changed something"
-        found[name] = (looked, _answers(browsers, "post", address, **_posted(name)))
+        found[name] = (answers, _answers(browsers, "post", address, **_posted(name)))
         if "login" in name or "logout" in name:  # whoever has logged out is in again for the next address
             browsers = log_in()
     assert {name: row for name, row in found.items() if row != TABLE[name]} == {}
@@ -301,10 +301,12 @@ def test_every_address_answers_each_role_as_the_table_says(
 
 def _stored() -> Any:
     models = (Job, Comparison, PinnedDefinition, Group, get_user_model())
-    return [list(model.objects.order_by("pk").values_list("pk", *_TOLD.get(model, ()))) for model in models]
+    return [
+        list(model.objects.order_by("pk").values_list("pk", *_COLUMNS.get(model, ()))) for model in models
+    ]
 
 
-_TOLD: dict[Any, tuple[str, ...]] = {Job: ("state", "cancel_requested_at"), Comparison: ("state",)}
+_COLUMNS: dict[Any, tuple[str, ...]] = {Job: ("state", "cancel_requested_at"), Comparison: ("state",)}
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from tests.web.posted import WAIT, form, text_of
 pytestmark = pytest.mark.django_db
 
 #: What the slowest of a hundred requests may take.
-BOUND_S = 2.0
+LIMIT_S = 2.0
 
 
 def slowest_s(requests: int, send: Callable[[], Any]) -> float:
@@ -39,10 +39,10 @@ def test_pages_and_submissions_do_not_wait_for_redis(
             return bob.post(WAIT, form())
 
     try:
-        assert slowest_s(5, submit) < BOUND_S
+        assert slowest_s(5, submit) < LIMIT_S
         job = Job.objects.latest("created_at")
         for page in ("/jobs/", "/", WAIT, "/comparisons/", job.get_absolute_url()):
-            assert slowest_s(3, lambda page=page: bob.get(page)) < BOUND_S  # type: ignore[misc]
+            assert slowest_s(3, lambda page=page: bob.get(page)) < LIMIT_S  # type: ignore[misc]
         assert Job.objects.filter(due_at__isnull=False).count() == 5
         assert "Redis does not answer" in text_of(bob.get(job.get_absolute_url()))
     finally:

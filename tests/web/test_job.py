@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
-from jobs.models import Job, JobLog, State
+from jobs.models import Job, JobLog, JobState
 from tests.web.posted import HTMX, WAIT, form, text_of
 
 pytestmark = pytest.mark.django_db
@@ -30,7 +30,7 @@ PLACE = {
     "worker": "gevent@host",
     "pid": 4711,
     "thread": "MainThread",
-    "carrier": "Greenlet-3",
+    "greenlet_or_task": "Greenlet-3",
     "offloaded": True,
 }
 SHOWN = (
@@ -79,7 +79,7 @@ def test_earlier_attempts_are_listed(bob: Client, make: Callable[..., Job]) -> N
         assert words in page
 
 
-@pytest.mark.parametrize("state", State.values)
+@pytest.mark.parametrize("state", JobState.values)
 def test_a_job_has_a_page_in_every_state_before_anything_was_measured(
     bob: Client, make: Callable[..., Job], state: str
 ) -> None:
@@ -188,16 +188,18 @@ def test_the_page_says_what_the_run_was_made_of_and_names_the_job_that_stalled_i
         "state": "succeeded", "started_at": now, "finished_at": now + timedelta(seconds=1), "run_s": 1.0, "cpu_s": 0.25,
         "run_queue_s": 0.0, "gil_wait_s": 0.0,
     }  # fmt: skip
-    held = Job.objects.create(**beside, user=user, stall_s=0.8, blocked_s=0.7, carrier="Greenlet-1")
+    stalled = Job.objects.create(
+        **beside, user=user, stall_s=0.8, blocked_s=0.7, greenlet_or_task="Greenlet-1"
+    )
     culprit = Job.objects.create(**beside, user=administrator, caused_stall_s=0.8)
-    page = text_of(bob.get(held.get_absolute_url()))
+    page = text_of(bob.get(stalled.get_absolute_url()))
     assert "250 ms on a core" in page
     assert "700 ms blocked" in page
-    assert "50 ms not told apart" in page
+    assert "50 ms unattributed" in page
     assert "stood still for up to 800 ms during the run: another person’s job kept it" in page
     assert str(culprit.pk) not in page
     Job.objects.filter(pk=culprit.pk).update(user=user)
-    assert culprit.get_absolute_url() in text_of(bob.get(held.get_absolute_url()))
+    assert culprit.get_absolute_url() in text_of(bob.get(stalled.get_absolute_url()))
     assert "kept the others of its worker waiting for up to 800 ms" in text_of(
         bob.get(culprit.get_absolute_url())
     )

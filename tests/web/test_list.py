@@ -83,7 +83,7 @@ def test_a_bad_page_key_shows_the_first_page(bob: Client, make: Callable[..., Jo
 @pytest.mark.parametrize(
     "query", ["q=0.25&state=queued&submission=s", "state=failed", "pool=gevent&owner=all"]
 )
-def test_no_query_of_the_list_counts_without_bound_or_skips_rows(
+def test_no_query_of_the_list_counts_without_limit_or_skips_rows(
     bob: Client, make: Callable[..., Job], query: str
 ) -> None:
     make()
@@ -98,10 +98,10 @@ def test_no_query_of_the_list_counts_without_bound_or_skips_rows(
     assert all(text.startswith('SELECT "jobs_job"."created_at" AS') for text in sql if "OFFSET" in text)
 
 
-def test_filters_together_look_at_the_newest_jobs_and_say_so(
+def test_filters_together_read_the_newest_jobs_and_the_page_says_so(
     bob: Client, make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_list, "SEARCH_BOUND", 3)
+    monkeypatch.setattr(job_list, "SEARCH_LIMIT", 3)
     now = timezone.now()
     jobs = [make(state="failed", created_at=now - timedelta(minutes=minute)) for minute in range(6)]
     assert len(_ids(text_of(bob.get("/jobs/")))) == 6
@@ -112,10 +112,10 @@ def test_filters_together_look_at_the_newest_jobs_and_say_so(
         assert "Looked for among the newest 3 of your jobs only" in page
 
 
-def test_nothing_is_said_where_all_was_looked_at(
+def test_nothing_is_noted_where_all_was_searched(
     bob: Client, make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_list, "SEARCH_BOUND", 3)
+    monkeypatch.setattr(job_list, "SEARCH_LIMIT", 3)
     jobs = [make(state="failed") for _ in range(3)]
     page = text_of(bob.get("/jobs/?state=failed&q=0.25"))
     assert set(_ids(page)) == {str(job.pk) for job in jobs}
@@ -126,7 +126,7 @@ def test_nothing_is_said_where_all_was_looked_at(
 def test_one_filter_finds_the_oldest_of_everybodys_jobs(
     client: Client, administrator: Any, make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, query: str
 ) -> None:
-    monkeypatch.setattr(job_list, "SEARCH_BOUND", 3)
+    monkeypatch.setattr(job_list, "SEARCH_LIMIT", 3)
     client.force_login(administrator)
     ago = timezone.now() - timedelta(days=9)
     wanted = make(state="failed", pool="threads", definition="cpu.primes", created_at=ago)

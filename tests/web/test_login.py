@@ -54,14 +54,14 @@ def test_a_login_that_succeeds_forgets_the_mistakes_before_it(user: Any) -> None
 
 
 def test_a_name_that_does_not_exist_is_answered_like_one_that_does(user: Any) -> None:
-    def told(name: str) -> list[tuple[int, str]]:
+    def answers_to(name: str) -> list[tuple[int, str]]:
         answers = [attempt(PAGES[0], name) for _ in range(6)]
         return [(a.status_code, a.content.decode().split("</form>")[-1].replace(name, "")) for a in answers]
 
-    assert told("bob") == told("eve")
+    assert answers_to("bob") == answers_to("eve")
 
 
-def test_an_inactive_user_is_told_no_more_than_a_stranger(user: Any) -> None:
+def test_an_inactive_user_gets_the_same_answer_as_a_stranger(user: Any) -> None:
     get_user_model().objects.filter(pk=user.pk).update(is_active=False)
     answer = attempt(PAGES[0], password="bob-bob-bob")
     assert answer.status_code == 200

@@ -23,7 +23,7 @@ Bound = Annotated[
 
 
 @dataclass(slots=True)
-class _Book:
+class _BacklogStats:
     """What producer and consumer note down."""
 
     waits_s: list[float] = field(default_factory=list)
@@ -49,32 +49,36 @@ def backlog(
     the excess shows at once: the producer waits, or is refused and may try again later. Either way the GIL has no
     part in it. Poolwise's own bound is JOB_MAX_QUEUED.
     """
-    random, book = seeded(seed), _Book()
+    random, stats = seeded(seed), _BacklogStats()
     waiting: queue.Queue[tuple[float, bytes]] = queue.Queue(maxsize=0 if bound == "none" else room)
     paces = [(2e-3 * produce_ms * random.random(), 2e-3 * consume_ms * random.random()) for _ in range(items)]
     begin_mono = time.perf_counter()
     together(
         [
-            lambda: _produce(waiting, bound, [pace[0] for pace in paces], item_kib * 1024, book),
-            lambda: _consume(waiting, [pace[1] for pace in paces], book),
+            lambda: _produce(waiting, bound, [pace[0] for pace in paces], item_kib * 1024, stats),
+            lambda: _consume(waiting, [pace[1] for pace in paces], stats),
         ]
     )
     return {
         "bound": bound,
         "items": items,
-        "consumed": len(book.waits_s),
-        "refused": book.refused,
-        "most_items": book.most_items,
-        "most_bytes": book.most_bytes,
-        "wait_median_s": round(statistics.median(book.waits_s), 6),
-        "wait_max_s": round(max(book.waits_s), 6),
-        "producer_waited_s": round(book.producer_waited_s, 6),
+        "consumed": len(stats.waits_s),
+        "refused": stats.refused,
+        "most_items": stats.most_items,
+        "most_bytes": stats.most_bytes,
+        "wait_median_s": round(statistics.median(stats.waits_s), 6),
+        "wait_max_s": round(max(stats.waits_s), 6),
+        "producer_waited_s": round(stats.producer_waited_s, 6),
         "duration_s": round(time.perf_counter() - begin_mono, 6),
     }
 
 
 def _produce(
-    waiting: "queue.Queue[tuple[float, bytes]]", bound: str, paces: list[float], size_bytes: int, book: _Book
+    waiting: "queue.Queue[tuple[float, bytes]]",
+    bound: str,
+    paces: list[float],
+    size_bytes: int,
+    stats: _BacklogStats,
 ) -> None:
     random = seeded(size_bytes)  # zeros would take no memory
     for pause_s in paces:
@@ -86,17 +90,17 @@ def _produce(
         except queue.Full:
             if bound == "wait":
                 raise
-            book.refused += 1
-        book.producer_waited_s += time.perf_counter() - made_mono
-        book.most_items = max(book.most_items, waiting.qsize())
-        book.most_bytes = book.most_items * size_bytes
+            stats.refused += 1
+        stats.producer_waited_s += time.perf_counter() - made_mono
+        stats.most_items = max(stats.most_items, waiting.qsize())
+        stats.most_bytes = stats.most_items * size_bytes
     waiting.put((0.0, _END))
 
 
-def _consume(waiting: "queue.Queue[tuple[float, bytes]]", paces: list[float], book: _Book) -> None:
+def _consume(waiting: "queue.Queue[tuple[float, bytes]]", paces: list[float], stats: _BacklogStats) -> None:
     for pause_s in [*paces, 0.0]:
         made_mono, item = waiting.get(timeout=_PUT_TIMEOUT_S)
         if item == _END:
             return
-        book.waits_s.append(time.perf_counter() - made_mono)
+        stats.waits_s.append(time.perf_counter() - made_mono)
         time.sleep(pause_s)

@@ -120,11 +120,11 @@ def _command(compute_s: float) -> list[str]:
 
 
 def _result(
-    work: str, carried_by: str, compute_s: float, duration_s: float, delays_s: list[float]
+    work: str, ran_on: str, compute_s: float, duration_s: float, delays_s: list[float]
 ) -> dict[str, Any]:
     return {
         "work": work,
-        "where": carried_by,
+        "where": ran_on,
         "compute_s": compute_s,
         "duration_s": round(duration_s, 6),
         "sibling_wakes": len(delays_s),

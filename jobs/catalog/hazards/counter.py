@@ -81,10 +81,10 @@ def pauses_of(updates: int, workers: int, window_us: int, seed: int) -> list[lis
     return [pauses[number::workers] for number in range(workers)]
 
 
-def _result(guard: str, carried_by: str, updates: int, counted: int, begin_mono: float) -> dict[str, Any]:
+def _result(guard: str, ran_on: str, updates: int, counted: int, begin_mono: float) -> dict[str, Any]:
     return {
         "guard": guard,
-        "where": carried_by,
+        "where": ran_on,
         "updates": updates,
         "counted": counted,
         "lost": updates - counted,

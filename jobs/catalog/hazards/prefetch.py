@@ -25,7 +25,7 @@ class _Message:
 
 
 @dataclass(slots=True)
-class _Book:
+class _PrefetchStats:
     """What the consumers note down."""
 
     waits_s: list[float] = field(default_factory=list)
@@ -58,15 +58,15 @@ def head_of_line(
     broker.put(_Message(slow_ms / 1000, is_slow=True))
     for _ in range(short_jobs):
         broker.put(_Message(short_ms / 1000 * (0.5 + random.random()), is_slow=False))
-    book, fetching = _Book(), threading.Lock()
+    stats, fetching = _PrefetchStats(), threading.Lock()
     begin_mono = time.perf_counter()
-    together([lambda: _consume(broker, prefetch, fetching, begin_mono, book) for _ in range(consumers)])
+    together([lambda: _consume(broker, prefetch, fetching, begin_mono, stats) for _ in range(consumers)])
     return {
         "prefetch": prefetch,
-        "short_jobs": len(book.waits_s),
-        "stuck": book.stuck,
-        "short_wait_median_s": round(statistics.median(book.waits_s), 6),
-        "short_wait_max_s": round(max(book.waits_s), 6),
+        "short_jobs": len(stats.waits_s),
+        "stuck": stats.stuck,
+        "short_wait_median_s": round(statistics.median(stats.waits_s), 6),
+        "short_wait_max_s": round(max(stats.waits_s), 6),
         "slow_s": slow_ms / 1000,
         "duration_s": round(time.perf_counter() - begin_mono, 6),
     }
@@ -77,25 +77,25 @@ def _consume(
     prefetch: int,
     fetching: threading.Lock,
     begin_mono: float,
-    book: _Book,
+    stats: _PrefetchStats,
 ) -> None:
-    held: deque[_Message] = deque()
+    backlog: deque[_Message] = deque()
     while True:
         with fetching:  # a broker hands one consumer its messages in one go
-            _fill(held, broker, prefetch)
-        if not held:
+            _fill(backlog, broker, prefetch)
+        if not backlog:
             return
-        message = held.popleft()
+        message = backlog.popleft()
         if message.is_slow:
-            book.stuck = len(held)
+            stats.stuck = len(backlog)
         else:
-            book.waits_s.append(time.perf_counter() - begin_mono)
+            stats.waits_s.append(time.perf_counter() - begin_mono)
         time.sleep(message.duration_s)
 
 
-def _fill(held: "deque[_Message]", broker: "queue.SimpleQueue[_Message]", prefetch: int) -> None:
-    while len(held) < prefetch:
+def _fill(backlog: "deque[_Message]", broker: "queue.SimpleQueue[_Message]", prefetch: int) -> None:
+    while len(backlog) < prefetch:
         try:
-            held.append(broker.get_nowait())
+            backlog.append(broker.get_nowait())
         except queue.Empty:
             return

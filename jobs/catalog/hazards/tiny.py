@@ -20,7 +20,7 @@ for line in sys.stdin:
     print(json.dumps([sum(i * i for i in range(n)) for n in json.loads(line)]), flush=True)
 """
 
-Place = Annotated[
+PlaceOfWork = Annotated[
     Literal["inline", "process", "batch"],
     Field(description="In place, each sent to another process, or sent there in batches."),
 ]
@@ -28,7 +28,7 @@ Place = Annotated[
 
 @job(kind="hazard", name="hazard.tiny_jobs", title="Jobs too small for a process", lesson=lessons.TINY_JOBS)
 def tiny_jobs(
-    place: Place = "process",
+    place: PlaceOfWork = "process",
     jobs: Annotated[int, Field(ge=1, le=10_000, description="Jobs to run.")] = 2000,
     rounds: Annotated[int, Field(ge=1, le=10_000, description="Work of each: rounds, on average.")] = 50,
     batch: Annotated[int, Field(ge=2, le=1000, description="Jobs in a batch.")] = 100,

@@ -67,7 +67,7 @@ class Command(BaseCommand):
         comparison, names = _planned(definition, pools, options) if earlier is None else planned_as(earlier)
         try:
             with LocalProcesses() as processes, _stopped_unless_finished(comparison):
-                self._tell(processes.start_missing(names))
+                self._show_started(processes.start_missing(names))
                 self._follow(comparison, options["timeout"], lambda: processes.start_again(names))
         except KeyboardInterrupt:
             raise SystemExit(130) from None
@@ -82,7 +82,7 @@ class Command(BaseCommand):
         self._show(comparison, options["json"])
         write_files(comparison, options["bundle"], options["plot"])
 
-    def _tell(self, started: list[str]) -> None:
+    def _show_started(self, started: list[str]) -> None:
         for name in started:
             self.stderr.write(f"started {name}, since none was running")
 
@@ -102,7 +102,7 @@ class Command(BaseCommand):
                 raise TimeoutError(
                     f"Not every job ended within {timeout_s:g} s ({shown}); the rest was cancelled."
                 )
-            self._tell(start_again())
+            self._show_started(start_again())
             elapsed_s = time.monotonic() - began_mono
             time.sleep(min(_MAX_POLL_S, max(_MIN_POLL_S, elapsed_s * _POLL_SHARE)))
         if sys.stderr.isatty():
@@ -139,7 +139,7 @@ def _planned(definition: str, pools: str, options: dict[str, Any]) -> tuple[Comp
     try:
         found = definitions.get(definition)
         params, vary = parameters(found, options["param"]), vary_of(found, options["vary"])
-        chosen = plan_options(options, arms=len(comparisons.arms_of(names, vary)))
+        chosen = plan_options(options, variants=len(comparisons.variants_of(names, vary)))
         return comparisons.plan(definition, params, names, vary=vary, **chosen), names
     except PoolwiseError as error:
         raise CommandError(str(error)) from error
@@ -147,7 +147,7 @@ def _planned(definition: str, pools: str, options: dict[str, Any]) -> tuple[Comp
 
 @contextmanager
 def _stopped_unless_finished(comparison: Comparison) -> Iterator[None]:
-    """Cancel the comparison while its workers still live, should the block not come to its end."""
+    """Cancel the comparison while its workers still live, should the batch not come to its end."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

@@ -17,7 +17,9 @@ from jobs.schema import wait_until_migrated
 class Command(BaseCommand):
     """Record outcomes, publish, rescue and release until SIGTERM or SIGINT."""
 
-    help = "Run the coordinator: it records outcomes, publishes, rescues, and releases blocks of comparisons."
+    help = (
+        "Run the coordinator: it records outcomes, publishes, rescues, and releases batches of comparisons."
+    )
     requires_system_checks = (CHECKS,)  # the site's would load every page
 
     def handle(self, **options: Any) -> None:

@@ -10,7 +10,7 @@ from jobs.management.operator import OperatorCommand, by_whom
 from jobs.models import Job
 from jobs.operations import drain
 
-_LOOK_EVERY_S = 0.25
+_CHECK_EVERY_S = 0.25
 #: A job that began just before the pool was held may not be in the ledger yet.
 _SETTLE_S = 2.0
 
@@ -28,16 +28,16 @@ class Command(OperatorCommand):
             "--wait", type=float, default=60.0, metavar="SECONDS", help="how long to wait (60); 0: not at all"
         )
 
-    def act(self, options: dict[str, Any]) -> None:
+    def run(self, options: dict[str, Any]) -> None:
         """Drain it. Raise CommandError when jobs still run at the end of the wait."""
-        self.say(drain(options["pool"], user=None, reason=options["reason"], **by_whom()))
+        self.print_result(drain(options["pool"], user=None, reason=options["reason"], **by_whom()))
         if options["wait"] <= 0:
             return
         began = time.monotonic()
         while (left := self._running(options["pool"])) or time.monotonic() - began < _SETTLE_S:
             if left and time.monotonic() - began > options["wait"]:
                 raise CommandError(f"{left} jobs still run after {options['wait']:g} s; the pool stays held.")
-            time.sleep(_LOOK_EVERY_S)
+            time.sleep(_CHECK_EVERY_S)
         self.stdout.write("Nothing runs on it any more.")
 
     def _running(self, pool: str) -> int:

@@ -19,7 +19,7 @@ from jobs.evidence.hazard import lesson, table, variants, with_lessons
 from jobs.local_processes import LocalProcesses
 from jobs.management.arguments import add_parameters, parameters
 from jobs.management.text_table import aligned
-from jobs.models import Job, State
+from jobs.models import Job, JobState
 from jobs.pools import all_pools, get_pool
 
 _POLL_S = 0.1
@@ -132,7 +132,7 @@ def _result_of(definition: str, params: Mapping[str, Any], pool: str, timeout_s:
                 )
             time.sleep(_POLL_S)
             job.refresh_from_db()
-    if job.state != State.SUCCEEDED:
+    if job.state != JobState.SUCCEEDED:
         raise PoolwiseError(f"{definition} {job.state} on {pool}: {job.error or 'no reason is known'}")
     return json.loads(TaskResult.objects.get(task_id=str(job.pk)).result)
 

@@ -11,6 +11,6 @@ class Command(OperatorCommand):
 
     help = "Pause a pool or a definition: within 2 s no worker begins a job of it; its jobs stay queued."
 
-    def act(self, options: dict[str, Any]) -> None:
+    def run(self, options: dict[str, Any]) -> None:
         """Pause it."""
-        self.say(pause(*target(options), user=None, reason=options["reason"], **by_whom()))
+        self.print_result(pause(*target(options), user=None, reason=options["reason"], **by_whom()))

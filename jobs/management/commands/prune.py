@@ -19,14 +19,14 @@ class Command(BaseCommand):
 
     def handle(self, *, dry_run: bool, **options: Any) -> None:
         """Prune, and say how many rows went."""
-        self.stdout.write(f"{'would prune' if dry_run else 'pruned'} {_words(_count(dry_run))}")
+        self.stdout.write(f"{'would prune' if dry_run else 'pruned'} {_summary(_count(dry_run))}")
 
 
 def _count(dry_run: bool) -> Pruned:
     return would_prune() if dry_run else prune()
 
 
-def _words(pruned: Pruned) -> str:
+def _summary(pruned: Pruned) -> str:
     return (
         f"{pruned.jobs:,} jobs with their logs and results, {pruned.results:,} results without a job, "
         f"{pruned.audit_entries:,} audit entries"

@@ -22,7 +22,7 @@ class Command(OperatorCommand):
         super().add_arguments(parser)
         parser.add_argument("--yes", action="store_true", help="do not ask")
 
-    def act(self, options: dict[str, Any]) -> None:
+    def run(self, options: dict[str, Any]) -> None:
         """Ask, then purge. Raise CommandError unless it is confirmed."""
         pool = options["pool"]
         queued = Job.objects.queued().filter(pool=storable(pool)).count()

@@ -11,6 +11,6 @@ class Command(OperatorCommand):
 
     help = "Resume a pool or a definition that was paused or drained."
 
-    def act(self, options: dict[str, Any]) -> None:
+    def run(self, options: dict[str, Any]) -> None:
         """Resume it."""
-        self.say(resume(*target(options), user=None, reason=options["reason"], **by_whom()))
+        self.print_result(resume(*target(options), user=None, reason=options["reason"], **by_whom()))

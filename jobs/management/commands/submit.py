@@ -17,7 +17,7 @@ from jobs.submission import submit
 
 _AT_ONCE = 500
 #: With the queue full, room comes as jobs end: it is looked for this often at least.
-_LOOK_EVERY_S = 2.0
+_CHECK_EVERY_S = 2.0
 
 
 class Command(BaseCommand):
@@ -28,7 +28,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the arguments."""
         parser.add_argument("definition", help="such as io.wait")
-        parser.add_argument("--pool", default=AUTO, help="a pool's name; by evidence if not given")
+        parser.add_argument("--pool", default=AUTO, help="a pool's name; by measurement if not given")
         parser.add_argument("--copies", type=int, default=1, help="how many (1)")
         add_parameters(parser)
         parser.add_argument("--user", help="whose jobs they are; the user's bound holds then")
@@ -57,7 +57,7 @@ class Command(BaseCommand):
         if time.monotonic() > until_mono:
             raise CommandError(f"{left:,} jobs were not submitted: {error}")
         self.stderr.write(f"{left:,} jobs wait for room: {error}")
-        time.sleep(min(error.retry_after_s, _LOOK_EVERY_S))
+        time.sleep(min(error.retry_after_s, _CHECK_EVERY_S))
 
 
 def _user(name: str | None) -> Any:
