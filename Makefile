@@ -63,10 +63,10 @@ test-postgres: .installed-dev ## Run the tests that touch the ledger and the poo
 	TEST_DATABASE=postgres $(RUN) -m pytest --numprocesses $(WORKERS) $(SPREAD) -m "services or postgres" $(WITHOUT_DATABASE) $(ARGS)
 
 drill: .installed-dev ## Break running platforms on purpose: was a job lost? (ARGS="--fault redis-wipe --pool gevent", ARGS=--list)
-	@$(RUN) -m dev.drills $(ARGS)
+	@$(RUN) -m drills $(ARGS)
 
 soak: .installed-dev ## Ten minutes of load with a random fault every 20 s (ARGS="--seed 7")
-	@$(RUN) -m dev.drills --soak 600 $(ARGS)
+	@$(RUN) -m drills --soak 600 $(ARGS)
 
 format: .installed-dev ## Put the source into the agreed format
 	$(BIN)/ruff check --fix

@@ -44,7 +44,7 @@ def _read_settings() -> None:
 def _run_without_apps(argv: list[str]) -> None:
     from importlib import import_module
 
-    command = import_module(f"jobs.management.commands.{argv[1]}").Command()
+    command = import_module(f"poolwise.management.commands.{argv[1]}").Command()
     command.run_from_argv(argv)
 
 

@@ -70,7 +70,7 @@ def _running(directory: Path, *arguments: str) -> Iterator[None]:
 
 
 def _wait_until_up(directory: Path) -> None:
-    from jobs.heartbeats import coordinator_is_up, pools_up
+    from poolwise.lifecycle.heartbeats import coordinator_is_up, pools_up
 
     until_mono = time.monotonic() + _LIMIT_S
     while not (set(POOLS) <= set(pools_up()) and coordinator_is_up()):
@@ -100,9 +100,9 @@ def comparison(seed: int, definition: str, seconds: tuple[float, float], rounds:
 def _batch(definition: str, pool: str, duration_s: float, copies: int) -> float:
     from django.db.models import Max, Min
 
-    from jobs.models import Job, JobState
-    from jobs.publishing import publish
-    from jobs.submission import prepare
+    from poolwise.lifecycle.publishing import publish
+    from poolwise.lifecycle.submission import prepare
+    from poolwise.models import Job, JobState
 
     jobs = prepare(definition, {"duration_s": duration_s}, pool=pool, copies=copies)
     Job.objects.bulk_create(jobs)

@@ -24,7 +24,7 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError
 
 from dev.administrator import login
-from jobs.models import Comparison
+from poolwise.models import Comparison
 
 TIMEOUT_S = 60
 FIRST_COMPARISON = (("io.wait", 10), ("cpu.primes", 6))

@@ -18,7 +18,7 @@ import redis
 from dev import redis_server
 from dev.ports import LOOPBACK, free_port, is_free
 from dev.processes import STOP_SIGNALS, Platform
-from jobs import addresses
+from poolwise.support import redis_urls
 
 ROOT = Path(__file__).resolve().parent.parent
 VAR = ROOT / "var"
@@ -113,7 +113,7 @@ def _redis() -> Iterator[Redis]:
         yield Redis({})
     elif url := os.environ.get("REDIS_URL"):
         try:
-            redis.Redis.from_url(addresses.for_redis(url), socket_timeout=3, socket_connect_timeout=3).ping()
+            redis.Redis.from_url(redis_urls.for_redis(url), socket_timeout=3, socket_connect_timeout=3).ping()
         except (redis.RedisError, ValueError) as error:
             raise CannotStart(
                 f"REDIS_URL does not answer: {error}. Mend it, or unset it for a private Redis."

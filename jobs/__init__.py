@@ -1,7 +1,20 @@
-"""Poolwise's Django app."""
+"""The jobs that Poolwise ships: real work of every kind, bounded and repeatable."""
 
-import os
+from importlib import import_module
 
-# One thread for each NumPy product: its CPU time then is the job's own, and jobs do not fight over the cores.
-# BLAS reads it once, when NumPy is first imported.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+from django.core.checks import register
+
+from poolwise.support.imports import without
+
+#: Each module's name is the first half of its definitions' names; those of `hazards` begin with `hazard`.
+MODULES = ("io", "cpu", "mixed", "ending", "hazards")
+
+
+def load() -> None:
+    """Import every module of the catalogue, which registers its definitions, and register its checks."""
+    from jobs.settings_checks import check_http
+
+    register(check_http, "jobs")
+    with without("rich"):  # for httpx' command line
+        for module in MODULES:
+            import_module(f"{__name__}.{module}")

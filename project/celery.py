@@ -7,7 +7,7 @@ from celery.signals import setup_logging
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
-app = Celery("poolwise", task_cls="jobs.pools.task:PoolTask", include=["jobs.tasks"])
+app = Celery("poolwise", task_cls="poolwise.pools.task:PoolTask", include=["poolwise.worker.task"])
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
@@ -18,7 +18,7 @@ def _keep_django_logging(**_: object) -> None:
 
 
 def _install_pools() -> None:
-    from jobs import pools
+    from poolwise import pools
 
     pools.install()
 

@@ -14,9 +14,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 from environs import Env
 
-from jobs import addresses
-from jobs.cores import whole_cores
-from jobs.logs import logging_config
+from poolwise.support import redis_urls
+from poolwise.support.cpu_quota import whole_cores
+from poolwise.support.logs import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
@@ -68,11 +68,11 @@ INSTALLED_APPS = [
     "jobs",
 ]
 MIDDLEWARE = [
-    "jobs.api.faults.JsonFaults",  # first: errors of all others are for the API's callers, too
+    "poolwise.api.error_pages.JsonFaults",  # first: errors of all others are for the API's callers, too
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "jobs.logs.RequestIdMiddleware",
+    "poolwise.support.logs.RequestIdMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -164,7 +164,7 @@ AXES_FAILURE_LIMIT = LOGIN_FAILURE_LIMIT
 AXES_COOLOFF_TIME = timedelta(minutes=min(max(LOGIN_COOL_OFF_MIN, 0.1), 525_600))
 # Both together: one address cannot lock others out of an account, nor a guesser go on from where they are.
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_CLIENT_IP_CALLABLE = "jobs.logins.client_address"
+AXES_CLIENT_IP_CALLABLE = "poolwise.web.client_ip.client_address"
 AXES_LOCKOUT_TEMPLATE = "429.html"
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
@@ -179,7 +179,7 @@ try:
     _DATABASE: Any = dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True)
 except ValueError:
     raise ImproperlyConfigured(
-        f"DATABASE_URL ({addresses.scheme_of(DATABASE_URL)}://…) is no address of a database: write sqlite:///path or "
+        f"DATABASE_URL ({redis_urls.scheme_of(DATABASE_URL)}://…) is no address of a database: write sqlite:///path or "
         "postgres://user:password@host:5432/name, where signs such as / and # of the password are quoted (%2F, %23)."
     ) from None
 DATABASES: dict[str, Any] = {"default": _DATABASE}
@@ -196,8 +196,8 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Redis and Celery -----------------------------------------------------------------------------------
-REDIS_URL: str = addresses.for_redis(env.str("REDIS_URL", "redis://127.0.0.1:6379/0"))
-BROKER_URL: str = addresses.for_broker(env.str("BROKER_URL", REDIS_URL))
+REDIS_URL: str = redis_urls.for_redis(env.str("REDIS_URL", "redis://127.0.0.1:6379/0"))
+BROKER_URL: str = redis_urls.for_broker(env.str("BROKER_URL", REDIS_URL))
 
 JOB_CELERY_APP = "project"
 CELERY_BROKER_URL = BROKER_URL
@@ -211,7 +211,7 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "celery"
 WORKER_PREFETCH_MULTIPLIER: int = env.int("WORKER_PREFETCH_MULTIPLIER", 1)
 CELERY_WORKER_PREFETCH_MULTIPLIER = WORKER_PREFETCH_MULTIPLIER
-CELERY_WORKER_CONSUMER = "jobs.reception:JobConsumer"
+CELERY_WORKER_CONSUMER = "poolwise.worker.message_filter:JobConsumer"
 CELERY_WORKER_SEND_TASK_EVENTS = env.bool("TASK_EVENTS", False)
 CELERY_TASK_SEND_SENT_EVENT = False
 #: Seconds that running jobs get at SIGTERM; then they go back to their queue. Poolwise bounds the rest, too.
@@ -271,7 +271,7 @@ JOB_HTTP_ALLOWED_HOSTS: list[str] = env.list(
     "JOB_HTTP_ALLOWED_HOSTS", [JOB_HTTP_DEMO_URL.split("://", 1)[-1]]
 )
 
-TASKS = {"default": {"BACKEND": "jobs.backend.PoolwiseBackend", "QUEUES": []}}
+TASKS = {"default": {"BACKEND": "poolwise.backend.PoolwiseBackend", "QUEUES": []}}
 
 # --- logs -----------------------------------------------------------------------------------------------
 LOG_FORMAT: str = env.str("LOG_FORMAT", "console")

@@ -4,8 +4,8 @@ from django.contrib import admin
 from django.contrib.auth import views as auth_views
 from django.urls import include, path, re_path
 
-from jobs.api import api, unknown_endpoint
-from jobs.views import nowhere
+from poolwise.api import api, unknown_endpoint
+from poolwise.web.views import nowhere
 
 admin.autodiscover()
 
@@ -16,6 +16,6 @@ urlpatterns = [
     path("accounts/logout/", auth_views.LogoutView.as_view(), name="logout"),
     path("api/", api.urls),
     path("api/<path:rest>", unknown_endpoint, name="unknown-endpoint"),
-    path("", include("jobs.urls")),
+    path("", include("poolwise.urls")),
 ]
-handler500 = "jobs.views.server_error"
+handler500 = "poolwise.web.views.server_error"

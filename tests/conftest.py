@@ -16,11 +16,11 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis
 
 from dev.own_redis import OwnRedis
-from jobs.definitions import Definition, job, registry
-from jobs.models import Comparison, Job, PoolConfiguration, PoolSample
-from jobs.startup import uncollected
-from tests.core import forget_connections, point_at
-from tests.platform import Platform
+from poolwise.definitions import Definition, job, registry
+from poolwise.models import Comparison, Job, PoolConfiguration, PoolSample
+from poolwise.support.startup import uncollected
+from tests.helpers.core import forget_connections, point_at
+from tests.helpers.platform import Platform
 
 # What is tried is whether something holds; a machine that is busy with other tests may take its time for it.
 hypothesis.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -38,7 +38,7 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that start processes: they take longest, and the last one alone would keep a core idle.
 
-    Those that share a platform come first of all: together they take longest, see `tests/spread.py`.
+    Those that share a platform come first of all: together they take longest, see `tests/helpers/spread.py`.
     """
     slow = {
         item.path for item in items if any(item.iter_markers("services")) or any(item.iter_markers("browser"))
@@ -119,7 +119,7 @@ def no_coordinator(platform_processes: Platform) -> None:
 @pytest.fixture
 def eventually() -> Callable[..., Any]:
     """Wait for a condition: `eventually(lambda: job.has_ended, timeout_s=5)` returns its first true value."""
-    from tests.pace import eventually
+    from tests.helpers.pace import eventually
 
     return eventually
 

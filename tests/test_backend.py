@@ -11,15 +11,15 @@ from django.tasks.signals import task_enqueued
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
-from jobs.backend import PoolwiseBackend, pool_for
-from jobs.catalog.ending import FlakyError, raise_error, succeed, unserialisable
-from jobs.catalog.io import wait
-from jobs.choice import by_kind
-from jobs.errors import InvalidParameters, PoolwiseError, QueueFull, ResultRefused
-from jobs.execution import Delivery, execute
-from jobs.models import Job, JobState
-from jobs.recorder import record
-from tests.core import messages
+from jobs.endings import FlakyError, raise_error, succeed, unserialisable
+from jobs.io import wait
+from poolwise.backend import PoolwiseBackend, pool_for
+from poolwise.lifecycle.execution import Delivery, execute
+from poolwise.lifecycle.pool_choice import by_kind
+from poolwise.lifecycle.recorder import record
+from poolwise.models import Job, JobState
+from poolwise.support.errors import InvalidParameters, PoolwiseError, QueueFull, ResultRefused
+from tests.helpers.core import messages
 
 pytestmark = pytest.mark.django_db
 

@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 from django.core.checks import Error, Warning, run_checks
 
-from jobs import pools
-from jobs.checks import (
+from poolwise import pools
+from poolwise.checks import (
     check_addresses,
     check_default_pools,
     check_definition_pools,

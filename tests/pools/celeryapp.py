@@ -12,20 +12,20 @@ from celery import Celery, current_task, signals
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection
 
-import jobs.pools
-from jobs.pools import bridge
+import poolwise.pools
+from poolwise.pools import api
 
-jobs.pools.install()
+poolwise.pools.install()
 REDIS_URL = os.environ["POOLS_TEST_REDIS"]
 NOTES = "pools-test-notes"
 
-app = Celery("pools-test", task_cls="jobs.pools.task:PoolTask", set_as_current=False)
+app = Celery("pools-test", task_cls="poolwise.pools.task:PoolTask", set_as_current=False)
 app.conf.update(
     broker_url=REDIS_URL,
     result_backend=REDIS_URL,
     task_acks_late=True,
     worker_prefetch_multiplier=int(os.environ.get("POOLS_TEST_PREFETCH", "2")),
-    worker_consumer="jobs.pools.consumer:PoolConsumer",
+    worker_consumer="poolwise.transport.consumer:PoolConsumer",
     worker_soft_shutdown_timeout=float(os.environ.get("POOLS_TEST_SOFT_SHUTDOWN_S", "0")),
     result_backend_thread_safe=True,
     broker_connection_retry_on_startup=True,
@@ -46,7 +46,7 @@ def compute(seconds: float) -> None:
 
 
 def metered(start_s: float) -> float:
-    return bridge.cpu_s() - start_s
+    return api.cpu_s() - start_s
 
 
 @app.task
@@ -76,12 +76,12 @@ async def flaky_async(self: Any) -> int:
 
 @app.task(ignore_result=True)
 def short() -> None:
-    bridge.sleep(0.1)
+    api.sleep(0.1)
 
 
 @app.task(acks_late=False)
 def short_early() -> None:
-    bridge.sleep(0.1)
+    api.sleep(0.1)
 
 
 @app.task
@@ -89,7 +89,7 @@ def wait(seconds: float) -> str:
     """Wait as a blocking body does; note how it ended."""
     note("began")
     try:
-        bridge.sleep(seconds)
+        api.sleep(seconds)
     except BaseException as error:
         note(type(error).__name__)
         raise
@@ -121,7 +121,7 @@ def meet(place: str, number: int, within_s: float) -> bool:
     with redis.Redis.from_url(REDIS_URL) as client:
         client.incr(place)
         while not _have_met(client, place, number) and time.monotonic() < until_mono:
-            bridge.sleep(0.02)
+            api.sleep(0.02)
         return _have_met(client, place, number)
 
 
@@ -145,7 +145,7 @@ def catch_soft(seconds: float) -> float:
     """Return when the soft limit came."""
     start = time.monotonic()
     try:
-        bridge.sleep(seconds)
+        api.sleep(seconds)
     except SoftTimeLimitExceeded:
         return time.monotonic() - start
     raise AssertionError("no soft limit came")
@@ -180,7 +180,7 @@ def stubborn(seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
-            bridge.sleep(0.5)
+            api.sleep(0.5)
         except BaseException:
             note("ignored")
 
@@ -198,18 +198,18 @@ async def stubborn_async(seconds: float) -> None:
 @app.task(bridged=True)
 def shielded() -> list[str]:
     """Return what the platform's own steps and the body saw of a soft limit that came first."""
-    seen = [bridge.offload(lambda: time.sleep(0.5) or "whole")]
+    seen = [api.offload(lambda: time.sleep(0.5) or "whole")]
     try:
-        bridge.run_sync(lambda: "body")
+        api.run_sync(lambda: "body")
     except SoftTimeLimitExceeded:
         seen.append("soft")
-    return [*seen, bridge.offload(lambda: "reported")]
+    return [*seen, api.offload(lambda: "reported")]
 
 
 @app.task(bind=True)
 def identity(self: Any) -> list[str]:
     seen = [current_task.request.id, self.request.id]
-    bridge.sleep(0.02)
+    api.sleep(0.02)
     return [*seen, self.request.id]
 
 
@@ -246,7 +246,7 @@ def delay_inside(queue: str) -> str:
 
 @app.task
 def measure_burn(seconds: float) -> float:
-    start_s = bridge.cpu_s()
+    start_s = api.cpu_s()
     compute(seconds)
     return metered(start_s)
 
@@ -254,7 +254,7 @@ def measure_burn(seconds: float) -> float:
 @app.task
 async def measure_burn_async(seconds: float) -> float:
     """Compute a third of it in the coroutine, in a child task and in a thread each."""
-    start_s = bridge.cpu_s()
+    start_s = api.cpu_s()
 
     async def part() -> None:
         await asyncio.sleep(0)
@@ -268,15 +268,15 @@ async def measure_burn_async(seconds: float) -> float:
 
 @app.task
 def measure_wait(seconds: float) -> float:
-    start_s = bridge.cpu_s()
+    start_s = api.cpu_s()
     for _ in range(10):
-        bridge.sleep(seconds / 10)
+        api.sleep(seconds / 10)
     return metered(start_s)
 
 
 @app.task
 async def measure_wait_async(seconds: float) -> float:
-    start_s = bridge.cpu_s()
+    start_s = api.cpu_s()
     for _ in range(10):
         await asyncio.sleep(seconds / 10)
     return metered(start_s)
@@ -285,8 +285,8 @@ async def measure_wait_async(seconds: float) -> float:
 @app.task(bridged=True)
 def measure_from_outside(seconds: float) -> float:
     """Measure around the body, as the platform does."""
-    start_s = bridge.cpu_s()
-    bridge.run_sync(compute, seconds)
+    start_s = api.cpu_s()
+    api.run_sync(compute, seconds)
     return metered(start_s)
 
 
@@ -294,23 +294,23 @@ def measure_from_outside(seconds: float) -> float:
 def measure_green_children(seconds: float) -> float:
     import gevent
 
-    start_s = bridge.cpu_s()
+    start_s = api.cpu_s()
     gevent.joinall([gevent.spawn(compute, seconds / 2), gevent.spawn(compute, seconds / 2)])
     return metered(start_s)
 
 
 @app.task
 def where() -> list[Any]:
-    bridge.sleep(0.05)
-    return [bridge.greenlet_or_task(), bridge.on_loop(), bridge.slots_in_use()]
+    api.sleep(0.05)
+    return [api.greenlet_or_task(), api.on_loop(), api.slots_in_use()]
 
 
 @app.task(bridged=True)
 def lag(seconds: float) -> float:
     """Stop the loop for so long, and return the largest lag that this worker then shows."""
-    bridge.loop_lag_s()
+    api.loop_lag_s()
     compute(seconds)
-    return bridge.loop_lag_s()[1]
+    return api.loop_lag_s()[1]
 
 
 @app.task

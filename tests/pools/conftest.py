@@ -19,7 +19,7 @@ from tests import ROOT
 URL = os.environ["REDIS_URL"].removesuffix("/0") + "/9"
 os.environ["POOLS_TEST_REDIS"] = URL
 
-from tests.pace import eventually  # noqa: E402
+from tests.helpers.pace import eventually  # noqa: E402
 from tests.pools import celeryapp  # noqa: E402 - it reads the environment
 
 OURS = ("threads", "gevent", "asyncio")
@@ -32,12 +32,12 @@ class Worker:
     def __init__(self, pool: str, name: str, log: Path, *options: str, **environment: str) -> None:
         self.pool, self.queue, self.log = pool, f"{pool}-{name}", log
         self.node = f"{self.queue}@here"
-        command = [sys.executable, "-m", "jobs.celery_worker", "tests.pools.celeryapp", "-l", "INFO"]
+        command = [sys.executable, "-m", "poolwise.worker.main", "tests.pools.celeryapp", "-l", "INFO"]
         command += ["-P", "custom" if pool == "asyncio" else pool, "-Q", self.queue, "-n", self.node]
         command += ["--without-gossip", "--without-mingle", "--without-heartbeat", *options]
         environment |= {
             "DJANGO_SETTINGS_MODULE": "tests.pools.settings",
-            "CELERY_CUSTOM_WORKER_POOL": "jobs.pools.asyncio_pool:TaskPool",
+            "CELERY_CUSTOM_WORKER_POOL": "poolwise.pools.asyncio:TaskPool",
         }
         with log.open("w") as output:
             self.process = subprocess.Popen(

@@ -22,10 +22,10 @@ from typing import Any  # noqa: E402
 from celery import Celery  # noqa: E402
 from celery.app import trace  # noqa: E402
 
-from jobs.pools import bridge  # noqa: E402
+from poolwise.pools import api  # noqa: E402
 
 JOBS, SLOTS, LIMITS_S = 600, 16, (None, 0.005, 0.01, 0.015)
-app = Celery("stress", broker="memory://", task_cls="jobs.pools.task:PoolTask")
+app = Celery("stress", broker="memory://", task_cls="poolwise.pools.task:PoolTask")
 
 
 @app.task(ignore_result=True)
@@ -34,7 +34,7 @@ def blocking(seconds: float) -> None:
     while time.monotonic() < end:
         sum(range(200))
         if random.random() < 0.2:
-            bridge.sleep(0.0005)
+            api.sleep(0.0005)
 
 
 @app.task(ignore_result=True)
@@ -87,7 +87,7 @@ def main() -> None:
         task.__trace__ = trace.build_tracer(task.name, task, app=app)
     trace.setup_worker_optimizations(app, "stress@here")
     module = {"threads": "thread", "gevent": "gevent", "asyncio": "asyncio"}[POOL]
-    pool = importlib.import_module(f"jobs.pools.{module}_pool").TaskPool(SLOTS, app=app)
+    pool = importlib.import_module(f"poolwise.pools.{module}_pool").TaskPool(SLOTS, app=app)
     pool.start()
     wrong = [race(pool, task) for task in (blocking, waiting)]
     print("ended wrongly:", wrong, "still active:", pool.active)  # noqa: T201

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 
-from tests.pace import eventually, limit_s, within
+from tests.helpers.pace import eventually, limit_s, within
 from tests.pools import celeryapp as tasks
 from tests.pools.conftest import Notes, Worker
 

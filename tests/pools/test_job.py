@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
-from jobs.pools.interrupts import HardStop, Interrupted, RevokedStop, Why
-from jobs.pools.job import INSIST_TIMES, PoolRequest, RequestState
+from poolwise.pools.interrupts import HardStop, Interrupted, RevokedStop, Why
+from poolwise.pools.request import INSIST_TIMES, PoolRequest, RequestState
 
 
 class Timer:

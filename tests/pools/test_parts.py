@@ -18,20 +18,27 @@ from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection, connections
 
-from jobs.native_threads import DaemonThreads
-from jobs.pools import bridge, interrupts
-from jobs.pools.consumer import RECONNECT_WITHIN_S, PoolConsumer
-from jobs.pools.coroutines import CoroutineBody
-from jobs.pools.interrupts import BodyCancelled, ChildExited, HardStop, ThreadReach, Why, call_in_thread
-from jobs.pools.job import PoolRequest, RequestState
-from jobs.pools.limits import CALLS_C, COMPUTES, FUNCTION, SOFT
-from jobs.pools.loop import JobLoop, MeteredCoroutine
-from jobs.pools.metering import METER, LagProbe, Meter
-from jobs.pools.thread_pool import Alarms, TaskPool
+from poolwise.metering.cpu_clocks import METER, LagProbe, Meter
+from poolwise.pools import api, interrupts
+from poolwise.pools.coroutines import CoroutineBody
+from poolwise.pools.interrupts import (
+    BodyCancelled,
+    ChildExited,
+    HardStop,
+    ThreadReach,
+    Why,
+    call_in_thread,
+)
+from poolwise.pools.limits import CALLS_C, COMPUTES, FUNCTION, SOFT
+from poolwise.pools.loop import JobLoop, MeteredCoroutine
+from poolwise.pools.request import PoolRequest, RequestState
+from poolwise.pools.threads import Alarms, TaskPool
+from poolwise.support.native_threads import DaemonThreads
+from poolwise.transport.consumer import RECONNECT_WITHIN_S, PoolConsumer
 from tests import ROOT
-from tests.pace import eventually, limit_s
-from tests.stuck import limit_probes
-from tests.stuck.limit_probes import Body, _probe, launch_beside, probe_all
+from tests.helpers.pace import eventually, limit_s
+from tests.worker.stuck import limit_probes
+from tests.worker.stuck.limit_probes import Body, _probe, launch_beside, probe_all
 
 
 def compute(seconds: float) -> None:
@@ -50,17 +57,17 @@ def test_without_a_pool_the_bridge_calls_here() -> None:
         await asyncio.sleep(0)
         return 5
 
-    assert bridge.run_coroutine(body()) == 5
-    assert bridge.run_sync(lambda a, b=0: a + b, 1, b=2) == 3
-    assert bridge.offload(max, 1, 2) == 2
-    assert (bridge.on_loop(), bridge.greenlet_or_task(), bridge.loop_lag_s()) == (False, "", (0.0, 0.0))
+    assert api.run_coroutine(body()) == 5
+    assert api.run_sync(lambda a, b=0: a + b, 1, b=2) == 3
+    assert api.offload(max, 1, 2) == 2
+    assert (api.on_loop(), api.greenlet_or_task(), api.loop_lag_s()) == (False, "", (0.0, 0.0))
 
 
 def test_without_a_pool_cpu_time_is_the_threads() -> None:
-    start_s = bridge.cpu_s()
+    start_s = api.cpu_s()
     compute(0.05)
-    bridge.sleep(0.05)
-    assert bridge.cpu_s() - start_s == pytest.approx(0.05, abs=0.02)
+    api.sleep(0.05)
+    assert api.cpu_s() - start_s == pytest.approx(0.05, abs=0.02)
 
 
 def test_a_coroutine_that_cancels_itself_fails() -> None:
@@ -68,7 +75,7 @@ def test_a_coroutine_that_cancels_itself_fails() -> None:
         raise asyncio.CancelledError
 
     with pytest.raises(BodyCancelled, match="was cancelled, though not by the pool"):
-        bridge.run_coroutine(body())
+        api.run_coroutine(body())
 
 
 def test_a_soft_limit_cancels_the_group_in_which_a_body_waits() -> None:

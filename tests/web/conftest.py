@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from jobs import heartbeats, submission
-from jobs.models import Job
-from jobs.redis_client import connect
+from poolwise.lifecycle import heartbeats, submission
+from poolwise.models import Job
+from poolwise.support.redis import connect
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 
-from jobs.models import AuditEntry, Job
-from tests.web.posted import HTMX, WAIT, text_of
+from poolwise.models import AuditEntry, Job
+from tests.helpers.posted import HTMX, WAIT, text_of
 
 pytestmark = pytest.mark.django_db
 
@@ -36,7 +36,7 @@ def test_anothers_job_is_not_found(
     bob: Client, make: Callable[..., Job], administrator: Any, page: str
 ) -> None:
     job = make(user=administrator)
-    address = reverse(f"jobs:{page}", args=[job.pk])
+    address = reverse(f"poolwise:{page}", args=[job.pk])
     response = bob.post(address) if page in ("run-again", "cancel") else bob.get(address)
     assert response.status_code == 404
     assert Job.objects.get().state == "queued"
@@ -48,7 +48,7 @@ def test_who_may_view_all_jobs_sees_anothers_but_cannot_cancel_it(
     user.user_permissions.add(Permission.objects.get(codename="view_job"))
     job = make(user=administrator)
     assert bob.get(job.get_absolute_url()).status_code == 200
-    assert bob.post(reverse("jobs:cancel", args=[job.pk])).status_code == 403
+    assert bob.post(reverse("poolwise:cancel", args=[job.pk])).status_code == 403
     assert str(job.pk) not in text_of(bob.get("/jobs/"))
     assert str(job.pk) in text_of(bob.get("/jobs/?owner=all"))
 
@@ -65,7 +65,7 @@ def test_an_action_is_post_only_and_guarded_against_forgery(make: Callable[..., 
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(user)
     for page in ("run-again", "cancel"):
-        address = reverse(f"jobs:{page}", args=[job.pk])
+        address = reverse(f"poolwise:{page}", args=[job.pk])
         assert browser.get(address).status_code == 405
         response = browser.post(address)
         assert response.status_code == 403
@@ -78,10 +78,10 @@ def test_cancelling_anothers_job_on_its_page_asks_why_and_is_written_down(
     client.force_login(administrator)
     job = make()
     assert "Why it is cancelled, for the audit log" in text_of(client.get(job.get_absolute_url()))
-    client.post(reverse("jobs:cancel", args=[job.pk]), {"reason": "runs away"})
+    client.post(reverse("poolwise:cancel", args=[job.pk]), {"reason": "runs away"})
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.target, entry.reason) == ("cancel", f"job {job.pk}", "runs away")
     own = make(user=administrator)
     assert "for the audit log" not in text_of(client.get(own.get_absolute_url()))
-    client.post(reverse("jobs:cancel", args=[own.pk]))
+    client.post(reverse("poolwise:cancel", args=[own.pk]))
     assert AuditEntry.objects.count() == 1

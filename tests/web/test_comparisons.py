@@ -11,11 +11,11 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from django.utils import timezone
 
-from jobs import pictures
-from jobs.models import Comparison, Job
-from jobs.reports import paging
-from tests import evidence_sample as sample
-from tests.web.posted import HTMX, text_of
+from poolwise.charts import export
+from poolwise.models import Comparison, Job
+from poolwise.reports import paging
+from tests.helpers import report_sample as sample
+from tests.helpers.posted import HTMX, text_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 NEW = "/comparisons/new/?definition=io.wait"
@@ -295,7 +295,7 @@ def test_a_picture_that_does_not_exist_is_not_found(bob: Client, finished: Compa
 def test_a_picture_that_cannot_be_drawn_says_so(
     bob: Client, finished: Comparison, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pictures, "_drawn", lambda *_: (_ for _ in ()).throw(OSError("no engine")))
+    monkeypatch.setattr(export, "_drawn", lambda *_: (_ for _ in ()).throw(OSError("no engine")))
     response = bob.get(address(finished, "charts/time.png"))
     assert response.status_code == 503
 
@@ -353,14 +353,14 @@ def test_an_ended_comparison_of_variants_speaks_of_variants(bob: Client, user: A
 
 
 def test_the_charts_of_two_comparisons_side_by_side_have_the_same_scale() -> None:
-    from jobs import comparison_charts
-    from jobs.comparison_charts.pairs import on_one_scale
+    from poolwise.lab import charts
+    from poolwise.lab.charts.pairs import on_one_scale
 
     slow = [
         job._replace(run_s=job.run_s * 3, broker_wait_s=job.broker_wait_s * 3) for job in sample.samples()
     ]
     for key in ("time", "distributions"):
-        pair = [comparison_charts.chart(key, sample.report(), jobs) for jobs in (sample.samples(), slow)]
+        pair = [charts.chart(key, sample.report(), jobs) for jobs in (sample.samples(), slow)]
         before, after = (
             re.findall(r"'domain': (\[[^]]*\])", str(chart.spec)) for chart in on_one_scale(pair)
         )

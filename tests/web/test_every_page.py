@@ -3,7 +3,7 @@
 import pytest
 from django.test import Client
 
-from tests.web.posted import WAIT, text_of
+from tests.helpers.posted import WAIT, text_of
 
 pytestmark = pytest.mark.django_db
 

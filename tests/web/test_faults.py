@@ -6,8 +6,8 @@ import pytest
 from django.db import InterfaceError, OperationalError
 from django.test import Client
 
-from jobs.models import Job
-from tests.web.posted import WAIT, form, text_of
+from poolwise.models import Job
+from tests.helpers.posted import WAIT, form, text_of
 
 pytestmark = pytest.mark.django_db
 
@@ -22,7 +22,7 @@ def test_a_database_that_does_not_answer_is_a_503_that_says_to_try_again(
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr("jobs.submission.Job.objects.bulk_create", fail)
+    monkeypatch.setattr("poolwise.lifecycle.submission.Job.objects.bulk_create", fail)
     response = browser.post(WAIT, form())
     assert (response.status_code, response["Retry-After"]) == (503, "5")
     assert "Nothing of this request was stored" in text_of(response)
@@ -32,7 +32,7 @@ def test_a_database_that_does_not_answer_is_a_503_that_says_to_try_again(
 def test_any_other_fault_is_a_500(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     browser = Client(raise_request_exception=False)
     browser.force_login(user)
-    monkeypatch.setattr("jobs.submission.submit", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("poolwise.lifecycle.submission.submit", lambda *_, **__: 1 / 0)
     response = browser.post(WAIT, form())
     assert response.status_code == 500
     assert "Something went wrong" in text_of(response)

@@ -8,8 +8,8 @@ import pytest
 from django.test import Client
 
 from dev.own_redis import OwnRedis
-from jobs.models import Job
-from tests.web.posted import WAIT, form, text_of
+from poolwise.models import Job
+from tests.helpers.posted import WAIT, form, text_of
 
 pytestmark = pytest.mark.django_db
 

@@ -13,8 +13,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
-from jobs.models import Job, JobLog, JobState
-from tests.web.posted import HTMX, WAIT, form, text_of
+from poolwise.models import Job, JobLog, JobState
+from tests.helpers.posted import HTMX, WAIT, form, text_of
 
 pytestmark = pytest.mark.django_db
 
@@ -94,13 +94,13 @@ def test_a_long_result_is_cut_on_the_page_and_whole_in_the_download(
     page = text_of(bob.get(job.get_absolute_url()))
     assert "This is the beginning" in page
     assert len(page) < 40_000
-    download = bob.get(reverse("jobs:result", args=[job.pk]))
+    download = bob.get(reverse("poolwise:result", args=[job.pk]))
     assert download.json() == "x" * 50_000
     assert "attachment" in download["Content-Disposition"]
 
 
 def test_a_job_without_a_result_has_no_download(bob: Client, make: Callable[..., Job]) -> None:
-    assert bob.get(reverse("jobs:result", args=[make().pk])).status_code == 404
+    assert bob.get(reverse("poolwise:result", args=[make().pk])).status_code == 404
 
 
 def test_a_live_job_refreshes_until_it_has_ended(bob: Client, make: Callable[..., Job]) -> None:
@@ -129,7 +129,7 @@ def test_run_again_submits_the_same_and_goes_there(
     bob: Client, make: Callable[..., Job], sent: list[Job]
 ) -> None:
     job = make(state="failed")
-    response = bob.post(reverse("jobs:run-again", args=[job.pk]))
+    response = bob.post(reverse("poolwise:run-again", args=[job.pk]))
     again = Job.objects.get(parent=job)
     assert response["Location"] == again.get_absolute_url()
     assert (again.params, again.pool, again.state) == (job.params, job.pool, "queued")
@@ -137,7 +137,7 @@ def test_run_again_submits_the_same_and_goes_there(
 
 def test_run_again_says_what_no_longer_fits(bob: Client, make: Callable[..., Job]) -> None:
     job = make(state="failed", params={"duration_s": 6000})
-    response = bob.post(reverse("jobs:run-again", args=[job.pk]), follow=True)
+    response = bob.post(reverse("poolwise:run-again", args=[job.pk]), follow=True)
     assert "duration_s" in text_of(response)
     assert Job.objects.count() == 1
 
@@ -174,7 +174,7 @@ def test_cancel_says_what_came_of_it(
     bob: Client, make: Callable[..., Job], redis_client: redis.Redis, state: str, words: str, after: str
 ) -> None:
     job = make(state=state)
-    assert words in text_of(bob.post(reverse("jobs:cancel", args=[job.pk]), follow=True))
+    assert words in text_of(bob.post(reverse("poolwise:cancel", args=[job.pk]), follow=True))
     job.refresh_from_db()
     assert job.state == after
 

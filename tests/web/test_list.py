@@ -10,9 +10,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from jobs.models import Job
-from jobs.reports import JobFilter, job_list, list_jobs, paging
-from tests.web.posted import HTMX, text_of
+from poolwise.models import Job
+from poolwise.reports import JobFilter, job_list, list_jobs, paging
+from tests.helpers.posted import HTMX, text_of
 
 pytestmark = pytest.mark.django_db
 #: Keys of moments that no database holds in UTC.
@@ -91,11 +91,11 @@ def test_no_query_of_the_list_counts_without_limit_or_skips_rows(
         connection,
     ) as queries:
         bob.get(f"/jobs/?{query}")
-    sql = [query["sql"] for query in queries if "jobs_job" in query["sql"]]
+    sql = [query["sql"] for query in queries if "poolwise_job" in query["sql"]]
     assert sql
     assert all("LIMIT" in text for text in sql)
     # Whom an index tells where the looking ends is the only one that skips: rows of the index, not of the table.
-    assert all(text.startswith('SELECT "jobs_job"."created_at" AS') for text in sql if "OFFSET" in text)
+    assert all(text.startswith('SELECT "poolwise_job"."created_at" AS') for text in sql if "OFFSET" in text)
 
 
 def test_filters_together_read_the_newest_jobs_and_the_page_says_so(
@@ -159,7 +159,7 @@ def test_jobs_of_long_ago_are_not_looked_for_among_all_that_came_since(
     made = [Job(created_at=ago + timedelta(seconds=i), **(old if i < 1_000 else new)) for i in range(2_000)]
     Job.objects.bulk_create(made, batch_size=500)
     with connection.cursor() as cursor:
-        cursor.execute("ANALYZE jobs_job")
+        cursor.execute("ANALYZE poolwise_job")
     jobs = list_jobs(administrator, JobFilter(**{"owner": "all"} | query)).jobs
     assert jobs.count() == 1_000
     for plan in (jobs[:51].explain(), jobs.reverse()[:51].explain()):

@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
 
-from jobs.logins import client_address
+from poolwise.web.client_ip import client_address
 
 pytestmark = pytest.mark.django_db
 PAGES = ["/accounts/login/", "/admin/login/"]

@@ -9,10 +9,10 @@ import redis
 from django.test import Client
 from django.utils.html import escape
 
-from jobs import submission
-from jobs.errors import BrokerUnavailable, QueueFull
-from jobs.models import Job
-from tests.web.posted import WAIT, form, text_of
+from poolwise.lifecycle import submission
+from poolwise.models import Job
+from poolwise.support.errors import BrokerUnavailable, QueueFull
+from tests.helpers.posted import WAIT, form, text_of
 
 pytestmark = pytest.mark.django_db
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from jobs.catalog.demo_server import serve
+from jobs.demo_server import serve
 
 
 class Command(BaseCommand):

@@ -1,0 +1,22 @@
+"""Wiring of the app."""
+
+import os
+
+from django.apps import AppConfig
+
+
+class DrillsConfig(AppConfig):
+    """The witness job and the crash points."""
+
+    name = "drills.app"
+    label = "drills"
+    verbose_name = "Drills"
+
+    def ready(self) -> None:
+        """Wrap the platform's steps, so that a drill can end the process at each of them."""
+        from drills.app import crash_points
+        from poolwise.lifecycle import stream
+
+        crash_points.install()
+        if seconds := os.environ.get("POOLWISE_DRILL_CLAIM_AFTERLIFE_S"):
+            stream.CLAIM_AFTERLIFE_S = stream.CLAIM_LONG_AFTERLIFE_S = int(seconds)

@@ -1,0 +1,172 @@
+"""The verdict on a drill, from the witness file, the list of accepted jobs and the database alone.
+
+`python -m drills.checker FOLDER DATABASE_URL` prints it as JSON, by pool; exit status 1 if a promise is broken.
+It imports nothing of Poolwise.
+"""
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from drills.ledger import ENDED, Database
+
+#: What breaks a promise; the rest of the counts is information.
+BROKEN = (
+    "lost", "duplicated", "failed", "without_line", "result_differs", "attempts_exceeded", "history_broken",
+    "bad_timings",
+)  # fmt: skip
+INFORMATION = ("accepted", "committed", "extra_starts")
+_RESULT_OF = {"succeeded": "SUCCESS", "failed": "FAILURE", "cancelled": "REVOKED"}
+_MAX_EXAMPLES = 5
+#: A stamp and a monotonic duration are read one after the other.
+_ROUNDING_S = 0.01
+
+
+class FaultVerdict:
+    """Counts by pool, and a few examples of each fault."""
+
+    def __init__(self) -> None:
+        self.pools: dict[str, Counter[str]] = {}
+        self.examples: dict[str, list[str]] = {}
+
+    def count(self, pool: str, what: str, job: str = "", number: int = 1) -> None:
+        """Add to a count, and keep the job as an example if it is a fault."""
+        self.pools.setdefault(pool, Counter())[what] += number
+        if what in BROKEN and len(kept := self.examples.setdefault(what, [])) < _MAX_EXAMPLES:
+            kept.append(job)
+
+    @property
+    def is_good(self) -> bool:
+        """Return whether every promise was kept."""
+        return not self.examples
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for JSON; every count of every pool is there."""
+        names = (*INFORMATION, *BROKEN)
+        pools = {pool: {name: counts[name] for name in names} for pool, counts in sorted(self.pools.items())}
+        return {"good": self.is_good, "pools": pools, "examples": self.examples}
+
+
+def read_lines(witness: Path) -> dict[str, Counter[int]]:
+    """Return how often each attempt of each job left its line."""
+    lines: dict[str, Counter[int]] = {}
+    if witness.exists():
+        for text in witness.read_text().splitlines():
+            line = json.loads(text)
+            lines.setdefault(UUID(line["job"]).hex, Counter())[line["attempt"]] += 1
+    return lines
+
+
+def read_accepted(accepted: Path) -> dict[str, str]:
+    """Return the pool of each accepted job by its id."""
+    if not accepted.exists():
+        return {}
+    pairs = (line.split() for line in accepted.read_text().splitlines())
+    return {UUID(job).hex: pool for job, pool in pairs}
+
+
+def judge(
+    jobs: Iterable[Mapping[str, Any]],
+    accepted: Mapping[str, str],
+    lines: Mapping[str, Counter[int]],
+    results: Mapping[str, list[tuple[str, str | None]]],
+    outcomes: Mapping[str, list[tuple[str, str, int]]],
+    *,
+    clock_tolerance_s: float = 0.0,
+) -> FaultVerdict:
+    """Return the verdict on what was accepted, ran and was recorded."""
+    verdict = FaultVerdict()
+    missing = dict(accepted)
+    for pool in accepted.values():
+        verdict.count(pool, "accepted")
+    for job in jobs:
+        missing.pop(job["id"], None)
+        verdict.count(job["pool"], "committed")
+        own = lines.get(job["id"], Counter())
+        verdict.count(job["pool"], "extra_starts", number=max(0, own.total() - 1))
+        faults = [
+            *_faults_of_state(job, own, outcomes.get(job["id"], [])),
+            *_faults_of_result(job, results.get(job["id"], [])),
+            *_faults_of_attempts(job, own),
+            *_faults_of_time(job, clock_tolerance_s),
+        ]
+        for fault in faults:
+            verdict.count(job["pool"], fault, job["id"])
+    for job_id, pool in missing.items():
+        verdict.count(pool, "lost", job_id)
+    return verdict
+
+
+def _faults_of_state(
+    job: Mapping[str, Any], lines: Counter[int], outcomes: list[tuple[str, str, int]]
+) -> Iterable[str]:
+    if job["state"] not in ENDED:
+        yield "lost"
+    if len(outcomes) > 1 or any(was in ENDED for was, _, _ in outcomes):
+        yield "duplicated"
+    if job["state"] == "failed":
+        yield "failed"
+    if job["state"] == "succeeded" and not lines[job["attempt"]]:
+        yield "without_line"
+
+
+def _faults_of_result(job: Mapping[str, Any], results: list[tuple[str, str | None]]) -> Iterable[str]:
+    if job["state"] not in ENDED:
+        return
+    wanted = _RESULT_OF[job["state"]]
+    if [status for status, _ in results] != [wanted] or (
+        wanted == "SUCCESS" and json.loads(results[0][1] or "null") != {"attempt": job["attempt"]}
+    ):
+        yield "result_differs"
+
+
+def _faults_of_attempts(job: Mapping[str, Any], lines: Counter[int]) -> Iterable[str]:
+    if max(job["attempt"], *lines, 0) > job["max_attempts"]:
+        yield "attempts_exceeded"
+    if [past["attempt"] for past in job["history"]] != list(range(1, job["attempt"])):
+        yield "history_broken"
+
+
+def _faults_of_time(job: Mapping[str, Any], tolerance_s: float) -> Iterable[str]:
+    durations = (job[name] for name in ("broker_wait_s", "worker_wait_s", "run_s", "record_lag_s"))
+    stamps = [job[name] for name in ("created_at", "started_at", "finished_at") if job[name] is not None]
+    turned = any(later < earlier - tolerance_s - _ROUNDING_S for earlier, later in pairwise(stamps))
+    if turned or any(duration is not None and duration < 0 for duration in durations):
+        yield "bad_timings"
+
+
+def check(folder: Path, database_url: str, *, clock_tolerance_s: float = 0.0) -> FaultVerdict:
+    """Return the verdict on a drill's folder and database."""
+    database = Database(database_url)
+    return judge(
+        database.jobs(),
+        read_accepted(folder / "accepted"),
+        read_lines(folder / "witness"),
+        database.results(),
+        database.outcomes(),
+        clock_tolerance_s=clock_tolerance_s,
+    )
+
+
+def main() -> int:
+    """Print the verdict; return the exit status."""
+    parser = argparse.ArgumentParser(description="Say whether a drill lost a job or recorded one twice.")
+    parser.add_argument("folder", type=Path, help="where the files `accepted` and `witness` are")
+    parser.add_argument("database_url")
+    parser.add_argument(
+        "--clock-tolerance-s", type=float, default=0.0, help="how far clocks were moved apart"
+    )
+    options = parser.parse_args()
+    verdict = check(options.folder, options.database_url, clock_tolerance_s=options.clock_tolerance_s)
+    print(json.dumps(verdict.as_dict(), indent=2))
+    return 0 if verdict.is_good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

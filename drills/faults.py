@@ -1,0 +1,455 @@
+"""The faults: what each breaks, on what platform, and within how many seconds all has to go on."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from drills.points import COORDINATOR, SUBMITTER, WHOLE_WORKER, WORKER, WORKER_CHILD, file_name
+from drills.site import SLOTS, DrillError, Plan, Site
+
+#: The promise for what a dead worker held.
+PROMISED_S = 15.0
+OUTAGE_S = 20.0
+PAUSE_S = 30.0
+LOCK_S = 8.0
+_QUICK_OUTAGE_S = 3.0
+LONG_S = 2.0
+_MOST_LONG = 20
+_CLOCK = "clock"
+
+
+class Skipped(Exception):
+    """The drill cannot be held here; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One row of the table."""
+
+    name: str
+    summary: str
+    do: Callable[[Site, "Scale"], None]
+    plan: Plan = field(default_factory=Plan)
+    budget_s: float = PROMISED_S
+    rate_per_s: float = 5.0
+    longest_s: float = 0.5
+    clock_tolerance_s: float = 0.0
+    prepare: Callable[[Path, Plan], Plan] | None = None
+    #: What the platform's folder needs to be taken apart after it.
+    clean: Callable[[Path], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How long an outage lasts and how much load there is."""
+
+    is_quick: bool = False
+    seed: int = 0
+
+    def outage_s(self, whole_s: float) -> float:
+        """Return for how long something stays away."""
+        return min(whole_s, _QUICK_OUTAGE_S) if self.is_quick else whole_s
+
+
+FAULTS: dict[str, Fault] = {}
+
+
+def fault(name: str, **options: object) -> Callable[[Callable[[Site, Scale], None]], Fault]:
+    """Put a fault into the table; the function's docstring is what the table says of it."""
+
+    def declare(do: Callable[[Site, Scale], None]) -> Fault:
+        FAULTS[name] = Fault(name, (do.__doc__ or "").strip().rstrip("."), do, **options)  # type: ignore[arg-type]
+        return FAULTS[name]
+
+    return declare
+
+
+# --- workers
+def _strike(site: Site, pool: str, signum: int) -> None:
+    site.signal(site.workers(pool)[0].name, signum)
+    site.tracker.begin(pool)
+
+
+def _fill(site: Site, pool: str) -> None:
+    """Have a pool's workers run some long jobs, and hold more, when the fault comes."""
+    # Few and short enough that waiting for a slot does not pass for waiting to be found.
+    site.burst(pool, min(site.plan.slots[pool] + 2, _MOST_LONG), LONG_S)
+    site.until(
+        lambda: site.database.running(longer_than_s=1.0).get(pool, 0) >= 2, 30, f"jobs that run on {pool}"
+    )
+
+
+@fault("worker-kill")
+def worker_kill(site: Site, scale: Scale) -> None:
+    """SIGKILL a worker while it runs jobs."""
+    for pool in site.pools:
+        _fill(site, pool)
+        _strike(site, pool, signal.SIGKILL)
+
+
+_RECEIVED = {"prefork": 4, "threads": 20, "gevent": 100, "asyncio": 100}
+
+
+@fault(
+    "received-kill",
+    plan=Plan(slots=_RECEIVED, environment={"WORKER_PREFETCH_MULTIPLIER": "130"}),
+    rate_per_s=0.0,
+)
+def received_kill(site: Site, scale: Scale) -> None:
+    """SIGKILL a worker that has received 500 jobs and runs some."""
+    jobs = 150 if scale.is_quick else 520
+    for pool in site.pools:
+        # The slots are busy until all are received, and all end soon after.
+        site.burst(pool, jobs, {"prefork": 0.02, "threads": 0.2}.get(pool, 1.2))
+        site.until(
+            lambda pool=pool: _received(site, pool) >= jobs * 0.5, 30, f"messages that {pool} received"
+        )  # type: ignore[misc]
+        _strike(site, pool, signal.SIGKILL)
+        # One pool after the other: two thousand jobs at once would measure how fast two cores run them.
+        site.until(site.tracker.is_over, 45, f"recovery of {pool}")
+
+
+def _received(site: Site, pool: str) -> int:
+    with site.redis.client() as client:
+        unacked = client.hvals("unacked")
+    return sum(json.loads(text)[2] == pool for text in unacked)  # type: ignore[union-attr]
+
+
+@fault("child-kill", plan=Plan(pools=("prefork",)))
+def child_kill(site: Site, scale: Scale) -> None:
+    """SIGKILL a prefork child in mid-job."""
+    _fill(site, "prefork")
+    for child in site.children("prefork-1")[:2]:
+        os.kill(child, signal.SIGKILL)
+    site.tracker.begin()
+
+
+@fault("worker-freeze", plan=Plan(workers=2))
+def worker_freeze(site: Site, scale: Scale) -> None:
+    """SIGSTOP a worker for 30 s, then SIGCONT; another one is there."""
+    for pool in site.pools:
+        _fill(site, pool)
+    frozen = {pool: [site.workers(pool)[0].pid, *site.children(f"{pool}-1")] for pool in site.pools}
+    for pids in frozen.values():
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+    site.tracker.begin()
+    site.wait(16.0 if scale.is_quick else PAUSE_S)
+    for pids in frozen.values():
+        for pid in reversed(pids):
+            os.kill(pid, signal.SIGCONT)
+    site.wait(3.0)  # its late words come now
+
+
+@fault("worker-stop")
+def worker_stop(site: Site, scale: Scale) -> None:
+    """SIGTERM every worker under load; others start at once."""
+    for pool in site.pools:
+        _fill(site, pool)
+        _strike(site, pool, signal.SIGTERM)
+
+
+# --- Redis
+@fault("redis-restart")
+def redis_restart(site: Site, scale: Scale) -> None:
+    """Restart Redis; its append-only file brings the data back."""
+    for pool in site.pools:
+        _fill(site, pool)
+    site.redis.stop()
+    site.wait(1.0)
+    site.redis.start()
+    site.tracker.begin()
+
+
+@fault("redis-wipe")
+def redis_wipe(site: Site, scale: Scale) -> None:
+    """Restart Redis without its data."""
+    for pool in site.pools:
+        _fill(site, pool)
+    site.redis.kill()
+    site.redis.wipe()
+    site.redis.start()
+    site.tracker.begin()
+
+
+@fault("redis-frozen")
+def redis_frozen(site: Site, scale: Scale) -> None:
+    """Redis keeps its connections and answers nothing for 20 s (SIGSTOP)."""
+    site.tracker.begin()
+    site.redis.freeze()
+    site.wait(scale.outage_s(OUTAGE_S))
+    site.redis.thaw()
+    site.tracker.begin()
+
+
+@fault("redis-refused")
+def redis_refused(site: Site, scale: Scale) -> None:
+    """Redis refuses connections for 20 s."""
+    site.tracker.begin()
+    site.redis.stop()
+    site.wait(scale.outage_s(OUTAGE_S))
+    site.redis.start()
+    site.tracker.begin()
+
+
+# --- coordinator
+@fault("coordinator-kill")
+def coordinator_kill(site: Site, scale: Scale) -> None:
+    """SIGKILL the only coordinator; another one starts 3 s later."""
+    site.parts["coordinator-1"].is_wanted = False
+    site.signal("coordinator-1", signal.SIGKILL)
+    site.tracker.begin()
+    site.wait(3.0)
+    site.spawn("coordinator-1")
+
+
+@fault("two-coordinators", plan=Plan(coordinators=2))
+def two_coordinators(site: Site, scale: Scale) -> None:
+    """Two coordinators at once; SIGKILL one of them, twice."""
+    for number in (1, 2):
+        site.signal(f"coordinator-{number}", signal.SIGKILL)
+        site.tracker.begin()
+        site.wait(4.0)
+
+
+# --- web
+@fault("web-kill", plan=Plan(web=True), rate_per_s=3.0)
+def web_kill(site: Site, scale: Scale) -> None:
+    """SIGKILL the web server between the commit and publishing, then all of it."""
+    for pool in site.pools:
+        file = file_name(SUBMITTER[1], pool)
+        site.arm(file)
+        site.until(lambda file=file: site.has_crashed(file), 20, file)  # type: ignore[misc]
+        site.tracker.begin(pool)
+    os.killpg(site.parts["web"].pid, signal.SIGKILL)
+    site.tracker.begin()
+    site.wait(10.0)  # it is back, and takes jobs again
+
+
+# --- database
+@fault("postgres-restart", plan=Plan(database="postgres"))
+def postgres_restart(site: Site, scale: Scale) -> None:
+    """Restart PostgreSQL, which cuts every connection; it is away for 3 s."""
+    assert site.postgres is not None
+    site.tracker.begin()
+    site.postgres.stop()
+    site.wait(3.0)
+    site.postgres.start()
+    site.tracker.begin()
+
+
+@fault("postgres-crash", plan=Plan(database="postgres"))
+def postgres_crash(site: Site, scale: Scale) -> None:
+    """End PostgreSQL without a shutdown, so that it recovers from its log."""
+    assert site.postgres is not None
+    site.tracker.begin()
+    site.postgres.stop(signal.SIGQUIT)
+    site.wait(1.0)
+    site.postgres.start()
+    site.tracker.begin()
+
+
+def _lock(site: Site, scale: Scale) -> None:
+    site.tracker.begin()
+    with site.database.locked():
+        site.wait(scale.outage_s(LOCK_S))
+    site.tracker.begin()
+
+
+@fault("sqlite-locked")
+def sqlite_locked(site: Site, scale: Scale) -> None:
+    """A slow database: another program holds SQLite's write lock for 8 s."""
+    _lock(site, scale)
+
+
+@fault("postgres-locked", plan=Plan(database="postgres"))
+def postgres_locked(site: Site, scale: Scale) -> None:
+    """A slow database: another program holds PostgreSQL's table of jobs for 8 s."""
+    _lock(site, scale)
+
+
+_SMALL_BYTES = 48 * 1024 * 1024
+
+
+def _mount(folder: Path, plan: Plan) -> Plan:
+    target = folder / "database"
+    target.mkdir()
+    options = ["mount", "-t", "tmpfs", "-o", f"size={_SMALL_BYTES}", "none", str(target)]
+    if os.getuid() != 0 or subprocess.run(options, capture_output=True).returncode:
+        raise Skipped("needs the right to mount a small tmpfs: run as root")
+    return plan
+
+
+def _unmount(folder: Path) -> None:
+    subprocess.run(["umount", "--lazy", str(folder / "database")], capture_output=True)
+
+
+@fault("disk-full", prepare=_mount, clean=_unmount)
+def disk_full(site: Site, scale: Scale) -> None:
+    """The disk of the SQLite ledger is full for 8 s."""
+    filler = site.database_folder / "filler"
+    site.tracker.begin()
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(b"\0" * 65536)
+    site.wait(scale.outage_s(LOCK_S))
+    filler.unlink()
+    site.tracker.begin()
+
+
+# --- clocks
+def _own_clock(of: str) -> Callable[[Path, Plan], Plan]:
+    """Return what gives the pools, or the coordinator, a wall clock of their own: libfaketime breaks `time.sleep`."""
+
+    def prepare(folder: Path, plan: Plan) -> Plan:
+        compiler = shutil.which("cc") or shutil.which("gcc")
+        if compiler is None:
+            raise Skipped("needs a C compiler: sudo apt install gcc")
+        library = folder / "clock.so"
+        source = Path(__file__).with_name("clock.c")
+        built = subprocess.run(
+            [compiler, "-shared", "-fPIC", "-O2", "-o", str(library), str(source)],
+            capture_output=True,
+            text=True,
+        )
+        if built.returncode:
+            raise Skipped(f"the clock cannot be compiled: {built.stderr.strip().splitlines()[-1]}")
+        environment = {"LD_PRELOAD": str(library), "POOLWISE_DRILL_CLOCK": str(folder / _CLOCK)}
+        if abs(_seen_through(environment, folder, 7200) - 7200) > 60:
+            raise Skipped("preloading a library moves no clock here")
+        prefixes = plan.pools if of == "worker" else (of,)
+        return replace(plan, environment_of={prefix: environment for prefix in prefixes})
+
+    return prepare
+
+
+def _seen_through(environment: dict[str, str], folder: Path, offset_s: int) -> float:
+    """Return by how much a process sees its clock moved."""
+    _set_clock(folder, offset_s)
+    code = "import time; time.sleep(0.01); print(time.time())"
+    result = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True
+    )
+    _set_clock(folder, 0)
+    return float(result.stdout or "0") - time.time()
+
+
+def _set_clock(folder: Path, offset_s: int) -> None:
+    # In place: the processes have the file mapped.
+    with (folder / _CLOCK).open("r+b" if (folder / _CLOCK).exists() else "wb") as file:
+        file.write(offset_s.to_bytes(8, sys.byteorder, signed=True))
+
+
+def _move_clock(site: Site, scale: Scale) -> None:
+    for offset_s in (3600, -3600, 0):
+        site.tracker.begin()
+        _set_clock(site.folder, offset_s)
+        site.wait(3.0 if scale.is_quick else 8.0)
+
+
+@fault("worker-clock", prepare=_own_clock("worker"), clock_tolerance_s=3700.0)
+def worker_clock(site: Site, scale: Scale) -> None:
+    """Step the workers' clock an hour ahead, then an hour back, under load."""
+    _move_clock(site, scale)
+
+
+@fault("coordinator-clock", prepare=_own_clock("coordinator"), clock_tolerance_s=3700.0)
+def coordinator_clock(site: Site, scale: Scale) -> None:
+    """Step the coordinator's clock an hour ahead, then an hour back, under load."""
+    _move_clock(site, scale)
+
+
+# --- many at once
+@fault("kill20", rate_per_s=0.0, budget_s=120.0)
+def kill20(site: Site, scale: Scale) -> None:
+    """20 SIGKILLs at random moments under 8,000 jobs of 4 ms."""
+    kills, jobs = (3, 1000) if scale.is_quick else (20, 8000)
+    chance = random.Random(scale.seed)
+    for pool in site.pools:  # one after the other: four workers that start at once take ten seconds for it
+        site.burst(pool, jobs, 0.004)
+        site.until(lambda pool=pool: len(site.database.live()) > 0, 30, f"jobs on {pool}")  # type: ignore[misc]
+        for _ in range(kills):
+            site.wait(chance.uniform(0.05, 0.5))
+            with suppress(DrillError):
+                site.signal(f"{pool}-1", signal.SIGKILL)
+            site.wait(0.2)
+            site.until_up()
+        site.tracker.begin(pool)
+        site.until(site.tracker.is_over, 120, f"the rest of the jobs on {pool}")
+
+
+# --- crash points
+_IMPATIENT = {"JOB_HEARTBEAT_S": "0.5", "JOB_WORKER_DEAD_AFTER_S": "3"}
+
+
+_CRASHES: dict[str, Any] = {"plan": Plan(environment=_IMPATIENT), "rate_per_s": 6.0, "longest_s": 0.2}
+
+
+@fault("crash-worker", **_CRASHES)
+def crash_worker(site: Site, scale: Scale) -> None:
+    """End a worker's process at each point of a job's way, one after the other."""
+    for point in WORKER[1:3] if scale.is_quick else WORKER:
+        _crash(site, point, site.pools)
+
+
+@fault("crash-whole-worker", **{**_CRASHES, "plan": Plan(pools=("prefork",), environment=_IMPATIENT)})
+def crash_whole_worker(site: Site, scale: Scale) -> None:
+    """End a prefork child at each point, and its worker's main process with it."""
+    for point in WORKER_CHILD:
+        _crash(site, point, site.pools, WHOLE_WORKER)
+
+
+@fault("crash-recorder", **_CRASHES)
+def crash_recorder(site: Site, scale: Scale) -> None:
+    """End the coordinator before and after the recorder's commit and its acknowledgement."""
+    for point in COORDINATOR:
+        for pool in site.pools:  # it is one process for all: it dies once for each
+            _crash(site, point, (pool,))
+
+
+@fault("crash-submitter", **_CRASHES)
+def crash_submitter(site: Site, scale: Scale) -> None:
+    """End what submits before the commit, before publishing and after it."""
+    for point in SUBMITTER:
+        for pool in site.pools:
+            _crash(site, point, (pool,))
+
+
+_SAMPLER = {**_IMPATIENT, "WORKER_PREFETCH_MULTIPLIER": "10"}
+
+
+@fault("sampler", plan=Plan(pools=("gevent",), slots={**SLOTS, "gevent": 20}, environment=_SAMPLER))
+def sampler(site: Site, scale: Scale) -> None:
+    """A worker killed with 100 jobs received, Redis wiped, and two crash points: what `make test` holds."""
+    for pool in site.pools:
+        site.burst(pool, 120, 0.5)
+        site.until(lambda pool=pool: _received(site, pool) >= 60, 30, f"messages that {pool} received")  # type: ignore[misc]
+        _strike(site, pool, signal.SIGKILL)
+    site.until(site.tracker.is_over, 40, "recovery from the kill")
+    site.redis.kill()
+    site.redis.wipe()
+    site.redis.start()
+    site.tracker.begin()
+    site.until(site.tracker.is_over, 40, "recovery from the wiped Redis")
+    for point in ("after the effect", "after the recorder's commit"):
+        _crash(site, point, site.pools)
+
+
+def _crash(site: Site, point: str, pools: tuple[str, ...], victim: str = "process") -> None:
+    files = [file_name(point, pool) for pool in pools]
+    for file in files:
+        site.arm(file, victim)
+    site.until(lambda: all(map(site.has_crashed, files)), 40, f"the point {point!r}")
+    site.tracker.begin()
+    site.until(site.tracker.is_over, 40, f"recovery from {point!r}")
+    site.until_up()

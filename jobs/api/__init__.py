@@ -1,6 +1,0 @@
-"""The HTTP API under /api/: what the pages can do, for programs."""
-
-from jobs.api import comparisons, definitions, jobs, pools, queries
-from jobs.api.app import api, unknown_endpoint
-
-__all__ = ["api", "comparisons", "definitions", "jobs", "pools", "queries", "unknown_endpoint"]

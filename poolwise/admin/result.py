@@ -1,0 +1,92 @@
+"""What jobs returned, as django-celery-results keeps it: its own admin takes seconds at a million rows."""
+
+import importlib
+from typing import Any
+
+from celery import states
+from django.contrib import admin
+from django.db.models import QuerySet, Value
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django_celery_results.models import GroupResult, TaskResult
+
+from poolwise.admin.base import Viewer, badge
+from poolwise.admin.filters import Choices, ExactFilter
+from poolwise.reports.job_list import SEARCH_LIMIT
+from poolwise.support.formats import as_uuid
+
+_BADGES = {
+    states.SUCCESS: "succeeded",
+    states.FAILURE: "failed",
+    states.REVOKED: "cancelled",
+    states.STARTED: "running",
+}
+
+
+class StatusFilter(ExactFilter):
+    """Results of a Celery state."""
+
+    title, parameter_name = f"status (newest {SEARCH_LIMIT:,})", "status"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[TaskResult]) -> QuerySet[TaskResult]:
+        """Return the newest results of the choice: all with a status would have to be sorted by date."""
+        if not self.value():
+            return queryset
+        newest = queryset.order_by("-date_done").values_list("date_done", flat=True)
+        if edge := newest[SEARCH_LIMIT : SEARCH_LIMIT + 1].first():
+            queryset = queryset.filter(date_done__gte=edge)
+        # An expression, so that the database walks the index of dates and not the one of statuses.
+        return queryset.alias(known_status=Coalesce("status", Value(""))).filter(known_status=self.value())
+
+    def lookups(self, request: HttpRequest, model_admin: "admin.ModelAdmin[Any]") -> Choices:
+        """Return the states that Poolwise records."""
+        return [(state, state.capitalize()) for state in (*_BADGES, states.RETRY)]
+
+
+# Their own admin must be registered before it can go, whatever the order of the installed apps.
+importlib.import_module("django_celery_results.admin")
+# Groups are not used here, and their admin has the same date hierarchy.
+admin.site.unregister([TaskResult, GroupResult])
+
+
+@admin.register(TaskResult)
+class TaskResultAdmin(Viewer):
+    """Results, newest first; each belongs to the job of the same id."""
+
+    list_display = ("task_id", "task_name", "status_badge", "worker", "date_done")
+    list_filter = (StatusFilter,)
+    search_fields = ("task_id",)
+    search_help_text = "The id of a job."
+    fields = (
+        *("task_id", "job", "task_name", "status", "worker", "date_started", "date_done"),
+        *("task_kwargs", "result", "traceback", "meta"),
+    )
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        """Return newest first; the primary key settles ties within the index' order."""
+        return ("-date_done", "-pk")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[TaskResult]:
+        """Return the results without the columns that a list does not show."""
+        results: QuerySet[TaskResult] = super().get_queryset(request)
+        return results.defer("task_args", "task_kwargs", "result", "traceback", "meta")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[TaskResult], search_term: str
+    ) -> tuple[QuerySet[TaskResult], bool]:
+        """Return the result of an id; nothing else is searched, since no index would help."""
+        text = search_term.strip()
+        pk = as_uuid(text)
+        return (queryset.filter(task_id=str(pk) if pk else text) if text else queryset), False
+
+    @admin.display(description="Status")
+    def status_badge(self, result: TaskResult) -> str:
+        """Return the state as a coloured word."""
+        return badge(_BADGES.get(result.status, "queued"), result.status.capitalize())
+
+    @admin.display(description="Job")
+    def job(self, result: TaskResult) -> str:
+        """Return a link to the job of the same id."""
+        return format_html('<a href="{}">{}</a>', reverse("poolwise:job", args=[result.task_id]), "The job")

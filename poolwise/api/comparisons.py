@@ -1,0 +1,74 @@
+"""Comparisons: plan, list, look at, cancel."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import F
+from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
+from ninja import Status
+
+from poolwise import definitions
+from poolwise import lab as planning
+from poolwise.api.app import BUSY, PROBLEMS, api
+from poolwise.api.request_bodies import WITHOUT, CancelIn, ComparisonIn
+from poolwise.api.schemas import ComparisonDetailOut, ComparisonOut, ComparisonPageOut
+from poolwise.control import roles
+from poolwise.lab.progress import waits_for
+from poolwise.models import Comparison
+from poolwise.reports import page_of
+from poolwise.support.errors import InvalidParameters, UnknownDefinition, UnknownPool
+
+
+def _visible(request: HttpRequest) -> Any:
+    """Return the comparisons that the caller may see, each with the sentence of its verdict."""
+    return Comparison.objects.visible_to(request.user).annotate(sentence=F("report__sentence"))
+
+
+@api.get("/comparisons", response={200: ComparisonPageOut, **PROBLEMS}, tags=["comparisons"])
+def list_comparisons(request: HttpRequest, before: str = "", after: str = "") -> Any:
+    """List comparisons, newest first."""
+    page = page_of(
+        _visible(request).defer("environment", "report"), {"before": before, "after": after}, strict=True
+    )
+    return {"comparisons": page.rows, "older": page.older, "newer": page.newer}
+
+
+@api.get(
+    "/comparisons/{uuid:comparison_id}", response={200: ComparisonDetailOut, **PROBLEMS}, tags=["comparisons"]
+)
+def get_comparison(request: HttpRequest, comparison_id: UUID) -> Any:
+    """Return one comparison with its verdict and the report that carries it."""
+    found: Any = get_object_or_404(_visible(request), pk=comparison_id)
+    found.progress = planning.progress(found)
+    found.waits_for = waits_for(found)[1] if not found.has_ended else ""
+    return found
+
+
+@api.post("/comparisons", response={201: ComparisonOut, **PROBLEMS, **BUSY}, tags=["comparisons"])
+def plan(request: HttpRequest, payload: ComparisonIn) -> Any:
+    """Plan a comparison; the coordinator runs it."""
+    roles.require_submit(request.user)
+    try:
+        found = definitions.get(payload.definition)
+    except UnknownDefinition as error:
+        raise InvalidParameters({"definition": str(error)}) from error
+    try:
+        planned = planning.plan(found.name, payload.params, user=request.user, **payload.options())  # type: ignore[arg-type]
+    except UnknownPool as error:
+        raise InvalidParameters({"pools": str(error)}) from error
+    return Status(201, planned)
+
+
+@api.post(
+    "/comparisons/{uuid:comparison_id}/cancel",
+    response={200: ComparisonOut, **PROBLEMS},
+    tags=["comparisons"],
+)
+def cancel_comparison(request: HttpRequest, comparison_id: UUID, payload: CancelIn = WITHOUT) -> Any:
+    """End a comparison before its last batch; what has been measured stays."""
+    found: Comparison = get_object_or_404(Comparison.objects.visible_to(request.user), pk=comparison_id)
+    roles.require_cancel(request.user, found)
+    planning.stop(found, user=request.user, reason=payload.reason)  # type: ignore[arg-type]
+    found.refresh_from_db()
+    return found

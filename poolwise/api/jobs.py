@@ -1,0 +1,121 @@
+"""Jobs: submit, list, look at, cancel, run again."""
+
+import json
+from typing import Annotated, Any
+from uuid import UUID
+
+from django.http import Http404, HttpRequest
+from django.shortcuts import get_object_or_404
+from django_celery_results.models import TaskResult
+from ninja import Header, Query, Status
+
+from poolwise import reports
+from poolwise.api.app import BUSY, PROBLEMS, api
+from poolwise.api.request_bodies import WITHOUT, AgainIn, CancelIn, SubmitIn
+from poolwise.api.schemas import CancelledOut, JobDetailOut, JobPageOut, ResultOut, SubmittedOut
+from poolwise.control import roles
+from poolwise.lifecycle import submission
+from poolwise.models import Job, JobState
+from poolwise.reports import JobFilter
+from poolwise.support.errors import InvalidParameters, UnknownDefinition, UnknownPool
+
+_KEY = "Idempotency-Key"
+Key = Annotated[str, Header(alias=_KEY, max_length=200)]
+
+
+@api.post("/jobs", response={201: SubmittedOut, 200: SubmittedOut, **PROBLEMS, **BUSY}, tags=["jobs"])
+def submit(request: HttpRequest, payload: SubmitIn, idempotency_key: Key = "") -> Any:
+    """Submit a job or copies of it; 200 where the same was submitted before.
+
+    409: it cannot run here, or is unique and under way for somebody else. 429 and 503 say, by Retry-After, when there
+    is probably room again.
+    """
+    roles.require_submit(request.user)
+    key = f"api {idempotency_key}" if idempotency_key else ""
+    try:
+        jobs = submission.submit(
+            payload.definition,
+            payload.params,
+            pool=payload.pool,
+            copies=payload.copies,
+            user=request.user,  # type: ignore[arg-type]
+            request_id=getattr(request, "request_id", ""),
+            idempotency_key=key,
+        )
+    except InvalidParameters as error:
+        raise _below_params(error) from error
+    except UnknownDefinition as error:
+        raise InvalidParameters({"definition": str(error)}) from error
+    except UnknownPool as error:
+        raise InvalidParameters({"pool": str(error)}) from error
+    was_there = all(job.was_there for job in jobs)
+    return Status(200 if was_there else 201, {"jobs": jobs})
+
+
+@api.get("/jobs", response={200: JobPageOut, **PROBLEMS}, tags=["jobs"])
+def list_jobs(request: HttpRequest, filters: Query[JobFilter], before: str = "", after: str = "") -> Any:
+    """List jobs, newest first, by the filters of the page; `before` and `after` take the cursors of an answer."""
+    filters.refuse_unknown()
+    listed = reports.list_jobs(request.user, filters)  # type: ignore[arg-type]
+    page = listed.page({"before": before, "after": after}, strict=True)
+    return {"jobs": page.rows, "older": page.older, "newer": page.newer, "is_cut": bool(listed.cut_to)}
+
+
+@api.get("/jobs/{uuid:job_id}", response={200: JobDetailOut, **PROBLEMS}, tags=["jobs"])
+def get_job(request: HttpRequest, job_id: UUID) -> Any:
+    """Return one job."""
+    return _job(request, job_id)
+
+
+@api.get("/jobs/{uuid:job_id}/result", response={200: ResultOut, **PROBLEMS}, tags=["jobs"])
+def get_result(request: HttpRequest, job_id: UUID) -> Any:
+    """Return what a job returned; 404 until it has succeeded."""
+    job = _job(request, job_id)
+    found = TaskResult.objects.filter(task_id=str(job.pk)).only("result").first()
+    if job.state != JobState.SUCCEEDED or found is None or found.result is None:
+        raise Http404("The job has no result.")
+    return {"result": json.loads(found.result)}
+
+
+@api.post("/jobs/{uuid:job_id}/cancel", response={200: CancelledOut, **PROBLEMS}, tags=["jobs"])
+def cancel(request: HttpRequest, job_id: UUID, payload: CancelIn = WITHOUT) -> Any:
+    """Cancel a queued job, or ask the worker of a running one to stop it."""
+    job = _job(request, job_id)
+    roles.require_cancel(request.user, job)
+    outcome = submission.cancel(job, user=request.user, reason=payload.reason)  # type: ignore[arg-type]
+    return {"outcome": outcome.value, "job": job}
+
+
+@api.post(
+    "/jobs/{uuid:job_id}/again",
+    response={201: JobDetailOut, 200: JobDetailOut, **PROBLEMS, **BUSY},
+    tags=["jobs"],
+)
+def run_again(request: HttpRequest, job_id: UUID, payload: AgainIn = WITHOUT) -> Any:
+    """Submit a job like an earlier one, perhaps changed; 200 and 409 as for a submission."""
+    roles.require_submit(request.user)
+    job, request_id = _job(request, job_id), getattr(request, "request_id", "")
+    try:
+        again = submission.run_again(
+            job,
+            user=request.user,  # type: ignore[arg-type]
+            params=payload.params,
+            pool=payload.pool,
+            request_id=request_id,
+        )
+    except InvalidParameters as error:
+        raise _below_params(error) from error
+    except UnknownPool as error:
+        raise InvalidParameters({"pool": str(error)}) from error
+    return Status(200 if again.was_there else 201, again)
+
+
+def _job(request: HttpRequest, job_id: UUID) -> Job:
+    visible = Job.objects.visible_to(request.user).select_related("user")
+    return get_object_or_404(visible, pk=job_id)
+
+
+def _below_params(error: InvalidParameters) -> InvalidParameters:
+    """Name a value as the caller does: a parameter below `params`, the key as the header that it came in."""
+    own = {"copies": "copies", "params": "params", "pool": "pool", "idempotency_key": _KEY}
+    return InvalidParameters({own.get(name, f"params.{name}"): text for name, text in error.errors.items()})

@@ -1,0 +1,79 @@
+"""Pools: their state, their queues, and what an operator does to them."""
+
+from typing import Any
+
+from django.http import HttpRequest
+
+from poolwise import control
+from poolwise.api.app import PROBLEMS, api
+from poolwise.api.definitions import operate
+from poolwise.api.request_bodies import PurgeIn, Reason
+from poolwise.api.schemas import ActionOut, PoolOut, PurgedOut, QueueOut
+from poolwise.control.roles import PURGE
+from poolwise.lifecycle.back_pressure import queue_state
+from poolwise.models import Pause
+from poolwise.pools import all_pools, get_pool
+from poolwise.reports import PoolNow, pools_now
+
+POOL = Pause.Kind.POOL
+
+
+@api.get("/pools", response={200: list[PoolOut], **PROBLEMS}, tags=["pools"])
+def list_pools(request: HttpRequest) -> Any:
+    """List the pools with what is live about them."""
+    now = pools_now()
+    return [_out(now.pools[name]) for name in all_pools()]
+
+
+@api.get("/pools/{name}", response={200: PoolOut, **PROBLEMS}, tags=["pools"])
+def get_pool_(request: HttpRequest, name: str) -> Any:
+    """Return one pool."""
+    return _out(pools_now().pools[get_pool(name).name])
+
+
+@api.get("/pools/{name}/queue", response={200: QueueOut, **PROBLEMS}, tags=["pools"])
+def get_queue(request: HttpRequest, name: str) -> Any:
+    """Return how long a pool's queue is, how old its oldest job, and how many workers serve it."""
+    return queue_state(get_pool(name).name)
+
+
+@api.post("/pools/{name}/pause", response={200: ActionOut, **PROBLEMS}, tags=["operate"])
+def pause_pool(request: HttpRequest, name: str, payload: Reason) -> Any:
+    """Begin no more jobs of a pool; they stay queued."""
+    return operate(control.pause, request, payload, POOL, name)
+
+
+@api.post("/pools/{name}/drain", response={200: ActionOut, **PROBLEMS}, tags=["operate"])
+def drain_pool(request: HttpRequest, name: str, payload: Reason) -> Any:
+    """Pause a pool so that it runs empty; `running` of the pool says how far it is."""
+    return operate(control.drain, request, payload, name)
+
+
+@api.post("/pools/{name}/resume", response={200: ActionOut, **PROBLEMS}, tags=["operate"])
+def resume_pool(request: HttpRequest, name: str, payload: Reason) -> Any:
+    """Let the jobs of a pool begin again."""
+    return operate(control.resume, request, payload, POOL, name)
+
+
+@api.post("/pools/{name}/purge", response={200: PurgedOut, **PROBLEMS}, tags=["operate"])
+def purge_pool(request: HttpRequest, name: str, payload: PurgeIn) -> Any:
+    """Cancel every queued job of a pool; it cannot be undone."""
+    return operate(control.purge, request, payload, name, permission=PURGE)
+
+
+def _out(now: PoolNow) -> dict[str, Any]:
+    pool = get_pool(now.name)
+    return {
+        "name": pool.name,
+        "model": pool.model,
+        "queue": pool.queue,
+        "concurrency": pool.concurrency,
+        "state": now.state,
+        "pause_state": now.pause_state or None,
+        "workers": None if now.workers is None else len(now.workers),
+        "unconnected": len(now.unconnected),
+        **{
+            name: getattr(now, name)
+            for name in ("queued", "scheduled", "running", "oldest_s", "slots", "in_use")
+        },
+    }

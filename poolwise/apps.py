@@ -1,0 +1,68 @@
+"""Wiring of the app."""
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db.models.signals import post_migrate
+
+from poolwise.support.startup import uncollected
+
+
+class JobsConfig(AppConfig):
+    """Poolwise's one Django app."""
+
+    name = "jobs"
+    verbose_name = "Poolwise"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Load the Celery application, the checks and the definitions; keep the table of pools in step with the settings."""
+        with uncollected():
+            _load()
+        post_migrate.connect(_sync_pools, sender=self)
+        post_migrate.connect(_make_roles, sender=self)
+
+
+def _load() -> None:
+    from celery.app.utils import find_app
+
+    import jobs
+    from poolwise import checks, definitions
+
+    _want_pools()
+    find_app(settings.JOB_CELERY_APP)  # as `celery -A` does: whatever is published goes by its settings
+    checks.register_all()
+    jobs.load()
+    definitions.discover()
+
+
+def _want_pools() -> None:
+    """Raise ImproperlyConfigured for pools that cannot work: what is loaded asks for them before a check could speak."""
+    from poolwise.pools import NO_POOL, all_pools
+    from poolwise.support.errors import BadPool
+
+    try:
+        if not all_pools():
+            raise BadPool(NO_POOL)
+    except BadPool as error:
+        raise ImproperlyConfigured(str(error)) from None
+
+
+def _make_roles(**options: object) -> None:
+    from poolwise.control.roles import make_roles
+
+    make_roles(**options)
+
+
+def _sync_pools(**_: object) -> None:
+    from poolwise.models import Pool
+    from poolwise.pools import all_pools
+
+    pools = all_pools()
+    Pool.objects.exclude(pk__in=pools).delete()
+    Pool.objects.bulk_create(
+        [Pool(name=p.name, model=p.model, queue=p.queue, concurrency=p.concurrency) for p in pools.values()],
+        update_conflicts=True,
+        unique_fields=["name"],
+        update_fields=["model", "queue", "concurrency"],
+    )

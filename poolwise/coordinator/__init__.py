@@ -1,0 +1,1 @@
+"""The process beside web and workers: records outcomes and runs periodic duties."""

@@ -1,0 +1,66 @@
+"""Queued jobs against the messages that stand for them."""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+import structlog
+from django.db.models import Count
+from django.utils import timezone
+
+from poolwise.lifecycle import broker_queues
+from poolwise.lifecycle.heartbeats import AttemptId
+from poolwise.models import Job, JobQuerySet
+from poolwise.pools import all_pools
+from poolwise.support.formats import as_uuid
+
+log = structlog.get_logger(__name__)
+_BATCH = 500
+
+
+def _ids(attempts: Iterable[AttemptId]) -> list[UUID]:
+    # Signs of life are not sealed: whoever reaches Redis may have written them.
+    return [found for job_id, _ in attempts if (found := as_uuid(job_id)) is not None]
+
+
+def _published() -> JobQuerySet:
+    return Job.objects.queued().filter(due_at=None).order_by()
+
+
+def published(living: frozenset[AttemptId]) -> dict[str, int]:
+    """Return by pool how many published jobs wait that no living worker holds; pools without any are absent."""
+    rows = _published().exclude(pk__in=_ids(living)).values_list("pool")
+    declared = all_pools()
+    return {pool: count for pool, count in rows.annotate(count=Count("id")) if pool in declared}
+
+
+def pools_of(attempts: Iterable[AttemptId]) -> set[str]:
+    """Return the pools on which published jobs of these attempts wait."""
+    rows = _published().filter(pk__in=_ids(attempts))
+    return set(rows.values_list("pool", flat=True).distinct())
+
+
+def unaccounted(pool: str, living: frozenset[AttemptId]) -> set[AttemptId]:
+    """Return the published attempts of a pool that neither a living worker nor the broker has.
+
+    Raise BrokerUnavailable.
+    """
+    # The ledger first: what is published after this moment is not looked for.
+    found = _published().filter(pool=pool).values_list("pk", "attempt")
+    rows = {(str(pk), attempt) for pk, attempt in found} - living
+    waiting = broker_queues.waiting(pool) if rows else None
+    return set() if waiting is None else rows - waiting
+
+
+def publish_again(gone: Iterable[AttemptId]) -> int:
+    """Let the coordinator publish these attempts; return how many were still queued."""
+    now, count = timezone.now(), 0
+    by_attempt: dict[int, list[str]] = {}
+    for job_id, attempt in gone:
+        by_attempt.setdefault(attempt, []).append(job_id)
+    for attempt, ids in by_attempt.items():
+        for start in range(0, len(ids), _BATCH):
+            batch = Job.objects.queued().filter(pk__in=ids[start : start + _BATCH], due_at=None)
+            count += batch.filter(attempt=attempt).update_in_order(due_at=now)
+    if count:
+        log.warning("messages are missing and are published again", jobs=count)
+    return count

@@ -1,0 +1,33 @@
+"""Jobs whose pool was taken out of the settings: nothing can be done for them here, so an operator is told."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import structlog
+
+from poolwise.pools import all_pools
+from poolwise.reports import Queue
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class UndeclaredPools:
+    """Remembers what it has told, so that each pool is named once for as long as jobs wait there."""
+
+    _warned: set[str] = field(default_factory=set)
+
+    def warn(self, queues: Mapping[str, Queue]) -> None:
+        """Warn of each pool that is not declared and has jobs queued."""
+        declared = all_pools()
+        waiting = {
+            name: queue.queued + queue.scheduled for name, queue in queues.items() if name not in declared
+        }
+        undeclared = {name for name, jobs in waiting.items() if jobs}
+        for name in sorted(undeclared - self._warned):
+            log.warning(
+                "jobs wait on a pool that JOB_POOLS does not declare; declare it again, or purge it",
+                pool=name,
+                jobs=waiting[name],
+            )
+        self._warned = undeclared

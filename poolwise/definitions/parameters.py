@@ -1,0 +1,140 @@
+"""The pydantic model of a function's parameters, made from its annotations."""
+
+import inspect
+import typing
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUserError
+
+from poolwise.definitions.payload import json_ready
+from poolwise.definitions.schemas import Schema
+from poolwise.support.errors import BadDefinition, InvalidParameters
+
+#: Field names get a prefix and the parameter's name as alias, so that `json` or `copy` may be a parameter.
+_PREFIX = "p_"
+_CONFIG = ConfigDict(
+    extra="forbid",
+    allow_inf_nan=False,
+    ser_json_inf_nan="constants",  # else an infinity within Any would silently become null
+    validate_default=True,
+    hide_input_in_errors=True,
+    protected_namespaces=(),
+)
+_UNUSABLE = (PydanticSchemaGenerationError, PydanticUserError, PydanticInvalidForJsonSchema, TypeError)
+_UNITS = {"s": "s", "ms": "ms", "bytes": "bytes", "kib": "KiB", "mib": "MiB", "px": "px"}
+_VARIADIC: dict[Any, Any] = {
+    inspect.Parameter.VAR_POSITIONAL: list[Any],
+    inspect.Parameter.VAR_KEYWORD: dict[str, Any],
+}
+
+
+def parameters_of(func: Callable[..., Any], *, takes_context: bool) -> list[inspect.Parameter]:
+    """Return the parameters that a caller gives, with evaluated annotations.
+
+    Raise BadDefinition when an annotation names something that does not exist.
+    """
+    try:
+        hints = typing.get_type_hints(func, include_extras=True)
+        found = list(inspect.signature(func).parameters.values())
+    except (NameError, AttributeError, TypeError) as error:
+        raise BadDefinition(
+            f"{func.__qualname__}: an annotation cannot be evaluated ({error}); "
+            "import its type outside TYPE_CHECKING."
+        ) from error
+    return [p.replace(annotation=hints.get(p.name, p.annotation)) for p in found[takes_context:]]
+
+
+def build_model(owner: str, parameters: Iterable[inspect.Parameter]) -> type[BaseModel]:
+    """Return the pydantic model of parameters. Raise BadDefinition when a type or a default does not fit."""
+    parameters = list(parameters)
+    with suppress(*_UNUSABLE, ValidationError, InvalidParameters):
+        return _checked(owner, parameters)  # all at once: every process that starts builds every model
+    for parameter in parameters:
+        _check_parameter(owner, parameter)
+    return _model(owner, parameters)
+
+
+@lru_cache(maxsize=256)
+def schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the JSON schema of a model, not to be changed. Raise PydanticInvalidForJsonSchema."""
+    return model.model_json_schema(schema_generator=Schema)
+
+
+def _checked(owner: str, parameters: list[inspect.Parameter]) -> type[BaseModel]:
+    """Return the model. Raise what pydantic raises for a type that JSON cannot carry or a default that does not fit."""
+    model = _model(owner, parameters)
+    optional = [p for p in parameters if not model.model_fields[_PREFIX + p.name].is_required()]
+    if optional:
+        whole = model if len(optional) == len(parameters) else _model(owner, optional)
+        json_ready(whole.model_validate({}))
+    schema_of(model)
+    return model
+
+
+def _check_parameter(owner: str, parameter: inspect.Parameter) -> None:
+    """Raise BadDefinition that names the parameter, unless its default fits and JSON can carry it."""
+    try:
+        _checked(owner, [parameter])
+    except _UNUSABLE as error:
+        raise BadDefinition(
+            f"{owner}: parameter {parameter.name!r} cannot travel as JSON ({str(error).splitlines()[0]}); "
+            "use int, float, str, bool, list, dict, a Literal, an Enum, a date or a pydantic model."
+        ) from error
+    except (ValidationError, InvalidParameters) as error:
+        reasons = messages(error, owner) if isinstance(error, ValidationError) else error.errors
+        raise BadDefinition(
+            f"{owner}: the default of {parameter.name!r} does not fit its declaration ({' '.join(reasons.values())}); "
+            "change the default or the bounds."
+        ) from error
+
+
+def _model(owner: str, parameters: Iterable[inspect.Parameter]) -> type[BaseModel]:
+    fields = {f"{_PREFIX}{parameter.name}": _field(parameter) for parameter in parameters}
+    model: type[BaseModel] = create_model(owner, __config__=_CONFIG, **fields)  # type: ignore[call-overload]
+    return model
+
+
+def _field(parameter: inspect.Parameter) -> tuple[Any, Any]:
+    names: dict[str, Any] = {"alias": parameter.name, "title": humanised(parameter.name)}
+    if annotation := _VARIADIC.get(parameter.kind):
+        return annotation, Field(default=typing.get_origin(annotation)(), **names)
+    if parameter.default is inspect.Parameter.empty:
+        return parameter.annotation, Field(**names)
+    return parameter.annotation, Field(default=parameter.default, **names)
+
+
+def humanised(name: str) -> str:
+    """Return a Python name as a label: `duration_s` becomes `Duration (s)`."""
+    words = name.strip("_").split("_")
+    unit = _UNITS.get(words[-1]) if len(words) > 1 else None
+    text = " ".join(words[:-1] if unit else words)
+    return text[:1].upper() + text[1:] + (f" ({unit})" if unit else "")
+
+
+def python_values(instance: BaseModel) -> dict[str, Any]:
+    """Return the validated values by parameter name."""
+    return {name.removeprefix(_PREFIX): getattr(instance, name) for name in type(instance).model_fields}
+
+
+def messages(
+    error: ValidationError, owner: str, known: Iterable[str] = (), *, most: int = 20
+) -> dict[str, str]:
+    """Return one sentence for each field that pydantic refused, at most `most` of them."""
+    found: dict[str, str] = {}
+    for item in error.errors(include_url=False, include_input=False, include_context=False):
+        name, *inner = (str(part)[:100] for part in item["loc"] or ("params",))
+        text = str(item["msg"]).removeprefix("Value error, ")
+        if item["type"] in ("extra_forbidden", "invalid_key") and not inner:
+            text = f"{owner} has no such parameter; it takes {', '.join(known) or 'none'}."
+        elif item["type"] == "missing" and not inner:
+            text = "This parameter is required."
+        elif inner:
+            text = f"At {'.'.join(inner)}: {text}"
+        found.setdefault(name, text)
+        if len(found) >= most:
+            break
+    return found

@@ -1,0 +1,67 @@
+"""Secret parameters: encrypted from validation until the body is called, so that no page, export or message shows them.
+
+Fernet (AES and HMAC) with a key derived from SECRET_KEY; what was encrypted under SECRET_KEY_FALLBACKS can still be read.
+"""
+
+import functools
+import hashlib
+import json
+from base64 import urlsafe_b64encode
+from typing import Any
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+
+from poolwise.support.errors import InvalidParameters
+from poolwise.support.formats import SECRET_MARK
+
+
+class Secret:
+    """Marks a parameter whose value nobody but the body shall read: `token: Annotated[str, Secret()]`."""
+
+
+def is_mark(mark: object) -> bool:
+    """Return whether a part of an annotation marks a secret: `Secret()`, or the class, which means the same."""
+    return isinstance(mark, Secret) or mark is Secret
+
+
+def hide(owner: str, name: str, value: str) -> dict[str, str]:
+    """Return a secret as what is stored in its place; it can be read for this parameter of this definition alone."""
+    token = _fernet().encrypt(json.dumps([owner, name, value]).encode())
+    return {SECRET_MARK: token.decode()}
+
+
+def is_hidden(value: object) -> bool:
+    """Return whether a value stands for a secret."""
+    return isinstance(value, dict) and value.keys() == {SECRET_MARK}
+
+
+def reveal(owner: str, name: str, value: Any) -> Any:
+    """Return the secret that a value stands for, or the value. Raise InvalidParameters when it cannot be read."""
+    if not is_hidden(value):
+        return value
+    try:
+        found = json.loads(_fernet().decrypt(str(value[SECRET_MARK]).encode()))
+    except (InvalidToken, ValueError):
+        found = None
+    if not isinstance(found, list) or found[:2] != [owner, name]:
+        raise InvalidParameters({name: "This secret cannot be read here any more: give it again."})
+    return found[2]
+
+
+def reveal_or_keep(owner: str, name: str, value: Any) -> Any:
+    """Return the secret that a value stands for, or the value, also where it cannot be read."""
+    try:
+        return reveal(owner, name, value)
+    except InvalidParameters:
+        return value
+
+
+def _fernet() -> MultiFernet:
+    return _fernet_of((settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
+
+
+@functools.lru_cache(maxsize=4)
+def _fernet_of(keys: tuple[str, ...]) -> MultiFernet:
+    digests = (hashlib.sha256(f"poolwise.secret\0{key}".encode()).digest() for key in keys)
+    return MultiFernet([Fernet(urlsafe_b64encode(digest)) for digest in digests])

@@ -1,0 +1,86 @@
+"""Advice: choose by the kind of waiting. Pure functions of the report's figures."""
+
+from collections.abc import Sequence
+
+from poolwise.lab.advice import sentences
+from poolwise.lab.advice.kinds import COMPUTES, WAITS, is_stalled, least_contended_share, releases_gil
+from poolwise.lab.report.figures import VariantFigures
+from poolwise.lab.report.model import Advice, Pair, Report, outcome_between
+from poolwise.lab.statistics import CANNOT_TELL, NO_DIFFERENCE
+
+type Pools = Sequence[VariantFigures]
+
+
+def advise(report: Report, cores: int) -> Advice | None:
+    """Return the advice that the report carries; of a withheld verdict, that of the job's kind. None of no runs."""
+    pools = [pool for pool in report.pools if pool.jobs_per_s]
+    if not pools:
+        return None
+    share, proven = least_contended_share(pools), is_proven(report, pools)
+    pool = best(pools, report.pairs) if proven else by_kind(pools, share, cores)
+    slots = slots_for(report, pool, cores, share)
+    first = sentences.proven(report, pool, slots) if proven else sentences.unproven(report, pool, slots)
+    text = f"{first} {sentences.costs(pool, pools, cores)}"
+    would_change = sentences.would_change(pool, share)
+    return Advice(pool=pool.name, slots=slots, text=text, would_change=would_change, proven=proven)
+
+
+def fastest_of(pools: Pools) -> VariantFigures:
+    """Return the pool with the most jobs a second."""
+    return max(pools, key=lambda pool: pool.jobs_per_s or 0.0)
+
+
+def is_proven(report: Report, pools: Pools) -> bool:
+    """Return whether the figures are valid and tell the pool with the most jobs a second from all others."""
+    fastest = fastest_of(pools)
+    rivals = [pool.name for pool in pools if pool is not fastest]
+    distinct = (outcome_between(report.pairs, fastest.name, rival) != CANNOT_TELL for rival in rivals)
+    return bool(report.validity.valid and rivals and all(distinct))
+
+
+def best(pools: Pools, pairs: list[Pair]) -> VariantFigures:
+    """Return the pool with the most jobs a second; of those not detectably slower, the one that costs least.
+
+    A pool whose jobs stalled each other gives way to an equal one without; then less memory decides.
+    """
+    fastest = fastest_of(pools)
+    equal = [
+        pool
+        for pool in pools
+        if pool is fastest or outcome_between(pairs, fastest.name, pool.name) == NO_DIFFERENCE
+    ]
+    has_memory = all(pool.peak_memory_bytes for pool in equal)
+
+    def cost(pool: VariantFigures) -> tuple[bool, int, float]:
+        memory_bytes = (pool.peak_memory_bytes or 0) if has_memory else 0
+        return is_stalled(pool), memory_bytes, -(pool.jobs_per_s or 0.0)
+
+    return min(equal, key=cost)
+
+
+def by_kind(pools: Pools, cpu_share: float | None, cores: int) -> VariantFigures:
+    """Return the pool that the rule of thumb picks: processes or free threads to compute, a loop to wait."""
+    if cpu_share is not None and cpu_share >= COMPUTES:
+        order = ["threads"] if releases_gil(pools) and cores > 1 else ["prefork", "threads"]
+    elif cpu_share is not None and cpu_share <= WAITS:
+        order = ["gevent", "asyncio", "threads"]
+    else:
+        order = ["threads", "prefork"]
+    calm = [pool for pool in pools if not is_stalled(pool)] or list(pools)
+    matching = (pool for model in order for pool in calm if pool.model == model)
+    return next(matching, fastest_of(calm))
+
+
+def slots_for(report: Report, pool: VariantFigures, cores: int, cpu_share: float | None) -> int:
+    """Return the slots to give: the knee of a sweep; for what computes, the cores; else those that were used."""
+    points = (report.sweep or {}).get(pool.name, [])
+    knee = next((point.slots for point in points if point.is_knee), None)
+    if knee is not None:
+        return knee
+    if cpu_share is not None and cpu_share >= COMPUTES:
+        return max(1, min(cores, pool.slots or 1))
+    measured = [batch for batch in pool.batches if batch.role == "measured" and not batch.void_reason]
+    peak = max((batch.concurrency.peak for batch in measured), default=0)
+    # A batch with fewer jobs than slots says nothing against the slots that it left free.
+    is_informative = any(batch.jobs > batch.slots for batch in measured)
+    return max(1, peak) if is_informative else pool.slots or 1

@@ -1,0 +1,141 @@
+"""Write a comparison's report as one zip file."""
+
+import hashlib
+import io
+import json
+import shlex
+import subprocess
+import sys
+import zipfile
+from typing import Any
+
+import structlog
+from django.utils import timezone
+
+from poolwise.charts import export
+from poolwise.lab import charts as comparison_charts
+from poolwise.lab import report, value_text
+from poolwise.lab.bundle import rows
+from poolwise.lab.bundle.shape import COMMAND, FIGURES, FORMAT, MANIFEST, SAMPLES, VERSION
+from poolwise.lab.report import Report, Sample
+from poolwise.models import Comparison
+from poolwise.support.errors import PoolwiseError
+from poolwise.support.formats import parameters
+
+log = structlog.get_logger(__name__)
+_TIMEOUT_S = 120.0
+#: A fixed time stamp: the same report gives the same bytes, but for the manifest's time.
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+_DRAW = """
+import json, sys, vl_convert
+specs = json.load(sys.stdin)
+json.dump({key: vl_convert.vegalite_to_svg(spec) for key, spec in specs.items()}, sys.stdout)
+"""
+
+
+def write(comparison: Comparison) -> bytes:
+    """Return the bundle of a comparison: manifest, samples, figures, charts, and the command that repeats it.
+
+    Raise PoolwiseError when the comparison has no report.
+    """
+    found = report.load(comparison)
+    if found is None:
+        raise PoolwiseError("The comparison has no report yet: wait until it has ended.")
+    samples = report.samples(comparison)
+    files = {
+        SAMPLES: rows.as_csv(samples).encode(),
+        FIGURES: _json(found.model_dump(mode="json")),
+        COMMAND: f"{command(comparison, found)}\n".encode(),
+        **charts(comparison, found, samples),
+    }
+    return _zipped({MANIFEST: _json(_manifest(comparison, found, files)), **files})
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _zipped(files: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
+    return out.getvalue()
+
+
+def _manifest(comparison: Comparison, found: Report, files: dict[str, bytes]) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "written_at": timezone.now().isoformat(timespec="seconds"),
+        "created_at": comparison.created_at.isoformat(timespec="seconds"),
+        "sentence": found.sentence,
+        "comparison": plan_options(comparison, found),
+        "environment": found.environment,
+        "files": {
+            name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+            for name, content in files.items()
+        },
+    }
+
+
+def plan_options(comparison: Comparison, found: Report) -> dict[str, Any]:
+    """Return what was asked for, as `comparisons.plan` takes it; the pools in the order that they first ran."""
+    names = ("definition", "params", "copies", "rounds", "seed", "warmup", "calibrate", "baseline", "preset",
+             "in_flight", "arrival_rate_per_s", "slots", "is_sweep", "vary")  # fmt: skip
+    pools = dict.fromkeys(variant.pool for variant in found.pools)
+    return {**{name: getattr(comparison, name) for name in names}, "pools": list(pools)}
+
+
+_OPTIONS = {
+    "--copies": "copies", "--rounds": "rounds", "--seed": "seed", "--slots": "slots", "--in-flight": "in_flight",
+    "--rate": "arrival_rate_per_s", "--baseline": "baseline",
+}  # fmt: skip
+_FLAGS = {"--warmup": "warmup", "--calibrate": "calibrate", "--sweep": "is_sweep"}
+
+
+def command(comparison: Comparison, found: Report) -> str:
+    """Return the command that runs the same comparison again."""
+    given = plan_options(comparison, found)
+    arguments = ["manage.py", "compare", given["definition"], "--pools", ",".join(given["pools"])]
+    for option, name in _OPTIONS.items():
+        arguments += [option, str(given[name])] if given[name] not in (None, "") else []
+    arguments += [option for option, name in _FLAGS.items() if given[name]]
+    for name, values in (given["vary"] or {}).items():
+        arguments += ["--vary", f"{name}={','.join(map(value_text, values))}"]
+    for name, value in given["params"].items():
+        arguments += ["--param", f"{name}={json.dumps(value, ensure_ascii=False)}"]
+    return shlex.join(arguments)
+
+
+def charts(comparison: Comparison, found: Report, samples: list[Sample]) -> dict[str, bytes]:
+    """Return every chart that the report can fill, as SVG by its path; none when they cannot be drawn."""
+    rounds = "1 round" if comparison.rounds == 1 else f"{comparison.rounds} rounds"
+    subtitle = " · ".join(
+        filter(
+            None,
+            [comparison.definition, parameters(comparison.shown_params), f"{rounds} of {comparison.copies}"],
+        )
+    )
+    try:
+        made = comparison_charts.charts(found, samples)
+        specs = {key: export.with_look(chart.spec, subtitle) for key, chart in made.items()}
+        drawn: dict[str, str] = json.loads(_drawn(json.dumps(specs, default=str)))
+    except (subprocess.SubprocessError, OSError, ValueError, KeyError) as error:
+        log.warning("a bundle goes without charts", comparison=str(comparison.pk), error=str(error))
+        return {}
+    return {f"charts/{key}.svg": svg.encode() for key, svg in drawn.items()}
+
+
+def _drawn(specs: str) -> bytes:
+    # All of them in one process: the engine starts slowly and holds 120 MB while its process lives.
+    done = subprocess.run(  # noqa: S603 - fixed arguments
+        [sys.executable, "-I", "-c", _DRAW],
+        input=specs.encode(),
+        check=True,
+        capture_output=True,
+        timeout=_TIMEOUT_S,
+    )
+    return done.stdout

@@ -1,0 +1,63 @@
+"""What a coordinator does for comparisons: release their batches, judge what has ended, and keep up with open loops."""
+
+import time
+
+from poolwise.lab import run
+from poolwise.lab.feed import FeedTiming, feed_timing
+from poolwise.lab.report import ReportBuilder
+from poolwise.support.duty import Duty, Pacing
+
+_ADVANCE_EVERY_S = 0.25
+_CHECK_EVERY_S = 1.0
+#: While a batch is measured: what records takes the same cores.
+_GATHER_MEASURED_S = 0.4
+
+
+def lab_duties() -> list[Duty]:
+    """Return the duties of comparisons."""
+    steps = _Steps()
+    return [
+        # What ends makes room for the next batch.
+        Duty(
+            "release", _ADVANCE_EVERY_S, steps.advance, stop=steps.report_builder.stop, after_recording=True
+        ),
+        Duty("watch", _CHECK_EVERY_S, steps.watch),
+    ]
+
+
+class _Steps:
+    """Remembers what the questions to the ledger were answered, since most of them are asked for nothing."""
+
+    def __init__(self) -> None:
+        self.report_builder = ReportBuilder()
+        self._is_comparing = False
+        self._feed_timing: FeedTiming | None = None
+        self._paced_mono = 0.0
+
+    def advance(self) -> Pacing:
+        """Take the next step, if a comparison waits or runs. Raise the database's errors."""
+        # Four times a second, mostly for nothing: all that hangs on it asks once, and cheaply.
+        self._is_comparing = run.is_wanted()
+        if not self._is_comparing:
+            self._feed_timing = None
+            return Pacing()
+        released = run.advance(self.report_builder)
+        # Another coordinator may have released a batch.
+        if released or self._arrival_s is not None or time.monotonic() - self._paced_mono > _CHECK_EVERY_S:
+            self._feed_timing, self._paced_mono = feed_timing(), time.monotonic()
+        return Pacing(self._arrival_s, self._gather_s())
+
+    def watch(self) -> None:
+        """Look at the batch that runs."""
+        if self._is_comparing:
+            run.watch()
+
+    @property
+    def _arrival_s(self) -> float | None:
+        return self._feed_timing.arrival_s if self._feed_timing else None
+
+    def _gather_s(self) -> float | None:
+        """Return how long to let reports come together: not at all where jobs are to follow those that have ended."""
+        if self._feed_timing is None:
+            return None
+        return _GATHER_MEASURED_S if self._feed_timing == FeedTiming() else 0.0

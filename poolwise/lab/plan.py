@@ -1,0 +1,178 @@
+"""Plan a comparison: which batches run, in which order."""
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+from django.conf import settings
+from django.db import transaction
+
+from poolwise import definitions
+from poolwise.definitions import Definition
+from poolwise.lab.presets import PRESETS
+from poolwise.lab.variants import MAX_VARIANTS, Variant, Vary, checked, variants_of
+from poolwise.lifecycle import heartbeats
+from poolwise.models import Batch, Comparison
+from poolwise.pools import MAX_CONCURRENCY, PoolSpec, get_pool
+from poolwise.support.errors import BrokerUnavailable, InvalidParameters
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+_MAX_ROUNDS = 100
+_MAX_RATE_PER_S = 1000.0
+#: A pool of processes is not grown beyond it: each takes its memory.
+_MAX_PROCESSES = 64
+#: The round of what runs before the first: warm-up and calibration.
+BEFORE_ROUNDS = 0
+
+
+class Design(TypedDict, total=False):
+    """How a comparison measures; what is left out is as `Comparison` has it."""
+
+    rounds: int
+    seed: int
+    warmup: bool
+    calibrate: bool
+    baseline: str
+    preset: str
+    in_flight: int | None
+    arrival_rate_per_s: float | None
+    slots: int | None
+    is_sweep: bool
+
+
+def plan(
+    definition: str,
+    params: Mapping[str, Any],
+    pools: Sequence[str],
+    copies: int,
+    *,
+    user: "User | None" = None,
+    vary: Vary | None = None,
+    **design: Unpack[Design],
+) -> Comparison:
+    """Store a comparison with its batches; the coordinator runs it. The order of the variants is shuffled in each round.
+
+    The variants are the pools; with `vary`, values of parameters by name, each value on each pool is one.
+    Raise UnknownDefinition, UnknownPool, Unavailable or InvalidParameters; then nothing is stored.
+    """
+    found = definitions.get(definition)
+    comparison = Comparison(
+        definition=found.name,
+        copies=copies,
+        user=user if user is not None and user.pk else None,
+        vary=checked(found, params, vary) if vary else None,
+        **design,
+    )
+    planned = variants_of(pools, comparison.vary)
+    if faults := _faults(found, comparison, [get_pool(name) for name in pools], planned):
+        raise InvalidParameters(faults)
+    comparison.params = found.validate({**params, **(planned[0].params or {})})
+    with transaction.atomic():
+        comparison.save(force_insert=True)
+        Batch.objects.bulk_create(_batches(comparison, pools, planned))
+    return comparison
+
+
+def _faults(
+    found: Definition, comparison: Comparison, pools: Sequence[PoolSpec], planned: Sequence[Variant]
+) -> dict[str, str]:
+    names = [pool.name for pool in pools]
+    compared = [variant.name for variant in planned]
+    rules = {
+        "vary": (
+            len(compared) <= max(MAX_VARIANTS, len(names)),
+            f"That makes {len(compared)} variants; choose fewer pools or values, up to {MAX_VARIANTS} in all.",
+        ),
+        "pools": (bool(names) and len(set(names)) == len(names), "Name one pool or more, each once."),
+        "copies": (
+            1 <= comparison.copies <= settings.JOB_MAX_COPIES,
+            f"Choose 1 to {settings.JOB_MAX_COPIES} copies.",
+        ),
+        "rounds": (1 <= comparison.rounds <= _MAX_ROUNDS, f"Choose 1 to {_MAX_ROUNDS} rounds."),
+        "baseline": (
+            comparison.baseline in ("", *compared),
+            f"Choose one of what is compared: {', '.join(compared)}.",
+        ),
+        "preset": (comparison.preset in ("", *PRESETS), f"Choose one of {', '.join(PRESETS)}."),
+    }
+    faults = {name: text for name, (holds, text) in rules.items() if not holds}
+    if reason := found.unavailable():
+        faults["definition"] = reason
+    return faults | _load_faults(comparison) | _slots_faults(comparison, pools)
+
+
+def _load_faults(comparison: Comparison) -> dict[str, str]:
+    in_flight, rate = comparison.in_flight, comparison.arrival_rate_per_s
+    if in_flight is not None and rate is not None:
+        return {"in_flight": "Choose a limit in flight or an arrival rate, not both."}
+    if in_flight is not None and in_flight < 1:
+        return {"in_flight": "Choose 1 job in flight or more."}
+    if rate is not None and not 0 < rate <= _MAX_RATE_PER_S:
+        return {"arrival_rate_per_s": f"Choose a rate above 0, up to {_MAX_RATE_PER_S:g} jobs/s."}
+    return {}
+
+
+def _slots_faults(comparison: Comparison, pools: Sequence[PoolSpec]) -> dict[str, str]:
+    if comparison.slots is None:
+        return {}
+    has_processes = any(pool.model == "prefork" for pool in pools)
+    most = _MAX_PROCESSES if has_processes and not comparison.is_sweep else MAX_CONCURRENCY
+    if 1 <= comparison.slots <= most:
+        return {}
+    why = ", since each slot of a prefork pool is a process" if has_processes else ""
+    return {"slots": f"Choose 1 to {most} slots{why}."}
+
+
+def _batches(comparison: Comparison, pools: Sequence[str], planned: Sequence[Variant]) -> list[Batch]:
+    points = _points(comparison, pools)
+    rows: list[tuple[int, str, Variant, int | None]] = []
+    if comparison.warmup:
+        rows += [(BEFORE_ROUNDS, Batch.Role.WARMUP, variant, points[variant.pool][-1]) for variant in planned]
+    if comparison.calibrate:  # a job that does nothing has no variants
+        first = {variant.pool: variant for variant in reversed(planned)}
+        rows += [(BEFORE_ROUNDS, Batch.Role.CALIBRATION, first[pool], points[pool][-1]) for pool in pools]
+    order = random.Random(comparison.seed)  # noqa: S311 - reproducible by its seed, no secret
+    for number in range(1, comparison.rounds + 1):
+        entries = [(variant, slots) for variant in planned for slots in points[variant.pool]]
+        if comparison.rounds > 1:
+            order.shuffle(entries)
+        rows += [(number, Batch.Role.MEASURED, variant, slots) for variant, slots in entries]
+    return [
+        Batch(
+            comparison=comparison,
+            round=number,
+            role=role,
+            pool=variant.pool,
+            params=variant.params,
+            label=variant.label,
+            wanted_slots=slots,
+            position=position,
+        )
+        for position, (number, role, variant, slots) in enumerate(rows, start=1)
+    ]
+
+
+def _points(comparison: Comparison, pools: Sequence[str]) -> dict[str, list[int | None]]:
+    """Return, per pool, the numbers of slots to measure, the most last; None stands for the pool's own."""
+    if not comparison.is_sweep:
+        return {pool: [comparison.slots] for pool in pools}
+    try:
+        up = heartbeats.pools_up()
+    except BrokerUnavailable:
+        up = {}
+    points: dict[str, list[int | None]] = {}
+    for pool in pools:
+        workers = up.get(pool, [])
+        most = sum(worker.slots for worker in workers) or get_pool(pool).concurrency
+        most = min(most, comparison.slots or most)
+        # No worker can do with less than one slot.
+        points[pool] = list(sweep_points(max(1, len(workers)), max(most, len(workers))))
+    return points
+
+
+def sweep_points(least: int, most: int) -> list[int]:
+    """Return the powers of two from `least` to `most`, and `most` itself."""
+    powers = [2**exponent for exponent in range(most.bit_length())]
+    return [point for point in powers if least <= point < most] + [most]

@@ -1,0 +1,105 @@
+"""What is kept of a pool's processes, and of others, about each batch.
+
+`Batch.probe` holds `release` and `end`: `{"at", "machine_cpu_s", "redis_run_id", "workers": [each beat]}`, where `end`
+is of beats given after the batch's last job; `busy`: `{"at", "machine_cpu_s"}` when that job was recorded;
+`watched`: the largest `memory_bytes`, `db_connections` and `loop_lag_s` seen in between; `foreign`: how many other
+jobs ran meanwhile, on this `pool` and on `others`; `late_s`: by how much the latest job was published late.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import psutil
+from django.conf import settings
+from django.db.models import Count
+from django.utils import timezone
+
+from poolwise.lifecycle.heartbeats import WorkerHeartbeat
+from poolwise.models import Batch, Comparison, Job
+from poolwise.pools import all_pools
+from poolwise.support.redis import REDIS_ERRORS, web_client
+from poolwise.support.timing import wall_now
+
+_IDLE = ("idle", "iowait", "guest", "guest_nice")  # the guests' time is part of user time already
+_WATCHED = ("memory_bytes", "db_connections", "loop_lag_s")
+
+
+def machine_cpu_s() -> float:
+    """Return the CPU seconds that all cores of the coordinator's machine have worked since it started."""
+    times = psutil.cpu_times()._asdict()
+    return round(float(sum(value for name, value in times.items() if name not in _IDLE)), 2)
+
+
+def redis_run_id() -> str | None:
+    """Return what tells one run of the Redis server from the next; None where it does not say."""
+    try:
+        return str(web_client().info("server")["run_id"])
+    except (*REDIS_ERRORS, KeyError):
+        return None
+
+
+def moment(workers: Sequence[WorkerHeartbeat]) -> dict[str, Any]:
+    """Return what the pool's workers say now."""
+    return {
+        "at": wall_now(),
+        "machine_cpu_s": machine_cpu_s(),
+        "redis_run_id": redis_run_id(),
+        "workers": [asdict(worker.heartbeat) for worker in workers],
+    }
+
+
+def at_busy_end() -> dict[str, Any]:
+    """Return what must be read at the very end of a batch, before the workers' next signs of life."""
+    return {"at": wall_now(), "machine_cpu_s": machine_cpu_s()}
+
+
+def watched(probe: Mapping[str, Any], workers: Sequence[WorkerHeartbeat]) -> dict[str, float]:
+    """Return the largest figures of a batch so far."""
+    before = probe.get("watched", {})
+    now = {
+        "memory_bytes": sum(worker.memory_bytes for worker in workers),
+        "db_connections": sum(getattr(worker.heartbeat, "db_connections", None) or 0 for worker in workers),
+        "loop_lag_s": max((worker.loop_lag_s for worker in workers), default=0.0),
+    }
+    return {name: max(before.get(name, 0), now[name]) for name in _WATCHED}
+
+
+def foreign(batch: Batch, start: datetime, end: datetime) -> dict[str, int]:
+    """Return how many jobs outside the batch ran between start and end, on its pool and on the others."""
+    others = Job.objects.exclude(batch=batch).filter(started_at__lte=end).order_by()
+    counts = dict.fromkeys(("pool", "others"), 0)
+    for jobs in (others.filter(pool__in=list(all_pools()), finished_at__gte=start), others.running()):
+        for pool, number in jobs.values_list("pool").annotate(number=Count("id")):
+            counts["pool" if pool == batch.pool else "others"] += number
+    return counts
+
+
+def open_probes(comparison: Comparison) -> list[Batch]:
+    """Return the batches that have ended and whose workers have not spoken since."""
+    return list(
+        comparison.batches.filter(finished_at__isnull=False)
+        .exclude(released_at=None)
+        .exclude(probe__has_key="end")
+    )
+
+
+def close(batches: Sequence[Batch], up: Mapping[str, Sequence[WorkerHeartbeat]]) -> list[Batch]:
+    """Keep what the workers of ended batches say, once each has spoken since; return the batches still open."""
+    still_open = []
+    for batch in batches:
+        workers = up.get(batch.pool, [])
+        if _have_spoken_since(batch, workers):
+            batch.probe["end"] = moment(workers)
+            Batch.objects.filter(pk=batch.pk).update(probe=batch.probe)
+        else:
+            still_open.append(batch)
+    return still_open
+
+
+def _have_spoken_since(batch: Batch, workers: Sequence[WorkerHeartbeat]) -> bool:
+    since_s = (timezone.now() - (batch.finished_at or timezone.now())).total_seconds()
+    return since_s > settings.JOB_WORKER_DEAD_AFTER_S or all(
+        worker.seen_s_ago < since_s for worker in workers
+    )

@@ -1,0 +1,208 @@
+"""Run comparisons: one at a time, batch by batch, never two pools at once.
+
+Everything that a step needs to know stands in the ledger and in the workers' signs of life, so that any coordinator
+can take the next step, whatever became of the one that took the last.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from poolwise.lab import feed, probes, slots, voiding
+from poolwise.lifecycle import environment, heartbeats
+from poolwise.lifecycle.heartbeats import WorkerHeartbeat
+from poolwise.lifecycle.submission import cancel
+from poolwise.models import Batch, Comparison, Job, audit
+from poolwise.pools import get_pool
+from poolwise.support.errors import BrokerUnavailable, PoolwiseError
+from poolwise.support.formats import storable
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+log = structlog.get_logger(__name__)
+LIVE = (Comparison.State.PLANNED, Comparison.State.RUNNING)
+
+type Workers = Mapping[str, list[WorkerHeartbeat]]
+#: Builds the report of a comparison; False says that it is not done yet, and to ask again.
+type Freeze = Callable[[Comparison], bool | None]
+
+
+def is_wanted() -> bool:
+    """Tell, by one cheap question, whether a comparison waits, runs, or has left slots that are not a pool's own."""
+    wanted = Q(state__in=LIVE) | Q(changed_slots__isnull=False)
+    return Comparison.objects.filter(wanted).order_by().exists()
+
+
+def advance(freeze: Freeze | None = None) -> int:
+    """Take the next step of the comparison whose turn it is; return how many batches were released.
+
+    Only one comparison runs at a time, the oldest first, so that none disturbs another. When its last batch has ended,
+    `freeze` is called with it at each step until it is done, and only then does it count as finished.
+    """
+    comparison = current()
+    # What ended last has to leave the workers as it found them, before the next begins.
+    if (comparison is None or comparison.state == Comparison.State.PLANNED) and not slots.restore_ended():
+        return 0
+    if comparison is None:
+        return 0
+    try:
+        return _advance(comparison, freeze)
+    except BrokerUnavailable:
+        return 0
+    except PoolwiseError as error:  # its definition or pool was there when it was planned
+        log.error(
+            "a comparison cannot go on and is cancelled", comparison=str(comparison.pk), error=str(error)
+        )
+        stop(comparison, reason=str(error))
+        return 0
+
+
+def current() -> Comparison | None:
+    """Return the comparison that runs, or else the oldest that is planned."""
+    live = Comparison.objects.filter(state__in=LIVE)
+    return live.order_by("-state", "created_at", "id").first()  # «running» before «planned»
+
+
+def open_batch(comparison: Comparison) -> Batch | None:
+    """Return the first batch that has not ended."""
+    return comparison.batches.filter(finished_at=None).order_by("position").first()
+
+
+def unserved(comparison: Comparison, up: Workers) -> list[str]:
+    """Return the pools without a worker that a planned comparison waits for: one that starts would disturb the others."""
+    if comparison.state != Comparison.State.PLANNED:
+        return []
+    pools = comparison.batches.order_by("position").values_list("pool", flat=True)
+    return [pool for pool in dict.fromkeys(pools) if pool not in up]
+
+
+def _advance(comparison: Comparison, freeze: Freeze | None) -> int:
+    batch = open_batch(comparison)
+    if batch is not None and batch.released_at is not None:
+        counted = feed.count(batch)
+        if feed.feed(comparison, batch, counted) or not feed.is_over(comparison, batch, counted):
+            return 0
+        _finish(comparison, batch)
+        comparison.refresh_from_db()
+        if comparison.state not in LIVE:
+            return 0
+        batch = open_batch(comparison)
+    open_probes = probes.open_probes(comparison)
+    up = heartbeats.pools_up() if open_probes or batch is not None else {}
+    open_probes = probes.close(open_probes, up) if open_probes else []
+    if batch is None:
+        return 0 if open_probes else _close(comparison, freeze)
+    if any(ended.pool == batch.pool for ended in open_probes):
+        return 0  # the pool's figures are to be read before it works again
+    return int(release(comparison, batch, up))
+
+
+def release(comparison: Comparison, batch: Batch, up: Workers) -> bool:
+    """Release a batch whose pool is ready: claim it and store its first jobs in one transaction, then publish them."""
+    get_pool(batch.pool)
+    if feed.delay_reason(batch):
+        return False
+    workers = up.get(batch.pool, [])
+    if not workers or unserved(comparison, up) or not slots.reach(comparison, batch, workers):
+        return False
+    if not comparison.environment:
+        comparison.environment = environment.capture()
+    probe = {**batch.probe, "release": probes.moment(workers)}
+    now, live_slots = timezone.now(), sum(worker.slots for worker in workers)
+    with transaction.atomic():
+        # The row is locked from here on: whoever cancels the comparison now finds the jobs, too.
+        live = Comparison.objects.filter(pk=comparison.pk, state__in=LIVE).update(
+            state=Comparison.State.RUNNING, environment=comparison.environment
+        )
+        if not live or not Batch.objects.filter(pk=batch.pk, released_at=None).update(
+            released_at=now, slots=live_slots, probe=probe
+        ):
+            return False  # it was cancelled, or another coordinator got there first
+        batch.released_at, batch.slots, batch.probe = now, live_slots, probe
+        jobs = feed.store(comparison, batch)
+    feed.send(jobs)
+    log.info(
+        "batch released", comparison=str(comparison.pk), pool=batch.pool, round=batch.round, role=batch.role
+    )
+    return True
+
+
+def _finish(comparison: Comparison, batch: Batch) -> None:
+    """End a batch all of whose jobs have ended; a void one is repeated, or ends the comparison."""
+    now = timezone.now()
+    batch.probe |= {"busy": probes.at_busy_end(), **_read_back(comparison, batch)}
+    if not batch.void_reason:
+        late = voiding.fault_of_timing(batch.probe["late_s"], feed.copies_of(comparison, batch))
+        batch.void_reason = voiding.find(batch, _up_or_none()) or late
+    with transaction.atomic():
+        ended = Batch.objects.filter(pk=batch.pk, finished_at=None).update(
+            finished_at=now, probe=batch.probe, void_reason=batch.void_reason
+        )
+        goes_on = not ended or not batch.void_reason or voiding.repeat(batch)
+    if ended and batch.void_reason:
+        log.warning("a void batch has ended", pool=batch.pool, reason=batch.void_reason, repeated=goes_on)
+    if not goes_on:
+        stop(comparison, reason=voiding.reason_of_end(batch))
+
+
+def _read_back(comparison: Comparison, batch: Batch) -> dict[str, Any]:
+    now = timezone.now()
+    return {
+        "late_s": round(feed.lateness_s(comparison, batch), 4),
+        "foreign": probes.foreign(batch, batch.released_at or now, now),
+    }
+
+
+def _up_or_none() -> Workers | None:
+    try:
+        return heartbeats.pools_up()
+    except BrokerUnavailable:
+        return None
+
+
+def watch() -> None:
+    """Look at the batch that runs: void it if something disturbed it, else keep the largest of its figures."""
+    comparison = current()
+    batch = open_batch(comparison) if comparison is not None else None
+    if comparison is None or batch is None or batch.released_at is None:
+        return
+    up = _up_or_none()
+    if reason := batch.void_reason or voiding.find(batch, up):
+        voiding.void(batch, reason)
+    elif up is not None:
+        watched = probes.watched(batch.probe, up.get(batch.pool, []))
+        if watched != batch.probe.get("watched"):
+            batch.probe["watched"] = watched
+            Batch.objects.filter(pk=batch.pk, finished_at=None).update(probe=batch.probe)
+
+
+def _close(comparison: Comparison, freeze: Freeze | None) -> int:
+    if not slots.restore(comparison):
+        return 0
+    if freeze is not None and freeze(comparison) is False:
+        return 0
+    Comparison.objects.filter(pk=comparison.pk).exclude(state=Comparison.State.CANCELLED).update(
+        state=Comparison.State.FINISHED, finished_at=timezone.now()
+    )
+    return advance(freeze)
+
+
+def stop(comparison: Comparison, *, user: "User | None" = None, reason: str = "") -> None:
+    """Cancel a comparison: batches not released stay so, live jobs are cancelled, slots are given back."""
+    now = timezone.now()
+    ended = Comparison.objects.filter(pk=comparison.pk, state__in=LIVE).update(
+        state=Comparison.State.CANCELLED, finished_at=now, end_reason=storable(reason)[:300]
+    )
+    if ended:
+        if user is not None and comparison.user_id != user.pk:
+            audit.record("cancel", f"comparison {comparison.pk}", user=user, reason=reason)
+        comparison.batches.filter(released_at__isnull=False, finished_at=None).update(
+            finished_at=now, void_reason="The comparison was cancelled."
+        )
+    for job in Job.objects.live().filter(batch__comparison=comparison):
+        cancel(job, user=user)

@@ -1,0 +1,45 @@
+"""The validity checks: what each is called, and how one passes or fails."""
+
+from collections.abc import Iterable
+
+from poolwise.lab.report.model import ValidityCheck
+from poolwise.support.bounded import MAX_REASON_CHARS
+
+TITLES = {
+    "complete": "Every batch counted",
+    "code": "Same code",
+    "machine": "Same machine",
+    "parameters": "Same parameters",
+    "prefetch": "Same prefetch",
+    "alone": "No other job ran",
+    "other_load": "The machine was idle otherwise",
+    "failures": "Nothing failed",
+    "concurrency": "Slots were used",
+    "clocks": "Clocks agree",
+    "stalls": "No stall",
+    "patched": "gevent is patched",
+    "spread": "Steady",
+}
+
+
+def passed(check: str) -> ValidityCheck:
+    """Return a check that passes."""
+    return ValidityCheck(id=check, title=TITLES[check])
+
+
+def failed(check: str, reason: str, pools: Iterable[str] = (), *, matters: bool = True) -> ValidityCheck:
+    """Return a check that fails for a reason."""
+    short = reason if len(reason) <= MAX_REASON_CHARS else f"{reason[: MAX_REASON_CHARS - 1]}…"
+    return ValidityCheck(
+        id=check, title=TITLES[check], passed=False, matters=matters, reason=short, pools=tuple(pools)
+    )
+
+
+def objection(checks: Iterable[ValidityCheck], *pools: str) -> str:
+    """Return why nothing can be said of these pools, or "" when no check stands against it."""
+    spoiling = (
+        check.reason
+        for check in checks
+        if check.withholds and (not check.pools or set(check.pools) & set(pools))
+    )
+    return next(spoiling, "")

@@ -1,0 +1,268 @@
+"""One attempt, as named steps: claim → run → report. Only `_run` may see the body raise; nothing here touches
+the database."""
+
+import json
+import os
+import secrets
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from random import uniform
+from typing import Any, cast
+
+import structlog
+from celery.exceptions import SoftTimeLimitExceeded
+from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
+
+from poolwise import definitions
+from poolwise.definitions import AttemptContext, Definition
+from poolwise.lifecycle.stream import (
+    Claim,
+    Ending,
+    Outcome,
+    Place,
+    Started,
+    claim,
+    claim_token,
+    encode,
+    report,
+)
+from poolwise.metering.waits import UNKNOWN
+from poolwise.pools import api
+from poolwise.pools.body_probe import BodyProbe
+from poolwise.pools.prefork import stop_behind
+from poolwise.support.errors import PoolwiseError, ResultRefused
+from poolwise.support.logs import LogBuffer, attempt_log, thread_name
+from poolwise.support.redaction import redacted, redacted_json
+from poolwise.support.redis import REDIS_ERRORS, worker_client
+from poolwise.support.timing import Stopwatch, Timings
+
+log = structlog.get_logger(__name__)
+_MAX_BACK_OFF_S = 2.0
+_MAX_RETRY_DELAY_S = 86_400.0
+_MAX_ERROR_CHARS = 4_000
+_MAX_TRACEBACK_CHARS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message as a worker received it; it carries all that the attempt needs."""
+
+    job_id: str
+    attempt: int
+    definition: str
+    params: Mapping[str, Any]
+    pool: str
+    worker: str
+    published_at: float | None = None
+    received_at: float | None = None
+    received_mono: float | None = None
+    request_id: str = ""
+
+
+def execute(delivery: Delivery) -> Outcome | None:
+    """Run a delivered attempt to its report; return the outcome, or None where it was not ours to run.
+
+    Raise, after the report, what the pool stopped the attempt by: `bridge.Interrupted`, in prefork SystemExit.
+    """
+    with structlog.contextvars.bound_contextvars(**_log_context(delivery)):
+        started, watch = _begin(delivery)
+        if not _claim(started, delivery):
+            return None
+        with api.watched(lambda: encode(started)):
+            outcome, stop = _run(delivery, started, watch)
+        _report(outcome)
+        _announce(outcome)
+        if stop is not None:
+            raise stop
+        return outcome
+
+
+def _log_context(delivery: Delivery) -> dict[str, Any]:
+    context = {
+        "job": delivery.job_id,
+        "attempt": delivery.attempt,
+        "definition": delivery.definition,
+        "pool": delivery.pool,
+        "worker": delivery.worker,
+        "request_id": delivery.request_id,
+        "greenlet_or_task": api.greenlet_or_task(),
+    }
+    return {name: value for name, value in context.items() if value not in ("", None)}
+
+
+def _begin(delivery: Delivery) -> tuple[Started, Stopwatch]:
+    watch = Stopwatch(api.cpu_s, delivery.published_at, delivery.received_at, delivery.received_mono)
+    place = Place(delivery.worker, os.getpid(), thread_name(), api.greenlet_or_task())
+    return Started(delivery.job_id, delivery.attempt, place, watch.start()), watch
+
+
+def _claim(started: Started, delivery: Delivery) -> bool:
+    # The token makes asking again harmless where the answer, not the question, was lost.
+    token = claim_token(started.place.worker, secrets.token_hex(8))
+    of = {"pool": delivery.pool, "definition": delivery.definition}
+    answer = _retrying(lambda: claim(worker_client(), started, token, **of))
+    if answer is not Claim.CLAIMED:
+        log.info("message dropped", reason=answer.value)
+    return answer is Claim.CLAIMED
+
+
+def _run(delivery: Delivery, started: Started, watch: Stopwatch) -> tuple[Outcome, BaseException | None]:
+    buffer = LogBuffer(settings.JOB_LOG_MAX_LINES)
+    outcome = Outcome(delivery.job_id, delivery.attempt, started.place, started.timings, Ending.SUCCEEDED)
+    stop: BaseException | None = None
+    definition: Definition | None = None
+    timings: Timings | None = None  # set once the body has ended: storing its result is not its time
+    token = attempt_log.set(buffer)
+    probe: BodyProbe | None = None
+    watch.start()  # again, so that the claim's round trip counts as waiting
+    try:
+        probe = BodyProbe()
+        definition = definitions.resolve(delivery.definition)
+        buffer.secrets = definition.secret_values(delivery.params)
+        value, offloaded = _call(definition, delivery, probe)
+        timings = watch.stop()
+        waits = probe.end(timings.cpu_s)
+        outcome = replace(outcome, timings=timings, waits=waits, offloaded=offloaded, result=_as_json(value))
+    except BaseException as error:  # a body may raise anything, SystemExit and GreenletExit too
+        timings = timings or watch.stop()
+        outcome = replace(outcome, waits=UNKNOWN if probe is None else probe.end(timings.cpu_s))
+        interrupted = error if isinstance(error, api.Interrupted) else stop_behind(error)
+        if interrupted is None:
+            outcome = _failed(outcome, error, definition, delivery.attempt, timings)
+        else:
+            outcome, stop = _stopped(outcome, interrupted, definition, timings), error
+    finally:
+        attempt_log.reset(token)
+    outcome = _without_secrets(outcome, buffer.secrets) if buffer.secrets else outcome
+    return replace(outcome, log=tuple(buffer.lines), log_dropped=buffer.dropped), stop
+
+
+def _without_secrets(outcome: Outcome, secret_values: tuple[str, ...]) -> Outcome:
+    """Return what the body left behind with dots in the place of its secret parameters."""
+    return replace(
+        outcome,
+        error=redacted(outcome.error, secret_values),
+        traceback=redacted(outcome.traceback, secret_values),
+        result=None if outcome.result is None else redacted_json(outcome.result, secret_values),
+    )
+
+
+def _call(definition: Definition, delivery: Delivery, probe: BodyProbe) -> tuple[Any, bool]:
+    """Run the body that suits this pool; return its value and whether it was offloaded to a thread."""
+    arguments = definition.call_arguments(dict(delivery.params))
+    args: tuple[Any, ...] = ()
+    if definition.takes_context:
+        args = (AttemptContext(delivery.job_id, delivery.attempt, definition.name, delivery.pool),)
+    on_loop = api.on_loop()
+    if definition.async_body is not None and (on_loop or definition.body is None):
+        probe.awaited()
+        return api.run_coroutine(definition.async_body(*args, **arguments)), False
+    assert definition.body is not None  # noqa: S101 - a definition has at least one body
+    return api.run_sync(probe.around(definition.body), *args, **arguments), on_loop
+
+
+def _as_json(value: Any) -> str:
+    try:
+        text = json.dumps(value, cls=DjangoJSONEncoder, allow_nan=False)
+        if "\\ud" in text:  # perhaps half a surrogate pair, which no page could show
+            json.dumps(json.loads(text), ensure_ascii=False).encode()
+    except Exception as error:  # an encoder calls the value's own methods
+        raise ResultRefused(
+            f"The result of type {type(value).__name__} cannot be stored as JSON ({_text_of(error)}): "
+            "return numbers, texts, lists and dictionaries."
+        ) from error
+    if (size := len(text.encode())) > settings.JOB_RESULT_MAX_BYTES:
+        raise ResultRefused(
+            f"The result has {size} bytes, the bound is {settings.JOB_RESULT_MAX_BYTES} (JOB_RESULT_MAX_BYTES): "
+            "store it elsewhere and return a reference."
+        )
+    return text
+
+
+def _stopped(
+    outcome: Outcome, stop: api.Interrupted, definition: Definition | None, timings: Timings
+) -> Outcome:
+    outcome = replace(outcome, timings=timings)
+    limit_s = definition.time_limit_s if definition else None
+    # prefork ends the process of a job past its limit by the same signal as at shutdown.
+    past_limit = limit_s is not None and (timings.run_s or 0.0) >= limit_s
+    if stop.why == "hard" or (stop.why == "shutdown" and past_limit):
+        text = f"The time limit of {limit_s} s was exceeded."
+        return replace(outcome, ending=Ending.FAILED, error_type="TimeLimitExceeded", error=text)
+    if stop.why == "shutdown":
+        return replace(outcome, ending=Ending.RELEASED, error="The worker was shut down.")
+    return replace(outcome, ending=Ending.CANCELLED, error_type="Cancelled", error="Cancelled while it ran.")
+
+
+def _failed(
+    outcome: Outcome, error: BaseException, definition: Definition | None, attempt: int, timings: Timings
+) -> Outcome:
+    text = _text_of(error)
+    if isinstance(error, SoftTimeLimitExceeded) and definition is not None:
+        text = f"The soft time limit of {definition.soft_time_limit_s} s was exceeded."
+    return replace(
+        outcome,
+        ending=Ending.FAILED,
+        timings=timings,
+        error_type=type(error).__name__,
+        error=text[:_MAX_ERROR_CHARS],
+        traceback=_traceback_of(error)[-_MAX_TRACEBACK_CHARS:],
+        retry_in_s=_retry_in_s(error, definition, attempt),
+    )
+
+
+def _retry_in_s(error: BaseException, definition: Definition | None, attempt: int) -> float | None:
+    if definition is None or isinstance(error, PoolwiseError) or not isinstance(error, definition.retry_on):
+        return None
+    # Jitter over a doubling delay keeps retries of one fault from arriving together; the bound keeps the
+    # hundredth attempt within what a clock can say.
+    delay_s = min(definition.retry_delay_s * 2.0 ** (attempt - 1), _MAX_RETRY_DELAY_S)
+    return delay_s * uniform(0.5, 1.0)  # noqa: S311 - no secret
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except BaseException as second:  # an exception's own text may raise
+        return f"<the text of this {type(error).__name__} cannot be shown: {type(second).__name__}>"
+
+
+def _traceback_of(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except BaseException:  # the exception's repr or text raised; its frames are still worth having
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        return f"Traceback (most recent call last):\n{frames}{type(error).__name__}: {_text_of(error)}\n"
+
+
+def _report(outcome: Outcome) -> None:
+    _retrying(lambda: report(worker_client(), outcome))
+
+
+def _retrying[T](call: Callable[[], T]) -> T:
+    """Return what `call` returns, trying again until Redis is back: the job's own time is already measured."""
+    pause_s = 0.05
+    while True:
+        try:
+            return cast(T, api.offload(call))
+        except REDIS_ERRORS as error:
+            log.warning("Redis is away, trying again", error=str(error), pause_s=pause_s)
+            api.sleep(pause_s)
+            pause_s = min(pause_s * 2, _MAX_BACK_OFF_S)
+        except SoftTimeLimitExceeded:
+            continue  # prefork's limit is a signal, which may come after the body; asking again does no harm
+
+
+def _announce(outcome: Outcome) -> None:
+    timings = outcome.timings
+    level = log.info if outcome.ending is Ending.SUCCEEDED else log.warning
+    level(
+        "job ended",
+        ending=outcome.ending.value,
+        run_s=timings.run_s,
+        cpu_s=timings.cpu_s,
+        caused_stall_s=outcome.waits.caused_stall_s or None,
+        error=outcome.error or None,
+    )

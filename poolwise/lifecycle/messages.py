@@ -1,0 +1,106 @@
+"""A job's message: sealed when it is published, opened before a worker believes any of it."""
+
+import json
+import reprlib
+from collections.abc import Mapping
+from typing import Any
+
+from poolwise.support import signing
+from poolwise.support.errors import RefusedMessage
+
+#: The one Celery task that Poolwise's workers run.
+TASK = "poolwise.run"
+HEADER = "poolwise"
+_MAX_ATTEMPT = 100_000
+#: What Celery would do beside the job: none of it is Poolwise's, so that nothing unsealed can ask for it.
+_NEUTRAL: dict[str, Any] = {
+    "lang": "py", "task": TASK, "eta": None, "expires": None, "group": None, "group_index": None, "retries": 0,
+    "parent_id": None, "kwargsrepr": "{}", "ignore_result": True, "replaced_task_nesting": 0, "stamped_headers": None,
+    "stamps": {},
+}  # fmt: skip
+
+
+def signed_options(
+    job_id: str, attempt: int, definition: str, params: Mapping[str, Any], *, published_at: float,
+    request_id: str = "", soft_time_limit_s: float | None = None, time_limit_s: float | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Return the options of `send_task` for one attempt; times are POSIX seconds and seconds."""
+    # As a text, since kombu's decoder takes {"__type__": …} within parameters for a value of its own.
+    text = json.dumps(params, separators=(",", ":"))
+    header = {"attempt": attempt, "published_at": published_at, "request_id": request_id}
+    limits = [time_limit_s, soft_time_limit_s]
+    header["signature"] = signing.sign(
+        signing.MESSAGE, _signed_text(job_id, definition, text, header, limits)
+    )
+    return {
+        "args": (definition, text),
+        "task_id": job_id,
+        "shadow": definition,
+        "headers": {HEADER: header},
+        "argsrepr": f"({definition!r},)",  # Celery would write the parameters there, secret ones too
+        "kwargsrepr": "{}",
+        "soft_time_limit": soft_time_limit_s,
+        "time_limit": time_limit_s,
+    }
+
+
+def _signed_text(job_id: str, definition: str, text: str, header: Mapping[str, Any], limits: Any) -> str:
+    signed = [
+        job_id,
+        definition,
+        text,
+        limits,
+        header["attempt"],
+        header["published_at"],
+        header["request_id"],
+    ]
+    return json.dumps(signed, separators=(",", ":"))
+
+
+def verified_headers(message: Any) -> dict[str, Any]:
+    """Return the headers that a received message may have, free of what was not sealed. Raise RefusedMessage."""
+    headers = message.headers
+    if not isinstance(headers, dict) or headers.get("task") != TASK:
+        named = headers.get("task") if isinstance(headers, dict) else None
+        raise RefusedMessage(f"its task is {reprlib.repr(named)}, and only {TASK} runs here")
+    definition, text = _body(message)
+    header, limits, job_id = headers.get(HEADER), headers.get("timelimit"), headers.get("id")
+    if not isinstance(header, dict) or "signature" not in header:
+        raise RefusedMessage("it is not sealed")
+    if not _fits(header, limits, job_id):
+        raise RefusedMessage("its headers are malformed")
+    signed = _signed_text(str(job_id), definition, text, header, limits)
+    if not signing.is_signed(signing.MESSAGE, signed, header["signature"]):
+        raise RefusedMessage("its seal is wrong: not published by this installation, or changed since")
+    return {
+        **_NEUTRAL, "id": job_id, "root_id": job_id, "shadow": definition, "timelimit": limits,
+        "argsrepr": f"({definition!r},)", HEADER: header, "origin": "",
+    }  # fmt: skip
+
+
+def _body(message: Any) -> tuple[str, str]:
+    """Return definition and parameters. Raise RefusedMessage."""
+    if message.content_type != "application/json" or str(message.content_encoding).lower() != "utf-8":
+        kind = f"{reprlib.repr(message.content_type)} in {reprlib.repr(message.content_encoding)}"
+        raise RefusedMessage(f"its body is {kind}, not application/json in 'utf-8'")
+    try:
+        args, kwargs, embed = message.payload
+        definition, text = args
+        is_plain = not kwargs and not any(embed.values())
+    except Exception as error:  # a decoder may raise anything over what a stranger wrote
+        raise RefusedMessage(f"its body cannot be read ({type(error).__name__})") from error
+    if not isinstance(definition, str) or not isinstance(text, str) or not is_plain:
+        raise RefusedMessage("its body holds more or other than a definition and its parameters")
+    return definition, text
+
+
+def _fits(header: Mapping[str, Any], limits: Any, job_id: object) -> bool:
+    attempt, published_at = header.get("attempt"), header.get("published_at")
+    return (
+        isinstance(job_id, str)
+        and type(attempt) is int
+        and 1 <= attempt <= _MAX_ATTEMPT
+        and isinstance(published_at, float | int)
+        and isinstance(header.get("request_id"), str)
+        and isinstance(limits, list)
+    )

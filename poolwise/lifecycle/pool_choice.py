@@ -1,0 +1,79 @@
+"""Which pool `auto` stands for: a pin, else the newest valid report, else the definition's kind."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.db.models import F
+
+from poolwise import definitions
+from poolwise.definitions import Definition
+from poolwise.lifecycle.environment import code_version
+from poolwise.models import Comparison, PinnedDefinition
+from poolwise.pools import AUTO
+
+#: Only the newest so many comparisons of a definition are looked at.
+_CONSIDERED = 20
+_MAX_WHY_CHARS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The chosen pool and how it was chosen, in one sentence."""
+
+    pool: str
+    why: str
+
+
+def chosen(definition: str, pool: str) -> Choice:
+    """Return the pool to submit to: the one that is named, or what `auto` stands for. Raise UnknownDefinition."""
+    return choose(definitions.get(definition)) if pool == AUTO else Choice(pool, "")
+
+
+def choose(definition: Definition) -> Choice:
+    """Return the pool for a definition that was submitted to `auto`; there always is one."""
+    choice = pinned(definition.name) or proven(definition.name) or by_kind(definition)
+    return Choice(choice.pool, choice.why[:_MAX_WHY_CHARS])
+
+
+def pinned(name: str) -> Choice | None:
+    """Return the pool that an administrator pinned the definition to, as long as there is such a pool."""
+    pin = PinnedDefinition.objects.filter(definition=name).first()
+    if pin is None or pin.pool not in settings.JOB_POOLS:
+        return None
+    return Choice(pin.pool, f"pinned: {pin.reason or 'an administrator pinned the definition to this pool'}")
+
+
+def proven(name: str) -> Choice | None:
+    """Return what the newest valid report recommends, that of the present code before that of another.
+
+    A report that found no difference does not count, nor does an imported one, which is of
+    another machine.
+    """
+    is_proof = {"report__validity__valid": True, "report__advice__proven": True, "imported_at": None}
+    rows = (
+        Comparison.objects.filter(definition=name, **is_proof).order_by("-created_at")
+        .values("pk", "created_at", advice=F("report__advice"), sentence=F("report__sentence"),
+                code=F("report__environment__code"))[:_CONSIDERED]
+    )  # fmt: skip
+    usable = [row for row in rows if (row["advice"] or {}).get("pool") in settings.JOB_POOLS]
+    same_code = (row for row in usable if row["code"] == code_version())
+    row = next(same_code, usable[0] if usable else None)
+    return Choice(row["advice"]["pool"], _why(row)) if row else None
+
+
+def _why(row: Mapping[str, Any]) -> str:
+    is_older = "" if row["code"] == code_version() else ", by an earlier version of the code"
+    return f"measured: comparison {str(row['pk'])[:8]} of {row['created_at']:%Y-%m-%d}{is_older}: {row['sentence']}"
+
+
+def by_kind(definition: Definition) -> Choice:
+    """Return the definition's own pool, else the settings' one for its kind, else the first there is."""
+    if definition.pool in settings.JOB_POOLS:
+        return Choice(
+            str(definition.pool), "kind: the definition names this pool, and there is no valid report"
+        )
+    wanted = settings.JOB_DEFAULT_POOLS.get(definition.kind, "")
+    pool = wanted if wanted in settings.JOB_POOLS else next(iter(settings.JOB_POOLS))
+    return Choice(pool, f"kind: the pool for jobs of kind {definition.kind}, and there is no valid report")

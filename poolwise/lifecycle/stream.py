@@ -1,0 +1,325 @@
+"""The Redis stream between workers and the coordinator: at most two entries a job, `started` and `ended`."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from itertools import batched, chain
+from operator import attrgetter
+from typing import Any
+
+import redis
+
+from poolwise.metering.waits import UNKNOWN, Waits
+from poolwise.support import signing
+from poolwise.support.redis import Client, key, script
+from poolwise.support.timing import Timings, wall_now
+
+GROUP = "recorder"
+#: How long a claim outlives its attempt: a message redelivered within it is known as a duplicate.
+CLAIM_AFTERLIFE_S = 300
+#: How long where another message of the attempt may wait behind a backlog; only for those, so that memory stays small.
+CLAIM_LONG_AFTERLIFE_S = 30 * 86_400
+CLAIM_TTL_S = 86_400
+#: A message may wait for its workers for days.
+CANCEL_TTL_S = 30 * 86_400
+
+_CLAIM = """
+local holder = redis.call('GET', KEYS[1])
+if holder == ARGV[1] then return 'claimed' end
+if holder then return 'taken' end
+if redis.call('EXISTS', KEYS[2]) == 1 then return 'cancelled' end
+local held = redis.call('HMGET', KEYS[4], ARGV[4], ARGV[5])
+if held[1] or held[2] then
+    redis.call('XADD', KEYS[3], '*', 'e', ARGV[6])
+    return 'paused'
+end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+redis.call('XADD', KEYS[3], '*', 'e', ARGV[3])
+return 'claimed'
+"""
+_BEGIN_NO_MORE = """
+redis.call('SET', KEYS[2], 1, 'EX', ARGV[1])
+return redis.call('EXISTS', KEYS[1])
+"""
+_END = """
+redis.call('XADD', KEYS[2], '*', 'e', ARGV[3])
+redis.call('EXPIRE', KEYS[1], ARGV[redis.call('EXISTS', KEYS[3]) + 1])
+return 1
+"""
+_RELEASE = """
+redis.call('XADD', KEYS[2], '*', 'e', ARGV[1])
+local holder = redis.call('GET', KEYS[1])
+if holder and holder:sub(1, #ARGV[2]) == ARGV[2] then redis.call('DEL', KEYS[1]) end
+return 1
+"""
+
+
+class Ending(StrEnum):
+    """How an attempt ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"  # its process went away
+    RELEASED = "released"  # given back unfinished at shutdown; the same attempt runs again
+    PAUSED = "paused"  # not begun, since its pool or definition is held; the same attempt is published later
+
+
+class Claim(StrEnum):
+    """Redis' answer to a claim."""
+
+    CLAIMED = "claimed"
+    TAKEN = "taken"
+    CANCELLED = "cancelled"
+    PAUSED = "paused"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an attempt ran."""
+
+    worker: str = ""
+    pid: int = 0
+    thread: str = ""
+    greenlet_or_task: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A worker has claimed an attempt and begins it."""
+
+    job_id: str
+    attempt: int
+    place: Place
+    timings: Timings
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The frozen value that an attempt ends with."""
+
+    job_id: str
+    attempt: int
+    place: Place
+    timings: Timings
+    ending: Ending
+    result: str | None = None  # JSON text
+    error_type: str = ""
+    error: str = ""
+    traceback: str = ""
+    log: Sequence[tuple[float, str, str]] = field(default_factory=tuple)
+    log_dropped: int = 0
+    offloaded: bool = False
+    retry_in_s: float | None = None  # set where the definition wants another attempt
+    waits: Waits = UNKNOWN
+
+
+Entry = Started | Outcome
+
+
+#: In the order of the fields; `dataclasses.astuple` copies each value besides, and this runs four times a job.
+_place_of, _timings_of, _waits_of = (
+    attrgetter(*(each.name for each in fields(kind))) for kind in (Place, Timings, Waits)
+)
+
+
+def encode(entry: Entry) -> str:
+    """Return an entry as compact JSON behind its seal."""
+    data: dict[str, Any] = {
+        "id": entry.job_id,
+        "n": entry.attempt,
+        "p": _place_of(entry.place),
+        "t": _timings_of(entry.timings),
+    }
+    if isinstance(entry, Outcome):
+        data["e"] = entry.ending
+        optional = {
+            "r": entry.result, "y": entry.error_type, "x": entry.error, "b": entry.traceback, "l": list(entry.log),
+            "d": entry.log_dropped, "o": entry.offloaded, "w": entry.retry_in_s,
+            "q": [] if entry.waits == UNKNOWN else _waits_of(entry.waits),
+        }  # fmt: skip
+        data |= {
+            k: v
+            for k, v in optional.items()
+            if v not in (None, "", [], 0, False) or (k == "w" and v is not None)
+        }
+    text = json.dumps(data, separators=(",", ":"))
+    return f"{signing.sign(signing.REPORT, text)} {text}"
+
+
+def decode(text: str) -> Entry:
+    """Return a sealed entry. Raise ValueError when it is none of ours."""
+    signature, _, text = text.partition(" ")
+    if not signing.is_signed(signing.REPORT, text, signature):
+        raise ValueError("not a report: its seal is wrong or missing")
+    try:
+        data = json.loads(text)
+        common = (str(data["id"]), int(data["n"]), Place(*data["p"]), Timings(*data["t"]))
+        if "e" not in data:
+            return Started(*common)
+        return Outcome(
+            *common,
+            ending=Ending(data["e"]),
+            result=data.get("r"),
+            error_type=data.get("y", ""),
+            error=data.get("x", ""),
+            traceback=data.get("b", ""),
+            log=tuple((float(at), str(level), str(line)) for at, level, line in data.get("l", ())),
+            log_dropped=data.get("d", 0),
+            offloaded=data.get("o", False),
+            retry_in_s=data.get("w"),
+            waits=Waits(*data.get("q", ())[: len(Waits.__slots__)]),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a report: {error!r}") from error
+
+
+def stream_key() -> str:
+    """Return the key of the stream."""
+    return key("reports")
+
+
+def backlog_s(client: Client) -> float:
+    """Return the age of the oldest report that nobody has recorded, in seconds. Raise redis-py's errors."""
+    (seconds, micros), oldest = (
+        client.pipeline(transaction=False).time().xrange(stream_key(), count=1).execute()
+    )
+    if not oldest:
+        return 0.0
+    written_ms = int(oldest[0][0].partition("-")[0])
+    return max(0.0, float(seconds + micros / 1e6 - written_ms / 1e3))
+
+
+def _claim_key(job_id: str, attempt: int) -> str:
+    return key("claim", job_id, attempt)
+
+
+def _duplicate_key(job_id: str, attempt: int) -> str:
+    return key("duplicate", job_id, attempt)
+
+
+def pauses_key() -> str:
+    """Return the key of the hash that says which pools and definitions begin no jobs now."""
+    return key("pauses")
+
+
+def claim_token(worker: str, unique: str = "") -> str:
+    """Return by what a claim knows its holder: a worker and, of its claims, this one."""
+    return f"{worker} {unique}"
+
+
+def claim(client: Client, entry: Started, token: str, *, pool: str = "", definition: str = "") -> Claim:
+    """Claim an attempt and report it as started, in one step; the same token may ask again. Raise redis-py's errors.
+
+    While its pool or definition is held, the attempt is reported as given back instead; where the job was cancelled and
+    nobody had begun it, as cancelled.
+    """
+    claimed, cancelled = _claim_key(entry.job_id, entry.attempt), key("cancelled", entry.job_id)
+    keys = [claimed, cancelled, stream_key(), pauses_key()]
+    paused = Outcome(entry.job_id, entry.attempt, entry.place, entry.timings, Ending.PAUSED)
+    names = (f"pool:{pool}", f"definition:{definition}")
+    args = [token, CLAIM_TTL_S, encode(entry), *names, encode(paused)]
+    answer = Claim(script(client, _CLAIM)(keys=keys, args=args, client=client))
+    if answer is Claim.CANCELLED:
+        # Whoever set the mark may have been cut off before the ledger. The mark stays: this need not be one step.
+        report(client, _never_begun(entry))
+    return answer
+
+
+def _never_begun(entry: Started) -> Outcome:
+    return Outcome(
+        entry.job_id,
+        entry.attempt,
+        Place(),
+        Timings(finished_at=wall_now()),
+        Ending.CANCELLED,
+        error_type="Cancelled",
+        error="Cancelled before it began.",
+    )
+
+
+def report(client: Client, outcome: Outcome) -> None:
+    """Report how an attempt ended. Raise redis-py's errors; saying it twice does no harm."""
+    of = (outcome.job_id, outcome.attempt)
+    keys = [_claim_key(*of), stream_key(), _duplicate_key(*of)]
+    if outcome.ending is Ending.RELEASED:
+        # A child and its worker both say so: what another worker has begun in between, it keeps.
+        args = [encode(outcome), claim_token(outcome.place.worker)]
+        script(client, _RELEASE)(keys=keys[:2], args=args, client=client)
+    else:
+        lives_s = (CLAIM_AFTERLIFE_S, CLAIM_LONG_AFTERLIFE_S)
+        script(client, _END)(keys=keys, args=[*lives_s, encode(outcome)], client=client)
+
+
+def expect_duplicates(client: Client, attempts: Iterable[tuple[str, int]]) -> None:
+    """Let no late second message of these attempts run, however long it waits. Raise redis-py's errors."""
+    for some in batched(attempts, 1000, strict=False):
+        pipe = client.pipeline(transaction=False)
+        for attempt in some:
+            pipe.set(_duplicate_key(*attempt), 1, ex=CLAIM_LONG_AFTERLIFE_S)
+            pipe.expire(_claim_key(*attempt), CLAIM_LONG_AFTERLIFE_S)  # it may have ended by now
+        pipe.execute()
+
+
+def begin_no_more(client: Client, job_id: str, attempt: int) -> bool:
+    """Let no worker claim the job from now on; return whether one has claimed this attempt. Raise redis-py's errors."""
+    keys = [_claim_key(job_id, attempt), key("cancelled", job_id)]
+    return bool(script(client, _BEGIN_NO_MORE)(keys=keys, args=[CANCEL_TTL_S], client=client))
+
+
+def mark_cancelled(client: Client, job_ids: Sequence[str]) -> None:
+    """Let workers drop the messages of cancelled jobs. Raise redis-py's errors."""
+    pipe = client.pipeline(transaction=False)
+    for job_id in job_ids:
+        pipe.set(key("cancelled", job_id), 1, ex=CANCEL_TTL_S)
+    pipe.execute()
+
+
+def begun(client: Client, attempts: Sequence[tuple[str, int]]) -> list[str]:
+    """Return the ids of those whose attempt a worker has claimed. Raise redis-py's errors."""
+    pipe = client.pipeline(transaction=False)
+    for job_id, attempt in attempts:
+        pipe.exists(_claim_key(job_id, attempt))
+    return [job_id for (job_id, _), is_claimed in zip(attempts, pipe.execute(), strict=True) if is_claimed]
+
+
+@dataclass(slots=True)
+class Reader:
+    """One consumer of the stream's group; entries stay pending until `acknowledge`."""
+
+    client: Client
+    name: str
+
+    def prepare(self) -> None:
+        """Create the stream and the group where they are missing. Raise redis-py's errors."""
+        try:
+            self.client.xgroup_create(stream_key(), GROUP, id="0", mkstream=True)
+        except redis.ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+
+    def read(self, *, count: int, block_ms: int) -> list[tuple[str, str]]:
+        """Return new entries as (id, text), waiting up to `block_ms`, or not at all if that is 0."""
+        # To Redis 0 stands for «without end», and 1 ms for as long as its event loop sleeps, some 30 ms.
+        wait_ms = block_ms or None
+        answer = self.client.xreadgroup(GROUP, self.name, {stream_key(): ">"}, count=count, block=wait_ms)
+        return _flatten(answer)
+
+    def adopt(self, *, idle_ms: int, count: int) -> list[tuple[str, str]]:
+        """Return entries that a reader took and never acknowledged."""
+        answer = self.client.xautoclaim(stream_key(), GROUP, self.name, idle_ms, count=count)
+        return [(entry_id, fields.get("e", "")) for entry_id, fields in answer[1] if fields]
+
+    def acknowledge(self, ids: Sequence[str]) -> None:
+        """Take recorded entries off the stream."""
+        if ids:
+            self.client.pipeline(transaction=True).xack(stream_key(), GROUP, *ids).xdel(
+                stream_key(), *ids
+            ).execute()
+
+
+def _flatten(answer: Any) -> list[tuple[str, str]]:
+    # RESP3 answers with a dictionary, and wraps the entries of a stream in one more list.
+    batches = chain(*answer.values()) if isinstance(answer, dict) else (batch for _, batch in answer or ())
+    return [(entry_id, fields.get("e", "")) for batch in batches for entry_id, fields in batch]

@@ -1,0 +1,32 @@
+"""Arguments that several commands take."""
+
+from argparse import ArgumentParser
+from collections.abc import Iterable
+from typing import Any
+
+from poolwise.definitions import Definition
+from poolwise.definitions.texts import value_of
+from poolwise.support.errors import PoolwiseError
+
+
+def add_parameters(parser: ArgumentParser) -> None:
+    """Declare `--param`, which `parameters` reads."""
+    parser.add_argument(
+        "--param",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter; VALUE is a text where the parameter is one, else JSON: 5, true, null, [1, 2]",
+    )
+
+
+def parameters(definition: Definition, given: Iterable[str]) -> dict[str, Any]:
+    """Return the values of `NAME=VALUE` by name, each as its parameter takes it. Raise PoolwiseError."""
+    fields = {field.name: field for field in definition.fields}
+    found: dict[str, Any] = {}
+    for text in given:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise PoolwiseError(f"--param takes NAME=VALUE, not {text!r}.")
+        found[name] = value_of(fields.get(name), value)
+    return found

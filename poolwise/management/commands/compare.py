@@ -1,0 +1,168 @@
+"""`manage.py compare DEFINITION`: run one job on several pools, print what each did and which suits it."""
+
+import json
+import signal
+import sys
+import time
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from poolwise import definitions, lab
+from poolwise.management.arguments import add_parameters, parameters
+from poolwise.management.bundle_arguments import (
+    add_bundle_arguments,
+    import_bundle,
+    planned_as,
+    read_bundle,
+    verdict_of_check,
+    write_files,
+)
+from poolwise.management.comparison_text import as_json, comparison_text
+from poolwise.management.local_processes import LocalProcesses
+from poolwise.management.plan_arguments import add_plan_arguments, plan_options, vary_of
+from poolwise.models import Comparison
+from poolwise.pools import all_pools
+from poolwise.support.errors import BrokerUnavailable, PoolwiseError
+
+#: How often to look: the longer it takes, the more rarely, since whoever looks takes time from what is measured.
+_MIN_POLL_S, _MAX_POLL_S, _POLL_SHARE = 0.1, 1.0, 0.1
+
+
+class Command(BaseCommand):
+    """Plan a comparison, follow it to its end, print its tables, verdict and advice."""
+
+    help = "Run a job on several pools, through the running workers or workers of its own, and compare."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument(
+            "definition", nargs="?", default="", help="such as io.wait; the catalogue page lists them"
+        )
+        parser.add_argument("--pools", default="", help="names joined by commas; all pools if not given")
+        add_plan_arguments(parser)
+        add_parameters(parser)
+        parser.add_argument(
+            "--timeout", type=float, default=3600.0, metavar="SECONDS", help="give up after (3600)"
+        )
+        parser.add_argument(
+            "--json", type=Path, metavar="FILE", help="write the figures there; - for standard output"
+        )
+        add_bundle_arguments(parser)
+
+    def handle(self, *, definition: str, pools: str, **options: Any) -> None:
+        """Run the comparison. Raise CommandError for bad input, a broker away, or jobs that did not end."""
+        for option in ("json", "bundle", "plot"):
+            _check_writable(f"--{option}", options[option])
+        if options["import_file"] is not None:
+            comparison = import_bundle(options["import_file"])
+            self.stdout.write(f"imported as {comparison.pk}")
+            self._end(comparison, options)
+            return
+        earlier = None if options["check"] is None else read_bundle(options["check"])
+        comparison, names = _planned(definition, pools, options) if earlier is None else planned_as(earlier)
+        try:
+            with LocalProcesses() as processes, _stopped_unless_finished(comparison):
+                self._show_started(processes.start_missing(names))
+                self._follow(comparison, options["timeout"], lambda: processes.start_again(names))
+        except KeyboardInterrupt:
+            raise SystemExit(130) from None
+        except (BrokerUnavailable, TimeoutError) as error:
+            raise CommandError(str(error)) from error
+        self._end(comparison, options)
+        if earlier is not None:
+            for line in verdict_of_check(earlier, comparison, options["max_regression"]):
+                self.stderr.write(line)
+
+    def _end(self, comparison: Comparison, options: dict[str, Any]) -> None:
+        self._show(comparison, options["json"])
+        write_files(comparison, options["bundle"], options["plot"])
+
+    def _show_started(self, started: list[str]) -> None:
+        for name in started:
+            self.stderr.write(f"started {name}, since none was running")
+
+    def _follow(self, comparison: Comparison, timeout_s: float, start_again: Callable[[], list[str]]) -> None:
+        until_mono = time.monotonic() + timeout_s
+        shown = ""
+        notes: set[str] = set()
+        began_mono = time.monotonic()
+        while True:
+            comparison.refresh_from_db()
+            shown = self._show_progress(comparison, shown, notes)
+            if comparison.state == Comparison.State.FINISHED:
+                break
+            if comparison.state == Comparison.State.CANCELLED:
+                raise CommandError(f"The comparison was cancelled. {comparison.end_reason}".strip())
+            if time.monotonic() > until_mono:
+                raise TimeoutError(
+                    f"Not every job ended within {timeout_s:g} s ({shown}); the rest was cancelled."
+                )
+            self._show_started(start_again())
+            elapsed_s = time.monotonic() - began_mono
+            time.sleep(min(_MAX_POLL_S, max(_MIN_POLL_S, elapsed_s * _POLL_SHARE)))
+        if sys.stderr.isatty():
+            self.stderr.write("")
+
+    def _show_progress(self, comparison: Comparison, shown: str, notes: set[str]) -> str:
+        counts = lab.progress(comparison)
+        for note in {done["note"] for done in counts.values()} - {""} - notes:
+            notes.add(note)
+            self.stderr.write(note)
+        line = " · ".join(f"{pool} {done['ended']}/{done['planned']}" for pool, done in counts.items())
+        if line != shown and sys.stderr.isatty():
+            left_s = lab.estimate_s(comparison)
+            left = "" if left_s is None else f" · {left_s:.0f} s left  "
+            self.stderr.write(f"\r{comparison.definition}: {line}{left}", ending="")
+            self.stderr.flush()
+        return line
+
+    def _show(self, comparison: Comparison, file: Path | None) -> None:
+        as_text = json.dumps(as_json(comparison), indent=2)
+        if str(file) == "-":
+            self.stdout.write(as_text)
+            return
+        self.stdout.write(comparison_text(comparison))
+        if file is not None:
+            file.write_text(as_text + "\n")
+
+
+def _planned(definition: str, pools: str, options: dict[str, Any]) -> tuple[Comparison, list[str]]:
+    """Return the comparison that was asked for, and its pools. Raise CommandError."""
+    if not definition:
+        raise CommandError("Name a definition such as io.wait, or give --check or --import with a bundle.")
+    names = [name.strip() for name in pools.split(",") if name.strip()] or list(all_pools())
+    try:
+        found = definitions.get(definition)
+        params, vary = parameters(found, options["param"]), vary_of(found, options["vary"])
+        chosen = plan_options(options, variants=len(lab.variants_of(names, vary)))
+        return lab.plan(definition, params, names, vary=vary, **chosen), names
+    except PoolwiseError as error:
+        raise CommandError(str(error)) from error
+
+
+@contextmanager
+def _stopped_unless_finished(comparison: Comparison) -> Iterator[None]:
+    """Cancel the comparison while its workers still live, should the batch not come to its end."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except BaseException:
+        lab.stop(comparison)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _check_writable(option: str, file: Path | None) -> None:
+    """Raise CommandError at once rather than when the figures are there."""
+    if file is None or str(file) == "-":
+        return
+    try:
+        file.open("a").close()
+    except OSError as error:
+        raise CommandError(f"{option}: {file} cannot be written ({error.strerror}).") from error

@@ -1,0 +1,131 @@
+"""`manage.py pool NAME`: run the worker of a pool."""
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from poolwise.checks import check_addresses, check_heartbeats, check_numbers
+from poolwise.pools import MAX_CONCURRENCY, POOL_CLASSES, POOL_ENV, PoolSpec, get_pool
+from poolwise.support.errors import PoolwiseError
+
+_STEADY_AFTER_S = 10.0
+_LONGEST_PAUSE_S = 30.0
+
+
+class Command(BaseCommand):
+    """Become the Celery worker of a pool, or supervise one."""
+
+    help = "Run the worker of a pool that JOB_POOLS declares."
+    requires_system_checks = ()  # the worker checks itself; a second of start-up counts
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("name", help="a pool's name, such as gevent")
+        parser.add_argument("--concurrency", type=int, help="slots, instead of those of JOB_POOLS")
+        parser.add_argument(
+            "--restart", action="store_true", help="start the worker again whenever it ends by itself"
+        )
+
+    def handle(self, *, name: str, concurrency: int | None, restart: bool, **options: Any) -> None:
+        """Start the worker. Raise CommandError for an unknown pool or a missing library."""
+        try:
+            pool = get_pool(name)
+        except PoolwiseError as error:
+            raise CommandError(str(error)) from error
+        if pool.missing_library:
+            raise CommandError(
+                f"The pool {name} needs the package {pool.missing_library}: run `make install`."
+            )
+        # The worker would end with a traceback, and again after each restart, or take no jobs.
+        for fault in (*check_addresses(), *check_numbers(), *check_heartbeats()):
+            raise CommandError(f"{fault.msg} {fault.hint}")
+        slots = pool.concurrency if concurrency is None else concurrency
+        if not 1 <= slots <= MAX_CONCURRENCY:
+            raise CommandError(f"--concurrency takes a whole number from 1 to {MAX_CONCURRENCY}.")
+        if restart:
+            raise SystemExit(_supervise(pool, slots))
+        # The worker replaces this process, since gevent must patch before Django is imported.
+        command = worker_command(pool, slots)
+        os.execvpe(command[0], command, worker_environment(pool))  # noqa: S606 - our own interpreter and arguments
+
+
+def worker_command(pool: PoolSpec, concurrency: int) -> list[str]:
+    """Return the command line of the pool's Celery worker, with a name that no worker had before."""
+    # A restarted worker must not be taken for its predecessor, whose jobs are to be rescued.
+    name = f"{pool.name}-{secrets.token_hex(3)}@%h"
+    model = "custom" if pool.model == "asyncio" else pool.model
+    return [
+        *(sys.executable, "-m", "poolwise.worker.main", settings.JOB_CELERY_APP),
+        *("--pool", model, "--concurrency", str(concurrency), "--queues", pool.queue),
+        *("--hostname", name, "--without-gossip", "--without-mingle"),
+    ]
+
+
+def worker_environment(pool: PoolSpec) -> dict[str, str]:
+    """Return the environment of the pool's Celery worker."""
+    # Celery runs Django's checks in each worker, which imports every page and form, and drops what they say.
+    environment = {"CELERY_SKIP_CHECKS": "1", **os.environ, POOL_ENV: pool.name}
+    if pool.model == "asyncio":
+        environment["CELERY_CUSTOM_WORKER_POOL"] = POOL_CLASSES["asyncio"]
+    return environment
+
+
+def _supervise(pool: PoolSpec, slots: int) -> int:
+    """Keep a worker running; hand SIGTERM and SIGINT on as one warm shutdown. Return its last exit status."""
+    supervisor = _Supervisor(pool, slots)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, supervisor.stop)
+    return supervisor.run()
+
+
+class _Supervisor:
+    """Starts a pool's worker again whenever it ends by itself."""
+
+    def __init__(self, pool: PoolSpec, slots: int) -> None:
+        self._pool, self._slots = pool, slots
+        self._stopping = False
+        self._worker: subprocess.Popen[bytes] | None = None
+
+    def stop(self, *_: object) -> None:
+        """Ask the worker for a warm shutdown, once."""
+        if not self._stopping and self._worker is not None:
+            self._worker.send_signal(signal.SIGTERM)
+        self._stopping = True
+
+    def run(self) -> int:
+        """Run workers until told to stop; return the last one's exit status."""
+        pause_s = 0.5
+        while not self._is_stopping():
+            began = time.monotonic()
+            status = self._run_worker()
+            if self._is_stopping():
+                return 0 if status in (0, -signal.SIGTERM) else status
+            steady = time.monotonic() - began > _STEADY_AFTER_S
+            pause_s = 0.5 if steady else min(pause_s * 2, _LONGEST_PAUSE_S)
+            print(f"the worker ended with status {status}; it starts again in {pause_s} s", file=sys.stderr)  # noqa: T201
+            self._pause(pause_s)
+        return 0
+
+    def _pause(self, seconds: float) -> None:
+        until_mono = time.monotonic() + seconds
+        while not self._is_stopping() and (left_s := until_mono - time.monotonic()) > 0:
+            time.sleep(min(left_s, 0.1))  # a sleep goes on after a signal, so it must be short
+
+    def _run_worker(self) -> int:
+        command, environment = worker_command(self._pool, self._slots), worker_environment(self._pool)
+        # A session of its own: Ctrl-C reaches only this process, so that the worker gets one signal, not two.
+        self._worker = subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603
+        if self._is_stopping():  # the signal came while it was being started
+            self._worker.send_signal(signal.SIGTERM)
+        return self._worker.wait()
+
+    def _is_stopping(self) -> bool:
+        return self._stopping

@@ -1,0 +1,70 @@
+"""`manage.py submit DEFINITION`: submit any number of copies, as fast as their queue takes them."""
+
+import time
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand, CommandError
+
+from poolwise import definitions
+from poolwise.lifecycle import back_pressure
+from poolwise.lifecycle.pool_choice import chosen
+from poolwise.lifecycle.submission import submit
+from poolwise.management.arguments import add_parameters, parameters
+from poolwise.pools import AUTO
+from poolwise.support.errors import PoolwiseError, QueueFull
+
+_AT_ONCE = 500
+#: With the queue full, room comes as jobs end: it is looked for this often at least.
+_CHECK_EVERY_S = 2.0
+
+
+class Command(BaseCommand):
+    """Submit copies in parts; wait while there is no room, and go on."""
+
+    help = "Submit copies of a job; more than the queue has room for wait until there is room."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("definition", help="such as io.wait")
+        parser.add_argument("--pool", default=AUTO, help="a pool's name; by measurement if not given")
+        parser.add_argument("--copies", type=int, default=1, help="how many (1)")
+        add_parameters(parser)
+        parser.add_argument("--user", help="whose jobs they are; the user's bound holds then")
+        parser.add_argument("--timeout", type=float, default=3600.0, metavar="SECONDS", help="give up after")
+
+    def handle(self, *, definition: str, pool: str, copies: int, timeout: float, **options: Any) -> None:
+        """Submit them all. Raise CommandError for bad input, or when there is no room in time."""
+        if copies < 1:
+            raise CommandError("--copies takes a whole number from 1.")
+        until_mono, left = time.monotonic() + timeout, copies
+        user = _user(options["user"])
+        try:
+            params = parameters(definitions.get(definition), options["param"])
+            pool = chosen(definition, pool).pool
+            while left:
+                part = min(left, _AT_ONCE, settings.JOB_MAX_COPIES, back_pressure.room(pool) or 1)
+                try:
+                    left -= len(submit(definition, params, pool=pool, copies=part, user=user))
+                except QueueFull as error:
+                    self._wait(error, until_mono, left)
+        except PoolwiseError as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(f"{copies:,} jobs of {definition} submitted to {pool}.")
+
+    def _wait(self, error: QueueFull, until_mono: float, left: int) -> None:
+        if time.monotonic() > until_mono:
+            raise CommandError(f"{left:,} jobs were not submitted: {error}")
+        self.stderr.write(f"{left:,} jobs wait for room: {error}")
+        time.sleep(min(error.retry_after_s, _CHECK_EVERY_S))
+
+
+def _user(name: str | None) -> Any:
+    if name is None:
+        return None
+    user = get_user_model().objects.filter(username=name).first()
+    if user is None:
+        raise CommandError(f"There is no user {name!r}.")
+    return user

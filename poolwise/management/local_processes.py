@@ -1,0 +1,118 @@
+"""Workers and a coordinator that a command starts for itself where none is running, and ends again."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from django.conf import settings
+
+from poolwise.lifecycle.heartbeats import coordinator_is_up, pools_up
+from poolwise.support.errors import BrokerUnavailable
+
+_START_TIMEOUT_S = 60.0
+_STOP_TIMEOUT_S = 30.0
+#: What was there and is missing for so long has not just lost a sign of life.
+_MISSING_S = 5.0
+
+
+class LocalProcesses:
+    """A context in which every pool asked for has a worker, and the ledger a coordinator."""
+
+    def __init__(self) -> None:
+        self._coordinators: list[subprocess.Popen[bytes]] = []
+        self._workers: list[subprocess.Popen[bytes]] = []
+        self._whole_mono = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End what was started: the workers, and then the coordinator, which records their last words."""
+        for group in (self._workers, self._coordinators):
+            for process in group:
+                process.send_signal(signal.SIGTERM)
+            for process in group:
+                _wait_for(process)
+
+    def start_missing(self, pools: Sequence[str]) -> list[str]:
+        """Start what is missing and wait for its sign of life; return the names. Raise BrokerUnavailable, TimeoutError."""
+        try:
+            up = pools_up()
+            coordinated = coordinator_is_up()
+        except BrokerUnavailable as error:
+            raise BrokerUnavailable(
+                f"Redis does not answer at {_without_password(settings.REDIS_URL)}: start it, or set REDIS_URL."
+            ) from error
+        started = [] if coordinated else ["coordinator"]
+        if not coordinated:
+            self._coordinators.append(_start("coordinator"))
+        for pool in pools:
+            if pool not in up:
+                self._workers.append(_start("pool", pool))
+                started.append(f"pool {pool}")
+        self._wait(pools)
+        return started
+
+    def start_again(self, pools: Sequence[str]) -> list[str]:
+        """Start what has gone missing since, such as what another command had started for itself; return the names.
+
+        Raise BrokerUnavailable, TimeoutError.
+        """
+        try:
+            is_whole = _are_up(pools)
+        except BrokerUnavailable:  # nobody can be missed then
+            is_whole = True
+        if is_whole:
+            self._whole_mono = time.monotonic()
+        if time.monotonic() - self._whole_mono < _MISSING_S:
+            return []
+        for group in (self._workers, self._coordinators):
+            group[:] = [process for process in group if process.poll() is None]
+        started = self.start_missing(pools)
+        self._whole_mono = time.monotonic()
+        return started
+
+    def _wait(self, pools: Sequence[str]) -> None:
+        until_mono = time.monotonic() + _START_TIMEOUT_S
+        while not _are_up(pools):
+            if any(process.poll() is not None for process in (*self._coordinators, *self._workers)):
+                raise TimeoutError(
+                    "A worker ended while it started: run `python manage.py pool NAME` to see why."
+                )
+            if time.monotonic() > until_mono:
+                raise TimeoutError(
+                    f"No worker came up within {_START_TIMEOUT_S:g} s for one of {', '.join(pools)}."
+                )
+            time.sleep(0.2)
+
+
+def _are_up(pools: Sequence[str]) -> bool:
+    return coordinator_is_up() and set(pools) <= pools_up().keys()
+
+
+def _start(*arguments: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, os.path.abspath(sys.argv[0]), *arguments]
+    # Sessions of their own: Ctrl-C ends them once, through this process, not twice.
+    return subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+
+
+def _wait_for(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(_STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"

@@ -1,0 +1,70 @@
+"""The figures of a comparison as a table for a terminal."""
+
+from collections.abc import Mapping, Sequence
+
+from poolwise.lab.report import SweepPoint, VariantFigures
+from poolwise.models import Comparison
+from poolwise.support.formats import percent, rate, seconds
+
+_HEADINGS = (
+    "pool", "slots", "jobs", "median run", "p95 run", "wait p50", "makespan", "speed-up", "on CPU", "failed",
+)  # fmt: skip
+
+
+def comparison_table(
+    comparison: Comparison, pools: Sequence[VariantFigures], *, at_most_slots: bool = False
+) -> str:
+    """Return a title and a table with a row a pool: median run, p95, makespan, speed-up against the slowest, failures."""
+    rows = [_HEADINGS, *(_row(pool) for pool in pools)]
+    return "\n".join([_title(comparison) + ", at the most slots" * at_most_slots, *aligned(rows)])
+
+
+def _title(comparison: Comparison) -> str:
+    params = ", ".join(f"{name}={value!r}" for name, value in comparison.shown_params.items())
+    rounds = f", {comparison.rounds} rounds" if comparison.rounds > 1 else ""
+    return f"{comparison.definition}({params}) × {comparison.copies}{rounds}"
+
+
+def sweep_table(sweep: Mapping[str, Sequence[SweepPoint]]) -> str:
+    """Return a table with a row for each number of slots of each pool, the knee marked."""
+    rows = [
+        (
+            pool,
+            str(point.slots),
+            "–" if point.jobs_per_s is None else rate(point.jobs_per_s),
+            seconds(point.p95_s),
+            "← knee" if point.is_knee else "",
+        )
+        for pool, points in sweep.items()
+        for point in points
+    ]
+    head = ("pool", "slots", "jobs/s", "p95 to finished", "")
+    return "\n".join(line.rstrip() for line in aligned([head, *rows]))
+
+
+def _row(pool: VariantFigures) -> tuple[str, ...]:
+    waits = (pool.broker_wait_s.p50, pool.worker_wait_s.p50)
+    wait_s = None if None in waits else sum(wait or 0.0 for wait in waits)
+    is_plain = pool.name == pool.model or pool.pool != pool.name
+    return (
+        pool.name if is_plain else f"{pool.name} ({pool.model})",
+        str(pool.slots),
+        str(pool.jobs),
+        seconds(pool.run_s.p50),
+        seconds(pool.run_s.p95),
+        seconds(wait_s),
+        seconds(pool.makespan_s),
+        "–" if pool.speed_up is None else f"{pool.speed_up:.1f}×",
+        percent(pool.cpu_share),
+        str(pool.failed),
+    )
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return lines of columns: the first to the left, the others to the right, under headings and a rule."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
+        for row in rows
+    ]
+    return [lines[0], "─" * len(lines[0]), *lines[1:]]

@@ -1,0 +1,139 @@
+"""CPU seconds per job, where many jobs share one thread, and how late a loop is."""
+
+import contextvars
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import greenlet
+
+from poolwise.support.native_threads import native_lock
+
+_clock = time.thread_time
+
+#: The meter of the job that the current code works for; child tasks and offloaded calls inherit it.
+METER: contextvars.ContextVar["Meter | None"] = contextvars.ContextVar("poolwise_meter", default=None)
+
+
+class Meter:
+    """CPU seconds of one job, by where they were used; each field has one writing thread or the lock."""
+
+    __slots__ = (
+        "_calls", "_lock", "_threads_s", "caused_stall_s", "greenlet_s", "since", "stall_s", "steps_s",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.greenlet_s = 0.0
+        self.steps_s = 0.0
+        self.since: float | None = None
+        self._threads_s = 0.0
+        #: The longest stall of the loop that this job met, and that it caused.
+        self.stall_s = self.caused_stall_s = 0.0
+        self._calls: dict[int, float] = {}
+        self._lock = native_lock()
+
+    def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Return `function(*args)`, called in a thread that works for the job."""
+        me = threading.get_ident()
+        self._calls[me] = start = _clock()
+        try:
+            return function(*args)
+        finally:
+            del self._calls[me]
+            with self._lock:
+                self._threads_s += _clock() - start
+
+    def threads_s(self) -> float:
+        """Return the CPU seconds of the job's offloaded calls so far."""
+        start = self._calls.get(threading.get_ident())
+        return self._threads_s + (0.0 if start is None else _clock() - start)
+
+    def ended_s(self) -> float:
+        """Return the CPU seconds of the job's steps on a loop and its offloaded calls that ended."""
+        return self.steps_s + self._threads_s
+
+    def loop_s(self) -> float:
+        """Return the CPU seconds of the job's steps on its loop and of its offloaded calls so far."""
+        step_s = 0.0
+        if self.since is not None and threading.get_ident() not in self._calls:
+            step_s = _clock() - self.since
+        return self.steps_s + step_s + self.threads_s()
+
+
+class Stints(Protocol):
+    """Who is told how long each carrier stays on the thread."""
+
+    def begin(self, cpu_s: float) -> None:
+        """Note that a stint begins."""
+
+    def over(self, meter: Meter | None, cpu_s: float) -> None:
+        """Note that the stint of that meter's job is over."""
+
+
+class GreenletClock:
+    """Charge the thread's CPU time to the job of the greenlet that used it, at every switch."""
+
+    def __init__(self, meter_of: Callable[[Any], Meter | None], stints: Stints, idle: object) -> None:
+        # `meter_of` finds (and notes) the meter of a greenlet that runs for the first time; `idle` is the
+        # greenlet that waits for events.
+        self._meter_of = meter_of
+        self._stints, self._idle = stints, idle
+        self._meter: Meter | None = None
+        self._last = _clock()
+        self._previous_hook: Any = None
+
+    def install(self) -> None:
+        """Begin to count on this thread; a hook that is there already goes on being called."""
+        self._last = _clock()
+        self._previous_hook = greenlet.settrace(self._on_switch)
+
+    def charge(self) -> float:
+        """Charge what was used since the last switch; return the thread's CPU time."""
+        now = _clock()
+        if self._meter is not None:
+            self._meter.greenlet_s += now - self._last
+        self._last = now
+        return now
+
+    def adopt(self, meter: Meter | None) -> None:
+        """Charge the current greenlet's time to `meter` from now on."""
+        self.charge()
+        self._meter = meter
+
+    def _on_switch(self, event: str, args: Any) -> None:
+        now = self.charge()
+        if args[0] is self._idle:
+            self._stints.begin(now)
+        else:
+            self._stints.over(self._meter, now)
+        meter = METER.get()
+        self._meter = self._meter_of(args[1]) if meter is None else meter
+        if self._previous_hook is not None:
+            self._previous_hook(event, args)
+
+
+class LagProbe:
+    """How late a loop comes back to a sleep of PERIOD_S."""
+
+    PERIOD_S = 0.05
+
+    def __init__(self) -> None:
+        self._due = time.monotonic() + self.PERIOD_S
+        self._last_s = 0.0
+        self._worst_s = 0.0
+
+    def woke(self) -> float:
+        """Note that the sleep is over and the next begins; return how late it was, in seconds."""
+        now = time.monotonic()
+        self._last_s = max(0.0, now - self._due)
+        self._worst_s = max(self._worst_s, self._last_s)
+        self._due = now + self.PERIOD_S
+        return self._last_s
+
+    def read(self) -> tuple[float, float]:
+        """Return the lag in seconds now, and the largest since the last call; any thread may ask."""
+        # A loop that is blocked at this moment has not noted it yet.
+        now_s = max(self._last_s, time.monotonic() - self._due)
+        worst_s, self._worst_s = max(self._worst_s, now_s), 0.0
+        return now_s, worst_s

@@ -1,0 +1,246 @@
+"""The asyncio pool: many jobs on the thread of one event loop.
+
+Celery's own synchronous tracer runs unchanged, inside one greenlet per job, on the loop's thread. A job's
+coroutine is driven from inside that greenlet, so that the tracer sees it as a call that returns or raises.
+"""
+
+import asyncio
+import contextvars
+import inspect
+import logging
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import greenlet
+from celery.platforms import EX_FAILURE
+from celery.worker import state
+
+from poolwise.metering.cpu_clocks import LagProbe, Meter
+from poolwise.metering.stalls import Stalls
+from poolwise.pools.api_types import Cancellable
+from poolwise.pools.base import JobPool
+from poolwise.pools.connections import close_old
+from poolwise.pools.coroutines import CoroutineBody
+from poolwise.pools.loop import JobLoop
+from poolwise.pools.request import PoolRequest
+from poolwise.support.native_threads import DaemonThreads
+
+logger = logging.getLogger("celery.pool")
+
+#: Threads for the platform's own blocking calls (reports, results), and for bodies that are not coroutines.
+BLOCKING_THREADS = 8
+SYNC_THREADS = 32
+_STOP_S = 5.0
+
+
+class JobGreenlet(greenlet.greenlet):
+    """The greenlet in which the tracer of one job, and its coroutine, run."""
+
+
+def on_loop() -> bool:
+    """Tell whether the caller runs in a job's greenlet on the loop."""
+    return isinstance(greenlet.getcurrent(), JobGreenlet)
+
+
+def await_(awaitable: Any) -> Any:
+    """Await from synchronous code that runs in a JobGreenlet: its asyncio task waits, the loop goes on."""
+    steps = awaitable if inspect.iscoroutine(awaitable) else awaitable.__await__()
+    to_task = greenlet.getcurrent().parent.switch
+    try:
+        waits_for = steps.send(None)
+        while True:
+            try:
+                value = to_task(waits_for)
+            except BaseException as error:
+                waits_for = steps.throw(error)
+            else:
+                waits_for = steps.send(value)
+    except StopIteration as stop:
+        return stop.value
+
+
+class GreenletSteps:
+    """What the asyncio task of a job awaits: the steps of the greenlet that carries the job."""
+
+    def __init__(self, call: Callable[[], None], meter: Meter, stalls: Stalls) -> None:
+        self._call, self._meter, self._stalls = call, meter, stalls
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        job_greenlet = JobGreenlet(self._call)
+        # Both see the context of the task: what the coroutine sets there, its child tasks inherit.
+        job_greenlet.gr_context = greenlet.getcurrent().gr_context
+        meter, stalls, clock = self._meter, self._stalls, time.thread_time
+        step: Callable[..., Any] = job_greenlet.switch
+        argument: tuple[Any, ...] = ()
+        while True:
+            meter.since = start = clock()
+            stalls.begin(start)
+            try:
+                waits_for = step(*argument)
+            finally:
+                meter.since = None
+                meter.steps_s += (end := clock()) - start
+                stalls.over(meter, end)
+            if job_greenlet.dead:
+                return
+            try:
+                step, argument = job_greenlet.switch, ((yield waits_for),)
+            except BaseException as error:
+                # Three arguments: with the exception alone, greenlet would forget its traceback.
+                step, argument = job_greenlet.throw, (type(error), error, error.__traceback__)
+
+
+async def _await_steps(steps: GreenletSteps) -> None:
+    await steps
+
+
+class TaskPool(JobPool):
+    """One thread with an event loop, one greenlet and one asyncio task a job."""
+
+    task_join_will_block = True  # `.get()` inside a job would wait for the loop that it stops
+
+    def on_start(self) -> None:
+        """Start the loop's thread."""
+        super().on_start()
+        self._probe = LagProbe()
+        self.stalls = Stalls(self.meters)
+        self._blocking, self._sync = DaemonThreads(BLOCKING_THREADS), DaemonThreads(SYNC_THREADS)
+        self._tasks: set[asyncio.Task[None]] = set()
+        up = threading.Event()
+        self._thread = threading.Thread(target=self._run_loop, args=(up,), name="asyncio-pool", daemon=True)
+        self._thread.start()
+        up.wait()
+
+    def _new_loop(self) -> JobLoop:
+        loop = JobLoop()
+        loop.stints = self.stalls
+        return loop
+
+    def _run_loop(self, up: threading.Event) -> None:
+        try:
+            with asyncio.Runner(loop_factory=self._new_loop) as runner:
+                self._loop = runner.get_loop()
+                self._stopped = asyncio.Event()
+                runner.run(self._live(up))
+        except BaseException:
+            # Without its loop the worker could do nothing, and would not say so: let its supervisor start another.
+            logger.critical("The event loop of the asyncio pool ended; the worker ends too", exc_info=True)
+            worker_state: Any = state
+            worker_state.should_stop = EX_FAILURE
+            if self.hub is not None:
+                self.hub.call_soon(bool)
+
+    @property
+    def is_alive(self) -> bool:
+        """Tell whether the loop runs."""
+        return self._thread.is_alive()
+
+    async def _live(self, up: threading.Event) -> None:
+        up.set()
+        self._probe.woke()
+        self._loop.call_later(LagProbe.PERIOD_S, self._probe_lag)
+        await self._stopped.wait()
+
+    def _probe_lag(self) -> None:
+        assert self.stalls is not None  # noqa: S101 - on_start has made it
+        self._loop.call_later(LagProbe.PERIOD_S, self._probe_lag)  # a task that waits costs ten times as much
+        self.stalls.tick(self._probe.woke())
+
+    def on_stop(self) -> None:
+        """Shut down warm, then end the loop."""
+        super().on_stop()
+        if self.is_alive:
+            self.post(self._stopped.set)
+            self._thread.join(_STOP_S)
+
+    # Jobs.
+
+    def post(self, call: Callable[..., None], *args: Any) -> None:
+        """Make the call on the loop's thread; at once if this is it."""
+        if threading.get_ident() == self._thread.ident:
+            call(*args)
+        else:
+            with suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(call, *args)
+
+    def launch(self, job: PoolRequest) -> None:
+        """Give the job a greenlet and a task."""
+        self._start_task(job.run, job.meter, job.name)
+
+    def detach(self, call: Callable[[], None]) -> None:
+        """Make the call in a greenlet of its own."""
+        self._start_task(call, Meter(), "abandoned")
+
+    def _start_task(self, call: Callable[[], None], meter: Meter, name: str) -> None:
+        # Not by the loop's factory, since the ride counts its own steps; nor in the context of another job.
+        assert self.stalls is not None  # noqa: S101 - on_start has made it
+        steps = _await_steps(GreenletSteps(call, meter, self.stalls))
+        task = asyncio.Task(steps, loop=self._loop, name=name, context=contextvars.Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def reach_out(self, job: PoolRequest) -> None:
+        """Interrupt on the loop's thread."""
+        self.post(job.deliver)
+
+    def call_later(self, delay_s: float, call: Callable[[], None]) -> Cancellable:
+        """Make the call after a delay, unless it is cancelled; on the loop's thread only."""
+        return self._loop.call_later(delay_s, call)
+
+    # Bodies.
+
+    def on_loop(self) -> bool:
+        """Tell whether the caller is a job's greenlet on the loop."""
+        return on_loop()
+
+    def run_coroutine(self, job: PoolRequest, coro: Any) -> Any:
+        """Await the coroutine on the loop."""
+        body = CoroutineBody(coro)
+        try:
+            return job.call(body.cancel, lambda: await_(body.run()))
+        finally:
+            body.close()
+
+    def run_sync(self, job: PoolRequest, call: Callable[[], Any]) -> Any:
+        """Call the body in a thread; it sees the job's context and leaves no database connection open."""
+        if not on_loop():
+            return job.call_in_thread(call)
+        return self._in_thread(self._sync, lambda: _and_close_old(partial(job.call_in_thread, call)))
+
+    def offload(self, job: PoolRequest, call: Callable[[], Any]) -> Any:
+        """Make the platform's own blocking call in a thread; interrupts wait for it."""
+        if not on_loop():
+            return job.call_shielded(call)
+        return job.call_shielded(lambda: self._in_thread(self._blocking, call))
+
+    def _in_thread(self, threads: DaemonThreads, call: Callable[[], Any]) -> Any:
+        context = contextvars.copy_context()
+        return await_(asyncio.shield(self._loop.run_in_executor(threads, context.run, call)))
+
+    def sleep(self, job: PoolRequest, seconds: float) -> None:
+        """Let the job's task sleep."""
+        if not on_loop():
+            job.sleep_in_thread(seconds)
+        elif job.in_body:
+            self.run_coroutine(job, asyncio.sleep(seconds))
+        else:
+            await_(asyncio.sleep(seconds))
+
+    def cpu_s(self, job: PoolRequest) -> float:
+        """Return the CPU seconds of the job's steps, child tasks and offloaded calls."""
+        return job.meter.loop_s()
+
+    def loop_lag_s(self) -> tuple[float, float]:
+        """Return the loop's lag in seconds."""
+        return self._probe.read()
+
+
+def _and_close_old(call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    finally:
+        close_old()

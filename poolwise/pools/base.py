@@ -1,0 +1,219 @@
+"""What the three pools share: the queue of jobs that wait for a slot, and Celery's interface."""
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from celery.concurrency import base, prefork
+from celery.utils import log
+
+from poolwise.metering.cpu_clocks import Meter
+from poolwise.metering.gil import PROBE
+from poolwise.metering.stalls import Stalls
+from poolwise.pools.api_types import PoolProtocol
+from poolwise.pools.attempt_table import AttemptTable
+from poolwise.pools.identity import use_job_identity
+from poolwise.pools.interrupts import Why
+from poolwise.pools.request import PoolRequest
+from poolwise.support.native_threads import native_lock
+
+_DRAIN_STEP_S = 0.02
+# Untyped, with or without stubs of Celery: what follows uses parts that stubs leave out.
+_BasePool: Any = base.BasePool
+_run_ready_callbacks: Any = getattr(prefork, "_run_ready_callbacks")  # noqa: B009
+_log: Any = log
+_running: list["JobPool"] = []
+
+
+def running_pool() -> "JobPool | None":
+    """Return the pool of ours that this process runs, if it runs one."""
+    return _running[-1] if _running else None
+
+
+class JobPool(_BasePool, PoolProtocol[PoolRequest]):
+    """A pool that runs jobs in its own process: bounded slots, limits, revocation, warm and cold shutdown."""
+
+    signal_safe = False
+    body_can_be_buffer = True
+    #: How long carriers keep the thread that all jobs share; None where each job has its own.
+    stalls: Stalls | None = None
+    #: Where the watchdog finds what runs; None while there is no watchdog.
+    table: AttemptTable | None = None
+    #: Called with each job that was given up.
+    on_given_up: Callable[[PoolRequest], None] | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.closing = False
+        self.hub: Any = None
+        self.jobs: dict[int, PoolRequest] = {}
+        #: How many jobs got a slot so far.
+        self.launched = 0
+        self._waiting: deque[PoolRequest] = deque()
+        self._numbers = itertools.count(1)
+        self._lock = native_lock()
+
+    @property
+    def is_alive(self) -> bool:
+        """Tell whether jobs can still end."""
+        return True
+
+    def launch(self, job: PoolRequest) -> None:
+        """Run the job in a slot."""
+        raise NotImplementedError
+
+    def post(self, call: Callable[..., None], *args: Any) -> None:
+        """Make the call where jobs are launched."""
+        call(*args)
+
+    # Slots.
+
+    @property
+    def slots(self) -> int:
+        """How many jobs may run at a time."""
+        return self.limit
+
+    @property
+    def active(self) -> int:
+        """How many jobs run now."""
+        return len(self.jobs)
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs were handed over and wait for a slot."""
+        return len(self._waiting)
+
+    def fill(self) -> None:
+        """Launch waiting jobs while slots are free."""
+        while job := self._next():
+            self.launch(job)
+
+    def _next(self) -> PoolRequest | None:
+        with self._lock:
+            if self.closing or not self._waiting or len(self.jobs) >= self.limit:
+                return None
+            job = self._waiting.popleft()
+            self.jobs[job.number] = job
+            self.launched += 1
+            return job
+
+    def meters(self) -> list[Meter]:
+        """Return the meters of the jobs that run now."""
+        return [job.meter for job in tuple(self.jobs.values())]
+
+    def finished(self, job: PoolRequest) -> None:
+        """Take the job's slot back and tell the consumer, which may now fetch again."""
+        with self._lock:
+            if self.jobs.pop(job.number, None) is None:  # it was given up before
+                return
+        self.fill()
+        if self.hub is not None:
+            self.hub.call_soon(_nothing)
+
+    def given_up(self, job: PoolRequest) -> None:
+        """Tell the worker that a job may run on without a slot."""
+        if self.on_given_up is not None:
+            self.on_given_up(job)
+
+    # Celery's interface.
+
+    def on_start(self) -> None:
+        """Make `current_task` follow the job wherever its code runs."""
+        use_job_identity(*self.app.tasks.values())
+        _running.append(self)
+        PROBE.start()
+
+    def register_with_event_loop(self, hub: Any) -> None:
+        """Remember the hub that has to be woken."""
+        self.hub = hub
+
+    def on_apply(
+        self, target: Callable[..., Any], args: Any = None, kwargs: Any = None,
+        callback: Callable[..., Any] | None = None, accept_callback: Callable[..., Any] | None = None,
+        error_callback: Callable[..., Any] | None = None, timeout_callback: Callable[..., Any] | None = None,
+        soft_timeout: float | None = None, timeout: float | None = None, **_: Any,
+    ) -> PoolRequest:  # fmt: skip
+        """Take a request over."""
+        job = PoolRequest(
+            self, next(self._numbers), partial(target, *(args or ()), **(kwargs or {})),
+            accept_callback, callback, error_callback, timeout_callback,
+            soft_timeout or self.options.get("soft_timeout"), timeout or self.options.get("timeout"),
+        )  # fmt: skip
+        self.post(self._enqueue, job)
+        return job
+
+    def _enqueue(self, job: PoolRequest) -> None:
+        self._waiting.append(job)
+        self.fill()
+
+    def terminate_job(self, pid: int, signal: object = None) -> None:
+        """Interrupt a running job: it was revoked, or Celery's handler of a cold shutdown calls this."""
+        shutdown = bool(_log._in_sighandler)
+        if shutdown:
+            self.closing = True
+        job = self.jobs.get(pid)
+        if job is not None:
+            self.post(job.interrupt, Why.SHUTDOWN if shutdown else Why.REVOKED)
+
+    def flush(self) -> None:
+        """Forget the jobs that have not begun: the connection that brought them is lost, they come again."""
+        self.post(self._waiting.clear)
+
+    def grow(self, n: int = 1) -> None:
+        """Add slots."""
+        self.limit += n
+        self.post(self.fill)
+
+    def shrink(self, n: int = 1) -> None:
+        """Take slots away as their jobs end. Raise ValueError if none would be left."""
+        if self.limit - n < 1:
+            raise ValueError("A pool needs at least one slot.")
+        self.limit -= n
+
+    def on_stop(self) -> None:
+        """Shut down warm: running jobs end, jobs that have not begun are given back unacknowledged."""
+        self.closing = True
+        while self.jobs and self.is_alive:
+            time.sleep(_DRAIN_STEP_S)
+            if self.hub is not None:  # it does not run any more, yet jobs that end want to be acknowledged
+                _run_ready_callbacks(self.hub)
+
+    def on_terminate(self) -> None:
+        """Shut down cold: running jobs are interrupted."""
+        self.closing = True
+        for job in tuple(self.jobs.values()):
+            self.post(job.interrupt, Why.SHUTDOWN)
+        self.on_stop()
+
+    def _get_info(self) -> dict[str, Any]:
+        return {**super()._get_info(), "active": self.active, "waiting": self.waiting, **self.loop_info()}
+
+    def loop_info(self) -> dict[str, Any]:
+        """Return what `inspect stats` shows of the loop, if there is one."""
+        now_s, worst_s = self.loop_lag_s()
+        return {"loop-lag": round(now_s, 4), "loop-lag-max": round(worst_s, 4)}
+
+    # What the bridge asks.
+
+    def on_loop(self) -> bool:
+        """Tell whether the caller is a job's greenlet on an event loop."""
+        return False
+
+    def offload(self, job: PoolRequest, call: Callable[[], Any]) -> Any:
+        """Return `call()`; the platform's own blocking call, which nothing interrupts."""
+        return job.call_shielded(call)
+
+    def greenlet_or_task(self, job: PoolRequest) -> str:
+        """Name the greenlet or task that carries the job."""
+        return job.name
+
+    def loop_lag_s(self) -> tuple[float, float]:
+        """Return the lag in seconds now, and the largest since the last call."""
+        return 0.0, 0.0
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,152 @@
+"""The probe around one body: snapshots of its thread before and after, and the stalls that it met or caused."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from enum import Enum, auto
+from functools import wraps
+from typing import Any, NamedTuple
+
+from poolwise.metering import run_queue
+from poolwise.metering.cpu_clocks import METER
+from poolwise.metering.gil import PROBE, Reading
+from poolwise.metering.stalls import Stalls
+from poolwise.metering.waits import UNKNOWN, Span, Waits, is_all_of, split
+from poolwise.pools import base
+from poolwise.pools.request import CURRENT
+
+
+class BodyThread(Enum):
+    """Whose the thread is in which a body runs."""
+
+    OWN = auto()
+    SHARED = auto()
+    OTHER = auto()  # one that this probe does not look at
+
+
+class Snapshot(NamedTuple):
+    """What a thread and its process have done so far."""
+
+    at: float
+    thread_cpu_s: float
+    process_cpu_s: float
+    run_queue_s: float
+    switches: int
+    reading: Reading  # of the GIL probe
+    launched: int  # jobs of this process
+
+    @classmethod
+    def take(cls) -> "Snapshot":
+        """Look at the calling thread; about 5 µs."""
+        pool = base.running_pool()
+        return cls(
+            time.monotonic(), time.thread_time(), time.process_time(), run_queue.waited_s(), run_queue.switches(),
+            PROBE.reading, 0 if pool is None else pool.launched,
+        )  # fmt: skip
+
+    def until(self, later: "Snapshot") -> Span:
+        """Return what was done between the two."""
+        return Span(
+            later.at - self.at, later.thread_cpu_s - self.thread_cpu_s,
+            later.process_cpu_s - self.process_cpu_s, later.run_queue_s - self.run_queue_s,
+            later.switches - self.switches, later.reading[0] - self.reading[0],
+            later.reading[1] - self.reading[1], PROBE.recent_s,
+        )  # fmt: skip
+
+
+class BodyProbe:
+    """Made before a body runs, in the job's carrier; `end` tells what its off-CPU time went to."""
+
+    def __init__(self) -> None:
+        self._job = CURRENT.get()
+        self._thread = BodyThread.OWN
+        self._is_alone = self._is_only_one()
+        self._inside: tuple[Snapshot, Snapshot] | None = None
+        self._waits: Waits | None = None
+        PROBE.want()
+        if (stalls := _stalls()) is not None and self._job is not None:
+            # What the platform did for the job until here is not its body's.
+            stalls.over(None, time.thread_time())
+            self._job.meter.stall_s = self._job.meter.caused_stall_s = 0.0
+        self._elsewhere_s = _elsewhere_s()
+        self._before = Snapshot.take()
+
+    def around(self, body: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the plain body, probed in the thread that it will run in."""
+        pool = base.running_pool()
+        if pool is None or self._job is None or not pool.on_loop():
+            self._thread = BodyThread.SHARED if _stalls() is not None else BodyThread.OWN
+            return body
+
+        self._thread = BodyThread.OTHER
+
+        @wraps(body)
+        def probed(*args: Any, **kwargs: Any) -> Any:
+            before = Snapshot.take()
+            try:
+                return body(*args, **kwargs)
+            finally:
+                self._inside = before, Snapshot.take()
+
+        return probed
+
+    def awaited(self) -> None:
+        """Note that the body is a coroutine."""
+        if _stalls() is not None and self._job is not None:
+            pool = base.running_pool()
+            self._thread = BodyThread.SHARED if pool is not None and pool.on_loop() else BodyThread.OTHER
+
+    def end(self, cpu_s: float | None) -> Waits:
+        """Return where the time of a body that used `cpu_s` went, as far as it can be told; again the same."""
+        if self._waits is None:
+            self._waits = self._end(Snapshot.take(), cpu_s or 0.0)
+        return self._waits
+
+    def _end(self, after: Snapshot, cpu_s: float) -> Waits:
+        PROBE.want()
+        waits = self._split(after, cpu_s) if run_queue.IS_LINUX else UNKNOWN
+        if (stalls := _stalls()) is None or self._job is None:
+            return waits
+        meter = self._job.meter
+        if (
+            self._thread is BodyThread.SHARED
+        ):  # the body's last stint is not over; what follows is not its own
+            stalls.over(meter, after.thread_cpu_s)
+        return replace(waits, stall_s=meter.stall_s, caused_stall_s=meter.caused_stall_s)
+
+    def _split(self, after: Snapshot, cpu_s: float) -> Waits:
+        if self._inside is not None:
+            return self._split_own(self._inside[0].until(self._inside[1]), cpu_s)
+        span = self._before.until(after)
+        if self._thread is BodyThread.OWN:
+            return self._split_own(span, cpu_s)
+        if self._thread is BodyThread.OTHER or not is_all_of(self._elsewhere_s, _elsewhere_s(), span.wall_s):
+            return UNKNOWN
+        is_alone = self._is_alone and self._is_only_one() and self._before.launched == after.launched
+        return split(span, cpu_s, is_alone=is_alone)
+
+    def _split_own(self, span: Span, cpu_s: float) -> Waits:
+        # While other threads work for the job, it may wait in one of them for what this thread knows nothing of.
+        if not is_all_of(span.thread_cpu_s, cpu_s, span.wall_s):
+            return UNKNOWN
+        return split(span, cpu_s, is_alone=True)
+
+    def _is_only_one(self) -> bool:
+        pool = base.running_pool()
+        return pool is not None and pool.active == 1
+
+
+def _elsewhere_s() -> float:
+    meter = METER.get()
+    return 0.0 if meter is None else meter.threads_s()
+
+
+def _stalls() -> Stalls | None:
+    pool = base.running_pool()
+    return None if pool is None else pool.stalls
+
+
+def longest_stall_s() -> float:
+    """Return the longest stall of this process's hub or loop since it began, in seconds."""
+    stalls = _stalls()
+    return 0.0 if stalls is None else stalls.worst_s

@@ -1,0 +1,157 @@
+"""Coroutine bodies: interrupted at their await, alone on a thread's own loop or on a pool's."""
+
+import asyncio
+import contextlib
+import contextvars
+import inspect
+import signal
+import threading
+from collections.abc import Awaitable, Generator, Iterator
+from types import FrameType
+from typing import Any
+
+from celery.exceptions import SoftTimeLimitExceeded
+
+from poolwise.pools.interrupts import FINAL, BodyCancelled, Why, exception_for
+from poolwise.pools.loop import ADOPT, JobLoop
+
+STRAY_GRACE_S = 1.0
+_local = threading.local()
+
+
+class SoftCancelled(SoftTimeLimitExceeded, asyncio.CancelledError):
+    """The soft limit, at an await: task groups and scopes take it for the cancellation that it also is."""
+
+
+class CoroutineBody:
+    """A coroutine that an interrupt reaches at its await; tasks it leaves behind are cancelled with it."""
+
+    def __init__(self, awaitable: Awaitable[Any]) -> None:
+        self._steps: Any = awaitable if inspect.iscoroutine(awaitable) else awaitable.__await__()
+        self._why: Why | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._children: set[asyncio.Task[Any]] = set()
+
+    def close(self) -> None:
+        """Give up the body if it never began, so that Python need not warn of that."""
+        if self._loop is None:
+            self._steps.close()
+
+    def cancel(self, why: Why) -> None:
+        """Interrupt the body; call it on its loop's thread."""
+        self._why = why
+        if self._task is not None:
+            self._task.cancel()
+
+    def interrupt(self, why: Why) -> None:
+        """Interrupt the body from any thread."""
+        self._why = why  # read by `run` if it has not begun
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the body has ended
+                self._loop.call_soon_threadsafe(self.cancel, why)
+
+    async def run(self) -> Any:
+        """Return what the coroutine returns. Raise SoftTimeLimitExceeded, Interrupted or BodyCancelled."""
+        self._task, self._loop = asyncio.current_task(), asyncio.get_running_loop()
+        token = ADOPT.set(self._adopt)
+        try:
+            value = await _Stepwise(self)
+        except SoftCancelled as error:
+            await self._end_children()
+            raise SoftTimeLimitExceeded(*error.args).with_traceback(error.__traceback__) from None
+        except asyncio.CancelledError as error:
+            raise (await self._cancelled()) from error
+        except Exception:
+            await self._end_children()
+            raise
+        finally:
+            self._task = None
+            ADOPT.reset(token)
+        await self._end_children()
+        return value
+
+    def steps(self) -> Generator[Any, Any, Any]:
+        """Drive the coroutine, turning the cancellation of a soft limit into what the body may catch."""
+        step, argument = self._steps.send, None
+        if self._why is not None:
+            step, argument = self._steps.throw, self._exception()
+        while True:
+            try:
+                waits_for = step(argument)
+            except StopIteration as stop:
+                return stop.value
+            try:
+                step, argument = self._steps.send, (yield waits_for)
+            except asyncio.CancelledError as error:
+                step, argument = self._steps.throw, self._exception() or error
+            except BaseException as error:
+                step, argument = self._steps.throw, error
+
+    def _exception(self) -> BaseException | None:
+        if self._why is not Why.SOFT:
+            return asyncio.CancelledError() if self._why else None
+        self._why = None
+        _uncancel(self._task)
+        return SoftCancelled()
+
+    async def _cancelled(self) -> BaseException:
+        _uncancel(self._task)
+        await self._end_children()
+        return exception_for(self._why)() if self._why in FINAL else BodyCancelled()
+
+    def _adopt(self, child: asyncio.Task[Any]) -> None:
+        self._children.add(child)
+        child.add_done_callback(self._children.discard)
+
+    async def _end_children(self) -> None:
+        for child in (strays := tuple(self._children)):
+            child.cancel()
+        if strays:
+            await asyncio.wait(strays, timeout=STRAY_GRACE_S)
+
+
+class _Stepwise:
+    def __init__(self, body: CoroutineBody) -> None:
+        self._body = body
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._body.steps()
+
+
+def _uncancel(task: asyncio.Task[Any] | None) -> None:
+    while task is not None and task.cancelling():
+        task.uncancel()
+
+
+def run_in_this_thread(body: CoroutineBody) -> Any:
+    """Run the body on the private loop of this thread, which is kept between jobs."""
+    runner = getattr(_local, "runner", None)
+    if runner is None:
+        runner = _local.runner = asyncio.Runner(loop_factory=JobLoop)
+    try:
+        with _soft_limit_by_signal(body):
+            return runner.run(body.run(), context=contextvars.copy_context())
+    except (SystemExit, KeyboardInterrupt):  # they leave the loop at once: let the body clean up
+        del _local.runner
+        runner.close()
+        raise
+
+
+@contextlib.contextmanager
+def _soft_limit_by_signal(body: CoroutineBody) -> Iterator[None]:
+    """Let prefork's soft limit, a signal, cancel the task instead of raising somewhere inside the loop."""
+    from billiard.pool import SIG_SOFT_TIMEOUT, soft_timeout_sighandler
+
+    if SIG_SOFT_TIMEOUT is None or signal.getsignal(SIG_SOFT_TIMEOUT) is not soft_timeout_sighandler:
+        yield
+        return
+
+    def on_signal(_signum: int, _frame: FrameType | None) -> None:
+        body.interrupt(Why.SOFT)
+
+    signal.signal(SIG_SOFT_TIMEOUT, on_signal)
+    try:
+        yield
+    finally:
+        signal.signal(SIG_SOFT_TIMEOUT, soft_timeout_sighandler)

@@ -1,0 +1,100 @@
+"""The event loop that Poolwise runs coroutines on: it counts CPU time per job and never blocks the exit."""
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Coroutine, Generator
+from concurrent.futures import Executor
+from typing import Any
+
+from poolwise.metering.cpu_clocks import METER, Meter, Stints, _clock
+from poolwise.pools.connections import with_working_connections
+from poolwise.pools.interrupts import ChildExited
+from poolwise.support.native_threads import DaemonThreads
+
+#: Called with each task that a body starts, so that none outlives its job.
+ADOPT: contextvars.ContextVar[Callable[[asyncio.Task[Any]], None] | None] = contextvars.ContextVar(
+    "poolwise_adopt", default=None
+)
+MAX_TO_THREAD = 32
+
+
+class MeteredCoroutine(Coroutine[Any, Any, Any]):
+    """A coroutine whose steps are charged to a job."""
+
+    __slots__ = ("__name__", "__qualname__", "_meter", "_send", "_stints", "_throw", "wrapped")
+
+    def __init__(self, wrapped: Any, meter: Meter, stints: Stints | None = None) -> None:
+        self.wrapped, self._meter, self._stints = wrapped, meter, stints
+        self._send, self._throw = wrapped.send, wrapped.throw
+        self.__name__ = getattr(wrapped, "__name__", "coroutine")
+        self.__qualname__ = getattr(wrapped, "__qualname__", "coroutine")
+
+    def send(self, value: Any) -> Any:
+        """Take one step."""
+        return self._step(self._send, value)
+
+    def throw(self, *exception: Any) -> Any:
+        """Take one step that begins with an exception."""
+        return self._step(self._throw, *exception)
+
+    def _step(self, step: Callable[..., Any], *args: Any) -> Any:
+        meter = self._meter
+        if meter.since is not None:  # an eager task: its step is inside one that is counted already
+            return step(*args)
+        meter.since = start = _clock()
+        if self._stints is not None:
+            self._stints.begin(start)
+        try:
+            return step(*args)
+        except (SystemExit, KeyboardInterrupt) as error:  # it would end the loop, and with it every job
+            raise ChildExited() from error
+        finally:
+            meter.since = None
+            meter.steps_s += (end := _clock()) - start
+            if self._stints is not None:
+                self._stints.over(meter, end)
+
+    def close(self) -> None:
+        """Close the coroutine."""
+        self.wrapped.close()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return (yield from self.wrapped.__await__())
+
+    def __getattr__(self, name: str) -> Any:
+        # inspect, anyio and asyncio's own debugging look at cr_await, cr_frame, cr_running and more.
+        if name.startswith("cr_"):
+            return getattr(self.wrapped, name)
+        raise AttributeError(name)
+
+
+def _make_task(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Task[Any]:
+    meter = METER.get()
+    if meter is not None:
+        coro = MeteredCoroutine(coro, meter, getattr(loop, "stints", None))
+    task = asyncio.Task(coro, loop=loop, **options)
+    adopt = ADOPT.get()
+    if adopt is not None:
+        adopt(task)
+    return task
+
+
+class JobLoop(asyncio.SelectorEventLoop):
+    """An event loop whose child tasks and executor calls count for the job that started them."""
+
+    #: Who is told how long each coroutine keeps the loop, if many jobs share it.
+    stints: Stints | None = None
+
+    def __init__(self, selector: Any = None) -> None:
+        super().__init__(selector)
+        self.set_task_factory(_make_task)
+        self._to_thread = DaemonThreads(MAX_TO_THREAD)
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Executor | None, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
+        """Call `func` in a thread; the default threads never keep the process from ending."""
+        meter = METER.get()
+        if meter is not None:
+            func, args = meter.call, (with_working_connections, meter, func, *args)
+        return super().run_in_executor(executor or self._to_thread, func, *args)

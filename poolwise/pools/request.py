@@ -1,0 +1,296 @@
+"""One Celery request on its way through a pool: waiting → running → ended, whatever carries it."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from enum import Enum, auto
+from functools import partial
+from typing import Any
+
+from billiard.einfo import ExceptionInfo
+
+from poolwise.metering.cpu_clocks import METER, Meter
+from poolwise.pools.api_types import Cancellable, PoolProtocol
+from poolwise.pools.attempt_table import NO_LIMIT
+from poolwise.pools.identity import IDENTITY
+from poolwise.pools.interrupts import (
+    FINAL,
+    HardStop,
+    Interrupted,
+    Reach,
+    Why,
+    call_in_thread,
+    exception_for,
+)
+from poolwise.support.native_threads import native_lock
+
+logger = logging.getLogger("celery.pool")
+
+#: The job that the current code works for; its child tasks and offloaded calls inherit it.
+CURRENT: ContextVar["PoolRequest | None"] = ContextVar("poolwise_job", default=None)
+
+#: A body that swallows a final interrupt gets it again after so many seconds, so often; then it is given up.
+INSIST_S = 0.8
+INSIST_TIMES = 3
+
+
+type Callback = Callable[..., Any]
+
+
+class BodyPart:
+    """A part of a job's way, and what hands an interrupt over while it lasts; without that, interrupts wait."""
+
+    __slots__ = ("reach",)
+
+    def __init__(self, reach: Reach | None) -> None:
+        self.reach = reach
+
+
+class RequestState(Enum):
+    """Where a job is in its pool."""
+
+    WAITING = auto()
+    RUNNING = auto()
+    ENDED = auto()
+
+
+def _nothing(*_: Any) -> None:
+    pass
+
+
+class PoolRequest:
+    """Carry one request; its end calls exactly one of success, error, timeout, or none if it was given up."""
+
+    def __init__(
+        self, pool: "PoolProtocol[PoolRequest]", number: int, target: Callable[[], Any], accept: Callback | None = None,
+        success: Callback | None = None, error: Callback | None = None, timeout: Callback | None = None,
+        soft_s: float | None = None, hard_s: float | None = None,
+    ) -> None:  # fmt: skip
+        self.pool, self.number, self.target = pool, number, target
+        self.accept, self.success = accept or _nothing, success or _nothing
+        self.error, self.timeout = error or _nothing, timeout or _nothing
+        self.soft_s, self.hard_s = soft_s, hard_s
+        #: The monotonic time at which the hard limit is over.
+        self.deadline_mono = NO_LIMIT
+        self.state = RequestState.WAITING
+        self.why: Why | None = None
+        self.pending: Why | None = None
+        self._parts: list[BodyPart] = []
+        self.meter = Meter()
+        #: What Celery's stacks are keyed by. Not a greenlet, as in Celery: to hold the main one of a thread that has
+        #: ended lets greenlet search all objects for who holds it, and free it under them where it finds nobody.
+        self.identity = object()
+        self.abandoned = False
+        #: Takes the job off the table of what the watchdog watches.
+        self.remove_from_table: Callable[[], None] = _nothing
+        self._insisted = 0
+        self._timers: list[Cancellable] = []
+        self._lock = native_lock()
+
+    @property
+    def name(self) -> str:
+        """Name the greenlet or task that carries the job."""
+        return f"job-{self.number}"
+
+    @property
+    def reach(self) -> Reach | None:
+        """Return what interrupts the job now. Parts nest, but the parts of its child tasks may end in any order."""
+        return self._parts[-1].reach if self._parts else None
+
+    @property
+    def in_body(self) -> bool:
+        """Tell whether an interrupt would reach the body now."""
+        return self.reach is not None
+
+    def terminate(self, _signal: object = None) -> None:
+        """Do nothing: `Request.terminate` calls this beside the pool's `terminate_job`."""
+
+    # The way of a job, in the carrier's own context.
+
+    def run(self) -> None:
+        """Carry the job from its start to its end."""
+        self.adopt_context()
+        try:
+            if self._begin():
+                self._settle()
+        except BaseException:  # a callback of Celery failed; the slot must come back all the same
+            logger.critical("The pool could not settle %s", self.name, exc_info=True)
+        finally:
+            self._end()
+
+    def adopt_context(self) -> None:
+        """Make the current context one that works for the job."""
+        CURRENT.set(self)
+        METER.set(self.meter)
+        IDENTITY.set(self.identity)
+
+    def _begin(self) -> bool:
+        request = getattr(self.accept, "__self__", None)
+        if request is not None and request.revoked():
+            return False
+        self.accept(self.number, time.monotonic())
+        if self.pending is not None:  # a revocation waited for the job to be accepted
+            self._announce_revoked(begun=False)
+            return False
+        self.state = RequestState.RUNNING
+        if self.hard_s:
+            self.deadline_mono = time.monotonic() + self.hard_s
+        for limit_s, why in ((self.soft_s, Why.SOFT), (self.hard_s, Why.HARD)):
+            if limit_s:
+                self._timers.append(self.pool.call_later(limit_s, partial(self.interrupt, why)))
+        return True
+
+    def _settle(self) -> None:
+        try:
+            value = self.target()
+        except HardStop:
+            self._announce(self.timeout, False, self.hard_s)
+        except Interrupted:
+            self._announce(partial(self._announce_revoked, begun=True))
+        except BaseException:
+            self._announce(self.error, ExceptionInfo())
+        else:
+            # A limit that came too late changes nothing, and neither does a revocation.
+            self._announce(_nothing if self._is_announced else self.success, value)
+
+    @property
+    def _is_announced(self) -> bool:
+        """Tell whether Celery was told of a revocation, which its own requests are before the body has ended."""
+        return bool(getattr(getattr(self.accept, "__self__", None), "_already_revoked", False))
+
+    def _announce_revoked(self, *, begun: bool) -> None:
+        request = getattr(self.accept, "__self__", None)
+        is_revoked = Why.REVOKED in (self.why, self.pending)
+        if is_revoked and request is not None and not self._is_announced:
+            request._announce_revoked("terminated" if begun else "revoked", begun, None, False)
+
+    def _announce(self, callback: Callable[..., Any], *args: Any) -> None:
+        if self._claim_end():
+            callback(*args)
+
+    def _claim_end(self) -> bool:
+        with self._lock:
+            first, self.state = self.state is not RequestState.ENDED, RequestState.ENDED
+        return first
+
+    def _end(self) -> None:
+        self._claim_end()
+        for timer in self._timers:
+            timer.cancel()
+        self.pool.finished(self)
+
+    # Interrupts, from outside.
+
+    def interrupt(self, why: Why) -> None:
+        """Interrupt the body, at once or as soon as there is one."""
+        with self._lock:
+            if self.state is RequestState.ENDED or not self._outranks(why):
+                return
+            self.pending, self._insisted = why, 0
+        if why is Why.SOFT:
+            self.timeout(True, self.soft_s)
+        self.pool.reach_out(self)
+
+    def _outranks(self, why: Why) -> bool:
+        # A job that was asked to stop and goes on still has its time limit.
+        final = self.pending if self.pending in FINAL else self.why
+        return final not in FINAL or (final is Why.REVOKED and why is Why.HARD)
+
+    def deliver(self) -> None:
+        """Hand a pending interrupt to the body, if one runs."""
+        with self._lock:
+            reach, why = self.reach, self.pending
+            if reach is None or why is None or self.state is RequestState.ENDED:
+                return
+            self.why, self.pending = why, None
+        if why in FINAL:
+            self._timers.append(self.pool.call_later(INSIST_S, self._insist))
+        reach(why)
+
+    def _insist(self) -> None:
+        with self._lock:
+            if self.state is RequestState.ENDED:
+                return
+            in_body = self.reach is not None
+            if in_body:
+                self._insisted += 1
+                self.pending = self.why
+        if self._insisted >= INSIST_TIMES:
+            self._give_up()
+        elif in_body:
+            self.pool.reach_out(self)
+        else:  # it reports its end at this moment
+            self._timers.append(self.pool.call_later(INSIST_S, self._insist))
+
+    def _give_up(self) -> None:
+        # Asked to stop, it is left its slot, since it uses one; its limit, or its own end, will free that.
+        if self.why is not Why.REVOKED:
+            self._abandon()
+
+    def _abandon(self) -> None:
+        with self._lock:
+            if self.state is RequestState.ENDED:
+                return
+            self.state, self.abandoned = RequestState.ENDED, True
+        self.remove_from_table()
+        logger.error("%s ignores its end (%s); its slot is given up, it may still run", self.name, self.why)
+        if self.why is Why.HARD:
+            self.pool.detach(lambda: self.timeout(False, self.hard_s))
+        self.pool.finished(self)
+        self.pool.given_up(self)
+
+    # The body, from inside.
+
+    def enter(self, reach: Reach | None) -> BodyPart:
+        """Begin a part of the job. Raise what is pending, if the part can be interrupted."""
+        with self._lock:
+            if reach is not None and self.pending is not None:
+                self.why, self.pending = self.pending, None
+            elif reach is None or self.why not in FINAL:
+                self._parts.append(part := BodyPart(reach))
+                return part
+            why = self.why
+        raise exception_for(why or Why.HARD)()
+
+    def leave(self, part: BodyPart) -> None:
+        """End the part; an interrupt that came meanwhile goes to the part around it."""
+        with self._lock:
+            self._parts.remove(part)
+        if self.pending is not None and self.in_body:
+            self.pool.reach_out(self)
+
+    def call(self, reach: Reach, call: Callable[[], Any]) -> Any:
+        """Return `call()` as a part of the body that `reach` can interrupt."""
+        part = self.enter(reach)
+        try:
+            return call()
+        finally:
+            self.leave(part)
+
+    def call_shielded(self, call: Callable[[], Any]) -> Any:
+        """Return `call()`, during which interrupts wait."""
+        part = self.enter(None)
+        try:
+            return call()
+        finally:
+            self.leave(part)
+
+    def call_in_thread(self, call: Callable[[], Any]) -> Any:
+        """Return `call()` as a part of the body that exceptions raised in this thread can interrupt."""
+        parts: list[BodyPart] = []
+        try:
+            return call_in_thread(lambda reach: parts.append(self.enter(reach)), call)
+        finally:
+            for part in parts:
+                self.leave(part)
+
+    def sleep_in_thread(self, seconds: float) -> None:
+        """Block this thread, and the job alone, for so long; an interrupt ends it at once."""
+        if not self.in_body:
+            time.sleep(seconds)
+            return
+        woken = threading.Event()
+        if self.call(lambda why: woken.set(), lambda: woken.wait(seconds)):
+            raise exception_for(self.why or Why.HARD)()

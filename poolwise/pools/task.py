@@ -1,0 +1,112 @@
+"""The base class of Celery tasks that run in any pool, coroutine functions among them."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import greenlet
+from celery.contrib.django.task import DjangoTask
+
+from poolwise.metering.cpu_clocks import METER, Meter
+from poolwise.pools import api
+from poolwise.pools.identity import IDENTITY, use_job_identity
+
+
+class PoolTask(DjangoTask):
+    """A task whose body every pool can interrupt, and which may be an `async def`."""
+
+    abstract = True
+
+    #: Set it where `run` itself calls the bridge: then only what it hands to `bridge.run_sync` and
+    #: `bridge.run_coroutine` is the body, and the code around it is never interrupted nor moved to a thread.
+    bridged: bool = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        run = cls.__dict__.get("run")
+        function = run.__func__ if isinstance(run, staticmethod) else run
+        if inspect.iscoroutinefunction(function):
+            # The tracer, autoretry and direct calls all see a synchronous `run`.
+            wrapped = _awaited(function)
+            setattr(cls, "run", staticmethod(wrapped) if isinstance(run, staticmethod) else wrapped)  # noqa: B010
+            cls.bridged = True
+
+    @classmethod
+    def on_bound(cls, app: Any) -> None:
+        """Key the stacks of tasks by the job, from the first task on."""
+        use_job_identity(cls)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the body, as the pool around it does that."""
+        if api.current_job() is None:
+            return self._run_plain(*args, **kwargs)
+        if self.bridged:
+            return self.run(*args, **kwargs)
+        return api.run_sync(self.run, *args, **kwargs)
+
+    def _run_plain(self, *args: Any, **kwargs: Any) -> Any:
+        # Without a pool of ours, too, what a body hands to other threads counts for it and finds its request.
+        identity, meter = IDENTITY.set(IDENTITY.get() or greenlet.getcurrent()), METER.set(Meter())
+        try:
+            return self.run(*args, **kwargs)
+        finally:
+            METER.reset(meter)
+            IDENTITY.reset(identity)
+
+    def apply_async(self, *args: Any, **kwargs: Any) -> Any:
+        """Publish the task; from a job on an event loop, in a thread."""
+        if api.on_loop():
+            return api.offload(functools.partial(super().apply_async, *args, **kwargs))
+        return super().apply_async(*args, **kwargs)
+
+    @property
+    def backend(self) -> Any:
+        """Return the result backend; to a job on an event loop, one whose calls leave the loop."""
+        backend = self.plain_backend()
+        return OffLoop(backend) if api.on_loop() else backend
+
+    @backend.setter
+    def backend(self, value: Any) -> None:
+        self._backend = value
+
+    def plain_backend(self) -> Any:
+        """Return the result backend as Celery has it."""
+        return super().backend
+
+
+def _awaited(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        return api.run_coroutine(function(*args, **kwargs))
+
+    return run
+
+
+class OffLoop:
+    """A result backend whose blocking methods run in a thread."""
+
+    _BLOCKING = ("store_result", "mark_as_started", "mark_as_failure", "mark_as_retry", "mark_as_revoked")
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._backend, name)
+        if name not in self._BLOCKING:
+            return method
+        return lambda *args, **kwargs: api.offload(functools.partial(method, *args, **kwargs))
+
+    def mark_as_done(
+        self, task_id: str, result: Any, request: Any = None, store_result: bool = True, **rest: Any
+    ) -> Any:
+        """Store the result; if there is none to store, and no chord to tell, nothing has to be waited for."""
+        call = functools.partial(self._backend.mark_as_done, task_id, result, request, store_result, **rest)
+        return api.offload(call) if store_result or (request and request.chord) else call()
+
+    def process_cleanup(self) -> None:
+        """Clean up after a job, in a thread where the backend has something to do."""
+        from celery.backends.base import Backend
+
+        if type(self._backend).process_cleanup is not Backend.process_cleanup:
+            api.offload(self._backend.process_cleanup)

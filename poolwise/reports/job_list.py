@@ -1,0 +1,175 @@
+"""The list of jobs, for pages, admin and API: which jobs a filter leaves, in which order, and whether all were tried."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from django.contrib.auth.models import User
+from django.db.models import Q, TextField
+from django.db.models.functions import Cast
+from django.utils import timezone
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+
+from poolwise import definitions
+from poolwise.models import LIVE, Job, JobQuerySet
+from poolwise.reports import paging
+from poolwise.reports.known_pools import known_pools
+from poolwise.reports.paging import Page, page_of
+from poolwise.support.errors import InvalidParameters, UnknownDefinition
+from poolwise.support.formats import as_uuid, is_storable
+
+#: The search, and every filter but the first, are tried on the newest jobs alone, so that a long history costs nothing.
+SEARCH_LIMIT = 20_000
+#: Each has an index with the creation time; the first that is used leads.
+_INDEXED = ("user_id", "definition", "pool", "state")
+_SCOPES = {
+    "": "jobs",
+    "user_id": "of your jobs",
+    "definition": "jobs of this definition",
+    "pool": "jobs on this pool",
+    "state": "jobs in this state",
+}
+AGES = {
+    "1h": ("Last hour", timedelta(hours=1)),
+    "24h": ("Last 24 hours", timedelta(hours=24)),
+    "7d": ("Last 7 days", timedelta(days=7)),
+    "30d": ("Last 30 days", timedelta(days=30)),
+}
+
+
+def _storable(text: str) -> str:
+    if not is_storable(text):
+        raise ValueError("No job holds such a character.")
+    return text
+
+
+_Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200), AfterValidator(_storable)]
+
+
+class JobFilter(BaseModel):
+    """Which jobs a list shows; what is empty filters nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    state: Literal["", "queued", "running", "succeeded", "failed", "cancelled"] = ""
+    pool: _Text = ""
+    definition: _Text = ""
+    kind: _Text = ""
+    age: Literal["", "1h", "24h", "7d", "30d"] = ""
+    #: A job's id, the beginning of a definition's name, or text in the parameters.
+    q: _Text = ""
+    submission: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,64}$")] = ""
+    owner: Literal["", "all"] = ""
+
+    def refuse_unknown(self) -> None:
+        """Raise InvalidParameters for a pool or a definition that there is not and was not."""
+        faults = {}
+        if self.pool and self.pool not in known_pools():
+            faults["pool"] = f"There is no pool {self.pool}."
+        try:
+            definitions.get(self.definition) if self.definition else None
+        except UnknownDefinition as error:
+            faults["definition"] = str(error)
+        if faults:
+            raise InvalidParameters(faults)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many of the newest jobs are in each state."""
+
+    by_state: Mapping[str, int]
+
+    @property
+    def total(self) -> int:
+        """Return how many jobs were counted."""
+        return sum(self.by_state.values())
+
+    @property
+    def live(self) -> int:
+        """Return how many have not ended."""
+        return sum(self.by_state.get(state, 0) for state in LIVE)
+
+    @property
+    def ended(self) -> int:
+        """Return how many have ended."""
+        return self.total - self.live
+
+    @property
+    def is_bounded(self) -> bool:
+        """Return whether there may be more jobs than were counted."""
+        return self.total >= paging.COUNT_LIMIT
+
+
+@dataclass(frozen=True, slots=True)
+class JobList:
+    """The jobs that a filter leaves; `cut_to` says which newest jobs alone it was tried on, empty where on all."""
+
+    jobs: JobQuerySet
+    cut_to: str = ""
+
+    def page(self, keys: Mapping[str, Any], *, strict: bool = False) -> Page[Job]:
+        """Return the page that the cursors `before` and `after` ask for; see `page_of`."""
+        return page_of(self.jobs, keys, strict=strict)
+
+    def counts(self) -> Counts:
+        """Count the newest jobs by state."""
+        return Counts(Counter(self.jobs.values_list("state", flat=True)[: paging.COUNT_LIMIT]))
+
+
+def list_jobs(user: User, chosen: JobFilter, among: JobQuerySet | None = None) -> JobList:
+    """Return what the filter leaves of the jobs that the user may see, newest first.
+
+    One filter, or being the user's, is answered by its index however long the history is; the first of several is, and
+    the others are tried on the newest of its jobs.
+    """
+    exact = _exact(user, chosen)
+    lead = next((name for name in _INDEXED if name in exact), "")
+    jobs, order = _newest(
+        Job.objects.select_related("user") if among is None else among, lead, exact.pop(lead, None)
+    )
+    if chosen.age:
+        jobs = jobs.filter(created_at__gte=timezone.now() - AGES[chosen.age][1])
+    if (pk := as_uuid(chosen.q)) and jobs.filter(pk=pk, **exact).exists():
+        return JobList(jobs.filter(pk=pk, **exact).order_by(*order, "-id"))
+    edge = _edge(jobs.order_by(*order)) if exact or chosen.submission or chosen.q else None
+    if edge:
+        jobs = jobs.filter(created_at__gte=edge)
+    if chosen.submission:
+        exact["request_id"] = chosen.submission
+    if chosen.q:
+        jobs = jobs.alias(params_text=Cast("params", TextField())).filter(_holds(chosen.q))
+    cut_to = f"{SEARCH_LIMIT:,} {_SCOPES[lead]}" if edge else ""
+    return JobList(jobs.filter(**exact).order_by(*order, "-id"), cut_to)
+
+
+def _exact(user: User, chosen: JobFilter) -> dict[str, Any]:
+    names = ("definition", "pool", "state", "kind")
+    exact = {name: getattr(chosen, name) for name in names if getattr(chosen, name)}
+    sees_all = chosen.owner == "all" and user.has_perm("poolwise.view_job")
+    return exact if sees_all else {"user_id": user.pk, **exact}
+
+
+def _newest(jobs: JobQuerySet, lead: str, value: Any) -> tuple[JobQuerySet, tuple[str, ...]]:
+    """Return the jobs with that value, and their order, the newest first, to which one index fits and no other.
+
+    Had they to be equal, their order would be that of all jobs: where a state has not occurred lately, or somebody has
+    not come lately, PostgreSQL walked through millions of newer jobs instead.
+    """
+    if not lead:
+        return jobs, ("-created_at",)
+    return jobs.filter(**{f"{lead}__gte": value, f"{lead}__lte": value}), (lead, "-created_at")
+
+
+def _edge(newest: JobQuerySet) -> datetime | None:
+    """Return when the last job that is looked at was created, None where there are not so many; asks the index alone."""
+    return newest.values_list("created_at", flat=True)[SEARCH_LIMIT : SEARCH_LIMIT + 1].first()
+
+
+def _holds(text: str) -> Q:
+    # SQLite keeps JSON as it was written, with \u escapes; PostgreSQL decodes it.
+    in_params = Q(params_text__icontains=text) | Q(params_text__icontains=json.dumps(text)[1:-1])
+    return in_params | Q(definition__startswith=text)

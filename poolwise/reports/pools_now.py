@@ -1,0 +1,157 @@
+"""What is live about the pools: the workers' signs of life beside the ledger's queues."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.utils import timezone
+
+from poolwise.lifecycle import heartbeats
+from poolwise.lifecycle.heartbeats import WorkerHeartbeat
+from poolwise.models import Pause
+from poolwise.pools import all_pools
+from poolwise.reports.notices import REDIS_AWAY, Notice, no_broker, no_coordinator, no_worker
+from poolwise.reports.queues import Queue, queues
+from poolwise.support.errors import BrokerUnavailable
+from poolwise.support.formats import count, seconds
+
+
+@dataclass(frozen=True, slots=True)
+class PoolNow:
+    """One pool now; `workers` is None while Redis is away, since then nobody knows."""
+
+    name: str
+    workers: Sequence[WorkerHeartbeat] | None
+    queued: int = 0
+    running: int = 0
+    oldest_s: float | None = None
+    #: `paused` or `draining` where it begins no jobs now, whatever its workers are.
+    pause_state: str = ""
+    #: Queued for later: they wait for their time, not for a slot.
+    scheduled: int = 0
+
+    @property
+    def pause_text(self) -> str:
+        """Return in words what holds it; empty where nothing does."""
+        if self.pause_state == Pause.State.DRAINING:
+            return f"Draining: {self.running} still run" if self.running else "Drained"
+        return "Paused" if self.pause_state else ""
+
+    @property
+    def state(self) -> str:
+        """Return `up`, `down` or `unknown`."""
+        if self.workers is None:
+            return "unknown"
+        return "up" if self.workers else "down"
+
+    @property
+    def state_text(self) -> str:
+        """Return the state in words."""
+        if self.workers and len(self.unconnected) == len(self.workers):
+            return "Up, but without its broker"
+        known = {"up": "Up", "down": "No worker", "unknown": "Unknown: Redis is away"}
+        return known[self.state]
+
+    @property
+    def held_notice(self) -> Notice:
+        """Return the notice that it begins no jobs."""
+        effect = f"It begins no job: {self.running:,} running, {self.queued:,} queued."
+        return Notice(f"The pool {self.name} is {self.pause_state}.", effect, resume=self.name)
+
+    @property
+    def cut_off_notice(self) -> Notice:
+        """Return the notice that workers of it have lost their broker."""
+        return no_broker(self.name, f"{len(self.unconnected)} of {len(self.workers or ())}")
+
+    @property
+    def unserved_notice(self) -> Notice:
+        """Return the notice that no worker serves it."""
+        oldest = f", the oldest for {seconds(self.oldest_s)}" if self.oldest_s else ""
+        return no_worker(self.name, effect=f"Queued there: {count(self.queued, 'job')}{oldest}.")
+
+    @property
+    def unconnected(self) -> list[WorkerHeartbeat]:
+        """Return the workers that live and have lost their broker: they get no jobs."""
+        return [worker for worker in self.workers or () if not worker.is_connected]
+
+    @property
+    def slots(self) -> int:
+        """Return the slots of all its workers."""
+        return sum(worker.slots for worker in self.workers or ())
+
+    @property
+    def in_use(self) -> int:
+        """Return the slots where a job runs."""
+        return sum(worker.in_use for worker in self.workers or ())
+
+    @property
+    def memory_bytes(self) -> int:
+        """Return the memory of all its workers."""
+        return sum(worker.memory_bytes for worker in self.workers or ())
+
+    @property
+    def refused(self) -> int:
+        """Return the messages that its workers dropped as forged or malformed since they began."""
+        return sum(worker.refused for worker in self.workers or ())
+
+    @property
+    def loop_lag_s(self) -> float | None:
+        """Return the longest lag of its workers' loops."""
+        return max((worker.loop_lag_s for worker in self.workers or ()), default=None)
+
+    @property
+    def seen_s_ago(self) -> float | None:
+        """Return the age of the oldest of its workers' last signs of life."""
+        return max((worker.seen_s_ago for worker in self.workers or ()), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolsNow:
+    """All pools now, by name; `has_coordinator` is None while Redis is away."""
+
+    pools: dict[str, PoolNow]
+    has_coordinator: bool | None
+
+    @property
+    def redis_is_away(self) -> bool:
+        """Return whether Redis did not answer."""
+        return self.has_coordinator is None
+
+    @property
+    def platform(self) -> Notice | None:
+        """Return what keeps jobs of all pools, None where nothing does."""
+        if self.redis_is_away:
+            return REDIS_AWAY
+        return None if self.has_coordinator else no_coordinator()
+
+    @property
+    def notices(self) -> list[Notice]:
+        """Return all that keeps jobs from going on; while Redis is away no more is known."""
+        platform = [self.platform] if self.platform else []
+        if self.redis_is_away:
+            return platform
+        pools = self.pools.values()
+        paused = [pool.held_notice for pool in pools if pool.pause_state]
+        disconnected = [pool.cut_off_notice for pool in pools if pool.unconnected]
+        unserved = [pool.unserved_notice for pool in pools if pool.state == "down" and pool.queued]
+        return [*platform, *paused, *disconnected, *unserved]
+
+
+def pools_now() -> PoolsNow:
+    """Return the state of every pool; waits for Redis 0.3 s at most."""
+    try:
+        workers = heartbeats.pools_up()
+        has_coordinator: bool | None = heartbeats.coordinator_is_up()
+    except BrokerUnavailable:
+        workers, has_coordinator = None, None
+    waiting, now = queues(), timezone.now()
+    paused = dict(Pause.objects.filter(kind=Pause.Kind.POOL).values_list("name", "state"))
+    pools = {}
+    for name in all_pools():
+        queue = waiting.get(name, Queue())
+        received = None if workers is None else workers.get(name, [])
+        pools[name] = PoolNow(
+            *(name, received, queue.queued, queue.running, queue.oldest_s(now)),
+            pause_state=paused.get(name, ""),
+            scheduled=queue.scheduled,
+        )
+    return PoolsNow(pools, has_coordinator)

@@ -1,0 +1,32 @@
+"""What waits and runs at this moment, by the ledger."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Count, Q
+from django.utils import timezone
+
+from poolwise.models import Job, JobState, waiting
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """What the ledger says of a pool at this moment; `scheduled` are queued for later, and wait for no slot."""
+
+    queued: int = 0
+    running: int = 0
+    oldest_at: datetime | None = None
+    scheduled: int = 0
+
+    def oldest_s(self, now: datetime) -> float | None:
+        """Return for how long the oldest job waits for a slot, in seconds."""
+        return None if self.oldest_at is None else max(0.0, (now - self.oldest_at).total_seconds())
+
+
+def queues() -> dict[str, Queue]:
+    """Return the queue of each pool that has live jobs, by pool name."""
+    now = timezone.now()
+    live = Job.objects.live().order_by().values("pool")
+    rows: Any = live.annotate(running=Count("pk", filter=Q(state=JobState.RUNNING)), **waiting(now))
+    return {row.pop("pool"): Queue(**row) for row in rows}

@@ -1,0 +1,1 @@
+"""The ground floor: errors, clocks, formats, signing, redaction, Redis connections, logs."""

@@ -1,0 +1,92 @@
+"""How durations, shares and parameters read, on every page and in the admin."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from poolwise.support.redaction import REDACTED
+
+_MAX_SHOWN_PARAMETERS_CHARS = 160
+#: The one key of what stands for a secret parameter where parameters are stored.
+SECRET_MARK = "$secret"  # noqa: S105 - a key, no secret
+#: PostgreSQL stores no NUL; half a surrogate pair, as from an undecodable file name, is no UTF-8.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def storable(text: str) -> str:
+    """Return the text as every database and every page can take it."""
+    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def is_storable(text: str) -> bool:
+    """Return whether every database and every page can take the text as it is."""
+    return _UNSTORABLE.search(text) is None
+
+
+def as_uuid(text: str) -> UUID | None:
+    """Return the id that a text is, or None where it is none."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def seconds(value: float | None) -> str:
+    """Return a duration in the unit that suits it: 0.4 ms, 12 ms, 1.25 s, 2 min 05 s, 1 h 02 min."""
+    if value is None:
+        return "–"
+    if value < 0.01:
+        return f"{value * 1000:.1f} ms"
+    if value < 0.9995:
+        return f"{value * 1000:.0f} ms"
+    if value < 59.995:
+        return f"{value:.2f} s"
+    whole = round(value)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def percent(share: float | None) -> str:
+    """Return a share of 1 as a percentage."""
+    if share is None:
+        return "–"
+    return f"{share * 100:.1f} %" if 0 < share < 0.0995 else f"{share * 100:.0f} %"
+
+
+def rate(per_s: float) -> str:
+    """Return a rate with three digits: 0.512, 74.1, 1,890."""
+    return f"{per_s:.3g}" if per_s < 999.5 else f"{float(f'{per_s:.3g}'):,.0f}"
+
+
+def count(number: int, word: str) -> str:
+    """Return a number of things: 1 slot, 2 slots."""
+    return f"{number} {word}" + ("" if number == 1 else "s")
+
+
+def shown(value: Any) -> Any:
+    """Return a stored parameter as it may be shown: dots in the place of a secret."""
+    return REDACTED if isinstance(value, dict) and value.keys() == {SECRET_MARK} else value
+
+
+def parameters(params: Mapping[str, Any]) -> str:
+    """Return parameters as one short line."""
+    text = ", ".join(
+        f"{name}={json.dumps(shown(value), ensure_ascii=False)}" for name, value in params.items()
+    )
+    return text if len(text) <= _MAX_SHOWN_PARAMETERS_CHARS else text[: _MAX_SHOWN_PARAMETERS_CHARS - 1] + "…"
+
+
+def pretty(value: Any) -> str:
+    """Return a value as indented JSON."""
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def parameter_value(value: Any) -> str:
+    """Return one parameter as a person would type it, a list with one item a line."""
+    value = shown(value)
+    if isinstance(value, list) and value and all(isinstance(item, str | int | float) for item in value):
+        return "\n".join(map(str, value))
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

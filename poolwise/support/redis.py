@@ -1,0 +1,70 @@
+"""The platform's own Redis connections, apart from the broker's."""
+
+import functools
+from typing import Any
+
+import redis
+from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from poolwise.support.failover import connection_class
+
+#: redis-py's stubs type every answer as the union of its sync and async ones; nothing can be done with that.
+Client = Any
+
+#: What redis-py and the socket raise while Redis is away, or there and refusing: full, loading, read-only.
+REDIS_ERRORS = (redis.RedisError, OSError)
+
+
+def key(*parts: object) -> str:
+    """Return a key of ours: the configured prefix and the parts joined by colons."""
+    return str(settings.JOB_KEY_PREFIX) + ":".join(str(part) for part in parts)
+
+
+def connect(*, timeout_s: float, max_connections: int = 16) -> Client:
+    """Return a client whose every call ends within about `timeout_s` a try; nothing is retried in silence."""
+    pool = redis.BlockingConnectionPool.from_url(
+        settings.REDIS_URL,
+        max_connections=max_connections,
+        timeout=timeout_s,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=min(timeout_s, 2.0),
+        retry=Retry(NoBackoff(), 0),
+        connection_class=connection_class(settings.REDIS_URL),
+        decode_responses=True,
+    )
+    return redis.Redis(connection_pool=pool)
+
+
+@functools.cache
+def worker_client() -> Client:
+    """Return the client of a worker or the coordinator, patient enough for a busy Redis."""
+    return connect(timeout_s=5.0)
+
+
+@functools.cache
+def web_client() -> Client:
+    """Return the client of a web request, which must not wait for Redis."""
+    return connect(timeout_s=0.3)
+
+
+def eviction_fault(client: Client) -> str | None:
+    """Return why this Redis may lose messages by eviction, or None. Raise redis-py's errors."""
+    try:
+        found = client.config_get("maxmemory*")
+    except redis.ResponseError:
+        return None  # CONFIG is not for everybody; a managed Redis is its operator's to configure
+    policy = found.get("maxmemory-policy", "noeviction")
+    if policy == "noeviction" or int(found.get("maxmemory", 0)) == 0:
+        return None
+    return (
+        f"Redis evicts keys when its memory is full (maxmemory-policy {policy}), whole queues among them: "
+        "set maxmemory-policy noeviction."
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def script(client: Client, source: str) -> Any:
+    """Return the registered Lua script; redis-py sends its digest and loads it where it is missing."""
+    return client.register_script(source)

@@ -1,0 +1,1 @@
+"""Our Redis transport for kombu. Serves any Celery app: no Django model, no definition."""

@@ -1,0 +1,173 @@
+"""Acknowledgements in batches, and the way back of a message that nobody acknowledged."""
+
+from collections import deque
+from contextlib import suppress
+from time import monotonic
+from typing import Any
+
+from kombu.log import get_logger
+from kombu.utils.json import loads
+
+from poolwise.transport.upstream import stock, virtual
+
+logger = get_logger(__name__)
+
+MAX_FETCH = 64
+MAX_ACKS = 32
+SWEEP_LIMIT = 200  # bounds the pause of the event loop
+
+
+def sweep_interval_s(visibility_timeout_s: float) -> float:
+    """Return the seconds between two looks for overdue messages."""
+    return max(0.1, min(5.0, float(visibility_timeout_s) / 6))
+
+
+class _Pushes:
+    """Stands for a pipeline and notes where kombu would push a restored message."""
+
+    def __init__(self) -> None:
+        self.queues: list[str] = []
+        self.payload = ""
+        self.push = ""
+
+    def lpush(self, queue: str, payload: str) -> None:
+        self._note("LPUSH", queue, payload)
+
+    def rpush(self, queue: str, payload: str) -> None:
+        self._note("RPUSH", queue, payload)
+
+    def _note(self, push: str, queue: str, payload: str) -> None:
+        self.queues.append(queue)
+        self.payload, self.push = payload, push
+
+
+class QoS(stock.QoS):
+    """Acknowledge in batches: with the next fetch, when many wait, or after 50 ms."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.is_immediate = False  # the worker is stopping: nothing may wait
+        self.is_lost = False  # the connection is: acknowledgements go through the next one
+        self.is_timer_set = False
+        self._acks: deque[str] = deque()
+        self._acks_sent: list[str] = []
+        self._next_sweep_at = 0.0
+
+    @property
+    def room(self) -> int:
+        """Return how many messages one fetch may bring."""
+        is_limited_elsewhere = "can_consume" in self.__dict__  # worker_disable_prefetch replaces the method
+        if not self.prefetch_count or is_limited_elsewhere:
+            return 1
+        stored = len(self._delivered) - len(self._dirty)
+        return max(1, min(MAX_FETCH, self.prefetch_count - stored))
+
+    @property
+    def has_acks(self) -> bool:
+        """Return whether acknowledgements wait."""
+        return bool(self._acks)
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Note a delivered message; one that the fetch script stored already costs no round trip."""
+        if delivery_tag in self.channel.fetched_tags:
+            self.channel.fetched_tags.discard(delivery_tag)
+            virtual.QoS.append(self, message, delivery_tag)
+        else:
+            super().append(message, delivery_tag)
+
+    def ack(self, delivery_tag: str) -> None:
+        """Acknowledge soon; at once when the worker is stopping."""
+        self._acks.append(delivery_tag)
+        virtual.QoS.ack(self, delivery_tag)
+        if self.is_immediate or len(self._acks) >= MAX_ACKS:
+            self.flush()
+        else:
+            self.channel.connection.cycle.on_ack(self)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Drop the message, or put it at the end of its queue."""
+        if not requeue:
+            self.ack(delivery_tag)
+            return
+        self.restore_by_tag(delivery_tag, leftmost=True)
+        virtual.QoS.ack(self, delivery_tag)
+
+    # --- sending
+    def _taken(self) -> list[str]:
+        tags = []
+        with suppress(IndexError):
+            while True:
+                tags.append(self._acks.popleft())
+        return tags
+
+    def start_sending_acks(self) -> list[str]:
+        """Return the waiting tags; they count as unsent until `acks_arrived`."""
+        self._acks_sent += self._taken()
+        return self._acks_sent
+
+    def acks_arrived(self) -> None:
+        """Forget the tags handed out by `start_sending_acks`."""
+        self._acks_sent = []
+
+    def acks_failed(self) -> None:
+        """Put the tags handed out by `start_sending_acks` in line again; acknowledging twice does no harm."""
+        unsent, self._acks_sent = self._acks_sent, []
+        self._acks.extendleft(reversed(unsent))
+
+    def take_unsettled(self) -> list[str]:
+        """Return all tags that Redis may not have forgotten yet, and leave none here."""
+        self.acks_failed()
+        return self._taken()
+
+    def flush(self) -> None:
+        """Send the waiting acknowledgements. Raise redis.RedisError and keep them."""
+        tags = self._taken()
+        try:
+            self.channel.unacked.settle(tags)
+        except BaseException:
+            self._acks.extendleft(reversed(tags))
+            raise
+
+    def flush_or_wait(self) -> None:
+        """Send what waits; while Redis is away or refuses, it goes on waiting."""
+        channel = self.channel
+        self.is_timer_set = False
+        if channel.closed or channel.connection is None or not self._acks:
+            return
+        try:
+            self.flush()
+        except (*channel.connection_errors, channel.ResponseError) as error:
+            logger.warning("%s acknowledgements wait: %r", len(self._acks), error)
+            channel.connection.cycle.on_ack(self)
+
+    # --- putting back
+    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False, cutoff: str = "") -> None:
+        """Put a held message back into its queue, marked as redelivered; do nothing when it is settled."""
+        unacked = self.channel.unacked
+        stored = unacked.stored(tag)
+        pushes = _Pushes()
+        if stored:
+            message, exchange, routing_key = loads(stored.decode())
+            self.channel._do_restore_message(message, exchange, routing_key, pushes, leftmost)
+            if not pushes.queues:
+                return  # no queue takes it now: better kept than lost
+        queues = [self.channel.global_keyprefix + queue for queue in pushes.queues]
+        unacked.restore(tag, queues, pushes.payload, push=pushes.push, cutoff=cutoff)
+
+    def restore_unacked(self, client: Any = None) -> None:
+        """Put everything still held back, the oldest next in line."""
+        self.flush()
+        self._flush()
+        for tag in reversed(self._delivered):
+            self.restore_by_tag(tag)
+        self._delivered.clear()
+
+    def restore_visible(self, start: int = 0, num: int | None = None, interval: int | None = None) -> None:
+        """Put back what no worker renewed for the visibility timeout; look at most each sixth of it."""
+        now = monotonic()
+        if now < self._next_sweep_at:
+            return
+        self._next_sweep_at = now + sweep_interval_s(self.visibility_timeout)
+        cutoff, tags = self.channel.unacked.overdue(self.visibility_timeout, num or SWEEP_LIMIT)
+        for tag in reversed(tags):
+            self.restore_by_tag(tag, cutoff=cutoff)

@@ -1,0 +1,215 @@
+"""Celery's consumer, mended for Redis: a lost connection neither ends the worker nor doubles running jobs.
+
+Redis acknowledgements go by delivery tag in one shared hash, so what came by a lost connection can be settled
+by the next one.
+"""
+
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from celery.concurrency.base import BasePool
+from celery.exceptions import CPendingDeprecationWarning
+from celery.utils.log import get_logger
+from celery.worker import loops, state
+
+from poolwise.transport.acks import QoS
+from poolwise.transport.redis_transport import Transport
+from poolwise.transport.upstream import bootsteps, consumer
+
+logger = get_logger(__name__)
+
+#: Without an event loop the worker looks this often for a shutdown, an ETA or a new prefetch count.
+CYCLE_S = 0.5
+RECONNECT_WITHIN_S = 3.0
+_STOCK_CONTROL = "celery.worker.consumer.control:Control"
+
+
+class PoolConsumer(consumer.Consumer):
+    """A consumer that lives through a lost Redis connection; on other brokers it is Celery's own."""
+
+    class Blueprint(consumer.Consumer.Blueprint):
+        """Celery's steps, with the mended remote control and the lease."""
+
+        default_steps = [
+            *(step for step in consumer.Consumer.Blueprint.default_steps if step != _STOCK_CONTROL),
+            "poolwise.transport.pidbox:PoolControl",
+            "poolwise.transport.lease:RenewUnacked",
+        ]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._acks: deque[tuple[Any, tuple[Any, ...]]] = deque()
+        self._late: deque[tuple[str, bool]] = deque()
+        self._reserved_at_loss: deque[str] = deque()
+        self._kept: list[Any] = []
+        self._unconnected_since_mono: float | None = time.monotonic()
+        super().__init__(*args, **kwargs)
+        if not self.hub:
+            self.loop = self._blocking_loop
+
+    def _open_qos(self) -> list[QoS]:
+        """Return the books of the open channels that are ours. Any thread may call it."""
+        transport = getattr(self.connection, "_transport", None)
+        channels = copied(transport.channels or ()) if isinstance(transport, Transport) else []
+        return [channel._qos for channel in channels if isinstance(channel._qos, QoS)]
+
+    # --- losing a connection
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Note what is held, so that closing the broken connection re-queues no running job."""
+        lost = self._open_qos()
+        for qos in lost:
+            qos.is_lost = True
+            qos.channel.do_restore = False
+            acked = set(qos.take_unsettled())
+            self._late.extend((tag, False) for tag in acked)
+            self._reserved_at_loss.extend(tag for tag in qos._delivered if tag not in acked | qos._dirty)
+        if lost and not self._flush_drops_waiting():
+            self._kept = copied(state.reserved_requests)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CPendingDeprecationWarning)
+            super().on_connection_error_after_connected(exc)
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Return the connection once it is made; a broker that is back is noticed within `RECONNECT_WITHIN_S`."""
+        # Celery's own pauses grow to half a minute: jobs would wait that long after an outage.
+        pauses = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": RECONNECT_WITHIN_S}
+        conn.ensure_connection = partial(conn.ensure_connection, **pauses)
+        return super().ensure_connected(conn)
+
+    def _flush_drops_waiting(self) -> bool:
+        """Return whether the pool forgets, at a flush, the jobs that it has not begun."""
+        return "flush" in vars(self.pool) or type(self.pool).flush is not BasePool.flush
+
+    def on_close(self) -> None:
+        """Forget the requests of the lost connection, but for those that the pool is going to run anyway."""
+        super().on_close()
+        if self._unconnected_since_mono is None:
+            self._unconnected_since_mono = time.monotonic()
+        kept, self._kept = self._kept, []
+        for request in kept:
+            state.requests[request.id] = request
+            state.reserved_requests.add(request)
+
+    # --- acknowledgements
+    def call_soon_ack(self, p: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Settle a message in the event loop; at once where there is none, or no longer."""
+        self._acks.append((p, args))
+        if self.hub and self.blueprint.state == bootsteps.RUN:
+            return self.hub.call_soon(self._run_acks)
+        self._run_acks()
+        return p
+
+    def _run_acks(self) -> None:
+        with suppress(IndexError):
+            while True:
+                settle, args = self._acks.popleft()
+                try:
+                    self._settle(settle, args)
+                except Exception:
+                    logger.exception("a message is not settled and comes back after the visibility timeout")
+
+    def _settle(self, settle: Any, args: tuple[Any, ...]) -> None:
+        message = settle.__self__
+        qos = getattr(message.channel, "_qos", None)
+        if not isinstance(qos, QoS) or not (qos.is_lost or message.channel.closed):
+            settle(*args)
+            return
+        is_requeue = settle.__name__ == "reject_log_error" and len(args) > 2 and bool(args[2])
+        self._late.append((message.delivery_tag, is_requeue))
+        self._settle_late()
+
+    def _settle_late(self) -> None:
+        """Settle by the present connection what came by an earlier one."""
+        open_books = [qos for qos in self._open_qos() if not qos.is_lost]
+        while open_books and self._late:
+            tag, is_requeue = self._late.popleft()
+            try:
+                if is_requeue:
+                    open_books[0].restore_by_tag(tag, leftmost=True)
+                else:
+                    open_books[0].channel.unacked.settle([tag])
+            except self.connection_errors as error:
+                self._late.appendleft((tag, is_requeue))
+                logger.warning("acknowledgements wait for the next connection: %r", error)
+                return
+
+    def _give_back(self) -> None:
+        """Put what the lost connection brought, and no job here has begun, back in line."""
+        begun = {request.message.delivery_tag for request in self._own_requests()}
+        for qos in self._open_qos()[:1]:
+            while self._reserved_at_loss:
+                tag = self._reserved_at_loss[-1]
+                if tag not in begun:
+                    qos.restore_by_tag(tag)
+                self._reserved_at_loss.pop()
+
+    def _own_requests(self) -> list[Any]:
+        requests = copied(state.active_requests) + copied(state.reserved_requests)
+        return [request for request in requests if not request.acknowledged]
+
+    def reserved_tags(self) -> set[str]:
+        """Return the delivery tags that this worker answers for. Any thread may call it."""
+        tags = {request.message.delivery_tag for request in self._own_requests()}
+        for qos in self._open_qos():
+            tags.update(set(copied(qos._delivered)) - set(copied(qos._dirty)))
+        return tags
+
+    def reserved_attempts(self) -> list[tuple[str, int]]:
+        """Return the job id and attempt number of every message held, begun or only received. Any thread may call it."""
+        return [(str(request.id), int(getattr(request, "attempt", 1))) for request in self._own_requests()]
+
+    # --- starting and stopping
+    def on_ready(self) -> None:
+        """Settle what waited for the connection, then take jobs."""
+        self._run_acks()
+        self._settle_late()
+        self._give_back()
+        self._unconnected_since_mono = None
+        super().on_ready()
+
+    @property
+    def unconnected_s(self) -> float:
+        """Return for how long this consumer has been without its broker; 0 while it has it. Any thread may ask."""
+        since_mono = self._unconnected_since_mono
+        return 0.0 if since_mono is None else time.monotonic() - since_mono
+
+    @property
+    def is_running(self) -> bool:
+        """Tell whether this consumer works and is not about to end. Any thread may ask."""
+        # What tells it to end is an exit status, and 0 is one.
+        statuses: tuple[int | bool | None, ...] = (state.should_stop, state.should_terminate)
+        is_ending = any(status is not None and status is not False for status in statuses)
+        return self.blueprint.state == bootsteps.RUN and not is_ending
+
+    def _blocking_loop(self, obj: Any, connection: Any, *args: Any, **kwargs: Any) -> None:
+        if isinstance(connection.transport, Transport):
+            drain = connection.drain_events
+            connection.drain_events = lambda timeout=CYCLE_S: drain(timeout=min(timeout, CYCLE_S))
+        loops.synloop(obj, connection, *args, **kwargs)
+
+    def stop(self) -> None:
+        """Stop taking jobs; from here on every acknowledgement is sent at once."""
+        for qos in self._open_qos():
+            qos.is_immediate = True
+        super().stop()
+        self._run_acks()
+        for qos in self._open_qos():
+            qos.flush_or_wait()
+
+    def shutdown(self) -> None:
+        """Settle what is left and close the connection."""
+        self._run_acks()
+        super().shutdown()
+
+
+def copied(items: Iterable[Any]) -> list[Any]:
+    """Return the items of a collection that another thread may be changing."""
+    while True:
+        try:
+            return list(items)
+        except RuntimeError:  # it changed size meanwhile
+            continue

@@ -1,0 +1,114 @@
+"""The form of a new comparison: which pools, how much of it, and how the jobs arrive."""
+
+from typing import Any
+
+from django import forms
+from django.conf import settings
+
+from poolwise.definitions import Definition
+from poolwise.lab import OWN, PRESETS, Design, Vary, choices
+from poolwise.lab.design import MAX_IN_FLIGHT, MAX_SEED
+from poolwise.pools import all_pools
+
+_MAX_ROUNDS = 100
+
+
+class CompareForm(forms.Form):
+    """The design of a comparison, but for the definition and its parameters."""
+
+    pools = forms.MultipleChoiceField(
+        widget=forms.CheckboxSelectMultiple,
+        help_text="Each runs the same jobs, one pool at a time.",
+        error_messages={"required": "Tick at least one pool."},
+    )
+    baseline = forms.ChoiceField(
+        required=False, help_text="The pool that the others are compared with; one of those ticked."
+    )
+    vary = forms.ChoiceField(
+        required=False, label="Compare the variants of",
+        help_text="Each value of that parameter is measured on each pool ticked; its value above is not used.",
+    )  # fmt: skip
+    preset = forms.ChoiceField(widget=forms.RadioSelect, required=False, initial="standard")
+    rounds = forms.IntegerField(
+        required=False, min_value=1, max_value=_MAX_ROUNDS, initial=5,
+        help_text="Each runs every pool once, in a new order. More pools need more rounds for a verdict; 5 tell four apart.",
+    )  # fmt: skip
+    copies = forms.IntegerField(required=False, min_value=1, initial=50, label="Copies in a batch")
+    warmup = forms.BooleanField(
+        required=False,
+        initial=True,
+        label="Warm up first",
+        help_text="One batch a pool that counts for nothing.",
+    )
+    calibrate = forms.BooleanField(
+        required=False,
+        initial=True,
+        label="Measure the overhead",
+        help_text="One batch of no-op jobs a pool.",
+    )
+    in_flight = forms.IntegerField(
+        required=False, min_value=1, max_value=MAX_IN_FLIGHT, label="Jobs in flight at most",
+        help_text="A closed loop: the next job is sent when one has ended. Empty: all at once.",
+    )  # fmt: skip
+    arrival_rate_per_s = forms.FloatField(
+        required=False, min_value=0.01, max_value=1_000, label="Arrivals per second",
+        widget=forms.NumberInput(attrs={"step": "any"}),
+        help_text="An open loop: jobs arrive at this rate, finished or not, so that queues show. Empty: all at once.",
+    )  # fmt: skip
+    slots = forms.IntegerField(
+        required=False, min_value=1, max_value=10_000, label="Equal slots",
+        help_text="The same number of slots for every pool. Empty: each pool’s own.",
+    )  # fmt: skip
+    is_sweep = forms.BooleanField(
+        required=False, label="Sweep over concurrency",
+        help_text="Repeats it with 1, 2, 4 … slots up to each pool’s own, and finds the knee.",
+    )  # fmt: skip
+    seed = forms.IntegerField(
+        required=False, min_value=0, max_value=MAX_SEED,
+        help_text="Repeats the same order of the pools. Empty: by chance.",
+    )  # fmt: skip
+
+    def __init__(self, *args: Any, definition: Definition, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        names = list(all_pools())
+        fields: Any = self.fields
+        self._choices = choices(definition)
+        fields["vary"].choices = [("", "nothing: compare pools"), *self._variants(definition)]
+        fields["pools"].choices = [(name, name) for name in names]
+        fields["baseline"].choices = [
+            ("", "a pool of processes, if one is ticked"),
+            *((name, name) for name in names),
+        ]
+        fields["preset"].choices = [*((key, key) for key in PRESETS), (OWN, "own numbers")]
+        most = int(settings.JOB_MAX_COPIES)
+        fields["copies"].validators.append(forms.IntegerField(max_value=most).validators[-1])
+        fields["copies"].widget.attrs["max"] = most
+        fields[
+            "copies"
+        ].help_text = f"From 1 to {most:,} jobs for each pool and round; p99 needs 100 in all rounds."
+
+    def _variants(self, definition: Definition) -> list[tuple[str, str]]:
+        labels = {field.name: field.label for field in definition.fields}
+        return [
+            (name, f"{labels[name]}: {', '.join(map(str, values))}") for name, values in self._choices.items()
+        ]
+
+    @property
+    def varied(self) -> Vary | None:
+        """Return the values that are compared, by the name of their parameter; None where pools are."""
+        name = self["vary"].value()
+        return {name: list(self._choices[name])} if name in self._choices else None
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse what excludes each other."""
+        cleaned = super().clean() or {}
+        for name, text in self.design.faults(self.varied).items():
+            if name not in self.errors:
+                self.add_error(name, text)
+        return cleaned
+
+    @property
+    def design(self) -> Design:
+        """Return what the form holds, as far as it is valid."""
+        given = {name: value for name, value in self.cleaned_data.items() if value is not None}
+        return Design(**{name: value for name, value in given.items() if name in Design.model_fields})

@@ -1,0 +1,108 @@
+"""Inputs for values that Django has no form field for."""
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.forms.fields import InvalidJSONInput
+
+from poolwise.definitions import ParameterField
+from poolwise.definitions.schemas import DECIMAL
+from poolwise.definitions.texts import Decoder, value_of
+from poolwise.support.formats import storable
+
+_LINES = {"rows": 4, "spellcheck": "false"}
+_READ: Mapping[str, Callable[[str], Any]] = {"string": str, "integer": int, "number": float, DECIMAL: Decimal}
+
+
+class TextField(forms.CharField):
+    """A text with the line ends that programs write, not those that browsers send."""
+
+    def to_python(self, value: Any) -> str:
+        """Return the text."""
+        return with_plain_ends(super().to_python(value) or "")
+
+
+def with_plain_ends(text: str) -> str:
+    """Return a text whose lines end as programs write them."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+class LinesField(forms.CharField):
+    """A list, one item a line; `items` are the types of the first lines, the last of them holds for the rest."""
+
+    def __init__(self, *, items: Sequence[str], **options: Any) -> None:
+        super().__init__(widget=forms.Textarea(attrs=_LINES), **options)
+        self.items = [_READ[item] for item in items]
+
+    def prepare_value(self, value: Any) -> Any:
+        """Return a list as lines, and what a person typed as it is."""
+        return "\n".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+    def to_python(self, value: Any) -> Any:
+        """Return the items that are not blank. Raise ValidationError that names the line at fault."""
+        lines = [line.strip() for line in (super().to_python(value) or "").splitlines()]
+        typed = [(number, line) for number, line in enumerate(lines, start=1) if line]
+        return [self._item(place, number, line) for place, (number, line) in enumerate(typed)]
+
+    def _item(self, place: int, number: int, line: str) -> Any:
+        read = self.items[min(place, len(self.items) - 1)]
+        try:
+            return read(line)
+        except (ValueError, ArithmeticError):
+            raise forms.ValidationError(f"Line {number}: {line[:40]!r} is not a number.") from None
+
+
+class JsonField(forms.JSONField):
+    """Any value, as JSON."""
+
+    #: An empty list or object is a value.
+    empty_values = [None, ""]
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(decoder=Decoder, **{"widget": forms.Textarea(attrs=_LINES), **options})
+
+    def to_python(self, value: Any) -> Any:
+        """Return the value. Raise ValidationError for what is no JSON, or more than can be read."""
+        try:
+            return super().to_python(value)
+        except (ValueError, RecursionError):  # a number of thousands of digits, brackets within brackets
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from None
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        """Return what was typed as it is: read and written again, a number would lose digits."""
+        return data if data is None else InvalidJSONInput(data)
+
+    def prepare_value(self, value: Any) -> Any:
+        """Return the value as a page can show it again: JSON may hold half a surrogate pair, UTF-8 may not."""
+        text = super().prepare_value(value)
+        return storable(text) if isinstance(text, str) else text
+
+
+class ValueField(JsonField):
+    """A value of one of several types: JSON, or else a text where the parameter may be one."""
+
+    def __init__(self, *, parameter: ParameterField, **options: Any) -> None:
+        super().__init__(**options)
+        self.parameter = parameter
+
+    def to_python(self, value: Any) -> Any:
+        """Return the value, None for an empty input."""
+        return None if value in self.empty_values else value_of(self.parameter, with_plain_ends(value))
+
+    def prepare_value(self, value: Any) -> Any:
+        """Return the value as one would type it: a text without quotes, if it reads as the same text."""
+        if value is None:
+            return value
+        is_plain = isinstance(value, str) and value_of(self.parameter, value) == value
+        return storable(value) if is_plain else super().prepare_value(value)
+
+
+class MaybeField(forms.NullBooleanField):
+    """Yes, no, or null."""
+
+    def __init__(self, **options: Any) -> None:
+        widget = forms.NullBooleanSelect()
+        widget.choices = [("unknown", "Not set"), ("true", "Yes"), ("false", "No")]
+        super().__init__(widget=widget, **options)

@@ -1,0 +1,34 @@
+"""The pages. Everything that changes a job goes through `submission`."""
+
+from poolwise.web.views.catalogue import catalogue, pools
+from poolwise.web.views.comparison_files import comparison_bundle, comparison_chart
+from poolwise.web.views.comparisons import cancel_comparison, comparison, comparisons
+from poolwise.web.views.definition import definition
+from poolwise.web.views.faults import nowhere, server_error
+from poolwise.web.views.health import favicon, healthz
+from poolwise.web.views.job import CANCEL_LEVELS, cancel, job, result, run_again
+from poolwise.web.views.jobs import jobs
+from poolwise.web.views.new_comparison import estimate, new_comparison
+
+__all__ = [
+    "CANCEL_LEVELS",
+    "cancel",
+    "cancel_comparison",
+    "catalogue",
+    "comparison",
+    "comparison_bundle",
+    "comparison_chart",
+    "comparisons",
+    "definition",
+    "estimate",
+    "favicon",
+    "healthz",
+    "job",
+    "jobs",
+    "new_comparison",
+    "nowhere",
+    "pools",
+    "result",
+    "run_again",
+    "server_error",
+]

@@ -1,0 +1,192 @@
+"""The form of one definition, and what happens on Submit."""
+
+import json
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.db import transaction
+from django.http import Http404, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.views.decorators.http import require_http_methods
+
+from poolwise import definitions
+from poolwise.control.roles import require_submit
+from poolwise.definitions import Definition
+from poolwise.lifecycle import limit_support, pauses, submission
+from poolwise.lifecycle.pool_choice import choose
+from poolwise.models import Job
+from poolwise.reports import pools_now
+from poolwise.support import signing
+from poolwise.support.errors import (
+    BrokerUnavailable,
+    InvalidParameters,
+    PoolwiseError,
+    QueueFull,
+    UnknownDefinition,
+)
+from poolwise.web.forms import ParametersForm, SubmitForm
+from poolwise.web.views.live import PageRequest, signed_in
+
+#: When a Redis that is away is worth another try.
+RETRY_AFTER_S = 10
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@signed_in
+def definition(request: PageRequest, name: str) -> HttpResponse:
+    """Show the form of a definition; on Submit enqueue the jobs and go to them."""
+    found = _definition(name)
+    origin = _origin(request, found)
+    if request.method != "POST":
+        return _page(request, found, *_forms(found, origin), origin)
+    require_submit(request.user)
+    parameters, where = ParametersForm(found, request.POST), SubmitForm(request.POST)
+    if not (parameters.is_valid() & where.is_valid()):
+        return _page(request, found, parameters, where, origin)
+    try:
+        jobs = _submit(request, found, parameters.params, where.cleaned_data, origin)
+    except InvalidParameters as error:
+        parameters.name_errors(error.errors)
+        return _page(request, found, parameters, where, origin)
+    except (QueueFull, BrokerUnavailable) as error:
+        where.add_error(None, str(error))
+        return busy(_page(request, found, parameters, where, origin, refused=error), error)
+    except PoolwiseError as error:
+        where.add_error(None, str(error))
+        return _page(request, found, parameters, where, origin)
+    announce(request, jobs)
+    return _to_jobs(request, jobs)
+
+
+def busy(response: HttpResponse, error: QueueFull | BrokerUnavailable) -> HttpResponse:
+    """Give a page that shows why nothing was submitted its status, and say when to try again."""
+    response.status_code = getattr(error, "status", 503)
+    response["Retry-After"] = str(getattr(error, "retry_after_s", RETRY_AFTER_S))
+    return response
+
+
+def _definition(name: str) -> Definition:
+    try:
+        return definitions.get(name)
+    except UnknownDefinition as error:
+        raise Http404(str(error)) from error
+
+
+def _origin(request: PageRequest, found: Definition) -> Job | None:
+    """Return the job that is run again with changes."""
+    try:
+        pk = UUID(request.GET.get("from", ""))
+    except ValueError:
+        return None
+    return Job.objects.visible_to(request.user).filter(pk=pk, definition=found.name).first()
+
+
+def _forms(found: Definition, origin: Job | None) -> tuple[ParametersForm, SubmitForm]:
+    pool = origin.pool if origin else found.pool or settings.JOB_DEFAULT_POOLS.get(found.kind)
+    where = SubmitForm(initial={"pools": [pool]})
+    return ParametersForm(found, initial=origin.params if origin else None), where
+
+
+def _submit(
+    request: PageRequest, found: Definition, params: dict[str, Any], where: dict[str, Any], origin: Job | None
+) -> list[Job]:
+    """Submit to all the pools or to none."""
+    pools, copies = where["pools"], where["copies"]
+    key = _key(found.in_clear(params), where)
+    if origin and copies == 1 and len(pools) == 1:
+        again = submission.run_again(
+            origin,
+            user=request.user,
+            params=params,
+            pool=pools[0],
+            request_id=request.request_id,
+            idempotency_key=key and f"{key} {pools[0]}",
+        )
+        return [again]
+    with transaction.atomic():
+        jobs = [
+            job
+            for pool in pools
+            for job in submission.submit(
+                found.name,
+                params,
+                pool=pool,
+                copies=copies,
+                user=request.user,
+                request_id=request.request_id,
+                parent=origin,
+                idempotency_key=key and f"{key} {pool}",
+            )
+        ]
+    first = {job.pk: job for job in reversed(jobs)}
+    return [job for job in jobs if first[job.pk] is job]  # all pools share the one job of a unique definition
+
+
+def _key(params: dict[str, Any], where: dict[str, Any]) -> str:
+    """Return the key of what the form says: sent again with changes, it is another submission."""
+    if not where["token"]:
+        return ""
+    fields = json.dumps([params, where["copies"]], sort_keys=True, default=str)
+    return f"form {where['token']} {signing.sign(signing.FORM, fields)[:16]}"  # sealed: it may hold secrets
+
+
+def announce(request: PageRequest, jobs: list[Job]) -> None:
+    """Tell the person what was submitted, and what keeps it from running."""
+    if all(job.was_there for job in jobs):
+        text = "This was submitted already: nothing new was stored. Open the form again to run it once more."
+        messages.info(request, text)
+        return
+    what = f"{len(jobs)} jobs" if len(jobs) > 1 else "The job"
+    were = "were" if len(jobs) > 1 else "was"
+    messages.success(request, f"{what} of {jobs[0].definition} {were} submitted.")
+    wanted, now = {job.pool for job in jobs}, pools_now()
+    for notice in [
+        pool.unserved_notice for pool in now.pools.values() if pool.name in wanted and pool.state == "down"
+    ]:
+        messages.warning(request, str(notice))
+    for text in _limit_warnings(definitions.get(jobs[0].definition), sorted(wanted & now.pools.keys())):
+        messages.warning(request, text)
+    if now.redis_is_away:
+        messages.warning(request, str(now.platform))
+
+
+def _limit_warnings(found: Definition, pools: list[str]) -> list[str]:
+    return [text for pool in pools for text in limit_support.warnings(found, pool)]
+
+
+def _to_jobs(request: PageRequest, jobs: list[Job]) -> HttpResponseRedirect:
+    if len(jobs) == 1:
+        return redirect(jobs[0])
+    return redirect(f"{reverse('poolwise:jobs')}?{urlencode({'submission': jobs[0].request_id})}")
+
+
+def _page(
+    request: PageRequest,
+    found: Definition,
+    parameters: ParametersForm,
+    where: SubmitForm,
+    origin: Job | None,
+    refused: QueueFull | BrokerUnavailable | None = None,
+) -> HttpResponse:
+    now, paused = pools_now(), pauses.paused_now()
+    boxes = [(box, now.pools.get(str(box.data["value"]))) for box in where["pools"].subwidgets]
+    context = {
+        "definition": found,
+        "parameters": parameters,
+        "where": where,
+        "boxes": boxes,
+        "auto": choose(found),
+        "origin": origin,
+        "varied": found.lesson.parameter if found.lesson else "",
+        "has_async_body": found.async_body is not None,  # a template would call the body itself
+        "unavailable": found.unavailable(),
+        "limit_warnings": _limit_warnings(found, list(now.pools)),
+        "failed": bool(parameters.errors or where.errors),
+        "refused": refused,
+        "pause_state": paused.definitions.get(found.name),
+    }
+    return render(request, "poolwise/definition.html", context)

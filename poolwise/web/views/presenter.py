@@ -1,0 +1,142 @@
+"""What a comparison's report says, as its page tells it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.template.defaultfilters import filesizeformat
+
+from poolwise.lab import charts, report
+from poolwise.lab.charts.ratios import times
+from poolwise.lab.report import BatchFigures, Report, VariantFigures
+from poolwise.lab.statistics import CANNOT_TELL
+from poolwise.lab.validity.measured import MIN_STALL_S
+from poolwise.models import Comparison
+from poolwise.support.formats import percent, seconds
+
+_LABELS = {
+    "cpu_quota": "CPU quota", "cpu_model": "Processor", "memory_bytes": "Memory", "os": "System", "gil": "GIL",
+    "database": "Database", "code": "Code version", "libraries": "Libraries", "versions": "Libraries",
+}  # fmt: skip
+_BYTES = "_bytes"
+
+
+def context_of(comparison: Comparison) -> dict[str, Any]:
+    """Return what the page of an ended comparison shows; of one without a report the raw figures alone."""
+    found = report.load(comparison)
+    if found is None:
+        return {"table": raw_table(report.figures(comparison), comparison.vary)}
+    return {
+        "report": found,
+        "validity": validity_of(found),
+        "charts": charts.charts(found, report.samples(comparison)),
+        "environment": environment_of(found.environment or comparison.environment),
+        "table": raw_table(found.pools, comparison.vary),
+        "batches": batch_table(found.pools, comparison.vary),
+        "culprits": culprits_of(comparison, found),
+        "verdicts": verdict_rows(found),
+        "lesson": found.lesson or report.lesson_and_results(comparison)[0],
+    }
+
+
+def validity_of(found: Report) -> dict[str, Any]:
+    """Return the checks, those that failed first, and why a verdict is withheld."""
+    checks = sorted(found.validity.checks, key=lambda check: (check.passed, not check.matters))
+    return {
+        "checks": checks,
+        "passed": sum(check.passed for check in checks),
+        "all_withheld": all(verdict.outcome == CANNOT_TELL for verdict in found.verdicts.values()),
+        "withheld": [check.reason for check in checks if check.withholds],
+    }
+
+
+def culprits_of(comparison: Comparison, found: Report) -> list[dict[str, Any]]:
+    """Return the jobs that stalled their pool's hub or loop the longest; those of a bundle are not here to be shown."""
+    if comparison.imported_at is not None:
+        return []
+    stalls = [(pool.name, pool.stall) for pool in found.pools if pool.stall]
+    return [
+        {"pool": name, "took": seconds(stall.max_s), "job": stall.caused_by}
+        for name, stall in stalls
+        if stall.caused_by and stall.max_s >= MIN_STALL_S
+    ]
+
+
+def verdict_rows(found: Report) -> list[dict[str, Any]]:
+    """Return each pool's verdict against the baseline, the fastest first."""
+    verdicts = sorted(found.verdicts.items(), key=lambda entry: -(entry[1].ratio or 0.0))
+    return [
+        {
+            "pool": pool,
+            "outcome": verdict.outcome,
+            "times": times(verdict.ratio),
+            # The sentence above may say it already.
+            "reason": "" if verdict.reason in found.sentence else verdict.reason,
+        }
+        for pool, verdict in verdicts
+    ]
+
+
+def raw_table(pools: Sequence[VariantFigures], vary: object = None) -> dict[str, Any]:
+    """Return the figures of each pool, or of each variant where parameters vary, as a table."""
+    head = [_compared(vary), "Slots", "Jobs", "Failed", "Makespan", "Jobs/s", "Run p50", "Run p95", "Broker wait p50",
+            "Worker wait p50", "CPU share", "Overhead", "Peak memory"]  # fmt: skip
+    return {"head": head, "rows": [_row(pool) for pool in pools]}
+
+
+def _row(pool: VariantFigures) -> list[str]:
+    memory = pool.peak_memory_bytes
+    return [
+        pool.name, str(pool.slots or "–"), f"{pool.jobs:,}", f"{pool.failed:,}", seconds(pool.makespan_s),
+        _speed(pool.jobs_per_s), seconds(pool.run_s.p50), seconds(pool.run_s.p95), seconds(pool.broker_wait_s.p50),
+        seconds(pool.worker_wait_s.p50), percent(pool.cpu_share), seconds(pool.overhead_s),
+        filesizeformat(memory) if memory else "–",
+    ]  # fmt: skip
+
+
+def _speed(jobs_per_s: float | None) -> str:
+    return "–" if jobs_per_s is None else f"{jobs_per_s:.1f}"
+
+
+def _compared(vary: object) -> str:
+    return "Variant" if vary else "Pool"
+
+
+def batch_table(pools: Sequence[VariantFigures], vary: object = None) -> dict[str, Any]:
+    """Return the figures of each batch as a table."""
+    head = [_compared(vary), "Batch", "Makespan", "Ideal", "Efficiency", "Jobs/s", "Failed", "Peak at once", "Mean at once",
+            "CPU of the pool", "Remark"]  # fmt: skip
+    return {"head": head, "rows": [_batch(pool.name, batch) for pool in pools for batch in pool.batches]}
+
+
+def _batch(pool: str, batch: BatchFigures) -> list[str]:
+    name = f"round {batch.round}" if batch.role == "measured" else batch.role
+    return [
+        pool, name, seconds(batch.makespan_s), seconds(batch.ideal_makespan_s), percent(batch.efficiency),
+        _speed(batch.jobs_per_s), f"{batch.failed:,}", str(batch.concurrency.peak), f"{batch.concurrency.mean:.1f}",
+        seconds(batch.cpu_s_pool), batch.void_reason,
+    ]  # fmt: skip
+
+
+def environment_of(card: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the environment card as lines of a label and a value."""
+    return [
+        (_label(key), _value(key, value)) for key, value in card.items() if value not in (None, "", {}, [])
+    ]
+
+
+def _label(key: str) -> str:
+    return _LABELS.get(key) or key.removesuffix(_BYTES).replace("_", " ").capitalize()
+
+
+def _value(key: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, int) and key.endswith(_BYTES):
+        return str(filesizeformat(value))
+    if isinstance(value, Mapping) and set(value) == {"kind", "version"}:
+        return f"{value['kind']} {value['version'] or ''}".strip()
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_value(name, part)}" for name, part in value.items() if part is not None)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,148 @@
+"""Two comparisons beside each other: before and after a change of code or settings."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.contrib.auth.models import User
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, render
+
+from poolwise.charts import vega
+from poolwise.lab import bundle
+from poolwise.lab import charts as comparison_charts
+from poolwise.lab import report as evidence
+from poolwise.lab.charts import Chart
+from poolwise.lab.charts.pairs import on_one_scale
+from poolwise.lab.charts.ratios import times
+from poolwise.lab.statistics import Verdict, compare
+from poolwise.models import Comparison
+from poolwise.support.formats import parameter_value, seconds
+from poolwise.support.samples import quantile
+from poolwise.web.views import presenter
+from poolwise.web.views.live import PageRequest
+
+#: Charts that are worth a look in pairs.
+_KEYS = ("time", "distributions", "sweep")
+_CHOICES = 30
+_HELP = "Right of 1.0× a pool is faster than it was; the whiskers hold the 95 % interval over rounds."
+_SETTINGS = (
+    "copies",
+    "rounds",
+    "slots",
+    "in_flight",
+    "arrival_rate_per_s",
+    "warmup",
+    "calibrate",
+    "baseline",
+)
+
+
+class Side(NamedTuple):
+    """One of the two, `before` or `after`."""
+
+    name: str
+    comparison: Comparison
+    report: evidence.Report
+
+
+def choices(user: User, found: Comparison) -> list[Comparison]:
+    """Return the comparisons that this one may be set beside: of the same definition, with a report, newest first."""
+    others = Comparison.objects.visible_to(user).filter(definition=found.definition, report__isnull=False)
+    return list(others.exclude(pk=found.pk).defer("report", "environment")[:_CHOICES])
+
+
+def other_of(request: PageRequest, found: Comparison) -> Comparison | None:
+    """Return the comparison that the address names by `with`. Raise Http404 where it is not to be seen."""
+    text = request.GET.get("with", "")
+    if not text:
+        return None
+    try:
+        other = get_object_or_404(Comparison.objects.visible_to(request.user), pk=UUID(text))
+    except ValueError as error:
+        raise Http404("That is no comparison's number.") from error
+    if not (found.report and other.report) or other.pk == found.pk:
+        raise Http404("Two comparisons with a report can be set side by side, and these are not.")
+    return other
+
+
+def page(request: PageRequest, found: Comparison, other: Comparison) -> HttpResponse:
+    """Show two comparisons side by side, the older as what was before."""
+    before, after = (
+        Side(name, comparison, evidence.Report.model_validate(comparison.report))
+        for name, comparison in zip(
+            ("before", "after"), sorted((found, other), key=lambda one: one.created_at), strict=True
+        )
+    )
+    verdicts = changes_of(before, after)
+    changed = before.report.model_copy(update={"baseline": "before", "verdicts": verdicts, "vary": None})
+    ratios = comparison_charts.chart("ratios", changed, ())
+    drawn = _on_one_scale(
+        [comparison_charts.charts(side.report, evidence.samples(side.comparison)) for side in (before, after)]
+    )
+    context = {
+        "comparison": found,
+        "sides": (before, after),
+        "ratios": ratios and replace(ratios, title="Each pool against itself before", help=_HELP),
+        "changes": _rows(before, after, verdicts),
+        "differences": differences(before, after),
+        "pairs": [[(side.name, charts.get(key)) for side, charts in zip((before, after), drawn, strict=True)]
+                  for key in _KEYS if any(key in charts for charts in drawn)],
+        "vega_url": vega.script_url(),
+    }  # fmt: skip
+    return render(request, "poolwise/comparison_pair.html", context)
+
+
+def _on_one_scale(sides: list[dict[str, Chart]]) -> list[dict[str, Chart]]:
+    before, after = sides
+    for key in before.keys() & after.keys():
+        before[key], after[key] = on_one_scale([before[key], after[key]])
+    return sides
+
+
+def changes_of(before: Side, after: Side) -> dict[str, Verdict]:
+    """Return, for each pool that both measured, how many times as fast it is now."""
+    old, new = bundle.rounds_of(before.report), bundle.rounds_of(after.report)
+    return {
+        pool: compare(old[pool], new[pool], seed=before.comparison.seed)
+        for pool in new
+        if old.get(pool) and new[pool]
+    }
+
+
+def _rows(before: Side, after: Side, verdicts: Mapping[str, Verdict]) -> list[dict[str, Any]]:
+    rounds = [bundle.rounds_of(side.report) for side in (before, after)]
+    return [
+        {
+            "pool": pool,
+            "outcome": verdict.outcome,
+            "reason": verdict.reason,
+            "times": times(verdict.ratio),
+            **{
+                name: seconds(_middle(one[pool]))
+                for name, one in zip(("before", "after"), rounds, strict=True)
+            },
+        }
+        for pool, verdict in verdicts.items()
+    ]
+
+
+def _middle(rounds: list[list[float]]) -> float | None:
+    return quantile([per_job_s for one in rounds for per_job_s in one], 0.5)
+
+
+def differences(before: Side, after: Side) -> list[tuple[str, str, str]]:
+    """Return what was not the same: parameters, design and environment, each with both values."""
+    old, new = (_facts(side.comparison, side.report) for side in (before, after))
+    keys = dict.fromkeys([*old, *new])
+    return [(key, old.get(key, "–"), new.get(key, "–")) for key in keys if old.get(key) != new.get(key)]
+
+
+def _facts(comparison: Comparison, found: evidence.Report) -> dict[str, str]:
+    facts = {f"Parameter {name}": parameter_value(value) for name, value in comparison.shown_params.items()}
+    for name in _SETTINGS:
+        value = getattr(comparison, name)
+        facts[name.replace("_", " ").capitalize()] = "–" if value in (None, "") else str(value)
+    facts |= {f"Slots of {pool.name}": str(pool.slots) for pool in found.pools}
+    return facts | dict(presenter.environment_of(found.environment or comparison.environment))

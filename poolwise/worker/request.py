@@ -1,0 +1,120 @@
+"""A message as a worker's main process holds it, which reports the endings that only this process can know of."""
+
+import os
+import time
+from typing import Any
+
+from billiard.exceptions import WorkerLostError
+from celery.worker import request as celery_request
+from celery.worker import state as worker_state
+
+from poolwise import definitions
+from poolwise.lifecycle.messages import HEADER
+from poolwise.lifecycle.stream import Ending, Outcome, Place
+from poolwise.pools.base import running_pool
+from poolwise.pools.prefork import kill_if_unresponsive
+from poolwise.support.errors import PoolwiseError
+from poolwise.support.timing import Timings, elapsed_wall_s, wall_now
+from poolwise.worker.memory_watch import MemoryWatch
+from poolwise.worker.report_thread import post
+
+#: How long a stopped job has to report for itself, with all its timings; only then is the main process heard.
+_OWN_WORD_S = 3.0
+
+_memory = MemoryWatch()
+_Request: Any = celery_request.Request  # the stubs know only a part of it
+
+
+class JobRequest(_Request):
+    """A received message; reports what only the worker's main process can know of its ending."""
+
+    is_over_memory = False
+
+    def __init__(self, message: Any, **options: Any) -> None:
+        super().__init__(message, **options)
+        self._request_dict["received"] = (wall_now(), time.monotonic())
+
+    @property
+    def attempt(self) -> int:
+        """Return the number of the attempt that the message asks for; 1 where it says nothing sensible."""
+        attempt = (self._request_dict.get(HEADER) or {}).get("attempt", 1)
+        return attempt if isinstance(attempt, int) else 1
+
+    def _outcome(self, ending: Ending, error_type: str, error: str) -> Outcome:
+        headers = self._request_dict.get(HEADER) or {}
+        published_at = headers.get("published_at")
+        received_at, _ = self._request_dict["received"]
+        started_at = self.time_start
+        now = wall_now()
+        timings = Timings(
+            published_at=published_at,
+            received_at=received_at,
+            started_at=started_at,
+            finished_at=now,
+            broker_wait_s=elapsed_wall_s(published_at, received_at),
+            worker_wait_s=elapsed_wall_s(received_at, started_at or now),
+            run_s=elapsed_wall_s(started_at or now, now),
+        )
+        place = Place(
+            str(self.hostname), self.worker_pid if isinstance(self.worker_pid, int) else os.getpid()
+        )
+        return Outcome(self.id, self.attempt, place, timings, ending, error_type=error_type, error=error)
+
+    def on_timeout(self, soft: bool, timeout: float) -> None:
+        """Report a hard time limit: the process that ran the job cannot."""
+        if not soft and not worker_state.should_terminate:
+            text = f"The time limit of {timeout} s was exceeded."
+            # Only the child of a prefork worker may still have a word of its own to say.
+            after_s = 0.0 if running_pool() else _OWN_WORD_S
+            post(self._outcome(Ending.FAILED, "TimeLimitExceeded", text), after_s=after_s)
+        super().on_timeout(soft, timeout)
+
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
+        """Report a child process that ended under its job."""
+        error = getattr(exc_info.exception, "exc", exc_info.exception)
+        stopped = self._already_cancelled or self._already_revoked or worker_state.should_terminate
+        stopped = stopped or self.is_over_memory
+        if isinstance(error, (WorkerLostError, SystemExit)) and not stopped:
+            post(self._outcome(Ending.LOST, "WorkerLost", f"The process that ran the job ended: {error}"))
+        super().on_failure(exc_info, send_failed_event, return_ok)
+
+    def terminate(self, pool: Any, signal: Any = None) -> None:
+        """Stop the running job. A job that shares its process is announced as revoked once it has stopped."""
+        if not self.time_start or running_pool() is None:
+            super().terminate(pool, signal)
+            if self.time_start:
+                kill_if_unresponsive(self.worker_pid)
+            return
+        pool.terminate_job(self.worker_pid, signal)
+
+    def on_accepted(self, pid: int, time_accepted: float) -> None:
+        """Note that the job begins, and watch its memory if that has a limit here."""
+        super().on_accepted(pid, time_accepted)
+        if pid != os.getpid() and running_pool() is None:
+            _memory.watch(self, pid, _memory_limit_bytes(self.args))
+
+    def end_over_memory(self, used_bytes: int, limit_bytes: int) -> None:
+        """Report a memory limit, once, and kill the process of the job. Raise OSError where no file can be opened."""
+        text = f"The job took {used_bytes / 2**20:.0f} MiB; its limit is {limit_bytes / 2**20:.0f} MiB."
+        if not self.is_over_memory:
+            post(self._outcome(Ending.FAILED, "MemoryLimitExceeded", text))
+        self.is_over_memory = True
+        kill_if_unresponsive(self.worker_pid, after_s=0.0)
+
+    def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
+        if not terminated or running_pool() is None:  # else the job has reported for itself
+            outcome = self._outcome(Ending.CANCELLED, "Cancelled", "Cancelled before it ended.")
+            post(outcome, after_s=_OWN_WORD_S if terminated else 0.0)
+        super()._announce_revoked(reason, terminated, signum, expired)
+
+    def _announce_cancelled(self, emit_retry: bool = True) -> None:
+        # A cold shutdown; the message goes back to its queue and the same attempt may run elsewhere.
+        post(self._outcome(Ending.RELEASED, "", "The worker was shut down."))
+        super()._announce_cancelled(emit_retry=False)
+
+
+def _memory_limit_bytes(args: Any) -> int | None:
+    try:
+        return definitions.resolve(args[0]).memory_limit_bytes
+    except (PoolwiseError, LookupError, TypeError):
+        return None  # the job fails by itself

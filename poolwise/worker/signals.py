@@ -1,0 +1,56 @@
+"""What a worker process does at its start and its end, beside its jobs. Importing this module connects it."""
+
+import os
+from typing import Any
+
+from celery import signals
+from django.db import connections
+
+from poolwise.pools import POOL_ENV, get_pool
+from poolwise.pools.base import running_pool
+from poolwise.support.stdout_redaction import mask_prints
+from poolwise.worker.heartbeat_thread import HeartbeatThread
+from poolwise.worker.pause_watcher import PauseWatcher
+from poolwise.worker.report_thread import flush
+from poolwise.worker.shutdown import drain, limit_shutdown, shutdown_grace_s
+from poolwise.worker.watchdog_supervisor import WatchdogProcess
+
+_heartbeat, _pause_watcher = HeartbeatThread(), PauseWatcher()
+_watchdog_process = WatchdogProcess()
+
+
+@signals.worker_init.connect
+def _mask_prints(**_: Any) -> None:
+    mask_prints()  # before the pool forks
+
+
+@signals.worker_ready.connect
+def _on_worker_ready(sender: Any = None, **_: Any) -> None:
+    connections.close_all()  # Django's checks at start opened one; from here on only jobs need any
+    if pool := os.environ.get(POOL_ENV):
+        _guard_limits()
+        _heartbeat.start(sender, pool)
+        _pause_watcher.start(sender, pool, get_pool(pool).queue)
+
+
+def _guard_limits() -> None:
+    """Have the limits of jobs that share this process kept even where the process cannot."""
+    workers = running_pool()
+    if workers is not None:
+        workers.on_given_up = lambda job: drain(f"{job.name} was given up and may run on")
+        workers.table = _heartbeat.table = _watchdog_process.start()
+
+
+@signals.worker_shutting_down.connect
+def _limit_shutdown(how: str = "", **_: Any) -> None:
+    if POOL_ENV in os.environ and how == "Warm":
+        limit_shutdown(shutdown_grace_s())
+
+
+@signals.worker_shutdown.connect
+def _on_worker_shutdown(**_: Any) -> None:
+    _pause_watcher.stop()
+    flush(timeout_s=2.0)
+    if POOL_ENV in os.environ:
+        _watchdog_process.stop()
+        _heartbeat.stop()

@@ -1,0 +1,58 @@
+"""The one Celery task, `poolwise.run`. No logic of its own."""
+
+import json
+import os
+from typing import Any
+
+from celery import shared_task
+
+import poolwise.worker.signals  # noqa: F401 - connects what a worker does at its start and its end
+from poolwise.lifecycle import execution
+from poolwise.lifecycle.messages import HEADER, TASK
+from poolwise.lifecycle.stream import Ending
+from poolwise.pools import POOL_ENV
+from poolwise.pools.task import PoolTask
+
+
+class JobFailed(Exception):
+    """The job ended as failed; its outcome is already reported. Raised so that Celery's events say so too."""
+
+
+class RunTask(PoolTask):
+    """The base of `poolwise.run`."""
+
+    abstract = True
+    #: Execution hands the job's own body to the bridge, so that no limit can hit a claim or a report.
+    bridged = True
+    Request = "poolwise.worker.request:JobRequest"
+
+    def plain_backend(self) -> Any:
+        """Return the result backend, which has nothing to store for this task."""
+        if self._backend is None:
+            # One for all: the app makes one for each thread, and so for each greenlet.
+            self._backend = self.app.backend
+        return self._backend
+
+
+@shared_task(name=TASK, base=RunTask, bind=True, ignore_result=True, throws=(JobFailed,), acks_late=True)
+def run(self: Any, definition: str, params: str) -> None:
+    """Run one attempt of a job; its id is the task's id, `params` its parameters as JSON text."""
+    request = self.request
+    headers = request.get(HEADER) or {}
+    received_at, received_mono = request.get("received") or (None, None)
+    outcome = execution.execute(
+        execution.Delivery(
+            job_id=request.id,
+            attempt=headers.get("attempt", 1),
+            definition=definition,
+            params=json.loads(params),
+            pool=os.environ.get(POOL_ENV, ""),
+            worker=request.hostname or "",
+            published_at=headers.get("published_at"),
+            received_at=received_at,
+            received_mono=received_mono,
+            request_id=headers.get("request_id", ""),
+        )
+    )
+    if outcome is not None and outcome.ending is Ending.FAILED:
+        raise JobFailed(f"{outcome.error_type}: {outcome.error}")

@@ -1,0 +1,89 @@
+"""The process beside a worker that keeps its time limits when the worker itself cannot.
+
+`python -m poolwise.worker.watchdog DESCRIPTOR PID`: its parent is the worker with that PID, the descriptor that of
+`poolwise.pools.attempt_table.AttemptTable`. Pools that run jobs in processes of their own need none. It imports little until it may have to
+act, and ends with its worker.
+"""
+
+import os
+import signal
+import sys
+import time
+from functools import cache
+from types import ModuleType
+
+from poolwise.pools.attempt_table import CHECK_EVERY_S, NO_LIMIT, AttemptTable
+
+#: How long after its limit a job has for ending by the worker's own hand (interrupted, then given up).
+MARGIN_S = 3.5
+_FREEZE_S = 0.05
+#: From so long before a limit what it takes to act is in memory: on a busy machine loading it takes seconds.
+_READY_BEFORE_S = 10.0
+_RENEW_EVERY_S = 1.0
+
+
+class Watchdog:
+    """Looks for attempts past their limit, until the worker has ended."""
+
+    def __init__(self, table: AttemptTable, worker_pid: int) -> None:
+        self._table, self._pid = table, worker_pid
+        self._renew_at_mono = 0.0
+
+    def run(self) -> None:
+        """Watch; return once the worker is gone."""
+        while os.getppid() == self._pid:
+            self._table.note_check()
+            late_s = time.monotonic() - self._table.next_deadline_mono()
+            if late_s > -_READY_BEFORE_S:
+                _actions()
+            if late_s > MARGIN_S and self._end_worker():
+                return
+            if self._table.is_heartbeat_overdue:
+                self._renew_heartbeat()
+            time.sleep(CHECK_EVERY_S)
+
+    def _renew_heartbeat(self) -> None:
+        """Renew the worker's heartbeat, while a job with a limit keeps all its threads from sending one."""
+        now = time.monotonic()
+        attempts = [a for a in self._table.attempts() if now < a.deadline_mono + MARGIN_S < NO_LIMIT]
+        if not attempts or now < self._renew_at_mono:
+            return
+        actions = _actions()
+        worker = next(filter(None, map(actions.worker_of, attempts)), "")
+        if worker and actions.runs(self._pid):
+            self._renew_at_mono = now + _RENEW_EVERY_S
+            actions.renew_heartbeat_of(worker)
+
+    def _end_worker(self) -> bool:
+        # Stopped, so that nothing is reported, or begun, between reading and killing.
+        os.kill(self._pid, signal.SIGSTOP)
+        time.sleep(_FREEZE_S)
+        attempts, now = self._table.attempts(), time.monotonic()
+        if not any(attempt.deadline_mono + MARGIN_S < now for attempt in attempts):
+            os.kill(self._pid, signal.SIGCONT)
+            return False
+        try:
+            _actions().report_all(attempts)
+        finally:
+            os.kill(self._pid, signal.SIGKILL)
+        return True
+
+
+@cache
+def _actions() -> ModuleType:
+    """Return the module of what it takes to act, which most watchdogs never need."""
+    from poolwise.worker import watchdog_actions
+
+    watchdog_actions.configure_settings()
+    return watchdog_actions
+
+
+def main() -> None:
+    """Watch the parent process."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # meant for the worker, whose end is awaited
+    Watchdog(AttemptTable(int(sys.argv[1])), int(sys.argv[2])).run()
+
+
+if __name__ == "__main__":
+    main()

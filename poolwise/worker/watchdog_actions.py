@@ -1,0 +1,92 @@
+"""What a watchdog does once it has to act: renew its worker's heartbeat, or report what its worker held.
+
+`poolwise.worker.watchdog` imports this only when a job comes near its limit: it takes three times the memory of looking.
+"""
+
+import json
+import os
+import sys
+import time
+from dataclasses import replace
+from typing import Any
+
+import psutil
+from django.conf import settings
+
+from poolwise.lifecycle.heartbeats import renew
+from poolwise.lifecycle.stream import Ending, Outcome, decode, report
+from poolwise.pools.attempt_table import SETTINGS_VARIABLE, WatchedAttempt
+from poolwise.support.redis import REDIS_ERRORS, connect
+from poolwise.support.timing import elapsed_wall_s, wall_now
+
+#: How long the reports may take; the worker is ended in any case, and the coordinator rescues what it held.
+_REPORT_WITHIN_S = 8.0
+
+
+def configure_settings() -> None:
+    """Take the settings that the worker handed over; read them all where it handed over none."""
+    if not settings.configured and (text := os.environ.get(SETTINGS_VARIABLE)):
+        settings.configure(**json.loads(text))
+    bool(settings.REDIS_URL)  # the first to be read loads them all
+
+
+def runs(pid: int) -> bool:
+    """Tell whether a process is not stopped: of a stopped one, the jobs are to run elsewhere."""
+    return psutil.Process(pid).status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
+
+
+def renew_heartbeat_of(worker: str) -> None:
+    """Renew the heartbeat of a worker that lives and cannot send one."""
+    try:
+        renew(connect(timeout_s=1.0, max_connections=1), worker)
+    except REDIS_ERRORS as error:
+        print(f"watchdog: Redis is away: {error}", file=sys.stderr)  # noqa: T201
+
+
+def worker_of(attempt: WatchedAttempt) -> str:
+    """Return the name of the worker that runs the attempt; empty if the row is unreadable."""
+    try:
+        return str(decode(attempt.text).place.worker)
+    except ValueError:
+        return ""
+
+
+def report_all(attempts: list[WatchedAttempt]) -> None:
+    """Report the overdue attempts as failed and the others as given back."""
+    client = connect(timeout_s=2.0, max_connections=1)
+    until_mono = time.monotonic() + _REPORT_WITHIN_S
+    waiting = list(attempts)
+    while waiting and time.monotonic() < until_mono:
+        try:
+            while waiting:
+                _report(client, waiting[0])
+                waiting.pop(0)
+        except REDIS_ERRORS as error:
+            print(f"watchdog: Redis is away: {error}", file=sys.stderr)  # noqa: T201
+            time.sleep(0.5)
+
+
+def _report(client: Any, attempt: WatchedAttempt) -> None:
+    if (outcome := outcome_of(attempt)) is not None:
+        print(f"watchdog: {outcome.job_id}: {outcome.error}", file=sys.stderr)  # noqa: T201
+        report(client, outcome)
+
+
+def outcome_of(attempt: WatchedAttempt) -> Outcome | None:
+    """Return how the attempt ends: past its limit as failed, else as given back; None if the row is unreadable."""
+    try:
+        started = decode(attempt.text)
+    except ValueError:
+        return None  # the coordinator rescues it
+    now = wall_now()
+    run_s = elapsed_wall_s(started.timings.started_at or now, now)
+    timings = replace(started.timings, finished_at=now, run_s=run_s)
+    place = (started.job_id, started.attempt, started.place, timings)
+    if attempt.deadline_mono < time.monotonic():
+        text = "The time limit was exceeded by a job that does not yield; its worker was ended."
+        return Outcome(*place, Ending.FAILED, error_type="TimeLimitExceeded", error=text)
+    return Outcome(
+        *place,
+        Ending.RELEASED,
+        error="Its worker was ended, for another job past its time limit did not yield.",
+    )

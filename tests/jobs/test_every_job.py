@@ -1,0 +1,120 @@
+"""Rules that every job of the catalogue keeps."""
+
+import ast
+import inspect
+import json
+from typing import Any
+
+import pytest
+
+import jobs
+from poolwise import definitions
+from poolwise.definitions import Definition
+from poolwise.support.errors import InvalidParameters
+
+jobs.load()
+HAZARDS = ("backlog", "blocked", "counter", "locking", "payload", "prefetch", "stored_counter", "tiny")
+MODULES = ("io", "cpu", "mixed", "ending", *(f"hazards.{name}" for name in HAZARDS))
+CATALOGUE = [d for d in definitions.all_definitions() if d.module_path.startswith("jobs.")]
+NAMES = [
+    "io.wait",
+    "io.http_get",
+    "io.file_round_trip",
+    "io.sql_wait",
+    "io.redis_round_trips",
+    "io.dns_lookup",
+    "cpu.primes",
+    "cpu.queens",
+    "cpu.sha256",
+    "cpu.compress",
+    "cpu.pbkdf2",
+    "cpu.json_round_trip",
+    "cpu.matrix_product",
+    "cpu.thumbnail",
+    "mixed.fetch_and_count",
+    "mixed.csv_report",
+    "endings.succeed",
+    "endings.raise_error",
+    "endings.slow",
+    "endings.flaky",
+    "endings.large_result",
+    "endings.unserialisable",
+    "endings.exit_process",
+    "endings.bad_exception",
+    "endings.log_lines",
+    "hazard.shared_counter",
+    "hazard.blocked_loop",
+    "hazard.large_payload",
+    "hazard.backlog",
+    "hazard.lock_held",
+    "hazard.head_of_line",
+    "hazard.tiny_jobs",
+]
+
+each = pytest.mark.parametrize("definition", CATALOGUE, ids=lambda d: d.name)
+FIELDS = [(d, field) for d in CATALOGUE for field in d.fields]
+each_field = pytest.mark.parametrize(("definition", "field"), FIELDS, ids=lambda x: x.name)
+
+
+def test_the_catalogue_holds_these_jobs() -> None:
+    assert {definition.name for definition in CATALOGUE} == set(NAMES)
+
+
+@each
+def test_a_job_runs_with_its_defaults_alone(definition: Definition) -> None:
+    params = definition.validate({})
+    assert json.loads(json.dumps(params)) == params
+    assert params == definition.example()
+
+
+@each
+def test_a_job_says_what_it_does_and_its_kind_fits_its_module(definition: Definition) -> None:
+    module = definition.name.split(".")[0]
+    assert definition.summary.endswith((".", "."))
+    assert definition.kind == (module if module != "ending" else definition.kind)
+    assert definition.description or module == "ending"
+    assert ("GIL" in definition.description) or module == "ending"
+
+
+@each_field
+def test_every_parameter_is_explained_and_bounded(definition: Definition, field: Any) -> None:
+    assert field.help
+    if field.choices:
+        assert field.default in field.choices
+    elif field.type in ("integer", "number"):
+        assert None not in (field.minimum, field.maximum)
+        assert field.minimum <= field.default <= field.maximum
+    elif field.type in ("string", "array"):
+        assert field.max_length
+
+
+@each_field
+def test_a_parameter_beyond_its_bounds_is_refused_by_name(definition: Definition, field: Any) -> None:
+    if field.choices:
+        wrong = ["perhaps", 2, None]
+    elif field.type in ("integer", "number"):
+        wrong = [field.minimum - 1, field.maximum + 1, "many", None]
+    elif field.type == "boolean":
+        wrong = ["perhaps"]
+    else:
+        wrong = [[1] * (field.max_length + 1), 1, None]
+    for value in wrong:
+        with pytest.raises(InvalidParameters) as caught:
+            definition.validate({field.name: value})
+        assert list(caught.value.errors) == [field.name]
+
+
+@each
+def test_both_bodies_take_the_same_parameters(definition: Definition) -> None:
+    if definition.body and definition.async_body:
+        sync, coroutine = (
+            list(inspect.signature(b).parameters) for b in (definition.body, definition.async_body)
+        )
+        assert sync == coroutine
+
+
+def test_no_module_of_the_catalogue_uses_the_shared_random_generator() -> None:
+    for name in MODULES:
+        source = inspect.getsource(__import__(f"jobs.{name}", fromlist=["x"]))
+        imported = {a.name for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Import) for a in n.names}
+        assert "random" not in imported

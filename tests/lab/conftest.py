@@ -1,0 +1,89 @@
+"""Pools whose workers only give signs of life, for tests that play the workers' part themselves."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from poolwise.lab import advance, plan
+from poolwise.lifecycle.heartbeats import Heartbeat, send, withdraw
+from poolwise.models import Batch, Comparison, Job, JobState
+from poolwise.support.timing import wall_now
+
+POOLS = ("alpha", "beta", "gamma")
+
+
+class Bench:
+    """The workers of three pools, and the steps of a coordinator."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.workers = {
+            f"{name}-1@h": Heartbeat(f"{name}-1@h", name, 10, "h", slots=2, started_at=wall_now())
+            for name in POOLS
+        }
+
+    def heartbeat(self) -> None:
+        """Let every worker give a sign of life."""
+        for worker in self.workers.values():
+            send(self.client, worker)
+
+    def add(self, name: str, pool: str, slots: int = 2) -> None:
+        """Start a worker."""
+        self.workers[name] = Heartbeat(name, pool, 11, "h", slots=slots, started_at=wall_now())
+
+    def change(self, name: str, **fields: Any) -> None:
+        """Let a worker say something else from now on."""
+        self.workers[name] = replace(self.workers[name], **fields)
+
+    def remove(self, name: str) -> None:
+        """Stop a worker."""
+        del self.workers[name]
+        withdraw(self.client, name)
+
+    def tick(self) -> int:
+        """Take a coordinator's next step after a round of heartbeats; return how many batches were released."""
+        self.heartbeat()
+        return advance()
+
+    def end_jobs(self, state: str = JobState.SUCCEEDED, **fields: Any) -> None:
+        """Let every job that lives end."""
+        Job.objects.live().update(
+            **{"state": state, "started_at": timezone.now(), "finished_at": timezone.now(), **fields}
+        )
+
+    def run_on(self, comparison: Comparison, limit: int = 100) -> None:
+        """Go on until the comparison is over."""
+        for _ in range(limit):
+            comparison.refresh_from_db()
+            if comparison.state in (Comparison.State.FINISHED, Comparison.State.CANCELLED):
+                return
+            self.tick()
+            self.end_jobs()
+        raise AssertionError("the comparison does not end")
+
+
+@pytest.fixture
+def bench(settings: Any, own_keys: Any, db: None) -> Iterator[Bench]:
+    """Three pools, each with a worker of two slots that runs nothing."""
+    prefix = settings.JOB_KEY_PREFIX.strip(":")
+    settings.JOB_POOLS = {
+        name: {"model": "threads", "queue": f"{prefix}-{name}", "concurrency": 2} for name in POOLS
+    }
+    yield Bench(own_keys)
+    for name in POOLS:
+        own_keys.delete(f"{prefix}-{name}", f"_kombu.binding.{prefix}-{name}")
+
+
+def planned(pools: tuple[str, ...] = POOLS, copies: int = 2, **options: Any) -> Comparison:
+    return plan("io.wait", {"duration_s": 0.01}, pools, copies, **options)
+
+
+def order_of(comparison: Comparison) -> list[tuple[int, str]]:
+    return list(comparison.batches.order_by("position").values_list("round", "pool"))
+
+
+def running_batch(comparison: Comparison) -> Batch:
+    return comparison.batches.get(released_at__isnull=False, finished_at=None)

@@ -1,0 +1,268 @@
+"""Result bundles: what is written comes back the same, and nothing that others made is trusted."""
+
+import csv
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from poolwise.lab import bundle as bundles
+from poolwise.lab import report
+from poolwise.lab.bundle import writing
+from poolwise.lab.report import Report
+from poolwise.models import Comparison, Job
+from poolwise.support.errors import BadBundle, PoolwiseError
+from tests.helpers.comparison_rows import ENVIRONMENT, compared
+
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
+SLOW, FAST = [1.0, 1.01, 0.99, 1.02, 1.0], [0.1, 0.101, 0.099, 0.102, 0.1]
+
+
+@pytest.fixture(autouse=True)
+def _pools(settings: Any) -> None:
+    settings.JOB_POOLS = {
+        name: {"model": name, "queue": name, "concurrency": 4} for name in ("prefork", "gevent")
+    }
+
+
+@pytest.fixture
+def _no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "charts", lambda *_: {})
+
+
+def frozen(**fields: Any) -> Comparison:
+    comparison = compared({"prefork": SLOW, "gevent": FAST}, seed=7, warmup=True, **fields)
+    report.freeze(comparison)
+    return comparison
+
+
+def files_of(content: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def packed(files: dict[str, bytes]) -> io.BytesIO:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return out
+
+
+def changed(name: str, change: Callable[[bytes], bytes]) -> io.BytesIO:
+    """Return a bundle of which one file is changed and the manifest agrees with it."""
+    files = files_of(bundles.write(frozen()))
+    files[name] = change(files[name])
+    if name != "manifest.json":
+        manifest = json.loads(files["manifest.json"])
+        manifest["files"][name]["sha256"] = hashlib.sha256(files[name]).hexdigest()
+        files["manifest.json"] = json.dumps(manifest).encode()
+    return packed(files)
+
+
+def test_a_bundle_holds_manifest_samples_figures_charts_and_the_command() -> None:
+    comparison = frozen()
+    files = files_of(bundles.write(comparison))
+    assert {
+        "manifest.json",
+        "samples.csv",
+        "figures.json",
+        "command.txt",
+        "charts/ratios.svg",
+    } <= files.keys()
+    assert files["charts/ratios.svg"].startswith(b"<svg")
+    assert json.loads(files["figures.json"]) == comparison.report
+    rows = list(csv.DictReader(io.StringIO(files["samples.csv"].decode())))
+    assert len(rows) == 40
+    assert rows[0]["run_s"] == "1.0"
+    manifest = json.loads(files["manifest.json"])
+    assert manifest["comparison"]["pools"] == ["prefork", "gevent"]
+    assert all(
+        manifest["files"][name]["bytes"] == len(files[name]) for name in files if name != "manifest.json"
+    )
+
+
+def test_the_command_repeats_the_comparison() -> None:
+    comparison = frozen(in_flight=3)
+    assert bundles.command(comparison, report.load(comparison)) == (
+        "manage.py compare io.wait --pools prefork,gevent --copies 4 --rounds 5 --seed 7 --in-flight 3 --warmup "
+        "--param duration_s=0.1"
+    )
+
+
+@pytest.mark.usefixtures("_no_charts")
+def test_an_imported_bundle_is_the_same_report_without_a_job() -> None:
+    comparison = frozen()
+    samples = report.samples(comparison)
+    content = bundles.write(comparison)
+    Job.objects.all().delete()
+    imported = bundles.store(bundles.read(io.BytesIO(content)))
+    imported.refresh_from_db()
+    assert imported.report == comparison.report
+    assert imported.imported_at is not None
+    assert imported.state == Comparison.State.FINISHED
+    assert (imported.params, imported.rounds, imported.seed, imported.warmup) == (
+        {"duration_s": 0.1},
+        5,
+        7,
+        True,
+    )
+    assert imported.batches.count() == 10
+    assert not Job.objects.exists()
+    by_start = {json.dumps(row, default=str) for row in samples}
+    assert {json.dumps(row, default=str) for row in report.samples(imported)} == by_start
+
+
+@pytest.mark.usefixtures("_no_charts")
+def test_a_bundle_of_an_imported_comparison_is_the_same_bundle() -> None:
+    first = files_of(bundles.write(frozen()))
+    again = files_of(bundles.write(bundles.store(bundles.read(packed(first)))))
+    assert again["figures.json"] == first["figures.json"]
+    assert sorted(again["samples.csv"].splitlines()) == sorted(first["samples.csv"].splitlines())
+
+
+def test_a_comparison_without_a_report_has_no_bundle() -> None:
+    with pytest.raises(PoolwiseError, match="no report yet"):
+        bundles.write(Comparison.objects.create(definition="io.wait", copies=1))
+
+
+@pytest.mark.usefixtures("_no_charts")
+@pytest.mark.parametrize("name", ["samples.csv", "figures.json"])
+def test_a_file_that_is_not_the_one_of_the_manifest_is_refused(name: str) -> None:
+    files = files_of(bundles.write(frozen()))
+    with pytest.raises(BadBundle, match="changed or damaged"):
+        bundles.read(packed({**files, name: files[name] + b" "}))
+
+
+@pytest.mark.usefixtures("_no_charts")
+@pytest.mark.parametrize(
+    "name", ["../outside.txt", "/etc/passwd", "charts/../../x.svg", "more.txt", "charts/X.svg"]
+)
+def test_a_bundle_with_any_other_file_is_refused(name: str) -> None:
+    with pytest.raises(BadBundle, match="is no file of a bundle"):
+        bundles.read(packed({**files_of(bundles.write(frozen())), name: b"x"}))
+
+
+@pytest.mark.usefixtures("_no_charts")
+def test_a_zip_bomb_is_refused_by_its_directory_and_by_what_it_unpacks_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bomb = packed({**files_of(bundles.write(frozen())), "charts/bomb.svg": bytes(200_000_000)})
+    assert len(bomb.getvalue()) < 1_000_000
+    with pytest.raises(BadBundle, match="unpacks to more than"):
+        bundles.read(bomb)
+    monkeypatch.setattr("poolwise.lab.bundle.reading.MAX_JSON_BYTES", 100)
+    with pytest.raises(BadBundle, match=r"manifest.json is larger than 100 bytes"):
+        bundles.read(packed(files_of(bundles.write(frozen()))))
+
+
+@pytest.mark.usefixtures("_no_charts")
+@pytest.mark.parametrize(
+    ("name", "before", "after", "message"),
+    [
+        ("figures.json", b'"outcome": "faster"', b'"outcome": "great"', r"pairs.0.outcome: Input should be"),
+        ("figures.json", b'"ratio": ', b'"ratio": -', "greater than or equal to 0"),
+        ("figures.json", b'"ratio": ', b'"ratio": NaN, "x": ', "finite number"),
+        ("figures.json", b'"sentence": "', b'"sentence": "\\u0000', "NUL"),
+        ("figures.json", b'"sentence": "', b'"sentence": "' + b"x" * 3000, "at most 2000 characters"),
+        ("manifest.json", b'"version": 1', b'"version": 2', "version"),
+        ("manifest.json", b'"definition": "io.wait"', b'"definition": "<b>"', "definition"),
+        ("manifest.json", b'"created_at": "2', b'"created_at": "x2', "created_at"),
+        ("manifest.json", b'{', b'[' * 100_000 + b'{', "manifest.json"),
+        ("samples.csv", b"gevent,", b"<script>,", "is no pool"),
+        ("samples.csv", b"gevent,", b"threads,", "knows no pool 'threads'"),
+        ("samples.csv", b",0.001,", b",inf,", "out of range"),
+        ("samples.csv", b",succeeded,", b",splendid,", "is no state"),
+        ("samples.csv", b"pool,round", b"round,pool", "must begin with the columns"),
+        ("samples.csv", b"gevent,1", b"gevent,1,1", "line"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_the_shape_is_refused(name: str, before: bytes, after: bytes, message: str) -> None:
+    bundle = changed(name, lambda content: content.replace(before, after, 1))
+    with pytest.raises(BadBundle, match=message):
+        bundles.store(bundles.read(bundle))
+    assert Comparison.objects.count() == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no zip", b"text"])
+def test_what_is_no_zip_is_refused(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "bundle.zip"
+    file.write_bytes(content)
+    with pytest.raises(BadBundle, match="no zip file"):
+        bundles.read(file)
+
+
+# --- the check ------------------------------------------------------------------------------------------
+def report_of(spans: list[float], **changes: Any) -> Report:
+    return report.build(compared({"prefork": SLOW, "gevent": spans}, environment=ENVIRONMENT | changes))
+
+
+def test_a_pool_that_became_slower_by_more_than_allowed_is_a_regression() -> None:
+    before, after = report_of(FAST), report_of([1.3 * s for s in FAST])
+    prefork, gevent = bundles.changes(before, after, max_regression=0.1)
+    assert gevent.is_regression
+    assert gevent.text.startswith("gevent: slower than the bundle (time per job +30.0 %, 95 % CI ")
+    assert not prefork.is_regression
+    assert bundles.summary([prefork, gevent], 0.1) == "Slower by more than 10 %: gevent."
+    assert not any(change.is_regression for change in bundles.changes(before, after, max_regression=0.5))
+
+
+def test_noise_is_no_regression() -> None:
+    noisy = [0.1, 0.14, 0.09, 0.16, 0.08]
+    [_, gevent] = bundles.changes(
+        report_of(noisy), report_of([0.15, 0.09, 0.16, 0.1, 0.13]), max_regression=0.1
+    )
+    assert not gevent.is_regression
+
+
+def test_a_faster_pool_is_no_regression() -> None:
+    [_, gevent] = bundles.changes(report_of(FAST), report_of([s / 2 for s in FAST]), max_regression=0.1)
+    assert gevent.verdict.outcome == "faster"
+    assert not gevent.is_regression
+
+
+def test_another_machine_proves_nothing() -> None:
+    found = bundles.changes(report_of(FAST), report_of([2 * s for s in FAST], cores=8), max_regression=0.1)
+    assert {change.verdict.outcome for change in found} == {"cannot tell"}
+    assert "the machines differ: cores 2 then, 8 now" in found[0].text
+    assert bundles.summary(found, 0.1) == "The check could tell nothing."
+
+
+def test_a_failed_check_of_the_new_run_withholds_its_pools_change() -> None:
+    comparison = compared({"prefork": SLOW, "gevent": [2 * s for s in FAST]})
+    comparison.batches.filter(pool="gevent").first().jobs.update(state="failed")
+    prefork, gevent = bundles.changes(report_of(FAST), report.build(comparison), max_regression=0.1)
+    assert gevent.verdict.outcome == "cannot tell"
+    assert "4 of 20 on gevent" in gevent.text
+    assert prefork.verdict.outcome == "no difference detected"
+
+
+@pytest.mark.usefixtures("_no_charts")
+def test_a_comparison_of_variants_comes_back_with_its_variants_and_their_pool() -> None:
+    vary = {"duration_s": [0.1, 1]}
+    comparison = compared({"gevent": FAST, "prefork": SLOW}, seed=7, vary=vary, baseline="duration_s=0.1")
+    for pool, value in (("gevent", 0.1), ("prefork", 1)):
+        batches = comparison.batches.filter(pool=pool)
+        batches.update(pool="gevent", label=f"duration_s={value}", params={"duration_s": value})
+    report.freeze(comparison)
+    assert comparison.report["advice"] is None
+    assert comparison.report["verdicts"]["duration_s=1"]["ratio"] == pytest.approx(0.1)
+    content = bundles.write(comparison)
+    command = files_of(content)["command.txt"].decode()
+    assert "--pools gevent " in command
+    assert "--vary duration_s=0.1,1" in command
+    imported = bundles.store(bundles.read(io.BytesIO(content)))
+    imported.refresh_from_db()
+    assert imported.report == comparison.report
+    assert imported.vary == vary
+    assert {(batch.pool, batch.variant) for batch in imported.batches.all()} == {
+        ("gevent", "duration_s=0.1"),
+        ("gevent", "duration_s=1"),
+    }
+    again = files_of(bundles.write(imported))["samples.csv"]
+    assert sorted(again.splitlines()) == sorted(files_of(content)["samples.csv"].splitlines())

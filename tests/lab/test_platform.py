@@ -1,0 +1,217 @@
+import itertools
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from poolwise.lab import plan, progress, stop
+from poolwise.lifecycle.heartbeats import pools_up
+from poolwise.lifecycle.submission import CancelOutcome, cancel, submit
+from poolwise.models import Batch, Comparison, Job, JobState
+from tests.helpers.pace import eventually
+from tests.helpers.platform import Platform
+
+pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
+ALL = ("prefork", "threads", "gevent", "asyncio")
+LONG_S = 60  # for what takes a second or two on an idle machine
+
+
+@pytest.fixture(autouse=True)
+def _stopped_afterwards(platform: Platform) -> Iterator[None]:
+    yield
+    for comparison in Comparison.objects.filter(state__in=("planned", "running")):
+        stop(comparison)
+    eventually(lambda: not Comparison.objects.filter(changed_slots__isnull=False).exists(), timeout_s=LONG_S)
+
+
+def ended(comparison: Comparison) -> str:
+    """Return the state in which the comparison ended."""
+
+    def is_over() -> bool:
+        comparison.refresh_from_db()
+        return comparison.state in (Comparison.State.FINISHED, Comparison.State.CANCELLED)
+
+    eventually(is_over, timeout_s=120, every_s=0.2)
+    return comparison.state
+
+
+def spans(batch: Batch) -> list[tuple[Any, Any]]:
+    return list(batch.jobs.order_by("started_at").values_list("started_at", "finished_at"))
+
+
+def at_once(batch: Batch) -> int:
+    """Return how many of a batch's jobs ran at once, at most."""
+    runs = spans(batch)
+    return max(sum(start <= moment < end for start, end in runs) for moment, _ in runs)
+
+
+def slots_of(pool: str) -> int:
+    return sum(worker.slots for worker in pools_up().get(pool, []))
+
+
+def run(pools: tuple[str, ...], copies: int, seconds: float = 0.1, **options: Any) -> Comparison:
+    return plan("io.wait", {"duration_s": seconds}, pools, copies, **options)
+
+
+def slow(pools: tuple[str, ...], copies: int, seconds: float, **options: Any) -> Comparison:
+    return plan("endings.slow", {"duration_s": seconds}, pools, copies, **options)
+
+
+def test_a_comparison_runs_without_two_pools_at_once_and_ends_with_its_report(platform: Platform) -> None:
+    comparison = run(("threads", "gevent"), 6, rounds=2, seed=3, warmup=True, calibrate=True)
+    assert ended(comparison) == Comparison.State.FINISHED, comparison.end_reason
+    runs = [spans(batch) for batch in comparison.batches.order_by("position")]
+    assert len(runs) >= 8
+    whole = [(min(start for start, _ in batch), max(end for _, end in batch)) for batch in runs]
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(whole))
+    measured = Job.objects.filter(batch__comparison=comparison, batch__role="measured", batch__void_reason="")
+    assert list(measured.values_list("state", flat=True)) == [JobState.SUCCEEDED] * 24
+    assert comparison.report["sentence"]
+    assert comparison.environment["code"]
+    for batch in comparison.batches.filter(void_reason=""):
+        [before], [after] = batch.probe["release"]["workers"], batch.probe["end"]["workers"]
+        assert before["name"] == after["name"]
+
+
+def test_a_worker_killed_in_a_batch_makes_it_void_and_it_is_repeated(platform: Platform) -> None:
+    comparison = slow(("threads",), 4, seconds=3)
+    eventually(lambda: Job.objects.running().count() == 4, timeout_s=LONG_S)
+    [worker] = pools_up()["threads"]
+    os.kill(worker.pid, signal.SIGKILL)
+    assert ended(comparison) == Comparison.State.FINISHED, comparison.end_reason
+    void, *_, valid = comparison.batches.order_by("position")
+    assert void.void_reason
+    assert valid.void_reason == ""
+    assert set(valid.jobs.values_list("state", "attempt")) == {(JobState.SUCCEEDED, 1)}
+    assert worker.name not in {job.worker for job in valid.jobs.all()}
+
+
+def check_of(comparison: Comparison, name: str) -> dict[str, Any]:
+    [found] = [check for check in comparison.report["validity"]["checks"] if check["id"] == name]
+    return found
+
+
+def test_a_pool_whose_slots_are_secretly_one_is_caught(platform: Platform) -> None:
+    platform.stop("threads")
+    platform.start("threads", DJANGO_SETTINGS_MODULE="tests.lab.one_slot.settings")
+    try:
+        platform.ensure("threads")
+        comparison = run(("threads", "gevent"), 10, seconds=0.2)
+        assert ended(comparison) == Comparison.State.FINISHED, comparison.end_reason
+    finally:
+        platform.stop("threads")
+        platform.ensure("threads")
+    assert {batch.pool: at_once(batch) for batch in comparison.batches.filter(void_reason="")}["threads"] == 1
+    check = check_of(comparison, "concurrency")
+    assert (check["passed"], check["matters"], check["pools"]) == (False, True, ["threads"])
+    assert "threads ran 1 job at a time though it has 32 slots" in check["reason"]
+    [verdict] = comparison.report["verdicts"].values()
+    assert verdict["outcome"] == "cannot tell"
+    # The worker with one slot has one more app, so that the version of its code differs, too.
+    assert verdict["reason"] in {check["reason"], check_of(comparison, "code")["reason"]}
+
+
+def test_jobs_of_others_during_a_batch_withhold_its_verdict(platform: Platform) -> None:
+    comparison = slow(("threads", "gevent"), 4, seconds=2)
+    eventually(lambda: Job.objects.running().filter(pool="threads").count() == 4, timeout_s=LONG_S)
+    foreign = [submit("io.wait", {"duration_s": 0.1}, pool=pool)[0] for pool in ("threads", "asyncio")]
+    platform.wait_for(*foreign)
+    assert ended(comparison) == Comparison.State.FINISHED, comparison.end_reason
+    check = check_of(comparison, "alone")
+    assert (check["passed"], check["pools"]) == (False, ["threads"])
+    assert "threads (1 in the pool, 1 on the machine)" in check["reason"]
+    assert {one["reason"] for one in comparison.report["verdicts"].values()} == {check["reason"]}
+
+
+def test_a_hazard_and_its_guards_are_compared_with_the_lesson_in_their_figures(platform: Platform) -> None:
+    comparison = plan(
+        "hazard.shared_counter",
+        {"updates": 100},
+        ("threads",),
+        3,
+        rounds=4,
+        seed=5,
+        vary={"guard": ["none", "lock"]},
+    )
+    assert ended(comparison) == Comparison.State.FINISHED, comparison.end_reason
+    report = comparison.report
+    assert report["baseline"] == "guard=none"
+    assert list(report["verdicts"]) == ["guard=lock"]
+    assert check_of(comparison, "parameters")["passed"]
+    assert report["advice"] is None
+    assert "of 1,200 updates were lost; with a lock none" in report["lesson"]
+    head, rows = report["results_table"]["head"], {row[0]: row[1:] for row in report["results_table"]["rows"]}
+    assert head[1:4] == ["updates", "counted", "lost"]
+    assert rows["guard=lock"][2] == "0"
+    assert rows["guard=none"][2] != "0"
+
+
+def test_a_coordinator_killed_in_the_middle_is_followed_by_one_that_goes_on(platform: Platform) -> None:
+    comparison = slow(("threads", "gevent"), 4, seconds=2, rounds=2)
+    eventually(lambda: Job.objects.running().count() == 4, timeout_s=LONG_S)
+    platform.processes["coordinator"].kill()
+    platform.processes["coordinator"].wait()
+    platform.ensure("coordinator")
+    assert ended(comparison) == Comparison.State.FINISHED, comparison.end_reason
+    valid = comparison.batches.filter(void_reason="")
+    assert valid.count() == 4
+    assert set(Job.objects.filter(batch__in=valid).values_list("state", "attempt")) == {
+        (JobState.SUCCEEDED, 1)
+    }
+
+
+def test_a_closed_loop_never_has_more_jobs_in_flight(platform: Platform) -> None:
+    comparison = run(("threads", "asyncio"), 8, in_flight=2)
+    assert ended(comparison) == Comparison.State.FINISHED, comparison.end_reason
+    for batch in comparison.batches.filter(void_reason=""):
+        assert batch.jobs.count() == 8
+        assert at_once(batch) <= 2
+
+
+def test_an_open_loop_publishes_in_time_whether_jobs_have_ended_or_not(platform: Platform) -> None:
+    comparison = run(("threads",), 20, seconds=1.0, arrival_rate_per_s=20.0)
+    assert ended(comparison) == Comparison.State.FINISHED, comparison.end_reason
+    batch = comparison.batches.get(void_reason="")
+    arrivals = sorted(batch.jobs.values_list("published_at", flat=True))
+    late_s = [(at - batch.released_at).total_seconds() - number / 20 for number, at in enumerate(arrivals)]
+    assert all(-0.05 <= late <= 2.5 for late in late_s), late_s
+    assert at_once(batch) > 5, "they do not wait for each other"
+
+
+def test_every_pool_is_given_the_same_slots_and_then_its_own_again(platform: Platform) -> None:
+    before = {pool: slots_of(pool) for pool in ALL}
+    comparison = run(ALL, 9, seconds=0.5, slots=3)
+    assert ended(comparison) == Comparison.State.FINISHED, comparison.end_reason
+    batches = comparison.batches.filter(void_reason="")
+    assert {batch.pool: batch.slots for batch in batches} == dict.fromkeys(ALL, 3)
+    assert {batch.pool: at_once(batch) for batch in batches} == dict.fromkeys(ALL, 3)
+    eventually(lambda: {pool: slots_of(pool) for pool in ALL} == before, timeout_s=LONG_S)
+    assert comparison.changed_slots is None
+
+
+def test_a_cancelled_comparison_leaves_no_job_and_no_slot_changed(platform: Platform) -> None:
+    own = slots_of("threads")
+    # Long enough that it is not over by itself; a thread that waits stops at the end of its wait.
+    comparison = slow(("threads", "gevent"), 4, seconds=12, slots=2)
+    eventually(lambda: Job.objects.running().count() == 2, timeout_s=LONG_S)
+    assert slots_of("threads") == 2
+    stop(comparison)
+    eventually(lambda: not Job.objects.live().exists(), timeout_s=LONG_S)
+    eventually(lambda: slots_of("threads") == own, timeout_s=LONG_S)
+    assert set(Job.objects.values_list("state", "pool")) == {(JobState.CANCELLED, "threads")}
+
+
+def test_a_batch_of_which_somebody_cancels_a_job_is_repeated(platform: Platform) -> None:
+    comparison = slow(("threads",), 2, seconds=4)
+    eventually(lambda: Job.objects.running().count() == 2, timeout_s=LONG_S)
+    assert cancel(Job.objects.first(), user=None) in (CancelOutcome.ASKED, CancelOutcome.UNSTOPPABLE)
+    assert ended(comparison) == Comparison.State.FINISHED, comparison.end_reason
+    assert [bool(batch.void_reason) for batch in comparison.batches.order_by("position")] == [True, False]
+
+
+def test_a_batch_waits_for_a_worker_of_its_pool(platform: Platform, unserved_pool: str) -> None:
+    comparison = run((unserved_pool,), 2)
+    eventually(lambda: "No worker serves" in progress(comparison)[unserved_pool]["note"])
+    assert not Job.objects.exists()

@@ -1,0 +1,280 @@
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from poolwise.lab import advance, estimate_s, progress, run, stop
+from poolwise.lifecycle.heartbeats import COORDINATOR, Heartbeat, send
+from poolwise.models import Batch, Comparison, Job, JobState
+from tests.helpers.core import messages
+from tests.lab.conftest import POOLS, Bench, planned, running_batch
+
+pytestmark = pytest.mark.django_db
+
+
+def test_batches_run_one_after_another_to_the_end(bench: Bench, own_keys: Any, settings: Any) -> None:
+    comparison = planned()
+    for number, pool in enumerate(POOLS, start=1):
+        assert bench.tick() == 1
+        assert [job.pool for job in Job.objects.live()] == [pool] * 2
+        assert len(messages(own_keys, settings.JOB_POOLS[pool]["queue"])) == 2
+        assert bench.tick() == 0, "a batch waits for the one before it"
+        assert Job.objects.count() == 2 * number
+        bench.end_jobs()
+    bench.run_on(comparison, 3)
+    assert comparison.state == Comparison.State.FINISHED
+    assert comparison.finished_at
+    assert not comparison.batches.filter(finished_at=None).exists()
+
+
+def test_the_report_is_frozen_once_before_a_comparison_counts_as_finished(bench: Bench) -> None:
+    planned(("alpha",))
+    states: list[str] = []
+    for _ in range(5):
+        bench.heartbeat()
+        advance(lambda ended: states.append(Comparison.objects.get(pk=ended.pk).state))
+        bench.end_jobs()
+    assert states == [Comparison.State.RUNNING]
+    assert Comparison.objects.get().state == Comparison.State.FINISHED
+
+
+def test_a_job_that_runs_or_waits_to_be_tried_again_keeps_its_batch_open(bench: Bench) -> None:
+    planned()
+    bench.tick()
+    bench.end_jobs()
+    for state in (JobState.RUNNING, JobState.QUEUED):
+        Job.objects.filter(pk=Job.objects.first().pk).update(state=state)
+        assert bench.tick() == 0
+    bench.end_jobs(JobState.FAILED)
+    assert bench.tick() == 1
+
+
+def test_the_jobs_of_a_batch_carry_their_batch_user_and_origin(bench: Bench, user: Any) -> None:
+    comparison = planned(user=user)
+    bench.tick()
+    job = Job.objects.first()
+    assert (job.batch, job.user, job.params) == (comparison.batches.first(), user, {"duration_s": 0.01})
+    assert job.request_id.startswith("comparison-")
+    assert job.is_published
+
+
+def test_a_batch_is_not_delayed_by_the_limit_of_its_queue(bench: Bench, settings: Any) -> None:
+    settings.JOB_MAX_QUEUED = 1
+    planned(copies=5)
+    assert bench.tick() == 1
+    assert Job.objects.count() == 5
+
+
+def test_only_the_oldest_comparison_runs(bench: Bench) -> None:
+    first, second = planned(("alpha",)), planned(("beta",))
+    bench.tick()
+    assert bench.tick() == 0
+    bench.end_jobs()
+    bench.tick()
+    assert bench.tick() == 1
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert (first.state, second.state) == (Comparison.State.FINISHED, Comparison.State.RUNNING)
+
+
+def test_a_comparison_that_runs_is_not_overtaken_by_one_with_an_older_stamp(bench: Bench) -> None:
+    first, late = planned(("alpha",)), planned(("beta",))
+    bench.tick()
+    Comparison.objects.filter(pk=late.pk).update(created_at=timezone.now() - timedelta(hours=1))
+    assert run.current() == first
+
+
+def test_a_batch_that_another_coordinator_released_is_not_released_twice(bench: Bench) -> None:
+    comparison = planned()
+    stale = comparison.batches.get(position=1)
+    assert bench.tick() == 1
+    assert not run.release(comparison, stale, run.heartbeats.pools_up())
+    assert Job.objects.count() == 2
+
+
+def test_nothing_to_do_is_nothing_done(db: None) -> None:
+    assert advance() == 0
+
+
+def test_no_batch_is_released_while_redis_is_away(bench: Bench, own_redis: Any) -> None:
+    comparison = planned()
+    assert advance() == 0
+    assert not Job.objects.exists()
+    assert progress(comparison)["alpha"]["note"] == "Redis does not answer."
+
+
+def test_a_comparison_waits_for_a_worker_of_each_pool_and_says_so(bench: Bench, own_keys: Any) -> None:
+    beta = bench.workers.pop("beta-1@h")
+    comparison = planned()
+    assert bench.tick() == 0
+    assert progress(comparison)["alpha"]["note"] == "No coordinator is running."
+    send(own_keys, Heartbeat("c@h", COORDINATOR, 1, "h"))
+    assert "No worker serves the pool beta" in progress(comparison)["beta"]["note"]
+    assert {progress(comparison)[pool]["note"] for pool in ("alpha", "gamma")} == {""}
+    bench.workers["beta-1@h"] = beta
+    assert bench.tick() == 1
+    assert progress(comparison)["alpha"]["note"] == ""
+
+
+def test_a_batch_waits_for_a_worker_and_says_so(bench: Bench, own_keys: Any) -> None:
+    comparison = planned()
+    bench.tick()
+    bench.end_jobs()
+    bench.remove("beta-1@h")
+    send(own_keys, Heartbeat("c@h", COORDINATOR, 1, "h"))
+    assert bench.tick() == 0
+    comparison.refresh_from_db()
+    assert "No worker serves the pool beta" in progress(comparison)["beta"]["note"]
+    bench.add("beta-2@h", "beta")
+    assert bench.tick() == 1
+
+
+# --- what is kept ---------------------------------------------------------------------------------------
+def test_a_batch_keeps_its_slots_and_what_its_workers_said_before_and_afterwards(bench: Bench) -> None:
+    bench.change("alpha-1@h", slots=7, memory_bytes=100)
+    bench.add("alpha-2@h", "alpha", slots=5)
+    comparison = planned(("alpha",))
+    bench.tick()
+    bench.change("alpha-1@h", memory_bytes=300)
+    bench.end_jobs()
+    bench.tick()
+    assert "end" not in comparison.batches.get().probe, "no worker has spoken since the last job"
+    bench.tick()
+    batch = comparison.batches.get()
+    assert batch.slots == 12
+    assert [worker["memory_bytes"] for worker in batch.probe["release"]["workers"]] == [100, 0]
+    assert [worker["memory_bytes"] for worker in batch.probe["end"]["workers"]] == [300, 0]
+    assert batch.probe["busy"]["machine_cpu_s"] >= batch.probe["release"]["machine_cpu_s"] > 0
+
+
+def test_the_same_pool_works_again_only_once_its_figures_are_read(bench: Bench) -> None:
+    planned(("alpha",), rounds=2)
+    bench.tick()
+    bench.end_jobs()
+    assert [bench.tick(), bench.tick()] == [0, 1]
+
+
+def test_the_environment_is_kept_when_a_comparison_starts(bench: Bench) -> None:
+    comparison = planned()
+    assert comparison.environment == {}
+    bench.tick()
+    comparison.refresh_from_db()
+    assert comparison.environment["cores"] >= 1
+    assert comparison.environment["broker"]["kind"] == "redis"
+
+
+def test_jobs_of_others_that_ran_during_a_batch_are_counted(bench: Bench) -> None:
+    comparison = planned(("alpha",))
+    bench.tick()
+    now = timezone.now()
+    other = {"definition": "io.wait", "kind": "io", "params": {}}
+    Job.objects.create(pool="alpha", state=JobState.RUNNING, started_at=now, **other)
+    Job.objects.create(pool="beta", state=JobState.SUCCEEDED, started_at=now, finished_at=now, **other)
+    hour_ago = now - timedelta(hours=1)
+    Job.objects.create(
+        pool="beta", state=JobState.SUCCEEDED, started_at=hour_ago, finished_at=hour_ago, **other
+    )
+    Job.objects.filter(batch__isnull=False).update(state=JobState.SUCCEEDED, finished_at=now)
+    bench.tick()
+    assert comparison.batches.get().probe["foreign"] == {"pool": 1, "others": 1}
+
+
+# --- ending early ---------------------------------------------------------------------------------------
+@pytest.mark.parametrize("gone", ["definition", "pool", "parameter"])
+def test_a_comparison_whose_ground_is_gone_is_cancelled_and_not_in_the_way(
+    bench: Bench, settings: Any, gone: str
+) -> None:
+    broken, sound = planned(("alpha",)), planned(("beta",))
+    if gone == "definition":
+        Comparison.objects.filter(pk=broken.pk).update(definition="shop.sold")
+    elif gone == "pool":
+        settings.JOB_POOLS = {name: settings.JOB_POOLS[name] for name in ("beta", "gamma")}
+    else:
+        Comparison.objects.filter(pk=broken.pk).update(params={"old": 1})
+    assert bench.tick() == 0
+    broken.refresh_from_db()
+    assert broken.state == Comparison.State.CANCELLED
+    assert broken.end_reason
+    assert bench.tick() == 1
+    assert {job.batch.comparison for job in Job.objects.all()} == {sound}
+
+
+def test_a_stopped_comparison_cancels_what_lives_and_releases_no_more(bench: Bench) -> None:
+    comparison = planned()
+    bench.tick()
+    Job.objects.filter(pk=Job.objects.first().pk).update(state=JobState.RUNNING)
+    stop(comparison, reason="enough")
+    comparison.refresh_from_db()
+    assert (comparison.state, comparison.end_reason) == (Comparison.State.CANCELLED, "enough")
+    assert sorted(Job.objects.values_list("state", flat=True)) == [JobState.CANCELLED, JobState.RUNNING]
+    assert Job.objects.running().get().cancel_requested_at
+    assert comparison.batches.first().void_reason == "The comparison was cancelled."
+    bench.end_jobs()
+    assert bench.tick() == 0
+    assert Job.objects.count() == 2
+
+
+def test_a_comparison_stopped_at_the_moment_of_a_release_gets_no_jobs(bench: Bench) -> None:
+    comparison = planned()
+    batch = comparison.batches.get(position=1)
+    bench.heartbeat()
+    stop(comparison)
+    assert not run.release(comparison, batch, run.heartbeats.pools_up())
+    assert not Job.objects.exists()
+    comparison.refresh_from_db()
+    assert comparison.state == Comparison.State.CANCELLED
+
+
+def test_a_finished_comparison_cannot_be_stopped(bench: Bench) -> None:
+    comparison = planned(("alpha",))
+    bench.run_on(comparison)
+    stop(comparison)
+    comparison.refresh_from_db()
+    assert comparison.state == Comparison.State.FINISHED
+
+
+# --- how far it is --------------------------------------------------------------------------------------
+def test_progress_counts_what_is_planned_has_begun_and_has_ended(bench: Bench) -> None:
+    comparison = planned(("alpha", "beta"), copies=3, rounds=2, seed=1)
+    bench.tick()
+    pool = Job.objects.first().pool
+    other = {"alpha": "beta", "beta": "alpha"}[pool]
+    first, second, _ = Job.objects.all()
+    Job.objects.filter(pk=first.pk).update(state=JobState.RUNNING)
+    Job.objects.filter(pk=second.pk).update(state=JobState.FAILED)
+    counts = {
+        name: (row["planned"], row["begun"], row["ended"]) for name, row in progress(comparison).items()
+    }
+    assert counts == {pool: (6, 2, 1), other: (6, 0, 0)}
+
+
+def test_the_time_left_is_estimated_from_the_batches_that_have_ended(bench: Bench) -> None:
+    comparison = planned(("alpha", "beta"), rounds=3)
+    assert estimate_s(comparison) is None
+    bench.tick()
+    bench.end_jobs()
+    bench.tick()
+    first = comparison.batches.order_by("position").first()
+    Batch.objects.filter(pk=first.pk).update(released_at=first.finished_at - timedelta(seconds=10))
+    Batch.objects.filter(pk=running_batch(comparison).pk).update(
+        released_at=timezone.now() - timedelta(seconds=4)
+    )
+    assert estimate_s(comparison) == pytest.approx(46, abs=0.5)
+    stop(comparison)
+    comparison.refresh_from_db()
+    assert estimate_s(comparison) == 0.0
+
+
+def test_whether_a_comparison_is_wanted_takes_one_question(
+    bench: Bench, django_assert_num_queries: Any
+) -> None:
+    with django_assert_num_queries(1):
+        assert not run.is_wanted()
+    comparison = planned()
+    with django_assert_num_queries(1):
+        assert run.is_wanted()
+    stop(comparison)
+    assert not run.is_wanted()
+    Comparison.objects.update(changed_slots={"alpha-1@h": {"slots": 2}})
+    assert run.is_wanted(), "its slots are not given back yet"

@@ -1,0 +1,104 @@
+"""`manage.py compare` and result bundles: import, check, picture, bundle."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from poolwise.lab import bundle as bundles
+from poolwise.lab import report
+from poolwise.lab.bundle import writing
+from poolwise.management import bundle_arguments
+from poolwise.models import Comparison
+from tests.helpers.comparison_rows import compared
+
+pytestmark = pytest.mark.django_db
+SLOW, FAST = [1.0, 1.01, 0.99, 1.02, 1.0], [0.1, 0.101, 0.099, 0.102, 0.1]
+
+
+@pytest.fixture(autouse=True)
+def _pools(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.JOB_POOLS = {
+        name: {"model": name, "queue": name, "concurrency": 4} for name in ("prefork", "gevent")
+    }
+    monkeypatch.setattr(writing, "charts", lambda *_: {})
+
+
+def frozen(spans: list[float] = FAST, **environment: Any) -> Comparison:
+    comparison = compared({"prefork": SLOW, "gevent": spans}, environment={"cores": 2} | environment)
+    report.freeze(comparison)
+    return comparison
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    """Return the path of a bundle."""
+    file = tmp_path / "bundle.zip"
+    file.write_bytes(bundles.write(frozen()))
+    return file
+
+
+def test_import_stores_the_comparison_and_shows_it(bundle: Path) -> None:
+    out = io.StringIO()
+    call_command("compare", "--import", str(bundle), stdout=out)
+    imported = Comparison.objects.exclude(imported_at=None).get()
+    assert f"imported as {imported.pk}" in out.getvalue()
+    assert "gevent ran this job 10.0× faster than prefork" in out.getvalue()
+
+
+@pytest.mark.slow
+def test_import_draws_a_picture_and_writes_the_bundle_again(bundle: Path, tmp_path: Path) -> None:
+    svg, copy = tmp_path / "out.svg", tmp_path / "copy.zip"
+    call_command(
+        "compare", "--import", str(bundle), "--plot", str(svg), "--bundle", str(copy), stdout=io.StringIO()
+    )
+    assert svg.read_text().startswith("<svg")
+    assert bundles.read(copy).report == bundles.read(bundle).report
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "Name a definition"),
+        (("--import", "absent.zip"), "absent.zip"),
+        (("--check", __file__), "no zip file"),
+        (("io.wait", "--plot", "out.pdf"), "must end in .svg or .png"),
+        (("io.wait", "--max-regression", "much"), "no percentage"),
+    ],
+)
+def test_what_cannot_be_read_or_written_is_refused_at_once(arguments: tuple[str, ...], message: str) -> None:
+    with pytest.raises(CommandError, match=message):
+        call_command("compare", *arguments)
+    assert not Comparison.objects.exists()
+
+
+def test_the_check_plans_the_same_comparison_again(bundle: Path) -> None:
+    comparison, pools = bundle_arguments.planned_as(bundles.read(bundle))
+    assert pools == ["prefork", "gevent"]
+    assert (comparison.definition, comparison.copies, comparison.rounds) == ("io.wait", 4, 5)
+    assert comparison.batches.count() == 10
+
+
+@pytest.mark.parametrize(
+    ("spans", "environment", "status"),
+    [([1.3 * s for s in FAST], {}, 1), ([1.3 * s for s in FAST], {"cores": 64}, 2)],
+)
+def test_the_check_exits_1_for_a_slower_pool_and_2_when_it_can_tell_nothing(
+    bundle: Path, spans: list[float], environment: dict[str, Any], status: int
+) -> None:
+    with pytest.raises(CommandError) as error:
+        bundle_arguments.verdict_of_check(bundles.read(bundle), frozen(spans, **environment), 0.1)
+    assert error.value.returncode == status
+
+
+def test_the_check_passes_a_pool_that_is_no_slower(bundle: Path) -> None:
+    lines = bundle_arguments.verdict_of_check(bundles.read(bundle), frozen(), 0.1)
+    assert lines[-1] == "No pool is slower by more than 10 %."
+    assert lines[1].startswith("gevent: no difference detected (time per job +0.0 %")
+
+
+@pytest.mark.parametrize(("text", "share"), [("10%", 0.1), ("7.5", 0.075), ("0%", 0.0)])
+def test_a_percentage_is_read_with_and_without_its_sign(text: str, share: float) -> None:
+    assert bundle_arguments.percentage(text) == pytest.approx(share)

@@ -1,0 +1,179 @@
+"""What `manage.py compare` prints of a comparison that has ended, and what its JSON holds."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+
+from poolwise.lab import bundle, report
+from poolwise.lab.bundle import writing
+from poolwise.management.comparison_text import as_json, comparison_text, wrapped
+from poolwise.models import Comparison
+from poolwise.support.formats import rate
+from tests.helpers.comparison_rows import batch, compared
+
+SLOW, FAST = [1.0, 1.01, 0.99, 1.02, 1.0], [0.1, 0.101, 0.099, 0.102, 0.1]
+
+
+@pytest.fixture(autouse=True)
+def _terminal(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.JOB_POOLS = {
+        name: {"model": name, "queue": name, "concurrency": 4} for name in ("prefork", "threads", "gevent")
+    }
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(writing, "charts", lambda *_: {})
+
+
+def text_of(comparison: Comparison) -> str:
+    report.freeze(comparison)
+    return comparison_text(comparison)
+
+
+def swept(pools: tuple[str, ...] = ("threads",), spans: tuple[float, ...] = (4.0, 2.0, 1.9)) -> Comparison:
+    comparison = compared({pool: [0.1] for pool in pools}, is_sweep=True)
+    comparison.batches.all().delete()
+    for pool in pools:
+        for slots, span_s in zip((1, 2, 4), spans, strict=True):
+            batch(comparison, pool, 1, span_s, slots=slots, wanted_slots=slots)
+    return comparison
+
+
+@pytest.mark.django_db
+def test_the_advice_comes_last_and_says_that_it_was_measured() -> None:
+    text = text_of(compared({"prefork": SLOW, "gevent": FAST}))
+    assert "\n\ngevent ran this job 10.0× faster than prefork (95 % CI" in text
+    advice = text[text.index("Advice") :]
+    assert advice.startswith(
+        "Advice, as measured: gevent with 4 slots\n  Run it on gevent with 4 slots: the job"
+    )
+    assert "--rounds" not in text
+    assert "Check failed" not in text
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("columns", "most"), [("40", 40), ("80", 80), ("200", 100)])
+def test_sentences_fit_the_terminal(monkeypatch: pytest.MonkeyPatch, columns: str, most: int) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    text = text_of(compared({"prefork": SLOW, "gevent": FAST}))
+    _, words = text.split("\n\n", 1)
+    assert most - 15 < max(map(len, words.splitlines())) <= most
+
+
+def test_a_number_stays_with_its_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    assert wrapped("a slot takes about 57 MB") == "a slot takes about\n57 MB"
+
+
+@pytest.mark.django_db
+def test_one_round_is_advised_on_by_the_kind_and_says_how_to_get_a_verdict() -> None:
+    text = " ".join(text_of(compared({"prefork": [1.0], "gevent": [0.1]})).split())
+    assert (
+        "1 of the 4 that it takes to tell 2 apart (1 round of 4). For a verdict take --rounds 4, or" in text
+    )
+    assert "Advice, by the job's kind: gevent with 4 slots By its kind alone" in text
+
+
+@pytest.mark.django_db
+def test_a_check_that_failed_and_matters_is_shown_once() -> None:
+    comparison = compared({"prefork": SLOW, "threads": SLOW, "gevent": FAST})
+    for found in comparison.batches.filter(pool="threads"):
+        found.probe["foreign"] = {"pool": 0, "others": 3}
+        found.save()
+    assert (
+        text_of(comparison).count("Check failed, “No other job ran”: Other jobs ran during the batches") == 1
+    )
+
+
+@pytest.mark.django_db
+def test_failed_jobs_are_counted() -> None:
+    comparison = compared({"prefork": SLOW, "gevent": FAST})
+    batch(comparison, "gevent", 6, 0.1, jobs={"state": "failed"})
+    head, _, *rows = text_of(comparison).split("\n\n")[0].splitlines()[1:]
+    assert head.endswith("failed")
+    assert {row.split()[0]: row.split()[-1] for row in rows} == {"prefork": "0", "gevent": "4"}
+
+
+@pytest.mark.django_db
+def test_the_sweep_of_one_pool_is_a_table_and_its_knee_a_sentence() -> None:
+    table, most, sentence, advice = text_of(swept()).split("\n\n")
+    assert [line.split() for line in table.splitlines()[2:]] == [
+        ["threads", "1", "1", "4.00", "s"],
+        ["threads", "2", "2", "2.00", "s", "←", "knee"],
+        ["threads", "4", "2.11", "1.90", "s"],
+    ]
+    assert "× 4, at the most slots\n" in most
+    expected = "The knee of threads is at 2 slots: 2 jobs/s, at most 2.11 jobs/s, at 4 (1 round of 4)."
+    assert " ".join(sentence.split()) == expected
+    head, text = advice.split("\n", 1)
+    assert head == "Advice, slots as measured: threads with 2 slots"
+    assert "The knee of its sweep is at 2 slots: the job waits for 99 % of its run." in text
+
+
+@pytest.mark.django_db
+def test_a_sweep_without_a_knee_says_what_the_most_was() -> None:
+    sentence = report.build(swept(spans=(4.0, 2.0, 1.0))).sentence
+    assert sentence == "threads has no knee from 1 to 4 slots: at most 4 jobs/s, at 4 (1 round of 4)"
+
+
+@pytest.mark.django_db
+def test_a_sweep_of_two_pools_has_their_verdict_and_both_in_its_table() -> None:
+    text = text_of(swept(("prefork", "threads")))
+    assert text.count("← knee") == 2
+    assert "Advice, slots as measured, pool by the job's kind: threads with 2 slots\n" in text
+    assert "Cannot tell whether threads or prefork ran this job faster" in text
+
+
+@pytest.mark.django_db
+def test_the_json_has_the_report_beside_the_figures() -> None:
+    comparison = swept(("prefork", "threads"))
+    figures = as_json(comparison)
+    assert figures["advice"] is None, "no report, as of an older coordinator"
+    report.freeze(comparison)
+    found = json.loads(json.dumps(as_json(comparison)))
+    assert set(found) == set(figures) > {"definition", "pools", "verdicts", "validity", "advice", "sweep"}
+    assert found["advice"]["slots"] == 2
+    assert found["verdicts"]["threads"]["outcome"] == "cannot tell"
+    assert found["validity"]["checks"]
+    assert [point["slots"] for point in found["sweep"]["prefork"]] == [1, 2, 4]
+
+
+@pytest.mark.django_db
+def test_an_imported_comparison_is_printed_like_one_that_ran_here(tmp_path: Path) -> None:
+    comparison, file, out = (
+        compared({"prefork": SLOW, "gevent": FAST}),
+        tmp_path / "bundle.zip",
+        io.StringIO(),
+    )
+    text = text_of(comparison)
+    file.write_bytes(bundle.write(comparison))
+    call_command("compare", "--import", str(file), "--json", str(tmp_path / "out.json"), stdout=out)
+    assert out.getvalue().split("\n", 1)[1].strip() == text
+    assert "10.0×" in text.split("\n\n")[0]
+    assert json.loads((tmp_path / "out.json").read_text())["advice"]["pool"] == "gevent"
+
+
+@pytest.mark.django_db
+def test_what_a_hazard_did_and_its_lesson_stand_under_the_verdict() -> None:
+    comparison = compared({"prefork": SLOW, "gevent": FAST})
+    results_table = {"head": ["guard", "lost"], "rows": [["none", "644"], ["lock", "0"]]}
+    found = report.build(comparison).model_dump(mode="json")
+    comparison.report = found | {"results_table": results_table, "lesson": "Lock it.", "advice": None}
+    text = comparison_text(comparison)
+    assert text.endswith("\n\nguard  lost\n───────────\nnone    644\nlock      0\n\nLock it.")
+    assert "faster than prefork" in text.split("\n\n")[1]
+
+
+@pytest.mark.django_db
+def test_a_comparison_without_a_report_has_its_table_alone() -> None:
+    comparison = compared({"prefork": SLOW, "gevent": FAST})
+    assert comparison_text(comparison).startswith("io.wait(duration_s=0.1)")
+
+
+@pytest.mark.parametrize(
+    ("per_s", "text"), [(0.5123, "0.512"), (74.12, "74.1"), (999.7, "1,000"), (1893, "1,890")]
+)
+def test_a_rate_has_three_digits_and_no_exponent(per_s: float, text: str) -> None:
+    assert rate(per_s) == text

@@ -1,4 +1,0 @@
-from project.settings import *  # noqa: F403
-from project.settings import INSTALLED_APPS as _APPS
-
-INSTALLED_APPS = [*_APPS, "tests.one_slot.apps.OneSlot"]

@@ -1,0 +1,83 @@
+from typing import Any
+
+import pytest
+from celery import concurrency
+from django.conf import settings as declared
+
+from poolwise.apps import _sync_pools
+from poolwise.management.commands.pool import worker_command, worker_environment
+from poolwise.models import Pool
+from poolwise.pools import MODELS, POOL_CLASSES, PoolSpec, all_pools, get_pool, install
+from poolwise.support.errors import BadPool, UnknownPool
+
+SOUND = {"model": "threads", "queue": "q", "concurrency": 2}
+
+
+def test_the_four_models_are_there_as_declared() -> None:
+    pools = all_pools()
+    assert {pool.model for pool in pools.values()} == set(MODELS)
+    assert {name: pool.concurrency for name, pool in pools.items() if name != "prefork"} == {
+        "threads": 32, "gevent": 200, "asyncio": 200,
+    }  # fmt: skip
+    assert declared.JOB_DEFAULT_POOLS.keys() == {"io", "cpu", "mixed", "hazard"}
+
+
+def test_model_and_queue_are_named_like_the_pool_unless_said_otherwise() -> None:
+    assert PoolSpec.parse("gevent", {"concurrency": 5}) == PoolSpec("gevent", "gevent", "gevent", 5)
+    assert PoolSpec.parse("fast", {**SOUND}) == PoolSpec("fast", "threads", "q", 2)
+
+
+def test_an_unknown_pool_is_refused_with_the_names_that_exist(settings: Any) -> None:
+    settings.JOB_POOLS = {"a": SOUND, "b": {**SOUND, "queue": "r"}}
+    with pytest.raises(UnknownPool, match="'c'; JOB_POOLS has a, b"):
+        get_pool("c")
+    settings.JOB_POOLS = {}
+    with pytest.raises(UnknownPool, match="none"):
+        get_pool("c")
+
+
+def test_two_pools_with_one_queue_are_refused(settings: Any) -> None:
+    settings.JOB_POOLS = {"a": SOUND, "b": SOUND}
+    with pytest.raises(BadPool, match="'a' and 'b' share the queue 'q'"):
+        get_pool("a")
+
+
+@pytest.mark.parametrize("concurrency", [1, 10_000])
+def test_the_limits_of_concurrency_are_inclusive(concurrency: int) -> None:
+    assert PoolSpec.parse("a", {**SOUND, "concurrency": concurrency}).concurrency == concurrency
+
+
+@pytest.mark.parametrize("queue", ["q", "jobs.fast", "a-b_c:d", "x" * 100])
+def test_queue_names_that_a_worker_can_be_given_are_taken(queue: str) -> None:
+    assert PoolSpec.parse("a", {**SOUND, "queue": queue}).queue == queue
+
+
+@pytest.mark.django_db
+def test_the_table_of_pools_follows_the_settings(settings: Any) -> None:
+    assert set(Pool.objects.values_list("name", flat=True)) == set(settings.JOB_POOLS)
+    settings.JOB_POOLS = {"threads": {**SOUND, "concurrency": 9}}
+    _sync_pools()
+    assert Pool.objects.values_list("name", "queue", "concurrency").get() == ("threads", "q", 9)
+
+
+def test_celerys_names_stand_for_our_pool_classes() -> None:
+    install()
+    for model, path in POOL_CLASSES.items():
+        module, _, name = path.partition(":")
+        found = concurrency.get_implementation(model if model != "asyncio" else path)
+        assert (found.__module__, found.__name__) == (module, name)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_workers_command_names_model_slots_queue_and_a_name_of_its_own(model: str) -> None:
+    pool = PoolSpec("fast", model, "q", 7)
+    first, second = worker_command(pool, 5), worker_command(pool, 5)
+    assert first[first.index("--concurrency") + 1] == "5"
+    assert first[first.index("--queues") + 1] == "q"
+    assert first[first.index("--pool") + 1] == ("custom" if model == "asyncio" else model)
+    name = first.index("--hostname") + 1
+    assert first[name].startswith("fast-")
+    assert first[name] != second[name], "a worker that starts again is not taken for its predecessor"
+    environment = worker_environment(pool)
+    assert environment["POOLWISE_POOL"] == "fast"
+    assert ("CELERY_CUSTOM_WORKER_POOL" in environment) == (model == "asyncio")

@@ -1,0 +1,125 @@
+"""The drills themselves: the checker finds every kind of broken promise, and a sample of faults breaks none."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from drills import app, checker
+from drills.faults import FAULTS, Scale
+from drills.holding import Cell, hold
+from drills.table import table
+from poolwise import definitions
+from poolwise.support.errors import UnknownDefinition
+from tests import ROOT
+from tests.helpers.pace import slowness_from_here
+
+pytestmark = pytest.mark.slow
+
+ID = uuid4().hex
+GOOD: dict[str, Any] = {
+    "id": ID, "pool": "gevent", "state": "succeeded", "attempt": 2, "max_attempts": 3,
+    "history": [{"attempt": 1}], "created_at": 100.0, "started_at": 101.0, "finished_at": 102.0,
+    "recorded_at": 102.5, "broker_wait_s": 0.5, "worker_wait_s": 0.5, "run_s": 1.0, "record_lag_s": 0.5,
+}  # fmt: skip
+LINES = {ID: Counter({1: 1, 2: 1})}
+RESULTS = {ID: [("SUCCESS", '{"attempt": 2}')]}
+OUTCOMES = {ID: [("running", "succeeded", 2)]}
+
+
+def judge(changes: dict[str, Any] | None = None, **options: Any) -> dict[str, int]:
+    """Return what a job that is good but for these changes is counted for."""
+    given: dict[str, Any] = {
+        "accepted": {ID: "gevent"}, "lines": LINES, "results": RESULTS, "outcomes": OUTCOMES, **options,
+    }  # fmt: skip
+    return dict(checker.judge([{**GOOD, **(changes or {})}], **given).pools["gevent"])
+
+
+def test_a_job_that_ran_twice_and_was_recorded_once_keeps_every_promise() -> None:
+    assert judge() == {"accepted": 1, "committed": 1, "extra_starts": 1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "fault"),
+    [
+        ({"state": "running"}, {}, "lost"),
+        ({}, {"accepted": {ID: "gevent", uuid4().hex: "gevent"}}, "lost"),
+        ({"state": "failed"}, {"results": {ID: [("FAILURE", None)]}}, "failed"),
+        ({}, {"outcomes": {ID: OUTCOMES[ID] * 2}}, "duplicated"),
+        ({}, {"outcomes": {ID: [("succeeded", "failed", 2)]}}, "duplicated"),
+        ({}, {"lines": {ID: Counter({1: 2})}}, "without_line"),
+        ({}, {"results": {}}, "result_differs"),
+        ({}, {"results": {ID: [("SUCCESS", '{"attempt": 1}')]}}, "result_differs"),
+        ({}, {"results": {ID: RESULTS[ID] * 2}}, "result_differs"),
+        ({"max_attempts": 1}, {}, "attempts_exceeded"),
+        ({"history": []}, {}, "history_broken"),
+        ({"started_at": 99.0}, {}, "bad_timings"),
+        ({"finished_at": 100.5}, {}, "bad_timings"),
+        ({"worker_wait_s": -0.1}, {}, "bad_timings"),
+    ],
+)
+def test_the_checker_finds_a_broken_promise(
+    changes: dict[str, Any], options: dict[str, Any], fault: str
+) -> None:
+    assert judge(changes, **options)[fault] == 1
+
+
+def test_clocks_that_a_drill_moved_apart_are_no_fault_but_negative_durations_are() -> None:
+    assert "bad_timings" not in judge({"started_at": -3500.0}, clock_tolerance_s=3700.0)
+    assert judge({"started_at": -3500.0, "run_s": -1.0}, clock_tolerance_s=3700.0)["bad_timings"] == 1
+
+
+def test_the_table_says_what_is_broken() -> None:
+    lost = Cell("worker-kill", "gevent", {"accepted": 9, "lost": 1}, 3, True, 16.2, 15.0)
+    slow = Cell("worker-kill", "threads", {"accepted": 9}, 3, True, 16.2, 15.0)
+    skipped = Cell("disk-full", "gevent", skipped="needs root")
+    good = Cell("redis-wipe", "gevent", {"accepted": 9}, 3, True, 3.0, 15.0)
+    assert [cell.is_good for cell in (lost, slow, skipped, good)] == [False, False, True, True]
+    text = table([lost, slow, skipped, good])
+    assert text.count("BROKEN; over its 15 s") == 2
+    assert "skipped: needs root" in text
+
+
+def test_a_production_platform_has_neither_the_witness_job_nor_the_crash_points() -> None:
+    with pytest.raises(UnknownDefinition):
+        definitions.get("drill.effect")
+    assert f"{app.__name__}.crash_points" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "environment", [{}, {"POOLWISE_DRILL_FOLDER": "x", "DEBUG": "false", "SECRET_KEY": "k" * 50}]
+)
+def test_the_settings_of_the_drills_refuse_to_serve_anything_else(environment: dict[str, str]) -> None:
+    own = {**os.environ, "DJANGO_SETTINGS_MODULE": "drills.settings", **environment}
+    done = subprocess.run(
+        [sys.executable, "manage.py", "check"], cwd=ROOT, env=own, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "are for `make drill` alone" in done.stderr
+
+
+def test_every_fault_is_documented() -> None:
+    page = (ROOT / "docs/drills.md").read_text()
+    assert [name for name in FAULTS if f"`{name}`" not in page] == []
+
+
+def test_an_unknown_fault_is_refused_with_those_that_exist(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "drills", "--fault", "earthquake"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "redis-wipe" in done.stderr
+
+
+@pytest.mark.services
+def test_a_sample_of_faults_loses_nothing_and_records_nothing_twice() -> None:
+    slowness_since = slowness_from_here()
+    [cell] = hold(FAULTS["sampler"], ["gevent"], Scale())
+    cell.budget_s *= slowness_since()
+    assert cell.is_good, table([cell])
+    assert cell.caught > 60
+    assert cell.counts["extra_starts"] > 0

@@ -1,0 +1,76 @@
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+import redis
+from kombu import Connection
+
+from dev import redis_server
+from poolwise.support.redis_urls import for_broker, for_redis
+from tests.helpers.pace import eventually
+
+PAIRS = [
+    ("unix:///run/redis.sock", "redis+socket:///run/redis.sock"),
+    ("unix:///run/redis.sock?db=3", "redis+socket:///run/redis.sock?virtual_host=3"),
+    (
+        "unix://ann:pa%40ss@/run/redis.sock?db=3&client_name=a",
+        "redis+socket://ann:pa%40ss@/run/redis.sock?virtual_host=3&client_name=a",
+    ),
+]
+
+
+@pytest.mark.parametrize(("ours", "celerys"), PAIRS)
+def test_a_unix_socket_is_spelled_for_each(ours: str, celerys: str) -> None:
+    assert (for_broker(ours), for_redis(ours)) == (celerys, ours)
+    assert (for_broker(celerys), for_redis(celerys)) == (celerys, ours)
+
+
+@pytest.mark.parametrize(
+    "address", ["redis://:pw@a:6379/0", "rediss://a/1?ssl_cert_reqs=none", "amqp://a//", ""]
+)
+def test_any_other_address_stays(address: str) -> None:
+    assert (for_broker(address), for_redis(address)) == (address, address)
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder for a socket, whose whole path the system bounds to some 100 characters."""
+    with TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def test_redis_py_and_celery_reach_the_same_database_behind_a_socket(short_path: Path) -> None:
+    path = short_path / "redis.sock"
+    arguments = [
+        "--port",
+        "0",
+        "--unixsocket",
+        str(path),
+        "--requirepass",
+        "pa@ss",
+        "--save",
+        "",
+        "--dir",
+        str(short_path),
+    ]
+    address = f"unix://:pa%40ss@{path}?db=3"
+    with subprocess.Popen([str(redis_server.find_binary()), *arguments], stdout=subprocess.DEVNULL) as server:
+        try:
+            client = redis.Redis.from_url(for_redis(for_broker(address)))
+            assert eventually(lambda: answers(client))
+            with Connection(for_broker(address)) as broker, broker.SimpleQueue("threads") as queue:
+                queue.put({"id": 1})
+                assert client.llen("threads") == 1
+                assert queue.get(timeout=10).payload == {"id": 1}
+            assert client.connection_pool.connection_kwargs["db"] == 3
+        finally:
+            server.terminate()
+
+
+def answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False

@@ -1,0 +1,80 @@
+"""A coordinator may start before the tables are there."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import DatabaseError, connection
+from structlog.testing import capture_logs
+
+from poolwise.support import wait_for_migrations
+from poolwise.support.wait_for_migrations import wait_until_migrated
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_migrated_database_is_not_waited_for() -> None:
+    assert wait_until_migrated(lambda: False)
+
+
+def test_a_missing_migration_is_waited_for_and_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    plans: Iterator[Any] = iter([["a migration"], ["a migration"], []])
+    monkeypatch.setattr(wait_for_migrations.MigrationExecutor, "migration_plan", lambda *_: next(plans))
+    monkeypatch.setattr(wait_for_migrations, "_CHECK_EVERY_S", 0.001)
+    with capture_logs() as lines:
+        assert wait_until_migrated(lambda: False)
+    assert [line["waits_for"] for line in lines] == ["`manage.py migrate`"]
+
+
+def test_a_database_that_does_not_answer_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: Iterator[Any] = iter([DatabaseError("the server starts up"), []])
+
+    def plan(*_: Any) -> Any:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(wait_for_migrations.MigrationExecutor, "migration_plan", plan)
+    monkeypatch.setattr(
+        wait_for_migrations.connection, "close", lambda: None
+    )  # the test's transaction is on it
+    with capture_logs() as lines:
+        assert wait_until_migrated(lambda: False)
+    assert [line["waits_for"] for line in lines] == ["it to answer: the server starts up"]
+
+
+def test_a_stop_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wait_for_migrations.MigrationExecutor, "migration_plan", lambda *_: ["a migration"])
+    stopped = threading.Event()
+    threading.Timer(0.1, stopped.set).start()
+    assert not wait_until_migrated(stopped.is_set)
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_is_behind_differs_from_one_that_is_up_to_date() -> None:
+    call_command("migrate", "jobs", "0001", verbosity=0)
+    try:
+        assert wait_for_migrations._missing() == "`manage.py migrate`"
+    finally:
+        call_command("migrate", verbosity=0)
+    assert wait_for_migrations._missing() == ""
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(
+    connection.vendor != "postgresql", reason="only PostgreSQL builds indexes while others write"
+)
+def test_an_index_whose_building_broke_off_is_built_anew() -> None:
+    call_command("migrate", "jobs", "0009", verbosity=0)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE INDEX job_mark_due ON poolwise_job (due_at)")
+            call_command("migrate", verbosity=0)
+            cursor.execute("SELECT indexdef FROM pg_indexes WHERE indexname = 'job_mark_due'")
+            assert "WHERE" in cursor.fetchone()[0]
+    finally:
+        call_command("migrate", verbosity=0)

@@ -1,0 +1,139 @@
+"""Jobs that get stuck: each says how long at most, so that a limit that fails ends the test, not the machine."""
+
+import asyncio
+import hashlib
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+from poolwise.definitions import Secret, job
+from tests.worker.stuck.limit_probes import probe_this_worker
+
+LIMIT_S = 1.0
+
+
+@job(name="stuck.computes", kind="cpu", time_limit_s=LIMIT_S)
+def computes(seconds: float = 20.0) -> None:
+    """Compute in Python."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        sum(range(200))
+
+
+@job(name="stuck.computes_in_coroutine", kind="cpu", time_limit_s=LIMIT_S)
+async def computes_in_coroutine(seconds: float = 20.0) -> None:
+    """Compute in a coroutine, without an await."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        sum(range(200))
+
+
+@job(name="stuck.sleeps", kind="io", time_limit_s=LIMIT_S)
+def sleeps(seconds: float = 20.0) -> None:
+    """Block the thread."""
+    time.sleep(seconds)
+
+
+@job(name="stuck.awaits", kind="io", time_limit_s=LIMIT_S)
+async def awaits(seconds: float = 20.0) -> None:
+    """Wait for what does not come."""
+    await asyncio.sleep(seconds)
+
+
+@job(name="stuck.hashes", kind="cpu", time_limit_s=LIMIT_S)
+def hashes(iterations: int = 30_000_000) -> str:
+    """Spend about 15 s in one call of C, without the interpreter's lock."""
+    return hashlib.pbkdf2_hmac("sha256", b"x", b"y", iterations).hex()
+
+
+@job(name="stuck.matches", kind="cpu", time_limit_s=LIMIT_S, max_attempts=1)
+def matches(length: int = 30) -> bool:
+    """Spend about 30 s in one call of C that keeps the interpreter's lock: a pattern that tries every way."""
+    return re.fullmatch(r"(a+)+b", "a" * length) is not None
+
+
+@job(name="stuck.probe_limits", kind="mixed", time_limit_s=60)
+def probe_limits() -> dict[str, str]:
+    """Return what limits and cancelling do in the worker that runs this."""
+    return probe_this_worker()
+
+
+@job(name="stuck.bystander", kind="io")
+def bystander(witness: str, seconds: float = 3.0) -> None:
+    """Wait beside the others; leave a line at the start and one at the end."""
+    _note(witness, "began")
+    time.sleep(seconds)
+    _note(witness, "ended")
+
+
+@job(name="stuck.unlimited", kind="mixed", time_limit_s=None)
+def unlimited(seconds: float = 5.0, *, computing: bool = True) -> str:
+    """Compute, or block, without any limit."""
+    if not computing:
+        time.sleep(seconds)
+        return "slept"
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        sum(range(200))
+    return "computed"
+
+
+@job(name="stuck.unlimited_coroutine", kind="mixed", time_limit_s=None)
+async def unlimited_coroutine(seconds: float = 5.0, *, computing: bool = True) -> str:
+    """Compute, or wait, in a coroutine without any limit."""
+    if not computing:
+        await asyncio.sleep(seconds)
+        return "slept"
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        sum(range(200))
+    return "computed"
+
+
+@job(name="stuck.hoards", kind="mixed", time_limit_s=30, memory_limit_bytes=64 * 1024 * 1024)
+def hoards(mebibytes: int = 400, seconds: float = 20.0) -> int:
+    """Take memory bit by bit and keep it."""
+    kept = []
+    for _ in range(mebibytes):
+        kept.append(b"x" * 1024 * 1024)
+        time.sleep(0.002)
+    time.sleep(seconds if mebibytes > 64 else 0)
+    return len(kept)
+
+
+def _note(witness: str, what: str) -> None:
+    with Path(witness).open("a") as file:
+        file.write(f"{what}\n")
+
+
+@job(name="stuck.hashes_unlimited", kind="cpu", time_limit_s=None)
+def hashes_unlimited(iterations: int = 30_000_000) -> str:
+    """Spend about 15 s in one call of C."""
+    return hashlib.pbkdf2_hmac("sha256", b"x", b"y", iterations).hex()
+
+
+@job(name="stuck.computes_unlimited", kind="cpu", time_limit_s=None)
+def computes_unlimited(seconds: float = 4.0) -> None:
+    """Compute in Python, without a limit."""
+    _compute(seconds)
+
+
+@job(name="stuck.coroutine_unlimited", kind="cpu", time_limit_s=None)
+async def coroutine_unlimited(seconds: float = 4.0) -> None:
+    """Compute in a coroutine, without a limit."""
+    _compute(seconds)
+
+
+def _compute(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        sum(range(200))
+
+
+@job(name="stuck.tells", kind="io")
+def tells(token: Annotated[str, Secret()]) -> None:
+    """Keep no secret."""
+    print("it is", token, flush=True)
+    print(f"told to stderr: {token}", file=sys.stderr)
