@@ -16,8 +16,9 @@ ENV PATH=/opt/poolwise/bin:$PATH
 
 COPY manage.py ./
 COPY project project
+COPY poolwise poolwise
 COPY jobs jobs
-RUN python -m compileall -q project jobs \
+RUN python -m compileall -q project poolwise jobs \
     && SECRET_KEY=used-for-this-step-alone DATABASE_URL=sqlite:///:memory: python manage.py collectstatic --no-input
 
 USER poolwise

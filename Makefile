@@ -9,7 +9,7 @@ SPREAD = --dist loadfile --no-loadscope-reorder
 # The tests that start no server, no worker and no browser, and take no second of a core each.
 QUICK = not (services or redis or browser or postgres or slow)
 # What a ledger of another kind changes nothing of.
-WITHOUT_DATABASE = $(addprefix --ignore tests/,pools broker stuck catalog/test_egress.py test_drills.py test_forged_messages.py test_rabbitmq.py test_up.py)
+WITHOUT_DATABASE = $(addprefix --ignore tests/,pools transport worker/stuck worker/test_forged_messages.py jobs/test_egress.py project/test_drills.py project/test_rabbitmq.py project/test_up.py)
 
 # Each of the many processes that start would compile Poolwise anew.
 unexport PYTHONDONTWRITEBYTECODE

@@ -7,7 +7,7 @@ from django.core.checks import register
 from poolwise.support.imports import without
 
 #: Each module's name is the first half of its definitions' names; those of `hazards` begin with `hazard`.
-MODULES = ("io", "cpu", "mixed", "ending", "hazards")
+MODULES = ("io", "cpu", "mixed", "endings", "hazards")
 
 
 def load() -> None:

@@ -8,10 +8,10 @@ from django.db.models.signals import post_migrate
 from poolwise.support.startup import uncollected
 
 
-class JobsConfig(AppConfig):
+class PoolwiseConfig(AppConfig):
     """Poolwise's one Django app."""
 
-    name = "jobs"
+    name = "poolwise"
     verbose_name = "Poolwise"
     default_auto_field = "django.db.models.BigAutoField"
 
@@ -26,13 +26,11 @@ class JobsConfig(AppConfig):
 def _load() -> None:
     from celery.app.utils import find_app
 
-    import jobs
     from poolwise import checks, definitions
 
     _want_pools()
     find_app(settings.JOB_CELERY_APP)  # as `celery -A` does: whatever is published goes by its settings
     checks.register_all()
-    jobs.load()
     definitions.discover()
 
 

@@ -4,7 +4,7 @@ from django.urls import path
 
 from poolwise.web import views
 
-app_name = "jobs"
+app_name = "poolwise"
 urlpatterns = [
     path("", views.catalogue, name="catalogue"),
     path("definitions/<str:name>/", views.definition, name="definition"),

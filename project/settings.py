@@ -65,6 +65,7 @@ INSTALLED_APPS = [
     "django_htmx",
     "django_celery_results",
     "axes",
+    "poolwise",
     "jobs",
 ]
 MIDDLEWARE = [

@@ -4,7 +4,7 @@ from django.contrib import admin
 
 from poolwise.admin import audit, comparison, job, pause, pin, pool, result, token
 
-__all__ = ["audit", "comparison", "job", "pin", "pool", "result", "switch", "token"]
+__all__ = ["audit", "comparison", "job", "pause", "pin", "pool", "result", "token"]
 
 admin.site.site_header = "Poolwise"
 admin.site.site_title = "Poolwise admin"

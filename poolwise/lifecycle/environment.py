@@ -28,7 +28,7 @@ _LIBRARIES = (
     "celery", "kombu", "billiard", "redis", "django", "django-celery-results", "gevent", "greenlet", "pydantic",
     "psycopg", "numpy", "scipy",
 )  # fmt: skip
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parent.parent
 #: The kernel's own, which the containers of a machine share; their names and files are each one's own.
 _IDENTITY = (Path("/proc/sys/kernel/random/boot_id"), Path("/etc/machine-id"))
 _GIT_TIMEOUT_S = 5.0

@@ -167,7 +167,7 @@ def _fold_released(job: Job, entry: Outcome, *, now: datetime) -> bool:
         job.error_type, job.error = "Cancelled", "Cancelled while it ran; its worker was shut down."
         return True
     job.state = JobState.QUEUED
-    # Its message goes back to its queue. Whether it got there, `poolwise.coordinator.recovery` sees; how long it waits there says nothing.
+    # Its message goes back to its queue; `coordinator.recovery` checks that it got there.
     job.due_at = None
     return True
 

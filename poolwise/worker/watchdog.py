@@ -1,8 +1,8 @@
 """The process beside a worker that keeps its time limits when the worker itself cannot.
 
-`python -m poolwise.worker.watchdog DESCRIPTOR PID`: its parent is the worker with that PID, the descriptor that of
-`poolwise.pools.attempt_table.AttemptTable`. Pools that run jobs in processes of their own need none. It imports little until it may have to
-act, and ends with its worker.
+`python -m poolwise.worker.watchdog DESCRIPTOR PID`: PID is the worker, its parent; DESCRIPTOR belongs to the worker's
+`poolwise.pools.attempt_table.AttemptTable`. Pools that run jobs in processes of their own need none. It imports little
+until it may have to act, and ends with its worker.
 """
 
 import os

@@ -439,7 +439,7 @@ def test_a_job_submitted_while_redis_is_down_runs_when_it_is_back(site: Site) ->
     site.start("pool", "threads")
     eventually(lambda: coordinator_is_up() and "threads" in pools_up(), timeout_s=30)
     site.redis.kill()
-    submit = "from poolwise.lifecycle.submission import submit; submit('io.wait', {'duration_s': 0.1}, pool='threads', copies=3)"
+    submit = "from poolwise import submit; submit('io.wait', {'duration_s': 0.1}, pool='threads', copies=3)"
     assert site.start("shell", "-c", submit).wait(30) == 0
     assert site.ask("select distinct state from poolwise_job") == [("queued",)]
     site.redis.start()

@@ -93,7 +93,8 @@ table, descriptor = AttemptTable.create()
 table.note_heartbeat(next_within_s={30 if is_alive else -1})
 table.note({text!r}, time.monotonic() - {late_s})
 table.note({started("5a9c1d3e-0000-4000-8000-000000000002", 1)!r}, float("inf"))
-child = subprocess.Popen([sys.executable, "-m", "poolwise.worker.watchdog", str(descriptor), str(os.getpid())], pass_fds=[descriptor])
+arguments = [sys.executable, "-m", "poolwise.worker.watchdog", str(descriptor), str(os.getpid())]
+child = subprocess.Popen(arguments, pass_fds=[descriptor])
 print(child.pid, flush=True)
 ctypes.PyDLL(None).usleep(20_000_000)  # keeps the interpreter's lock
 """
