@@ -1,98 +1,33 @@
-"""A module imports only from lower levels; the table is the one in docs/architecture.md."""
-
-import ast
-from pathlib import Path
+"""A room imports only from lower floors, and through the other room's `__init__`."""
 
 import pytest
 
-from tests import ROOT
+from dev.rooms import FLOOR_OF, ROOT_MODULES, arrows, files, offered, room_of, uses
 
-LEVELS = [
-    ("imports", "startup", "redaction", "bounded"),
-    (
-        *(
-            "errors",
-            "timing",
-            "statistics",
-            "verdicts",
-            "logs",
-            "formats",
-            "signing",
-            "addresses",
-            "failover",
-        ),
-        *("watched", "schema", "cores", "celery_worker", "native_threads", "duty"),
-    ),
-    ("definitions", "pools", "redis_client", "printing"),
-    ("models", "stream", "heartbeats", "catalog", "environment", "messages"),
-    (
-        *(
-            "recorder",
-            "reports",
-            "time_split",
-            "timeline",
-            "switches",
-            "audit",
-            "retention",
-            "roles",
-        ),
-        *("guarantees", "sidecar", "watchdog", "memory_watch", "choice"),
-        *("process_stats_thread", "report_thread", "shutdown", "limit_probing"),
-    ),
-    ("execution", "worker", "evidence", "configurations", "bounds", "tokens", "doubles"),
-    ("task_request", "worker_signals", "reception"),
-    ("tasks",),
-    ("publishing", "deduplication"),
-    ("cancelling", "rescue"),
-    ("submission",),
-    ("comparisons", "operations"),
-    ("sampling", "recording"),
-    ("duties", "backend", "forms", "checks", "local_processes", "vega", "charts", "pictures"),
-    ("coordinator", "templatetags", "comparison_charts"),
-    ("bundles",),
-    ("forms",),
-    ("views", "logins"),
-    ("admin", "api", "management"),
-    ("urls", "apps"),
-]
-LEVEL_OF = {name: level for level, names in enumerate(LEVELS) for name in names}
-MODULES = [
-    path
-    for path in (ROOT / "jobs").rglob("*.py")
-    if ("migrations" not in path.parts and path.stem != "__init__") or path.parent.name != "jobs"
-]
+USES = [use for path in files() for use in uses(path)]
+MOST_DOORS = 12
 
 
-def part_of(path: Path) -> str:
-    return path.relative_to(ROOT / "jobs").parts[0].removesuffix(".py")
+def test_every_file_of_the_library_belongs_to_a_room_with_a_floor() -> None:
+    assert {room_of(path) for path in files()} == {*FLOOR_OF, ROOT_MODULES}
 
 
-def imported_parts(path: Path) -> set[str]:
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names = (
-                [f"{node.module}.{alias.name}" for alias in node.names]
-                if node.module == "jobs"
-                else [node.module]
-            )
-        found |= {name.split(".")[1] for name in names if name.startswith("jobs.")}
-        assert not any(name.split(".")[0] == "project" for name in names), f"{path} imports project"
-    return found
+def test_a_room_imports_only_from_lower_floors() -> None:
+    between = [use for use in USES if use.room != ROOT_MODULES]
+    assert [str(use) for use in between if FLOOR_OF[use.other] >= FLOOR_OF[use.room]] == []
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if "migrations" not in p.parts], ids=str)
-def test_a_module_imports_only_from_lower_levels(path: Path) -> None:
-    own = part_of(path)
-    if own == "__init__":
-        return
-    assert own in LEVEL_OF, f"give jobs/{own} a level in this test and in docs/architecture.md"
-    too_high = [part for part in imported_parts(path) - {own} if LEVEL_OF[part] >= LEVEL_OF[own]]
-    assert not too_high, f"{own} (level {LEVEL_OF[own]}) imports {too_high}"
+def test_a_room_is_entered_through_its_init() -> None:
+    assert [str(use) for use in USES if use.inner] == []
+    assert [str(use) for use in USES if use.name != "*" and use.name not in offered(use.other)] == []
 
 
-def test_programs_need_no_pages() -> None:
-    for path in MODULES:
-        if part_of(path) in ("api", "management"):
-            assert not imported_parts(path) & {"views", "forms", "admin"}, path
+@pytest.mark.parametrize("room", FLOOR_OF)
+def test_a_room_uses_at_most_twelve_others(room: str) -> None:
+    assert len([other for one, other in arrows() if one == room]) <= MOST_DOORS
+
+
+def test_no_room_imports_a_site() -> None:
+    sources = {path: path.read_text() for path in files()}
+    assert [path for path, text in sources.items() if "import jobs" in text or "from jobs" in text] == []
+    assert [path for path, text in sources.items() if "from project" in text] == []

@@ -79,6 +79,13 @@ def execute(delivery: Delivery) -> Outcome | None:
         return outcome
 
 
+def run_here(delivery: Delivery) -> tuple[Started, Outcome]:
+    """Run an attempt in this process without a claim or a report; return its start and its outcome, for tests."""
+    started, watch = _begin(delivery)
+    outcome, _ = _run(delivery, started, watch)
+    return started, outcome
+
+
 def _log_context(delivery: Delivery) -> dict[str, Any]:
     context = {
         "job": delivery.job_id,

@@ -3,30 +3,42 @@
 import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import structlog
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django_celery_results.models import TaskResult
 
 from poolwise import definitions
 from poolwise.lifecycle import back_pressure, cancellation, deduplication
 from poolwise.lifecycle.cancellation import CancelOutcome
 from poolwise.lifecycle.pool_choice import chosen
 from poolwise.lifecycle.publishing import grace, publish_from_web
-from poolwise.models import Batch, Job, audit
+from poolwise.models import Batch, Job, JobState, audit
 from poolwise.pools import get_pool
-from poolwise.support.errors import InvalidParameters, Unavailable
+from poolwise.support.errors import InvalidParameters, Unavailable, UnknownJob
+from poolwise.support.formats import as_uuid
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from django.contrib.auth.models import User
 
-__all__ = ["CancelOutcome", "cancel", "prepare", "run_again", "submit"]
+__all__ = ["CancelOutcome", "cancel", "get_job", "get_result", "prepare", "run_again", "submit"]
 log = structlog.get_logger(__name__)
 #: What refuses an insert may be gone before it is looked for.
 _TRIES = 3
+
+
+def publish_after_commit(jobs: Sequence[Job]) -> None:
+    """Publish stored jobs once the surrounding transaction has committed."""
+    transaction.on_commit(lambda: publish_from_web(jobs))
+
+
+#: What happens to jobs that were stored; `poolwise.testing` puts something else in its place.
+deliver = publish_after_commit
 
 
 def submit(
@@ -70,7 +82,7 @@ def submit(
     if found := _earlier_or_stored(jobs, batch, user):
         return found
     if run_after is None and batch is None:
-        transaction.on_commit(lambda: publish_from_web(jobs))
+        deliver(jobs)
     log.info("jobs submitted", definition=definition, pool=pool, copies=copies, request_id=request_id)
     return jobs
 
@@ -135,6 +147,22 @@ def prepare(
         )
         for _ in range(copies)
     ]
+
+
+def get_job(job_id: str | UUID) -> Job:
+    """Return the job with this id. Raise UnknownJob."""
+    job = Job.objects.filter(pk=as_uuid(str(job_id))).first()
+    if job is None:
+        raise UnknownJob(f"There is no job {str(job_id)[:100]!r}.")
+    return job
+
+
+def get_result(job: Job) -> Any:
+    """Return what a job that succeeded has returned, as JSON values; None for any other."""
+    if job.state != JobState.SUCCEEDED:
+        return None
+    text = TaskResult.objects.filter(task_id=str(job.pk)).values_list("result", flat=True).first()
+    return None if text is None else json.loads(text)
 
 
 def run_again(

@@ -24,6 +24,10 @@ class UnknownDefinition(PoolwiseError):
     """No job definition has this name."""
 
 
+class UnknownJob(PoolwiseError):
+    """No job has this id."""
+
+
 class UnknownPool(PoolwiseError):
     """No pool has this name."""
 
