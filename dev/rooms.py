@@ -63,8 +63,12 @@ def uses(path: Path) -> Iterator[Use]:
     for node in ast.walk(ast.parse(path.read_text())):
         for module, name in _imported(node):
             other, _, inner = module.removeprefix(f"{LIBRARY}.").partition(".")
-            if module != LIBRARY and other in FLOOR_OF and other != own:
+            if module == LIBRARY or other == own:
+                continue
+            if other in FLOOR_OF:
                 yield Use(path, getattr(node, "lineno", 0), own, other, inner, name)
+            elif own != ROOT_MODULES and (ROOT / LIBRARY / f"{other}.py").exists():
+                yield Use(path, getattr(node, "lineno", 0), own, ROOT_MODULES, other, name)
 
 
 def _imported(node: ast.AST) -> Iterator[tuple[str, str]]:

@@ -1,10 +1,13 @@
 """Wiring of the app."""
 
+from typing import Any
+
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models.signals import post_migrate
 
+from poolwise.conf import set_defaults
 from poolwise.support.startup import uncollected
 
 
@@ -14,6 +17,10 @@ class PoolwiseConfig(AppConfig):
     name = "poolwise"
     verbose_name = "Poolwise"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        set_defaults()  # before any app's jobs are declared: declarations read settings
 
     def ready(self) -> None:
         """Load the Celery application, the checks and the definitions; keep the table of pools in step with the settings."""
@@ -29,7 +36,8 @@ def _load() -> None:
     from poolwise import checks, definitions
 
     _want_pools()
-    find_app(settings.JOB_CELERY_APP)  # as `celery -A` does: whatever is published goes by its settings
+    if settings.JOB_CELERY_APP:
+        find_app(settings.JOB_CELERY_APP)  # as `celery -A` does: whatever is published goes by its settings
     checks.register_all()
     definitions.discover()
 

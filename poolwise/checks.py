@@ -13,8 +13,8 @@ from poolwise.pools import NEEDED_LIBRARY, NO_POOL, PoolSpec
 from poolwise.support.errors import BadPool
 from poolwise.support.redis_urls import REDIS_SCHEMES, has_readable_port, scheme_of
 
-#: The tag of Poolwise's checks: `manage.py check --tag jobs`.
-CHECKS = "jobs"
+#: The tag of Poolwise's checks: `manage.py check --tag poolwise`.
+CHECKS = "poolwise"
 
 
 def register_all() -> None:
@@ -33,13 +33,13 @@ def check_pools(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> lis
     pools: list[PoolSpec] = []
     if not isinstance(settings.JOB_POOLS, dict) or not settings.JOB_POOLS:
         summary, hint = NO_POOL.split(": ")
-        return [Error(f"{summary}.", hint=hint.capitalize(), id="jobs.E001")]
+        return [Error(f"{summary}.", hint=hint.capitalize(), id="poolwise.E001")]
     for name, options in settings.JOB_POOLS.items():
         try:
             pools.append(PoolSpec.parse(name, options))
         except BadPool as error:
             messages.append(
-                Error(str(error), hint="See JOB_POOLS in the settings page of the docs.", id="jobs.E002")
+                Error(str(error), hint="See JOB_POOLS in the settings page of the docs.", id="poolwise.E002")
             )
     messages += _shared_queues(pools)
     for pool in pools:
@@ -48,7 +48,7 @@ def check_pools(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> lis
                 Error(
                     f"The pool {pool.name!r} needs the package {library!r}, which is not installed.",
                     hint=f"pip install {NEEDED_LIBRARY[pool.model]}, or take the pool out of JOB_POOLS.",
-                    id="jobs.E004",
+                    id="poolwise.E004",
                 )
             )
     return messages
@@ -63,7 +63,7 @@ def _shared_queues(pools: Sequence[PoolSpec]) -> list[CheckMessage]:
                 Error(
                     f"The pools {owners[pool.queue]!r} and {pool.name!r} share the queue {pool.queue!r}.",
                     hint="Give each pool a queue of its own: a job must run where it was sent.",
-                    id="jobs.E003",
+                    id="poolwise.E003",
                 )
             )
         owners[pool.queue] = pool.name
@@ -76,7 +76,7 @@ def check_default_pools(app_configs: Sequence[AppConfig] | None = None, **_: Any
         Warning(
             f"JOB_DEFAULT_POOLS sends {kind} jobs to {pool!r}, which JOB_POOLS does not declare.",
             hint="They run on the first pool declared.",
-            id="jobs.W001",
+            id="poolwise.W001",
         )
         for kind, pool in settings.JOB_DEFAULT_POOLS.items()
         if pool not in settings.JOB_POOLS
@@ -89,7 +89,7 @@ def check_definition_pools(app_configs: Sequence[AppConfig] | None = None, **_: 
         Warning(
             f"The definition {found.name} names the pool {found.pool!r}, which JOB_POOLS does not declare.",
             hint="It runs where its kind does; declare the pool, or correct pool= in its @job(...).",
-            id="jobs.W002",
+            id="poolwise.W002",
         )
         for found in definitions.all_definitions()
         if found.pool and found.pool not in settings.JOB_POOLS
@@ -129,7 +129,7 @@ def check_numbers(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> l
         Error(
             f"{name} is {value!r}; it must be a number from {least:.10g} to {most:.10g}.",
             hint="See the settings page of the docs.",
-            id="jobs.E005",
+            id="poolwise.E005",
         )
         for name, (least, most) in _LIMITS.items()
         if not _is_within(value := getattr(settings, name), least, most)
@@ -153,7 +153,7 @@ def check_heartbeats(app_configs: Sequence[AppConfig] | None = None, **_: Any) -
         Error(
             f"JOB_WORKER_DEAD_AFTER_S is {dead_after_s:g}, less than two signs of life (JOB_HEARTBEAT_S {every_s:g}).",
             hint="Set it to at least twice JOB_HEARTBEAT_S, or living workers lose their jobs.",
-            id="jobs.E006",
+            id="poolwise.E006",
         )
     ]
 
@@ -166,7 +166,7 @@ def check_addresses(app_configs: Sequence[AppConfig] | None = None, **_: Any) ->
             Error(
                 f"REDIS_URL begins with {scheme!r}, which is no address of a Redis.",
                 hint="Write redis://host:port/0, rediss:// with TLS, or unix:///path/of/the/socket?db=0.",
-                id="jobs.E009",
+                id="poolwise.E009",
             )
         )
         if settings.BROKER_URL == settings.REDIS_URL:  # as it is where nobody set it: one mistake, said once
@@ -178,7 +178,7 @@ def check_addresses(app_configs: Sequence[AppConfig] | None = None, **_: Any) ->
             Error(
                 f"BROKER_URL begins with {scheme!r}, for which Celery has no transport here.",
                 hint="Write amqp://user:password@host:5672/vhost for RabbitMQ, or unset it to use REDIS_URL.",
-                id="jobs.E010",
+                id="poolwise.E010",
             )
         )
     return messages
@@ -189,7 +189,7 @@ def _unreadable_addresses() -> list[CheckMessage]:
         Error(
             f"{name} names a port that is no number from 0 to 65535.",
             hint="Write scheme://user:password@host:port/…, where signs such as / and # of the password are quoted.",
-            id="jobs.E011",
+            id="poolwise.E011",
         )
         for name in ("REDIS_URL", "BROKER_URL")
         if not has_readable_port(getattr(settings, name))

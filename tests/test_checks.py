@@ -22,27 +22,27 @@ def nothing() -> None:
 @pytest.mark.parametrize(
     ("declared", "found", "text"),
     [
-        ({}, "jobs.E001", "declares no pool"),
-        ([], "jobs.E001", "declares no pool"),
-        (None, "jobs.E001", "declares no pool"),
-        ("threads", "jobs.E001", "declares no pool"),
-        ({"a": {**SOUND, "model": "fibers"}}, "jobs.E002", "use one of prefork, threads, gevent, asyncio"),
-        ({"a": {**SOUND, "modle": 1}}, "jobs.E002", "use model, queue, concurrency"),
-        ({"a": {**SOUND, "concurrency": 0}}, "jobs.E002", "from 1 to 10000"),
-        ({"a": {**SOUND, "concurrency": 10_001}}, "jobs.E002", "from 1 to 10000"),
-        ({"a": {**SOUND, "concurrency": "4"}}, "jobs.E002", "from 1 to 10000"),
-        ({"a": {**SOUND, "concurrency": True}}, "jobs.E002", "from 1 to 10000"),
-        ({"a": {"model": "threads"}}, "jobs.E002", "concurrency"),
-        ({"a b": SOUND}, "jobs.E002", "letters, digits and underscores"),
-        ({"coordinator": SOUND}, "jobs.E002", "choose another"),
-        ({"a": {**SOUND, "queue": ""}}, "jobs.E002", "1 to 100 letters"),
-        ({"a": {**SOUND, "queue": "q,r"}}, "jobs.E002", "1 to 100 letters"),
-        ({"a": {**SOUND, "queue": "x" * 101}}, "jobs.E002", "1 to 100 letters"),
-        ({"a": {**SOUND, "queue": None}}, "jobs.E002", "1 to 100 letters"),
-        ({"a": None}, "jobs.E002", ""),
-        ({"a": 3}, "jobs.E002", ""),
-        ({1: SOUND}, "jobs.E002", ""),
-        ({"a": SOUND, "b": SOUND}, "jobs.E003", "share the queue 'q'"),
+        ({}, "poolwise.E001", "declares no pool"),
+        ([], "poolwise.E001", "declares no pool"),
+        (None, "poolwise.E001", "declares no pool"),
+        ("threads", "poolwise.E001", "declares no pool"),
+        ({"a": {**SOUND, "model": "fibers"}}, "poolwise.E002", "use one of prefork, threads, gevent, asyncio"),
+        ({"a": {**SOUND, "modle": 1}}, "poolwise.E002", "use model, queue, concurrency"),
+        ({"a": {**SOUND, "concurrency": 0}}, "poolwise.E002", "from 1 to 10000"),
+        ({"a": {**SOUND, "concurrency": 10_001}}, "poolwise.E002", "from 1 to 10000"),
+        ({"a": {**SOUND, "concurrency": "4"}}, "poolwise.E002", "from 1 to 10000"),
+        ({"a": {**SOUND, "concurrency": True}}, "poolwise.E002", "from 1 to 10000"),
+        ({"a": {"model": "threads"}}, "poolwise.E002", "concurrency"),
+        ({"a b": SOUND}, "poolwise.E002", "letters, digits and underscores"),
+        ({"coordinator": SOUND}, "poolwise.E002", "choose another"),
+        ({"a": {**SOUND, "queue": ""}}, "poolwise.E002", "1 to 100 letters"),
+        ({"a": {**SOUND, "queue": "q,r"}}, "poolwise.E002", "1 to 100 letters"),
+        ({"a": {**SOUND, "queue": "x" * 101}}, "poolwise.E002", "1 to 100 letters"),
+        ({"a": {**SOUND, "queue": None}}, "poolwise.E002", "1 to 100 letters"),
+        ({"a": None}, "poolwise.E002", ""),
+        ({"a": 3}, "poolwise.E002", ""),
+        ({1: SOUND}, "poolwise.E002", ""),
+        ({"a": SOUND, "b": SOUND}, "poolwise.E003", "share the queue 'q'"),
     ],
     ids=str,
 )
@@ -63,7 +63,7 @@ def test_every_wrong_pool_is_named_at_once(settings: Any) -> None:
         "c": SOUND,
         "d": SOUND,
     }
-    assert [message.id for message in check_pools()] == ["jobs.E002", "jobs.E002", "jobs.E003"]
+    assert [message.id for message in check_pools()] == ["poolwise.E002", "poolwise.E002", "poolwise.E003"]
 
 
 @pytest.mark.parametrize(("model", "library"), [("gevent", "gevent"), ("asyncio", "greenlet")])
@@ -74,7 +74,7 @@ def test_a_model_whose_library_is_missing_is_an_error_that_says_what_to_install(
     assert check_pools() == []
     monkeypatch.setattr(pools.importlib.util, "find_spec", lambda name: None)
     [message] = check_pools()
-    assert (message.id, library in message.msg) == ("jobs.E004", True)
+    assert (message.id, library in message.msg) == ("poolwise.E004", True)
     assert f"pip install {library}" in message.hint
 
 
@@ -83,7 +83,7 @@ def test_a_default_pool_that_is_not_declared_is_a_warning(settings: Any) -> None
     settings.JOB_DEFAULT_POOLS = {"io": "gevent", "cpu": "threads"}
     [message] = check_default_pools()
     assert isinstance(message, Warning)
-    assert ("io jobs to 'gevent'" in message.msg, message.id) == (True, "jobs.W001")
+    assert ("io jobs to 'gevent'" in message.msg, message.id) == (True, "poolwise.W001")
     assert message.hint
 
 
@@ -92,14 +92,14 @@ def test_a_definition_that_names_a_pool_which_is_not_declared_is_a_warning(
 ) -> None:
     define(nothing, name="t.nothing", pool="sold")
     [message] = [m for m in check_definition_pools() if "t.nothing" in m.msg]
-    assert ("'sold'" in message.msg, message.id) == (True, "jobs.W002")
+    assert ("'sold'" in message.msg, message.id) == (True, "poolwise.W002")
     assert message.hint
 
 
 def test_the_project_as_it_is_passes_and_the_checks_are_registered(db: None, settings: Any) -> None:
     assert [message for message in run_checks() if (message.id or "").startswith("jobs.")] == []
     settings.JOB_POOLS = {}
-    assert "jobs.E001" in {message.id for message in run_checks()}
+    assert "poolwise.E001" in {message.id for message in run_checks()}
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_limit_that_would_delete_or_refuse_everything_is_an_error(
 ) -> None:
     setattr(settings, name, value)
     [error] = check_numbers()
-    assert error.id == "jobs.E005"
+    assert error.id == "poolwise.E005"
     assert name in error.msg
 
 
@@ -121,29 +121,29 @@ def test_a_time_that_cannot_be_one_is_an_error(settings: Any, name: str, value: 
     assert check_numbers() == []
     setattr(settings, name, value)
     [message] = check_numbers()
-    assert (message.id, name in message.msg) == ("jobs.E005", True)
+    assert (message.id, name in message.msg) == ("poolwise.E005", True)
     assert "from 0 to" in message.msg
 
 
 @pytest.mark.parametrize(
     ("redis_url", "broker_url", "found", "text"),
     [
-        ("http://cache:6379", "http://cache:6379", "jobs.E009", "REDIS_URL begins with 'http'"),
-        ("sentinel://a:26379", "redis://a:6379/0", "jobs.E009", "REDIS_URL begins with 'sentinel'"),
-        ("cache:6379", "redis://a:6379/0", "jobs.E009", "REDIS_URL begins with 'cache:6379'"),
-        ("redis://a:6379/0", "rabbit://a", "jobs.E010", "BROKER_URL begins with 'rabbit'"),
+        ("http://cache:6379", "http://cache:6379", "poolwise.E009", "REDIS_URL begins with 'http'"),
+        ("sentinel://a:26379", "redis://a:6379/0", "poolwise.E009", "REDIS_URL begins with 'sentinel'"),
+        ("cache:6379", "redis://a:6379/0", "poolwise.E009", "REDIS_URL begins with 'cache:6379'"),
+        ("redis://a:6379/0", "rabbit://a", "poolwise.E010", "BROKER_URL begins with 'rabbit'"),
         (
             "redis://a:6379/0",
             "no.such:Transport://a",
-            "jobs.E010",
+            "poolwise.E010",
             "BROKER_URL begins with 'no.such:Transport'",
         ),
-        ("redis://a:6379/0", "kombu.transport:Nothing://a", "jobs.E010", "for which Celery has no transport"),
-        ("redis://a:6379/0", "", "jobs.E010", "unset it to use REDIS_URL"),
-        ("redis://a:6379/0", "user:pass@a", "jobs.E010", "BROKER_URL begins with '…'"),
-        ("redis://a:port/0", "redis://a:port/0", "jobs.E011", "REDIS_URL names a port"),
-        ("redis://a:6379/0", "amqp://u:p/w@a:5672//", "jobs.E011", "signs such as / and # of the password"),
-        ("redis://a:6379/0", "amqp://a:5672;amqp://b:x", "jobs.E011", "BROKER_URL names a port"),
+        ("redis://a:6379/0", "kombu.transport:Nothing://a", "poolwise.E010", "for which Celery has no transport"),
+        ("redis://a:6379/0", "", "poolwise.E010", "unset it to use REDIS_URL"),
+        ("redis://a:6379/0", "user:pass@a", "poolwise.E010", "BROKER_URL begins with '…'"),
+        ("redis://a:port/0", "redis://a:port/0", "poolwise.E011", "REDIS_URL names a port"),
+        ("redis://a:6379/0", "amqp://u:p/w@a:5672//", "poolwise.E011", "signs such as / and # of the password"),
+        ("redis://a:6379/0", "amqp://a:5672;amqp://b:x", "poolwise.E011", "BROKER_URL names a port"),
     ],
 )
 def test_an_address_that_nothing_connects_to_is_an_error_with_its_remedy(

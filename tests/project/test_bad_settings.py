@@ -196,4 +196,4 @@ def test_no_call_of_the_api_may_be_larger_than_any_request(settings: Any) -> Non
     settings.API_MAX_BODY_BYTES = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     assert check_numbers() == []
     settings.API_MAX_BODY_BYTES += 1
-    assert [fault.id for fault in check_numbers()] == ["jobs.E005"]
+    assert [fault.id for fault in check_numbers()] == ["poolwise.E005"]

@@ -6,7 +6,6 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from poolwise.checks import CHECKS
 from poolwise.coordinator.duties import platform_duties
 from poolwise.coordinator.loop import Coordinator, own_reader
 from poolwise.lab.duties import lab_duties
@@ -20,7 +19,7 @@ class Command(BaseCommand):
     help = (
         "Run the coordinator: it records outcomes, publishes, rescues, and releases batches of comparisons."
     )
-    requires_system_checks = (CHECKS,)  # the site's would load every page
+    requires_system_checks = ("poolwise",)  # the site's would load every page
 
     def handle(self, **options: Any) -> None:
         """Run until a signal asks to stop. Raise CommandError where Redis would evict queues."""
