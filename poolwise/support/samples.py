@@ -1,10 +1,9 @@
 """Samples of durations in figures that the sample can bear."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from statistics import fmean
 
 #: The fewest values that show a percentile: below, it would only repeat the largest value.
 MIN_VALUES = {0.5: 1, 0.95: 20, 0.99: 100}
@@ -23,39 +22,48 @@ class Summary:
     maximum: float | None = None
 
 
-def known(values: Iterable[float | None]) -> NDArray[np.float64]:
-    """Return the values that are finite numbers; None and NaN stand for what was not measured."""
-    if not isinstance(values, np.ndarray):
-        values = np.fromiter((np.nan if value is None else value for value in values), dtype=np.float64)
-    return values[np.isfinite(values)]
+def known(values: Iterable[float | None]) -> list[float]:
+    """Return the values that are finite numbers, sorted; None and NaN stand for what was not measured."""
+    return sorted(float(value) for value in values if value is not None and math.isfinite(value))
 
 
 def quantile(values: Iterable[float | None], q: float) -> float | None:
     """Return the q-quantile with linear interpolation (Hyndman and Fan, 1996, type 7), or None of nothing."""
-    sample = known(values)
-    return float(np.quantile(sample, q)) if sample.size else None
+    return _quantile(known(values), q)
+
+
+def _quantile(ordered: list[float], q: float) -> float | None:
+    if not ordered:
+        return None
+    below, part = divmod((len(ordered) - 1) * q, 1)
+    lower = ordered[int(below)]
+    upper = ordered[min(int(below) + 1, len(ordered) - 1)]
+    return lower + (upper - lower) * part if part else lower
 
 
 def supported_quantile(values: Iterable[float | None], q: float) -> float | None:
     """Return the q-quantile, or None when the sample is too small to show it."""
-    sample = known(values)
-    needed = MIN_VALUES.get(q) or int(np.ceil(1 / (1 - q)))
-    return quantile(sample, q) if sample.size >= needed else None
+    return _supported(known(values), q)
+
+
+def _supported(ordered: list[float], q: float) -> float | None:
+    needed = MIN_VALUES.get(q) or math.ceil(1 / (1 - q))
+    return _quantile(ordered, q) if len(ordered) >= needed else None
 
 
 def summary(values: Iterable[float | None]) -> Summary:
     """Return the sample in a few figures; of an empty sample only `n` is known."""
-    sample = known(values)
-    if not sample.size:
+    ordered = known(values)
+    if not ordered:
         return Summary(n=0)
     return Summary(
-        n=int(sample.size),
-        mean=float(sample.mean()),
-        minimum=float(sample.min()),
-        p50=supported_quantile(sample, 0.5),
-        p95=supported_quantile(sample, 0.95),
-        p99=supported_quantile(sample, 0.99),
-        maximum=float(sample.max()),
+        n=len(ordered),
+        mean=fmean(ordered),
+        minimum=ordered[0],
+        p50=_supported(ordered, 0.5),
+        p95=_supported(ordered, 0.95),
+        p99=_supported(ordered, 0.99),
+        maximum=ordered[-1],
     )
 
 

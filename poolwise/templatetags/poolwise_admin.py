@@ -50,7 +50,9 @@ def _board(window: Window) -> dict[str, Any]:
 
 
 def _made(window: Window) -> dict[str, Any]:
-    from poolwise import charts  # here alone: every process that renders a page imports this module
+    from poolwise.charts import (
+        dashboard as charts,  # here alone: every process that renders a page imports this module
+    )
 
     found = reports.dashboard(window)
     has_runs = any(figures.run.n for figures in found.pools)

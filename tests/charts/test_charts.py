@@ -11,7 +11,9 @@ import vl_convert
 from django.test import Client
 from django.urls import reverse
 
-from poolwise.charts import COLOURS, percentiles, pool_load, time_split, vega
+from poolwise.charts import vega
+from poolwise.charts.common import COLOURS
+from poolwise.charts.dashboard import percentiles, pool_load, time_split
 from poolwise.reports import WINDOWS, ConfigurationChange, Dashboard, PoolFigures, PoolPoint, TimeSplit
 from poolwise.support.samples import summary
 from tests.helpers.core import is_vega_lite

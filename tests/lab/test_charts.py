@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import vl_convert
 
-from poolwise.charts import COLOURS, export
+from poolwise.charts import export
+from poolwise.charts.common import COLOURS
 from poolwise.lab.charts import KEYS, chart, charts
 from poolwise.lab.charts.ratios import times
 from poolwise.lab.report.figures import TimeSums

@@ -1,1 +1,7 @@
-"""The dashboard's charts."""
+"""The dashboard's charts, declared in Altair and drawn in the browser by Vega under the strict content policy."""
+
+from poolwise.charts.dashboard.backlog import pool_load
+from poolwise.charts.dashboard.percentiles import percentiles
+from poolwise.charts.dashboard.time_split import time_split
+
+__all__ = ["percentiles", "pool_load", "time_split"]

@@ -6,8 +6,7 @@ from typing import Any
 
 import altair as alt
 
-from poolwise.charts import COLOURS, DASHES
-from poolwise.charts.common import DURATION_LABELS, log_domain
+from poolwise.charts.common import COLOURS, DASHES, DURATION_LABELS, log_domain
 from poolwise.charts.common import is_wide as spans_more_than
 from poolwise.lab.report import Report, Sample
 from poolwise.pools import MODELS

@@ -1,19 +1,18 @@
 """The figures under a verdict: a ratio of medians with its interval, a rank test, Holm's correction.
 
-SciPy is imported where it is used: it takes most of a second, and no worker needs it.
+NumPy and SciPy are imported where they are used: they take most of a second, and only comparisons need them.
 """
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from poolwise.support import samples
 
 #: The values of each round; rounds are clusters, what happened within one is not independent.
 type Rounds = Sequence[Sequence[float]]
-type Floats = NDArray[np.float64]
 
 _RESAMPLES = 4_999
 
@@ -29,8 +28,7 @@ class Interval:
 
 def round_medians(rounds: Rounds) -> list[float]:
     """Return the median of each round's finite values; a round without any is left out."""
-    kept = (_finite(values) for values in rounds)
-    return [float(np.median(values)) for values in kept if values.size]
+    return [median(kept) for values in rounds if (kept := samples.known(values))]
 
 
 def ratio_interval(base: Sequence[float], other: Sequence[float], *, seed: int = 0) -> Interval:
@@ -44,14 +42,15 @@ def ratio_interval(base: Sequence[float], other: Sequence[float], *, seed: int =
         mirrored = ratio_interval(other, base, seed=seed)
         low, high = (None if end is None else 1 / end for end in (mirrored.high, mirrored.low))
         return Interval(1 / mirrored.ratio, low, high)
-    ratio = float(np.median(base) / np.median(other))
+    ratio = median(base) / median(other)
     if min(len(base), len(other)) < 2:
         return Interval(ratio)
-    low, high = _bootstrap(np.log(base), np.log(other), seed)
+    low, high = _bootstrap([math.log(value) for value in base], [math.log(value) for value in other], seed)
     return Interval(ratio, math.exp(low), math.exp(high))
 
 
-def _bootstrap(base: Floats, other: Floats, seed: int) -> tuple[float, float]:
+def _bootstrap(base: Sequence[float], other: Sequence[float], seed: int) -> tuple[float, float]:
+    import numpy as np
     from scipy.stats import bootstrap
 
     found = bootstrap(
@@ -67,7 +66,9 @@ def _bootstrap(base: Floats, other: Floats, seed: int) -> tuple[float, float]:
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
-def _log_ratio(base: Floats, other: Floats, axis: int = -1) -> Any:
+def _log_ratio(base: Any, other: Any, axis: int = -1) -> Any:
+    import numpy as np
+
     # Of an even number of rounds the median is then the geometric mean of the middle two.
     return np.median(base, axis=axis) - np.median(other, axis=axis)
 
@@ -95,14 +96,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def spread(values: Iterable[float | None]) -> float | None:
     """Return the interquartile range over the median; None of fewer than two values or a median of 0."""
-    sample = _finite(values)
-    middle = float(np.median(sample)) if sample.size > 1 else 0.0
-    if middle <= 0:
-        return None
-    lower, upper = np.quantile(sample, (0.25, 0.75))
-    return float((upper - lower) / middle)
-
-
-def _finite(values: Iterable[float | None]) -> Floats:
-    sample = np.array([math.nan if value is None else value for value in values], dtype=np.float64)
-    return sample[np.isfinite(sample)]
+    sample = samples.known(values)
+    lower, middle, upper = (samples.quantile(sample, q) or 0.0 for q in (0.25, 0.5, 0.75))
+    return (upper - lower) / middle if len(sample) > 1 and middle > 0 else None
