@@ -15,6 +15,8 @@ from poolwise.support.redis_urls import REDIS_SCHEMES, has_readable_port, scheme
 
 #: The tag of Poolwise's checks: `manage.py check --tag poolwise`.
 CHECKS = "poolwise"
+#: Of those, the ones that `manage.py pool` runs before each worker: they import nothing more.
+SETTINGS = "poolwise_settings"
 
 
 def register_all() -> None:
@@ -22,9 +24,9 @@ def register_all() -> None:
     register(check_pools, CHECKS)
     register(check_default_pools, CHECKS)
     register(check_definition_pools, CHECKS)
-    register(check_numbers, CHECKS)
-    register(check_heartbeats, CHECKS)
-    register(check_addresses, CHECKS)
+    register(check_numbers, CHECKS, SETTINGS)
+    register(check_heartbeats, CHECKS, SETTINGS)
+    register(check_addresses, CHECKS, SETTINGS)
 
 
 def check_pools(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:

@@ -18,8 +18,8 @@ from kombu.utils.json import loads
 
 from poolwise.transport.acks import QoS
 from poolwise.transport.clients import ClientChannel
+from poolwise.transport.refused_messages import refuse
 from poolwise.transport.unacked import FETCH, FETCH_SHA
-from poolwise.worker.refused_messages import refuse
 
 logger = get_logger(__name__)
 

@@ -10,7 +10,7 @@ import poolwise.transport.revoking  # noqa: F401 - each replaces a command of Ce
 from poolwise.lifecycle import messages
 from poolwise.support.errors import RefusedMessage
 from poolwise.transport.consumer import PoolConsumer
-from poolwise.worker.refused_messages import refuse
+from poolwise.transport.refused_messages import refuse
 
 #: Celery's remote control, as far as Poolwise and Flower's views need it. Whoever reaches the broker may send a command,
 #: and nothing seals it; so what ends a worker, changes its limits or loads code is not there.

@@ -10,9 +10,9 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
+from django.core.checks import run_checks
 from django.core.management.base import BaseCommand, CommandError
 
-from poolwise.checks import check_addresses, check_heartbeats, check_numbers
 from poolwise.pools import MAX_CONCURRENCY, POOL_CLASSES, POOL_ENV, PoolSpec, get_pool
 from poolwise.support.errors import PoolwiseError
 
@@ -45,7 +45,7 @@ class Command(BaseCommand):
                 f"The pool {name} needs the package {pool.missing_library}: run `make install`."
             )
         # The worker would end with a traceback, and again after each restart, or take no jobs.
-        for fault in (*check_addresses(), *check_numbers(), *check_heartbeats()):
+        for fault in run_checks(tags=["poolwise_settings"]):
             raise CommandError(f"{fault.msg} {fault.hint}")
         slots = pool.concurrency if concurrency is None else concurrency
         if not 1 <= slots <= MAX_CONCURRENCY:
