@@ -19,7 +19,7 @@ from poolwise.pools import api, body_probe
 from poolwise.pools.attempt_table import AttemptTable
 from poolwise.support.native_threads import original, start_native_thread
 from poolwise.support.redis import REDIS_ERRORS, connect
-from poolwise.worker import refused_messages
+from poolwise.transport import refused_messages
 from poolwise.worker.process_stats_thread import ProcessStats, slots_of
 
 log = structlog.get_logger(__name__)

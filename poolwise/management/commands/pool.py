@@ -10,11 +10,11 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import run_checks
 from django.core.management.base import BaseCommand, CommandError
 
 from poolwise.pools import MAX_CONCURRENCY, POOL_CLASSES, POOL_ENV, PoolSpec, get_pool
 from poolwise.support.errors import PoolwiseError
+from poolwise.support.settings_checks import check_addresses, check_heartbeats, check_numbers
 
 _STEADY_AFTER_S = 10.0
 _LONGEST_PAUSE_S = 30.0
@@ -45,7 +45,7 @@ class Command(BaseCommand):
                 f"The pool {name} needs the package {pool.missing_library}: run `make install`."
             )
         # The worker would end with a traceback, and again after each restart, or take no jobs.
-        for fault in run_checks(tags=["poolwise_settings"]):
+        for fault in (*check_addresses(), *check_numbers(), *check_heartbeats()):
             raise CommandError(f"{fault.msg} {fault.hint}")
         slots = pool.concurrency if concurrency is None else concurrency
         if not 1 <= slots <= MAX_CONCURRENCY:
