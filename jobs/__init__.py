@@ -4,8 +4,6 @@ from importlib import import_module
 
 from django.core.checks import register
 
-from poolwise.support.imports import without
-
 #: Each module's name is the first half of its definitions' names; those of `hazards` begin with `hazard`.
 MODULES = ("io", "cpu", "mixed", "endings", "hazards")
 
@@ -14,7 +12,6 @@ def load() -> None:
     """Import every module of the catalogue, which registers its definitions, and register its checks."""
     from jobs.settings_checks import check_http
 
-    register(check_http, "jobs")
-    with without("rich"):  # for httpx' command line
-        for module in MODULES:
-            import_module(f"{__name__}.{module}")
+    register(check_http, "poolwise")
+    for module in MODULES:
+        import_module(f"{__name__}.{module}")

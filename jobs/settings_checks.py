@@ -17,7 +17,7 @@ def check_http(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list
         Error(
             f"JOB_HTTP_ALLOWED_HOSTS holds {entry!r}, which is no host or host:port.",
             hint="Write names without scheme, path or wildcard, such as intranet.example:8080, joined by commas.",
-            id="jobs.E007",
+            id="poolwise.E007",
         )
         for entry in settings.JOB_HTTP_ALLOWED_HOSTS
         if not (isinstance(entry, str) and _is_host(entry.strip()))
@@ -29,7 +29,7 @@ def check_http(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list
             Error(
                 f"JOB_HTTP_DEMO_URL is {demo!r}, which is no address of a server.",
                 hint="Write http://host:port, without a path, a user or a password.",
-                id="jobs.E008",
+                id="poolwise.E008",
             )
         )
     return messages

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         UnknownDefinition,
         UnknownJob,
         UnknownPool,
-        UserBoundReached,
+        UserLimitReached,
     )
 
 __all__ = [
@@ -36,7 +36,7 @@ __all__ = [
     "UnknownDefinition",
     "UnknownJob",
     "UnknownPool",
-    "UserBoundReached",
+    "UserLimitReached",
     "cancel",
     "get_job",
     "get_result",

@@ -151,7 +151,8 @@ def prepare(
 
 def get_job(job_id: str | UUID) -> Job:
     """Return the job with this id. Raise UnknownJob."""
-    job = Job.objects.filter(pk=as_uuid(str(job_id))).first()
+    pk = as_uuid(str(job_id))
+    job = None if pk is None else Job.objects.filter(pk=pk).first()
     if job is None:
         raise UnknownJob(f"There is no job {str(job_id)[:100]!r}.")
     return job

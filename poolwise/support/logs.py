@@ -12,14 +12,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
 from django.http import HttpRequest, HttpResponse
 
-from poolwise.support.imports import without
 from poolwise.support.redaction import redacted, redacted_json
-
-# structlog loads it for tracebacks that are not used here: an eighth of what a process takes to start.
-with without("rich"):
-    import structlog
 
 STYLES = ("console", "json")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")

@@ -32,7 +32,7 @@ class Worker:
     def __init__(self, pool: str, name: str, log: Path, *options: str, **environment: str) -> None:
         self.pool, self.queue, self.log = pool, f"{pool}-{name}", log
         self.node = f"{self.queue}@here"
-        command = [sys.executable, "-m", "poolwise.worker.main", "tests.pools.celeryapp", "-l", "INFO"]
+        command = [sys.executable, "-m", "celery", "-A", "tests.pools.celeryapp", "worker", "-l", "INFO"]
         command += ["-P", "custom" if pool == "asyncio" else pool, "-Q", self.queue, "-n", self.node]
         command += ["--without-gossip", "--without-mingle", "--without-heartbeat", *options]
         environment |= {

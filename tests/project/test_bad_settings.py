@@ -9,7 +9,8 @@ from django.core.exceptions import ImproperlyConfigured
 from environs import EnvError
 
 from jobs.settings_checks import check_http
-from poolwise.checks import check_addresses, check_heartbeats, check_numbers, check_pools
+from poolwise.checks import check_pools
+from poolwise.support.settings_checks import check_addresses, check_heartbeats, check_numbers
 from tests import ROOT
 from tests.project.test_compose import TABLES, names_in
 

@@ -1,8 +1,6 @@
 import io
 import json
 import logging
-import subprocess
-import sys
 import threading
 from typing import Any
 
@@ -183,12 +181,3 @@ def test_an_id_that_is_absent_or_forged_is_replaced(given: str | None) -> None:
     assert content == header != given
     assert len(header) == 32
     assert ask(given)[1] != header
-
-
-def test_what_structlog_would_load_is_left_out_and_can_be_had_afterwards() -> None:
-    pytest.importorskip("rich")
-    code = (
-        "import poolwise.support.logs, sys; print('rich' in sys.modules); import rich; print(rich.__name__)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "rich"]

@@ -69,7 +69,7 @@ class Worker:
         environment = {**environment, "CELERY_CUSTOM_WORKER_POOL": POOL_CLASSES["asyncio"]}
         pool = "custom" if model == "asyncio" else model
         options = ["-P", pool, "-c", "2", "-Q", model, "-n", f"{log.stem}@here", "-l", "INFO"]
-        command = [sys.executable, "-m", "poolwise.worker.main", "tests.transport.workerapp"]
+        command = [sys.executable, "-m", "celery", "-A", "tests.transport.workerapp", "worker"]
         command += [*options, "--without-gossip", "--without-mingle", "--without-heartbeat"]
         with log.open("w") as output:
             self.process = subprocess.Popen(

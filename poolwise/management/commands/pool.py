@@ -63,7 +63,7 @@ def worker_command(pool: PoolSpec, concurrency: int) -> list[str]:
     name = f"{pool.name}-{secrets.token_hex(3)}@%h"
     model = "custom" if pool.model == "asyncio" else pool.model
     return [
-        *(sys.executable, "-m", "poolwise.worker.main", settings.JOB_CELERY_APP),
+        *(sys.executable, "-m", "celery", "-A", settings.JOB_CELERY_APP, "worker"),
         *("--pool", model, "--concurrency", str(concurrency), "--queues", pool.queue),
         *("--hostname", name, "--without-gossip", "--without-mingle"),
     ]

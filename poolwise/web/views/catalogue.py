@@ -17,7 +17,7 @@ from poolwise.reports import pools_now
 from poolwise.web.views.live import LivePart, PageRequest, live_answer, live_part, signed_in
 
 POOLS_EVERY_S = 3.0
-_ENDINGS = "ending."
+_ENDINGS = "endings."
 _GROUPS = (
     ("io", "Waits", "I/O: these jobs wait for a clock, a disk, a socket or a server."),
     ("cpu", "Computes", "CPU: these jobs keep a core busy."),
