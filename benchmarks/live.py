@@ -70,10 +70,10 @@ def _running(directory: Path, *arguments: str) -> Iterator[None]:
 
 
 def _wait_until_up(directory: Path) -> None:
-    from poolwise.lifecycle.heartbeats import coordinator_is_up, pools_up
+    from poolwise.lifecycle import heartbeats
 
     until_mono = time.monotonic() + _LIMIT_S
-    while not (set(POOLS) <= set(pools_up()) and coordinator_is_up()):
+    while not (set(POOLS) <= set(heartbeats.pools_up()) and heartbeats.coordinator_is_up()):
         if time.monotonic() > until_mono:
             logs = "\n".join(log.read_text()[-2000:] for log in directory.glob("*.log"))
             raise TimeoutError(f"The workers did not come up:\n{logs}")
@@ -100,13 +100,12 @@ def comparison(seed: int, definition: str, seconds: tuple[float, float], rounds:
 def _batch(definition: str, pool: str, duration_s: float, copies: int) -> float:
     from django.db.models import Max, Min
 
-    from poolwise.lifecycle.publishing import publish
-    from poolwise.lifecycle.submission import prepare
+    from poolwise.lifecycle import publishing, submission
     from poolwise.models import Job, JobState
 
-    jobs = prepare(definition, {"duration_s": duration_s}, pool=pool, copies=copies)
+    jobs = submission.prepare(definition, {"duration_s": duration_s}, pool=pool, copies=copies)
     Job.objects.bulk_create(jobs)
-    publish(jobs, budget_s=10.0)
+    publishing.publish(jobs, budget_s=10.0)
     own = Job.objects.filter(pk__in=[job.pk for job in jobs])
     until_mono = time.monotonic() + _LIMIT_S
     while own.live().exists():

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from statistics import median
 
 from benchmarks import live, simulation
-from poolwise.lab.statistics import NO_DIFFERENCE, SLOWER, compare, spread
+from poolwise.lab import NO_DIFFERENCE, SLOWER, compare, spread
 
 PLANTED = 1.3
 WANTED_SHARE = 19 / 20

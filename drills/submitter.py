@@ -40,11 +40,11 @@ class FunctionDoor:
         """Submit by `poolwise.lifecycle.submission`."""
         from django.db import close_old_connections, connection
 
-        from poolwise.lifecycle.submission import submit
+        from poolwise.lifecycle import submission
 
         close_old_connections()
         try:
-            jobs = submit("drill.effect", {"duration_s": duration_s}, pool=pool, copies=copies)
+            jobs = submission.submit("drill.effect", {"duration_s": duration_s}, pool=pool, copies=copies)
         except Exception:
             connection.close()
             raise

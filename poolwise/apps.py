@@ -8,7 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.models.signals import post_migrate
 
 from poolwise.conf import set_defaults
-from poolwise.support.startup import uncollected
+from poolwise.support import startup
 
 
 class PoolwiseConfig(AppConfig):
@@ -24,7 +24,7 @@ class PoolwiseConfig(AppConfig):
 
     def ready(self) -> None:
         """Load the Celery application, the checks and the definitions; keep the table of pools in step with the settings."""
-        with uncollected():
+        with startup.uncollected():
             _load()
         post_migrate.connect(_sync_pools, sender=self)
         post_migrate.connect(_make_roles, sender=self)
@@ -45,7 +45,7 @@ def _load() -> None:
 def _want_pools() -> None:
     """Raise ImproperlyConfigured for pools that cannot work: what is loaded asks for them before a check could speak."""
     from poolwise.pools import NO_POOL, all_pools
-    from poolwise.support.errors import BadPool
+    from poolwise.support import BadPool
 
     try:
         if not all_pools():
@@ -55,7 +55,7 @@ def _want_pools() -> None:
 
 
 def _make_roles(**options: object) -> None:
-    from poolwise.control.roles import make_roles
+    from poolwise.control import make_roles
 
     make_roles(**options)
 

@@ -17,11 +17,10 @@ from django_celery_results.models import TaskResult as StoredResult
 
 from poolwise import definitions
 from poolwise.definitions import Definition, JobTask
-from poolwise.lifecycle.pool_choice import by_kind
-from poolwise.lifecycle.submission import submit
+from poolwise.lifecycle import pool_choice, submission
 from poolwise.models import Job, JobState
 from poolwise.pools import all_pools
-from poolwise.support.errors import PoolwiseError, UnknownDefinition
+from poolwise.support import PoolwiseError, UnknownDefinition
 
 if TYPE_CHECKING:
     AnyTask = base.Task[Any, Any]
@@ -62,9 +61,9 @@ class PoolwiseBackend(BaseTaskBackend):
         definition = definitions.from_task(task)
         params = definition.bind(args, kwargs)
         with transaction.atomic():
-            job = submit(definition.name, params, pool=pool_for(task, definition), run_after=task.run_after)[
-                0
-            ]
+            job = submission.submit(
+                definition.name, params, pool=pool_for(task, definition), run_after=task.run_after
+            )[0]
         result = self._result(job, task)
         task_enqueued.send(type(self), task_result=result)
         return result
@@ -109,7 +108,7 @@ def pool_for(task: AnyTask, definition: Definition) -> str:
     """Return the name of the pool that serves the task's queue; for the default queue, the one for its kind."""
     if task.queue_name != DEFAULT_TASK_QUEUE_NAME:
         return next(pool.name for pool in all_pools().values() if pool.queue == task.queue_name)
-    return by_kind(definition).pool
+    return pool_choice.by_kind(definition).pool
 
 
 def _add_ending(result: AnyResult, job: Job) -> None:

@@ -9,8 +9,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 
 from poolwise import definitions
 from poolwise.pools import NEEDED_LIBRARY, NO_POOL, PoolSpec
-from poolwise.support.errors import BadPool
-from poolwise.support.settings_checks import check_addresses, check_heartbeats, check_numbers
+from poolwise.support import BadPool, settings_checks
 
 #: The tag of Poolwise's checks: `manage.py check --tag poolwise`.
 CHECKS = "poolwise"
@@ -21,9 +20,9 @@ def register_all() -> None:
     register(check_pools, CHECKS)
     register(check_default_pools, CHECKS)
     register(check_definition_pools, CHECKS)
-    register(check_numbers, CHECKS)
-    register(check_heartbeats, CHECKS)
-    register(check_addresses, CHECKS)
+    register(settings_checks.check_numbers, CHECKS)
+    register(settings_checks.check_heartbeats, CHECKS)
+    register(settings_checks.check_addresses, CHECKS)
 
 
 def check_pools(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:

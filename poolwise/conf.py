@@ -4,7 +4,7 @@ from typing import Any
 
 from django.conf import settings
 
-from poolwise.support.cpu_quota import whole_cores
+from poolwise.support import whole_cores
 
 DEFAULTS: dict[str, Any] = {
     "API_MAX_BODY_BYTES": 1_048_576,

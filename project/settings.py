@@ -14,9 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 from environs import Env
 
-from poolwise.support import redis_urls
-from poolwise.support.cpu_quota import whole_cores
-from poolwise.support.logs import logging_config
+from poolwise.support import logs, redis_urls, whole_cores
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
@@ -277,4 +275,4 @@ TASKS = {"default": {"BACKEND": "poolwise.backend.PoolwiseBackend", "QUEUES": []
 # --- logs -----------------------------------------------------------------------------------------------
 LOG_FORMAT: str = env.str("LOG_FORMAT", "console")
 LOG_LEVEL: str = env.str("LOG_LEVEL", "INFO").upper()
-LOGGING = logging_config(style=LOG_FORMAT, level=LOG_LEVEL)
+LOGGING = logs.logging_config(style=LOG_FORMAT, level=LOG_LEVEL)

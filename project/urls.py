@@ -5,7 +5,7 @@ from django.contrib.auth import views as auth_views
 from django.urls import include, path, re_path
 
 from poolwise.api import api, unknown_endpoint
-from poolwise.web.views import nowhere
+from poolwise.web import nowhere
 
 admin.autodiscover()
 

@@ -11,11 +11,10 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.template.defaultfilters import pluralize
 
 from poolwise.admin import export
-from poolwise.lifecycle import submission
-from poolwise.lifecycle.cancellation import CancelOutcome
+from poolwise.lifecycle import cancellation, submission
 from poolwise.models import Job
-from poolwise.support.errors import PoolwiseError
-from poolwise.web.views import CANCEL_LEVELS
+from poolwise.support import PoolwiseError
+from poolwise.web import CANCEL_LEVELS
 
 #: One action touches at most so many jobs: it runs within a web request.
 ACTION_LIMIT = 1_000
@@ -45,7 +44,7 @@ def cancel(model_admin: Any, request: HttpRequest, jobs: QuerySet[Job]) -> None:
     """Cancel the queued jobs and ask the workers of the running ones to stop them."""
     if (chosen := _within_limit(model_admin, request, jobs)) is None:
         return
-    outcomes, errors, touched = Counter[CancelOutcome](), Counter[str](), []
+    outcomes, errors, touched = Counter[cancellation.CancelOutcome](), Counter[str](), []
     for job in chosen:
         try:
             outcome = submission.cancel(job, user=request.user)  # type: ignore[arg-type]
@@ -53,7 +52,7 @@ def cancel(model_admin: Any, request: HttpRequest, jobs: QuerySet[Job]) -> None:
             errors[str(error)] += 1
             continue
         outcomes[outcome] += 1
-        if outcome is not CancelOutcome.ENDED:
+        if outcome is not cancellation.CancelOutcome.ENDED:
             touched.append(job)
     _message_outcomes(model_admin, request, outcomes)
     _log(request, touched, "Cancelled.")
@@ -89,8 +88,10 @@ def _message(model_admin: Any, request: HttpRequest, level: int, text: str) -> N
     model_admin.message_user(request, text, level)
 
 
-def _message_outcomes(model_admin: Any, request: HttpRequest, outcomes: Counter[CancelOutcome]) -> None:
-    for outcome in CancelOutcome:
+def _message_outcomes(
+    model_admin: Any, request: HttpRequest, outcomes: Counter[cancellation.CancelOutcome]
+) -> None:
+    for outcome in cancellation.CancelOutcome:
         if outcomes[outcome]:
             level = CANCEL_LEVELS[outcome]
             _message(model_admin, request, level, outcome.sentence(_jobs(outcomes[outcome])))

@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
 from poolwise.reports import paging
-from poolwise.support.formats import is_storable
+from poolwise.support import is_storable
 
 if TYPE_CHECKING:  # the stubs' class is generic, Django's is not
     _ModelAdmin = admin.ModelAdmin[Any]

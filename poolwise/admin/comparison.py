@@ -6,7 +6,7 @@ from django.http import HttpRequest
 
 from poolwise.admin.base import PageViewer, badge
 from poolwise.models import Comparison
-from poolwise.support.formats import parameters
+from poolwise.support import parameters
 
 _BADGES = {"planned": "queued", "running": "running", "finished": "succeeded", "cancelled": "cancelled"}
 

@@ -11,7 +11,7 @@ from django.http import StreamingHttpResponse
 from django.utils import timezone
 
 from poolwise.models import Job
-from poolwise.support.formats import shown
+from poolwise.support import shown
 
 #: The newest so many of the chosen jobs are exported.
 EXPORT_LIMIT = 100_000

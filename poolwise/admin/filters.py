@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from poolwise import definitions
 from poolwise.models import JobState
 from poolwise.reports import AGES, known_pools
-from poolwise.support.formats import is_storable
+from poolwise.support import is_storable
 
 Choices = Iterable[tuple[str, str]]
 

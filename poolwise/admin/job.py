@@ -14,7 +14,7 @@ from poolwise.admin.base import LongList, PageViewer, badge
 from poolwise.admin.filters import JOB_FILTERS
 from poolwise.models import Job
 from poolwise.reports import JobFilter, list_jobs, timeline
-from poolwise.support.formats import percent, seconds
+from poolwise.support import percent, seconds
 
 
 class JobList(LongList):

@@ -16,7 +16,7 @@ from poolwise.control import roles
 from poolwise.definitions import all_definitions
 from poolwise.models import Job, Pause
 from poolwise.reports import PoolNow, pools_now
-from poolwise.support.errors import PoolwiseError, UnknownDefinition, UnknownPool
+from poolwise.support import PoolwiseError, UnknownDefinition, UnknownPool
 
 _ACTIONS = {"pool": ("pause", "resume", "drain", "purge"), "definition": ("pause", "resume")}
 _MEANS = {

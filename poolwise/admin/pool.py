@@ -14,7 +14,7 @@ from poolwise.lifecycle import limit_support
 from poolwise.models import Pool
 from poolwise.pools import all_pools
 from poolwise.reports import PoolNow, pools_now
-from poolwise.support.formats import seconds
+from poolwise.support import seconds
 
 
 class PoolList(ShortList):

@@ -14,8 +14,8 @@ from django_celery_results.models import GroupResult, TaskResult
 
 from poolwise.admin.base import Viewer, badge
 from poolwise.admin.filters import Choices, ExactFilter
-from poolwise.reports.job_list import SEARCH_LIMIT
-from poolwise.support.formats import as_uuid
+from poolwise.reports import SEARCH_LIMIT
+from poolwise.support import as_uuid
 
 _BADGES = {
     states.SUCCESS: "succeeded",

@@ -3,4 +3,12 @@
 from poolwise.api import comparisons, definitions, jobs, pools, query_params
 from poolwise.api.app import api, unknown_endpoint
 
-__all__ = ["api", "comparisons", "definitions", "jobs", "pools", "query_params", "unknown_endpoint"]
+__all__ = [
+    "api",
+    "comparisons",
+    "definitions",
+    "jobs",
+    "pools",
+    "query_params",
+    "unknown_endpoint",
+]

@@ -14,7 +14,7 @@ from ninja.security import HttpBearer, django_auth
 
 from poolwise.api.schemas import Problem
 from poolwise.control import tokens
-from poolwise.support.errors import (
+from poolwise.support import (
     BrokerUnavailable,
     InvalidParameters,
     PoolwiseError,

@@ -14,10 +14,10 @@ from poolwise.api.app import BUSY, PROBLEMS, api
 from poolwise.api.request_bodies import WITHOUT, CancelIn, ComparisonIn
 from poolwise.api.schemas import ComparisonDetailOut, ComparisonOut, ComparisonPageOut
 from poolwise.control import roles
-from poolwise.lab.progress import waits_for
+from poolwise.lab import waits_for
 from poolwise.models import Comparison
 from poolwise.reports import page_of
-from poolwise.support.errors import InvalidParameters, UnknownDefinition, UnknownPool
+from poolwise.support import InvalidParameters, UnknownDefinition, UnknownPool
 
 
 def _visible(request: HttpRequest) -> Any:

@@ -10,9 +10,8 @@ from poolwise import control, definitions
 from poolwise.api.app import PROBLEMS, api
 from poolwise.api.request_bodies import Reason
 from poolwise.api.schemas import ActionOut, DefinitionOut
-from poolwise.control.roles import OPERATE, require
-from poolwise.definitions import Definition
-from poolwise.definitions.parameters import schema_of
+from poolwise.control import OPERATE, require
+from poolwise.definitions import Definition, schema_of
 from poolwise.lifecycle import pauses
 from poolwise.models import Pause
 

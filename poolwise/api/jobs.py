@@ -17,7 +17,7 @@ from poolwise.control import roles
 from poolwise.lifecycle import submission
 from poolwise.models import Job, JobState
 from poolwise.reports import JobFilter
-from poolwise.support.errors import InvalidParameters, UnknownDefinition, UnknownPool
+from poolwise.support import InvalidParameters, UnknownDefinition, UnknownPool
 
 _KEY = "Idempotency-Key"
 Key = Annotated[str, Header(alias=_KEY, max_length=200)]

@@ -9,8 +9,8 @@ from poolwise.api.app import PROBLEMS, api
 from poolwise.api.definitions import operate
 from poolwise.api.request_bodies import PurgeIn, Reason
 from poolwise.api.schemas import ActionOut, PoolOut, PurgedOut, QueueOut
-from poolwise.control.roles import PURGE
-from poolwise.lifecycle.back_pressure import queue_state
+from poolwise.control import PURGE
+from poolwise.lifecycle import back_pressure
 from poolwise.models import Pause
 from poolwise.pools import all_pools, get_pool
 from poolwise.reports import PoolNow, pools_now
@@ -34,7 +34,7 @@ def get_pool_(request: HttpRequest, name: str) -> Any:
 @api.get("/pools/{name}/queue", response={200: QueueOut, **PROBLEMS}, tags=["pools"])
 def get_queue(request: HttpRequest, name: str) -> Any:
     """Return how long a pool's queue is, how old its oldest job, and how many workers serve it."""
-    return queue_state(get_pool(name).name)
+    return back_pressure.queue_state(get_pool(name).name)
 
 
 @api.post("/pools/{name}/pause", response={200: ActionOut, **PROBLEMS}, tags=["operate"])

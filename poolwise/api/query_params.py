@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from pydantic import BaseModel
 
 from poolwise.api.app import api
-from poolwise.support.errors import InvalidParameters
+from poolwise.support import InvalidParameters
 
 
 def strict[**P, T](view: Callable[P, T]) -> Callable[P, T]:

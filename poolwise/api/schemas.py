@@ -8,8 +8,8 @@ from uuid import UUID
 from ninja import Schema
 from pydantic import BeforeValidator
 
-from poolwise.lab.report import Report
-from poolwise.support.formats import shown
+from poolwise.lab import Report
+from poolwise.support import shown
 
 
 def _without_secrets(params: Mapping[str, Any]) -> dict[str, Any]:

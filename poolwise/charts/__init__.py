@@ -3,4 +3,9 @@
 Its modules are imported where a chart is made: every process reads the addresses of the pages, and Altair is heavy.
 """
 
-__all__ = ["common", "dashboard", "export", "vega"]
+__all__ = [
+    "common",
+    "dashboard",
+    "export",
+    "vega",
+]

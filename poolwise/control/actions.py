@@ -11,9 +11,7 @@ from poolwise import definitions
 from poolwise.lifecycle import pauses
 from poolwise.models import Pause, audit
 from poolwise.pools import get_pool
-from poolwise.support.errors import InvalidParameters
-from poolwise.support.formats import storable
-from poolwise.support.redis import REDIS_ERRORS, web_client
+from poolwise.support import REDIS_ERRORS, InvalidParameters, storable, web_client
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User

@@ -8,15 +8,10 @@ import structlog
 from django.utils import timezone
 
 from poolwise.control.actions import required
-from poolwise.lifecycle.broker_queues import attempt_of
-from poolwise.lifecycle.publishing import revoke, web_connection
-from poolwise.lifecycle.stream import begun, mark_cancelled
+from poolwise.lifecycle import broker_queues, publishing, stream
 from poolwise.models import Job, JobState, audit
-from poolwise.pools import get_pool
-from poolwise.pools.prefork import REVOKE_SIGNAL
-from poolwise.support.errors import UnknownPool
-from poolwise.support.formats import storable
-from poolwise.support.redis import REDIS_ERRORS, web_client
+from poolwise.pools import get_pool, prefork
+from poolwise.support import REDIS_ERRORS, UnknownPool, storable, web_client
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -77,17 +72,17 @@ def _notify_workers(attempts: list[tuple[str, int]]) -> None:
     """Let workers drop what they hold, and stop what they began a moment ago, unknown to the ledger yet."""
     try:
         ids = [job_id for job_id, _ in attempts]
-        mark_cancelled(web_client(), ids)
+        stream.mark_cancelled(web_client(), ids)
         Job.objects.filter(pk__in=ids, state=JobState.CANCELLED).update_in_order(due_at=None)
-        for job_id in begun(web_client(), attempts):
-            revoke(job_id, terminate=True, signal=REVOKE_SIGNAL)
-    except (*REDIS_ERRORS, *web_connection().recoverable_connection_errors) as error:
+        for job_id in stream.begun(web_client(), attempts):
+            publishing.revoke(job_id, terminate=True, signal=prefork.REVOKE_SIGNAL)
+    except (*REDIS_ERRORS, *publishing.web_connection().recoverable_connection_errors) as error:
         log.warning("workers could not be told of purged jobs", jobs=len(attempts), error=str(error))
 
 
 def _withdraw(queue: str, ids: Collection[str]) -> int | None:
     """Take the messages of these jobs off the queue; others, perhaps of this moment, stay."""
-    connection = web_connection()
+    connection = publishing.web_connection()
     try:
         with connection.channel() as channel:
             client = getattr(channel, "client", None)
@@ -101,7 +96,9 @@ def _withdraw(queue: str, ids: Collection[str]) -> int | None:
 def _withdraw_from_list(client: Any, queue: str, ids: Collection[str]) -> int:
     kept = removed = 0
     while raws := client.lrange(queue, kept, kept + _MESSAGES - 1):
-        gone = [raw for raw in raws if (found := attempt_of(raw)) is not None and found[0] in ids]
+        gone = [
+            raw for raw in raws if (found := broker_queues.attempt_of(raw)) is not None and found[0] in ids
+        ]
         for raw in gone:  # near the list's head, so each is found at once
             removed += client.lrem(queue, 1, raw)
         kept += len(raws) - len(gone)

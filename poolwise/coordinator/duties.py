@@ -14,53 +14,47 @@ from poolwise.coordinator import retention
 from poolwise.coordinator.pool_samples import prune_samples, sample
 from poolwise.coordinator.recording import record_adopted
 from poolwise.coordinator.recovery import Recovery, UndeclaredPools
-from poolwise.lifecycle import cancellation, heartbeats, pauses, publishing
-from poolwise.lifecycle.environment import versions
-from poolwise.lifecycle.heartbeats import COORDINATOR, Heartbeat
-from poolwise.lifecycle.stream import Reader
+from poolwise.lifecycle import cancellation, environment, heartbeats, pauses, publishing, stream
 from poolwise.metering import process_stats
-from poolwise.support.duty import Duty
-from poolwise.support.errors import BrokerUnavailable
-from poolwise.support.redis import REDIS_ERRORS, Client, key
-from poolwise.support.timing import wall_now
+from poolwise.support import REDIS_ERRORS, BrokerUnavailable, Client, duty, key, wall_now
 
 log = structlog.get_logger(__name__)
 
 
-def platform_duties(reader: Reader) -> list[Duty]:
+def platform_duties(reader: stream.Reader) -> list[duty.Duty]:
     """Return what a coordinator does that reads the stream as `reader`; several may run, none needs the others."""
     client, stranded = reader.client, UndeclaredPools()
     own_heartbeat, recovery = _Heartbeat(reader), _Recovery(client)
     sample_every_s = settings.JOB_SAMPLE_EVERY_S
     return [
-        Duty("heartbeat", settings.JOB_HEARTBEAT_S, own_heartbeat.send, stop=own_heartbeat.leave),
+        duty.Duty("heartbeat", settings.JOB_HEARTBEAT_S, own_heartbeat.send, stop=own_heartbeat.leave),
         # First: what is held must be so before anything is published into a Redis that lost its data.
         _pauses(client),
-        Duty("publish", 0.25, publishing.publish_due),
-        Duty("recovery", 1.0, recovery.run, begin=recovery.begin),
+        duty.Duty("publish", 0.25, publishing.publish_due),
+        duty.Duty("recovery", 1.0, recovery.run, begin=recovery.begin),
         _cancelling(client),
-        Duty("adopt", 2.0, lambda: record_adopted(reader)),
+        duty.Duty("adopt", 2.0, lambda: record_adopted(reader)),
         _alone(reader, "sample", sample_every_s, lambda: stranded.warn(sample(client))),
         _alone(reader, "prune", 3600.0, prune_samples),
         _alone(reader, "retention", 1.0, retention.Turns().take),
-        Duty("connections", 30.0, close_old_connections),
+        duty.Duty("connections", 30.0, close_old_connections),
     ]
 
 
-def _pauses(client: Client) -> Duty:
+def _pauses(client: Client) -> duty.Duty:
     def write(_: bool = False) -> None:
         pauses.write_copy(client, pauses.paused_now())
 
-    return Duty("pauses", 1.0, write, begin=write)  # Redis may have lost its data
+    return duty.Duty("pauses", 1.0, write, begin=write)  # Redis may have lost its data
 
 
-def _cancelling(client: Client) -> Duty:
-    return Duty(
+def _cancelling(client: Client) -> duty.Duty:
+    return duty.Duty(
         "cancel", 5.0, lambda: cancellation.settle(client), begin=lambda _: cancellation.mark_again(client)
     )
 
 
-def _alone(reader: Reader, name: str, every_s: float, run: Callable[[], object]) -> Duty:
+def _alone(reader: stream.Reader, name: str, every_s: float, run: Callable[[], object]) -> duty.Duty:
     """Return a duty that only one of several coordinators does each time."""
 
     def run_if_first() -> None:
@@ -68,22 +62,22 @@ def _alone(reader: Reader, name: str, every_s: float, run: Callable[[], object])
         if reader.client.set(key("duty", name), reader.name, nx=True, px=max(1, int(every_s * 900))):
             run()
 
-    return Duty(name, every_s, run_if_first)
+    return duty.Duty(name, every_s, run_if_first)
 
 
 class _Heartbeat:
     """The sign of life of a coordinator."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: stream.Reader) -> None:
         self._client, self._name = reader.client, reader.name
-        self._started_at, self._facts = wall_now(), versions()
+        self._started_at, self._facts = wall_now(), environment.versions()
         self._stats = process_stats.ProcessStats(os.getpid())
 
     def send(self) -> None:
         """Send it. Raise redis-py's errors."""
-        heartbeat = Heartbeat(
+        heartbeat = heartbeats.Heartbeat(
             name=self._name,
-            pool=COORDINATOR,
+            pool=heartbeats.COORDINATOR,
             pid=os.getpid(),
             host=socket.gethostname(),
             memory_bytes=self._stats.memory_bytes(self._stats.process_tree()),

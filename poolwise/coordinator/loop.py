@@ -13,11 +13,8 @@ import structlog
 from django.db import close_old_connections
 
 from poolwise.coordinator.recording import BATCH, FAULTS, record_new
-from poolwise.lifecycle import stream
-from poolwise.lifecycle.heartbeats import COORDINATOR
-from poolwise.support import duty
-from poolwise.support.duty import Duty
-from poolwise.support.redis import Client, worker_client
+from poolwise.lifecycle import heartbeats, stream
+from poolwise.support import Client, duty, worker_client
 
 log = structlog.get_logger(__name__)
 #: Reports that come within this time are recorded together: one by one, they cost 17 ms of a core for each job.
@@ -29,14 +26,14 @@ _LAST_REPORTS_S = 3.0
 
 def own_reader(client: Client | None = None) -> stream.Reader:
     """Return how this process reads the stream; it shows itself under the same name."""
-    name = f"{COORDINATOR}@{socket.gethostname()}:{os.getpid()}"
+    name = f"{heartbeats.COORDINATOR}@{socket.gethostname()}:{os.getpid()}"
     return stream.Reader(worker_client() if client is None else client, name)
 
 
 class Coordinator:
     """Records what `reader` finds and runs the duties, in one loop, until `stop` is called."""
 
-    def __init__(self, reader: stream.Reader, duties: Sequence[Duty]) -> None:
+    def __init__(self, reader: stream.Reader, duties: Sequence[duty.Duty]) -> None:
         self._reader, self._duties = reader, duties
         self._is_ready = self._had_outage = self._stopping = False
         self._logged_fault = ""
@@ -94,7 +91,7 @@ class Coordinator:
             log.warning("reports stay on the stream for the next coordinator", error=str(error))
 
 
-def _do_what_is_due(duties: Sequence[Duty], recorded: int) -> None:
+def _do_what_is_due(duties: Sequence[duty.Duty], recorded: int) -> None:
     for each in duty.due(duties, has_recorded=recorded > 0):
         try:
             each.run_now()
@@ -104,13 +101,13 @@ def _do_what_is_due(duties: Sequence[Duty], recorded: int) -> None:
             log.exception("a duty failed", duty=each.name)
 
 
-def _gather_s(duties: Sequence[Duty]) -> float:
+def _gather_s(duties: Sequence[duty.Duty]) -> float:
     """Return how long to let reports come together: as a duty asks, else a little."""
     asked = (each.pacing.gather_s for each in duties)
     return next((seconds for seconds in asked if seconds is not None), _GATHER_S)
 
 
-def _wait_ms(duties: Sequence[Duty]) -> int:
+def _wait_ms(duties: Sequence[duty.Duty]) -> int:
     """Return how long to wait for news: until the next duty is due."""
     wait_s = min((each.due_mono for each in duties), default=time.monotonic() + 1.0) - time.monotonic()
     return max(0, math.ceil(wait_s * 1000))

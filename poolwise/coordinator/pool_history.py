@@ -5,13 +5,13 @@ from datetime import datetime
 
 from django.db.models import OuterRef, Q, Subquery
 
-from poolwise.lifecycle.heartbeats import WorkerHeartbeat
+from poolwise.lifecycle import heartbeats
 from poolwise.models import Comparison, PoolConfiguration
 from poolwise.pools import PoolSpec, all_pools
 from poolwise.reports import PoolDetails, latest_configurations
 
 
-def details_of(spec: PoolSpec, workers: Sequence[WorkerHeartbeat]) -> PoolDetails:
+def details_of(spec: PoolSpec, workers: Sequence[heartbeats.WorkerHeartbeat]) -> PoolDetails:
     """Return what a pool runs with: its model, the slots of all its workers, their versions."""
     versions: dict[str, set[str]] = {}
     for worker in workers:
@@ -22,7 +22,7 @@ def details_of(spec: PoolSpec, workers: Sequence[WorkerHeartbeat]) -> PoolDetail
     return {"model": spec.model, "slots": sum(worker.slots for worker in workers), **joined}
 
 
-def note(alive: Sequence[WorkerHeartbeat], now: datetime) -> int:
+def note(alive: Sequence[heartbeats.WorkerHeartbeat], now: datetime) -> int:
     """Write a row for each pool that runs with something else than before; return how many.
 
     A pool without workers runs with nothing that is worth a mark, and while a comparison runs, it sets slots.

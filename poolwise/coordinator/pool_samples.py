@@ -7,11 +7,10 @@ from django.utils import timezone
 
 from poolwise.coordinator import pool_history
 from poolwise.lifecycle import heartbeats
-from poolwise.lifecycle.heartbeats import WorkerHeartbeat
 from poolwise.models import PoolSample
 from poolwise.pools import all_pools
 from poolwise.reports import Queue, queues
-from poolwise.support.redis import Client
+from poolwise.support import Client
 
 
 def sample(client: Client) -> dict[str, Queue]:
@@ -25,7 +24,7 @@ def sample(client: Client) -> dict[str, Queue]:
     return found
 
 
-def _sample_of(name: str, queue: Queue, alive: list[WorkerHeartbeat], now: datetime) -> PoolSample:
+def _sample_of(name: str, queue: Queue, alive: list[heartbeats.WorkerHeartbeat], now: datetime) -> PoolSample:
     workers = [heartbeat for heartbeat in alive if heartbeat.pool == name]
     return PoolSample(
         pool=name,

@@ -18,7 +18,7 @@ from django.utils import timezone
 from django_celery_results.models import TaskResult
 
 from poolwise.models import AuditEntry, Comparison, Job, JobLog, JobQuerySet
-from poolwise.support.formats import as_uuid
+from poolwise.support import as_uuid
 
 BATCH = 500
 #: Between two batches others write.

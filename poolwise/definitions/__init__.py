@@ -9,34 +9,35 @@ async def _(duration_s): ...
 
 from poolwise.definitions.context import AttemptContext
 from poolwise.definitions.declare import JobTask, job
-from poolwise.definitions.definition import KINDS, Definition
+from poolwise.definitions.definition import KINDS, Definition, default_time_limit_s
 from poolwise.definitions.fields import ParameterField
 from poolwise.definitions.lesson import Lesson
-from poolwise.definitions.registry import (
-    all_definitions,
-    discover,
-    find,
-    from_task,
-    get,
-    register,
-    resolve,
-)
-from poolwise.definitions.secrets import Secret
+from poolwise.definitions.parameters import schema_of
+from poolwise.definitions.registry import all_definitions, discover, find, from_task, get, register, resolve
+from poolwise.definitions.schemas import DECIMAL
+from poolwise.definitions.secrets import Secret, is_hidden
+from poolwise.definitions.texts import Decoder, value_of
 
 __all__ = [
+    "DECIMAL",
     "KINDS",
     "AttemptContext",
+    "Decoder",
     "Definition",
     "JobTask",
     "Lesson",
     "ParameterField",
     "Secret",
     "all_definitions",
+    "default_time_limit_s",
     "discover",
     "find",
     "from_task",
     "get",
+    "is_hidden",
     "job",
     "register",
     "resolve",
+    "schema_of",
+    "value_of",
 ]

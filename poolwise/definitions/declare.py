@@ -29,7 +29,7 @@ from poolwise.definitions.rules import (
     check_secrets,
     checked_parameters,
 )
-from poolwise.support.errors import BadDefinition
+from poolwise.support import BadDefinition
 
 if TYPE_CHECKING:
     _Task = Task[Any, Any]

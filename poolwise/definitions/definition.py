@@ -15,7 +15,7 @@ from poolwise.definitions.lesson import Lesson
 from poolwise.definitions.parameters import messages, python_values
 from poolwise.definitions.payload import json_ready, refuse_oversized
 from poolwise.definitions.secrets import hide, is_hidden, reveal, reveal_or_keep
-from poolwise.support.errors import InvalidParameters
+from poolwise.support import InvalidParameters
 
 #: `hazard`: a job that harms its worker on purpose.
 KINDS = ("io", "cpu", "mixed", "hazard")

@@ -12,7 +12,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerati
 
 from poolwise.definitions.payload import json_ready
 from poolwise.definitions.schemas import Schema
-from poolwise.support.errors import BadDefinition, InvalidParameters
+from poolwise.support import BadDefinition, InvalidParameters
 
 #: Field names get a prefix and the parameter's name as alias, so that `json` or `copy` may be a parameter.
 _PREFIX = "p_"

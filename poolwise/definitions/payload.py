@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from poolwise.support.errors import InvalidParameters
+from poolwise.support import InvalidParameters
 
 #: PostgreSQL's jsonb refuses the NUL character; an escaped backslash before `u0000` is no NUL.
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")

@@ -13,7 +13,7 @@ from poolwise.definitions.fields import describe
 from poolwise.definitions.parameters import build_model, humanised, parameters_of
 from poolwise.definitions.rules import check_secrets
 from poolwise.definitions.secrets import is_mark
-from poolwise.support.errors import BadDefinition
+from poolwise.support import BadDefinition
 
 _SPREAD = (
     inspect.Parameter.POSITIONAL_ONLY,

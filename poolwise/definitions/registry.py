@@ -11,7 +11,7 @@ from django.utils.module_loading import autodiscover_modules, import_string
 
 from poolwise.definitions.definition import Definition
 from poolwise.definitions.plain import definition_of
-from poolwise.support.errors import BadDefinition, UnknownDefinition
+from poolwise.support import BadDefinition, UnknownDefinition
 
 #: Modules of an installed app in which definitions are looked for.
 DISCOVERED = ("jobs", "tasks")

@@ -14,7 +14,7 @@ from poolwise.definitions.definition import KINDS
 from poolwise.definitions.lesson import Lesson
 from poolwise.definitions.parameters import parameters_of
 from poolwise.definitions.secrets import is_mark
-from poolwise.support.errors import BadDefinition
+from poolwise.support import BadDefinition
 
 MAX_ATTEMPTS = 100
 MAX_PAYLOAD_BYTES = 16 * 1024 * 1024

@@ -12,8 +12,7 @@ from typing import Any
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
-from poolwise.support.errors import InvalidParameters
-from poolwise.support.formats import SECRET_MARK
+from poolwise.support import SECRET_MARK, InvalidParameters
 
 
 class Secret:

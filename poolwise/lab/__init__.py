@@ -4,35 +4,82 @@ Nothing may disturb what is measured: one comparison at a time, one pool at a ti
 that something disturbed is void and repeated. `poolwise.lab.report` builds the report.
 """
 
-from poolwise.lab.design import OWN, OWN_LABEL, Design
+from poolwise.lab.bundle import Bundle
+from poolwise.lab.charts import Chart
+from poolwise.lab.charts.pairs import on_one_scale
+from poolwise.lab.charts.ratios import times
+from poolwise.lab.design import MAX_IN_FLIGHT, MAX_SEED, OWN, OWN_LABEL, Design
+from poolwise.lab.duties import lab_duties
 from poolwise.lab.feed import FeedTiming, copies_of, feed_timing
 from poolwise.lab.plan import plan
 from poolwise.lab.presets import PRESETS, Preset
-from poolwise.lab.progress import PoolProgress, estimate_before, estimate_s, progress
+from poolwise.lab.progress import PoolProgress, estimate_before, estimate_s, progress, waits_for
+from poolwise.lab.report import Advice, BatchFigures, Report, ResultsTable, SweepPoint, VariantFigures
+from poolwise.lab.report.lesson import lesson, table, variants, with_lessons
 from poolwise.lab.run import advance, is_wanted, stop, watch
+from poolwise.lab.statistics import (
+    CANNOT_TELL,
+    NO_DIFFERENCE,
+    SLOWER,
+    Verdict,
+    compare,
+    fewest_rounds,
+    spread,
+)
+from poolwise.lab.validity.measured import MIN_STALL_S
 from poolwise.lab.variants import Variant, Vary, choices, value_text, variants_of
 
 __all__ = [
+    "CANNOT_TELL",
+    "MAX_IN_FLIGHT",
+    "MAX_SEED",
+    "MIN_STALL_S",
+    "NO_DIFFERENCE",
     "OWN",
     "OWN_LABEL",
     "PRESETS",
+    "SLOWER",
+    "Advice",
+    "BatchFigures",
+    "Bundle",
+    "Chart",
     "Design",
     "FeedTiming",
     "PoolProgress",
     "Preset",
+    "Report",
+    "ResultsTable",
+    "SweepPoint",
     "Variant",
+    "VariantFigures",
     "Vary",
+    "Verdict",
     "advance",
+    "bundle",
+    "charts",
     "choices",
+    "compare",
     "copies_of",
     "estimate_before",
     "estimate_s",
     "feed_timing",
+    "fewest_rounds",
     "is_wanted",
+    "lab_duties",
+    "latest",
+    "lesson",
+    "on_one_scale",
     "plan",
     "progress",
+    "report",
+    "spread",
     "stop",
+    "table",
+    "times",
     "value_text",
+    "variants",
     "variants_of",
+    "waits_for",
     "watch",
+    "with_lessons",
 ]

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from poolwise.lab.presets import PRESETS, Preset
 from poolwise.lab.variants import Vary, variants_of
-from poolwise.support.errors import InvalidParameters
+from poolwise.support import InvalidParameters
 
 #: Numbers of one's own instead of a preset's.
 OWN, OWN_LABEL = "own", ("Own numbers", "You choose rounds and copies.")

@@ -1,11 +1,11 @@
-"""What a coordinator does for comparisons: release their batches, judge what has ended, and keep up with open loops."""
+"""What a coordinator does for comparisons: release their batches, build reports, and feed open loops."""
 
 import time
 
 from poolwise.lab import run
 from poolwise.lab.feed import FeedTiming, feed_timing
 from poolwise.lab.report import ReportBuilder
-from poolwise.support.duty import Duty, Pacing
+from poolwise.support import duty
 
 _ADVANCE_EVERY_S = 0.25
 _CHECK_EVERY_S = 1.0
@@ -13,15 +13,15 @@ _CHECK_EVERY_S = 1.0
 _GATHER_MEASURED_S = 0.4
 
 
-def lab_duties() -> list[Duty]:
+def lab_duties() -> list[duty.Duty]:
     """Return the duties of comparisons."""
     steps = _Steps()
     return [
         # What ends makes room for the next batch.
-        Duty(
+        duty.Duty(
             "release", _ADVANCE_EVERY_S, steps.advance, stop=steps.report_builder.stop, after_recording=True
         ),
-        Duty("watch", _CHECK_EVERY_S, steps.watch),
+        duty.Duty("watch", _CHECK_EVERY_S, steps.watch),
     ]
 
 
@@ -32,20 +32,20 @@ class _Steps:
         self.report_builder = ReportBuilder()
         self._is_comparing = False
         self._feed_timing: FeedTiming | None = None
-        self._paced_mono = 0.0
+        self._timing_mono = 0.0
 
-    def advance(self) -> Pacing:
+    def advance(self) -> duty.Pacing:
         """Take the next step, if a comparison waits or runs. Raise the database's errors."""
         # Four times a second, mostly for nothing: all that hangs on it asks once, and cheaply.
         self._is_comparing = run.is_wanted()
         if not self._is_comparing:
             self._feed_timing = None
-            return Pacing()
+            return duty.Pacing()
         released = run.advance(self.report_builder)
         # Another coordinator may have released a batch.
-        if released or self._arrival_s is not None or time.monotonic() - self._paced_mono > _CHECK_EVERY_S:
-            self._feed_timing, self._paced_mono = feed_timing(), time.monotonic()
-        return Pacing(self._arrival_s, self._gather_s())
+        if released or self._arrival_s is not None or time.monotonic() - self._timing_mono > _CHECK_EVERY_S:
+            self._feed_timing, self._timing_mono = feed_timing(), time.monotonic()
+        return duty.Pacing(self._arrival_s, self._gather_s())
 
     def watch(self) -> None:
         """Look at the batch that runs."""

@@ -11,9 +11,7 @@ from django.db import transaction
 from django.db.models import Count, Q
 from django.utils import timezone
 
-from poolwise.lifecycle import back_pressure, pauses
-from poolwise.lifecycle.publishing import publish
-from poolwise.lifecycle.submission import prepare
+from poolwise.lifecycle import back_pressure, pauses, publishing, submission
 from poolwise.models import LIVE, Batch, Comparison, Job
 
 #: What a calibration batch runs, whatever the comparison's own job is.
@@ -130,7 +128,7 @@ def store(comparison: Comparison, batch: Batch) -> list[Job]:
         return []
     is_no_op = batch.role == Batch.Role.CALIBRATION
     return Job.objects.bulk_create(
-        prepare(
+        submission.prepare(
             definition_of(batch),
             {} if is_no_op else {**comparison.params, **(batch.params or {})},
             pool=batch.pool,
@@ -146,7 +144,7 @@ def store(comparison: Comparison, batch: Batch) -> list[Job]:
 def send(jobs: list[Job]) -> None:
     """Publish what was stored; what the broker does not take is published later."""
     if jobs:
-        publish(jobs, budget_s=_PUBLISH_BUDGET_S)
+        publishing.publish(jobs, budget_s=_PUBLISH_BUDGET_S)
 
 
 def feed(comparison: Comparison, batch: Batch, counted: Counted) -> int:

@@ -14,7 +14,7 @@ from poolwise.lab.variants import MAX_VARIANTS, Variant, Vary, checked, variants
 from poolwise.lifecycle import heartbeats
 from poolwise.models import Batch, Comparison
 from poolwise.pools import MAX_CONCURRENCY, PoolSpec, get_pool
-from poolwise.support.errors import BrokerUnavailable, InvalidParameters
+from poolwise.support import BrokerUnavailable, InvalidParameters
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User

@@ -16,11 +16,10 @@ from django.conf import settings
 from django.db.models import Count
 from django.utils import timezone
 
-from poolwise.lifecycle.heartbeats import WorkerHeartbeat
+from poolwise.lifecycle import heartbeats
 from poolwise.models import Batch, Comparison, Job
 from poolwise.pools import all_pools
-from poolwise.support.redis import REDIS_ERRORS, web_client
-from poolwise.support.timing import wall_now
+from poolwise.support import REDIS_ERRORS, wall_now, web_client
 
 _IDLE = ("idle", "iowait", "guest", "guest_nice")  # the guests' time is part of user time already
 _WATCHED = ("memory_bytes", "db_connections", "loop_lag_s")
@@ -40,7 +39,7 @@ def redis_run_id() -> str | None:
         return None
 
 
-def moment(workers: Sequence[WorkerHeartbeat]) -> dict[str, Any]:
+def moment(workers: Sequence[heartbeats.WorkerHeartbeat]) -> dict[str, Any]:
     """Return what the pool's workers say now."""
     return {
         "at": wall_now(),
@@ -55,7 +54,7 @@ def at_busy_end() -> dict[str, Any]:
     return {"at": wall_now(), "machine_cpu_s": machine_cpu_s()}
 
 
-def watched(probe: Mapping[str, Any], workers: Sequence[WorkerHeartbeat]) -> dict[str, float]:
+def watched(probe: Mapping[str, Any], workers: Sequence[heartbeats.WorkerHeartbeat]) -> dict[str, float]:
     """Return the largest figures of a batch so far."""
     before = probe.get("watched", {})
     now = {
@@ -85,7 +84,7 @@ def open_probes(comparison: Comparison) -> list[Batch]:
     )
 
 
-def close(batches: Sequence[Batch], up: Mapping[str, Sequence[WorkerHeartbeat]]) -> list[Batch]:
+def close(batches: Sequence[Batch], up: Mapping[str, Sequence[heartbeats.WorkerHeartbeat]]) -> list[Batch]:
     """Keep what the workers of ended batches say, once each has spoken since; return the batches still open."""
     still_open = []
     for batch in batches:
@@ -98,7 +97,7 @@ def close(batches: Sequence[Batch], up: Mapping[str, Sequence[WorkerHeartbeat]])
     return still_open
 
 
-def _have_spoken_since(batch: Batch, workers: Sequence[WorkerHeartbeat]) -> bool:
+def _have_spoken_since(batch: Batch, workers: Sequence[heartbeats.WorkerHeartbeat]) -> bool:
     since_s = (timezone.now() - (batch.finished_at or timezone.now())).total_seconds()
     return since_s > settings.JOB_WORKER_DEAD_AFTER_S or all(
         worker.seen_s_ago < since_s for worker in workers

@@ -17,9 +17,8 @@ from poolwise.lab.variants import Variant, Vary, variants_of
 from poolwise.lifecycle import heartbeats
 from poolwise.models import ENDED, Batch, Comparison, Job, JobState
 from poolwise.pools import all_pools, get_pool
-from poolwise.reports.notices import REDIS_AWAY, no_coordinator, no_worker
-from poolwise.support.cpu_quota import cores
-from poolwise.support.errors import BrokerUnavailable
+from poolwise.reports import REDIS_AWAY, no_coordinator, no_worker
+from poolwise.support import BrokerUnavailable, cores
 
 _PAST_BATCHES = 5
 _PAST_JOBS = 100

@@ -13,13 +13,10 @@ from django.db.models import Q
 from django.utils import timezone
 
 from poolwise.lab import feed, probes, slots, voiding
-from poolwise.lifecycle import environment, heartbeats
-from poolwise.lifecycle.heartbeats import WorkerHeartbeat
-from poolwise.lifecycle.submission import cancel
+from poolwise.lifecycle import environment, heartbeats, submission
 from poolwise.models import Batch, Comparison, Job, audit
 from poolwise.pools import get_pool
-from poolwise.support.errors import BrokerUnavailable, PoolwiseError
-from poolwise.support.formats import storable
+from poolwise.support import BrokerUnavailable, PoolwiseError, storable
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -27,7 +24,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 LIVE = (Comparison.State.PLANNED, Comparison.State.RUNNING)
 
-type Workers = Mapping[str, list[WorkerHeartbeat]]
+type Workers = Mapping[str, list[heartbeats.WorkerHeartbeat]]
 #: Builds the report of a comparison; False says that it is not done yet, and to ask again.
 type Freeze = Callable[[Comparison], bool | None]
 
@@ -205,4 +202,4 @@ def stop(comparison: Comparison, *, user: "User | None" = None, reason: str = ""
             finished_at=now, void_reason="The comparison was cancelled."
         )
     for job in Job.objects.live().filter(batch__comparison=comparison):
-        cancel(job, user=user)
+        submission.cancel(job, user=user)

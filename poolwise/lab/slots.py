@@ -11,12 +11,9 @@ from typing import Any
 
 import structlog
 
-from poolwise.lifecycle import heartbeats
-from poolwise.lifecycle.heartbeats import WorkerHeartbeat
-from poolwise.lifecycle.publishing import ask_workers, web_connection
+from poolwise.lifecycle import heartbeats, publishing
 from poolwise.models import Batch, Comparison
-from poolwise.support.errors import BrokerUnavailable, PoolwiseError
-from poolwise.support.redis import REDIS_ERRORS
+from poolwise.support import REDIS_ERRORS, BrokerUnavailable, PoolwiseError
 
 log = structlog.get_logger(__name__)
 #: A heartbeat within it may have been made up before the request arrived.
@@ -30,7 +27,7 @@ class SlotsRefused(PoolwiseError):
     """A pool cannot be given the slots that the comparison wants."""
 
 
-def reach(comparison: Comparison, batch: Batch, workers: Sequence[WorkerHeartbeat]) -> bool:
+def reach(comparison: Comparison, batch: Batch, workers: Sequence[heartbeats.WorkerHeartbeat]) -> bool:
     """Return whether the pool has the batch's slots; ask its workers if not. Raise SlotsRefused."""
     wanted = batch.wanted_slots
     if wanted is None:
@@ -49,7 +46,7 @@ def reach(comparison: Comparison, batch: Batch, workers: Sequence[WorkerHeartbea
     return reached
 
 
-def _bring(comparison: Comparison, changed: Changed, worker: WorkerHeartbeat, target: int) -> bool:
+def _bring(comparison: Comparison, changed: Changed, worker: heartbeats.WorkerHeartbeat, target: int) -> bool:
     """Return whether the worker has `target` slots; ask it if it does not and no request is under way."""
     noted = changed.get(worker.name)
     if noted is not None and time.time() - worker.seen_s_ago < noted["asked_at"] + _ON_ITS_WAY_S:
@@ -73,8 +70,8 @@ def _bring(comparison: Comparison, changed: Changed, worker: WorkerHeartbeat, ta
 def _ask(worker: str, more: int) -> None:
     command = "pool_grow" if more > 0 else "pool_shrink"
     try:
-        ask_workers(command, {"n": abs(more)}, only=[worker])
-    except (*REDIS_ERRORS, *web_connection().recoverable_connection_errors) as error:
+        publishing.ask_workers(command, {"n": abs(more)}, only=[worker])
+    except (*REDIS_ERRORS, *publishing.web_connection().recoverable_connection_errors) as error:
         log.warning("a worker could not be asked to change its slots", worker=worker, error=str(error))
 
 
@@ -96,7 +93,7 @@ def restore(comparison: Comparison) -> bool:
     return not changed
 
 
-def _has_own(comparison: Comparison, changed: Changed, worker: WorkerHeartbeat) -> bool:
+def _has_own(comparison: Comparison, changed: Changed, worker: heartbeats.WorkerHeartbeat) -> bool:
     try:
         return _bring(comparison, changed, worker, int(changed[worker.name]["slots"]))
     except SlotsRefused as error:

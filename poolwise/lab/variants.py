@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from poolwise.definitions import Definition
-from poolwise.support.errors import InvalidParameters
+from poolwise.support import InvalidParameters
 
 MAX_VARIANTS = 12
 #: A value is part of the variant's name, in charts, addresses and files.

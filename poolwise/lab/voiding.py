@@ -7,9 +7,7 @@ import structlog
 from django.db.models import F, Q
 
 from poolwise.lab import feed, probes
-from poolwise.lifecycle.heartbeats import WorkerHeartbeat
-from poolwise.lifecycle.stream import Ending
-from poolwise.lifecycle.submission import cancel
+from poolwise.lifecycle import heartbeats, stream, submission
 from poolwise.models import AuditEntry, Batch, Job, JobState, Pause
 
 log = structlog.get_logger(__name__)
@@ -27,13 +25,15 @@ def fault_of_jobs(batch: Batch) -> str:
         return f"{cancelled} of its jobs were cancelled."
     lost = jobs.filter(attempt=1, error_type=_LOST).count()
     lost += sum(
-        any(attempt.get("ending") == Ending.LOST for attempt in history) or error_type == _LOST
+        any(attempt.get("ending") == stream.Ending.LOST for attempt in history) or error_type == _LOST
         for history, error_type in jobs.filter(attempt__gt=1).values_list("history", "error_type")
     )
     return f"{lost} of its jobs lost the process that ran them." if lost else ""
 
 
-def fault_of_workers(probe: Mapping[str, Any], workers: Sequence[WorkerHeartbeat], run_id: str | None) -> str:
+def fault_of_workers(
+    probe: Mapping[str, Any], workers: Sequence[heartbeats.WorkerHeartbeat], run_id: str | None
+) -> str:
     """Return how the pool's workers or Redis differ from those of the release; empty if they do not."""
     release = probe.get("release", {})
     before = {worker["name"] for worker in release.get("workers", ())}
@@ -66,7 +66,7 @@ def fault_of_timing(late_s: float, copies: int) -> str:
     return f"Its jobs were published up to {late_s:.1f} s late: the coordinator or the broker was away."
 
 
-def find(batch: Batch, up: Mapping[str, Sequence[WorkerHeartbeat]] | None) -> str:
+def find(batch: Batch, up: Mapping[str, Sequence[heartbeats.WorkerHeartbeat]] | None) -> str:
     """Return what disturbed a released batch; empty if nothing did. `up` is None while Redis is away."""
     fault = fault_of_pauses(batch) or fault_of_jobs(batch)
     if not fault and up is not None:
@@ -82,7 +82,7 @@ def void(batch: Batch, reason: str) -> None:
     ):
         log.warning("a batch is void", comparison=str(batch.comparison_id), pool=batch.pool, reason=reason)
     for job in Job.objects.live().filter(batch=batch, cancel_requested_at=None):
-        cancel(job, user=None)
+        submission.cancel(job, user=None)
 
 
 def repeat(batch: Batch) -> bool:

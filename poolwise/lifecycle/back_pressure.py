@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from poolwise.lifecycle import heartbeats
 from poolwise.models import Job, JobQuerySet, waiting
-from poolwise.support.errors import BrokerUnavailable, QueueFull, UserLimitReached
+from poolwise.support import BrokerUnavailable, QueueFull, UserLimitReached
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User

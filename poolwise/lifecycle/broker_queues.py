@@ -9,7 +9,7 @@ from poolwise.lifecycle.heartbeats import AttemptId
 from poolwise.lifecycle.messages import HEADER
 from poolwise.lifecycle.publishing import background_connection
 from poolwise.pools import get_pool
-from poolwise.transport.redis_transport import Transport
+from poolwise.transport import Transport
 
 _CHUNK = 1000
 

@@ -18,9 +18,8 @@ from poolwise.lifecycle import limit_support
 from poolwise.lifecycle.publishing import revoke, web_connection
 from poolwise.lifecycle.stream import CANCEL_TTL_S, begin_no_more, mark_cancelled
 from poolwise.models import Job, JobQuerySet, JobState
-from poolwise.pools.prefork import REVOKE_SIGNAL
-from poolwise.support.errors import UnknownDefinition, UnknownPool
-from poolwise.support.redis import REDIS_ERRORS, Client, web_client
+from poolwise.pools import prefork
+from poolwise.support import REDIS_ERRORS, Client, UnknownDefinition, UnknownPool, web_client
 
 log = structlog.get_logger(__name__)
 #: A job may be retried, or given back, while it is being cancelled.
@@ -117,7 +116,7 @@ def _revoke(job: Job, *, is_away: bool = False) -> None:
     if is_away:  # a person waits for the answer, and has waited for Redis once
         return
     try:
-        revoke(str(job.pk), terminate=True, signal=REVOKE_SIGNAL)
+        revoke(str(job.pk), terminate=True, signal=prefork.REVOKE_SIGNAL)
     except (*REDIS_ERRORS, *web_connection().recoverable_connection_errors) as error:
         log.warning("workers could not be told of a cancelled job", job=str(job.pk), error=str(error))
 

@@ -6,11 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from poolwise import definitions
-from poolwise.definitions import Definition
-from poolwise.definitions.secrets import is_hidden
+from poolwise.definitions import Definition, is_hidden
 from poolwise.models import LIVE, Job
-from poolwise.support import signing
-from poolwise.support.errors import InvalidParameters, UnderWay
+from poolwise.support import InvalidParameters, UnderWay, signing
 
 MAX_KEY_CHARS = 250
 

@@ -6,7 +6,7 @@ import structlog
 
 from poolwise.lifecycle.stream import expect_duplicates
 from poolwise.models import Job
-from poolwise.support.redis import REDIS_ERRORS, worker_client
+from poolwise.support import REDIS_ERRORS, worker_client
 
 log = structlog.get_logger(__name__)
 #: By a write whose outcome this process does not know, or by another process that did not come to say so.

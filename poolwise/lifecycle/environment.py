@@ -20,8 +20,7 @@ from django.apps import apps
 from django.conf import settings
 from django.db import connection
 
-from poolwise.support.cpu_quota import cores, cpu_quota, usable_cores
-from poolwise.support.redis import REDIS_ERRORS, web_client
+from poolwise.support import REDIS_ERRORS, cores, cpu_quota, usable_cores, web_client
 
 log = structlog.get_logger(__name__)
 _LIBRARIES = (

@@ -28,15 +28,19 @@ from poolwise.lifecycle.stream import (
     encode,
     report,
 )
-from poolwise.metering.waits import UNKNOWN
-from poolwise.pools import api
-from poolwise.pools.body_probe import BodyProbe
-from poolwise.pools.prefork import stop_behind
-from poolwise.support.errors import PoolwiseError, ResultRefused
-from poolwise.support.logs import LogBuffer, attempt_log, thread_name
-from poolwise.support.redaction import redacted, redacted_json
-from poolwise.support.redis import REDIS_ERRORS, worker_client
-from poolwise.support.timing import Stopwatch, Timings
+from poolwise.metering import UNKNOWN
+from poolwise.pools import api, body_probe, prefork
+from poolwise.support import (
+    REDIS_ERRORS,
+    PoolwiseError,
+    ResultRefused,
+    Stopwatch,
+    Timings,
+    logs,
+    redacted,
+    redacted_json,
+    worker_client,
+)
 
 log = structlog.get_logger(__name__)
 _MAX_BACK_OFF_S = 2.0
@@ -101,7 +105,7 @@ def _log_context(delivery: Delivery) -> dict[str, Any]:
 
 def _begin(delivery: Delivery) -> tuple[Started, Stopwatch]:
     watch = Stopwatch(api.cpu_s, delivery.published_at, delivery.received_at, delivery.received_mono)
-    place = Place(delivery.worker, os.getpid(), thread_name(), api.greenlet_or_task())
+    place = Place(delivery.worker, os.getpid(), logs.thread_name(), api.greenlet_or_task())
     return Started(delivery.job_id, delivery.attempt, place, watch.start()), watch
 
 
@@ -116,16 +120,16 @@ def _claim(started: Started, delivery: Delivery) -> bool:
 
 
 def _run(delivery: Delivery, started: Started, watch: Stopwatch) -> tuple[Outcome, BaseException | None]:
-    buffer = LogBuffer(settings.JOB_LOG_MAX_LINES)
+    buffer = logs.LogBuffer(settings.JOB_LOG_MAX_LINES)
     outcome = Outcome(delivery.job_id, delivery.attempt, started.place, started.timings, Ending.SUCCEEDED)
     stop: BaseException | None = None
     definition: Definition | None = None
     timings: Timings | None = None  # set once the body has ended: storing its result is not its time
-    token = attempt_log.set(buffer)
-    probe: BodyProbe | None = None
+    token = logs.attempt_log.set(buffer)
+    probe: body_probe.BodyProbe | None = None
     watch.start()  # again, so that the claim's round trip counts as waiting
     try:
-        probe = BodyProbe()
+        probe = body_probe.BodyProbe()
         definition = definitions.resolve(delivery.definition)
         buffer.secrets = definition.secret_values(delivery.params)
         value, offloaded = _call(definition, delivery, probe)
@@ -135,13 +139,13 @@ def _run(delivery: Delivery, started: Started, watch: Stopwatch) -> tuple[Outcom
     except BaseException as error:  # a body may raise anything, SystemExit and GreenletExit too
         timings = timings or watch.stop()
         outcome = replace(outcome, waits=UNKNOWN if probe is None else probe.end(timings.cpu_s))
-        interrupted = error if isinstance(error, api.Interrupted) else stop_behind(error)
+        interrupted = error if isinstance(error, api.Interrupted) else prefork.stop_behind(error)
         if interrupted is None:
             outcome = _failed(outcome, error, definition, delivery.attempt, timings)
         else:
             outcome, stop = _stopped(outcome, interrupted, definition, timings), error
     finally:
-        attempt_log.reset(token)
+        logs.attempt_log.reset(token)
     outcome = _without_secrets(outcome, buffer.secrets) if buffer.secrets else outcome
     return replace(outcome, log=tuple(buffer.lines), log_dropped=buffer.dropped), stop
 
@@ -156,7 +160,7 @@ def _without_secrets(outcome: Outcome, secret_values: tuple[str, ...]) -> Outcom
     )
 
 
-def _call(definition: Definition, delivery: Delivery, probe: BodyProbe) -> tuple[Any, bool]:
+def _call(definition: Definition, delivery: Delivery, probe: body_probe.BodyProbe) -> tuple[Any, bool]:
     """Run the body that suits this pool; return its value and whether it was offloaded to a thread."""
     arguments = definition.call_arguments(dict(delivery.params))
     args: tuple[Any, ...] = ()

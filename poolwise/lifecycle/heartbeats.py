@@ -9,8 +9,7 @@ from typing import Any
 
 from django.conf import settings
 
-from poolwise.support.errors import BrokerUnavailable
-from poolwise.support.redis import REDIS_ERRORS, Client, key, script, web_client
+from poolwise.support import REDIS_ERRORS, BrokerUnavailable, Client, key, script, web_client
 
 _SEND = """
 local now = redis.call('TIME')

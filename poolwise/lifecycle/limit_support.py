@@ -3,68 +3,56 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from poolwise.definitions import Definition
-from poolwise.definitions.definition import default_time_limit_s
-from poolwise.pools import get_pool
-from poolwise.pools.limits import (
-    ACTIVITIES,
-    CALLS_C,
-    CANCEL,
-    COMPUTES,
-    COROUTINE,
-    FUNCTION,
-    HARD,
-    MEMORY,
-    SOFT,
-    WAITS,
-    Support,
-    memory_support,
-    support,
-)
+from poolwise.definitions import Definition, default_time_limit_s
+from poolwise.pools import get_pool, limits
 
 #: The better first.
-_ORDER = tuple(Support)
-_ACTIVITIES_OF_KIND = {"io": (WAITS,), "cpu": (COMPUTES,)}
-_LABELS = {SOFT: "Soft time limit", HARD: "Time limit", CANCEL: "Cancel"}
-_ACTIVITY_LABELS = {WAITS: "it waits", COMPUTES: "it computes", CALLS_C: "it is inside one call of C"}
+_ORDER = tuple(limits.Support)
+_ACTIVITIES_OF_KIND = {"io": (limits.WAITS,), "cpu": (limits.COMPUTES,)}
+_LABELS = {limits.SOFT: "Soft time limit", limits.HARD: "Time limit", limits.CANCEL: "Cancel"}
+_ACTIVITY_LABELS = {
+    limits.WAITS: "it waits",
+    limits.COMPUTES: "it computes",
+    limits.CALLS_C: "it is inside one call of C",
+}
 
 
 def can_cancel(definition: Definition, pool: str) -> bool:
     """Return whether a running job of the definition may be stopped from outside. Raise UnknownPool."""
-    return Support.ENFORCED in _support(CANCEL, definition, pool)
+    return limits.Support.ENFORCED in _support(limits.CANCEL, definition, pool)
 
 
-def _support(limit: str, definition: Definition, pool: str) -> set[Support]:
+def _support(limit: str, definition: Definition, pool: str) -> set[limits.Support]:
     """Return what the limit does to the job in each state that its kind can be in."""
     model = get_pool(pool).model
-    if limit == MEMORY:
-        return {memory_support(model)}
+    if limit == limits.MEMORY:
+        return {limits.memory_support(model)}
     is_awaited = definition.is_async_only or (model == "asyncio" and definition.async_body is not None)
-    style = COROUTINE if is_awaited else FUNCTION
-    activities = _ACTIVITIES_OF_KIND.get(definition.kind, (WAITS, COMPUTES))
-    return {support(model, limit, style, activity) for activity in activities}
+    style = limits.COROUTINE if is_awaited else limits.FUNCTION
+    activities = _ACTIVITIES_OF_KIND.get(definition.kind, (limits.WAITS, limits.COMPUTES))
+    return {limits.support(model, limit, style, activity) for activity in activities}
 
 
 def warnings(definition: Definition, pool: str) -> list[str]:
     """Return a sentence for each declared limit that the pool does not simply enforce. Raise UnknownPool."""
     is_declared = definition.time_limit_s != default_time_limit_s(definition.soft_time_limit_s)
     asked = {
-        SOFT: ("soft time limit", definition.soft_time_limit_s),
-        HARD: ("time limit", definition.time_limit_s if is_declared else None),
-        MEMORY: ("memory limit", definition.memory_limit_bytes),
+        limits.SOFT: ("soft time limit", definition.soft_time_limit_s),
+        limits.HARD: ("time limit", definition.time_limit_s if is_declared else None),
+        limits.MEMORY: ("memory limit", definition.memory_limit_bytes),
     }
     worst = {limit: max(_support(limit, definition, pool), key=_ORDER.index) for limit in asked}
     return [
         f"The {name} of {definition.name} on {pool}: {_MEANINGS[worst[limit]]}"
         for limit, (name, value) in asked.items()
-        if value is not None and worst[limit] is not Support.ENFORCED
+        if value is not None and worst[limit] is not limits.Support.ENFORCED
     ]
 
 
 _MEANINGS = {
-    Support.RESTARTS: "a job that does not yield is ended with its worker, whose other jobs then run again.",
-    Support.AT_NEXT_YIELD: "it reaches the job only when the job yields: at an await, a switch, or the end of a call.",
-    Support.NONE: "it is not enforced there; submit to a pool of the model prefork.",
+    limits.Support.RESTARTS: "a job that does not yield is ended with its worker, whose other jobs then run again.",
+    limits.Support.AT_NEXT_YIELD: "it reaches the job when that yields: at an await, a switch, or the end of a call.",
+    limits.Support.NONE: "it is not enforced there; submit to a pool of the model prefork.",
 }
 
 
@@ -88,11 +76,13 @@ def matrix(models: Iterable[str]) -> list[LimitRow]:
     rows = [
         LimitRow(label, _ACTIVITY_LABELS[activity], tuple(_cell(model, limit, activity) for model in columns))
         for limit, label in _LABELS.items()
-        for activity in ACTIVITIES
+        for activity in limits.ACTIVITIES
     ]
-    return [*rows, LimitRow("Memory limit", "", tuple(memory_support(model) for model in columns))]
+    return [*rows, LimitRow("Memory limit", "", tuple(limits.memory_support(model) for model in columns))]
 
 
 def _cell(model: str, limit: str, activity: str) -> str:
-    function, coroutine = (support(model, limit, style, activity) for style in (FUNCTION, COROUTINE))
+    function, coroutine = (
+        limits.support(model, limit, style, activity) for style in (limits.FUNCTION, limits.COROUTINE)
+    )
     return function if function == coroutine else f"{function} (coroutine: {coroutine})"

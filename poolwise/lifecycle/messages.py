@@ -5,8 +5,7 @@ import reprlib
 from collections.abc import Mapping
 from typing import Any
 
-from poolwise.support import signing
-from poolwise.support.errors import RefusedMessage
+from poolwise.support import RefusedMessage, signing
 
 #: The one Celery task that Poolwise's workers run.
 TASK = "poolwise.run"

@@ -23,8 +23,7 @@ from poolwise.lifecycle import duplicate_deliveries, pauses
 from poolwise.lifecycle.messages import TASK, signed_options
 from poolwise.models import Job
 from poolwise.pools import get_pool
-from poolwise.support.errors import BrokerUnavailable, PoolwiseError, UnknownPool
-from poolwise.support.timing import wall_now
+from poolwise.support import BrokerUnavailable, PoolwiseError, UnknownPool, wall_now
 
 log = structlog.get_logger(__name__)
 #: After a failure no web request tries the broker for so long; the coordinator goes on trying.

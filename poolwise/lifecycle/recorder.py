@@ -18,10 +18,9 @@ from django.utils import timezone
 from django_celery_results.models import TaskResult
 
 from poolwise.lifecycle.stream import Ending, Entry, Outcome, Place, Started
-from poolwise.metering.waits import Waits
+from poolwise.metering import Waits
 from poolwise.models import Job, JobLog, JobState
-from poolwise.support.formats import as_uuid, shown, storable
-from poolwise.support.timing import Timings, to_datetime
+from poolwise.support import Timings, as_uuid, shown, storable, to_datetime
 
 _ATTEMPT_DEFAULTS: dict[str, Any] = {
     name: getattr(Job._meta.get_field(name), "get_default")()  # noqa: B009 - relations have none

@@ -10,10 +10,8 @@ from typing import Any
 
 import redis
 
-from poolwise.metering.waits import UNKNOWN, Waits
-from poolwise.support import signing
-from poolwise.support.redis import Client, key, script
-from poolwise.support.timing import Timings, wall_now
+from poolwise.metering import UNKNOWN, Waits
+from poolwise.support import Client, Timings, key, script, signing, wall_now
 
 GROUP = "recorder"
 #: How long a claim outlives its attempt: a message redelivered within it is known as a duplicate.

@@ -18,8 +18,7 @@ from poolwise.lifecycle.pool_choice import chosen
 from poolwise.lifecycle.publishing import grace, publish_from_web
 from poolwise.models import Batch, Job, JobState, audit
 from poolwise.pools import get_pool
-from poolwise.support.errors import InvalidParameters, Unavailable, UnknownJob
-from poolwise.support.formats import as_uuid
+from poolwise.support import InvalidParameters, Unavailable, UnknownJob, as_uuid
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -4,9 +4,8 @@ from argparse import ArgumentParser
 from collections.abc import Iterable
 from typing import Any
 
-from poolwise.definitions import Definition
-from poolwise.definitions.texts import value_of
-from poolwise.support.errors import PoolwiseError
+from poolwise.definitions import Definition, value_of
+from poolwise.support import PoolwiseError
 
 
 def add_parameters(parser: ArgumentParser) -> None:

@@ -8,12 +8,10 @@ from django.core.management.base import CommandError
 
 from poolwise import lab
 from poolwise.charts import export
+from poolwise.lab import Bundle, charts, report
 from poolwise.lab import bundle as bundles
-from poolwise.lab import charts, report
-from poolwise.lab.bundle import Bundle
 from poolwise.models import Comparison
-from poolwise.support.errors import PoolwiseError
-from poolwise.support.formats import parameters
+from poolwise.support import PoolwiseError, parameters
 
 #: The chart that `--plot` draws: the first of these that the report fills.
 _PLOTTED = ("sweep", "ratios", "time")

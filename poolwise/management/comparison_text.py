@@ -6,12 +6,10 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-from poolwise.lab import report
-from poolwise.lab.report import Advice, Report, ResultsTable
-from poolwise.lab.statistics import fewest_rounds
+from poolwise.lab import Advice, Report, ResultsTable, fewest_rounds, report
 from poolwise.management.text_table import aligned, comparison_table, sweep_table
 from poolwise.models import Comparison
-from poolwise.support.formats import count
+from poolwise.support import count
 
 #: Longer lines are hard to read, however wide the terminal is.
 _MAX_TEXT_CHARS = 100

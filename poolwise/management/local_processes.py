@@ -11,8 +11,8 @@ from typing import Self
 
 from django.conf import settings
 
-from poolwise.lifecycle.heartbeats import coordinator_is_up, pools_up
-from poolwise.support.errors import BrokerUnavailable
+from poolwise.lifecycle import heartbeats
+from poolwise.support import BrokerUnavailable
 
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 30.0
@@ -44,8 +44,8 @@ class LocalProcesses:
     def start_missing(self, pools: Sequence[str]) -> list[str]:
         """Start what is missing and wait for its sign of life; return the names. Raise BrokerUnavailable, TimeoutError."""
         try:
-            up = pools_up()
-            coordinated = coordinator_is_up()
+            up = heartbeats.pools_up()
+            coordinated = heartbeats.coordinator_is_up()
         except BrokerUnavailable as error:
             raise BrokerUnavailable(
                 f"Redis does not answer at {_without_password(settings.REDIS_URL)}: start it, or set REDIS_URL."
@@ -94,7 +94,7 @@ class LocalProcesses:
 
 
 def _are_up(pools: Sequence[str]) -> bool:
-    return coordinator_is_up() and set(pools) <= pools_up().keys()
+    return heartbeats.coordinator_is_up() and set(pools) <= heartbeats.pools_up().keys()
 
 
 def _start(*arguments: str) -> subprocess.Popen[bytes]:

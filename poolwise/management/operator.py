@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from poolwise.control import ActionResult
 from poolwise.models import Pause
-from poolwise.support.errors import PoolwiseError
+from poolwise.support import PoolwiseError
 
 
 class OperatorCommand(BaseCommand):

@@ -4,10 +4,9 @@ from argparse import ArgumentParser, BooleanOptionalAction
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from poolwise.definitions import Definition
-from poolwise.definitions.texts import value_of
+from poolwise.definitions import Definition, value_of
 from poolwise.lab import PRESETS, Vary, choices
-from poolwise.support.errors import PoolwiseError
+from poolwise.support import PoolwiseError
 
 _DEFAULTS: Mapping[str, Any] = {"copies": 100, "rounds": 1}
 _NAMES = (

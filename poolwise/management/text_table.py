@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from poolwise.lab.report import SweepPoint, VariantFigures
+from poolwise.lab import SweepPoint, VariantFigures
 from poolwise.models import Comparison
-from poolwise.support.formats import percent, rate, seconds
+from poolwise.support import percent, rate, seconds
 
 _HEADINGS = (
     "pool", "slots", "jobs", "median run", "p95 run", "wait p50", "makespan", "speed-up", "on CPU", "failed",

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import greenlet
 
-from poolwise.support.native_threads import native_lock
+from poolwise.support import native_lock
 
 _clock = time.thread_time
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import isnan
 
 from poolwise.metering import run_queue
-from poolwise.support.native_threads import native_lock, original, start_native_thread
+from poolwise.support import native_lock, original, start_native_thread
 
 PERIOD_S = 0.01
 #: After so many seconds without a job the probe looks seldom, so that an idle worker stays idle.

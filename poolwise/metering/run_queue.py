@@ -7,7 +7,7 @@ from contextlib import suppress
 from math import nan
 from typing import Any
 
-from poolwise.support.native_threads import original
+from poolwise.support import original
 
 with suppress(ImportError):  # Windows has none
     import resource

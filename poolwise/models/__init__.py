@@ -1,6 +1,5 @@
 """The ledger: jobs, comparisons and what the pools looked like over time."""
 
-import uuid
 from datetime import datetime
 from typing import Any, Self
 
@@ -9,6 +8,28 @@ from django.db import connections, models, transaction
 from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils import timezone
+
+__all__ = [
+    "ENDED",
+    "LIVE",
+    "ApiToken",
+    "AuditEntry",
+    "Batch",
+    "Comparison",
+    "Job",
+    "JobLog",
+    "JobQuerySet",
+    "JobState",
+    "Pause",
+    "PinnedDefinition",
+    "Pool",
+    "PoolConfiguration",
+    "PoolSample",
+    "audit",
+    "waiting",
+]
+
+import uuid
 
 
 class JobState(models.TextChoices):
@@ -22,6 +43,7 @@ class JobState(models.TextChoices):
 
 
 LIVE = (JobState.QUEUED, JobState.RUNNING)
+
 ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from poolwise.models import AuditEntry
-from poolwise.support.formats import storable
+from poolwise.support import storable
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User

@@ -1,115 +1,38 @@
-"""Worker pools: what the settings declare, and the pool classes that Celery lacks or leaves incomplete."""
+"""Worker pools: what the settings declare, and the pool classes that Celery lacks or leaves incomplete.
 
-import importlib.util
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+Modules are imported where they are needed: a web process needs none of the classes, and a worker one of them.
+"""
 
-from django.conf import settings
+from poolwise.pools.spec import (
+    AUTO,
+    MAX_CONCURRENCY,
+    MODELS,
+    NEEDED_LIBRARY,
+    NO_POOL,
+    POOL_CLASSES,
+    POOL_ENV,
+    PoolSpec,
+    all_pools,
+    get_pool,
+    install,
+)
 
-from poolwise.support.errors import BadPool, UnknownPool
-
-#: Our pool classes, by the concurrency model they serve; prefork stays Celery's own.
-POOL_CLASSES = {
-    "threads": "poolwise.pools.threads:TaskPool",
-    "gevent": "poolwise.pools.gevent:TaskPool",
-    "asyncio": "poolwise.pools.asyncio:TaskPool",
-}
-MODELS = ("prefork", "threads", "gevent", "asyncio")
-NEEDED_LIBRARY = {"gevent": "gevent", "asyncio": "greenlet"}
-MAX_CONCURRENCY = 10_000
-#: The name that stands for the pool that `poolwise.lifecycle.pool_choice` finds.
-AUTO = "auto"
-#: Names that no pool may have, and what they stand for.
-RESERVED = {"coordinator": "the coordinator", AUTO: "the choice by measurement"}
-NO_POOL = "JOB_POOLS declares no pool: declare one by name, as an object, or unset it."
-#: The environment variable that names the pool which a worker process serves; `manage.py pool` sets it.
-POOL_ENV = "POOLWISE_POOL"
-_QUEUE = re.compile(r"[\w.:-]{1,100}")
-
-
-@dataclass(frozen=True, slots=True)
-class PoolSpec:
-    """A named set of worker slots with one concurrency model and its own queue."""
-
-    name: str
-    model: str
-    queue: str
-    concurrency: int
-
-    @classmethod
-    def parse(cls, name: str, options: Mapping[str, Any]) -> "PoolSpec":
-        """Return the pool that `JOB_POOLS[name]` declares. Raise BadPool with the remedy."""
-        if not isinstance(options, Mapping):
-            raise BadPool(
-                f"JOB_POOLS[{name!r}] is {options!r}: write model, queue and concurrency as an object."
-            )
-        unknown = set(options) - {"model", "queue", "concurrency"}
-        if unknown:
-            raise BadPool(
-                f"JOB_POOLS[{name!r}] has unknown keys {sorted(unknown)}: use model, queue, concurrency."
-            )
-        if not isinstance(name, str) or not name.isidentifier():
-            raise BadPool(f"The pool name {name!r} must be letters, digits and underscores only.")
-        if owner := RESERVED.get(name):
-            raise BadPool(f"The pool name {name!r} belongs to {owner}: choose another.")
-        model = options.get("model", name)
-        if model not in MODELS:
-            raise BadPool(
-                f"JOB_POOLS[{name!r}]: the model {model!r} is unknown; use one of {', '.join(MODELS)}."
-            )
-        concurrency = options.get("concurrency")
-        if isinstance(concurrency, bool) or not isinstance(concurrency, int):
-            concurrency = 0
-        if not 1 <= concurrency <= MAX_CONCURRENCY:
-            also = f" or {name.upper()}_CONCURRENCY" if name in MODELS else ""
-            raise BadPool(
-                f"JOB_POOLS[{name!r}]{also}: concurrency must be a whole number from 1 to {MAX_CONCURRENCY}."
-            )
-        queue = options.get("queue", name)
-        # A worker is told its queues joined by commas, so that a name with one would never be served.
-        if not isinstance(queue, str) or not _QUEUE.fullmatch(queue):
-            raise BadPool(
-                f"JOB_POOLS[{name!r}]: queue must be a name of 1 to 100 letters, digits, `_`, `.`, `:` or `-`."
-            )
-        return cls(name, model, queue, concurrency)
-
-    @property
-    def missing_library(self) -> str | None:
-        """Return the name of the package that the model needs and that is not installed."""
-        library = NEEDED_LIBRARY.get(self.model)
-        return library if library and importlib.util.find_spec(library) is None else None
-
-
-def all_pools() -> dict[str, PoolSpec]:
-    """Return the pools of the settings by name. Raise BadPool with the remedy."""
-    if not isinstance(settings.JOB_POOLS, dict):
-        raise BadPool(NO_POOL)
-    pools = {name: PoolSpec.parse(name, options) for name, options in settings.JOB_POOLS.items()}
-    owners: dict[str, str] = {}
-    for pool in pools.values():
-        if pool.queue in owners:
-            raise BadPool(
-                f"{owners[pool.queue]!r} and {pool.name!r} share the queue {pool.queue!r}: give each pool its own."
-            )
-        owners[pool.queue] = pool.name
-    return pools
-
-
-def get_pool(name: str) -> PoolSpec:
-    """Return the pool of that name. Raise UnknownPool with the names that exist."""
-    pools = all_pools()
-    if name not in pools:
-        raise UnknownPool(f"There is no pool {name!r}; JOB_POOLS has {', '.join(pools) or 'none'}.")
-    return pools[name]
-
-
-def install() -> None:
-    """Make Celery's `-P` names stand for our pool classes, and kombu's Redis URLs for our transport."""
-    from celery import concurrency
-
-    from poolwise.transport import redis_transport
-
-    concurrency.ALIASES.update(POOL_CLASSES)  # type: ignore[attr-defined]
-    redis_transport.install()
+__all__ = [
+    "AUTO",
+    "MAX_CONCURRENCY",
+    "MODELS",
+    "NEEDED_LIBRARY",
+    "NO_POOL",
+    "POOL_CLASSES",
+    "POOL_ENV",
+    "PoolSpec",
+    "all_pools",
+    "api",
+    "base",
+    "body_probe",
+    "get_pool",
+    "install",
+    "limits",
+    "prefork",
+    "task",
+]

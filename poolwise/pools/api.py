@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from poolwise.metering.cpu_clocks import METER
+from poolwise.metering import METER
 from poolwise.pools import base
 from poolwise.pools.coroutines import CoroutineBody, run_in_this_thread
 from poolwise.pools.interrupts import BodyCancelled, Interrupted, Why

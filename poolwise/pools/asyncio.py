@@ -19,15 +19,14 @@ import greenlet
 from celery.platforms import EX_FAILURE
 from celery.worker import state
 
-from poolwise.metering.cpu_clocks import LagProbe, Meter
-from poolwise.metering.stalls import Stalls
+from poolwise.metering import LagProbe, Meter, Stalls
 from poolwise.pools.api_types import Cancellable
 from poolwise.pools.base import JobPool
 from poolwise.pools.connections import close_old
 from poolwise.pools.coroutines import CoroutineBody
 from poolwise.pools.loop import JobLoop
 from poolwise.pools.request import PoolRequest
-from poolwise.support.native_threads import DaemonThreads
+from poolwise.support import DaemonThreads
 
 logger = logging.getLogger("celery.pool")
 

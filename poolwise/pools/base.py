@@ -10,15 +10,12 @@ from typing import Any
 from celery.concurrency import base, prefork
 from celery.utils import log
 
-from poolwise.metering.cpu_clocks import Meter
-from poolwise.metering.gil import PROBE
-from poolwise.metering.stalls import Stalls
-from poolwise.pools.api_types import PoolProtocol
-from poolwise.pools.attempt_table import AttemptTable
+from poolwise.metering import PROBE, Meter, Stalls
+from poolwise.pools.api_types import AttemptNotes, PoolProtocol
 from poolwise.pools.identity import use_job_identity
 from poolwise.pools.interrupts import Why
 from poolwise.pools.request import PoolRequest
-from poolwise.support.native_threads import native_lock
+from poolwise.support import native_lock
 
 _DRAIN_STEP_S = 0.02
 # Untyped, with or without stubs of Celery: what follows uses parts that stubs leave out.
@@ -41,7 +38,7 @@ class JobPool(_BasePool, PoolProtocol[PoolRequest]):
     #: How long carriers keep the thread that all jobs share; None where each job has its own.
     stalls: Stalls | None = None
     #: Where the watchdog finds what runs; None while there is no watchdog.
-    table: AttemptTable | None = None
+    table: AttemptNotes | None = None
     #: Called with each job that was given up.
     on_given_up: Callable[[PoolRequest], None] | None = None
 

@@ -7,11 +7,7 @@ from enum import Enum, auto
 from functools import wraps
 from typing import Any, NamedTuple
 
-from poolwise.metering import run_queue
-from poolwise.metering.cpu_clocks import METER
-from poolwise.metering.gil import PROBE, Reading
-from poolwise.metering.stalls import Stalls
-from poolwise.metering.waits import UNKNOWN, Span, Waits, is_all_of, split
+from poolwise.metering import METER, PROBE, UNKNOWN, Reading, Span, Stalls, Waits, is_all_of, run_queue, split
 from poolwise.pools import base
 from poolwise.pools.request import CURRENT
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from poolwise.support.native_threads import original
+from poolwise.support import original
 
 #: For whom each native thread worked last.
 _LAST = original("_thread", "_local")()

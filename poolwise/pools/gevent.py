@@ -8,15 +8,14 @@ from celery import platforms
 from celery.concurrency import gevent as celery_gevent
 from kombu.utils import functional
 
-from poolwise.metering.cpu_clocks import GreenletClock, LagProbe, Meter
-from poolwise.metering.stalls import Stalls
+from poolwise.metering import GreenletClock, LagProbe, Meter, Stalls
 from poolwise.pools.base import JobPool
 from poolwise.pools.coroutines import CoroutineBody
 from poolwise.pools.gevent_loop import LoopThread
 from poolwise.pools.interrupts import Why, exception_for
 from poolwise.pools.request import PoolRequest
 from poolwise.pools.running_loops import RunningLoops
-from poolwise.support.native_threads import original
+from poolwise.support import original
 
 _JOB = "poolwise_job"
 _native_ident = original("_thread", "get_ident")

@@ -11,7 +11,7 @@ from gevent.event import Event
 
 from poolwise.pools.coroutines import CoroutineBody
 from poolwise.pools.loop import JobLoop
-from poolwise.support.native_threads import DaemonThreads, original
+from poolwise.support import DaemonThreads, original
 
 _NO_SUBPROCESSES = (
     "asyncio cannot start processes beside gevent's hub: run the job on asyncio, threads or prefork, or use subprocess "

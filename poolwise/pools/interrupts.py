@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from celery.exceptions import SoftTimeLimitExceeded
 
-from poolwise.support.errors import PoolwiseError
+from poolwise.support import PoolwiseError
 
 
 class Why(StrEnum):

@@ -6,10 +6,10 @@ from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Executor
 from typing import Any
 
-from poolwise.metering.cpu_clocks import METER, Meter, Stints, _clock
+from poolwise.metering import METER, Meter, Stints, _clock
 from poolwise.pools.connections import with_working_connections
 from poolwise.pools.interrupts import ChildExited
-from poolwise.support.native_threads import DaemonThreads
+from poolwise.support import DaemonThreads
 
 #: Called with each task that a body starts, so that none outlives its job.
 ADOPT: contextvars.ContextVar[Callable[[asyncio.Task[Any]], None] | None] = contextvars.ContextVar(

@@ -1,6 +1,7 @@
 """One Celery request on its way through a pool: waiting → running → ended, whatever carries it."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -11,9 +12,8 @@ from typing import Any
 
 from billiard.einfo import ExceptionInfo
 
-from poolwise.metering.cpu_clocks import METER, Meter
+from poolwise.metering import METER, Meter
 from poolwise.pools.api_types import Cancellable, PoolProtocol
-from poolwise.pools.attempt_table import NO_LIMIT
 from poolwise.pools.identity import IDENTITY
 from poolwise.pools.interrupts import (
     FINAL,
@@ -24,7 +24,7 @@ from poolwise.pools.interrupts import (
     call_in_thread,
     exception_for,
 )
-from poolwise.support.native_threads import native_lock
+from poolwise.support import native_lock
 
 logger = logging.getLogger("celery.pool")
 
@@ -73,7 +73,7 @@ class PoolRequest:
         self.error, self.timeout = error or _nothing, timeout or _nothing
         self.soft_s, self.hard_s = soft_s, hard_s
         #: The monotonic time at which the hard limit is over.
-        self.deadline_mono = NO_LIMIT
+        self.deadline_mono = math.inf
         self.state = RequestState.WAITING
         self.why: Why | None = None
         self.pending: Why | None = None

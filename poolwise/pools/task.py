@@ -8,7 +8,7 @@ from typing import Any
 import greenlet
 from celery.contrib.django.task import DjangoTask
 
-from poolwise.metering.cpu_clocks import METER, Meter
+from poolwise.metering import METER, Meter
 from poolwise.pools import api
 from poolwise.pools.identity import IDENTITY, use_job_identity
 

@@ -8,23 +8,21 @@ from poolwise.reports.changes import (
     difference,
     latest_configurations,
 )
-from poolwise.reports.job_list import AGES, Counts, JobFilter, JobList, list_jobs
+from poolwise.reports.job_list import AGES, SEARCH_LIMIT, Counts, JobFilter, JobList, list_jobs
 from poolwise.reports.known_pools import known_pools
-from poolwise.reports.paging import Page, page_of
+from poolwise.reports.notices import REDIS_AWAY, no_coordinator, no_worker
+from poolwise.reports.paging import COUNT_LIMIT, Page, page_of
 from poolwise.reports.pools_now import PoolNow, PoolsNow, pools_now
 from poolwise.reports.queues import Queue, queues
-from poolwise.reports.windows import (
-    WINDOWS,
-    Dashboard,
-    PoolFigures,
-    PoolPoint,
-    TimeSplit,
-    Window,
-    dashboard,
-)
+from poolwise.reports.time_split import PARTS, stalled_by, time_split
+from poolwise.reports.windows import WINDOWS, Dashboard, PoolFigures, PoolPoint, TimeSplit, Window, dashboard
 
 __all__ = [
     "AGES",
+    "COUNT_LIMIT",
+    "PARTS",
+    "REDIS_AWAY",
+    "SEARCH_LIMIT",
     "WINDOWS",
     "ConfigurationChange",
     "Counts",
@@ -48,8 +46,14 @@ __all__ = [
     "latest_configurations",
     "list_jobs",
     "most_failing",
+    "no_coordinator",
+    "no_worker",
     "page_of",
+    "paging",
     "pools_now",
     "queues",
     "slowest",
+    "stalled_by",
+    "time_split",
+    "timeline",
 ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from poolwise.models import JobState
 from poolwise.reports.ended_jobs import EndedJob
-from poolwise.support.samples import Summary, summary
+from poolwise.support import Summary, summary
 
 
 @dataclass(frozen=True, slots=True)

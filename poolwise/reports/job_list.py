@@ -18,8 +18,7 @@ from poolwise.models import LIVE, Job, JobQuerySet
 from poolwise.reports import paging
 from poolwise.reports.known_pools import known_pools
 from poolwise.reports.paging import Page, page_of
-from poolwise.support.errors import InvalidParameters, UnknownDefinition
-from poolwise.support.formats import as_uuid, is_storable
+from poolwise.support import InvalidParameters, UnknownDefinition, as_uuid, is_storable
 
 #: The search, and every filter but the first, are tried on the newest jobs alone, so that a long history costs nothing.
 SEARCH_LIMIT = 20_000

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db.models import Model, Q, QuerySet
 
-from poolwise.support.errors import InvalidParameters
+from poolwise.support import InvalidParameters
 
 PAGE_SIZE = 50
 #: Rows are counted up to this bound.

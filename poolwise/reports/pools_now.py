@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from django.utils import timezone
 
 from poolwise.lifecycle import heartbeats
-from poolwise.lifecycle.heartbeats import WorkerHeartbeat
 from poolwise.models import Pause
 from poolwise.pools import all_pools
 from poolwise.reports.notices import REDIS_AWAY, Notice, no_broker, no_coordinator, no_worker
 from poolwise.reports.queues import Queue, queues
-from poolwise.support.errors import BrokerUnavailable
-from poolwise.support.formats import count, seconds
+from poolwise.support import BrokerUnavailable, count, seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +18,7 @@ class PoolNow:
     """One pool now; `workers` is None while Redis is away, since then nobody knows."""
 
     name: str
-    workers: Sequence[WorkerHeartbeat] | None
+    workers: Sequence[heartbeats.WorkerHeartbeat] | None
     queued: int = 0
     running: int = 0
     oldest_s: float | None = None
@@ -69,7 +67,7 @@ class PoolNow:
         return no_worker(self.name, effect=f"Queued there: {count(self.queued, 'job')}{oldest}.")
 
     @property
-    def unconnected(self) -> list[WorkerHeartbeat]:
+    def unconnected(self) -> list[heartbeats.WorkerHeartbeat]:
         """Return the workers that live and have lost their broker: they get no jobs."""
         return [worker for worker in self.workers or () if not worker.is_connected]
 

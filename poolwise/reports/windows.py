@@ -14,7 +14,7 @@ from poolwise.reports.by_definition import DefinitionFigures, by_definition
 from poolwise.reports.changes import ConfigurationChange, changes
 from poolwise.reports.ended_jobs import Ended, EndedJob, ended, newest_rows, rows_before, rows_of_pool
 from poolwise.reports.epoch import bucket_of
-from poolwise.support.samples import Summary, quantile, summary, supported_quantile
+from poolwise.support import Summary, quantile, summary, supported_quantile
 
 
 @dataclass(frozen=True, slots=True)

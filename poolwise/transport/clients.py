@@ -5,7 +5,7 @@ from typing import Any
 
 import redis
 
-from poolwise.support.failover import leaving
+from poolwise.support import leaving
 from poolwise.transport.unacked import Unacked
 from poolwise.transport.upstream import stock
 

@@ -9,7 +9,7 @@ from typing import Any
 import redis
 from celery.utils.log import get_logger
 
-from poolwise.support.native_threads import original, start_native_thread
+from poolwise.support import original, start_native_thread
 from poolwise.transport.redis_transport import Transport
 from poolwise.transport.unacked import Unacked
 from poolwise.transport.upstream import bootsteps

@@ -1,1 +1,5 @@
 """What a worker process does beside its jobs."""
+
+__all__ = [
+    "request",
+]

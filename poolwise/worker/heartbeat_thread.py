@@ -12,14 +12,12 @@ from typing import Any
 import structlog
 from django.conf import settings
 
-from poolwise.lifecycle.environment import machine, versions
-from poolwise.lifecycle.heartbeats import Heartbeat, send, withdraw
+from poolwise.lifecycle import environment, heartbeats
 from poolwise.metering import process_stats
 from poolwise.pools import api, body_probe
-from poolwise.pools.attempt_table import AttemptTable
-from poolwise.support.native_threads import original, start_native_thread
-from poolwise.support.redis import REDIS_ERRORS, connect
+from poolwise.support import REDIS_ERRORS, connect, original, start_native_thread
 from poolwise.transport import refused_messages
+from poolwise.worker.attempt_table import AttemptTable
 from poolwise.worker.process_stats_thread import ProcessStats, slots_of
 
 log = structlog.get_logger(__name__)
@@ -53,8 +51,8 @@ class HeartbeatThread:
             "pool": pool,
             "pid": os.getpid(),
             "host": socket.gethostname(),
-            "machine": machine(),
-            "versions": versions(),  # here, since gevent's processes can only be started where its hub runs
+            "machine": environment.machine(),
+            "versions": environment.versions(),  # here, since gevent's processes can only be started where its hub runs
         }
         start_native_thread(lambda: self._send_repeatedly(consumer), "heartbeat")
 
@@ -63,7 +61,7 @@ class HeartbeatThread:
         with self._lock:  # a beat under way must not come after the farewell
             self._stopped = True
         try:
-            withdraw(connect(timeout_s=1.0, max_connections=1), self._name)
+            heartbeats.withdraw(connect(timeout_s=1.0, max_connections=1), self._name)
         except REDIS_ERRORS as error:
             log.warning("the sign of life stays until it is too old", error=str(error))
 
@@ -82,10 +80,10 @@ class HeartbeatThread:
                 log.exception("no sign of life could be made")
             self._rest(sleep)
 
-    def _send(self, client: Any, consumer: Any, heartbeat: Heartbeat) -> None:
+    def _send(self, client: Any, consumer: Any, heartbeat: heartbeats.Heartbeat) -> None:
         with self._lock:
             if not self._stopped:
-                send(client, heartbeat, consumer.reserved_attempts())
+                heartbeats.send(client, heartbeat, consumer.reserved_attempts())
 
     def _rest(self, sleep: Callable[[float], None]) -> None:
         """Wait for the next beat, which comes early once the last job has ended: comparisons wait for it."""
@@ -97,10 +95,10 @@ class HeartbeatThread:
             was_busy = was_busy or api.jobs_received() != received
             checks_at_rest = checks_at_rest + 1 if was_busy and not api.slots_in_use() else 0
 
-    def _heartbeat(self, consumer: Any, started_at: float) -> Heartbeat:
+    def _heartbeat(self, consumer: Any, started_at: float) -> heartbeats.Heartbeat:
         _, lag_s = api.loop_lag_s()
         self._stats.refresh()
-        return Heartbeat(
+        return heartbeats.Heartbeat(
             **self._facts,
             slots=slots_of(consumer),
             in_use=api.slots_in_use(),

@@ -8,9 +8,8 @@ from celery.worker.control import Panel
 import poolwise.transport.growing
 import poolwise.transport.revoking  # noqa: F401 - each replaces a command of Celery's remote control
 from poolwise.lifecycle import messages
-from poolwise.support.errors import RefusedMessage
-from poolwise.transport.consumer import PoolConsumer
-from poolwise.transport.refused_messages import refuse
+from poolwise.support import RefusedMessage
+from poolwise.transport import PoolConsumer, refuse
 
 #: Celery's remote control, as far as Poolwise and Flower's views need it. Whoever reaches the broker may send a command,
 #: and nothing seals it; so what ends a worker, changes its limits or loads code is not there.

@@ -7,9 +7,8 @@ from typing import Any
 
 import structlog
 
-from poolwise.lifecycle.pauses.redis_copy import read_copy
-from poolwise.support.native_threads import original, start_native_thread
-from poolwise.support.redis import REDIS_ERRORS, Client, connect
+from poolwise.lifecycle import read_copy
+from poolwise.support import REDIS_ERRORS, Client, connect, original, start_native_thread
 
 log = structlog.get_logger(__name__)
 _CHECK_EVERY_S = 0.5

@@ -10,7 +10,7 @@ from django.conf import settings
 
 from poolwise.metering import process_stats
 from poolwise.pools import base
-from poolwise.support.native_threads import original, start_native_thread
+from poolwise.support import original, start_native_thread
 
 log = structlog.get_logger(__name__)
 #: What took so long to read is read again after so many times as long.

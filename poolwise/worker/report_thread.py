@@ -8,8 +8,8 @@ from typing import Any
 
 import structlog
 
-from poolwise.lifecycle.stream import Outcome, report
-from poolwise.support.redis import REDIS_ERRORS, connect
+from poolwise.lifecycle import stream
+from poolwise.support import REDIS_ERRORS, connect
 
 log = structlog.get_logger(__name__)
 
@@ -18,13 +18,13 @@ class _Poster:
     """Sends reports from a thread of its own, in order, until Redis has them."""
 
     def __init__(self) -> None:
-        self._waiting: queue.SimpleQueue[tuple[float, Outcome]] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[float, stream.Outcome]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._running_in_pid = 0
         self._unsent = 0
         self._hurried = False
 
-    def post(self, outcome: Outcome, after_s: float) -> None:
+    def post(self, outcome: stream.Outcome, after_s: float) -> None:
         self._waiting.put((time.monotonic() + after_s, outcome))
         with self._lock:
             self._unsent += 1
@@ -50,9 +50,9 @@ class _Poster:
             time.sleep(0.01)
 
     @staticmethod
-    def _sent(client: Any, outcome: Outcome) -> bool:
+    def _sent(client: Any, outcome: stream.Outcome) -> bool:
         try:
-            report(client, outcome)
+            stream.report(client, outcome)
         except REDIS_ERRORS as error:
             log.warning("a report waits for Redis", job=outcome.job_id, error=str(error))
             return False
@@ -64,7 +64,7 @@ class _Poster:
 _poster = _Poster()
 
 
-def post(outcome: Outcome, *, after_s: float = 0.0) -> None:
+def post(outcome: stream.Outcome, *, after_s: float = 0.0) -> None:
     """Report an outcome without waiting, at once or later: the caller is the worker's loop, which must not block."""
     _poster.post(outcome, after_s)
 

@@ -9,12 +9,9 @@ from celery.worker import request as celery_request
 from celery.worker import state as worker_state
 
 from poolwise import definitions
-from poolwise.lifecycle.messages import HEADER
-from poolwise.lifecycle.stream import Ending, Outcome, Place
-from poolwise.pools.base import running_pool
-from poolwise.pools.prefork import kill_if_unresponsive
-from poolwise.support.errors import PoolwiseError
-from poolwise.support.timing import Timings, elapsed_wall_s, wall_now
+from poolwise.lifecycle import messages, stream
+from poolwise.pools import base, prefork
+from poolwise.support import PoolwiseError, Timings, elapsed_wall_s, wall_now
 from poolwise.worker.memory_watch import MemoryWatch
 from poolwise.worker.report_thread import post
 
@@ -37,11 +34,11 @@ class JobRequest(_Request):
     @property
     def attempt(self) -> int:
         """Return the number of the attempt that the message asks for; 1 where it says nothing sensible."""
-        attempt = (self._request_dict.get(HEADER) or {}).get("attempt", 1)
+        attempt = (self._request_dict.get(messages.HEADER) or {}).get("attempt", 1)
         return attempt if isinstance(attempt, int) else 1
 
-    def _outcome(self, ending: Ending, error_type: str, error: str) -> Outcome:
-        headers = self._request_dict.get(HEADER) or {}
+    def _outcome(self, ending: stream.Ending, error_type: str, error: str) -> stream.Outcome:
+        headers = self._request_dict.get(messages.HEADER) or {}
         published_at = headers.get("published_at")
         received_at, _ = self._request_dict["received"]
         started_at = self.time_start
@@ -55,18 +52,20 @@ class JobRequest(_Request):
             worker_wait_s=elapsed_wall_s(received_at, started_at or now),
             run_s=elapsed_wall_s(started_at or now, now),
         )
-        place = Place(
+        place = stream.Place(
             str(self.hostname), self.worker_pid if isinstance(self.worker_pid, int) else os.getpid()
         )
-        return Outcome(self.id, self.attempt, place, timings, ending, error_type=error_type, error=error)
+        return stream.Outcome(
+            self.id, self.attempt, place, timings, ending, error_type=error_type, error=error
+        )
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
         """Report a hard time limit: the process that ran the job cannot."""
         if not soft and not worker_state.should_terminate:
             text = f"The time limit of {timeout} s was exceeded."
             # Only the child of a prefork worker may still have a word of its own to say.
-            after_s = 0.0 if running_pool() else _OWN_WORD_S
-            post(self._outcome(Ending.FAILED, "TimeLimitExceeded", text), after_s=after_s)
+            after_s = 0.0 if base.running_pool() else _OWN_WORD_S
+            post(self._outcome(stream.Ending.FAILED, "TimeLimitExceeded", text), after_s=after_s)
         super().on_timeout(soft, timeout)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
@@ -75,41 +74,45 @@ class JobRequest(_Request):
         stopped = self._already_cancelled or self._already_revoked or worker_state.should_terminate
         stopped = stopped or self.is_over_memory
         if isinstance(error, (WorkerLostError, SystemExit)) and not stopped:
-            post(self._outcome(Ending.LOST, "WorkerLost", f"The process that ran the job ended: {error}"))
+            post(
+                self._outcome(
+                    stream.Ending.LOST, "WorkerLost", f"The process that ran the job ended: {error}"
+                )
+            )
         super().on_failure(exc_info, send_failed_event, return_ok)
 
     def terminate(self, pool: Any, signal: Any = None) -> None:
         """Stop the running job. A job that shares its process is announced as revoked once it has stopped."""
-        if not self.time_start or running_pool() is None:
+        if not self.time_start or base.running_pool() is None:
             super().terminate(pool, signal)
             if self.time_start:
-                kill_if_unresponsive(self.worker_pid)
+                prefork.kill_if_unresponsive(self.worker_pid)
             return
         pool.terminate_job(self.worker_pid, signal)
 
     def on_accepted(self, pid: int, time_accepted: float) -> None:
         """Note that the job begins, and watch its memory if that has a limit here."""
         super().on_accepted(pid, time_accepted)
-        if pid != os.getpid() and running_pool() is None:
+        if pid != os.getpid() and base.running_pool() is None:
             _memory.watch(self, pid, _memory_limit_bytes(self.args))
 
     def end_over_memory(self, used_bytes: int, limit_bytes: int) -> None:
         """Report a memory limit, once, and kill the process of the job. Raise OSError where no file can be opened."""
         text = f"The job took {used_bytes / 2**20:.0f} MiB; its limit is {limit_bytes / 2**20:.0f} MiB."
         if not self.is_over_memory:
-            post(self._outcome(Ending.FAILED, "MemoryLimitExceeded", text))
+            post(self._outcome(stream.Ending.FAILED, "MemoryLimitExceeded", text))
         self.is_over_memory = True
-        kill_if_unresponsive(self.worker_pid, after_s=0.0)
+        prefork.kill_if_unresponsive(self.worker_pid, after_s=0.0)
 
     def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
-        if not terminated or running_pool() is None:  # else the job has reported for itself
-            outcome = self._outcome(Ending.CANCELLED, "Cancelled", "Cancelled before it ended.")
+        if not terminated or base.running_pool() is None:  # else the job has reported for itself
+            outcome = self._outcome(stream.Ending.CANCELLED, "Cancelled", "Cancelled before it ended.")
             post(outcome, after_s=_OWN_WORD_S if terminated else 0.0)
         super()._announce_revoked(reason, terminated, signum, expired)
 
     def _announce_cancelled(self, emit_retry: bool = True) -> None:
         # A cold shutdown; the message goes back to its queue and the same attempt may run elsewhere.
-        post(self._outcome(Ending.RELEASED, "", "The worker was shut down."))
+        post(self._outcome(stream.Ending.RELEASED, "", "The worker was shut down."))
         super()._announce_cancelled(emit_retry=False)
 
 

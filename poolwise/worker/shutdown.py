@@ -6,7 +6,7 @@ import signal
 import structlog
 from django.conf import settings
 
-from poolwise.support.native_threads import original, start_native_thread
+from poolwise.support import original, start_native_thread
 
 log = structlog.get_logger(__name__)
 #: How long a cold shutdown may take, for one that waits for a Redis that does not answer.

@@ -6,9 +6,8 @@ from typing import Any
 from celery import signals
 from django.db import connections
 
-from poolwise.pools import POOL_ENV, get_pool
-from poolwise.pools.base import running_pool
-from poolwise.support.stdout_redaction import mask_prints
+from poolwise.pools import POOL_ENV, base, get_pool
+from poolwise.support import stdout_redaction
 from poolwise.worker.heartbeat_thread import HeartbeatThread
 from poolwise.worker.pause_watcher import PauseWatcher
 from poolwise.worker.report_thread import flush
@@ -21,7 +20,7 @@ _watchdog_process = WatchdogProcess()
 
 @signals.worker_init.connect
 def _mask_prints(**_: Any) -> None:
-    mask_prints()  # before the pool forks
+    stdout_redaction.mask_prints()  # before the pool forks
 
 
 @signals.worker_ready.connect
@@ -35,7 +34,7 @@ def _on_worker_ready(sender: Any = None, **_: Any) -> None:
 
 def _guard_limits() -> None:
     """Have the limits of jobs that share this process kept even where the process cannot."""
-    workers = running_pool()
+    workers = base.running_pool()
     if workers is not None:
         workers.on_given_up = lambda job: drain(f"{job.name} was given up and may run on")
         workers.table = _heartbeat.table = _watchdog_process.start()

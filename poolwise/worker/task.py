@@ -7,18 +7,15 @@ from typing import Any
 from celery import shared_task
 
 import poolwise.worker.signals  # noqa: F401 - connects what a worker does at its start and its end
-from poolwise.lifecycle import execution
-from poolwise.lifecycle.messages import HEADER, TASK
-from poolwise.lifecycle.stream import Ending
-from poolwise.pools import POOL_ENV
-from poolwise.pools.task import PoolTask
+from poolwise.lifecycle import execution, messages, stream
+from poolwise.pools import POOL_ENV, task
 
 
 class JobFailed(Exception):
     """The job ended as failed; its outcome is already reported. Raised so that Celery's events say so too."""
 
 
-class RunTask(PoolTask):
+class RunTask(task.PoolTask):
     """The base of `poolwise.run`."""
 
     abstract = True
@@ -34,11 +31,13 @@ class RunTask(PoolTask):
         return self._backend
 
 
-@shared_task(name=TASK, base=RunTask, bind=True, ignore_result=True, throws=(JobFailed,), acks_late=True)
+@shared_task(
+    name=messages.TASK, base=RunTask, bind=True, ignore_result=True, throws=(JobFailed,), acks_late=True
+)
 def run(self: Any, definition: str, params: str) -> None:
     """Run one attempt of a job; its id is the task's id, `params` its parameters as JSON text."""
     request = self.request
-    headers = request.get(HEADER) or {}
+    headers = request.get(messages.HEADER) or {}
     received_at, received_mono = request.get("received") or (None, None)
     outcome = execution.execute(
         execution.Delivery(
@@ -54,5 +53,5 @@ def run(self: Any, definition: str, params: str) -> None:
             request_id=headers.get("request_id", ""),
         )
     )
-    if outcome is not None and outcome.ending is Ending.FAILED:
+    if outcome is not None and outcome.ending is stream.Ending.FAILED:
         raise JobFailed(f"{outcome.error_type}: {outcome.error}")

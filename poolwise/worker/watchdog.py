@@ -1,7 +1,7 @@
 """The process beside a worker that keeps its time limits when the worker itself cannot.
 
 `python -m poolwise.worker.watchdog DESCRIPTOR PID`: PID is the worker, its parent; DESCRIPTOR belongs to the worker's
-`poolwise.pools.attempt_table.AttemptTable`. Pools that run jobs in processes of their own need none. It imports little
+`poolwise.worker.attempt_table.AttemptTable`. Pools that run jobs in processes of their own need none. It imports little
 until it may have to act, and ends with its worker.
 """
 
@@ -12,7 +12,7 @@ import time
 from functools import cache
 from types import ModuleType
 
-from poolwise.pools.attempt_table import CHECK_EVERY_S, NO_LIMIT, AttemptTable
+from poolwise.worker.attempt_table import CHECK_EVERY_S, NO_LIMIT, AttemptTable
 
 #: How long after its limit a job has for ending by the worker's own hand (interrupted, then given up).
 MARGIN_S = 3.5

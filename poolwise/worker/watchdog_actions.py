@@ -13,11 +13,9 @@ from typing import Any
 import psutil
 from django.conf import settings
 
-from poolwise.lifecycle.heartbeats import renew
-from poolwise.lifecycle.stream import Ending, Outcome, decode, report
-from poolwise.pools.attempt_table import SETTINGS_VARIABLE, WatchedAttempt
-from poolwise.support.redis import REDIS_ERRORS, connect
-from poolwise.support.timing import elapsed_wall_s, wall_now
+from poolwise.lifecycle import heartbeats, stream
+from poolwise.support import REDIS_ERRORS, connect, elapsed_wall_s, wall_now
+from poolwise.worker.attempt_table import SETTINGS_VARIABLE, WatchedAttempt
 
 #: How long the reports may take; the worker is ended in any case, and the coordinator rescues what it held.
 _REPORT_WITHIN_S = 8.0
@@ -38,7 +36,7 @@ def runs(pid: int) -> bool:
 def renew_heartbeat_of(worker: str) -> None:
     """Renew the heartbeat of a worker that lives and cannot send one."""
     try:
-        renew(connect(timeout_s=1.0, max_connections=1), worker)
+        heartbeats.renew(connect(timeout_s=1.0, max_connections=1), worker)
     except REDIS_ERRORS as error:
         print(f"watchdog: Redis is away: {error}", file=sys.stderr)  # noqa: T201
 
@@ -46,7 +44,7 @@ def renew_heartbeat_of(worker: str) -> None:
 def worker_of(attempt: WatchedAttempt) -> str:
     """Return the name of the worker that runs the attempt; empty if the row is unreadable."""
     try:
-        return str(decode(attempt.text).place.worker)
+        return str(stream.decode(attempt.text).place.worker)
     except ValueError:
         return ""
 
@@ -69,13 +67,13 @@ def report_all(attempts: list[WatchedAttempt]) -> None:
 def _report(client: Any, attempt: WatchedAttempt) -> None:
     if (outcome := outcome_of(attempt)) is not None:
         print(f"watchdog: {outcome.job_id}: {outcome.error}", file=sys.stderr)  # noqa: T201
-        report(client, outcome)
+        stream.report(client, outcome)
 
 
-def outcome_of(attempt: WatchedAttempt) -> Outcome | None:
+def outcome_of(attempt: WatchedAttempt) -> stream.Outcome | None:
     """Return how the attempt ends: past its limit as failed, else as given back; None if the row is unreadable."""
     try:
-        started = decode(attempt.text)
+        started = stream.decode(attempt.text)
     except ValueError:
         return None  # the coordinator rescues it
     now = wall_now()
@@ -84,9 +82,9 @@ def outcome_of(attempt: WatchedAttempt) -> Outcome | None:
     place = (started.job_id, started.attempt, started.place, timings)
     if attempt.deadline_mono < time.monotonic():
         text = "The time limit was exceeded by a job that does not yield; its worker was ended."
-        return Outcome(*place, Ending.FAILED, error_type="TimeLimitExceeded", error=text)
-    return Outcome(
+        return stream.Outcome(*place, stream.Ending.FAILED, error_type="TimeLimitExceeded", error=text)
+    return stream.Outcome(
         *place,
-        Ending.RELEASED,
+        stream.Ending.RELEASED,
         error="Its worker was ended, for another job past its time limit did not yield.",
     )

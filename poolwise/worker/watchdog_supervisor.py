@@ -7,8 +7,8 @@ import sys
 import structlog
 from django.conf import settings
 
-from poolwise.pools.attempt_table import CHECK_EVERY_S, SETTINGS_VARIABLE, AttemptTable
-from poolwise.support.native_threads import original, start_native_thread
+from poolwise.support import original, start_native_thread
+from poolwise.worker.attempt_table import CHECK_EVERY_S, SETTINGS_VARIABLE, AttemptTable
 
 log = structlog.get_logger(__name__)
 #: A watchdog that ends at once is not started again and again without a pause.

@@ -15,6 +15,7 @@ from poolwise.lab.report import lesson as hazard
 from poolwise.lab.report.lesson import table, variants, with_lessons
 from poolwise.lifecycle.submission import submit
 from poolwise.models import Job
+from tests.helpers.pace import eventually
 from tests.helpers.platform import Platform
 from tests.jobs.conftest import Bodies
 
@@ -118,7 +119,9 @@ def test_a_lock_held_over_a_wait_makes_threads_take_turns(run_all: AllVariants) 
 def test_short_jobs_wait_out_the_slow_one_only_when_they_were_fetched_with_it(run_all: AllVariants) -> None:
     found = run_all("hazard.head_of_line")
     assert [found[prefetch]["stuck"] for prefetch in (1, 4)] == [0, 3]
-    assert found[4]["short_wait_max_s"] > 0.5 > found[1]["short_wait_max_s"]
+    assert found[4]["short_wait_max_s"] > 0.5
+    if found[1]["short_wait_max_s"] >= 0.5:  # what else runs on the machine can only add to a wait
+        eventually(lambda: run_all("hazard.head_of_line")[1]["short_wait_max_s"] < 0.5)
     assert "With a prefetch of 4, 3 of 30" in lesson("hazard.head_of_line", list(found.values()))
 
 

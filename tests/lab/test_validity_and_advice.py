@@ -140,15 +140,15 @@ def test_a_pool_with_half_of_its_declared_slots_is_not_what_it_is_called() -> No
 
 
 # --- stalls and spread ----------------------------------------------------------------------------------
-def judged(max_s: float, caused_by: str | None, makespan_s: float = 1.0) -> ValidityCheck:
+def stall_check(max_s: float, caused_by: str | None, makespan_s: float = 1.0) -> ValidityCheck:
     return effects.stalls({"gevent": Stall(max_s=max_s, caused_by=caused_by)}, {"gevent": makespan_s})
 
 
 def test_a_stall_that_no_job_caused_is_a_disturbance() -> None:
-    assert judged(0.5, None).withholds
-    assert not judged(0.5, "job").withholds
-    assert judged(0.09, None).passed
-    assert judged(0.5, None, makespan_s=20.0).passed  # beside such a batch it is nothing
+    assert stall_check(0.5, None).withholds
+    assert not stall_check(0.5, "job").withholds
+    assert stall_check(0.09, None).passed
+    assert stall_check(0.5, None, makespan_s=20.0).passed  # beside such a batch it is nothing
 
 
 def test_spread_matters_where_it_could_explain_the_difference() -> None:

@@ -149,6 +149,7 @@ def test_an_environment_that_cannot_be_read_stops_the_start_and_names_the_settin
     assert "canary" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["", "x", "-1", "1e99", "nan"])
 @pytest.mark.parametrize("name", sorted(DOCUMENTED))
 def test_what_makes_no_sense_is_named_or_harmless(

@@ -13,10 +13,9 @@ from django.conf import settings
 
 from poolwise.lifecycle import stream
 from poolwise.lifecycle.stream import Ending, Place, Started, encode
-from poolwise.pools import attempt_table
-from poolwise.pools.attempt_table import NO_LIMIT, AttemptTable, WatchedAttempt
 from poolwise.support.timing import Timings, wall_now
-from poolwise.worker import watchdog_supervisor
+from poolwise.worker import attempt_table, watchdog_supervisor
+from poolwise.worker.attempt_table import NO_LIMIT, AttemptTable, WatchedAttempt
 from poolwise.worker.watchdog import MARGIN_S
 from poolwise.worker.watchdog_actions import outcome_of
 from tests.helpers.core import reports
@@ -88,7 +87,7 @@ def start_worker(tmp_path: Path, text: str, late_s: float, is_alive: bool = True
     """Start a process that looks like a worker within one call of C, and its watchdog."""
     code = f"""
 import ctypes, os, subprocess, sys, time
-from poolwise.pools.attempt_table import AttemptTable
+from poolwise.worker.attempt_table import AttemptTable
 table, descriptor = AttemptTable.create()
 table.note_heartbeat(next_within_s={30 if is_alive else -1})
 table.note({text!r}, time.monotonic() - {late_s})

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from poolwise.lifecycle.heartbeats import WorkerHeartbeat
+from poolwise.lifecycle import heartbeats
 
 
 @dataclass(slots=True)
@@ -19,7 +19,7 @@ class HeartbeatAges:
     _seen: dict[str, tuple[float, float]] = field(default_factory=dict)  # the stamp, and when
     _checked_mono: float = -math.inf
 
-    def note(self, received: Iterable[WorkerHeartbeat]) -> dict[str, float]:
+    def note(self, received: Iterable[heartbeats.WorkerHeartbeat]) -> dict[str, float]:
         """Note what Redis holds now; return by worker for how many seconds it has been silent."""
         now = time.monotonic()
         unseen_s, self._checked_mono = now - self._checked_mono, now
@@ -30,7 +30,9 @@ class HeartbeatAges:
         """Begin anew, as after an outage: the next time, all there is to go by is Redis' clock."""
         self._seen, self._checked_mono = {}, -math.inf
 
-    def _last(self, heartbeat: WorkerHeartbeat, now: float, unseen_s: float) -> tuple[float, float]:
+    def _last(
+        self, heartbeat: heartbeats.WorkerHeartbeat, now: float, unseen_s: float
+    ) -> tuple[float, float]:
         stamp, seen_mono = self._seen.get(heartbeat.name, (math.nan, 0.0))
         if stamp == heartbeat.stamp:
             return stamp, seen_mono

@@ -2,24 +2,24 @@
 
 from collections.abc import Container
 
-from poolwise.lifecycle.stream import Ending, Outcome, Place
+from poolwise.lifecycle import stream
 from poolwise.models import Job
-from poolwise.support.timing import Timings, elapsed_wall_s, wall_now
+from poolwise.support import Timings, elapsed_wall_s, wall_now
 
 
-def lost(job: Job, alive: Container[str]) -> Outcome:
+def lost(job: Job, alive: Container[str]) -> stream.Outcome:
     """Return the outcome of a running job that its worker cannot end any more."""
     text = (
         f"The worker {job.worker} does not run the job any more and its report never came."
         if job.worker in alive
         else f"The worker {job.worker} went away while it ran the job."
     )
-    return Outcome(
+    return stream.Outcome(
         str(job.pk),
         job.attempt,
-        Place(job.worker, job.pid or 0, job.thread, job.greenlet_or_task),
+        stream.Place(job.worker, job.pid or 0, job.thread, job.greenlet_or_task),
         _timings(job),
-        Ending.LOST,
+        stream.Ending.LOST,
         error_type="WorkerLost",
         error=text,
     )

@@ -7,17 +7,16 @@ import structlog
 from django.db.models import Count
 from django.utils import timezone
 
-from poolwise.lifecycle import broker_queues
-from poolwise.lifecycle.heartbeats import AttemptId
+from poolwise.lifecycle import broker_queues, heartbeats
 from poolwise.models import Job, JobQuerySet
 from poolwise.pools import all_pools
-from poolwise.support.formats import as_uuid
+from poolwise.support import as_uuid
 
 log = structlog.get_logger(__name__)
 _BATCH = 500
 
 
-def _ids(attempts: Iterable[AttemptId]) -> list[UUID]:
+def _ids(attempts: Iterable[heartbeats.AttemptId]) -> list[UUID]:
     # Signs of life are not sealed: whoever reaches Redis may have written them.
     return [found for job_id, _ in attempts if (found := as_uuid(job_id)) is not None]
 
@@ -26,20 +25,20 @@ def _published() -> JobQuerySet:
     return Job.objects.queued().filter(due_at=None).order_by()
 
 
-def published(living: frozenset[AttemptId]) -> dict[str, int]:
+def published(living: frozenset[heartbeats.AttemptId]) -> dict[str, int]:
     """Return by pool how many published jobs wait that no living worker holds; pools without any are absent."""
     rows = _published().exclude(pk__in=_ids(living)).values_list("pool")
     declared = all_pools()
     return {pool: count for pool, count in rows.annotate(count=Count("id")) if pool in declared}
 
 
-def pools_of(attempts: Iterable[AttemptId]) -> set[str]:
+def pools_of(attempts: Iterable[heartbeats.AttemptId]) -> set[str]:
     """Return the pools on which published jobs of these attempts wait."""
     rows = _published().filter(pk__in=_ids(attempts))
     return set(rows.values_list("pool", flat=True).distinct())
 
 
-def unaccounted(pool: str, living: frozenset[AttemptId]) -> set[AttemptId]:
+def unaccounted(pool: str, living: frozenset[heartbeats.AttemptId]) -> set[heartbeats.AttemptId]:
     """Return the published attempts of a pool that neither a living worker nor the broker has.
 
     Raise BrokerUnavailable.
@@ -51,7 +50,7 @@ def unaccounted(pool: str, living: frozenset[AttemptId]) -> set[AttemptId]:
     return set() if waiting is None else rows - waiting
 
 
-def publish_again(gone: Iterable[AttemptId]) -> int:
+def publish_again(gone: Iterable[heartbeats.AttemptId]) -> int:
     """Let the coordinator publish these attempts; return how many were still queued."""
     now, count = timezone.now(), 0
     by_attempt: dict[int, list[str]] = {}

@@ -11,9 +11,8 @@ from poolwise.coordinator.recovery.lost_outcome import lost
 from poolwise.coordinator.recovery.messages import pools_of, publish_again, published, unaccounted
 from poolwise.coordinator.recovery.missing_since import MissingSince
 from poolwise.lifecycle import broker_queues, heartbeats, recorder, stream
-from poolwise.lifecycle.heartbeats import AttemptId
 from poolwise.models import Job
-from poolwise.support.redis import Client
+from poolwise.support import Client
 
 log = structlog.get_logger(__name__)
 _BATCH = 500
@@ -34,8 +33,8 @@ class Recovery:
     """Tries again what silent workers ran, and publishes again what nobody holds."""
 
     client: Client
-    _runs: MissingSince[AttemptId] = field(default_factory=MissingSince)
-    _messages: dict[str, MissingSince[AttemptId]] = field(default_factory=dict)  # by pool
+    _runs: MissingSince[heartbeats.AttemptId] = field(default_factory=MissingSince)
+    _messages: dict[str, MissingSince[heartbeats.AttemptId]] = field(default_factory=dict)  # by pool
     _ages: HeartbeatAges = field(default_factory=HeartbeatAges)
     _sweeps: int = 0
 
@@ -69,8 +68,12 @@ class Recovery:
         return self._record_lost(gone[:_BATCH], alive) + self._recover_messages(alive, reserved, backlog_s)
 
     def _lost_runs(
-        self, alive: set[str], dead: set[str], reserved: Mapping[str, frozenset[AttemptId]], backlog_s: float
-    ) -> list[AttemptId]:
+        self,
+        alive: set[str],
+        dead: set[str],
+        reserved: Mapping[str, frozenset[heartbeats.AttemptId]],
+        backlog_s: float,
+    ) -> list[heartbeats.AttemptId]:
         """Note what runs by the ledger and nowhere else; return what ran on workers long silent, or is long unknown."""
         running = Job.objects.running().order_by("started_at").values_list("pk", "attempt", "worker")
         where = {(str(pk), attempt): worker for pk, attempt, worker in running}
@@ -86,7 +89,7 @@ class Recovery:
         dead_long = dead if backlog_s < _dead_age_s() else set()
         return [attempt for attempt in missing if where[attempt] in dead_long or attempt in missing_long]
 
-    def _record_lost(self, gone: Iterable[AttemptId], alive: set[str]) -> int:
+    def _record_lost(self, gone: Iterable[heartbeats.AttemptId], alive: set[str]) -> int:
         attempts = dict(gone)
         if not attempts:  # nearly always; to make a query that finds nothing takes half a millisecond
             return 0
@@ -100,7 +103,7 @@ class Recovery:
         return len(outcomes)
 
     def _recover_messages(
-        self, alive: set[str], reserved: Mapping[str, frozenset[AttemptId]], backlog_s: float
+        self, alive: set[str], reserved: Mapping[str, frozenset[heartbeats.AttemptId]], backlog_s: float
     ) -> int:
         """Publish again the queued jobs whose message is at no broker and at no living worker; return how many.
 
@@ -110,14 +113,17 @@ class Recovery:
         if backlog_s > _FAR_BEHIND_S and self._sweeps % _SWEEPS_A_READ_BEHIND:
             return 0
         unseen_s = max(_unseen_s(), backlog_s + _MARGIN_S)
-        living = frozenset[AttemptId]().union(*(reserved[name] for name in alive & reserved.keys()))
+        living = frozenset[heartbeats.AttemptId]().union(
+            *(reserved[name] for name in alive & reserved.keys())
+        )
         orphaned = (
-            frozenset[AttemptId]().union(*(reserved[name] for name in reserved.keys() - alive)) - living
+            frozenset[heartbeats.AttemptId]().union(*(reserved[name] for name in reserved.keys() - alive))
+            - living
         )
         if backlog_s >= _dead_age_s():  # the silent one may have reported them
             orphaned = frozenset()
         orphaned_on = pools_of(orphaned) if orphaned else set()
-        gone: set[AttemptId] = set()
+        gone: set[heartbeats.AttemptId] = set()
         for pool, count in published(living).items():
             missing_since = self._messages.setdefault(pool, MissingSince())
             is_read = self._is_read(pool, count, missing_since, has_orphans=pool in orphaned_on)
@@ -129,7 +135,7 @@ class Recovery:
         return publish_again(gone)
 
     def _is_read(
-        self, pool: str, count: int, missing_since: MissingSince[AttemptId], *, has_orphans: bool
+        self, pool: str, count: int, missing_since: MissingSince[heartbeats.AttemptId], *, has_orphans: bool
     ) -> bool:
         """Tell whether a queue is read whole: on suspicion, in its turn, or since it is shorter than it should be."""
         if self._sweeps % _SWEEPS_A_READ == 0 or has_orphans:

@@ -14,7 +14,7 @@ from poolwise.lab.advice.kinds import (
 from poolwise.lab.report.figures import VariantFigures
 from poolwise.lab.report.model import Pair, Report, outcome_between
 from poolwise.lab.statistics import CANNOT_TELL, FASTER, NO_DIFFERENCE
-from poolwise.support.formats import count, percent, rate, seconds
+from poolwise.support import count, percent, rate, seconds
 
 _MB = 1_000_000
 

@@ -23,7 +23,7 @@ from poolwise.lab.bundle.shape import (
     Manifest,
 )
 from poolwise.lab.report import Report
-from poolwise.support.errors import BadBundle
+from poolwise.support import BadBundle
 
 _KNOWN = re.compile(
     rf"{re.escape(MANIFEST)}|{re.escape(SAMPLES)}|{re.escape(FIGURES)}|{re.escape(COMMAND)}|{CHART}"

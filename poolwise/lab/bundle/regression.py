@@ -7,7 +7,7 @@ from poolwise.lab import statistics
 from poolwise.lab.report import Report
 from poolwise.lab.statistics import CANNOT_TELL, NO_DIFFERENCE, SLOWER, Verdict
 from poolwise.lab.validity import checks
-from poolwise.support.formats import percent
+from poolwise.support import percent
 
 #: What must be alike for the seconds of two comparisons to be comparable, and how each is called.
 _HARDWARE = {"cpu_model": "processor", "cores": "cores", "cpu_quota": "CPU quota"}

@@ -11,8 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from poolwise.lab.bundle.shape import MAX_SAMPLES
 from poolwise.lab.report import SAMPLE_COLUMNS, Sample
-from poolwise.support.bounded import MAX_VARIANT_NAME_CHARS, VARIANT_NAME
-from poolwise.support.errors import BadBundle
+from poolwise.support import MAX_VARIANT_NAME_CHARS, VARIANT_NAME, BadBundle
 
 _TEXTS = ("pool", "role", "state")
 _WHOLE = ("round", "slots")

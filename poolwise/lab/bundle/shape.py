@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from poolwise.support.bounded import MAX_COMPARED, Count, Frozen, Json, Name, Values
+from poolwise.support import MAX_COMPARED, Count, Frozen, Json, Name, Values
 
 FORMAT = "poolwise-report"
 VERSION = 1

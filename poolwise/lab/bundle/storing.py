@@ -11,7 +11,7 @@ from django.utils import timezone
 from poolwise.lab.bundle.reading import Bundle
 from poolwise.lab.report import IMPORTED_SAMPLES, SAMPLE_COLUMNS
 from poolwise.models import Batch, Comparison
-from poolwise.support.errors import BadBundle
+from poolwise.support import BadBundle
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User

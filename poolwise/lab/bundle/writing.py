@@ -14,13 +14,13 @@ from django.utils import timezone
 
 from poolwise.charts import export
 from poolwise.lab import charts as comparison_charts
-from poolwise.lab import report, value_text
+from poolwise.lab import report
 from poolwise.lab.bundle import rows
 from poolwise.lab.bundle.shape import COMMAND, FIGURES, FORMAT, MANIFEST, SAMPLES, VERSION
 from poolwise.lab.report import Report, Sample
+from poolwise.lab.variants import value_text
 from poolwise.models import Comparison
-from poolwise.support.errors import PoolwiseError
-from poolwise.support.formats import parameters
+from poolwise.support import PoolwiseError, parameters
 
 log = structlog.get_logger(__name__)
 _TIMEOUT_S = 120.0

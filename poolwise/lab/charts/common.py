@@ -6,14 +6,13 @@ from typing import Any
 
 import altair as alt
 
-from poolwise.charts.common import COLOURS, DASHES, DURATION_LABELS, log_domain
-from poolwise.charts.common import is_wide as spans_more_than
+from poolwise.charts import common
 from poolwise.lab.report import Report, Sample
 from poolwise.pools import MODELS
 
 Spec = dict[str, Any]
 Samples = Sequence[Sample]
-AttemptTable = tuple[list[str], list[list[str]]]
+ChartTable = tuple[list[str], list[list[str]]]
 
 #: Above this ratio a linear axis would hide the smallest; less than on the dashboard, whose curves run over time.
 _LOG_ABOVE = 8.0
@@ -64,14 +63,14 @@ def _scale(report: Report, looks: Sequence[Any], only: Collection[str] | None) -
 
 def pool_colour(report: Report, *, legend: bool = True, only: Collection[str] | None = None) -> alt.Color:
     """Return each pool's own colour, the same in every chart of the comparison; `only` these in the legend."""
-    scale = _scale(report, COLOURS, only)
+    scale = _scale(report, common.COLOURS, only)
     shown = top_legend(symbolType="stroke", symbolSize=260) if legend else None
     return alt.Color("pool:N", title="Pool", scale=scale, legend=shown)
 
 
 def pool_dash(report: Report, *, only: Collection[str] | None = None) -> alt.StrokeDash:
     """Return each pool's own dash, so that colour is not all that tells lines apart."""
-    return alt.StrokeDash("pool:N", title="Pool", scale=_scale(report, DASHES, only))
+    return alt.StrokeDash("pool:N", title="Pool", scale=_scale(report, common.DASHES, only))
 
 
 def pool_rows(order: Sequence[str]) -> alt.Y:
@@ -82,14 +81,14 @@ def pool_rows(order: Sequence[str]) -> alt.Y:
 
 def is_wide(values: Iterable[float | None]) -> bool:
     """Return whether the values span so much that only a logarithmic axis shows them all."""
-    return spans_more_than(values, _LOG_ABOVE)
+    return common.is_wide(values, _LOG_ABOVE)
 
 
 def duration_axis(title: str, values: Iterable[float | None] = ()) -> alt.Axis:
     """Return an axis of durations whose labels carry their unit; `values` are what its scale is made of."""
     known = [value for value in values if value and value > 0]
     ticks = {"values": log_ticks(min(known), max(known))} if is_wide(known) else {"tickCount": 5}
-    return alt.Axis(title=title, labelExpr=DURATION_LABELS, labelOverlap=True, **ticks)
+    return alt.Axis(title=title, labelExpr=common.DURATION_LABELS, labelOverlap=True, **ticks)
 
 
 def log_ticks(low: float, high: float) -> list[float]:
@@ -103,5 +102,5 @@ def duration_scale(values: Iterable[float | None], *, from_zero: bool = True) ->
     """Return a scale for durations: logarithmic where they span much, else linear."""
     known = [value for value in values if value is not None and value > 0]
     if is_wide(known):
-        return alt.Scale(type="log", domain=log_domain(known), nice=False)
+        return alt.Scale(type="log", domain=common.log_domain(known), nice=False)
     return alt.Scale(zero=from_zero, nice=True)

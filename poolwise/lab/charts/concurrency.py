@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from poolwise.charts.common import data, finished_spec
-from poolwise.lab.charts.common import AttemptTable, Samples, Spec, duration_axis, pool_colour
+from poolwise.charts import common
+from poolwise.lab.charts.common import ChartTable, Samples, Spec, duration_axis, pool_colour
 from poolwise.lab.report import Report, Sample, VariantFigures
 from poolwise.lab.statistics import running_over_time
 
@@ -56,7 +56,7 @@ def draw_concurrency(report: Report, samples: Samples) -> Spec:
     """Return one panel a pool: jobs at once over the batch, under a dashed line at what was possible."""
     curves = _curves(report, samples)
     panels = [_panel(report, pool, curves[pool.name]) for pool in report.pools if pool.name in curves]
-    return finished_spec({"concat": panels, "columns": 2, "spacing": 26})
+    return common.finished_spec({"concat": panels, "columns": 2, "spacing": 26})
 
 
 def _panel(report: Report, pool: VariantFigures, steps: Steps) -> Spec:
@@ -68,15 +68,19 @@ def _panel(report: Report, pool: VariantFigures, steps: Steps) -> Spec:
     x = alt.X("s:Q", axis=duration_axis("Since the batch began"), scale=alt.Scale(zero=True, nice=False))
     tips = [alt.Tooltip("pool:N", title="Pool"), alt.Tooltip("s:Q", title="Seconds", format=".3~g"),
             alt.Tooltip("running:Q", title="Jobs at once")]  # fmt: skip
-    base = alt.Chart(data(rows)).encode(x=x, color=pool_colour(report, legend=False))
+    base = alt.Chart(common.data(rows)).encode(x=x, color=pool_colour(report, legend=False))
     area = base.mark_area(interpolate="step-after", opacity=0.22, line=False).encode(y=y)
     line = base.mark_line(interpolate="step-after", strokeWidth=2).encode(y=y, tooltip=tips)
-    limit = alt.Chart(data([{"n": possible}])).mark_rule(strokeDash=[5, 4], strokeWidth=1.4).encode(y="n:Q")
+    limit = (
+        alt.Chart(common.data([{"n": possible}]))
+        .mark_rule(strokeDash=[5, 4], strokeWidth=1.4)
+        .encode(y="n:Q")
+    )
     title = {"text": f"{pool.name}: {possible} possible", "fontSize": 13}
     return {"layer": [area, line, limit], "title": title, "height": 120, "width": 400}
 
 
-def rows_of_concurrency(report: Report, samples: Samples) -> AttemptTable | None:
+def rows_of_concurrency(report: Report, samples: Samples) -> ChartTable | None:
     """Return peak and time average of each pool, over its rounds."""
     rows = [_row(pool) for pool in report.pools if pool.counted]
     has_curve = rows and _curves(report, samples)

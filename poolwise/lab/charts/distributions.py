@@ -5,10 +5,10 @@ from typing import Any
 
 import altair as alt
 
-from poolwise.charts.common import data, finished_spec
+from poolwise.charts import common
 from poolwise.lab.charts.common import (
     HEIGHT,
-    AttemptTable,
+    ChartTable,
     Samples,
     Spec,
     duration_axis,
@@ -19,8 +19,7 @@ from poolwise.lab.charts.common import (
     pool_dash,
 )
 from poolwise.lab.report import Report
-from poolwise.support.formats import seconds
-from poolwise.support.samples import summary
+from poolwise.support import seconds, summary
 
 #: So many points draw a curve; more cannot be seen.
 _POINTS = 160
@@ -55,7 +54,7 @@ def _curve(pool: str, field: str, values: Sequence[float]) -> list[dict[str, Any
 def draw_distributions(report: Report, samples: Samples) -> Spec:
     """Return two panels, waits and runs: the share of jobs that took at most so long."""
     panels = [_panel(field, report, samples) for field in _TITLES]
-    return finished_spec({"concat": panels, "columns": 2, "spacing": 30})
+    return common.finished_spec({"concat": panels, "columns": 2, "spacing": 30})
 
 
 def _panel(field: str, report: Report, samples: Samples) -> Spec:
@@ -67,7 +66,7 @@ def _panel(field: str, report: Report, samples: Samples) -> Spec:
     )
     axis = alt.Axis(title="Share of jobs", format=".0%", tickCount=4)
     y = alt.Y("share:Q", scale=alt.Scale(domain=[0, 1]), axis=axis)
-    base = alt.Chart(data(points)).encode(x=x, y=y, color=pool_colour(report))
+    base = alt.Chart(common.data(points)).encode(x=x, y=y, color=pool_colour(report))
     tips = [alt.Tooltip("pool:N", title="Pool"), alt.Tooltip(f"{field}:Q", title=f"{title}, s", format=".3~g"),
             alt.Tooltip("share:Q", title="Share of jobs", format=".0%")]  # fmt: skip
     lines = base.mark_line(interpolate="step-after", strokeWidth=2.4).encode(
@@ -77,7 +76,7 @@ def _panel(field: str, report: Report, samples: Samples) -> Spec:
     return {"layer": [lines, targets], "height": HEIGHT, "width": 400}
 
 
-def rows_of_distributions(report: Report, samples: Samples) -> AttemptTable | None:
+def rows_of_distributions(report: Report, samples: Samples) -> ChartTable | None:
     """Return waits and runs in percentiles; p99 needs 100 jobs."""
     rows = []
     for field, name in (("wait_s", "Wait"), ("run_s", "Run")):

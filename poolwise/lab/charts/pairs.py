@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from poolwise.charts.common import is_wide, log_domain
+from poolwise.charts import common
 from poolwise.lab.charts import Chart
 from poolwise.lab.charts.common import log_ticks
 
@@ -59,8 +59,8 @@ def _values(spec: Mapping[str, Any], field: str) -> list[float]:
 def _set_domain(encodings: Sequence[Encoding], values: Sequence[float]) -> None:
     known = [value for value in values if value > 0]
     has_log = any((one.get("scale") or {}).get("type") == "log" for one in encodings)
-    if has_log and is_wide(known, 1.0):
-        scale: dict[str, Any] = {"type": "log", "domain": log_domain(known), "nice": False}
+    if has_log and common.is_wide(known, 1.0):
+        scale: dict[str, Any] = {"type": "log", "domain": common.log_domain(known), "nice": False}
         ticks: dict[str, Any] = {"values": log_ticks(min(known), max(known))}
     else:
         is_from_zero = all((one.get("scale") or {}).get("zero", True) for one in encodings)

@@ -5,8 +5,8 @@ from typing import Any
 
 import altair as alt
 
-from poolwise.charts.common import data, finished_spec
-from poolwise.lab.charts.common import LINE, AttemptTable, Samples, Spec, pool_rows, top_legend
+from poolwise.charts import common
+from poolwise.lab.charts.common import LINE, ChartTable, Samples, Spec, pool_rows, top_legend
 from poolwise.lab.report import Report
 from poolwise.lab.statistics import Verdict
 
@@ -79,7 +79,9 @@ def draw_ratios(report: Report, samples: Samples) -> Spec:
     tips = [alt.Tooltip("pool:N", title="Pool"), alt.Tooltip("label:N", title="Ratio"),
             alt.Tooltip("low:Q", title="95 % from", format=".3~g"), alt.Tooltip("high:Q", title="to", format=".3~g"),
             alt.Tooltip("outcome:N", title="Verdict")]  # fmt: skip
-    base = alt.Chart(data(entries)).encode(y=pool_rows([entry["pool"] for entry in entries]), tooltip=tips)
+    base = alt.Chart(common.data(entries)).encode(
+        y=pool_rows([entry["pool"] for entry in entries]), tooltip=tips
+    )
     bars = base.mark_bar(size=18, cornerRadius=3).encode(
         x=alt.X("ratio:Q", scale=scale, axis=axis), x2=alt.datum(1), color=colour
     )
@@ -98,12 +100,12 @@ def draw_ratios(report: Report, samples: Samples) -> Spec:
         .mark_circle(size=150, opacity=1)
         .encode(x="ratio:Q", color=colour)
     )
-    one = alt.Chart(data([{}])).mark_rule(strokeDash=[4, 3], strokeWidth=1.2).encode(x=alt.datum(1))
+    one = alt.Chart(common.data([{}])).mark_rule(strokeDash=[4, 3], strokeWidth=1.2).encode(x=alt.datum(1))
     layers = [bars, whisker.mark_rule(strokeWidth=2), *ends, one, own, text]
-    return finished_spec({"layer": layers, "height": LINE * len(entries)})
+    return common.finished_spec({"layer": layers, "height": LINE * len(entries)})
 
 
-def rows_of_ratios(report: Report, samples: Samples) -> AttemptTable | None:
+def rows_of_ratios(report: Report, samples: Samples) -> ChartTable | None:
     """Return the ratios as a table, or None where nothing is compared."""
     entries = _entries(report)
     if len(entries) < 2:

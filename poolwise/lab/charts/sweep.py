@@ -4,15 +4,15 @@ from typing import Any
 
 import altair as alt
 
-from poolwise.charts.common import DURATION_LABELS, data, finished_spec
-from poolwise.lab.charts.common import AttemptTable, Samples, Spec, pool_colour, pool_dash
+from poolwise.charts import common
+from poolwise.lab.charts.common import ChartTable, Samples, Spec, pool_colour, pool_dash
 from poolwise.lab.report import Report, SweepPoint
-from poolwise.support.formats import seconds
+from poolwise.support import seconds
 
 _MB = 1_000_000
 _PANELS = (
     ("jobs_per_s", "Throughput", "Jobs per second", None),
-    ("p95_s", "Published to finished, p95", "p95", DURATION_LABELS),
+    ("p95_s", "Published to finished, p95", "p95", common.DURATION_LABELS),
     ("memory_mb", "Peak memory of the pool", "Memory, MB", None),
     ("db_connections", "Database connections", "Connections", None),
 )
@@ -42,7 +42,7 @@ def draw_sweep(report: Report, samples: Samples) -> Spec:
         for field, title, axis, labels in _PANELS
         if any(point[field] is not None for point in points)
     ]
-    return finished_spec({"concat": panels, "columns": 2, "spacing": 30})
+    return common.finished_spec({"concat": panels, "columns": 2, "spacing": 30})
 
 
 def _panel(
@@ -57,7 +57,7 @@ def _panel(
         axis=alt.Axis(title=axis, tickCount=4, labelExpr=labels),
         scale=alt.Scale(domainMin=0, nice=True),
     )
-    base = alt.Chart(data(points)).transform_filter(f"isValid(datum.{field})").encode(
+    base = alt.Chart(common.data(points)).transform_filter(f"isValid(datum.{field})").encode(
         x=x, y=y, color=pool_colour(report, only=report.sweep),
         tooltip=[alt.Tooltip("pool:N", title="Pool"), alt.Tooltip("slots:Q", title="Slots"),
                  alt.Tooltip(f"{field}:Q", title=axis, format=".3~g")],
@@ -69,7 +69,7 @@ def _panel(
     return {"layer": [lines, dots, rings], "title": head, "height": 170, "width": 400}
 
 
-def rows_of_sweep(report: Report, samples: Samples) -> AttemptTable | None:
+def rows_of_sweep(report: Report, samples: Samples) -> ChartTable | None:
     """Return the points as a table, or None when this is no sweep."""
     rows = [_row(pool, point) for pool, point in _points(report)]
     return (["Pool", "Slots", "Jobs/s", "p95", "Memory", "Connections", "Knee"], rows) if rows else None

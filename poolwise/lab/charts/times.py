@@ -5,10 +5,10 @@ from typing import Any
 
 import altair as alt
 
-from poolwise.charts.common import data, finished_spec
+from poolwise.charts import common
 from poolwise.lab.charts.common import (
     LINE,
-    AttemptTable,
+    ChartTable,
     Samples,
     Spec,
     duration_axis,
@@ -17,7 +17,7 @@ from poolwise.lab.charts.common import (
     top_legend,
 )
 from poolwise.lab.report import Report
-from poolwise.support.formats import percent, seconds
+from poolwise.support import percent, seconds
 
 _WAIT = "Waiting for its turn"
 _PARTS = {
@@ -62,14 +62,14 @@ def draw_time(report: Report, samples: Samples) -> Spec:
     scale = alt.Scale(domain=shown, range=[_COLOURS[part] for part in shown])
     x = alt.X("s:Q", axis=duration_axis("Mean time of one job"), scale=alt.Scale(zero=True, nice=True))
     tips = [alt.Tooltip("pool:N", title="Pool"), "part:N", alt.Tooltip("s:Q", title="Seconds", format=".3~g")]
-    chart = alt.Chart(data(rows)).mark_bar(size=22).encode(
+    chart = alt.Chart(common.data(rows)).mark_bar(size=22).encode(
         y=pool_rows(order), x=x, order="rank:Q", tooltip=tips,
         color=alt.Color("part:N", title="Part", scale=scale, legend=top_legend(symbolType="square")),
     )  # fmt: skip
-    return finished_spec(chart.properties(height=LINE * len(order)))
+    return common.finished_spec(chart.properties(height=LINE * len(order)))
 
 
-def rows_of_time(report: Report, samples: Samples) -> AttemptTable | None:
+def rows_of_time(report: Report, samples: Samples) -> ChartTable | None:
     """Return the mean seconds by part, those of the run with their share of it."""
     found = _means(report, samples)
     if not found:

@@ -9,7 +9,7 @@ from django.db import OperationalError, connection
 
 from poolwise.lab.report.build import freeze
 from poolwise.models import Comparison
-from poolwise.support.redis import REDIS_ERRORS
+from poolwise.support import REDIS_ERRORS
 
 log = structlog.get_logger(__name__)
 #: What is tried again: Redis or the database is away.

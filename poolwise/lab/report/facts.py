@@ -10,7 +10,7 @@ from poolwise.lab.report import process_stats as probe
 from poolwise.lab.report import runs
 from poolwise.lab.report.runs import Run
 from poolwise.models import Batch, Comparison
-from poolwise.support.samples import quantile
+from poolwise.support import quantile
 
 
 @dataclass(frozen=True)

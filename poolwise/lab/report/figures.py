@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from poolwise.lab.statistics import Concurrency
-from poolwise.support.bounded import Count, Frozen, Name, Number, Seconds, ShortText, Text, VariantName
+from poolwise.support import Count, Frozen, Name, Number, Seconds, ShortText, Text, VariantName
 
 type Role = Literal["measured", "warmup", "calibration"]
 

@@ -14,7 +14,7 @@ from poolwise import definitions
 from poolwise.definitions import Definition
 from poolwise.lab.report.model import ResultsTable
 from poolwise.models import Batch, Comparison, Job, JobState
-from poolwise.support.errors import UnknownDefinition
+from poolwise.support import UnknownDefinition
 
 #: The newest results of each variant that are read; each is some hundred bytes.
 _RESULTS_PER_VARIANT = 100

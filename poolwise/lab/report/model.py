@@ -9,7 +9,7 @@ from pydantic import Field
 
 from poolwise.lab.report.figures import VariantFigures
 from poolwise.lab.statistics import CANNOT_TELL, FASTER, SLOWER, Verdict, VerdictOutcome
-from poolwise.support.bounded import (
+from poolwise.support import (
     MAX_COMPARED,
     Count,
     Frozen,

@@ -11,8 +11,8 @@ from poolwise.lab.report.facts import Facts, MeasuredBatch, VariantRuns
 from poolwise.lab.report.figures import BatchFigures, Percentiles, Role, Stall, TimeSums, VariantFigures
 from poolwise.lab.report.runs import Run
 from poolwise.models import ENDED, JobState
-from poolwise.reports.time_split import PARTS, time_split
-from poolwise.support.samples import quantile, share
+from poolwise.reports import PARTS, time_split
+from poolwise.support import quantile, share
 
 #: A job that spends less of its run on a core than this waits for most of it.
 _COMPUTES = 0.5

@@ -36,9 +36,9 @@ def read(probe: Mapping[str, Any]) -> Probe:
     cpu_s = _cpu_s(before, after)
     return Probe(
         machines={str(one.get("machine") or one["host"]): str(one["host"]) for one in both},
-        cores=frozenset(count for text in _told(both, "cores") if (count := _number(text)) is not None),
+        cores=frozenset(count for text in _reported(both, "cores") if (count := _number(text)) is not None),
         software=frozenset(text for worker in both if (text := _software(worker))),
-        prefetches=frozenset(_told(both, "prefetch")),
+        prefetches=frozenset(_reported(both, "prefetch")),
         is_unpatched=any(worker.get("is_patched") is False for worker in both),
         cpu_s=cpu_s,
         peak_memory_bytes=_peak(before, after, watched),
@@ -49,7 +49,7 @@ def read(probe: Mapping[str, Any]) -> Probe:
     )
 
 
-def _told(workers: Sequence[Worker], name: str) -> set[str]:
+def _reported(workers: Sequence[Worker], name: str) -> set[str]:
     return {worker["versions"][name] for worker in workers if name in worker["versions"]}
 
 

@@ -7,8 +7,7 @@ from poolwise.lab.report.facts import Facts, MeasuredBatch, VariantRuns
 from poolwise.lab.report.model import SweepPoint
 from poolwise.lab.report.pools import jobs_per_s
 from poolwise.models import Batch
-from poolwise.support.formats import count, rate
-from poolwise.support.samples import quantile
+from poolwise.support import count, quantile, rate
 
 
 def sweep(facts: Facts) -> dict[str, list[SweepPoint]] | None:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 
-from poolwise.support.bounded import Count, Frozen, Number
+from poolwise.support import Count, Frozen, Number
 
 #: A curve that rises above its chord by less than this part of its range has no knee (Kneedle's normalised units).
 _FLAT = 0.1

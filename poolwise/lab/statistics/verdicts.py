@@ -13,7 +13,7 @@ from poolwise.lab.statistics.ratio import (
     ratio_interval,
     round_medians,
 )
-from poolwise.support.bounded import Count, Frozen, Ratio, Share, Text
+from poolwise.support import Count, Frozen, Ratio, Share, Text
 
 type VerdictOutcome = Literal["faster", "slower", "no difference detected", "cannot tell"]
 FASTER: Final = "faster"

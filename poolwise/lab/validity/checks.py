@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from poolwise.lab.report.model import ValidityCheck
-from poolwise.support.bounded import MAX_REASON_CHARS
+from poolwise.support import MAX_REASON_CHARS
 
 TITLES = {
     "complete": "Every batch counted",

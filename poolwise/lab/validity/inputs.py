@@ -15,7 +15,7 @@ from poolwise.lab.report.runs import Run
 from poolwise.lab.validity import fairness, measured
 from poolwise.lab.validity.measured import Load
 from poolwise.models import JobState
-from poolwise.support.samples import quantile
+from poolwise.support import quantile
 
 
 def validity_checks(facts: Facts) -> list[ValidityCheck]:

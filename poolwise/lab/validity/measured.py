@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from poolwise.lab.report.figures import Stall
 from poolwise.lab.report.model import ValidityCheck
 from poolwise.lab.validity.checks import failed, passed
-from poolwise.support.formats import percent, seconds
+from poolwise.support import percent, seconds
 
 MAX_SPREAD = 0.10
 #: A pool whose peak is at most this part of what it could reach is far below its slots.

@@ -2,7 +2,7 @@
 
 from poolwise.lifecycle.pauses.rows import Paused
 from poolwise.lifecycle.stream import pauses_key
-from poolwise.support.redis import Client
+from poolwise.support import Client
 
 #: Says that the copy is there; without it nothing is known, which is not the same as nothing being held.
 _WRITTEN = "written"

@@ -27,7 +27,7 @@ from poolwise.management.local_processes import LocalProcesses
 from poolwise.management.plan_arguments import add_plan_arguments, plan_options, vary_of
 from poolwise.models import Comparison
 from poolwise.pools import all_pools
-from poolwise.support.errors import BrokerUnavailable, PoolwiseError
+from poolwise.support import BrokerUnavailable, PoolwiseError
 
 #: How often to look: the longer it takes, the more rarely, since whoever looks takes time from what is measured.
 _MIN_POLL_S, _MAX_POLL_S, _POLL_SHARE = 0.1, 1.0, 0.1

@@ -6,11 +6,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from poolwise.coordinator.duties import platform_duties
-from poolwise.coordinator.loop import Coordinator, own_reader
-from poolwise.lab.duties import lab_duties
-from poolwise.support.redis import REDIS_ERRORS, eviction_fault, worker_client
-from poolwise.support.wait_for_migrations import wait_until_migrated
+from poolwise.coordinator import Coordinator, own_reader, platform_duties
+from poolwise.lab import lab_duties
+from poolwise.support import REDIS_ERRORS, eviction_fault, wait_for_migrations, worker_client
 
 
 class Command(BaseCommand):
@@ -34,6 +32,6 @@ class Command(BaseCommand):
         coordinator = Coordinator(reader, [*platform_duties(reader), *lab_duties()])
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: coordinator.stop())
-        if wait_until_migrated(lambda: coordinator.is_stopping):
+        if wait_for_migrations.wait_until_migrated(lambda: coordinator.is_stopping):
             self.stdout.write("coordinator ready")
             coordinator.run()

@@ -13,14 +13,14 @@ from django.core.management.base import BaseCommand, CommandError
 from django_celery_results.models import TaskResult
 
 from poolwise.definitions import Definition
-from poolwise.lab.report.lesson import lesson, table, variants, with_lessons
+from poolwise.lab import lesson, table, variants, with_lessons
 from poolwise.lifecycle import submission
 from poolwise.management.arguments import add_parameters, parameters
 from poolwise.management.local_processes import LocalProcesses
 from poolwise.management.text_table import aligned
 from poolwise.models import Job, JobState
 from poolwise.pools import all_pools, get_pool
-from poolwise.support.errors import PoolwiseError
+from poolwise.support import PoolwiseError
 
 _POLL_S = 0.1
 

@@ -13,8 +13,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from poolwise.pools import MAX_CONCURRENCY, POOL_CLASSES, POOL_ENV, PoolSpec, get_pool
-from poolwise.support.errors import PoolwiseError
-from poolwise.support.settings_checks import check_addresses, check_heartbeats, check_numbers
+from poolwise.support import PoolwiseError, settings_checks
 
 _STEADY_AFTER_S = 10.0
 _LONGEST_PAUSE_S = 30.0
@@ -45,7 +44,11 @@ class Command(BaseCommand):
                 f"The pool {name} needs the package {pool.missing_library}: run `make install`."
             )
         # The worker would end with a traceback, and again after each restart, or take no jobs.
-        for fault in (*check_addresses(), *check_numbers(), *check_heartbeats()):
+        for fault in (
+            *settings_checks.check_addresses(),
+            *settings_checks.check_numbers(),
+            *settings_checks.check_heartbeats(),
+        ):
             raise CommandError(f"{fault.msg} {fault.hint}")
         slots = pool.concurrency if concurrency is None else concurrency
         if not 1 <= slots <= MAX_CONCURRENCY:

@@ -8,12 +8,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from poolwise.lifecycle import limit_support
-from poolwise.lifecycle.heartbeats import coordinator_is_up, pools_up
+from poolwise.lifecycle import heartbeats, limit_support
 from poolwise.management.text_table import aligned
 from poolwise.pools import POOL_ENV, all_pools, get_pool
-from poolwise.reports.notices import no_coordinator, no_worker
-from poolwise.support.errors import BrokerUnavailable, UnknownPool
+from poolwise.reports import no_coordinator, no_worker
+from poolwise.support import BrokerUnavailable, UnknownPool
 
 
 class Command(BaseCommand):
@@ -74,8 +73,8 @@ class Command(BaseCommand):
         host = socket.gethostname() if own else None
         where = " on this host" if own else ""
         try:
-            up = pools_up()
-            if coordinator and not coordinator_is_up(host):
+            up = heartbeats.pools_up()
+            if coordinator and not heartbeats.coordinator_is_up(host):
                 return str(no_coordinator(where))
         except BrokerUnavailable as error:
             return str(error)

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from poolwise.coordinator.retention import Pruned, prune, would_prune
+from poolwise.coordinator import Pruned, prune, would_prune
 
 
 class Command(BaseCommand):

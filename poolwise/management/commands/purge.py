@@ -8,7 +8,7 @@ from django.core.management.base import CommandError
 from poolwise.control import purge
 from poolwise.management.operator import OperatorCommand, by_whom
 from poolwise.models import Job
-from poolwise.support.formats import storable
+from poolwise.support import storable
 
 
 class Command(OperatorCommand):

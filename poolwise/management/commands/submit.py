@@ -9,12 +9,10 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 
 from poolwise import definitions
-from poolwise.lifecycle import back_pressure
-from poolwise.lifecycle.pool_choice import chosen
-from poolwise.lifecycle.submission import submit
+from poolwise.lifecycle import back_pressure, pool_choice, submission
 from poolwise.management.arguments import add_parameters, parameters
 from poolwise.pools import AUTO
-from poolwise.support.errors import PoolwiseError, QueueFull
+from poolwise.support import PoolwiseError, QueueFull
 
 _AT_ONCE = 500
 #: With the queue full, room comes as jobs end: it is looked for this often at least.
@@ -43,11 +41,11 @@ class Command(BaseCommand):
         user = _user(options["user"])
         try:
             params = parameters(definitions.get(definition), options["param"])
-            pool = chosen(definition, pool).pool
+            pool = pool_choice.chosen(definition, pool).pool
             while left:
                 part = min(left, _AT_ONCE, settings.JOB_MAX_COPIES, back_pressure.room(pool) or 1)
                 try:
-                    left -= len(submit(definition, params, pool=pool, copies=part, user=user))
+                    left -= len(submission.submit(definition, params, pool=pool, copies=part, user=user))
                 except QueueFull as error:
                     self._wait(error, until_mono, left)
         except PoolwiseError as error:

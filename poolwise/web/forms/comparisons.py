@@ -6,8 +6,7 @@ from django import forms
 from django.conf import settings
 
 from poolwise.definitions import Definition
-from poolwise.lab import OWN, PRESETS, Design, Vary, choices
-from poolwise.lab.design import MAX_IN_FLIGHT, MAX_SEED
+from poolwise.lab import MAX_IN_FLIGHT, MAX_SEED, OWN, PRESETS, Design, Vary, choices
 from poolwise.pools import all_pools
 
 _MAX_ROUNDS = 100

@@ -5,8 +5,7 @@ from typing import Any
 
 from django import forms
 
-from poolwise.definitions import ParameterField
-from poolwise.definitions.schemas import DECIMAL
+from poolwise.definitions import DECIMAL, ParameterField
 from poolwise.web.forms.inputs import JsonField, LinesField, MaybeField, TextField, ValueField
 
 _LONG_TEXT_CHARS = 200

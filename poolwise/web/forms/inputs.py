@@ -7,10 +7,8 @@ from typing import Any
 from django import forms
 from django.forms.fields import InvalidJSONInput
 
-from poolwise.definitions import ParameterField
-from poolwise.definitions.schemas import DECIMAL
-from poolwise.definitions.texts import Decoder, value_of
-from poolwise.support.formats import storable
+from poolwise.definitions import DECIMAL, Decoder, ParameterField, value_of
+from poolwise.support import storable
 
 _LINES = {"rows": 4, "spellcheck": "false"}
 _READ: Mapping[str, Callable[[str], Any]] = {"string": str, "integer": int, "number": float, DECIMAL: Decimal}

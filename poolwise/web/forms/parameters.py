@@ -6,7 +6,7 @@ from typing import Any
 from django import forms
 
 from poolwise.definitions import Definition
-from poolwise.support.errors import InvalidParameters
+from poolwise.support import InvalidParameters
 from poolwise.web.forms.fields import form_field
 from poolwise.web.forms.inputs import JsonField, with_plain_ends
 

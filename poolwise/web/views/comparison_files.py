@@ -9,10 +9,9 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_safe
 
 from poolwise.charts import export
-from poolwise.lab import bundle, charts, report
-from poolwise.lab.charts import Chart
+from poolwise.lab import Chart, bundle, charts, report
 from poolwise.models import Comparison
-from poolwise.support.formats import parameters
+from poolwise.support import parameters
 from poolwise.web.views.live import PageRequest, signed_in
 
 log = structlog.get_logger(__name__)

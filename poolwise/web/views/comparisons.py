@@ -14,13 +14,12 @@ from django_htmx.http import HttpResponseClientRefresh
 from poolwise import definitions
 from poolwise import lab as planning
 from poolwise.charts import vega
-from poolwise.control.roles import may_cancel, require_cancel
-from poolwise.lab.progress import waits_for
-from poolwise.lifecycle.cancellation import CancelOutcome
+from poolwise.control import may_cancel, require_cancel
+from poolwise.lab import waits_for
+from poolwise.lifecycle import cancellation
 from poolwise.models import Comparison
 from poolwise.reports import page_of
-from poolwise.support.errors import PoolwiseError
-from poolwise.support.formats import parameters
+from poolwise.support import PoolwiseError, parameters
 from poolwise.web.views import comparing, presenter, side_by_side
 from poolwise.web.views.live import PageRequest, live_page, signed_in
 
@@ -107,7 +106,7 @@ def cancel_comparison(request: PageRequest, pk: UUID) -> HttpResponse:
     found = get_object_or_404(Comparison.objects.visible_to(request.user), pk=pk)
     require_cancel(request.user, found)
     if found.has_ended:
-        messages.warning(request, CancelOutcome.ENDED.sentence("the comparison"))
+        messages.warning(request, cancellation.CancelOutcome.ENDED.sentence("the comparison"))
         return redirect("poolwise:comparison", pk)
     try:
         planning.stop(found, user=request.user)

@@ -14,19 +14,18 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods
 
 from poolwise import definitions
-from poolwise.control.roles import require_submit
+from poolwise.control import require_submit
 from poolwise.definitions import Definition
-from poolwise.lifecycle import limit_support, pauses, submission
-from poolwise.lifecycle.pool_choice import choose
+from poolwise.lifecycle import limit_support, pauses, pool_choice, submission
 from poolwise.models import Job
 from poolwise.reports import pools_now
-from poolwise.support import signing
-from poolwise.support.errors import (
+from poolwise.support import (
     BrokerUnavailable,
     InvalidParameters,
     PoolwiseError,
     QueueFull,
     UnknownDefinition,
+    signing,
 )
 from poolwise.web.forms import ParametersForm, SubmitForm
 from poolwise.web.views.live import PageRequest, signed_in
@@ -179,7 +178,7 @@ def _page(
         "parameters": parameters,
         "where": where,
         "boxes": boxes,
-        "auto": choose(found),
+        "auto": pool_choice.choose(found),
         "origin": origin,
         "varied": found.lesson.parameter if found.lesson else "",
         "has_async_body": found.async_body is not None,  # a template would call the body itself

@@ -12,13 +12,11 @@ from django.views.decorators.http import require_POST, require_safe
 from django_celery_results.models import TaskResult
 
 from poolwise import definitions
-from poolwise.control.roles import may_cancel, require_cancel, require_submit
-from poolwise.lifecycle import pauses, submission
-from poolwise.lifecycle.cancellation import CancelOutcome, can_be_stopped
+from poolwise.control import may_cancel, require_cancel, require_submit
+from poolwise.lifecycle import cancellation, pauses, submission
 from poolwise.models import Job, JobState
-from poolwise.reports import pools_now, time_split, timeline
-from poolwise.support.errors import PoolwiseError, QueueFull
-from poolwise.support.formats import pretty
+from poolwise.reports import pools_now, stalled_by, time_split, timeline
+from poolwise.support import PoolwiseError, QueueFull, pretty
 from poolwise.web.views.definition import announce, busy
 from poolwise.web.views.live import PageRequest, live_page, signed_in
 
@@ -90,14 +88,14 @@ def _live_context(found: Job) -> dict[str, Any]:
 def _cannot_be_stopped(found: Job) -> bool:
     if found.has_ended or found.cancel_requested_at is None:
         return False
-    return can_be_stopped(found) is CancelOutcome.UNSTOPPABLE
+    return cancellation.can_be_stopped(found) is cancellation.CancelOutcome.UNSTOPPABLE
 
 
 def _stall_context(request: PageRequest, found: Job) -> dict[str, Any]:
     """Return what the run was made of, and which job stalled the hub or loop meanwhile, if one is known to have."""
-    parts = time_split.time_split(found) if found.has_ended else {}
+    parts = time_split(found) if found.has_ended else {}
     is_stalled = (found.stall_s or 0.0) >= SHOWN_STALL_S
-    culprit = time_split.stalled_by(found) if is_stalled else None
+    culprit = stalled_by(found) if is_stalled else None
     return {
         "run_parts": [(_PARTS[name], seconds) for name, seconds in parts.items() if seconds >= _SHOWN_PART_S],
         "is_stalled": is_stalled,
@@ -149,10 +147,10 @@ def run_again(request: PageRequest, pk: UUID) -> HttpResponse:
 
 
 CANCEL_LEVELS = {
-    CancelOutcome.CANCELLED: messages.SUCCESS,
-    CancelOutcome.ASKED: messages.INFO,
-    CancelOutcome.UNSTOPPABLE: messages.WARNING,
-    CancelOutcome.ENDED: messages.WARNING,
+    cancellation.CancelOutcome.CANCELLED: messages.SUCCESS,
+    cancellation.CancelOutcome.ASKED: messages.INFO,
+    cancellation.CancelOutcome.UNSTOPPABLE: messages.WARNING,
+    cancellation.CancelOutcome.ENDED: messages.WARNING,
 }
 
 

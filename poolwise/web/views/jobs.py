@@ -7,8 +7,7 @@ from django.http import HttpResponse, QueryDict
 from django.views.decorators.http import require_safe
 
 from poolwise.models import Job, JobState
-from poolwise.reports import Counts, JobFilter, JobList, Page, list_jobs, timeline
-from poolwise.reports.paging import COUNT_LIMIT
+from poolwise.reports import COUNT_LIMIT, Counts, JobFilter, JobList, Page, list_jobs, timeline
 from poolwise.web.forms import JobFilterForm
 from poolwise.web.views.live import PageRequest, live_page, signed_in
 

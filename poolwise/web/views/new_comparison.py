@@ -13,14 +13,14 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from poolwise import definitions
 from poolwise import lab as planning
-from poolwise.control.roles import require_submit
+from poolwise.control import require_submit
 from poolwise.definitions import Definition, all_definitions
 from poolwise.lab import OWN, OWN_LABEL, PRESETS, Preset
-from poolwise.lifecycle.pool_choice import by_kind
+from poolwise.lifecycle import pool_choice
 from poolwise.models import Comparison
 from poolwise.pools import all_pools
 from poolwise.reports import pools_now
-from poolwise.support.errors import InvalidParameters, PoolwiseError, UnknownDefinition
+from poolwise.support import InvalidParameters, PoolwiseError, UnknownDefinition
 from poolwise.web.forms import CompareForm, ParametersForm
 from poolwise.web.views.live import PageRequest, signed_in
 
@@ -115,7 +115,7 @@ def _pool_for_variants(found: Definition) -> str:
     shown = next(
         (pool.name for model in models for pool in all_pools().values() if pool.model == model), None
     )
-    return shown or by_kind(found).pool
+    return shown or pool_choice.by_kind(found).pool
 
 
 def _page(

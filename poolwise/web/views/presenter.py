@@ -5,13 +5,9 @@ from typing import Any
 
 from django.template.defaultfilters import filesizeformat
 
-from poolwise.lab import charts, report
-from poolwise.lab.charts.ratios import times
-from poolwise.lab.report import BatchFigures, Report, VariantFigures
-from poolwise.lab.statistics import CANNOT_TELL
-from poolwise.lab.validity.measured import MIN_STALL_S
+from poolwise.lab import CANNOT_TELL, MIN_STALL_S, BatchFigures, Report, VariantFigures, charts, report, times
 from poolwise.models import Comparison
-from poolwise.support.formats import percent, seconds
+from poolwise.support import percent, seconds
 
 _LABELS = {
     "cpu_quota": "CPU quota", "cpu_model": "Processor", "memory_bytes": "Memory", "os": "System", "gil": "GIL",

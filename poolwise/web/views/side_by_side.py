@@ -10,16 +10,11 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
 
 from poolwise.charts import vega
-from poolwise.lab import bundle
+from poolwise.lab import Chart, Verdict, bundle, compare, on_one_scale, times
 from poolwise.lab import charts as comparison_charts
-from poolwise.lab import report as evidence
-from poolwise.lab.charts import Chart
-from poolwise.lab.charts.pairs import on_one_scale
-from poolwise.lab.charts.ratios import times
-from poolwise.lab.statistics import Verdict, compare
+from poolwise.lab import report as lab_report
 from poolwise.models import Comparison
-from poolwise.support.formats import parameter_value, seconds
-from poolwise.support.samples import quantile
+from poolwise.support import parameter_value, quantile, seconds
 from poolwise.web.views import presenter
 from poolwise.web.views.live import PageRequest
 
@@ -44,7 +39,7 @@ class Side(NamedTuple):
 
     name: str
     comparison: Comparison
-    report: evidence.Report
+    report: lab_report.Report
 
 
 def choices(user: User, found: Comparison) -> list[Comparison]:
@@ -70,7 +65,7 @@ def other_of(request: PageRequest, found: Comparison) -> Comparison | None:
 def page(request: PageRequest, found: Comparison, other: Comparison) -> HttpResponse:
     """Show two comparisons side by side, the older as what was before."""
     before, after = (
-        Side(name, comparison, evidence.Report.model_validate(comparison.report))
+        Side(name, comparison, lab_report.Report.model_validate(comparison.report))
         for name, comparison in zip(
             ("before", "after"), sorted((found, other), key=lambda one: one.created_at), strict=True
         )
@@ -79,7 +74,10 @@ def page(request: PageRequest, found: Comparison, other: Comparison) -> HttpResp
     changed = before.report.model_copy(update={"baseline": "before", "verdicts": verdicts, "vary": None})
     ratios = comparison_charts.chart("ratios", changed, ())
     drawn = _on_one_scale(
-        [comparison_charts.charts(side.report, evidence.samples(side.comparison)) for side in (before, after)]
+        [
+            comparison_charts.charts(side.report, lab_report.samples(side.comparison))
+            for side in (before, after)
+        ]
     )
     context = {
         "comparison": found,
@@ -139,7 +137,7 @@ def differences(before: Side, after: Side) -> list[tuple[str, str, str]]:
     return [(key, old.get(key, "–"), new.get(key, "–")) for key in keys if old.get(key) != new.get(key)]
 
 
-def _facts(comparison: Comparison, found: evidence.Report) -> dict[str, str]:
+def _facts(comparison: Comparison, found: lab_report.Report) -> dict[str, str]:
     facts = {f"Parameter {name}": parameter_value(value) for name, value in comparison.shown_params.items()}
     for name in _SETTINGS:
         value = getattr(comparison, name)
