@@ -73,8 +73,8 @@ class PauseAdmin(Viewer):
         """Return the views, and the page of an act."""
         view = self.admin_site.admin_view(self.action_view)
         pages = [
-            path("pause-definition/", view, name="jobs_pause_choose"),
-            path("<str:kind>/<str:name>/<str:action>/", view, name="jobs_pause_action"),
+            path("pause-definition/", view, name="poolwise_pause_choose"),
+            path("<str:kind>/<str:name>/<str:action>/", view, name="poolwise_pause_action"),
         ]
         return [*pages, *super().get_urls()]
 
