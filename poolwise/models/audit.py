@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from poolwise.models import AuditEntry
+from poolwise.models.control import AuditEntry
 from poolwise.support import storable
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 def record(
     action: str, target: str, *, user: "User | None" = None, reason: str = "", **details: Any
 ) -> AuditEntry:
-    """Write down an act of an operator; `user` is None where a command on the machine did it."""
+    """Store what an operator did; `user` is None where a command on the machine did it."""
     log.info("audit", action=action, target=target, user=getattr(user, "pk", None), **details)
     return AuditEntry.objects.create(
         user=user,
