@@ -4,8 +4,8 @@
 import os
 import sys
 
-#: Commands that need the settings alone; loading every app for them would cost a second of a core at each start.
-WITHOUT_APPS = ("pool", "demoserver")
+#: Commands that need the settings alone, and their apps; loading every app would cost a second of a core at each start.
+WITHOUT_APPS = {"pool": "poolwise", "demoserver": "jobs"}
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def _read_settings() -> None:
 def _run_without_apps(argv: list[str]) -> None:
     from importlib import import_module
 
-    command = import_module(f"poolwise.management.commands.{argv[1]}").Command()
+    command = import_module(f"{WITHOUT_APPS[argv[1]]}.management.commands.{argv[1]}").Command()
     command.run_from_argv(argv)
 
 

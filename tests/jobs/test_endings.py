@@ -72,7 +72,7 @@ def test_an_unserialisable_result_is_no_json(run: Bodies) -> None:
 
 @pytest.mark.slow
 def test_exit_process_ends_the_process_at_once() -> None:
-    source = "from jobs import ending; endings.exit_process.func(3)"
+    source = "from jobs import endings; endings.exit_process.func(3)"
     setup = f"import django; django.setup(); {source}"
     assert subprocess.run([sys.executable, "-c", setup], timeout=60).returncode == 3
     assert definitions.get("endings.exit_process").kind == "hazard"

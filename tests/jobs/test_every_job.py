@@ -14,7 +14,7 @@ from poolwise.support.errors import InvalidParameters
 
 jobs.load()
 HAZARDS = ("backlog", "blocked", "counter", "locking", "payload", "prefetch", "stored_counter", "tiny")
-MODULES = ("io", "cpu", "mixed", "ending", *(f"hazards.{name}" for name in HAZARDS))
+MODULES = ("io", "cpu", "mixed", "endings", *(f"hazards.{name}" for name in HAZARDS))
 CATALOGUE = [d for d in definitions.all_definitions() if d.module_path.startswith("jobs.")]
 NAMES = [
     "io.wait",
@@ -71,9 +71,9 @@ def test_a_job_runs_with_its_defaults_alone(definition: Definition) -> None:
 def test_a_job_says_what_it_does_and_its_kind_fits_its_module(definition: Definition) -> None:
     module = definition.name.split(".")[0]
     assert definition.summary.endswith((".", "."))
-    assert definition.kind == (module if module != "ending" else definition.kind)
-    assert definition.description or module == "ending"
-    assert ("GIL" in definition.description) or module == "ending"
+    assert definition.kind == (module if module != "endings" else definition.kind)
+    assert definition.description or module == "endings"
+    assert ("GIL" in definition.description) or module == "endings"
 
 
 @each_field

@@ -126,7 +126,7 @@ _PRINT_WRITES = """
 import json, os, sys
 import django
 django.setup()
-from jobs import definitions
+from poolwise import definitions
 definition = definitions.get(sys.argv[1])
 arguments = definition.call_arguments(definition.validate({}))
 opened = []
