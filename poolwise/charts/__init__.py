@@ -1,11 +1,6 @@
-"""Charts: what they share, those of the dashboard, and Vega's JavaScript.
+"""Charts: what they share (`common`), those of the `dashboard`, `export` to SVG and PNG, and `vega`'s JavaScript.
 
-Its modules are imported where a chart is made: every process reads the addresses of the pages, and Altair is heavy.
+Import the modules where a chart is made: every process imports this package with the URLs, and Altair is slow to load.
 """
 
-__all__ = [
-    "common",
-    "dashboard",
-    "export",
-    "vega",
-]
+__all__ = ["common", "dashboard", "export", "vega"]

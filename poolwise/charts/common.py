@@ -1,4 +1,4 @@
-"""What the dashboard's charts share: colours, the axis of time, scales of durations."""
+"""What charts share: colours, the time axis, scales of durations."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -12,14 +12,13 @@ from poolwise.reports import Dashboard
 
 Spec = dict[str, Any]
 
-# Altair checks every part against its schema when it is made, and the whole again: half of the time of charts that
-# code alone makes. The tests check each.
+# Altair validates every part of a chart and then the whole, half of the time of making one. Tests validate each chart.
 schemapi.disable_debug_mode()
 
-#: Colours that keep 3:1 against white and against near-black, and apart for the colour-blind (Okabe and Ito).
+#: A contrast of 3:1 with white and near-black, and distinct for the colour-blind (Okabe and Ito).
 COLOURS = ("#d55e00", "#0a84c6", "#009e73", "#cc6fa5", "#a07d00", "#7a6ff0", "#808080", "#b5534a")
 DASHES = ([1, 0], [7, 3], [2, 2], [9, 3, 2, 3])
-#: Ticks of durations in the unit that suits each.
+#: Labels of durations, each in its unit.
 DURATION_LABELS = (
     "datum.value == 0 ? '0' : datum.value < 0.001 ? format(datum.value * 1e6, '~g') + ' µs' : "
     "datum.value < 1 ? format(datum.value * 1000, '~g') + ' ms' : format(datum.value, '~g') + ' s'"
@@ -30,7 +29,7 @@ _ONE_DAY_S = 86_400
 
 
 def cycle(values: Sequence[Any], length: int) -> list[Any]:
-    """Return as many values as asked for, from the first again after the last."""
+    """Return `length` values, starting again after the last."""
     return [values[index % len(values)] for index in range(length)]
 
 
@@ -40,10 +39,10 @@ def data(rows: Iterable[Mapping[str, Any]]) -> alt.InlineData:
 
 
 def finished_spec(chart: alt.Chart | Spec) -> Spec:
-    """Return the chart as Vega-Lite without Altair's own look: the page's script brings fonts and colours.
+    """Return the chart as Vega-Lite without Altair's theme: the page's script sets fonts and colours.
 
-    Charts that lie over each other or side by side are given as Vega-Lite has them, `{"layer": [chart, …]}`: Altair's
-    own `layer` and `concat` copy every part of every chart some twenty times, most of a page's time.
+    Pass layers and panels as in Vega-Lite, `{"layer": [chart, …]}`: Altair's own `layer` and `concat` copy every part
+    of every chart about twenty times, which took most of a page's time.
     """
     datasets: dict[str, Any] = {}
     spec = _described(chart, {"datasets": datasets, "top_level": False})
@@ -54,14 +53,14 @@ def _described(part: Any, context: dict[str, Any]) -> Any:
     if isinstance(part, Mapping):
         return {key: _described(value, context) for key, value in part.items()}
     if isinstance(part, list):
-        return [_described(one, context) for one in part]
+        return [_described(item, context) for item in part]
     return part.to_dict(validate=False, context=context) if isinstance(part, alt.SchemaBase) else part
 
 
-def time_axis(found: Dashboard, *, title: str | None) -> alt.X:
-    """Return the axis of time, the whole window wide."""
-    scale = alt.Scale(type="utc", domain=[_date(found.since), _date(found.made_at)])
-    labels = "%H:%M" if found.window.length_s <= _ONE_DAY_S else "%d %b"
+def time_axis(figures: Dashboard, *, title: str | None) -> alt.X:
+    """Return the time axis over the whole window."""
+    scale = alt.Scale(type="utc", domain=[_date(figures.since), _date(figures.made_at)])
+    labels = "%H:%M" if figures.window.length_s <= _ONE_DAY_S else "%d %b"
     axis = alt.Axis(title=title, format=labels, labelOverlap=True, tickCount=7, grid=False)
     return alt.X("at:T", scale=scale, axis=axis)
 
@@ -80,25 +79,25 @@ def _date(moment: datetime) -> alt.DateTime:
 
 
 def time_tooltip() -> alt.Tooltip:
-    """Return the moment of a point, for its tooltip."""
+    """Return the tooltip of a point's time."""
     return alt.Tooltip(
         "at:T", title="Time, UTC", format="%d %b %H:%M", timeUnit="utcyearmonthdatehoursminutes"
     )
 
 
 def is_wide(values: Iterable[float | None], above: float = LOG_ABOVE) -> bool:
-    """Return whether the values span so much, by a factor, that only a logarithmic axis shows them all."""
+    """Return whether the largest value is more than `above` times the smallest, so that the axis should be logarithmic."""
     known = [value for value in values if value and value > 0]
     return bool(known) and max(known) / min(known) > above
 
 
 def log_domain(known: Sequence[float]) -> list[float]:
-    """Return the ends of a logarithmic axis of values above 0, with room at both."""
+    """Return the ends of a logarithmic axis of values above 0, with a margin."""
     return [min(known) * 0.85, max(known) * 1.18]
 
 
 def duration_scale(values: Sequence[float | None]) -> alt.Scale:
-    """Return a scale that starts at 0, or a logarithmic one where the durations span much."""
+    """Return a scale that starts at 0, or a logarithmic one for a wide range."""
     known = [value for value in values if value]
     if is_wide(known):
         return alt.Scale(type="log", domain=log_domain(known), nice=False)
@@ -106,7 +105,7 @@ def duration_scale(values: Sequence[float | None]) -> alt.Scale:
 
 
 def duration_axis(values: Sequence[float | None], **options: Any) -> alt.Axis:
-    """Return an axis whose labels carry their unit; of a logarithmic one, the powers of ten."""
+    """Return an axis whose labels have their unit; a logarithmic one has ticks at powers of ten."""
     known = [value for value in values if value]
     if is_wide(known):
         low, high = log_domain(known)

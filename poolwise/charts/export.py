@@ -1,4 +1,4 @@
-"""Charts as pictures that need no browser: SVG and PNG, drawn by vl-convert and kept for a while."""
+"""Charts as SVG and PNG without a browser, drawn by vl-convert and cached."""
 
 import copy
 import hashlib
@@ -12,7 +12,7 @@ from django.core.cache import cache
 
 Spec = dict[str, Any]
 
-#: By the end of the file's name.
+#: By file extension.
 CONTENT_TYPES = {"svg": "image/svg+xml", "png": "image/png"}
 _KEEP_S = 3_600
 _TIMEOUT_S = 60
@@ -49,7 +49,7 @@ CONFIG: Spec = {
 
 
 def with_look(spec: Mapping[str, Any], subtitle: str = "") -> Spec:
-    """Return a chart as it is drawn without a page: light, wide, its title over a line that says of what."""
+    """Return a chart in the style of an image file: light and wide, with a subtitle."""
     drawn = copy.deepcopy(dict(spec))
     title = drawn.get("title", "")
     drawn |= {"config": CONFIG, "title": {"text": title, "subtitle": subtitle} if subtitle else title}
@@ -62,7 +62,7 @@ def with_look(spec: Mapping[str, Any], subtitle: str = "") -> Spec:
 
 
 def draw(spec: Mapping[str, Any], kind: str, *, subtitle: str = "") -> bytes:
-    """Return the chart as `svg` or `png`. Raise CalledProcessError when it cannot be drawn, KeyError for another kind."""
+    """Return the chart as `svg` or `png`. Raise CalledProcessError when drawing fails, KeyError for another kind."""
     CONTENT_TYPES[kind]
     text = json.dumps(with_look(spec, subtitle), default=str)
     key = f"poolwise-picture-{kind}-{hashlib.sha256(text.encode()).hexdigest()}"
@@ -74,7 +74,7 @@ def draw(spec: Mapping[str, Any], kind: str, *, subtitle: str = "") -> bytes:
 
 
 def _drawn(text: str, kind: str) -> bytes:
-    # In a process of its own, as the script for the browser: the engine holds 120 MB while its process lives.
+    # In another process: the JavaScript engine takes 120 MB as long as its process runs.
     command = [sys.executable, "-I", "-c", _SCRIPT, kind]
     done = subprocess.run(command, input=text.encode(), check=True, capture_output=True, timeout=_TIMEOUT_S)  # noqa: S603
     return done.stdout

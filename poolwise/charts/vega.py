@@ -1,4 +1,4 @@
-"""Vega's JavaScript, made once from the installed wheel and served as a file that never changes."""
+"""Vega's JavaScript, bundled once from the installed wheel and served as an immutable file."""
 
 import gzip
 import hashlib
@@ -19,33 +19,33 @@ _making = threading.Lock()
 
 @cache
 def bundle_digest() -> str:
-    """Return what names the bundle in its address: it changes with the wheel that makes it."""
+    """Return the version of the bundle in its URL: it changes with the wheel."""
     return hashlib.sha256(version("vl-convert-python").encode()).hexdigest()[:16]
 
 
 def script_url() -> str:
-    """Return the address of the bundle."""
+    """Return the URL of the bundle."""
     return reverse("admin:poolwise_vega", args=[bundle_digest()])
 
 
 def bundle() -> bytes:
-    """Return the bundle, gzipped; about 300 KB. Raise CalledProcessError when the wheel cannot make it."""
-    with _making:  # two first requests must not both pay for it
+    """Return the gzipped bundle, about 300 KB. Raise CalledProcessError when bundling fails."""
+    with _making:  # once, even for concurrent first requests
         return _made()
 
 
 @cache
 def _made() -> bytes:
-    # In a process of its own: the JavaScript engine that bundles holds 120 MB while its process lives.
+    # In another process: the JavaScript engine takes 120 MB as long as its process runs.
     command = [sys.executable, "-I", "-c", _SCRIPT]
     done = subprocess.run(command, check=True, capture_output=True, timeout=_TIMEOUT_S)  # noqa: S603
     return gzip.compress(done.stdout, mtime=0)
 
 
 def serve_bundle(request: HttpRequest, digest: str) -> HttpResponse:
-    """Answer with the bundle; it holds nothing private, so anyone may have it and caches may keep it."""
+    """Serve the bundle; it is public and may be cached for ever."""
     if digest != bundle_digest():
-        raise Http404("There is no such version of the charts' script.")
+        raise Http404("Unknown version of the charts' script.")
     packed = bundle()
     if "gzip" in request.headers.get("Accept-Encoding", ""):
         response = HttpResponse(packed, content_type="text/javascript; charset=utf-8")

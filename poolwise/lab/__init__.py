@@ -1,7 +1,9 @@
-"""Comparisons: plan them, release their batches one after another, say how far they are.
+"""Comparisons of pools: which pool fits a job?
 
-Nothing may disturb what is measured: one comparison at a time, one pool at a time, a batch
-that something disturbed is void and repeated. `poolwise.lab.report` builds the report.
+In reading order: `plan` stores a comparison with its batches (`presets`, `variants`, `design`); `run` releases them one
+after another (`feed`, `slots`, `probes`, `voiding`) from the coordinator's `duties`; `report` builds the report from
+`validity`, `statistics` and `advice`; `charts` draws it, `bundle` exports it; `progress` and `latest` are for pages.
+One comparison and one pool run at a time, and a disturbed batch is repeated.
 """
 
 from poolwise.lab.bundle import Bundle

@@ -1,4 +1,4 @@
-"""What a coordinator does for comparisons: release their batches, build reports, and feed open loops."""
+"""The coordinator's duties for comparisons: release batches, build reports, publish the jobs of open loops."""
 
 import time
 
@@ -9,7 +9,7 @@ from poolwise.support import duty
 
 _ADVANCE_EVERY_S = 0.25
 _CHECK_EVERY_S = 1.0
-#: While a batch is measured: what records takes the same cores.
+#: While a batch is measured, reports are recorded less often: recording takes CPU from the jobs.
 _GATHER_MEASURED_S = 0.4
 
 
@@ -17,7 +17,7 @@ def lab_duties() -> list[duty.Duty]:
     """Return the duties of comparisons."""
     steps = _Steps()
     return [
-        # What ends makes room for the next batch.
+        # Jobs that have ended make room for the next batch.
         duty.Duty(
             "release", _ADVANCE_EVERY_S, steps.advance, stop=steps.report_builder.stop, after_recording=True
         ),
@@ -26,7 +26,7 @@ def lab_duties() -> list[duty.Duty]:
 
 
 class _Steps:
-    """Remembers what the questions to the ledger were answered, since most of them are asked for nothing."""
+    """Keeps what the last queries returned, since the duties run often and mostly find nothing to do."""
 
     def __init__(self) -> None:
         self.report_builder = ReportBuilder()
@@ -36,7 +36,7 @@ class _Steps:
 
     def advance(self) -> duty.Pacing:
         """Take the next step, if a comparison waits or runs. Raise the database's errors."""
-        # Four times a second, mostly for nothing: all that hangs on it asks once, and cheaply.
+        # It runs four times a second and mostly finds nothing to do, so the check is one cheap query.
         self._is_comparing = run.is_wanted()
         if not self._is_comparing:
             self._feed_timing = None
@@ -48,7 +48,7 @@ class _Steps:
         return duty.Pacing(self._arrival_s, self._gather_s())
 
     def watch(self) -> None:
-        """Look at the batch that runs."""
+        """Check the running batch."""
         if self._is_comparing:
             run.watch()
 
@@ -57,7 +57,7 @@ class _Steps:
         return self._feed_timing.arrival_s if self._feed_timing else None
 
     def _gather_s(self) -> float | None:
-        """Return how long to let reports come together: not at all where jobs are to follow those that have ended."""
+        """Return how long to collect reports before recording them: 0 where the end of a job releases the next."""
         if self._feed_timing is None:
             return None
         return _GATHER_MEASURED_S if self._feed_timing == FeedTiming() else 0.0

@@ -1,6 +1,6 @@
-"""When the jobs of a batch come: all at once, as others end (closed loop), or at a fixed rate (open loop).
+"""When the jobs of a batch are published: all at once, as others end (closed loop), or at a fixed rate (open loop).
 
-Jobs are stored when they are due, so that the ledger alone says how far a batch is: whoever coordinates goes on.
+Jobs are stored when they are due, so the database alone shows how far a batch is and any coordinator can continue it.
 """
 
 import math
@@ -14,55 +14,51 @@ from django.utils import timezone
 from poolwise.lifecycle import back_pressure, pauses, publishing, submission
 from poolwise.models import LIVE, Batch, Comparison, Job
 
-#: What a calibration batch runs, whatever the comparison's own job is.
+#: The job of a calibration batch.
 NO_OP = "endings.succeed"
 _PUBLISH_BUDGET_S = 10.0
-#: A slot of a pool that is to be warm runs so many jobs.
-_WARMUP_JOBS_A_SLOT = 2
+_WARMUP_JOBS_PER_SLOT = 2
+#: How late a job may be published before its batch is void.
 _ON_TIME_S = 2.0
-_ON_TIME_A_JOB_S = 0.01
+_ON_TIME_PER_JOB_S = 0.01
 
 
 class Counted(NamedTuple):
-    """How far a batch is."""
+    """How many jobs of a batch are stored, and how many of them have not ended."""
 
     made: int
     live: int
 
 
 def definition_of(batch: Batch) -> str:
-    """Return the name of what the jobs of a batch run."""
+    """Return the name of the definition that the jobs of a batch run."""
     return NO_OP if batch.role == Batch.Role.CALIBRATION else batch.comparison.definition
 
 
 def delay_reason(batch: Batch) -> str:
-    """Return what keeps the jobs of a batch from beginning on purpose: a switch, or a full queue; empty if nothing."""
+    """Return why the jobs of a batch must not start: paused, or a full queue; empty if nothing delays them."""
     if why := pauses.paused_now().reason(batch.pool, definition_of(batch)):
         return why
     if batch.released_at is None and not back_pressure.room(batch.pool):
-        return f"The queue of {batch.pool} is full (JOB_MAX_QUEUED): the batch waits until there is room."
+        return f"The queue of {batch.pool} is full (JOB_MAX_QUEUED); the batch waits until jobs end."
     return ""
 
 
 def copies_of(comparison: Comparison, batch: Batch) -> int:
-    """Return how many jobs a batch has; a warm-up needs no more than touch each slot."""
+    """Return how many jobs a batch has; a warm-up has two for each slot at most."""
     if batch.role == Batch.Role.WARMUP and batch.slots:
-        return min(comparison.copies, _WARMUP_JOBS_A_SLOT * batch.slots)
+        return min(comparison.copies, _WARMUP_JOBS_PER_SLOT * batch.slots)
     return comparison.copies
 
 
 def count(batch: Batch) -> Counted:
-    """Return how many jobs of a batch there are, and how many of them have not ended."""
-    found = (
-        Job.objects.filter(batch=batch)
-        .order_by()
-        .aggregate(made=Count("id"), live=Count("id", filter=Q(state__in=LIVE)))
-    )
-    return Counted(**found)
+    """Return how many jobs of a batch are stored, and how many of them have not ended."""
+    jobs = Job.objects.filter(batch=batch).order_by()
+    return Counted(**jobs.aggregate(made=Count("id"), live=Count("id", filter=Q(state__in=LIVE))))
 
 
 def is_over(comparison: Comparison, batch: Batch, counted: Counted) -> bool:
-    """Return whether every job of a released batch has come and ended; of a void one, those that came."""
+    """Return whether every job of a released batch is stored and has ended; of a void one, those already stored."""
     return not counted.live and (bool(batch.void_reason) or counted.made >= copies_of(comparison, batch))
 
 
@@ -71,7 +67,7 @@ def _has_arrival_rate(comparison: Comparison, batch: Batch) -> bool:
 
 
 def missing(comparison: Comparison, batch: Batch, counted: Counted, *, now: datetime) -> int:
-    """Return how many jobs are due now and not there yet."""
+    """Return how many jobs are due now and not stored yet."""
     left = copies_of(comparison, batch) - counted.made
     if batch.void_reason or batch.released_at is None:
         return 0
@@ -87,9 +83,9 @@ def missing(comparison: Comparison, batch: Batch, counted: Counted, *, now: date
 
 
 class FeedTiming(NamedTuple):
-    """How soon a batch that is measured wants the coordinator again."""
+    """How soon the coordinator must publish the next job of the batch that is measured."""
 
-    #: Seconds until a job of an open loop is due; None where no open loop runs or all have come.
+    #: Seconds until a job of an open loop is due; None where no open loop runs or all are stored.
     arrival_s: float | None = None
     #: A closed loop runs: each job that ends makes room for another.
     by_endings: bool = False
@@ -142,7 +138,7 @@ def store(comparison: Comparison, batch: Batch) -> list[Job]:
 
 
 def send(jobs: list[Job]) -> None:
-    """Publish what was stored; what the broker does not take is published later."""
+    """Publish the stored jobs; those that the broker does not take are published later."""
     if jobs:
         publishing.publish(jobs, budget_s=_PUBLISH_BUDGET_S)
 
@@ -152,7 +148,7 @@ def feed(comparison: Comparison, batch: Batch, counted: Counted) -> int:
     if missing(comparison, batch, counted, now=timezone.now()) < 1:
         return 0
     with transaction.atomic():
-        # The row is locked from here on: whoever cancels now finds the jobs, and no other coordinator adds any.
+        # The row is locked from here on: a cancellation sees the new jobs, and no other coordinator adds any.
         running = Comparison.objects.filter(pk=comparison.pk, state=Comparison.State.RUNNING)
         if not running.update(state=Comparison.State.RUNNING):
             return 0
@@ -162,7 +158,7 @@ def feed(comparison: Comparison, batch: Batch, counted: Counted) -> int:
 
 
 def lateness_s(comparison: Comparison, batch: Batch) -> float:
-    """Return by how many seconds the latest job came after it was due: its coordinator or the broker was away."""
+    """Return by how many seconds the latest job was published after it was due."""
     jobs = list(
         Job.objects.filter(batch=batch)
         .order_by("created_at")
@@ -186,5 +182,5 @@ def _due_times(comparison: Comparison, batch: Batch, ends: list[datetime | None]
 
 
 def is_late(late_s: float, copies: int) -> bool:
-    """Return whether the jobs came too late for their batch to count."""
-    return late_s > _ON_TIME_S + _ON_TIME_A_JOB_S * copies
+    """Return whether the jobs were published too late for their batch to count."""
+    return late_s > _ON_TIME_S + _ON_TIME_PER_JOB_S * copies

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 _MAX_ROUNDS = 100
 _MAX_RATE_PER_S = 1000.0
-#: A pool of processes is not grown beyond it: each takes its memory.
+#: A prefork pool is not grown beyond it, since each process takes memory.
 _MAX_PROCESSES = 64
-#: The round of what runs before the first: warm-up and calibration.
+#: The round of warm-up and calibration batches.
 BEFORE_ROUNDS = 0
 
 
-class Design(TypedDict, total=False):
-    """How a comparison measures; what is left out is as `Comparison` has it."""
+class PlanOptions(TypedDict, total=False):
+    """How a comparison measures; what is left out has the default of `Comparison`."""
 
     rounds: int
     seed: int
@@ -50,25 +50,25 @@ def plan(
     *,
     user: "User | None" = None,
     vary: Vary | None = None,
-    **design: Unpack[Design],
+    **options: Unpack[PlanOptions],
 ) -> Comparison:
-    """Store a comparison with its batches; the coordinator runs it. The order of the variants is shuffled in each round.
+    """Store a comparison with its batches; the coordinator runs it.
 
-    The variants are the pools; with `vary`, values of parameters by name, each value on each pool is one.
-    Raise UnknownDefinition, UnknownPool, Unavailable or InvalidParameters; then nothing is stored.
+    The variants are the pools, or with `vary` (values of parameters by name) each value on each pool; their order is
+    shuffled in each round. Raise UnknownDefinition, UnknownPool, Unavailable or InvalidParameters and store nothing.
     """
-    found = definitions.get(definition)
+    declared = definitions.get(definition)
     comparison = Comparison(
-        definition=found.name,
+        definition=declared.name,
         copies=copies,
         user=user if user is not None and user.pk else None,
-        vary=checked(found, params, vary) if vary else None,
-        **design,
+        vary=checked(declared, params, vary) if vary else None,
+        **options,
     )
     planned = variants_of(pools, comparison.vary)
-    if faults := _faults(found, comparison, [get_pool(name) for name in pools], planned):
+    if faults := _faults(declared, comparison, [get_pool(name) for name in pools], planned):
         raise InvalidParameters(faults)
-    comparison.params = found.validate({**params, **(planned[0].params or {})})
+    comparison.params = declared.validate({**params, **(planned[0].params or {})})
     with transaction.atomic():
         comparison.save(force_insert=True)
         Batch.objects.bulk_create(_batches(comparison, pools, planned))
@@ -76,16 +76,16 @@ def plan(
 
 
 def _faults(
-    found: Definition, comparison: Comparison, pools: Sequence[PoolSpec], planned: Sequence[Variant]
+    declared: Definition, comparison: Comparison, pools: Sequence[PoolSpec], planned: Sequence[Variant]
 ) -> dict[str, str]:
     names = [pool.name for pool in pools]
     compared = [variant.name for variant in planned]
     rules = {
         "vary": (
             len(compared) <= max(MAX_VARIANTS, len(names)),
-            f"That makes {len(compared)} variants; choose fewer pools or values, up to {MAX_VARIANTS} in all.",
+            f"These are {len(compared)} variants; choose fewer pools or values, at most {MAX_VARIANTS} variants.",
         ),
-        "pools": (bool(names) and len(set(names)) == len(names), "Name one pool or more, each once."),
+        "pools": (bool(names) and len(set(names)) == len(names), "Choose at least one pool, each once."),
         "copies": (
             1 <= comparison.copies <= settings.JOB_MAX_COPIES,
             f"Choose 1 to {settings.JOB_MAX_COPIES} copies.",
@@ -93,12 +93,12 @@ def _faults(
         "rounds": (1 <= comparison.rounds <= _MAX_ROUNDS, f"Choose 1 to {_MAX_ROUNDS} rounds."),
         "baseline": (
             comparison.baseline in ("", *compared),
-            f"Choose one of what is compared: {', '.join(compared)}.",
+            f"Choose one of the variants: {', '.join(compared)}.",
         ),
         "preset": (comparison.preset in ("", *PRESETS), f"Choose one of {', '.join(PRESETS)}."),
     }
     faults = {name: text for name, (holds, text) in rules.items() if not holds}
-    if reason := found.unavailable():
+    if reason := declared.unavailable():
         faults["definition"] = reason
     return faults | _load_faults(comparison) | _slots_faults(comparison, pools)
 
@@ -106,11 +106,11 @@ def _faults(
 def _load_faults(comparison: Comparison) -> dict[str, str]:
     in_flight, rate = comparison.in_flight, comparison.arrival_rate_per_s
     if in_flight is not None and rate is not None:
-        return {"in_flight": "Choose a limit in flight or an arrival rate, not both."}
+        return {"in_flight": "Choose a limit of jobs in flight or an arrival rate, not both."}
     if in_flight is not None and in_flight < 1:
-        return {"in_flight": "Choose 1 job in flight or more."}
+        return {"in_flight": "Choose at least 1 job in flight."}
     if rate is not None and not 0 < rate <= _MAX_RATE_PER_S:
-        return {"arrival_rate_per_s": f"Choose a rate above 0, up to {_MAX_RATE_PER_S:g} jobs/s."}
+        return {"arrival_rate_per_s": f"Choose a rate above 0 and at most {_MAX_RATE_PER_S:g} jobs/s."}
     return {}
 
 
@@ -130,7 +130,7 @@ def _batches(comparison: Comparison, pools: Sequence[str], planned: Sequence[Var
     rows: list[tuple[int, str, Variant, int | None]] = []
     if comparison.warmup:
         rows += [(BEFORE_ROUNDS, Batch.Role.WARMUP, variant, points[variant.pool][-1]) for variant in planned]
-    if comparison.calibrate:  # a job that does nothing has no variants
+    if comparison.calibrate:  # the no-op job has no variants
         first = {variant.pool: variant for variant in reversed(planned)}
         rows += [(BEFORE_ROUNDS, Batch.Role.CALIBRATION, first[pool], points[pool][-1]) for pool in pools]
     order = random.Random(comparison.seed)  # noqa: S311 - reproducible by its seed, no secret
@@ -167,7 +167,7 @@ def _points(comparison: Comparison, pools: Sequence[str]) -> dict[str, list[int 
         workers = up.get(pool, [])
         most = sum(worker.slots for worker in workers) or get_pool(pool).concurrency
         most = min(most, comparison.slots or most)
-        # No worker can do with less than one slot.
+        # A worker has at least one slot.
         points[pool] = list(sweep_points(max(1, len(workers)), max(most, len(workers))))
     return points
 

@@ -1,9 +1,13 @@
-"""What is kept of a pool's processes, and of others, about each batch.
+"""Measurements of a batch's workers and of the machine, kept in `Batch.probe`.
 
-`Batch.probe` holds `release` and `end`: `{"at", "machine_cpu_s", "redis_run_id", "workers": [each beat]}`, where `end`
-is of beats given after the batch's last job; `busy`: `{"at", "machine_cpu_s"}` when that job was recorded;
-`watched`: the largest `memory_bytes`, `db_connections` and `loop_lag_s` seen in between; `foreign`: how many other
-jobs ran meanwhile, on this `pool` and on `others`; `late_s`: by how much the latest job was published late.
+| key | value |
+| --- | --- |
+| `release` | `{"at", "machine_cpu_s", "redis_run_id", "workers": [heartbeats]}` |
+| `end` | the same, with heartbeats sent after the last job |
+| `busy` | `{"at", "machine_cpu_s"}` when the last job was recorded |
+| `watched` | the largest `memory_bytes`, `db_connections` and `loop_lag_s` in between |
+| `foreign` | how many other jobs ran meanwhile, on this `pool` and on `others` |
+| `late_s` | by how much the latest job was published late |
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,18 +25,18 @@ from poolwise.models import Batch, Comparison, Job
 from poolwise.pools import all_pools
 from poolwise.support import REDIS_ERRORS, wall_now, web_client
 
-_IDLE = ("idle", "iowait", "guest", "guest_nice")  # the guests' time is part of user time already
+_IDLE = ("idle", "iowait", "guest", "guest_nice")  # user time includes the guests' time
 _WATCHED = ("memory_bytes", "db_connections", "loop_lag_s")
 
 
 def machine_cpu_s() -> float:
-    """Return the CPU seconds that all cores of the coordinator's machine have worked since it started."""
+    """Return the CPU seconds that all cores of the coordinator's machine have been busy since it started."""
     times = psutil.cpu_times()._asdict()
     return round(float(sum(value for name, value in times.items() if name not in _IDLE)), 2)
 
 
 def redis_run_id() -> str | None:
-    """Return what tells one run of the Redis server from the next; None where it does not say."""
+    """Return the id of this run of the Redis server, new at each start; None where Redis does not return one."""
     try:
         return str(web_client().info("server")["run_id"])
     except (*REDIS_ERRORS, KeyError):
@@ -40,7 +44,7 @@ def redis_run_id() -> str | None:
 
 
 def moment(workers: Sequence[heartbeats.WorkerHeartbeat]) -> dict[str, Any]:
-    """Return what the pool's workers say now."""
+    """Return the heartbeats of the pool's workers and the machine's CPU time, now."""
     return {
         "at": wall_now(),
         "machine_cpu_s": machine_cpu_s(),
@@ -50,7 +54,7 @@ def moment(workers: Sequence[heartbeats.WorkerHeartbeat]) -> dict[str, Any]:
 
 
 def at_busy_end() -> dict[str, Any]:
-    """Return what must be read at the very end of a batch, before the workers' next signs of life."""
+    """Return what must be read at the very end of a batch, before the workers' next heartbeats."""
     return {"at": wall_now(), "machine_cpu_s": machine_cpu_s()}
 
 
@@ -76,7 +80,7 @@ def foreign(batch: Batch, start: datetime, end: datetime) -> dict[str, int]:
 
 
 def open_probes(comparison: Comparison) -> list[Batch]:
-    """Return the batches that have ended and whose workers have not spoken since."""
+    """Return the batches that have ended and have no heartbeats from after their end."""
     return list(
         comparison.batches.filter(finished_at__isnull=False)
         .exclude(released_at=None)
@@ -85,11 +89,11 @@ def open_probes(comparison: Comparison) -> list[Batch]:
 
 
 def close(batches: Sequence[Batch], up: Mapping[str, Sequence[heartbeats.WorkerHeartbeat]]) -> list[Batch]:
-    """Keep what the workers of ended batches say, once each has spoken since; return the batches still open."""
+    """Store the heartbeats of ended batches, once every worker has sent one since; return the batches still open."""
     still_open = []
     for batch in batches:
         workers = up.get(batch.pool, [])
-        if _have_spoken_since(batch, workers):
+        if _have_heartbeats_since(batch, workers):
             batch.probe["end"] = moment(workers)
             Batch.objects.filter(pk=batch.pk).update(probe=batch.probe)
         else:
@@ -97,7 +101,7 @@ def close(batches: Sequence[Batch], up: Mapping[str, Sequence[heartbeats.WorkerH
     return still_open
 
 
-def _have_spoken_since(batch: Batch, workers: Sequence[heartbeats.WorkerHeartbeat]) -> bool:
+def _have_heartbeats_since(batch: Batch, workers: Sequence[heartbeats.WorkerHeartbeat]) -> bool:
     since_s = (timezone.now() - (batch.finished_at or timezone.now())).total_seconds()
     return since_s > settings.JOB_WORKER_DEAD_AFTER_S or all(
         worker.seen_s_ago < since_s for worker in workers

@@ -1,4 +1,4 @@
-"""How far a comparison is, what it waits for, and how long it will take."""
+"""How many jobs of a comparison have ended, what it waits for, and how long it will take."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,13 +22,13 @@ from poolwise.support import BrokerUnavailable, cores
 
 _PAST_BATCHES = 5
 _PAST_JOBS = 100
-#: What a job costs beside its run, and a batch beside its jobs, where no earlier run tells.
-_COST_A_JOB_S = 0.003
-_COST_A_BATCH_S = 1.0
+#: Assumed overhead where there was no earlier batch.
+_COST_PER_JOB_S = 0.003
+_COST_PER_BATCH_S = 1.0
 
 
 class PoolProgress(TypedDict):
-    """Jobs of one pool; `note` says what its batch waits for, if it does."""
+    """Jobs of one variant; `note` is what its batch waits for, or empty."""
 
     planned: int
     begun: int
@@ -37,7 +37,7 @@ class PoolProgress(TypedDict):
 
 
 def progress(comparison: Comparison) -> dict[str, PoolProgress]:
-    """Return, per variant, how many jobs are planned, have begun and have ended; what is repeated counts once."""
+    """Return, per variant, how many jobs are planned, started and ended; a repeated batch counts once."""
     batches = list(comparison.batches.order_by("position"))
     valid = [batch for batch in batches if not batch.void_reason]
     if comparison.state == Comparison.State.CANCELLED:
@@ -52,10 +52,10 @@ def progress(comparison: Comparison) -> dict[str, PoolProgress]:
     )
     by_variant: dict[str, Any] = {row["batch__label"] or row["batch__pool"]: row for row in counts}
     waiting, note = waits_for(comparison)
-    found: dict[str, PoolProgress] = {}
+    by_name: dict[str, PoolProgress] = {}
     for batch in batches:
         row = by_variant.get(batch.variant, {})
-        so_far = found.setdefault(
+        so_far = by_name.setdefault(
             batch.variant,
             PoolProgress(
                 planned=0,
@@ -66,21 +66,21 @@ def progress(comparison: Comparison) -> dict[str, PoolProgress]:
         )
         if batch in valid or batch.finished_at is None:
             so_far["planned"] += copies_of(comparison, batch)
-    return found
+    return by_name
 
 
 def waits_for(comparison: Comparison) -> tuple[str, str]:
-    """Return the pool whose turn it is, and what its batch waits for; empty if it runs."""
+    """Return the pool of the next batch, and what the batch waits for; empty if it runs."""
     batch = open_batch(comparison) if comparison.state in LIVE else None
     if batch is None:
         return "", ""
     if reason := delay_reason(batch):
         return batch.pool, reason
     if batch.void_reason:
-        return batch.pool, f"The batch is void and will be repeated. {batch.void_reason}"
+        return batch.pool, f"The batch is invalid and will be repeated. {batch.void_reason}"
     others = Comparison.objects.filter(state=Comparison.State.RUNNING).exclude(pk=comparison.pk)
     if comparison.state == Comparison.State.PLANNED and others.exists():
-        return batch.pool, "It waits for another comparison to end."
+        return batch.pool, "Waiting for another comparison to finish."
     try:
         up, coordinated = heartbeats.pools_up(), heartbeats.coordinator_is_up()
     except BrokerUnavailable:
@@ -92,7 +92,7 @@ def waits_for(comparison: Comparison) -> tuple[str, str]:
             return pool, str(no_worker(pool))
     slots = sum(worker.slots for worker in up[batch.pool])
     if batch.released_at is None and batch.wanted_slots not in (None, slots):
-        return batch.pool, f"The slots of {batch.pool} are being set to {batch.wanted_slots}."
+        return batch.pool, f"Setting the slots of {batch.pool} to {batch.wanted_slots}."
     return batch.pool, ""
 
 
@@ -104,7 +104,7 @@ def _key(batch: Batch) -> _Key:
 
 
 def estimate_s(comparison: Comparison) -> float | None:
-    """Return the seconds left, from the batches that have ended, or else from earlier runs; None if nothing tells."""
+    """Return the seconds left, from the batches that have ended, or else from earlier runs; None without either."""
     if comparison.state not in LIVE:
         return 0.0
     batches = list(comparison.batches.order_by("position"))
@@ -122,7 +122,7 @@ def estimate_s(comparison: Comparison) -> float | None:
 
 
 def _took(batches: Sequence[Batch]) -> dict[_Key, list[float]]:
-    """Return how long each kind of batch took, what came between it and the batch before included."""
+    """Return how long each kind of batch took, including the time since the batch before."""
     took: dict[_Key, list[float]] = defaultdict(list)
     before: datetime | None = None
     for batch in batches:
@@ -145,7 +145,7 @@ def _expected_s(took: Mapping[_Key, list[float]], batch: Batch) -> float:
 
 def _before(comparison: Comparison, batches: Iterable[Batch]) -> float | None:
     pools = list(dict.fromkeys(batch.pool for batch in batches))
-    costs = _costs_a_job_s(comparison.definition, comparison.params, variants_of(pools, comparison.vary))
+    costs = _costs_per_job_s(comparison.definition, comparison.params, variants_of(pools, comparison.vary))
     if not costs:
         return None
     if comparison.arrival_rate_per_s:
@@ -154,7 +154,7 @@ def _before(comparison: Comparison, batches: Iterable[Batch]) -> float | None:
 
 
 def _batch_s(costs: Mapping[str, float], variant: str, copies: int) -> float:
-    return costs.get(variant, fmean(costs.values())) * copies + _COST_A_BATCH_S
+    return costs.get(variant, fmean(costs.values())) * copies + _COST_PER_BATCH_S
 
 
 def estimate_before(
@@ -170,22 +170,22 @@ def estimate_before(
     """
     compared = variants_of(pools, vary)
     chosen = (PRESETS[preset] if isinstance(preset, str) else preset).for_variants(len(compared))
-    costs = _costs_a_job_s(definition, definitions.get(definition).validate(params), compared)
+    costs = _costs_per_job_s(definition, definitions.get(definition).validate(params), compared)
     if not costs:
         return None
     batches = chosen.rounds + chosen.warmup + chosen.calibrate
     return sum(batches * _batch_s(costs, variant.name, chosen.copies) for variant in compared)
 
 
-def _costs_a_job_s(
+def _costs_per_job_s(
     definition: str, params: Mapping[str, Any], compared: Iterable[Variant]
 ) -> dict[str, float]:
-    found = {variant.name: _cost_a_job_s(definition, params, variant) for variant in compared}
-    return {name: cost for name, cost in found.items() if cost is not None}
+    costs = {variant.name: _cost_per_job_s(definition, params, variant) for variant in compared}
+    return {name: cost for name, cost in costs.items() if cost is not None}
 
 
-def _cost_a_job_s(definition: str, params: Mapping[str, Any], variant: Variant) -> float | None:
-    """Return the seconds of a batch's makespan a job: of the newest batches like it, or from the runs of single jobs."""
+def _cost_per_job_s(definition: str, params: Mapping[str, Any], variant: Variant) -> float | None:
+    """Return the makespan per job in seconds: of the newest batches like it, or estimated from single jobs."""
     pool, whole = variant.pool, {**params, **(variant.params or {})}
     batches = (
         Batch.objects.filter(
@@ -222,4 +222,4 @@ def _cost_of_single_jobs_s(definition: str, params: Mapping[str, Any], pool: str
         return None
     run_s = median(run for run, _ in newest if run is not None)
     cpu_s = median(cpu or 0.0 for _, cpu in newest)
-    return max(run_s / get_pool(pool).concurrency, cpu_s / cores()) + _COST_A_JOB_S
+    return max(run_s / get_pool(pool).concurrency, cpu_s / cores()) + _COST_PER_JOB_S

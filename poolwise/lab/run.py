@@ -1,7 +1,6 @@
 """Run comparisons: one at a time, batch by batch, never two pools at once.
 
-Everything that a step needs to know stands in the ledger and in the workers' signs of life, so that any coordinator
-can take the next step, whatever became of the one that took the last.
+Each step depends only on the database and the workers' heartbeats, so any coordinator can take the next one.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,12 +24,12 @@ log = structlog.get_logger(__name__)
 LIVE = (Comparison.State.PLANNED, Comparison.State.RUNNING)
 
 type Workers = Mapping[str, list[heartbeats.WorkerHeartbeat]]
-#: Builds the report of a comparison; False says that it is not done yet, and to ask again.
+#: Builds the report of a comparison; returns False until it is done, and is called again.
 type Freeze = Callable[[Comparison], bool | None]
 
 
 def is_wanted() -> bool:
-    """Tell, by one cheap question, whether a comparison waits, runs, or has left slots that are not a pool's own."""
+    """Return, from one cheap query, whether a comparison waits or runs, or a pool has slots to give back."""
     wanted = Q(state__in=LIVE) | Q(changed_slots__isnull=False)
     return Comparison.objects.filter(wanted).order_by().exists()
 
@@ -39,10 +38,10 @@ def advance(freeze: Freeze | None = None) -> int:
     """Take the next step of the comparison whose turn it is; return how many batches were released.
 
     Only one comparison runs at a time, the oldest first, so that none disturbs another. When its last batch has ended,
-    `freeze` is called with it at each step until it is done, and only then does it count as finished.
+    `freeze` is called at each step until it does not return False; then the comparison is finished.
     """
     comparison = current()
-    # What ended last has to leave the workers as it found them, before the next begins.
+    # The comparison that ended last must give the slots back before the next starts.
     if (comparison is None or comparison.state == Comparison.State.PLANNED) and not slots.restore_ended():
         return 0
     if comparison is None:
@@ -51,10 +50,8 @@ def advance(freeze: Freeze | None = None) -> int:
         return _advance(comparison, freeze)
     except BrokerUnavailable:
         return 0
-    except PoolwiseError as error:  # its definition or pool was there when it was planned
-        log.error(
-            "a comparison cannot go on and is cancelled", comparison=str(comparison.pk), error=str(error)
-        )
+    except PoolwiseError as error:  # its definition or pool has gone since it was planned
+        log.error("comparison cannot continue; cancelled", comparison=str(comparison.pk), error=str(error))
         stop(comparison, reason=str(error))
         return 0
 
@@ -71,7 +68,7 @@ def open_batch(comparison: Comparison) -> Batch | None:
 
 
 def unserved(comparison: Comparison, up: Workers) -> list[str]:
-    """Return the pools without a worker that a planned comparison waits for: one that starts would disturb the others."""
+    """Return the pools without a worker; a planned comparison waits for all, as a worker's start disturbs batches."""
     if comparison.state != Comparison.State.PLANNED:
         return []
     pools = comparison.batches.order_by("position").values_list("pool", flat=True)
@@ -95,7 +92,7 @@ def _advance(comparison: Comparison, freeze: Freeze | None) -> int:
     if batch is None:
         return 0 if open_probes else _close(comparison, freeze)
     if any(ended.pool == batch.pool for ended in open_probes):
-        return 0  # the pool's figures are to be read before it works again
+        return 0  # its heartbeats must be read before the pool runs another batch
     return int(release(comparison, batch, up))
 
 
@@ -112,14 +109,14 @@ def release(comparison: Comparison, batch: Batch, up: Workers) -> bool:
     probe = {**batch.probe, "release": probes.moment(workers)}
     now, live_slots = timezone.now(), sum(worker.slots for worker in workers)
     with transaction.atomic():
-        # The row is locked from here on: whoever cancels the comparison now finds the jobs, too.
+        # The row is locked from here on: a cancellation sees the new jobs.
         live = Comparison.objects.filter(pk=comparison.pk, state__in=LIVE).update(
             state=Comparison.State.RUNNING, environment=comparison.environment
         )
         if not live or not Batch.objects.filter(pk=batch.pk, released_at=None).update(
             released_at=now, slots=live_slots, probe=probe
         ):
-            return False  # it was cancelled, or another coordinator got there first
+            return False  # it was cancelled, or another coordinator released it
         batch.released_at, batch.slots, batch.probe = now, live_slots, probe
         jobs = feed.store(comparison, batch)
     feed.send(jobs)
@@ -130,9 +127,9 @@ def release(comparison: Comparison, batch: Batch, up: Workers) -> bool:
 
 
 def _finish(comparison: Comparison, batch: Batch) -> None:
-    """End a batch all of whose jobs have ended; a void one is repeated, or ends the comparison."""
+    """End a batch; repeat it if it is void, or end the comparison after too many void ones."""
     now = timezone.now()
-    batch.probe |= {"busy": probes.at_busy_end(), **_read_back(comparison, batch)}
+    batch.probe |= {"busy": probes.at_busy_end(), **_disturbances(comparison, batch)}
     if not batch.void_reason:
         late = voiding.fault_of_timing(batch.probe["late_s"], feed.copies_of(comparison, batch))
         batch.void_reason = voiding.find(batch, _up_or_none()) or late
@@ -142,12 +139,12 @@ def _finish(comparison: Comparison, batch: Batch) -> None:
         )
         goes_on = not ended or not batch.void_reason or voiding.repeat(batch)
     if ended and batch.void_reason:
-        log.warning("a void batch has ended", pool=batch.pool, reason=batch.void_reason, repeated=goes_on)
+        log.warning("void batch ended", pool=batch.pool, reason=batch.void_reason, is_repeated=goes_on)
     if not goes_on:
         stop(comparison, reason=voiding.reason_of_end(batch))
 
 
-def _read_back(comparison: Comparison, batch: Batch) -> dict[str, Any]:
+def _disturbances(comparison: Comparison, batch: Batch) -> dict[str, Any]:
     now = timezone.now()
     return {
         "late_s": round(feed.lateness_s(comparison, batch), 4),
@@ -163,7 +160,7 @@ def _up_or_none() -> Workers | None:
 
 
 def watch() -> None:
-    """Look at the batch that runs: void it if something disturbed it, else keep the largest of its figures."""
+    """Check the running batch: void it if something disturbed it, else update its largest figures."""
     comparison = current()
     batch = open_batch(comparison) if comparison is not None else None
     if comparison is None or batch is None or batch.released_at is None:
@@ -190,7 +187,7 @@ def _close(comparison: Comparison, freeze: Freeze | None) -> int:
 
 
 def stop(comparison: Comparison, *, user: "User | None" = None, reason: str = "") -> None:
-    """Cancel a comparison: batches not released stay so, live jobs are cancelled, slots are given back."""
+    """Cancel a comparison: release no more batches, cancel its live jobs; the next step gives slots back."""
     now = timezone.now()
     ended = Comparison.objects.filter(pk=comparison.pk, state__in=LIVE).update(
         state=Comparison.State.CANCELLED, finished_at=now, end_reason=storable(reason)[:300]

@@ -1,4 +1,4 @@
-"""What makes a batch count for nothing, and the batch that takes its place."""
+"""What makes a batch void, so that it does not count, and the batch that repeats it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,17 +9,18 @@ from django.db.models import F, Q
 from poolwise.lab import feed, probes
 from poolwise.lifecycle import heartbeats, stream, submission
 from poolwise.models import AuditEntry, Batch, Job, JobState, Pause
+from poolwise.support import count
 
 log = structlog.get_logger(__name__)
-#: After so many void batches of one pool the comparison ends.
-MAX_VOIDS_A_POOL = 3
+#: The comparison ends after this many void batches of one variant.
+MAX_VOID_BATCHES = 3
 _LOST = "WorkerLost"
-#: Beyond any position, to move batches out of the way of the unique constraint.
+#: Beyond any position: batches move there first, because positions are unique.
 _ASIDE = 1_000_000
 
 
 def fault_of_jobs(batch: Batch) -> str:
-    """Return what happened to jobs of the batch that must not; empty if nothing did."""
+    """Return that jobs of the batch were cancelled or lost their process; empty if none were."""
     jobs = Job.objects.filter(batch=batch).order_by()
     if cancelled := jobs.filter(Q(state=JobState.CANCELLED) | Q(cancel_requested_at__isnull=False)).count():
         return f"{cancelled} of its jobs were cancelled."
@@ -28,18 +29,18 @@ def fault_of_jobs(batch: Batch) -> str:
         any(attempt.get("ending") == stream.Ending.LOST for attempt in history) or error_type == _LOST
         for history, error_type in jobs.filter(attempt__gt=1).values_list("history", "error_type")
     )
-    return f"{lost} of its jobs lost the process that ran them." if lost else ""
+    return f"The worker process of {count(lost, 'job')} died." if lost else ""
 
 
 def fault_of_workers(
     probe: Mapping[str, Any], workers: Sequence[heartbeats.WorkerHeartbeat], run_id: str | None
 ) -> str:
-    """Return how the pool's workers or Redis differ from those of the release; empty if they do not."""
+    """Return how the workers or Redis changed since the release; empty if they did not."""
     release = probe.get("release", {})
     before = {worker["name"] for worker in release.get("workers", ())}
     now = {worker.name for worker in workers}
     if gone := sorted(before - now):
-        return f"The worker {gone[0]} went away."
+        return f"The worker {gone[0]} left."
     if new := sorted(now - before):
         return f"The worker {new[0]} joined."
     if run_id and release.get("redis_run_id") not in (None, run_id):
@@ -48,7 +49,7 @@ def fault_of_workers(
 
 
 def fault_of_pauses(batch: Batch) -> str:
-    """Return what was held since the release, if only for a moment; empty if nothing. Its jobs' waits are not the pool's."""
+    """Return what was paused since the release, however briefly; empty if nothing: pauses make jobs wait longer."""
     targets = {
         f"{Pause.Kind.POOL} {batch.pool}": f"The pool {batch.pool}",
         f"{Pause.Kind.DEFINITION} {(name := feed.definition_of(batch))}": f"The definition {name}",
@@ -60,14 +61,14 @@ def fault_of_pauses(batch: Batch) -> str:
 
 
 def fault_of_timing(late_s: float, copies: int) -> str:
-    """Return whether jobs came too late; empty if they did not."""
+    """Return how late jobs were published; empty if they were on time."""
     if not feed.is_late(late_s, copies):
         return ""
-    return f"Its jobs were published up to {late_s:.1f} s late: the coordinator or the broker was away."
+    return f"Its jobs were published up to {late_s:.1f} s late: coordinator or broker unavailable."
 
 
 def find(batch: Batch, up: Mapping[str, Sequence[heartbeats.WorkerHeartbeat]] | None) -> str:
-    """Return what disturbed a released batch; empty if nothing did. `up` is None while Redis is away."""
+    """Return what disturbed a released batch; empty if nothing did. `up` is None while Redis is unavailable."""
     fault = fault_of_pauses(batch) or fault_of_jobs(batch)
     if not fault and up is not None:
         fault = fault_of_workers(batch.probe, up.get(batch.pool, []), probes.redis_run_id())
@@ -75,21 +76,21 @@ def find(batch: Batch, up: Mapping[str, Sequence[heartbeats.WorkerHeartbeat]] | 
 
 
 def void(batch: Batch, reason: str) -> None:
-    """Let a batch count for nothing and cancel what lives of it; it ends when its last job has."""
+    """Mark a batch as void and cancel its live jobs; it ends with its last job."""
     batch.void_reason = reason[:300]
     if Batch.objects.filter(pk=batch.pk, finished_at=None, void_reason="").update(
         void_reason=batch.void_reason
     ):
-        log.warning("a batch is void", comparison=str(batch.comparison_id), pool=batch.pool, reason=reason)
+        log.warning("batch void", comparison=str(batch.comparison_id), pool=batch.pool, reason=reason)
     for job in Job.objects.live().filter(batch=batch, cancel_requested_at=None):
         submission.cancel(job, user=None)
 
 
 def repeat(batch: Batch) -> bool:
-    """Add the batch once more, right behind itself; return False where its pool had too many void ones."""
+    """Add the batch again, right after itself; return False where its variant had too many void ones."""
     same = Batch.objects.filter(comparison=batch.comparison, pool=batch.pool, label=batch.label)
     voids = same.exclude(void_reason="")
-    if voids.count() >= MAX_VOIDS_A_POOL:
+    if voids.count() >= MAX_VOID_BATCHES:
         return False
     later = Batch.objects.filter(comparison=batch.comparison, position__gt=batch.position)
     later.update(position=F("position") + _ASIDE)
@@ -110,5 +111,5 @@ def repeat(batch: Batch) -> bool:
 
 
 def reason_of_end(batch: Batch) -> str:
-    """Return why a comparison ends whose pool had too many void batches."""
-    return f"{MAX_VOIDS_A_POOL} batches of {batch.variant} were void. The last: {batch.void_reason}"
+    """Return why a comparison with too many void batches ends."""
+    return f"{MAX_VOID_BATCHES} batches of {batch.variant} were invalid; last reason: {batch.void_reason}"

@@ -1,4 +1,4 @@
-"""The charts of the dashboard, and the script that draws them."""
+"""The charts of the dashboard, and the script that draws them in the browser."""
 
 import gzip
 import json
@@ -55,9 +55,9 @@ def test_the_panels_share_the_time_axis() -> None:
     assert spec["resolve"] == {"scale": {"x": "shared"}}
 
 
-def test_axes_and_legend_say_what_they_show_and_in_which_unit() -> None:
+def test_axes_and_legend_have_titles_and_units() -> None:
     first, second, third = map(encoding, panels(pool_load(dashboard(1.0))))
-    assert [found["y"]["title"] for found in (first, second, third)] == [
+    assert [panel["y"]["title"] for panel in (first, second, third)] == [
         "Jobs queued",
         "Median run",
         "Jobs per minute",
@@ -68,9 +68,10 @@ def test_axes_and_legend_say_what_they_show_and_in_which_unit() -> None:
 
 
 def test_each_pool_has_a_colour_and_a_dash_of_its_own() -> None:
-    found = encoding(panels(pool_load(dashboard(1.0)))[0])
-    assert found["color"]["scale"] == {"domain": list(NAMES), "range": list(COLOURS[:2])}
-    assert found["strokeDash"]["scale"]["range"][0] != found["strokeDash"]["scale"]["range"][1]
+    channels = encoding(panels(pool_load(dashboard(1.0)))[0])
+    assert channels["color"]["scale"] == {"domain": list(NAMES), "range": list(COLOURS[:2])}
+    first, second = channels["strokeDash"]["scale"]["range"]
+    assert first != second
 
 
 @pytest.mark.parametrize(("runs_s", "kind"), [((0.01, 20.0), "log"), ((1.0, 3.0), None), ((None, 0.0), None)])
@@ -83,15 +84,15 @@ def test_durations_of_very_different_sizes_get_a_logarithmic_axis(
 
 @pytest.mark.parametrize(("window", "labels"), [("1h", "%H:%M"), ("7d", "%d %b")])
 def test_the_time_axis_names_days_where_hours_would_repeat(window: str, labels: str) -> None:
-    found = encoding(panels(pool_load(dashboard(1.0, window=window)))[0])
-    assert found["x"]["axis"]["format"] == labels
+    channels = encoding(panels(pool_load(dashboard(1.0, window=window)))[0])
+    assert channels["x"]["axis"]["format"] == labels
 
 
 @pytest.mark.parametrize(("count", "top"), [(0.0, 1.0), (None, 1.0), (3.5, 3.5)])
-def test_counts_start_at_the_foot_of_their_panel(count: float | None, top: float) -> None:
-    found = dashboard(1.0)
-    found = replace(found, points=tuple(replace(p, queued=count, per_minute=count) for p in found.points))
-    backlog, _, throughput = panels(pool_load(found))
+def test_counts_start_at_the_bottom_of_their_panel(count: float | None, top: float) -> None:
+    figures = dashboard(1.0)
+    points = tuple(replace(point, queued=count, per_minute=count) for point in figures.points)
+    backlog, _, throughput = panels(pool_load(replace(figures, points=points)))
     assert [encoding(panel)["y"]["scale"]["domain"] for panel in (backlog, throughput)] == [
         [0, top],
         [0, top],
@@ -115,6 +116,13 @@ def test_a_change_is_marked_on_its_own_pool_alone() -> None:
     assert marked == ["gevent: wait", "gevent: run"]
 
 
+def test_the_marks_of_changes_show_their_text() -> None:
+    rule, flag, *_ = percentiles(dashboard(1.0))["concat"][0]["layer"]
+    for mark in (rule, flag):
+        assert {"filter": "isValid(datum.text)"} in mark["transform"]
+        assert "text" in [tip["field"] for tip in mark["encoding"]["tooltip"]]
+
+
 def test_the_layers_of_a_panel_take_its_data() -> None:
     for panel in percentiles(dashboard(1.0))["concat"]:
         assert not any("data" in layer for layer in panel["layer"])
@@ -128,7 +136,7 @@ def test_a_column_of_percentiles_has_one_scale() -> None:
     assert scale(first) == scale(second)
 
 
-def test_waiting_and_working_add_up_to_the_whole() -> None:
+def test_waiting_and_running_add_up_to_the_whole_time() -> None:
     spec = time_split(dashboard(1.0))
     [rows] = spec["datasets"].values()
     shares = [row["share"] for row in rows if row["pool"] == "gevent"]
@@ -138,20 +146,20 @@ def test_waiting_and_working_add_up_to_the_whole() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("chart", [pool_load, percentiles, time_split])
 def test_vega_compiles_the_charts_without_points_too(chart: Any) -> None:
-    for found in (dashboard(1.0, None, 2.0), dashboard()):
-        spec = json.loads(json.dumps(chart(found)))
+    for figures in (dashboard(1.0, None, 2.0), dashboard()):
+        spec = json.loads(json.dumps(chart(figures)))
         if spec.get("concat") == []:
             continue  # the page shows no chart without runs
         assert vl_convert.vegalite_to_vega(spec)["marks"]
 
 
-def script_address() -> str:
+def script_url() -> str:
     return reverse("admin:poolwise_vega", args=[vega.bundle_digest()])
 
 
 @pytest.mark.slow
 def test_the_script_is_public_and_kept_by_caches(client: Client) -> None:
-    response = client.get(script_address(), headers={"accept-encoding": "gzip"})
+    response = client.get(script_url(), headers={"accept-encoding": "gzip"})
     assert response["Content-Type"].startswith("text/javascript")
     assert "immutable" in response["Cache-Control"]
     assert "Cookie" not in response["Vary"]
@@ -159,7 +167,7 @@ def test_the_script_is_public_and_kept_by_caches(client: Client) -> None:
 
 
 def test_the_script_comes_plain_to_a_client_without_gzip(client: Client) -> None:
-    assert b"vegaEmbed" in client.get(script_address()).content
+    assert b"vegaEmbed" in client.get(script_url()).content
 
 
 def test_an_outdated_address_of_the_script_is_not_found(client: Client) -> None:

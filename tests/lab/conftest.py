@@ -1,4 +1,4 @@
-"""Pools whose workers only give signs of life, for tests that play the workers' part themselves."""
+"""Pools whose workers only send heartbeats, for tests that run the jobs' steps themselves."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,7 +26,7 @@ class Bench:
         }
 
     def heartbeat(self) -> None:
-        """Let every worker give a sign of life."""
+        """Send a heartbeat of every worker."""
         for worker in self.workers.values():
             send(self.client, worker)
 
@@ -35,7 +35,7 @@ class Bench:
         self.workers[name] = Heartbeat(name, pool, 11, "h", slots=slots, started_at=wall_now())
 
     def change(self, name: str, **fields: Any) -> None:
-        """Let a worker say something else from now on."""
+        """Change the heartbeats of a worker."""
         self.workers[name] = replace(self.workers[name], **fields)
 
     def remove(self, name: str) -> None:
@@ -49,13 +49,13 @@ class Bench:
         return advance()
 
     def end_jobs(self, state: str = JobState.SUCCEEDED, **fields: Any) -> None:
-        """Let every job that lives end."""
+        """End every live job."""
         Job.objects.live().update(
             **{"state": state, "started_at": timezone.now(), "finished_at": timezone.now(), **fields}
         )
 
     def run_on(self, comparison: Comparison, limit: int = 100) -> None:
-        """Go on until the comparison is over."""
+        """Take steps until the comparison ends."""
         for _ in range(limit):
             comparison.refresh_from_db()
             if comparison.state in (Comparison.State.FINISHED, Comparison.State.CANCELLED):

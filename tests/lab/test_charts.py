@@ -1,4 +1,4 @@
-"""The charts of a comparison: what they say, that Vega draws them, and the pictures made of them."""
+"""The charts of a comparison: their content, their validity, and their image files."""
 
 import itertools
 import json
@@ -109,9 +109,9 @@ def test_a_pool_without_a_ratio_is_left_out() -> None:
     assert chart("ratios", sample.report(verdicts=verdicts), SAMPLES) is None
 
 
-@pytest.mark.parametrize(("ratio", "words"), [(9.63, "9.6×"), (1.043, "1.04×"), (120.4, "120×"), (None, "–")])
-def test_a_ratio_reads_with_the_digits_that_matter(ratio: float | None, words: str) -> None:
-    assert times(ratio) == words
+@pytest.mark.parametrize(("ratio", "text"), [(9.63, "9.6×"), (1.043, "1.04×"), (120.4, "120×"), (None, "–")])
+def test_a_ratio_has_its_significant_digits(ratio: float | None, text: str) -> None:
+    assert times(ratio) == text
 
 
 def test_a_pool_keeps_its_colour_in_every_chart() -> None:
@@ -143,7 +143,7 @@ def test_warm_up_and_failed_jobs_are_in_no_distribution() -> None:
     assert not values(found.spec, run_s=99.0)
 
 
-def test_a_percentile_that_the_sample_cannot_bear_is_not_shown() -> None:
+def test_a_percentile_that_needs_more_samples_is_not_shown() -> None:
     few = chart("distributions", REPORT, SAMPLES[:10])
     assert few is not None
     head = few.head.index("p99")
@@ -156,7 +156,7 @@ def test_concurrency_never_passes_the_slots_and_ends_at_none() -> None:
     assert rows[-1]["running"] == 0
 
 
-def test_parts_of_the_run_that_nobody_measured_are_not_shown() -> None:
+def test_parts_of_the_run_that_were_not_measured_are_not_shown() -> None:
     time = TimeSums(cpu_s=1.0, run_queue_s=0, gil_wait_s=0, blocked_s=0, unattributed_s=3.0)
     pools = [REPORT.pools[0].model_copy(update={"time": time})]
     found = chart("time", sample.report(pools=pools), [])
@@ -187,19 +187,19 @@ def test_charts_without_data_are_left_out_of_all() -> None:
 
 
 @pytest.mark.slow
-def test_a_picture_is_drawn_once_with_its_title_and_what_it_is_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_is_drawn_once_with_its_title_and_subtitle(monkeypatch: pytest.MonkeyPatch) -> None:
     svg = export.draw(spec_of("ratios"), "svg", subtitle="io.wait, 5 rounds of 50").decode()
-    for words in ("<svg", "Speed against prefork", "io.wait, 5 rounds of 50", "16.8×"):
-        assert words in svg
+    for text in ("<svg", "Speed against prefork", "io.wait, 5 rounds of 50", "16.8×"):
+        assert text in svg
     monkeypatch.setattr(export, "_drawn", lambda text, kind: pytest.fail("drawn again"))
     assert export.draw(spec_of("ratios"), "svg", subtitle="io.wait, 5 rounds of 50").decode() == svg
 
 
 @pytest.mark.slow
-def test_a_picture_is_drawn_as_png_too() -> None:
+def test_an_image_can_be_png() -> None:
     assert export.draw(spec_of("concurrency"), "png").startswith(b"\x89PNG")
 
 
-def test_another_kind_of_picture_is_refused() -> None:
+def test_another_kind_of_image_is_refused() -> None:
     with pytest.raises(KeyError):
         export.draw(spec_of("ratios"), "exe")

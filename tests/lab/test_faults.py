@@ -22,17 +22,17 @@ def void_reasons(comparison: Comparison) -> list[str]:
 @pytest.mark.parametrize(
     ("ended", "reason"),
     [
-        ({"attempt": 2, "history": LOST}, "1 of its jobs lost the process"),
-        ({"state": JobState.FAILED, "error_type": "WorkerLost"}, "1 of its jobs lost the process"),
+        ({"attempt": 2, "history": LOST}, "worker process of 1 job died"),
+        ({"state": JobState.FAILED, "error_type": "WorkerLost"}, "worker process of 1 job died"),
         (
             {"state": JobState.FAILED, "attempt": 2, "history": LOST, "error_type": "WorkerLost"},
-            "1 of its jobs lost",
+            "worker process of 1 job died",
         ),
         ({"state": JobState.CANCELLED}, "1 of its jobs were cancelled"),
         ({"cancel_requested_at": timezone.now()}, "1 of its jobs were cancelled"),
     ],
 )
-def test_a_batch_that_lost_or_had_cancelled_a_job_is_void_and_repeated(
+def test_a_batch_with_a_lost_or_cancelled_job_is_void_and_repeated(
     bench: Bench, ended: Any, reason: str
 ) -> None:
     comparison = planned(("alpha", "beta"))
@@ -60,9 +60,7 @@ def test_failed_and_retried_jobs_alone_make_no_batch_void(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(("kind", "name"), [("pool", "alpha"), ("definition", "io.wait")])
-def test_a_pause_within_a_batch_makes_it_void_even_if_nobody_saw_it(
-    bench: Bench, kind: str, name: str
-) -> None:
+def test_a_short_pause_within_a_batch_makes_it_void(bench: Bench, kind: str, name: str) -> None:
     comparison = planned(("alpha",))
     bench.tick()
     pause(kind, name, user=None, reason="maintenance")
@@ -74,15 +72,15 @@ def test_a_pause_within_a_batch_makes_it_void_even_if_nobody_saw_it(
     assert comparison.state == Comparison.State.FINISHED
 
 
-def test_a_batch_whose_pool_is_paused_gives_way_and_is_repeated_once_it_is_resumed(bench: Bench) -> None:
+def test_a_batch_whose_pool_is_paused_is_repeated_after_the_resume(bench: Bench) -> None:
     comparison = planned(("alpha",))
     pause("pool", "beta", user=None, reason="of no concern")
     bench.tick()
     drain("alpha", user=None, reason="maintenance")
     watch()
     assert not Job.objects.live().exists()
-    assert bench.tick() == 0, "ends the void batch"
-    assert bench.tick() == 0, "and waits"
+    assert bench.tick() == 0, "the void batch ends"
+    assert bench.tick() == 0, "the next one waits"
     assert "is draining" in progress(comparison)["alpha"]["note"]
     resume("pool", "alpha", user=None, reason="done")
     bench.run_on(comparison)
@@ -93,11 +91,11 @@ def test_a_batch_whose_pool_is_paused_gives_way_and_is_repeated_once_it_is_resum
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda bench: bench.remove("alpha-1@h"), "alpha-1@h went away"),
+        (lambda bench: bench.remove("alpha-1@h"), "alpha-1@h left"),
         (lambda bench: bench.add("alpha-2@h", "alpha"), "alpha-2@h joined"),
     ],
 )
-def test_a_worker_that_goes_or_comes_makes_the_running_batch_void_at_once(
+def test_a_worker_that_leaves_or_joins_makes_the_running_batch_void_at_once(
     bench: Bench, change: Any, reason: str
 ) -> None:
     comparison = planned(("alpha", "beta"))
@@ -108,15 +106,15 @@ def test_a_worker_that_goes_or_comes_makes_the_running_batch_void_at_once(
     bench.heartbeat()
     watch()
     assert reason in running_batch(comparison).void_reason
-    assert "void and will be repeated" in progress(comparison)["alpha"]["note"]
-    assert not Job.objects.live().exists(), "what had not begun is not worth waiting for"
+    assert "invalid and will be repeated" in progress(comparison)["alpha"]["note"]
+    assert not Job.objects.live().exists(), "queued jobs are cancelled"
     bench.add("alpha-3@h", "alpha")
     bench.run_on(comparison)
     assert comparison.state == Comparison.State.FINISHED
     assert len(void_reasons(comparison)) == 3
 
 
-def test_workers_of_other_pools_may_come_and_go(bench: Bench) -> None:
+def test_workers_of_other_pools_may_join_and_leave(bench: Bench) -> None:
     comparison = planned(("alpha",))
     bench.tick()
     bench.remove("beta-1@h")
@@ -150,7 +148,7 @@ def test_a_restart_of_redis_makes_the_batch_void(bench: Bench, monkeypatch: pyte
     assert running_batch(comparison).void_reason == "Redis was restarted."
 
 
-def test_after_three_void_batches_of_a_pool_the_comparison_ends_and_says_why(bench: Bench) -> None:
+def test_three_void_batches_of_a_pool_end_the_comparison_with_a_reason(bench: Bench) -> None:
     comparison = planned(("alpha", "beta"))
     for _ in range(3):
         while not bench.tick():
@@ -162,12 +160,12 @@ def test_after_three_void_batches_of_a_pool_the_comparison_ends_and_says_why(ben
     comparison.refresh_from_db()
     assert comparison.state == Comparison.State.CANCELLED
     assert comparison.end_reason.startswith(
-        "3 batches of alpha were void. The last: 1 of its jobs were cancelled"
+        "3 batches of alpha were invalid; last reason: 1 of its jobs were cancelled"
     )
     assert not Job.objects.filter(pool="beta").exists()
 
 
-def test_a_job_cancelled_by_a_person_makes_its_batch_void(bench: Bench) -> None:
+def test_a_job_cancelled_by_a_user_makes_its_batch_void(bench: Bench) -> None:
     comparison = planned(("alpha",))
     bench.tick()
     cancel(Job.objects.first(), user=None)
@@ -176,7 +174,7 @@ def test_a_job_cancelled_by_a_person_makes_its_batch_void(bench: Bench) -> None:
     assert "cancelled" in void_reasons(comparison)[0]
 
 
-def test_a_batch_whose_jobs_came_late_is_void(bench: Bench) -> None:
+def test_a_batch_whose_jobs_were_published_late_is_void(bench: Bench) -> None:
     comparison = planned(("alpha",))
     bench.tick()
     Job.objects.filter(pk=Job.objects.first().pk).update(published_at=timezone.now() + timedelta(seconds=5))

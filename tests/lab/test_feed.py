@@ -19,7 +19,7 @@ def end_one() -> None:
     Job.objects.filter(pk=job.pk).update(state=JobState.SUCCEEDED, finished_at=timezone.now())
 
 
-def test_a_closed_loop_keeps_so_many_jobs_in_flight_and_no_more(bench: Bench) -> None:
+def test_a_closed_loop_keeps_the_limit_of_jobs_in_flight(bench: Bench) -> None:
     comparison = planned(("alpha", "beta"), copies=5, in_flight=2)
     assert feed_timing() is None
     bench.tick()
@@ -34,17 +34,17 @@ def test_a_closed_loop_keeps_so_many_jobs_in_flight_and_no_more(bench: Bench) ->
     assert Job.objects.filter(pool="alpha").count() == 5
 
 
-def test_an_open_loop_lets_jobs_come_in_time_whether_others_have_ended_or_not(bench: Bench) -> None:
+def test_an_open_loop_publishes_at_its_rate_regardless_of_completions(bench: Bench) -> None:
     comparison = planned(("alpha",), copies=4, arrival_rate_per_s=1.0)
     assert feed_timing() is None
     bench.tick()
     assert Job.objects.count() == 1
     assert 0 < ((feed_timing() or FeedTiming()).arrival_s or 0) <= 1
     start = running_batch(comparison).released_at
-    for seconds, come in ((1.3, 2), (2.3, 3), (9, 4)):
+    for seconds, published in ((1.3, 2), (2.3, 3), (9, 4)):
         Batch.objects.update(released_at=start - timedelta(seconds=seconds))
         bench.tick()
-        assert Job.objects.live().count() == come
+        assert Job.objects.live().count() == published
     assert feed_timing() == FeedTiming()
 
 
@@ -56,7 +56,7 @@ def test_an_overdue_arrival_is_due_at_once(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("options", [{"in_flight": 1}, {"arrival_rate_per_s": 0.1}])
-def test_warm_up_and_calibration_come_all_at_once_whatever_the_load(bench: Bench, options: Any) -> None:
+def test_warm_up_and_calibration_are_published_at_once_whatever_the_load(bench: Bench, options: Any) -> None:
     planned(("alpha",), copies=4, warmup=True, calibrate=True, **options)
     for definition, role in (("io.wait", "warmup"), ("endings.succeed", "calibration")):
         while not bench.tick():
@@ -67,7 +67,7 @@ def test_warm_up_and_calibration_come_all_at_once_whatever_the_load(bench: Bench
         bench.end_jobs()
 
 
-def test_a_warm_up_needs_only_two_jobs_a_slot(bench: Bench) -> None:
+def test_a_warm_up_has_two_jobs_per_slot(bench: Bench) -> None:
     comparison = planned(("alpha",), copies=50, warmup=True)
     bench.tick()
     assert Job.objects.count() == 4
@@ -79,7 +79,7 @@ def test_a_warm_up_needs_only_two_jobs_a_slot(bench: Bench) -> None:
     load=st.one_of(st.just({}), st.fixed_dictionaries({"in_flight": st.integers(1, 60)}),
                    st.fixed_dictionaries({"arrival_rate_per_s": st.floats(0.001, 1000)})),
 )  # fmt: skip
-def test_never_more_jobs_come_than_the_batch_has(
+def test_never_more_jobs_are_published_than_the_batch_has(
     copies: int, made: int, live: int, elapsed_s: float, load: Any
 ) -> None:
     made, live = min(made, copies), min(live, made, copies)

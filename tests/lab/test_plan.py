@@ -33,7 +33,7 @@ pytestmark = pytest.mark.django_db
         ({"slots": 0}, InvalidParameters, "slots"),
     ],
 )
-def test_a_plan_that_does_not_fit_is_refused_and_stores_nothing(
+def test_an_invalid_plan_is_refused_and_stores_nothing(
     bench: Bench, changed: Any, error: Any, text: str
 ) -> None:
     given = {"definition": "io.wait", "params": {}, "pools": list(POOLS), "copies": 1, **changed}
@@ -43,13 +43,13 @@ def test_a_plan_that_does_not_fit_is_refused_and_stores_nothing(
     assert not Batch.objects.exists()
 
 
-def test_a_pool_of_processes_is_not_grown_without_bound(settings: Any) -> None:
+def test_a_prefork_pool_has_a_maximum_of_slots(settings: Any) -> None:
     settings.JOB_POOLS = {"prefork": {"model": "prefork", "queue": "prefork", "concurrency": 2}}
     with pytest.raises(InvalidParameters, match="process"):
         planned(("prefork",), slots=65)
 
 
-def test_a_plan_has_a_batch_a_pool_and_round_and_no_job_yet(bench: Bench) -> None:
+def test_a_plan_has_one_batch_per_pool_and_round_and_no_job_yet(bench: Bench) -> None:
     comparison = planned(rounds=2)
     assert comparison.state == Comparison.State.PLANNED
     assert sorted(order_of(comparison)) == [(n, pool) for n in (1, 2) for pool in POOLS]
@@ -57,7 +57,7 @@ def test_a_plan_has_a_batch_a_pool_and_round_and_no_job_yet(bench: Bench) -> Non
     assert not Job.objects.exists()
 
 
-def test_one_round_keeps_the_order_that_was_asked_for(bench: Bench) -> None:
+def test_one_round_keeps_the_order_of_the_pools(bench: Bench) -> None:
     assert order_of(planned(("gamma", "alpha"), seed=7)) == [(1, "gamma"), (1, "alpha")]
 
 
@@ -89,7 +89,7 @@ def test_a_sweep_doubles_the_slots_up_to_the_most(least: int, most: int, points:
     assert sweep_points(least, most) == points
 
 
-def test_a_sweep_goes_over_the_slots_that_each_pool_has(bench: Bench) -> None:
+def test_a_sweep_covers_the_slots_that_each_pool_has(bench: Bench) -> None:
     bench.change("alpha-1@h", slots=6)
     bench.add("beta-2@h", "beta", slots=3)
     bench.heartbeat()
@@ -103,7 +103,7 @@ def test_a_sweep_goes_over_the_slots_that_each_pool_has(bench: Bench) -> None:
     assert list(warmup.values_list("wanted_slots", flat=True)) == [6, 5]
 
 
-def test_a_preset_says_what_to_plan_and_how_long_it_would_take(bench: Bench) -> None:
+def test_a_preset_has_a_plan_and_an_estimate(bench: Bench) -> None:
     assert list(PRESETS) == ["quick", "standard", "thorough"]
     assert estimate_before("io.wait", {"duration_s": 0.01}, POOLS, "quick") is None
     past = planned(("alpha",), copies=10)

@@ -59,7 +59,7 @@ def slow(pools: tuple[str, ...], copies: int, seconds: float, **options: Any) ->
     return plan("endings.slow", {"duration_s": seconds}, pools, copies, **options)
 
 
-def test_a_comparison_runs_without_two_pools_at_once_and_ends_with_its_report(platform: Platform) -> None:
+def test_a_comparison_runs_one_pool_at_a_time_and_ends_with_its_report(platform: Platform) -> None:
     comparison = run(("threads", "gevent"), 6, rounds=2, seed=3, warmup=True, calibrate=True)
     assert ended(comparison) == Comparison.State.FINISHED, comparison.end_reason
     runs = [spans(batch) for batch in comparison.batches.order_by("position")]
@@ -89,11 +89,11 @@ def test_a_worker_killed_in_a_batch_makes_it_void_and_it_is_repeated(platform: P
 
 
 def check_of(comparison: Comparison, name: str) -> dict[str, Any]:
-    [found] = [check for check in comparison.report["validity"]["checks"] if check["id"] == name]
-    return found
+    [check] = [check for check in comparison.report["validity"]["checks"] if check["id"] == name]
+    return check
 
 
-def test_a_pool_whose_slots_are_secretly_one_is_caught(platform: Platform) -> None:
+def test_a_pool_that_runs_one_job_at_a_time_is_detected(platform: Platform) -> None:
     platform.stop("threads")
     platform.start("threads", DJANGO_SETTINGS_MODULE="tests.lab.one_slot.settings")
     try:
@@ -122,7 +122,7 @@ def test_jobs_of_others_during_a_batch_withhold_its_verdict(platform: Platform) 
     check = check_of(comparison, "alone")
     assert (check["passed"], check["pools"]) == (False, ["threads"])
     assert "threads (1 in the pool, 1 on the machine)" in check["reason"]
-    assert {one["reason"] for one in comparison.report["verdicts"].values()} == {check["reason"]}
+    assert {verdict["reason"] for verdict in comparison.report["verdicts"].values()} == {check["reason"]}
 
 
 def test_a_hazard_and_its_guards_are_compared_with_the_lesson_in_their_figures(platform: Platform) -> None:
@@ -148,7 +148,7 @@ def test_a_hazard_and_its_guards_are_compared_with_the_lesson_in_their_figures(p
     assert rows["guard=none"][2] != "0"
 
 
-def test_a_coordinator_killed_in_the_middle_is_followed_by_one_that_goes_on(platform: Platform) -> None:
+def test_the_next_coordinator_continues_after_one_was_killed(platform: Platform) -> None:
     comparison = slow(("threads", "gevent"), 4, seconds=2, rounds=2)
     eventually(lambda: Job.objects.running().count() == 4, timeout_s=LONG_S)
     platform.processes["coordinator"].kill()
@@ -170,17 +170,17 @@ def test_a_closed_loop_never_has_more_jobs_in_flight(platform: Platform) -> None
         assert at_once(batch) <= 2
 
 
-def test_an_open_loop_publishes_in_time_whether_jobs_have_ended_or_not(platform: Platform) -> None:
+def test_an_open_loop_publishes_at_its_rate_regardless_of_completions(platform: Platform) -> None:
     comparison = run(("threads",), 20, seconds=1.0, arrival_rate_per_s=20.0)
     assert ended(comparison) == Comparison.State.FINISHED, comparison.end_reason
     batch = comparison.batches.get(void_reason="")
     arrivals = sorted(batch.jobs.values_list("published_at", flat=True))
     late_s = [(at - batch.released_at).total_seconds() - number / 20 for number, at in enumerate(arrivals)]
     assert all(-0.05 <= late <= 2.5 for late in late_s), late_s
-    assert at_once(batch) > 5, "they do not wait for each other"
+    assert at_once(batch) > 5, "jobs do not wait for each other"
 
 
-def test_every_pool_is_given_the_same_slots_and_then_its_own_again(platform: Platform) -> None:
+def test_every_pool_gets_the_same_slots_and_then_its_own_again(platform: Platform) -> None:
     before = {pool: slots_of(pool) for pool in ALL}
     comparison = run(ALL, 9, seconds=0.5, slots=3)
     assert ended(comparison) == Comparison.State.FINISHED, comparison.end_reason
@@ -203,7 +203,7 @@ def test_a_cancelled_comparison_leaves_no_job_and_no_slot_changed(platform: Plat
     assert set(Job.objects.values_list("state", "pool")) == {(JobState.CANCELLED, "threads")}
 
 
-def test_a_batch_of_which_somebody_cancels_a_job_is_repeated(platform: Platform) -> None:
+def test_a_batch_with_a_cancelled_job_is_repeated(platform: Platform) -> None:
     comparison = slow(("threads",), 2, seconds=4)
     eventually(lambda: Job.objects.running().count() == 2, timeout_s=LONG_S)
     assert cancel(Job.objects.first(), user=None) in (CancelOutcome.ASKED, CancelOutcome.UNSTOPPABLE)

@@ -39,7 +39,7 @@ def test_the_report_is_frozen_once_before_a_comparison_counts_as_finished(bench:
     assert Comparison.objects.get().state == Comparison.State.FINISHED
 
 
-def test_a_job_that_runs_or_waits_to_be_tried_again_keeps_its_batch_open(bench: Bench) -> None:
+def test_a_running_or_retrying_job_keeps_its_batch_open(bench: Bench) -> None:
     planned()
     bench.tick()
     bench.end_jobs()
@@ -50,7 +50,7 @@ def test_a_job_that_runs_or_waits_to_be_tried_again_keeps_its_batch_open(bench: 
     assert bench.tick() == 1
 
 
-def test_the_jobs_of_a_batch_carry_their_batch_user_and_origin(bench: Bench, user: Any) -> None:
+def test_the_jobs_of_a_batch_have_its_user_and_request_id(bench: Bench, user: Any) -> None:
     comparison = planned(user=user)
     bench.tick()
     job = Job.objects.first()
@@ -93,18 +93,18 @@ def test_a_batch_that_another_coordinator_released_is_not_released_twice(bench: 
     assert Job.objects.count() == 2
 
 
-def test_nothing_to_do_is_nothing_done(db: None) -> None:
+def test_without_a_comparison_nothing_is_released(db: None) -> None:
     assert advance() == 0
 
 
-def test_no_batch_is_released_while_redis_is_away(bench: Bench, own_redis: Any) -> None:
+def test_no_batch_is_released_while_redis_is_unavailable(bench: Bench, own_redis: Any) -> None:
     comparison = planned()
     assert advance() == 0
     assert not Job.objects.exists()
     assert progress(comparison)["alpha"]["note"] == "Redis does not answer."
 
 
-def test_a_comparison_waits_for_a_worker_of_each_pool_and_says_so(bench: Bench, own_keys: Any) -> None:
+def test_a_comparison_waits_for_a_worker_of_each_pool_with_a_note(bench: Bench, own_keys: Any) -> None:
     beta = bench.workers.pop("beta-1@h")
     comparison = planned()
     assert bench.tick() == 0
@@ -117,7 +117,7 @@ def test_a_comparison_waits_for_a_worker_of_each_pool_and_says_so(bench: Bench, 
     assert progress(comparison)["alpha"]["note"] == ""
 
 
-def test_a_batch_waits_for_a_worker_and_says_so(bench: Bench, own_keys: Any) -> None:
+def test_a_batch_waits_for_a_worker_with_a_note(bench: Bench, own_keys: Any) -> None:
     comparison = planned()
     bench.tick()
     bench.end_jobs()
@@ -130,8 +130,8 @@ def test_a_batch_waits_for_a_worker_and_says_so(bench: Bench, own_keys: Any) -> 
     assert bench.tick() == 1
 
 
-# --- what is kept ---------------------------------------------------------------------------------------
-def test_a_batch_keeps_its_slots_and_what_its_workers_said_before_and_afterwards(bench: Bench) -> None:
+# --- measurements ---------------------------------------------------------------------------------------
+def test_a_batch_keeps_its_slots_and_the_heartbeats_before_and_after_it(bench: Bench) -> None:
     bench.change("alpha-1@h", slots=7, memory_bytes=100)
     bench.add("alpha-2@h", "alpha", slots=5)
     comparison = planned(("alpha",))
@@ -139,7 +139,7 @@ def test_a_batch_keeps_its_slots_and_what_its_workers_said_before_and_afterwards
     bench.change("alpha-1@h", memory_bytes=300)
     bench.end_jobs()
     bench.tick()
-    assert "end" not in comparison.batches.get().probe, "no worker has spoken since the last job"
+    assert "end" not in comparison.batches.get().probe, "no heartbeat since the last job"
     bench.tick()
     batch = comparison.batches.get()
     assert batch.slots == 12
@@ -148,7 +148,7 @@ def test_a_batch_keeps_its_slots_and_what_its_workers_said_before_and_afterwards
     assert batch.probe["busy"]["machine_cpu_s"] >= batch.probe["release"]["machine_cpu_s"] > 0
 
 
-def test_the_same_pool_works_again_only_once_its_figures_are_read(bench: Bench) -> None:
+def test_a_pool_runs_its_next_batch_after_its_heartbeats_were_read(bench: Bench) -> None:
     planned(("alpha",), rounds=2)
     bench.tick()
     bench.end_jobs()
@@ -182,7 +182,7 @@ def test_jobs_of_others_that_ran_during_a_batch_are_counted(bench: Bench) -> Non
 
 # --- ending early ---------------------------------------------------------------------------------------
 @pytest.mark.parametrize("gone", ["definition", "pool", "parameter"])
-def test_a_comparison_whose_ground_is_gone_is_cancelled_and_not_in_the_way(
+def test_a_comparison_that_cannot_continue_is_cancelled_and_blocks_no_other(
     bench: Bench, settings: Any, gone: str
 ) -> None:
     broken, sound = planned(("alpha",)), planned(("beta",))
@@ -200,7 +200,7 @@ def test_a_comparison_whose_ground_is_gone_is_cancelled_and_not_in_the_way(
     assert {job.batch.comparison for job in Job.objects.all()} == {sound}
 
 
-def test_a_stopped_comparison_cancels_what_lives_and_releases_no_more(bench: Bench) -> None:
+def test_a_stopped_comparison_cancels_its_live_jobs_and_releases_no_more(bench: Bench) -> None:
     comparison = planned()
     bench.tick()
     Job.objects.filter(pk=Job.objects.first().pk).update(state=JobState.RUNNING)
@@ -234,8 +234,8 @@ def test_a_finished_comparison_cannot_be_stopped(bench: Bench) -> None:
     assert comparison.state == Comparison.State.FINISHED
 
 
-# --- how far it is --------------------------------------------------------------------------------------
-def test_progress_counts_what_is_planned_has_begun_and_has_ended(bench: Bench) -> None:
+# --- progress --------------------------------------------------------------------------------------
+def test_progress_counts_planned_started_and_ended_jobs(bench: Bench) -> None:
     comparison = planned(("alpha", "beta"), copies=3, rounds=2, seed=1)
     bench.tick()
     pool = Job.objects.first().pool
@@ -266,9 +266,7 @@ def test_the_time_left_is_estimated_from_the_batches_that_have_ended(bench: Benc
     assert estimate_s(comparison) == 0.0
 
 
-def test_whether_a_comparison_is_wanted_takes_one_question(
-    bench: Bench, django_assert_num_queries: Any
-) -> None:
+def test_one_query_shows_whether_a_comparison_is_wanted(bench: Bench, django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(1):
         assert not run.is_wanted()
     comparison = planned()
@@ -277,4 +275,4 @@ def test_whether_a_comparison_is_wanted_takes_one_question(
     stop(comparison)
     assert not run.is_wanted()
     Comparison.objects.update(changed_slots={"alpha-1@h": {"slots": 2}})
-    assert run.is_wanted(), "its slots are not given back yet"
+    assert run.is_wanted(), "its slots are not restored yet"

@@ -11,30 +11,30 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def asked(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """What workers are asked for; they obey at once."""
+def requested(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """The slots requested of workers; they change them at once."""
     requests: list[tuple[str, int]] = []
 
-    def obey(worker: str, more: int) -> None:
+    def change(worker: str, more: int) -> None:
         requests.append((worker, more))
         bench.change(worker, slots=bench.workers[worker].slots + more)
 
-    monkeypatch.setattr(slots, "_ask", obey)
+    monkeypatch.setattr(slots, "_ask", change)
     monkeypatch.setattr(slots, "_ON_ITS_WAY_S", 0.0)
     return requests
 
 
-def test_slots_are_set_before_a_batch_and_given_back_afterwards(
-    bench: Bench, asked: Any, own_keys: Any
+def test_slots_are_set_before_a_batch_and_restored_afterwards(
+    bench: Bench, requested: Any, own_keys: Any
 ) -> None:
     bench.add("beta-2@h", "beta", slots=4)
     comparison = planned(("alpha", "beta"), slots=5)
     send(own_keys, Heartbeat("c@h", COORDINATOR, 1, "h"))
     assert bench.tick() == 0
-    assert asked == [("alpha-1@h", 3)]
-    assert progress(comparison)["alpha"]["note"] == "The slots of alpha are being set to 5."
+    assert requested == [("alpha-1@h", 3)]
+    assert progress(comparison)["alpha"]["note"] == "Setting the slots of alpha to 5."
     bench.run_on(comparison)
-    assert asked[:3] == [("alpha-1@h", 3), ("beta-1@h", 1), ("beta-2@h", -2)]
+    assert requested[:3] == [("alpha-1@h", 3), ("beta-1@h", 1), ("beta-2@h", -2)]
     assert list(comparison.batches.values_list("slots", flat=True)) == [5, 5]
     assert {name: worker.slots for name, worker in bench.workers.items()} == {
         "alpha-1@h": 2, "beta-1@h": 2, "beta-2@h": 4, "gamma-1@h": 2,
@@ -43,7 +43,7 @@ def test_slots_are_set_before_a_batch_and_given_back_afterwards(
     assert comparison.changed_slots is None
 
 
-def test_a_sweep_measures_each_pool_at_each_number_of_slots(bench: Bench, asked: Any) -> None:
+def test_a_sweep_measures_each_pool_at_each_number_of_slots(bench: Bench, requested: Any) -> None:
     bench.change("alpha-1@h", slots=4)
     bench.heartbeat()
     comparison = planned(("alpha",), is_sweep=True)
@@ -52,29 +52,27 @@ def test_a_sweep_measures_each_pool_at_each_number_of_slots(bench: Bench, asked:
     assert bench.workers["alpha-1@h"].slots == 4
 
 
-def test_a_sweep_may_change_the_slots_as_often_as_it_has_batches(bench: Bench, asked: Any) -> None:
+def test_a_sweep_may_change_the_slots_as_often_as_it_has_batches(bench: Bench, requested: Any) -> None:
     bench.change("alpha-1@h", slots=4)
     bench.heartbeat()
     comparison = planned(("alpha",), is_sweep=True, rounds=5)
     bench.run_on(comparison)
     assert comparison.state == Comparison.State.FINISHED, comparison.end_reason
-    assert len(asked) > 8
+    assert len(requested) > 8
 
 
-def test_a_worker_is_not_asked_again_by_a_heartbeat_from_before_it_could_obey(
-    bench: Bench, asked: Any, monkeypatch: pytest.MonkeyPatch
+def test_slots_are_not_requested_again_before_a_newer_heartbeat(
+    bench: Bench, requested: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(slots, "_ON_ITS_WAY_S", 60)
     planned(("alpha",), slots=5)
     assert [bench.tick() for _ in range(3)] == [0, 0, 0]
-    assert asked == [("alpha-1@h", 3)]
+    assert requested == [("alpha-1@h", 3)]
     monkeypatch.setattr(slots, "_ON_ITS_WAY_S", 0)
     assert bench.tick() == 1
 
 
-def test_slots_are_given_back_after_a_cancellation_by_whoever_coordinates_next(
-    bench: Bench, asked: Any
-) -> None:
+def test_the_next_coordinator_restores_slots_after_a_cancellation(bench: Bench, requested: Any) -> None:
     comparison, after = planned(("alpha",), slots=5), planned(("alpha",))
     bench.tick()
     bench.tick()
@@ -86,7 +84,7 @@ def test_slots_are_given_back_after_a_cancellation_by_whoever_coordinates_next(
     assert after.batches.get().slots == 2
 
 
-def test_a_worker_that_is_gone_needs_nothing_back(bench: Bench, asked: Any) -> None:
+def test_a_worker_that_left_needs_no_restored_slots(bench: Bench, requested: Any) -> None:
     comparison = planned(("alpha",), slots=5)
     bench.tick()
     stop(comparison)
@@ -96,7 +94,7 @@ def test_a_worker_that_is_gone_needs_nothing_back(bench: Bench, asked: Any) -> N
     assert comparison.changed_slots is None
 
 
-def test_a_worker_that_does_not_obey_ends_the_comparison(
+def test_a_worker_that_keeps_its_slots_ends_the_comparison(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(slots, "_ask", lambda worker, more: None)
@@ -104,14 +102,14 @@ def test_a_worker_that_does_not_obey_ends_the_comparison(
     comparison = planned(("alpha",), slots=5)
     bench.run_on(comparison)
     assert comparison.state == Comparison.State.CANCELLED
-    assert "was asked 8 times for 5 slots and has 2" in comparison.end_reason
+    assert "still has 2 slots after 8 requests for 5" in comparison.end_reason
     assert not Job.objects.exists()
 
 
-def test_fewer_slots_than_workers_cannot_be_set(bench: Bench, asked: Any) -> None:
+def test_fewer_slots_than_workers_cannot_be_set(bench: Bench, requested: Any) -> None:
     bench.add("alpha-2@h", "alpha")
     comparison = planned(("alpha",), slots=1)
     bench.run_on(comparison)
     assert comparison.state == Comparison.State.CANCELLED
     assert "alpha has 2 workers" in comparison.end_reason
-    assert asked == []
+    assert requested == []

@@ -43,7 +43,7 @@ def test_the_jobs_of_a_batch_have_its_own_value(bench: Bench) -> None:
         assert set(batch.jobs.values_list("params__updates", flat=True)) == {10}
 
 
-def test_values_on_several_pools_name_the_pool_and_are_calibrated_once_a_pool(bench: Bench) -> None:
+def test_values_on_several_pools_name_the_pool_and_calibrate_each_pool_once(bench: Bench) -> None:
     comparison = counter(("alpha", "beta"), calibrate=True, warmup=True)
     labels = set(comparison.batches.filter(role="measured").values_list("label", flat=True))
     assert labels == {f"guard={guard} on {pool}" for guard in GUARDS for pool in ("alpha", "beta")}
@@ -95,8 +95,8 @@ def test_what_cannot_be_compared_is_refused_and_stores_nothing(bench: Bench, cha
     assert not Batch.objects.exists()
 
 
-def test_a_value_that_no_name_can_hold_is_refused(bench: Bench) -> None:
-    with pytest.raises(InvalidParameters, match="short words"):
+def test_a_value_that_does_not_fit_into_a_name_is_refused(bench: Bench) -> None:
+    with pytest.raises(InvalidParameters, match="short text"):
         plan("endings.raise_error", {}, ("alpha",), 1, vary={"message": ["a", "b\nc"]})
 
 

@@ -1,4 +1,4 @@
-"""The dashboard's charts, declared in Altair and drawn in the browser by Vega under the strict content policy."""
+"""The dashboard's charts, declared in Altair and drawn in the browser by Vega."""
 
 from poolwise.charts.dashboard.backlog import pool_load
 from poolwise.charts.dashboard.percentiles import percentiles

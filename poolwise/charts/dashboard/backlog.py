@@ -1,4 +1,4 @@
-"""The pool_load of the pools: backlog, service time and throughput on one axis of time."""
+"""The load of the pools: backlog, service time and throughput on one time axis."""
 
 from typing import Any
 
@@ -21,11 +21,11 @@ from poolwise.reports import Dashboard, PoolPoint
 _HEIGHT = 140
 
 
-def pool_load(found: Dashboard) -> Spec:
-    """Return the chart that pairs each pool's backlog with its service time, and with what came out."""
-    rows = [_record(point) for point in found.points]
-    base = alt.Chart(data(rows)).encode(color=_pools(found), strokeDash=_dashes(found))
-    runs = [point.run_p50_s for point in found.points]
+def pool_load(figures: Dashboard) -> Spec:
+    """Return the chart of each pool's backlog, service time and throughput."""
+    rows = [_record(point) for point in figures.points]
+    base = alt.Chart(data(rows)).encode(color=_pools(figures), strokeDash=_dashes(figures))
+    runs = [point.run_p50_s for point in figures.points]
     panels = (
         ("Backlog", alt.Y("queued:Q", title="Jobs queued", scale=_counts(rows, "queued"))),
         ("Service time", alt.Y("run_p50_s:Q", title="Median run", scale=duration_scale(runs),
@@ -36,7 +36,7 @@ def pool_load(found: Dashboard) -> Spec:
     charts = [
         {
             "layer": _layers(
-                base.encode(x=time_axis(found, title="Time, UTC" if title == last else None)), y
+                base.encode(x=time_axis(figures, title="Time, UTC" if title == last else None)), y
             ),
             "title": title,
             "width": 600,
@@ -59,25 +59,25 @@ def _record(point: PoolPoint) -> dict[str, Any]:
 
 
 def _counts(rows: list[dict[str, Any]], field: str) -> alt.Scale:
-    """Return a scale from 0 to 1 at least: where all is 0, Vega would draw the axis through the middle."""
+    """Return a scale from 0 to at least 1: where all values are 0, Vega puts 0 in the middle."""
     return alt.Scale(
         nice=True, domain=[0, max([1.0, *(row[field] for row in rows if row[field] is not None)])]
     )
 
 
-def _names(found: Dashboard) -> list[str]:
-    return [pool.name for pool in found.pools]
+def _names(figures: Dashboard) -> list[str]:
+    return [pool.name for pool in figures.pools]
 
 
-def _pools(found: Dashboard) -> alt.Color:
-    names = _names(found)
+def _pools(figures: Dashboard) -> alt.Color:
+    names = _names(figures)
     scale = alt.Scale(domain=names, range=cycle(COLOURS, len(names)))
     legend = alt.Legend(orient="top", direction="horizontal", symbolType="stroke", symbolSize=260, columns=4)
     return alt.Color("pool:N", title="Pool", scale=scale, legend=legend)
 
 
-def _dashes(found: Dashboard) -> alt.StrokeDash:
-    names = _names(found)
+def _dashes(figures: Dashboard) -> alt.StrokeDash:
+    names = _names(figures)
     return alt.StrokeDash(
         "pool:N", title="Pool", scale=alt.Scale(domain=names, range=cycle(DASHES, len(names)))
     )
@@ -93,7 +93,7 @@ def _layers(base: alt.Chart, y: alt.Y) -> list[alt.Chart]:
         alt.Tooltip("per_minute:Q", title="Jobs per minute", format=".3~g"),
     ]
     lines = base.mark_line(strokeWidth=2).encode(y=y)
-    # A point of its own shows a bucket whose neighbours are empty; the one unseen is what the pointer hits.
+    # Visible points show buckets between empty ones; larger invisible ones are the pointer's targets.
     points = base.mark_circle(size=14, opacity=1).encode(y=y)
     targets = base.mark_circle(size=220, opacity=0).encode(y=y, tooltip=tooltip)
     return [lines, points, targets]

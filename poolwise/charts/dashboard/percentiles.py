@@ -28,21 +28,21 @@ _MEASURES: dict[str, _Values] = {
 }
 
 
-def percentiles(found: Dashboard) -> Spec:
-    """Return small charts, wait beside run, one line for each pool; each column has one scale."""
-    shown = {point.pool for point in found.points if point.run_p50_s is not None}
-    names = [pool.name for pool in found.pools if pool.name in shown]
-    # Altair takes its time over each layer, so it describes a column once; its panels differ in their data.
-    columns = {measure: _layers(found, values) for measure, values in _MEASURES.items()}
+def percentiles(figures: Dashboard) -> Spec:
+    """Return small charts of wait and run, one row per pool; each column has one scale."""
+    shown = {point.pool for point in figures.points if point.run_p50_s is not None}
+    names = [pool.name for pool in figures.pools if pool.name in shown]
+    # Altair is slow, so it makes the layers of a column once; the panels differ only in their data.
+    columns = {measure: _layers(figures, values) for measure, values in _MEASURES.items()}
     x = {
-        is_last: time_axis(found, title="Time, UTC" if is_last else None).to_dict()
+        is_last: time_axis(figures, title="Time, UTC" if is_last else None).to_dict()
         for is_last in (True, False)
     }
     panels = [
         {
             **columns[measure],
             "title": f"{name}: {measure}",
-            "data": {"values": _rows(found, name, _MEASURES[measure])},
+            "data": {"values": _rows(figures, name, _MEASURES[measure])},
             "encoding": {"x": x[name == names[-1]]},
         }
         for name in names
@@ -57,24 +57,24 @@ def percentiles(found: Dashboard) -> Spec:
     }
 
 
-def _rows(found: Dashboard, pool: str, values: _Values) -> list[dict[str, Any]]:
+def _rows(figures: Dashboard, pool: str, values: _Values) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    for point in found.points:
+    for point in figures.points:
         if point.pool == pool:
             p50, p95 = values(point)
             rows.append({"pool": pool, "at": point.at.isoformat(), "p50": p50, "p95": p95})
     return rows + [
         {"pool": pool, "at": change.at.isoformat(), "text": change.text}
-        for change in found.changes
+        for change in figures.changes
         if change.pool == pool
     ]
 
 
-def _layers(found: Dashboard, values: _Values) -> Spec:
-    everything = [value for point in found.points for value in values(point)]
+def _layers(figures: Dashboard, values: _Values) -> Spec:
+    everything = [value for point in figures.points for value in values(point)]
     y: dict[str, Any] = {"scale": duration_scale(everything), "axis": duration_axis(everything, title=None)}
-    charts = [*_changes(), *_lines(alt.Y("p50:Q", **y), alt.Y("p95:Q", **y), _colour(found))]
-    # A panel brings the data; Altair gives a layer without any an empty set of its own.
+    charts = [*_changes(), *_lines(alt.Y("p50:Q", **y), alt.Y("p95:Q", **y), _colour(figures))]
+    # The panel has the data; Altair adds an empty set to a layer without any.
     layers = [
         {key: part for key, part in layer.items() if key != "data"}
         for layer in finished_spec({"layer": charts})["layer"]
@@ -83,7 +83,7 @@ def _layers(found: Dashboard, values: _Values) -> Spec:
 
 
 def _lines(p50: alt.Y, p95: alt.Y, colour: alt.Color) -> list[alt.Chart]:
-    base = alt.Chart().transform_filter("!isValid(datum.words)").encode(color=colour)
+    base = alt.Chart().transform_filter("!isValid(datum.text)").encode(color=colour)
     tooltip = [
         time_tooltip(),
         alt.Tooltip("p50:Q", title="Median, s", format=".3~g"),
@@ -100,21 +100,21 @@ def _lines(p50: alt.Y, p95: alt.Y, colour: alt.Color) -> list[alt.Chart]:
 
 
 def _changes() -> list[alt.Chart]:
-    base = alt.Chart().transform_filter("isValid(datum.words)")
-    tooltip = [time_tooltip(), alt.Tooltip("words:N", title="Changed")]
+    base = alt.Chart().transform_filter("isValid(datum.text)")
+    tooltip = [time_tooltip(), alt.Tooltip("text:N", title="Changed")]
     rule = _styled(base, _CHANGED).mark_rule(color=_MARK, strokeWidth=1.5).encode(tooltip=tooltip)
     flag = base.mark_point(shape="triangle-down", size=90, color=_MARK, filled=True, opacity=1)
     return [rule, flag.encode(y=alt.value(-2), tooltip=tooltip)]
 
 
-def _colour(found: Dashboard) -> alt.Color:
-    names = [pool.name for pool in found.pools]
+def _colour(figures: Dashboard) -> alt.Color:
+    names = [pool.name for pool in figures.pools]
     scale = alt.Scale(domain=names, range=cycle(COLOURS, len(names)))
     return alt.Color("pool:N", scale=scale, legend=None)  # each panel's title names its pool
 
 
 def _styled(base: alt.Chart, name: str) -> alt.Chart:
-    """Return the chart with the dash and the entry in the legend that the name has."""
+    """Return the chart with the dash and the legend entry of the name."""
     scale = alt.Scale(domain=[_MEDIAN, _P95, _CHANGED], range=[[1, 0], [5, 3], [2, 2]])
     legend = alt.Legend(
         title=None,

@@ -1,4 +1,4 @@
-"""How much of a job's time each pool spends waiting, and how much working."""
+"""The share of a job's time spent waiting and working, per pool."""
 
 import altair as alt
 
@@ -9,10 +9,10 @@ WAITING, ON_A_CORE, OFF_CORE = "Waiting for a slot", "Working, on a core", "Work
 _COLOURS = {WAITING: "#b98a00", ON_A_CORE: "#d55e00", OFF_CORE: "#2f8fc4"}
 
 
-def time_split(found: Dashboard) -> Spec:
-    """Return a bar for each pool that is split into waiting for a slot, computing, and working off the core."""
+def time_split(figures: Dashboard) -> Spec:
+    """Return a bar for each pool, split into waiting for a slot, running on a core, and running off it."""
     rows = []
-    for pool in found.pools:
+    for pool in figures.pools:
         parts = {WAITING: pool.time.wait_s, ON_A_CORE: pool.time.cpu_s, OFF_CORE: pool.time.off_cpu_s}
         total = sum(parts.values())
         rows += [
@@ -20,7 +20,7 @@ def time_split(found: Dashboard) -> Spec:
             for rank, (part, value) in enumerate(parts.items())
             if total
         ]
-    pools = [pool.name for pool in found.pools if pool.time.n]
+    pools = [pool.name for pool in figures.pools if pool.time.n]
     axis = alt.Axis(title=None, labelFontSize=13, ticks=False, domain=False, labelPadding=8)
     chart = (
         alt.Chart(data(rows))

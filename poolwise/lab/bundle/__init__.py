@@ -1,4 +1,7 @@
-"""Result bundles: write one, read one back, and compare a new run with it. docs/report.md."""
+"""Result bundles (docs/report.md): write one, read it, store it, and compare a new run with it.
+
+In reading order: `shape`, `rows`, `writing`, `reading`, `storing`, `regression`.
+"""
 
 from poolwise.lab.bundle.reading import Bundle, read
 from poolwise.lab.bundle.regression import Change, changes, rounds_of, summary

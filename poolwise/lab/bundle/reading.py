@@ -1,4 +1,4 @@
-"""Read a bundle that anybody may have made: bounded, by known names alone, and checked against its manifest."""
+"""Read a bundle from an untrusted source: limited in size, known file names only, checked against its manifest."""
 
 import hashlib
 import re
@@ -23,7 +23,7 @@ from poolwise.lab.bundle.shape import (
     Manifest,
 )
 from poolwise.lab.report import Report
-from poolwise.support import BadBundle
+from poolwise.support import BadBundle, count
 
 _KNOWN = re.compile(
     rf"{re.escape(MANIFEST)}|{re.escape(SAMPLES)}|{re.escape(FIGURES)}|{re.escape(COMMAND)}|{CHART}"
@@ -33,7 +33,7 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A bundle that holds together: what was asked for, the report, and the jobs behind it."""
+    """A verified bundle: the plan of the comparison, its report, and a row per job."""
 
     manifest: Manifest
     report: Report
@@ -41,7 +41,7 @@ class Bundle:
 
 
 def read(file: Path | BinaryIO) -> Bundle:
-    """Return a bundle's content; its charts are not looked at. Raise BadBundle, or OSError of a file."""
+    """Return a bundle's content without its charts. Raise BadBundle, or OSError of a file."""
     stream = file.open("rb") if isinstance(file, Path) else file
     with stream:
         if stream.seek(0, 2) > MAX_FILE_BYTES:
@@ -50,7 +50,7 @@ def read(file: Path | BinaryIO) -> Bundle:
             with zipfile.ZipFile(stream) as archive:
                 return _read(archive)
         except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-            raise BadBundle(f"It is no zip file that can be read: {error}.") from error
+            raise BadBundle(f"Not a readable zip file: {error}.") from error
 
 
 def _read(archive: zipfile.ZipFile) -> Bundle:
@@ -62,20 +62,20 @@ def _read(archive: zipfile.ZipFile) -> Bundle:
     }
     report = _parsed(Report, contents[FIGURES], FIGURES)
     samples = rows.from_csv(_decoded(contents[SAMPLES], SAMPLES))
-    named, pools = {variant.name for variant in report.pools}, {variant.pool for variant in report.pools}
-    if strange := ({row[0] for row in samples} - named) | (set(manifest.comparison.pools) - pools):
-        raise BadBundle(f"{FIGURES} knows no pool {min(strange)!r}.")
+    names, pools = {variant.name for variant in report.pools}, {variant.pool for variant in report.pools}
+    if unknown := ({row[0] for row in samples} - names) | (set(manifest.comparison.pools) - pools):
+        raise BadBundle(f"{FIGURES} has no pool {min(unknown)!r}.")
     return Bundle(manifest, report, samples)
 
 
 def _check_entries(entries: list[zipfile.ZipInfo]) -> None:
     names = [entry.filename for entry in entries]
     if len(entries) > MAX_ENTRIES or len(set(names)) != len(names):
-        raise BadBundle(f"A bundle has at most {MAX_ENTRIES} files, each once.")
-    if strange := next((name for name in names if not _KNOWN.fullmatch(name)), None):
-        raise BadBundle(f"{strange[:80]!r} is no file of a bundle.")
+        raise BadBundle(f"A bundle has at most {MAX_ENTRIES} files, with unique names.")
+    if unknown := next((name for name in names if not _KNOWN.fullmatch(name)), None):
+        raise BadBundle(f"Unknown file {unknown[:80]!r} in the bundle.")
     if any(entry.flag_bits & 0x1 or entry.compress_type not in _METHODS for entry in entries):
-        raise BadBundle("A bundle is neither encrypted nor packed by anything but deflate.")
+        raise BadBundle("A bundle must not be encrypted, and must be stored or compressed by deflate.")
     if sum(entry.file_size for entry in entries) > MAX_UNPACKED_BYTES:
         raise BadBundle(f"The bundle unpacks to more than {MAX_UNPACKED_BYTES:,} bytes.")
     if missing := [name for name in (MANIFEST, SAMPLES, FIGURES) if name not in names]:
@@ -83,7 +83,7 @@ def _check_entries(entries: list[zipfile.ZipInfo]) -> None:
 
 
 def _content(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
-    # The directory may lie about sizes: what counts is what is read.
+    # The sizes in the directory may be wrong, so limit what is read.
     with archive.open(name) as entry:
         content = entry.read(limit + 1)
     if len(content) > limit:
@@ -94,7 +94,7 @@ def _content(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
 def _checked(content: bytes, name: str, manifest: Manifest) -> bytes:
     listed = manifest.files.get(name)
     if listed is None or listed.sha256 != hashlib.sha256(content).hexdigest():
-        raise BadBundle(f"{name} is not the file that the manifest lists: the bundle was changed or damaged.")
+        raise BadBundle(f"{name} does not match the manifest: the bundle was changed or damaged.")
     return content
 
 
@@ -104,7 +104,7 @@ def _decoded(content: bytes, name: str) -> str:
     except UnicodeDecodeError as error:
         raise BadBundle(f"{name} is not UTF-8.") from error
     if "\0" in text or "\\u0000" in text:  # PostgreSQL stores no NUL
-        raise BadBundle(f"{name} holds a NUL character.")
+        raise BadBundle(f"{name} contains a NUL character.")
     return text
 
 
@@ -116,6 +116,6 @@ def _parsed[Model: BaseModel](model: type[Model], content: bytes, name: str) -> 
 
 
 def _first(error: ValidationError) -> str:
-    found = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(str(part) for part in found["loc"])[:120]
-    return f"{place or 'the file'}: {found['msg']} ({error.error_count()} errors)"
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"])[:120]
+    return f"{place or 'the file'}: {first['msg']} ({count(error.error_count(), 'error')})"

@@ -1,4 +1,4 @@
-"""The samples of a bundle: a row a job, as CSV."""
+"""The samples of a bundle: a row per job, as CSV."""
 
 import csv
 import io
@@ -26,7 +26,7 @@ type SampleRow = list[Any]
 
 
 def as_csv(samples: Iterable[Sample]) -> str:
-    """Return the samples as CSV; what was not measured is empty, stamps are ISO 8601."""
+    """Return the samples as CSV; times are ISO 8601, values that were not measured are empty."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(SAMPLE_COLUMNS)
@@ -49,10 +49,10 @@ def from_csv(text: str) -> list[SampleRow]:
             raise BadBundle(f"samples.csv must begin with the columns {', '.join(SAMPLE_COLUMNS)}.")
         for number, cells in enumerate(reader, start=2):
             if number > MAX_SAMPLES + 1:
-                raise BadBundle(f"samples.csv holds more than {MAX_SAMPLES} jobs.")
+                raise BadBundle(f"samples.csv has more than {MAX_SAMPLES} jobs.")
             rows.append(_row(cells, number))
     except csv.Error as error:
-        raise BadBundle(f"samples.csv is no CSV: {error}.") from error
+        raise BadBundle(f"samples.csv is not valid CSV: {error}.") from error
     return rows
 
 
@@ -71,7 +71,7 @@ def _value(name: str, cell: str) -> Any:
             or len(cell) > MAX_VARIANT_NAME_CHARS
             or not _VARIANT_NAME.fullmatch(cell)
         ):
-            raise ValueError(f"{cell[:40]!r} is no {name}")
+            raise ValueError(f"{cell[:40]!r} is not a valid {name}")
         return cell
     if name in _WHOLE:
         whole = int(cell[:12])
@@ -86,6 +86,6 @@ def _value(name: str, cell: str) -> Any:
             raise ValueError(f"{name} has no time zone")
         return stamp.isoformat()
     seconds = float(cell[:40])
-    if not 0 <= seconds <= _MAX_S:  # neither is NaN
+    if not 0 <= seconds <= _MAX_S:  # false for NaN, too
         raise ValueError(f"{name} is out of range")
     return seconds

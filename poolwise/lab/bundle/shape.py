@@ -1,4 +1,4 @@
-"""What a bundle may hold beside the report: nothing in it is trusted that a model has not bounded."""
+"""The manifest of a bundle as typed models, and the limits of its files: a bundle is untrusted input."""
 
 from typing import Annotated, Literal
 
@@ -26,7 +26,7 @@ class File(Frozen):
 
 
 class PlannedComparison(Frozen):
-    """What was compared, as `comparisons.plan` takes it."""
+    """What was compared, as the arguments of `lab.plan`."""
 
     definition: Annotated[str, Field(pattern=r"^[\w.]{1,200}$")]
     params: Json
@@ -46,7 +46,7 @@ class PlannedComparison(Frozen):
 
 
 class Manifest(Frozen):
-    """What the bundle is, and the digests of its files."""
+    """What was compared, and the digests of the bundle's files."""
 
     format: Literal["poolwise-report"]
     version: Literal[1]

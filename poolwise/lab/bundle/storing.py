@@ -1,4 +1,4 @@
-"""Keep a bundle as a comparison: its figures as its report, its jobs with batches, and no row of `Job`."""
+"""Store a bundle as a comparison with its report; the batches keep the samples, without rows of `Job`."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -21,7 +21,7 @@ _PUBLISHED, _FINISHED = (SAMPLE_COLUMNS.index(name) for name in ("published_at",
 
 
 def store(bundle: Bundle, *, user: "User | None" = None) -> Comparison:
-    """Store a bundle as a finished comparison that is marked as imported. Raise BadBundle."""
+    """Store a bundle as a finished comparison, marked as imported. Raise BadBundle."""
     planned = bundle.manifest.comparison.model_dump(exclude={"pools"})
     pools = {variant.name: variant.pool for variant in bundle.report.pools}
     with transaction.atomic():
@@ -43,7 +43,7 @@ def _stamp(text: str) -> datetime:
     try:
         stamp = datetime.fromisoformat(text)
     except ValueError as error:
-        raise BadBundle(f"manifest.json: created_at is no moment: {text!r}.") from error
+        raise BadBundle(f"manifest.json: created_at {text!r} is not a date and time.") from error
     if stamp.tzinfo is None:
         raise BadBundle("manifest.json: created_at has no time zone.")
     return stamp

@@ -24,7 +24,7 @@ from poolwise.support import PoolwiseError, parameters
 
 log = structlog.get_logger(__name__)
 _TIMEOUT_S = 120.0
-#: A fixed time stamp: the same report gives the same bytes, but for the manifest's time.
+#: A fixed timestamp: the same report gives the same bytes, except for the times in the manifest.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _DRAW = """
 import json, sys, vl_convert
@@ -38,17 +38,17 @@ def write(comparison: Comparison) -> bytes:
 
     Raise PoolwiseError when the comparison has no report.
     """
-    found = report.load(comparison)
-    if found is None:
-        raise PoolwiseError("The comparison has no report yet: wait until it has ended.")
+    loaded = report.load(comparison)
+    if loaded is None:
+        raise PoolwiseError("The comparison has no report yet: wait until it ends.")
     samples = report.samples(comparison)
     files = {
         SAMPLES: rows.as_csv(samples).encode(),
-        FIGURES: _json(found.model_dump(mode="json")),
-        COMMAND: f"{command(comparison, found)}\n".encode(),
-        **charts(comparison, found, samples),
+        FIGURES: _json(loaded.model_dump(mode="json")),
+        COMMAND: f"{command(comparison, loaded)}\n".encode(),
+        **charts(comparison, loaded, samples),
     }
-    return _zipped({MANIFEST: _json(_manifest(comparison, found, files)), **files})
+    return _zipped({MANIFEST: _json(_manifest(comparison, loaded, files)), **files})
 
 
 def _json(value: Any) -> bytes:
@@ -65,15 +65,15 @@ def _zipped(files: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-def _manifest(comparison: Comparison, found: Report, files: dict[str, bytes]) -> dict[str, Any]:
+def _manifest(comparison: Comparison, loaded: Report, files: dict[str, bytes]) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "version": VERSION,
         "written_at": timezone.now().isoformat(timespec="seconds"),
         "created_at": comparison.created_at.isoformat(timespec="seconds"),
-        "sentence": found.sentence,
-        "comparison": plan_options(comparison, found),
-        "environment": found.environment,
+        "sentence": loaded.sentence,
+        "comparison": plan_options(comparison, loaded),
+        "environment": loaded.environment,
         "files": {
             name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
             for name, content in files.items()
@@ -81,11 +81,11 @@ def _manifest(comparison: Comparison, found: Report, files: dict[str, bytes]) ->
     }
 
 
-def plan_options(comparison: Comparison, found: Report) -> dict[str, Any]:
-    """Return what was asked for, as `comparisons.plan` takes it; the pools in the order that they first ran."""
+def plan_options(comparison: Comparison, loaded: Report) -> dict[str, Any]:
+    """Return the arguments of `lab.plan` that repeat the comparison; the pools in the order of the report."""
     names = ("definition", "params", "copies", "rounds", "seed", "warmup", "calibrate", "baseline", "preset",
              "in_flight", "arrival_rate_per_s", "slots", "is_sweep", "vary")  # fmt: skip
-    pools = dict.fromkeys(variant.pool for variant in found.pools)
+    pools = dict.fromkeys(variant.pool for variant in loaded.pools)
     return {**{name: getattr(comparison, name) for name in names}, "pools": list(pools)}
 
 
@@ -96,9 +96,9 @@ _OPTIONS = {
 _FLAGS = {"--warmup": "warmup", "--calibrate": "calibrate", "--sweep": "is_sweep"}
 
 
-def command(comparison: Comparison, found: Report) -> str:
+def command(comparison: Comparison, loaded: Report) -> str:
     """Return the command that runs the same comparison again."""
-    given = plan_options(comparison, found)
+    given = plan_options(comparison, loaded)
     arguments = ["manage.py", "compare", given["definition"], "--pools", ",".join(given["pools"])]
     for option, name in _OPTIONS.items():
         arguments += [option, str(given[name])] if given[name] not in (None, "") else []
@@ -110,8 +110,8 @@ def command(comparison: Comparison, found: Report) -> str:
     return shlex.join(arguments)
 
 
-def charts(comparison: Comparison, found: Report, samples: list[Sample]) -> dict[str, bytes]:
-    """Return every chart that the report can fill, as SVG by its path; none when they cannot be drawn."""
+def charts(comparison: Comparison, loaded: Report, samples: list[Sample]) -> dict[str, bytes]:
+    """Return every chart that the report has data for, as SVG by its path; none when they cannot be drawn."""
     rounds = "1 round" if comparison.rounds == 1 else f"{comparison.rounds} rounds"
     subtitle = " · ".join(
         filter(
@@ -120,17 +120,17 @@ def charts(comparison: Comparison, found: Report, samples: list[Sample]) -> dict
         )
     )
     try:
-        made = comparison_charts.charts(found, samples)
+        made = comparison_charts.charts(loaded, samples)
         specs = {key: export.with_look(chart.spec, subtitle) for key, chart in made.items()}
         drawn: dict[str, str] = json.loads(_drawn(json.dumps(specs, default=str)))
     except (subprocess.SubprocessError, OSError, ValueError, KeyError) as error:
-        log.warning("a bundle goes without charts", comparison=str(comparison.pk), error=str(error))
+        log.warning("cannot draw the charts of a bundle", comparison=str(comparison.pk), error=str(error))
         return {}
     return {f"charts/{key}.svg": svg.encode() for key, svg in drawn.items()}
 
 
 def _drawn(specs: str) -> bytes:
-    # All of them in one process: the engine starts slowly and holds 120 MB while its process lives.
+    # All charts in one process, apart from this one: the engine starts slowly and takes 120 MB.
     done = subprocess.run(  # noqa: S603 - fixed arguments
         [sys.executable, "-I", "-c", _DRAW],
         input=specs.encode(),

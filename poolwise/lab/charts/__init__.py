@@ -1,6 +1,7 @@
-"""The charts of a comparison: pure functions from its frozen report to Vega-Lite, each with its table.
+"""The charts of a comparison: pure functions from its report to Vega-Lite, each with a table of its figures.
 
-Altair is imported when a chart is made: every process reads this module through the addresses of the site.
+The modules of the charts are imported when one is made: every process imports this package with the URLs, and Altair
+is slow to load. `common` is what they share, `pairs` puts the charts of two comparisons on one scale.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ Rows = list[list[str]]
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One chart: what draws it, what it says to whom cannot see it, and its figures as a table."""
+    """One chart as a Vega-Lite spec, with its figures as a table."""
 
     key: str
     title: str
@@ -30,7 +31,7 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """A chart that may be made: the module and the name of its functions `draw_…` and `rows_of_…`."""
+    """A kind of chart; `module` has its functions `draw_<key>` and `rows_of_<key>`."""
 
     key: str
     module: str
@@ -39,32 +40,31 @@ class _Kind:
 
     def function(self, prefix: str) -> Callable[..., Any]:
         """Return `draw_<key>` or `rows_of_<key>`."""
-        found: Callable[..., Any] = getattr(
-            import_module(f"{__name__}.{self.module}"), f"{prefix}_{self.key}"
-        )
-        return found
+        module = import_module(f"{__name__}.{self.module}")
+        function: Callable[..., Any] = getattr(module, f"{prefix}_{self.key}")
+        return function
 
 
 _KINDS = {
     kind.key: kind
     for kind in (
         _Kind("ratios", "ratios", "Speed against {baseline}",
-              "Right of 1.0× a {variant} is faster than {baseline}; the whiskers hold the 95 % interval over rounds."),
+              "Right of 1.0× a {variant} is faster than {baseline}; the whiskers show the 95 % interval over rounds."),
         _Kind("time", "times", "Where a job’s time went",
-              "Mean seconds of one job: waiting for its turn, then the parts of its run."),
+              "Mean time of a job: waiting to start, then the parts of its run."),
         _Kind("distributions", "distributions", "Distribution of waits and runs",
-              "The share of jobs that waited, and that ran, at most so long."),
+              "The share of jobs that waited, and that ran, up to this duration."),
         _Kind("concurrency", "concurrency", "Achieved concurrency",
-              "Jobs that ran at once, in the round with the median makespan; the dashed line is what was possible."),
+              "Jobs running at once in the round with the median makespan; the dashed line is the maximum possible."),
         _Kind("sweep", "sweep", "Over concurrency",
-              "Throughput and p95 against slots; rings mark the knee, where more slots stop to pay."),
+              "Throughput and p95 by slots; rings mark the knee, beyond which more slots do not help."),
     )
 }  # fmt: skip
 KEYS = tuple(_KINDS)
 
 
 def chart(key: str, report: Report, samples: Samples) -> Chart | None:
-    """Return one chart, or None when the report has nothing for it. Raise KeyError for an unknown key."""
+    """Return one chart, or None when the report has no data for it. Raise KeyError for an unknown key."""
     kind = _KINDS[key]
     rows = kind.function("rows_of")(report, samples)
     if rows is None:
@@ -82,15 +82,15 @@ def chart(key: str, report: Report, samples: Samples) -> Chart | None:
 
 
 def _of_variants(part: Any) -> Any:
-    """Return a chart or a heading that says Variant instead of Pool."""
+    """Return a part of a chart, or headings, with Variant instead of Pool."""
     if isinstance(part, list):
-        return [_of_variants(one) for one in part]
+        return [_of_variants(item) for item in part]
     if isinstance(part, dict):
         return {key: value if key == "values" else _of_variants(value) for key, value in part.items()}
     return "Variant" if part == "Pool" else part
 
 
 def charts(report: Report, samples: Samples) -> dict[str, Chart]:
-    """Return every chart that the report can fill, by key."""
-    found = ((key, chart(key, report, samples)) for key in KEYS)
-    return {key: made for key, made in found if made is not None}
+    """Return every chart that the report has data for, by key."""
+    made = ((key, chart(key, report, samples)) for key in KEYS)
+    return {key: drawn for key, drawn in made if drawn is not None}

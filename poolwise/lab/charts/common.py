@@ -1,4 +1,4 @@
-"""What the charts share: colours, scales, the pools as a legend."""
+"""What a comparison's charts share: colours, scales, the legend of pools."""
 
 from collections.abc import Collection, Iterable, Sequence
 from math import ceil, floor, log10
@@ -14,9 +14,9 @@ Spec = dict[str, Any]
 Samples = Sequence[Sample]
 ChartTable = tuple[list[str], list[list[str]]]
 
-#: Above this ratio a linear axis would hide the smallest; less than on the dashboard, whose curves run over time.
+#: Above this ratio of largest to smallest an axis is logarithmic; lower than for the dashboard's time series.
 _LOG_ABOVE = 8.0
-#: A line high enough for a pool's bar and the space around it; a number, since a step cannot be fitted to a width.
+#: Height of a pool's bar with the space around it; a number, since Vega cannot fit a step to a width.
 LINE = 38
 #: Height of a panel that shows a curve.
 HEIGHT = 230
@@ -28,7 +28,7 @@ def names_of(report: Report) -> list[str]:
 
 
 def measured(report: Report, samples: Samples) -> list[Sample]:
-    """Return the jobs that count: of measured batches, and succeeded; of a sweep those at each pool's most slots."""
+    """Return the succeeded jobs of measured batches; of a sweep, those with each pool's most slots."""
     most = {pool.name: pool.slots or 0 for pool in report.pools if report.sweep}
     return [
         job
@@ -43,7 +43,7 @@ def top_legend(**options: Any) -> alt.Legend:
 
 
 def _ranks(report: Report) -> dict[str, int]:
-    """Return each pool's place among the colours: the first of a model has the model's, in every comparison."""
+    """Return each pool's colour number; the first pool of each model has the model's, in every comparison."""
     if report.vary:
         return {name: rank for rank, name in enumerate(names_of(report))}
     ranks: dict[str, int] = {}
@@ -55,51 +55,51 @@ def _ranks(report: Report) -> dict[str, int]:
     return ranks
 
 
-def _scale(report: Report, looks: Sequence[Any], only: Collection[str] | None) -> alt.Scale:
-    looks_of = {name: looks[rank % len(looks)] for name, rank in _ranks(report).items()}
-    shown = [name for name in looks_of if only is None or name in only]
-    return alt.Scale(domain=shown, range=[looks_of[name] for name in shown])
+def _scale(report: Report, styles: Sequence[Any], only: Collection[str] | None) -> alt.Scale:
+    style_of = {name: styles[rank % len(styles)] for name, rank in _ranks(report).items()}
+    shown = [name for name in style_of if only is None or name in only]
+    return alt.Scale(domain=shown, range=[style_of[name] for name in shown])
 
 
 def pool_colour(report: Report, *, legend: bool = True, only: Collection[str] | None = None) -> alt.Color:
-    """Return each pool's own colour, the same in every chart of the comparison; `only` these in the legend."""
+    """Return each pool's colour, the same in every chart of the comparison; the legend shows `only` these."""
     scale = _scale(report, common.COLOURS, only)
     shown = top_legend(symbolType="stroke", symbolSize=260) if legend else None
     return alt.Color("pool:N", title="Pool", scale=scale, legend=shown)
 
 
 def pool_dash(report: Report, *, only: Collection[str] | None = None) -> alt.StrokeDash:
-    """Return each pool's own dash, so that colour is not all that tells lines apart."""
+    """Return each pool's dash, so that lines differ by more than their colour."""
     return alt.StrokeDash("pool:N", title="Pool", scale=_scale(report, common.DASHES, only))
 
 
 def pool_rows(order: Sequence[str]) -> alt.Y:
-    """Return the pools as lines, one below the other."""
+    """Return the pools as rows."""
     axis = alt.Axis(title="Pool", labelFontSize=13, labelLimit=140, ticks=False, domain=False, labelPadding=8)
     return alt.Y("pool:N", sort=list(order), axis=axis)
 
 
 def is_wide(values: Iterable[float | None]) -> bool:
-    """Return whether the values span so much that only a logarithmic axis shows them all."""
+    """Return whether the values need a logarithmic axis."""
     return common.is_wide(values, _LOG_ABOVE)
 
 
 def duration_axis(title: str, values: Iterable[float | None] = ()) -> alt.Axis:
-    """Return an axis of durations whose labels carry their unit; `values` are what its scale is made of."""
+    """Return an axis of durations whose labels have their unit; `values` are those of its scale."""
     known = [value for value in values if value and value > 0]
     ticks = {"values": log_ticks(min(known), max(known))} if is_wide(known) else {"tickCount": 5}
     return alt.Axis(title=title, labelExpr=common.DURATION_LABELS, labelOverlap=True, **ticks)
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Return 1, 2 and 5 of each power of ten in reach; of many powers 1 alone."""
+    """Return 1, 2 and 5 times each power of ten in the range, or fewer in a wide range."""
     powers = range(floor(log10(low)), ceil(log10(high)) + 1)
     steps = (1, 2, 5) if high / low < 300 else (1, 3) if high / low < 3000 else (1,)
     return [float(f"{step}e{power}") for power in powers for step in steps]
 
 
 def duration_scale(values: Iterable[float | None], *, from_zero: bool = True) -> alt.Scale:
-    """Return a scale for durations: logarithmic where they span much, else linear."""
+    """Return a scale for durations: logarithmic for a wide range, else linear."""
     known = [value for value in values if value is not None and value > 0]
     if is_wide(known):
         return alt.Scale(type="log", domain=common.log_domain(known), nice=False)

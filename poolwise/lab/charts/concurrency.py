@@ -1,4 +1,4 @@
-"""How many jobs of a batch ran at once."""
+"""How many jobs of a batch ran at once, over time."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ def _steps(jobs: Sequence[Sample]) -> Steps:
 
 
 def _thinned(steps: Steps) -> Steps:
-    """Return few enough steps, of each stretch the highest, so that peaks stay."""
+    """Return at most _MOST_POINTS steps or so, the highest of each group, so that peaks stay."""
     width = -(-len(steps) // _MOST_POINTS)
     groups = (steps[at : at + width] for at in range(0, len(steps), width))
     return [*(max(group, key=lambda step: step[1]) for group in groups), steps[-1]]
@@ -47,13 +47,13 @@ def _curves(report: Report, samples: Samples) -> dict[str, Steps]:
 
 
 def _possible(pool: VariantFigures) -> int:
-    """Return how many could run at once: the slots, or all copies of a batch where these are fewer."""
+    """Return how many jobs could run at once: the slots, or all copies of a batch where these are fewer."""
     copies = max((batch.jobs for batch in pool.counted), default=1)
     return max(1, min(pool.slots or 1, copies))
 
 
 def draw_concurrency(report: Report, samples: Samples) -> Spec:
-    """Return one panel a pool: jobs at once over the batch, under a dashed line at what was possible."""
+    """Return one panel per pool: jobs at once over the batch, with a dashed line at the maximum possible."""
     curves = _curves(report, samples)
     panels = [_panel(report, pool, curves[pool.name]) for pool in report.pools if pool.name in curves]
     return common.finished_spec({"concat": panels, "columns": 2, "spacing": 26})
@@ -89,5 +89,5 @@ def rows_of_concurrency(report: Report, samples: Samples) -> ChartTable | None:
 
 def _row(pool: VariantFigures) -> list[str]:
     reached = [batch.concurrency for batch in pool.counted]
-    peak, mean = max(one.peak for one in reached), sum(one.mean for one in reached) / len(reached)
+    peak, mean = max(batch.peak for batch in reached), sum(batch.mean for batch in reached) / len(reached)
     return [pool.name, str(pool.slots or "–"), str(_possible(pool)), str(peak), f"{mean:.1f}"]

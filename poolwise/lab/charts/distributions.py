@@ -21,25 +21,25 @@ from poolwise.lab.charts.common import (
 from poolwise.lab.report import Report
 from poolwise.support import seconds, summary
 
-#: So many points draw a curve; more cannot be seen.
+#: Points of a curve; more would not be visible.
 _POINTS = 160
-#: A clock resolves no less, and a logarithmic axis has no zero.
+#: The resolution of the clock; a logarithmic axis has no zero.
 _LEAST_S = 1e-5
 _TITLES = {"wait_s": "Wait, published to started", "run_s": "Run, started to finished"}
 
 
 def values_of(field: str, report: Report, samples: Samples) -> dict[str, list[float]]:
     """Return each pool's waits or runs in seconds, sorted."""
-    found: dict[str, list[float]] = {name: [] for name in names_of(report)}
+    values_by_pool: dict[str, list[float]] = {name: [] for name in names_of(report)}
     for job in measured(report, samples):
         value_s = job.wait_s if field == "wait_s" else job.run_s
-        if value_s is not None and job.pool in found:
-            found[job.pool].append(max(_LEAST_S, value_s))
-    return {name: sorted(values) for name, values in found.items() if values}
+        if value_s is not None and job.pool in values_by_pool:
+            values_by_pool[job.pool].append(max(_LEAST_S, value_s))
+    return {name: sorted(values) for name, values in values_by_pool.items() if values}
 
 
 def _curve(pool: str, field: str, values: Sequence[float]) -> list[dict[str, Any]]:
-    """Return a curve from 0 to 1 at few enough points that lie on it."""
+    """Return a curve from 0 to 1 through about _POINTS of the values."""
     count = len(values)
     ranks = sorted(
         {round(step * (count - 1) / min(_POINTS, count)) for step in range(min(_POINTS, count) + 1)}
@@ -52,14 +52,14 @@ def _curve(pool: str, field: str, values: Sequence[float]) -> list[dict[str, Any
 
 
 def draw_distributions(report: Report, samples: Samples) -> Spec:
-    """Return two panels, waits and runs: the share of jobs that took at most so long."""
+    """Return two panels, waits and runs: the share of jobs up to each duration."""
     panels = [_panel(field, report, samples) for field in _TITLES]
     return common.finished_spec({"concat": panels, "columns": 2, "spacing": 30})
 
 
 def _panel(field: str, report: Report, samples: Samples) -> Spec:
-    found, title = values_of(field, report, samples), _TITLES[field]
-    points = [point for pool, values in found.items() for point in _curve(pool, field, values)]
+    by_pool, title = values_of(field, report, samples), _TITLES[field]
+    points = [point for pool, values in by_pool.items() for point in _curve(pool, field, values)]
     shown_s = [point[field] for point in points]
     x = alt.X(
         f"{field}:Q", scale=duration_scale(shown_s, from_zero=False), axis=duration_axis(title, shown_s)

@@ -1,4 +1,4 @@
-"""How many times faster each pool was than the baseline, sorted around 1.0×."""
+"""The speed ratio of each pool to the baseline, sorted around 1.0×."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ _OUTCOME_COLOURS = {
     "cannot tell": "#a07d00",
     "baseline": "#6b7f92",
 }
-#: Tick labels of a logarithmic axis that has no room for more.
+#: Ticks of a wide logarithmic axis.
 _ROUND = [step * 10.0**power for power in range(-3, 4) for step in (1, 2, 5)]
 _TICKS = sorted({*_ROUND, 0.8, 0.9, 0.95, 1.05, 1.1, 1.25, 1.5})
 
@@ -29,7 +29,7 @@ def _entries(report: Report) -> list[dict[str, Any]]:
         for pool, verdict in report.verdicts.items()
         if verdict.ratio and pool != report.baseline
     ]
-    # That it is the baseline stands in the legend; more text is cut on a phone.
+    # The legend names the baseline; a longer label would not fit on a phone.
     own = _entry(report.baseline, "baseline", 1.0, 1.0, 1.0) | {"label": "1.0×"}
     return sorted([*entries, own], key=lambda entry: entry["ratio"], reverse=True)
 
@@ -42,7 +42,7 @@ def _entry(pool: str, outcome: str, ratio: float, low: float | None, high: float
 
 
 def times(ratio: float | None) -> str:
-    """Return a ratio as people read it: 9.6×, 1.04×, 120×."""
+    """Return a ratio with three significant digits at most: 9.6×, 1.04×, 120×."""
     if ratio is None:
         return "–"
     digits = 0 if ratio >= 99.5 else 1 if ratio >= 1.95 else 2
@@ -52,7 +52,7 @@ def times(ratio: float | None) -> str:
 def _scale(entries: list[dict[str, Any]]) -> tuple[alt.Scale, list[float]]:
     low = min(0.9, *(entry["low"] for entry in entries))
     high = max(1.1, *(entry["high"] for entry in entries))
-    room = max(1.1, (high / low) ** 0.26)  # for the labels at both ends
+    room = max(1.1, (high / low) ** 0.26)  # space for the labels at both ends
     domain = [low / max(1.03, room**0.3), high * room]
     reach = domain[1] / domain[0]
     digits = "1259" if reach < 3 else "125" if reach < 60 else "1"
@@ -67,7 +67,7 @@ def draw_ratios(report: Report, samples: Samples) -> Spec:
     entries = _entries(report)
     scale, ticks = _scale(entries)
     axis = alt.Axis(
-        title="Times as fast (log scale)", values=ticks, labelExpr="format(datum.value, '~g') + '×'"
+        title="Speed ratio (log scale)", values=ticks, labelExpr="format(datum.value, '~g') + '×'"
     )
     outcomes = [
         outcome for outcome in _OUTCOME_COLOURS if any(entry["outcome"] == outcome for entry in entries)
@@ -106,12 +106,12 @@ def draw_ratios(report: Report, samples: Samples) -> Spec:
 
 
 def rows_of_ratios(report: Report, samples: Samples) -> ChartTable | None:
-    """Return the ratios as a table, or None where nothing is compared."""
+    """Return the ratios as a table, or None without any."""
     entries = _entries(report)
     if len(entries) < 2:
         return None
     rows = [_row(entry, report.verdicts.get(entry["pool"])) for entry in entries]
-    return ["Pool", "Times as fast", "95 % interval", "Verdict", "p"], rows
+    return ["Pool", "Speed ratio", "95 % interval", "Verdict", "p"], rows
 
 
 def _row(entry: Mapping[str, Any], verdict: Verdict | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""Throughput, p95, memory and connections against concurrency."""
+"""Throughput, p95, memory and connections by number of slots."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def _points(report: Report) -> list[tuple[str, SweepPoint]]:
 
 
 def draw_sweep(report: Report, samples: Samples) -> Spec:
-    """Return a panel for each measure that is known, over the number of slots."""
+    """Return a panel for each figure that was measured, over the number of slots."""
     points = points_of(report)
     panels = [
         _panel(report, points, field, title, axis, labels)
@@ -70,7 +70,7 @@ def _panel(
 
 
 def rows_of_sweep(report: Report, samples: Samples) -> ChartTable | None:
-    """Return the points as a table, or None when this is no sweep."""
+    """Return the points as a table, or None without a sweep."""
     rows = [_row(pool, point) for pool, point in _points(report)]
     return (["Pool", "Slots", "Jobs/s", "p95", "Memory", "Connections", "Knee"], rows) if rows else None
 

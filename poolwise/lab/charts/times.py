@@ -1,4 +1,4 @@
-"""Where a job's time went: waiting for its turn, then the parts of its run."""
+"""Where a job's time went: waiting to start, then the parts of its run."""
 
 from statistics import mean
 from typing import Any
@@ -19,12 +19,12 @@ from poolwise.lab.charts.common import (
 from poolwise.lab.report import Report
 from poolwise.support import percent, seconds
 
-_WAIT = "Waiting for its turn"
+_WAIT = "Waiting to start"
 _PARTS = {
     "cpu_s": "On a core",
-    "run_queue_s": "Ready, no core free",
+    "run_queue_s": "Waiting for a core",
     "gil_wait_s": "Waiting for the GIL",
-    "blocked_s": "Blocked: it waits",
+    "blocked_s": "Blocked",
     "unattributed_s": "Unattributed",
 }
 _COLOURS = dict(
@@ -37,30 +37,30 @@ _COLOURS = dict(
 
 
 def _means(report: Report, samples: Samples) -> dict[str, dict[str, float]]:
-    """Return each pool's mean seconds of one job by part; parts that were measured on no pool are left out."""
-    jobs, found = measured(report, samples), dict[str, dict[str, float]]()
+    """Return each pool's mean seconds per job by part, without parts that no pool has."""
+    jobs, means = measured(report, samples), dict[str, dict[str, float]]()
     for pool in report.pools:
         waits = [job.wait_s or 0.0 for job in jobs if job.pool == pool.name]
         ran, sums = pool.succeeded + pool.failed, pool.time.model_dump()
         if ran and any(sums.values()):
             parts = {label: sums[key] / ran for key, label in _PARTS.items()}
-            found[pool.name] = {_WAIT: mean(waits), **parts} if waits else parts
-    shown = [part for part in _COLOURS if any(parts.get(part) for parts in found.values())]
-    return {name: {part: parts.get(part, 0.0) for part in shown} for name, parts in found.items()}
+            means[pool.name] = {_WAIT: mean(waits), **parts} if waits else parts
+    shown = [part for part in _COLOURS if any(parts.get(part) for parts in means.values())]
+    return {name: {part: parts.get(part, 0.0) for part in shown} for name, parts in means.items()}
 
 
 def draw_time(report: Report, samples: Samples) -> Spec:
-    """Return the mean seconds of one job, stacked by part, the quickest pool first."""
-    found = _means(report, samples)
-    order = sorted(found, key=lambda name: sum(found[name].values()))
+    """Return the mean seconds per job, stacked by part, the fastest pool first."""
+    means = _means(report, samples)
+    order = sorted(means, key=lambda name: sum(means[name].values()))
     rows = [
         {"pool": name, "part": part, "s": value, "rank": rank}
-        for name, parts in found.items()
+        for name, parts in means.items()
         for rank, (part, value) in enumerate(parts.items())
     ]
-    shown = [part for part in _COLOURS if any(part in parts for parts in found.values())]
+    shown = [part for part in _COLOURS if any(part in parts for parts in means.values())]
     scale = alt.Scale(domain=shown, range=[_COLOURS[part] for part in shown])
-    x = alt.X("s:Q", axis=duration_axis("Mean time of one job"), scale=alt.Scale(zero=True, nice=True))
+    x = alt.X("s:Q", axis=duration_axis("Mean time of a job"), scale=alt.Scale(zero=True, nice=True))
     tips = [alt.Tooltip("pool:N", title="Pool"), "part:N", alt.Tooltip("s:Q", title="Seconds", format=".3~g")]
     chart = alt.Chart(common.data(rows)).mark_bar(size=22).encode(
         y=pool_rows(order), x=x, order="rank:Q", tooltip=tips,
@@ -70,12 +70,12 @@ def draw_time(report: Report, samples: Samples) -> Spec:
 
 
 def rows_of_time(report: Report, samples: Samples) -> ChartTable | None:
-    """Return the mean seconds by part, those of the run with their share of it."""
-    found = _means(report, samples)
-    if not found:
+    """Return the mean seconds by part; the parts of the run with their share of it."""
+    means = _means(report, samples)
+    if not means:
         return None
-    head = ["Pool", *next(iter(found.values()))]
-    return head, [[name, *_cells(parts)] for name, parts in found.items()]
+    head = ["Pool", *next(iter(means.values()))]
+    return head, [[name, *_cells(parts)] for name, parts in means.items()]
 
 
 def _cells(parts: dict[str, Any]) -> list[str]:

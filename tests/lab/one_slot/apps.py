@@ -6,7 +6,7 @@ from poolwise.pools.request import PoolRequest
 
 
 class OneSlot(AppConfig):
-    """Makes the carriers of this process take turns, beneath everything that Poolwise counts."""
+    """Runs the jobs of this process one after another, beneath everything that Poolwise measures."""
 
     name = "tests.lab.one_slot"
 
