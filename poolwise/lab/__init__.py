@@ -12,13 +12,13 @@ from poolwise.lab.charts.pairs import on_one_scale
 from poolwise.lab.charts.ratios import times
 from poolwise.lab.design import MAX_IN_FLIGHT, MAX_SEED, OWN, OWN_LABEL, Design
 from poolwise.lab.duties import lab_duties
-from poolwise.lab.feed import FeedTiming, copies_of, feed_timing
+from poolwise.lab.feed import copies_of
 from poolwise.lab.plan import plan
 from poolwise.lab.presets import PRESETS, Preset
-from poolwise.lab.progress import PoolProgress, estimate_before, estimate_s, progress, waits_for
+from poolwise.lab.progress import estimate_before, estimate_s, progress, waits_for
 from poolwise.lab.report import Advice, BatchFigures, Report, ResultsTable, SweepPoint, VariantFigures
 from poolwise.lab.report.lesson import lesson, table, variants, with_lessons
-from poolwise.lab.run import advance, is_wanted, stop, watch
+from poolwise.lab.run import stop
 from poolwise.lab.statistics import (
     CANNOT_TELL,
     NO_DIFFERENCE,
@@ -29,7 +29,7 @@ from poolwise.lab.statistics import (
     spread,
 )
 from poolwise.lab.validity.measured import MIN_STALL_S
-from poolwise.lab.variants import Variant, Vary, choices, value_text, variants_of
+from poolwise.lab.variants import Vary, choices, variants_of
 
 __all__ = [
     "CANNOT_TELL",
@@ -46,17 +46,13 @@ __all__ = [
     "Bundle",
     "Chart",
     "Design",
-    "FeedTiming",
-    "PoolProgress",
     "Preset",
     "Report",
     "ResultsTable",
     "SweepPoint",
-    "Variant",
     "VariantFigures",
     "Vary",
     "Verdict",
-    "advance",
     "bundle",
     "charts",
     "choices",
@@ -64,9 +60,7 @@ __all__ = [
     "copies_of",
     "estimate_before",
     "estimate_s",
-    "feed_timing",
     "fewest_rounds",
-    "is_wanted",
     "lab_duties",
     "latest",
     "lesson",
@@ -78,10 +72,8 @@ __all__ = [
     "stop",
     "table",
     "times",
-    "value_text",
     "variants",
     "variants_of",
     "waits_for",
-    "watch",
     "with_lessons",
 ]

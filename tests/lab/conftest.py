@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from poolwise.lab import advance, plan
+from poolwise.lab import plan
+from poolwise.lab.run import advance
 from poolwise.lifecycle.heartbeats import Heartbeat, send, withdraw
 from poolwise.models import Batch, Comparison, Job, JobState
 from poolwise.support.timing import wall_now

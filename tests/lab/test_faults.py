@@ -6,7 +6,8 @@ import pytest
 from django.utils import timezone
 
 from poolwise.control import drain, pause, resume
-from poolwise.lab import feed, probes, progress, watch
+from poolwise.lab import feed, probes, progress
+from poolwise.lab.run import watch
 from poolwise.lifecycle.submission import cancel
 from poolwise.models import Comparison, Job, JobState
 from tests.lab.conftest import Bench, planned, running_batch

@@ -6,8 +6,7 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolwise.lab import FeedTiming, copies_of, feed_timing
-from poolwise.lab.feed import Counted, missing
+from poolwise.lab.feed import Counted, FeedTiming, copies_of, feed_timing, missing
 from poolwise.models import Batch, Comparison, Job, JobState
 from tests.lab.conftest import Bench, planned, running_batch
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from poolwise.lab import advance
 from poolwise.lab.report import ReportBuilder, background
+from poolwise.lab.run import advance
 from poolwise.models import Comparison
 from tests.helpers.comparison_rows import compared
 

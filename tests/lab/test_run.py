@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from poolwise.lab import advance, estimate_s, progress, run, stop
+from poolwise.lab import estimate_s, progress, run, stop
+from poolwise.lab.run import advance
 from poolwise.lifecycle.heartbeats import COORDINATOR, Heartbeat, send
 from poolwise.models import Batch, Comparison, Job, JobState
 from tests.helpers.core import messages
