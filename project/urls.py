@@ -5,12 +5,12 @@ from django.contrib.auth import views as auth_views
 from django.urls import include, path, re_path
 
 from poolwise.api import api, unknown_endpoint
-from poolwise.web import nowhere
+from poolwise.web import views
 
 admin.autodiscover()
 
 urlpatterns = [
-    re_path(r"\x00", nowhere, name="nowhere"),
+    re_path(r"\x00", views.nowhere, name="nowhere"),
     path("admin/", admin.site.urls),
     path("accounts/login/", auth_views.LoginView.as_view(), name="login"),
     path("accounts/logout/", auth_views.LogoutView.as_view(), name="logout"),

@@ -13,8 +13,8 @@ from django.template.defaultfilters import pluralize
 from poolwise.admin import export
 from poolwise.lifecycle import cancellation, submission
 from poolwise.models import Job
+from poolwise.reports import CANCEL_LEVELS
 from poolwise.support import PoolwiseError
-from poolwise.web import CANCEL_LEVELS
 
 #: One action touches at most so many jobs: it runs within a web request.
 ACTION_LIMIT = 1_000

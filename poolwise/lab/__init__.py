@@ -8,8 +8,6 @@ One comparison and one pool run at a time, and a disturbed batch is repeated.
 
 from poolwise.lab.bundle import Bundle
 from poolwise.lab.charts import Chart
-from poolwise.lab.charts.pairs import on_one_scale
-from poolwise.lab.charts.ratios import times
 from poolwise.lab.design import MAX_IN_FLIGHT, MAX_SEED, OWN, OWN_LABEL, Design
 from poolwise.lab.duties import lab_duties
 from poolwise.lab.feed import copies_of
@@ -64,14 +62,12 @@ __all__ = [
     "lab_duties",
     "latest",
     "lesson",
-    "on_one_scale",
     "plan",
     "progress",
     "report",
     "spread",
     "stop",
     "table",
-    "times",
     "variants",
     "variants_of",
     "waits_for",

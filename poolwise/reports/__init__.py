@@ -10,7 +10,7 @@ from poolwise.reports.changes import (
 )
 from poolwise.reports.job_list import AGES, SEARCH_LIMIT, Counts, JobFilter, JobList, list_jobs
 from poolwise.reports.known_pools import known_pools
-from poolwise.reports.notices import REDIS_AWAY, no_coordinator, no_worker
+from poolwise.reports.notices import CANCEL_LEVELS, REDIS_AWAY, no_coordinator, no_worker
 from poolwise.reports.paging import COUNT_LIMIT, Page, page_of
 from poolwise.reports.pools_now import PoolNow, PoolsNow, pools_now
 from poolwise.reports.queues import Queue, queues
@@ -19,6 +19,7 @@ from poolwise.reports.windows import WINDOWS, Dashboard, PoolFigures, PoolPoint,
 
 __all__ = [
     "AGES",
+    "CANCEL_LEVELS",
     "COUNT_LIMIT",
     "PARTS",
     "REDIS_AWAY",

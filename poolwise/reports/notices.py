@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+from django.contrib import messages
+
+from poolwise.lifecycle import cancellation
+
 
 @dataclass(frozen=True, slots=True)
 class Notice:
@@ -40,3 +44,12 @@ def no_broker(pool: str, count: str) -> Notice:
         f"Workers of the pool {pool} have lost their broker.",
         f"They get no jobs until it is back: {count}. Running jobs go on.",
     )
+
+
+#: How important the message about a cancelled job is, by Django's levels.
+CANCEL_LEVELS = {
+    cancellation.CancelOutcome.CANCELLED: messages.SUCCESS,
+    cancellation.CancelOutcome.ASKED: messages.INFO,
+    cancellation.CancelOutcome.UNSTOPPABLE: messages.WARNING,
+    cancellation.CancelOutcome.ENDED: messages.WARNING,
+}

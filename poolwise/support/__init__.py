@@ -50,6 +50,7 @@ from poolwise.support.formats import (
     seconds,
     shown,
     storable,
+    times,
 )
 from poolwise.support.native_threads import DaemonThreads, native_lock, original, start_native_thread
 from poolwise.support.redaction import redacted, redacted_json
@@ -142,6 +143,7 @@ __all__ = [
     "storable",
     "summary",
     "supported_quantile",
+    "times",
     "to_datetime",
     "usable_cores",
     "wait_for_migrations",

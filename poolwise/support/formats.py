@@ -1,4 +1,4 @@
-"""How durations, shares and parameters read, on every page and in the admin."""
+"""Durations, shares and parameters as text, for every page and the admin."""
 
 import json
 import re
@@ -9,24 +9,24 @@ from uuid import UUID
 from poolwise.support.redaction import REDACTED
 
 _MAX_SHOWN_PARAMETERS_CHARS = 160
-#: The one key of what stands for a secret parameter where parameters are stored.
+#: The only key of the object that replaces a secret parameter in stored parameters.
 SECRET_MARK = "$secret"  # noqa: S105 - a key, no secret
 #: PostgreSQL stores no NUL; half a surrogate pair, as from an undecodable file name, is no UTF-8.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def storable(text: str) -> str:
-    """Return the text as every database and every page can take it."""
+    """Return the text with every character replaced that some database or page cannot store."""
     return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def is_storable(text: str) -> bool:
-    """Return whether every database and every page can take the text as it is."""
+    """Return whether every database and every page can store the text unchanged."""
     return _UNSTORABLE.search(text) is None
 
 
 def as_uuid(text: str) -> UUID | None:
-    """Return the id that a text is, or None where it is none."""
+    """Return the text as a UUID, or None if it is not one."""
     try:
         return UUID(text)
     except ValueError:
@@ -34,7 +34,7 @@ def as_uuid(text: str) -> UUID | None:
 
 
 def seconds(value: float | None) -> str:
-    """Return a duration in the unit that suits it: 0.4 ms, 12 ms, 1.25 s, 2 min 05 s, 1 h 02 min."""
+    """Return a duration in a suitable unit: 0.4 ms, 12 ms, 1.25 s, 2 min 05 s, 1 h 02 min."""
     if value is None:
         return "–"
     if value < 0.01:
@@ -67,7 +67,7 @@ def count(number: int, word: str) -> str:
 
 
 def shown(value: Any) -> Any:
-    """Return a stored parameter as it may be shown: dots in the place of a secret."""
+    """Return a stored parameter for display: dots replace a secret."""
     return REDACTED if isinstance(value, dict) and value.keys() == {SECRET_MARK} else value
 
 
@@ -85,8 +85,16 @@ def pretty(value: Any) -> str:
 
 
 def parameter_value(value: Any) -> str:
-    """Return one parameter as a person would type it, a list with one item a line."""
+    """Return one parameter as a person would type it: a list has one item per line."""
     value = shown(value)
     if isinstance(value, list) and value and all(isinstance(item, str | int | float) for item in value):
         return "\n".join(map(str, value))
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def times(ratio: float | None) -> str:
+    """Return a ratio with three significant digits at most: 9.6×, 1.04×, 120×."""
+    if ratio is None:
+        return "–"
+    digits = 0 if ratio >= 99.5 else 1 if ratio >= 1.95 else 2
+    return f"{ratio:.{digits}f}×"

@@ -1,9 +1,6 @@
-"""The pages."""
+"""The pages: views, forms and what both share.
 
-from poolwise.web.views import CANCEL_LEVELS, nowhere
+Its modules are imported where they are used: the views need the packages of the extra `web`.
+"""
 
-__all__ = [
-    "CANCEL_LEVELS",
-    "nowhere",
-    "views",
-]
+__all__ = ["client_ip", "forms", "views"]

@@ -94,3 +94,10 @@ def charts(report: Report, samples: Samples) -> dict[str, Chart]:
     """Return every chart that the report has data for, by key."""
     made = ((key, chart(key, report, samples)) for key in KEYS)
     return {key: drawn for key, drawn in made if drawn is not None}
+
+
+def on_one_scale(sides: Sequence[Chart]) -> list[Chart]:
+    """Return charts of two comparisons with the same domains of their axes."""
+    from poolwise.lab.charts.pairs import on_one_scale as scaled  # with it comes Altair
+
+    return scaled(sides)

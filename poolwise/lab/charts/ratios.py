@@ -9,6 +9,7 @@ from poolwise.charts import common
 from poolwise.lab.charts.common import LINE, ChartTable, Samples, Spec, pool_rows, top_legend
 from poolwise.lab.report import Report
 from poolwise.lab.statistics import Verdict
+from poolwise.support import times
 
 _OUTCOME_COLOURS = {
     "faster": "#009e73",
@@ -39,14 +40,6 @@ def _entry(pool: str, outcome: str, ratio: float, low: float | None, high: float
         "pool": pool, "outcome": outcome, "ratio": ratio, "low": ratio if low is None else low,
         "high": ratio if high is None else high, "label": times(ratio),
     }  # fmt: skip
-
-
-def times(ratio: float | None) -> str:
-    """Return a ratio with three significant digits at most: 9.6×, 1.04×, 120×."""
-    if ratio is None:
-        return "–"
-    digits = 0 if ratio >= 99.5 else 1 if ratio >= 1.95 else 2
-    return f"{ratio:.{digits}f}×"
 
 
 def _scale(entries: list[dict[str, Any]]) -> tuple[alt.Scale, list[float]]:

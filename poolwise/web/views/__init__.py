@@ -6,12 +6,11 @@ from poolwise.web.views.comparisons import cancel_comparison, comparison, compar
 from poolwise.web.views.definition import definition
 from poolwise.web.views.faults import nowhere, server_error
 from poolwise.web.views.health import favicon, healthz
-from poolwise.web.views.job import CANCEL_LEVELS, cancel, job, result, run_again
+from poolwise.web.views.job import cancel, job, result, run_again
 from poolwise.web.views.jobs import jobs
 from poolwise.web.views.new_comparison import estimate, new_comparison
 
 __all__ = [
-    "CANCEL_LEVELS",
     "cancel",
     "cancel_comparison",
     "catalogue",

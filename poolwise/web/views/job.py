@@ -15,7 +15,7 @@ from poolwise import definitions
 from poolwise.control import may_cancel, require_cancel, require_submit
 from poolwise.lifecycle import cancellation, pauses, submission
 from poolwise.models import Job, JobState
-from poolwise.reports import pools_now, stalled_by, time_split, timeline
+from poolwise.reports import CANCEL_LEVELS, pools_now, stalled_by, time_split, timeline
 from poolwise.support import PoolwiseError, QueueFull, pretty
 from poolwise.web.views.definition import announce, busy
 from poolwise.web.views.live import PageRequest, live_page, signed_in
@@ -144,14 +144,6 @@ def run_again(request: PageRequest, pk: UUID) -> HttpResponse:
         return redirect(found)
     announce(request, [again])
     return redirect(again)
-
-
-CANCEL_LEVELS = {
-    cancellation.CancelOutcome.CANCELLED: messages.SUCCESS,
-    cancellation.CancelOutcome.ASKED: messages.INFO,
-    cancellation.CancelOutcome.UNSTOPPABLE: messages.WARNING,
-    cancellation.CancelOutcome.ENDED: messages.WARNING,
-}
 
 
 @require_POST

@@ -5,9 +5,9 @@ from typing import Any
 
 from django.template.defaultfilters import filesizeformat
 
-from poolwise.lab import CANNOT_TELL, MIN_STALL_S, BatchFigures, Report, VariantFigures, charts, report, times
+from poolwise.lab import CANNOT_TELL, MIN_STALL_S, BatchFigures, Report, VariantFigures, charts, report
 from poolwise.models import Comparison
-from poolwise.support import percent, seconds
+from poolwise.support import percent, seconds, times
 
 _LABELS = {
     "cpu_quota": "CPU quota", "cpu_model": "Processor", "memory_bytes": "Memory", "os": "System", "gil": "GIL",

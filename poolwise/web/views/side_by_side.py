@@ -10,11 +10,11 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
 
 from poolwise.charts import vega
-from poolwise.lab import Chart, Verdict, bundle, compare, on_one_scale, times
+from poolwise.lab import Chart, Verdict, bundle, compare
 from poolwise.lab import charts as comparison_charts
 from poolwise.lab import report as lab_report
 from poolwise.models import Comparison
-from poolwise.support import parameter_value, quantile, seconds
+from poolwise.support import parameter_value, quantile, seconds, times
 from poolwise.web.views import presenter
 from poolwise.web.views.live import PageRequest
 
@@ -95,7 +95,7 @@ def page(request: PageRequest, found: Comparison, other: Comparison) -> HttpResp
 def _on_one_scale(sides: list[dict[str, Chart]]) -> list[dict[str, Chart]]:
     before, after = sides
     for key in before.keys() & after.keys():
-        before[key], after[key] = on_one_scale([before[key], after[key]])
+        before[key], after[key] = comparison_charts.on_one_scale([before[key], after[key]])
     return sides
 
 
