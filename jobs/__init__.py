@@ -1,15 +1,19 @@
-"""The jobs that Poolwise ships: real work of every kind, bounded and repeatable."""
+"""The jobs of this site: a Django app that uses nothing of the library but `from poolwise import …`. Add yours here.
+
+`io`, `cpu` and `mixed` do real work with limits and repeatable results; `endings` fail or crash on purpose; `hazards`
+show common mistakes. `http` and `egress` fetch from the network, `demo_server` answers, `data` makes seeded data.
+"""
 
 from importlib import import_module
 
 from django.core.checks import register
 
-#: Each module's name is the first half of its definitions' names; those of `hazards` begin with `hazard`.
+#: The name of a module is the first half of its definitions' names; those of `hazards` begin with `hazard`.
 MODULES = ("io", "cpu", "mixed", "endings", "hazards")
 
 
 def load() -> None:
-    """Import every module of the catalogue, which registers its definitions, and register its checks."""
+    """Import every module, which registers its definitions, and register the checks of their settings."""
     from jobs.settings_checks import check_http
 
     register(check_http, "poolwise")

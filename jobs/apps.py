@@ -1,16 +1,16 @@
-"""The app of this site's jobs."""
+"""The Django app of this site's jobs."""
 
 from django.apps import AppConfig
 
 
 class JobsConfig(AppConfig):
-    """The jobs that this site offers."""
+    """Registers the jobs of this site."""
 
     name = "jobs"
     verbose_name = "Jobs of this site"
 
     def ready(self) -> None:
-        """Import every module of jobs, which registers their definitions."""
+        """Register every definition."""
         from jobs import load
 
         load()

@@ -1,4 +1,4 @@
-"""Jobs that compute. Those that hold the GIL need processes; those that release it scale on threads too."""
+"""Jobs that compute. Those that hold the GIL need processes; those that release it also scale on threads."""
 
 import hashlib
 import json
@@ -10,16 +10,18 @@ from PIL import Image
 from pydantic import Field
 
 from jobs.data import MIB, Seed, digest, seeded
-from poolwise.definitions import job
+from poolwise import job
 
 
 @job(kind="cpu", title="Prime sieve")
 def primes(
-    limit: Annotated[int, Field(ge=2, le=20_000_000, description="Find all primes up to here.")] = 1_000_000,
+    limit: Annotated[
+        int, Field(ge=2, le=20_000_000, description="Find all primes up to this number.")
+    ] = 1_000_000,
 ) -> dict[str, int]:
-    """Find primes with the sieve of Eratosthenes in pure Python; return how many, and the largest.
+    """Find primes with the sieve of Eratosthenes in pure Python; return their number and the largest.
 
-    Never waits and holds the GIL all the time: only processes run two of them at once.
+    Never waits and always holds the GIL: only processes run two of them at once.
     """
     is_prime = bytearray([1]) * (limit + 1)
     is_prime[:2] = b"\0\0"
@@ -36,7 +38,7 @@ def queens(
 ) -> dict[str, int]:
     """Count the ways to place queens on a board so that none attacks another.
 
-    Never waits and holds the GIL all the time: pure Python, many small calls.
+    Never waits and always holds the GIL: pure Python, many small calls.
     """
     return {"size": size, "solutions": _placements((1 << size) - 1, 0, 0, 0)}
 
@@ -59,7 +61,7 @@ def sha256(
 ) -> dict[str, Any]:
     """Hash a large amount of data.
 
-    Never waits, but hashlib releases the GIL for each MiB: scales on threads as on processes.
+    Never waits, but hashlib releases the GIL for each MiB: scales on threads as well as on processes.
     """
     block, hashed = seeded(seed).randbytes(MIB), hashlib.sha256()
     for _ in range(size_mib):
@@ -77,7 +79,7 @@ def compress(
 
     Never waits, but zlib releases the GIL while it works: scales on threads.
     """
-    # Hexadecimal digits carry 4 bits a byte, and zlib looks back 32 KiB only: the ratio is near 0.5.
+    # A hexadecimal digit holds 4 bits in a byte, and the window of zlib is 32 KiB: the ratio is near 0.5.
     block = seeded(seed).randbytes(MIB // 2).hex().encode()
     packed = zlib.compress(block * size_mib, level)
     restored = zlib.decompress(packed)
@@ -92,7 +94,7 @@ def pbkdf2(
     """Derive a key from a password, as at each login.
 
     Never waits, but hashlib releases the GIL for the whole derivation: scales on threads. One call cannot be
-    interrupted, so a time limit of a thread takes effect after it.
+    interrupted: on threads a time limit takes effect after it.
     """
     random = seeded(seed)
     key = hashlib.pbkdf2_hmac("sha256", random.randbytes(16), random.randbytes(16), iterations)
@@ -106,7 +108,7 @@ def json_round_trip(
 ) -> dict[str, Any]:
     """Build a document, encode it as JSON, decode it and compare.
 
-    Never waits and holds the GIL, in single long C calls: nothing else in the process runs meanwhile.
+    Never waits and holds the GIL in single long C calls: nothing else in the process runs during them.
     """
     random = seeded(seed)
     document = [{"id": i, "name": f"item {i}", "price": random.randrange(10_000) / 100} for i in range(items)]

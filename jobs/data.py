@@ -1,4 +1,4 @@
-"""Random data that is the same for the same seed, and digests that prove what was done with it."""
+"""Random data that is the same for the same seed, digests of results, and temporary files."""
 
 import hashlib
 import random
@@ -17,17 +17,17 @@ Seed = Annotated[
 
 
 def seeded(seed: int) -> random.Random:
-    """Return a random generator; never for secrets."""
+    """Return a random generator with a seed; not for secrets."""
     return random.Random(seed)  # noqa: S311
 
 
 def digest(data: bytes | bytearray | memoryview) -> str:
-    """Return 16 hex digits of SHA-256, enough to tell two results apart."""
+    """Return 16 hex digits of SHA-256, enough to compare two results."""
     return hashlib.sha256(data).hexdigest()[:16]
 
 
 def temporary_file() -> IO[bytes]:
-    """Open a file without a name under JOB_FILES_DIR: nothing stays behind even when the worker is killed."""
+    """Open a file without a name under JOB_FILES_DIR: the system removes it even when the worker is killed."""
     folder = Path(settings.JOB_FILES_DIR)
     folder.mkdir(parents=True, exist_ok=True)
     return tempfile.TemporaryFile(dir=folder)

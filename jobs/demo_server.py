@@ -1,4 +1,4 @@
-"""A small HTTP server to fetch from, for the demo and the tests; it reaches nothing and stores nothing."""
+"""A small HTTP server for the HTTP jobs of the demo and the tests; it opens no connections and stores nothing."""
 
 import asyncio
 import re
@@ -31,7 +31,7 @@ _ONLY_GET: Answer = (405, "text/plain", b"Only GET.\n")
 
 
 class BadQuery(ValueError):
-    """A value in the query is out of its bounds."""
+    """A value in the query is out of range."""
 
 
 async def answer(target: str) -> Answer:
@@ -55,10 +55,10 @@ async def _wait(query: dict[str, list[str]]) -> Answer:
     return 200, "application/octet-stream", b"." * size_bytes
 
 
-def _number(query: dict[str, list[str]], name: str, default: int, most: int) -> int:
+def _number(query: dict[str, list[str]], name: str, default: int, maximum: int) -> int:
     text = query.get(name, [str(default)])[-1]
-    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) > most:
-        raise BadQuery(f"{name} must be a whole number from 0 to {most}.")
+    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) > maximum:
+        raise BadQuery(f"{name} must be a whole number from 0 to {maximum}.")
     return int(text)
 
 
@@ -88,7 +88,7 @@ async def serve(host: str, port: int, on_ready: Callable[[int], None], stopped: 
         if task := asyncio.current_task():
             connections.add(task)
             task.add_done_callback(connections.discard)
-        await _converse(reader, writer, is_full=len(connections) > MAX_CONNECTIONS)
+        await _answer_requests(reader, writer, is_full=len(connections) > MAX_CONNECTIONS)
 
     server = await asyncio.start_server(connected, host, port, limit=_HEAD_BYTES, backlog=512)
     try:
@@ -101,8 +101,10 @@ async def serve(host: str, port: int, on_ready: Callable[[int], None], stopped: 
         await asyncio.gather(*connections, return_exceptions=True)
 
 
-async def _converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_full: bool) -> None:
-    """Answer one connection's requests until it is closed, idle, or says something odd."""
+async def _answer_requests(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_full: bool
+) -> None:
+    """Answer the requests of a connection until it is closed or idle, or sends what is no HTTP."""
     try:
         while (line := await _request_line(reader)) is not None:
             method, target = line
@@ -112,13 +114,13 @@ async def _converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
             if refusal:
                 return
     except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-        return  # the other side went away, was idle or does not speak HTTP
+        return  # the client disconnected, was idle, or sent no HTTP
     finally:
         writer.close()
 
 
-def _encoded(answered: Answer, *, close: bool) -> bytes:
-    status, kind, body = answered
+def _encoded(response: Answer, *, close: bool) -> bytes:
+    status, kind, body = response
     head = [f"HTTP/1.1 {status} {_TEXTS[status]}", f"Content-Type: {kind}", f"Content-Length: {len(body)}"]
     if close:
         head.append("Connection: close")

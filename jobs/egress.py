@@ -1,6 +1,6 @@
-"""The way out for HTTP jobs: a name is resolved once, every address checked, and a checked address connected to.
+"""Connections of HTTP jobs: resolve a name once, check every address, connect to a checked address.
 
-Whoever checks a name and then lets a library connect to that name can be fooled by a second, different answer.
+Checking a name and then connecting by that name is not safe: the second look-up may return another address.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ from typing import Any
 import httpcore
 import httpx
 
-from poolwise.support.errors import PoolwiseError
+from poolwise import PoolwiseError
 
 RESOLVE_WITHIN_S = 5.0
-#: Beside what `ipaddress` knows as not global. The cloud providers' own services stand on public addresses, too; and an
-#: IPv4 address hides in an IPv6 one in five ways (compatible, mapped, NAT64, Teredo within 2001::/23, 6to4).
+#: Beside those that `ipaddress` calls not global. Some services of cloud providers have public addresses, and five
+#: kinds of IPv6 address contain an IPv4 one (compatible, mapped, NAT64, Teredo within 2001::/23, 6to4).
 _FORBIDDEN = [
     ip_network(text)
     for text in (
@@ -36,22 +36,22 @@ type Lookup = Callable[[str, int], list[str]]
 
 
 class FetchRefused(PoolwiseError):
-    """The address is none that HTTP jobs may reach, or its answer breaks a bound."""
+    """HTTP jobs may not fetch this address, or its answer is too large or too slow."""
 
 
 def is_public(address: str) -> bool:
-    """Return whether an IP address belongs to the public internet, and to nobody's inner one."""
+    """Return whether an IP address is on the public internet and in no private network."""
     try:
-        found = ip_address(address)
+        parsed = ip_address(address)
     except ValueError:  # a zone, as in fe80::1%eth0
         return False
-    if isinstance(found, IPv6Address) and found not in _IPV6_UNICAST:
+    if isinstance(parsed, IPv6Address) and parsed not in _IPV6_UNICAST:
         return False
-    return found.is_global and not any(found in net for net in _FORBIDDEN if net.version == found.version)
+    return parsed.is_global and not any(parsed in net for net in _FORBIDDEN if net.version == parsed.version)
 
 
 def literal(host: str) -> IPv4Address | IPv6Address | None:
-    """Return the address that a host spells, as the C library reads it (0x7f.1, 017700000001, 2130706433), or None."""
+    """Return the address that a host is, as the C library parses it (0x7f.1, 017700000001, 2130706433), or None."""
     try:
         return ip_address(host.strip("[]"))
     except ValueError:
@@ -64,16 +64,16 @@ def literal(host: str) -> IPv4Address | IPv6Address | None:
 
 def checked(host: str, addresses: Iterable[str]) -> list[str]:
     """Return a host's addresses in their order. Raise FetchRefused unless there are some and all are public."""
-    found = list(dict.fromkeys(addresses))
-    if not found:
+    distinct = list(dict.fromkeys(addresses))
+    if not distinct:
         raise httpcore.ConnectError(f"{host} has no address")
-    if inner := [address for address in found if not is_public(address)]:
+    if private := [address for address in distinct if not is_public(address)]:
         raise FetchRefused(
-            f"{host} stands for {inner[0][:60]}, which is not on the public internet: private, loopback, link-local and "
-            "metadata addresses are out of reach for HTTP jobs, unless the operator lists host:port in "
+            f"{host} resolves to {private[0][:60]}, which is not on the public internet: HTTP jobs may not fetch from "
+            "private, loopback, link-local and metadata addresses, unless the operator lists host:port in "
             "JOB_HTTP_ALLOWED_HOSTS."
         )
-    return found
+    return distinct
 
 
 def _lookup(host: str, port: int) -> list[str]:
@@ -81,27 +81,27 @@ def _lookup(host: str, port: int) -> list[str]:
 
 
 def _resolve(host: str, port: int, within_s: float) -> list[str]:
-    """Ask the resolver in a thread, since nothing else ends a wait for it. Raise httpcore's errors."""
+    """Resolve in a thread, since a look-up has no time-out of its own. Raise httpcore's errors."""
     answers: queue.SimpleQueue[list[str] | OSError] = queue.SimpleQueue()
 
-    def ask() -> None:
+    def resolve() -> None:
         try:
             answers.put(_lookup(host, port))
         except (OSError, UnicodeError) as error:
             answers.put(error if isinstance(error, OSError) else OSError(str(error)))
 
-    threading.Thread(target=ask, name="resolver", daemon=True).start()
+    threading.Thread(target=resolve, name="resolver", daemon=True).start()
     try:
-        found = answers.get(timeout=within_s)
+        answer = answers.get(timeout=within_s)
     except queue.Empty:
         raise httpcore.ConnectTimeout(f"{host} was not resolved within {within_s:.1f} s") from None
-    if isinstance(found, OSError):
-        raise httpcore.ConnectError(f"{host} cannot be resolved: {found}") from found
-    return found
+    if isinstance(answer, OSError):
+        raise httpcore.ConnectError(f"{host} cannot be resolved: {answer}") from answer
+    return answer
 
 
 class Guard:
-    """What the two backends share: which host may be anywhere, and until when a fetch has to end."""
+    """What the two backends share: the hosts that need no check, and the deadline of a fetch."""
 
     def __init__(self, is_listed: Callable[[str, int], bool]) -> None:
         self.is_listed = is_listed
@@ -131,21 +131,21 @@ class GuardedBackend(httpcore.SyncBackend):
         else:
             within_s = min(RESOLVE_WITHIN_S, self.guard.left_s(timeout))
             addresses = checked(
-                host, [str(found)] if (found := literal(host)) else _resolve(host, port, within_s)
+                host, [str(address)] if (address := literal(host)) else _resolve(host, port, within_s)
             )
         for number, address in enumerate(addresses, start=1):
             try:
                 left_s = self.guard.left_s(timeout)
                 stream = super().connect_tcp(address, port, left_s, local_address, socket_options)
-                return _Hurried(stream, self.guard)
+                return _WithDeadline(stream, self.guard)
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 if number == len(addresses):
                     raise
         raise AssertionError("unreachable: `checked` returns at least one address")
 
 
-class _Hurried(httpcore.NetworkStream):
-    """A stream whose every step ends by the deadline of the whole fetch, however slowly bytes drip in."""
+class _WithDeadline(httpcore.NetworkStream):
+    """A stream whose every step ends by the deadline of the whole fetch, however slowly bytes arrive."""
 
     def __init__(self, stream: httpcore.NetworkStream, guard: Guard) -> None:
         self._stream, self._guard = stream, guard
@@ -163,14 +163,14 @@ class _Hurried(httpcore.NetworkStream):
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         left_s = self._guard.left_s(timeout)
-        return _Hurried(self._stream.start_tls(ssl_context, server_hostname, left_s), self._guard)
+        return _WithDeadline(self._stream.start_tls(ssl_context, server_hostname, left_s), self._guard)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
 
 
 class AsyncGuardedBackend(httpcore.AnyIOBackend):
-    """Connects to checked addresses on an event loop; the caller ends the whole fetch by `asyncio.timeout`."""
+    """Connects to checked addresses on an event loop; the caller limits the fetch with `asyncio.timeout`."""
 
     def __init__(self, guard: Guard) -> None:
         self.guard = guard
@@ -182,8 +182,8 @@ class AsyncGuardedBackend(httpcore.AnyIOBackend):
         """Connect. Raise FetchRefused, and httpcore's errors."""
         if self.guard.is_listed(host, port):
             addresses = [host]
-        elif found := literal(host):
-            addresses = checked(host, [str(found)])
+        elif address := literal(host):
+            addresses = checked(host, [str(address)])
         else:
             addresses = checked(host, await self._resolve(host, port))
         for number, address in enumerate(addresses, start=1):
@@ -208,15 +208,15 @@ class AsyncGuardedBackend(httpcore.AnyIOBackend):
 
 
 def transport(guard: Guard, tls: Any) -> httpx.HTTPTransport:
-    """Return a transport of httpx that connects by the guard."""
-    made = httpx.HTTPTransport(verify=tls, trust_env=False)
-    # httpx has no option for it; tests/jobs/test_egress.py fails should the attribute ever move.
-    made._pool = httpcore.ConnectionPool(ssl_context=tls, network_backend=GuardedBackend(guard))
-    return made
+    """Return a transport for httpx that connects through the guard."""
+    guarded = httpx.HTTPTransport(verify=tls, trust_env=False)
+    # httpx has no option for it; tests/jobs/test_egress.py fails if the attribute moves.
+    guarded._pool = httpcore.ConnectionPool(ssl_context=tls, network_backend=GuardedBackend(guard))
+    return guarded
 
 
 def async_transport(guard: Guard, tls: Any) -> httpx.AsyncHTTPTransport:
-    """Return the same for coroutines."""
-    made = httpx.AsyncHTTPTransport(verify=tls, trust_env=False)
-    made._pool = httpcore.AsyncConnectionPool(ssl_context=tls, network_backend=AsyncGuardedBackend(guard))
-    return made
+    """Return a transport for httpx that connects through the guard, for coroutines."""
+    guarded = httpx.AsyncHTTPTransport(verify=tls, trust_env=False)
+    guarded._pool = httpcore.AsyncConnectionPool(ssl_context=tls, network_backend=AsyncGuardedBackend(guard))
+    return guarded

@@ -1,4 +1,4 @@
-"""Jobs whose only purpose is how they end: for tests, and to see what a page shows then."""
+"""Jobs that show each way to end: for the tests, and to see what the pages show."""
 
 import asyncio
 import logging
@@ -10,19 +10,19 @@ import structlog
 from django.conf import settings
 from pydantic import Field
 
-from poolwise.definitions import AttemptContext, job
+from poolwise import AttemptContext, job
 
-#: A thread is interrupted between two bytecodes only, so a long wait is cut into steps.
+#: A thread is interrupted only between two bytecodes, so a long wait consists of short steps.
 _STEP_S = 0.05
 _FLAKY_ATTEMPTS = 10
 
 
 class FlakyError(RuntimeError):
-    """Raised on purpose, and tried again."""
+    """Raised on purpose, and retried."""
 
 
 class UnprintableError(Exception):
-    """An error whose text cannot be had."""
+    """An error whose `str` and `repr` raise."""
 
     def __str__(self) -> str:
         raise RuntimeError("this error has no text")
@@ -47,7 +47,7 @@ async def _succeed(value: str) -> str:
 def raise_error(
     message: Annotated[str, Field(max_length=1000, description="Text of the error.")] = "raised on purpose",
 ) -> None:
-    """Raise a RuntimeError at once; it is not tried again."""
+    """Raise a RuntimeError at once; it is not retried."""
     raise RuntimeError(message)
 
 
@@ -60,7 +60,7 @@ async def _raise_error(message: str) -> None:
 def slow(
     duration_s: Annotated[float, Field(ge=0, le=3600, description="Seconds to wait.")] = 30.0,
 ) -> float:
-    """Wait for long, in short steps: something to cancel, to limit or to interrupt."""
+    """Wait for a long time, in short steps: to be cancelled, or stopped by a time limit."""
     end_mono = time.monotonic() + duration_s
     while (left_s := end_mono - time.monotonic()) > 0:
         time.sleep(min(left_s, _STEP_S))
@@ -80,7 +80,7 @@ SucceedOn = Annotated[
 
 @job(title="Flaky", takes_context=True, max_attempts=_FLAKY_ATTEMPTS, retry_on=FlakyError, retry_delay_s=0.1)
 def flaky(context: AttemptContext, succeed_on: SucceedOn = 2) -> dict[str, int]:
-    """Fail and be tried again, until one attempt succeeds; 11 is never reached."""
+    """Fail and be retried until one attempt succeeds; there is no 11th attempt."""
     if context.attempt < succeed_on:
         raise FlakyError(f"Attempt {context.attempt} fails on purpose; number {succeed_on} succeeds.")
     return {"attempt": context.attempt}
@@ -97,27 +97,27 @@ def large_result(
         int, Field(ge=0, le=64 * 1024 * 1024, description="Length of the result.")
     ] = 2_000_000,
 ) -> str:
-    """Return a text of some length, perhaps more than may be stored."""
+    """Return a text of a given length, which may be too long to store."""
     return "x" * size_bytes
 
 
 @job(title="Unserialisable result")
 def unserialisable() -> Any:
-    """Return an object that JSON cannot hold."""
+    """Return an object that JSON cannot represent."""
     return object()
 
 
 def _unless_allowed() -> str | None:
     if getattr(settings, "JOB_ALLOW_HARMFUL", settings.DEBUG):
         return None
-    return "it ends its worker on purpose; JOB_ALLOW_HARMFUL=true lets it run (by default with DEBUG alone)."
+    return "it ends its worker on purpose; set JOB_ALLOW_HARMFUL=true to allow it (default: as DEBUG)."
 
 
 @job(kind="hazard", title="Exit the process", max_attempts=2, unavailable=_unless_allowed)
 def exit_process(
     status: Annotated[int, Field(ge=0, le=255, description="Exit status of the process.")] = 3,
 ) -> None:
-    """End the worker's process at once, as a crash in C code would, with every other job in it."""
+    """End the worker's process at once, with every other job in it, as a crash in C code would."""
     os._exit(status)
 
 
@@ -131,7 +131,7 @@ def bad_exception() -> None:
 def log_lines(
     count: Annotated[int, Field(ge=0, le=10_000, description="Lines to log.")] = 10,
 ) -> dict[str, int]:
-    """Log lines, by turns with the standard library and with structlog."""
+    """Log lines, alternately with the standard library and with structlog."""
     plain, structured = logging.getLogger(__name__), structlog.get_logger(__name__)
     for number in range(1, count + 1):
         if number % 2:

@@ -1,4 +1,4 @@
-"""HTTP to the public internet and to what the operator listed, with every size and time bounded."""
+"""Fetch from the public internet and from hosts that the operator lists, with limits on every size and time."""
 
 import asyncio
 import ssl
@@ -29,7 +29,7 @@ __all__ = [
 MAX_RESPONSE_BYTES = 2 * 1024 * 1024
 MAX_REDIRECTS = 3
 MAX_ADDRESS_CHARS = 2_000
-#: A body that drips past its time is refused at its next piece; what sends no piece, or only headers, ends so much later.
+#: A body that is late is refused at its next chunk; a server that sends no chunk is cut off this much later.
 _SLACK_S = 0.3
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
@@ -37,7 +37,7 @@ _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
 @dataclass(slots=True)
 class FetchedPage:
-    """The answer to one request, as it grows."""
+    """The answer to one request, while its body arrives."""
 
     address: str
     status: int
@@ -45,18 +45,16 @@ class FetchedPage:
     body: bytearray = field(default_factory=bytearray)
 
     def add(self, chunk: bytes) -> None:
-        """Keep a piece of the body. Raise FetchRefused past the bounds of size and time."""
+        """Append a chunk of the body. Raise FetchRefused beyond the limits of size and time."""
         self.body += chunk
         if len(self.body) > MAX_RESPONSE_BYTES:
             raise FetchRefused(f"{self.address} sends more than {MAX_RESPONSE_BYTES:,} bytes.")
         if time.monotonic() > self.deadline_mono:
-            raise FetchRefused(
-                f"{self.address} did not finish its answer in time; allow more with timeout_s."
-            )
+            raise FetchRefused(f"{self.address} did not finish its answer in time; raise timeout_s.")
 
 
 def allowed(address: str | httpx.URL) -> httpx.URL:
-    """Return the address as a URL that may be tried; where its name leads is checked when it is connected to.
+    """Return the address as a URL that may be fetched; connecting then checks what its name resolves to.
 
     Raise FetchRefused.
     """
@@ -77,7 +75,7 @@ def allowed(address: str | httpx.URL) -> httpx.URL:
 
 
 def is_listed(host: str, port: int) -> bool:
-    """Return whether the operator lists host and port in JOB_HTTP_ALLOWED_HOSTS: it may be anywhere, then."""
+    """Return whether JOB_HTTP_ALLOWED_HOSTS lists host and port: such a host may have any address."""
     host = f"[{host}]" if ":" in host else host
     names = {f"{host}:{port}"} | ({host} if port in _DEFAULT_PORTS.values() else set())
     return bool(names & {entry.strip().lower() for entry in settings.JOB_HTTP_ALLOWED_HOSTS})
@@ -86,13 +84,13 @@ def is_listed(host: str, port: int) -> bool:
 def _check_unlisted(host: str, port: int) -> None:
     where = f"{host}:{port}"
     if not settings.JOB_HTTP_PUBLIC:
-        raise FetchRefused(f"{where} is not among JOB_HTTP_ALLOWED_HOSTS; ask the operator to add it.")
+        raise FetchRefused(f"{where} is not in JOB_HTTP_ALLOWED_HOSTS; ask the operator to add it.")
     if port not in _DEFAULT_PORTS.values():
         raise FetchRefused(
-            f"{where}: only the ports 80 and 443 are open, and what JOB_HTTP_ALLOWED_HOSTS lists; ask the operator."
+            f"{where}: only ports 80 and 443 are allowed, unless JOB_HTTP_ALLOWED_HOSTS lists it; ask the operator."
         )
-    if spelled := egress.literal(host):
-        egress.checked(host, [str(spelled)])
+    if ip := egress.literal(host):
+        egress.checked(host, [str(ip)])
 
 
 def _listed(address: str) -> str:
@@ -103,7 +101,7 @@ def _listed(address: str) -> str:
 
 
 Address = Annotated[str, Field(max_length=MAX_ADDRESS_CHARS), AfterValidator(_listed)]
-Timeout = Annotated[float, Field(ge=0.1, le=60, description="Seconds that each answer may take.")]
+Timeout = Annotated[float, Field(ge=0.1, le=60, description="Time limit of each answer in seconds.")]
 
 
 def demo_addresses() -> list[str]:
@@ -122,7 +120,7 @@ def fetch_all(addresses: Sequence[str], timeout_s: float) -> list[FetchedPage]:
 
 
 async def afetch_all(addresses: Sequence[str], timeout_s: float) -> list[FetchedPage]:
-    """Return the answers, awaited one after another, so that the pools compare and not the bodies."""
+    """Return the answers, awaited one after another like in the sync body, so that only the pools differ."""
     transport = egress.async_transport(egress.Guard(is_listed), _tls())
     async with httpx.AsyncClient(transport=transport, **_client_options(timeout_s)) as client:
         return [await _afetch(client, address, timeout_s) for address in addresses]
@@ -179,13 +177,13 @@ def _client_options(timeout_s: float) -> dict[str, Any]:
     return {
         "timeout": timeout_s,
         "follow_redirects": False,  # each hop is checked against the list
-        "trust_env": False,  # a proxy would reach what is forbidden here
-        # Nothing is ever unpacked: what a server sends is counted and kept as it comes.
+        "trust_env": False,  # a proxy could reach addresses that are forbidden here
+        # Bodies are never decompressed: the size limit counts the bytes that a server sends.
         "headers": {"Accept-Encoding": "identity", "User-Agent": "Poolwise"},
     }
 
 
 @cache
 def _tls() -> ssl.SSLContext:
-    # Loading the certificates costs more CPU than a request, and would count as the job's own.
+    # Loading the certificates costs more CPU than a request, and would count as CPU time of the job.
     return ssl.create_default_context()

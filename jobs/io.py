@@ -1,4 +1,4 @@
-"""Jobs that wait for time, network, disk or database: threads, greenlets and coroutines serve them well."""
+"""Jobs that wait for time, network, disk or database: threads, greenlets and coroutines suit them."""
 
 import asyncio
 import hashlib
@@ -17,8 +17,7 @@ from pydantic import Field
 
 from jobs import http
 from jobs.data import MIB, Seed, digest, seeded, temporary_file
-from poolwise.definitions import job
-from poolwise.support.errors import Unavailable
+from poolwise import Unavailable, job
 
 _REDIS_TIMEOUTS: dict[str, Any] = {"socket_timeout": 10.0, "socket_connect_timeout": 3.0}
 
@@ -29,7 +28,7 @@ def wait(
 ) -> float:
     """Wait for some time and return it.
 
-    Waits on a timer and releases the GIL: every model but processes holds as many waits as it has slots.
+    Waits on a timer and releases the GIL: every pool but prefork runs hundreds of them at once.
     """
     time.sleep(duration_s)
     return duration_s
@@ -47,14 +46,14 @@ def http_get(
         list[http.Address],
         Field(
             max_length=20,
-            description="Web addresses, fetched one after another: of the public internet, or that the operator lists.",
+            description="Web addresses, fetched one after another: public ones, and those that the operator lists.",
         ),
     ] = http.demo_addresses(),  # noqa: B008 - read once, like every default
     timeout_s: http.Timeout = 10.0,
 ) -> dict[str, Any]:
     """Fetch web addresses one after another; return counts and a digest of the bodies.
 
-    Waits on sockets and releases the GIL. An answer of any status counts; no answer at all fails the job.
+    Waits on sockets and releases the GIL. An answer of any status counts; without an answer the job fails.
     """
     return _summary(http.fetch_all(addresses, timeout_s))
 
@@ -76,7 +75,7 @@ def _summary(pages: list[http.FetchedPage]) -> dict[str, Any]:
 @job(kind="io", title="File round trip")
 def file_round_trip(
     size_mib: Annotated[int, Field(ge=1, le=256, description="Size of the file.")] = 4,
-    to_disk: Annotated[bool, Field(description="Wait until the disk has it, not only the cache.")] = True,
+    to_disk: Annotated[bool, Field(description="Wait until the data is on disk (fsync).")] = True,
     seed: Seed = 1,
 ) -> dict[str, Any]:
     """Write a temporary file, read it back and compare the hashes.
@@ -98,7 +97,7 @@ def file_round_trip(
         while chunk := file.read(MIB):
             read.update(chunk)
     if read.digest() != written.digest():
-        raise OSError("The file read back differs from what was written.")
+        raise OSError("The file differs from what was written.")
     return {"bytes": size_mib * MIB, "sha256": read.hexdigest()}
 
 
@@ -122,23 +121,23 @@ def sql_wait(
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_sleep(%s)", [duration_s])
     finally:
-        # A greenlet's connection would outlive it, and 200 of them exhaust the server.
+        # The connection of a greenlet would stay open after it, and 200 of them exhaust the server.
         if not connection.in_atomic_block:
             connection.close()
     return duration_s
 
 
-RoundTrips = Annotated[int, Field(ge=1, le=10_000, description="How often to ask, one after another.")]
-PayloadBytes = Annotated[int, Field(ge=1, le=65_536, description="Bytes sent and returned each time.")]
+RoundTrips = Annotated[int, Field(ge=1, le=10_000, description="Round trips, one after another.")]
+PayloadBytes = Annotated[int, Field(ge=1, le=65_536, description="Bytes sent and returned by each.")]
 
 
 @job(kind="io", title="Redis round trips", retry_on=(redis.ConnectionError, redis.TimeoutError))
 def redis_round_trips(
     count: RoundTrips = 100, payload_bytes: PayloadBytes = 100, seed: Seed = 1
 ) -> dict[str, Any]:
-    """Send data to Redis and have it sent back (ECHO), again and again; nothing is stored.
+    """Send data to Redis, which returns it (ECHO), many times; nothing is stored.
 
-    Waits on a socket and releases the GIL, in many very short waits: the cost of switching shows.
+    Waits on a socket and releases the GIL, in many very short waits: shows the cost of switching.
     """
     payload = seeded(seed).randbytes(payload_bytes)
     with redis.Redis.from_url(settings.REDIS_URL, **_REDIS_TIMEOUTS) as client:
@@ -163,30 +162,31 @@ def dns_lookup(
         list[LocalName],
         Field(min_length=1, max_length=20, description="Local names: one word, or ending in .localhost."),
     ] = ["localhost"],  # noqa: B006 - pydantic copies it
-    rounds: Annotated[int, Field(ge=1, le=100, description="How often to look each name up.")] = 10,
+    rounds: Annotated[int, Field(ge=1, le=100, description="Look-ups of each name.")] = 10,
 ) -> dict[str, Any]:
-    """Look local names up, one after another; return the addresses of each, none when it is unknown.
+    """Look up local names, one after another; return the addresses of each, none for an unknown name.
 
     Waits in the C library's resolver and releases the GIL; gevent and asyncio use a few threads for it.
     """
-    found = {}
+    addresses: dict[str, list[str]] = {}
     for name in names * rounds:
         try:
-            found[name] = _addresses(socket.getaddrinfo(name, None))
+            addresses[name] = _addresses(socket.getaddrinfo(name, None))
         except socket.gaierror:
-            found[name] = []
-    return {"lookups": len(names) * rounds, "addresses": found}
+            addresses[name] = []
+    return {"lookups": len(names) * rounds, "addresses": addresses}
 
 
 @dns_lookup.asyncio
 async def _dns_lookup(names: list[str], rounds: int) -> dict[str, Any]:
-    loop, found = asyncio.get_running_loop(), {}
+    loop = asyncio.get_running_loop()
+    addresses: dict[str, list[str]] = {}
     for name in names * rounds:
         try:
-            found[name] = _addresses(await loop.getaddrinfo(name, None))
+            addresses[name] = _addresses(await loop.getaddrinfo(name, None))
         except socket.gaierror:
-            found[name] = []
-    return {"lookups": len(names) * rounds, "addresses": found}
+            addresses[name] = []
+    return {"lookups": len(names) * rounds, "addresses": addresses}
 
 
 def _addresses(infos: list[Any]) -> list[str]:

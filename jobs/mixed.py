@@ -1,4 +1,4 @@
-"""Jobs that wait and compute in turns."""
+"""Jobs that wait and compute in turn."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ from pydantic import Field
 
 from jobs import http
 from jobs.data import Seed, digest, seeded, temporary_file
-from poolwise.definitions import job
+from poolwise import job
 
 _REGIONS = ("north", "east", "south", "west")
 
@@ -77,9 +77,9 @@ def csv_report(
     rows: Annotated[int, Field(ge=1, le=500_000, description="Rows of the file.")] = 5_000,
     seed: Seed = 1,
 ) -> dict[str, Any]:
-    """Write sales to a temporary CSV file, read it back and add them up by region.
+    """Write sales to a temporary CSV file, read it back and add up the amounts by region.
 
-    Writes and reads a file, with the GIL released, and holds it for the rows in between.
+    Releases the GIL while it writes and reads the file, and holds it for the rows.
     """
     random, totals = seeded(seed), Counter[str]()
     with io.TextIOWrapper(temporary_file(), encoding="utf-8", newline="") as file:

@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from poolwise.definitions import AttemptContext, JobTask, Secret, job
+    from poolwise.definitions import AttemptContext, JobTask, Lesson, Secret, job
     from poolwise.lifecycle.submission import CancelOutcome, cancel, get_job, get_result, run_again, submit
     from poolwise.models import Job
     from poolwise.support.errors import (
@@ -28,6 +28,7 @@ __all__ = [
     "InvalidParameters",
     "Job",
     "JobTask",
+    "Lesson",
     "PoolwiseError",
     "QueueFull",
     "Secret",
@@ -50,7 +51,7 @@ __all__ = [
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 _HOMES = {
-    "poolwise.definitions": ("AttemptContext", "JobTask", "Secret", "job"),
+    "poolwise.definitions": ("AttemptContext", "JobTask", "Lesson", "Secret", "job"),
     "poolwise.models": ("Job",),
     "poolwise.lifecycle.submission": (
         *("CancelOutcome", "cancel", "get_job", "get_result", "run_again", "submit"),

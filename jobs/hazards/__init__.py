@@ -1,6 +1,6 @@
-"""Well-known mistakes as jobs: a parameter chooses the mistake or one of its guards, the result counts the harm.
+"""Common mistakes as jobs: a parameter chooses the mistake or one of its fixes, the result reports the damage.
 
-`lessons` words what results show; `manage.py hazard NAME` runs all variants of one.
+`tables` and `lessons` show and explain the results; `manage.py hazard NAME` runs all variants of one.
 """
 
 from jobs.hazards import backlog, blocked, counter, locking, payload, prefetch, tiny

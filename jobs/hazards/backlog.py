@@ -11,20 +11,20 @@ from pydantic import Field
 from jobs.data import Seed, seeded
 from jobs.hazards import lessons
 from jobs.hazards.together import together
-from poolwise.definitions import job
+from poolwise import job
 
 _END = b""
 _PUT_TIMEOUT_S = 60.0
 
 Bound = Annotated[
     Literal["none", "wait", "refuse"],
-    Field(description="No bound; a full queue makes the producer wait; a full queue refuses."),
+    Field(description="No limit; the producer waits while the queue is full; a full queue refuses items."),
 ]
 
 
 @dataclass(slots=True)
 class _BacklogStats:
-    """What producer and consumer note down."""
+    """What the producer and the consumer measured."""
 
     waits_s: list[float] = field(default_factory=list)
     most_items: int = 0
@@ -37,17 +37,19 @@ class _BacklogStats:
 def backlog(
     bound: Bound = "none",
     items: Annotated[int, Field(ge=1, le=2000, description="Items to produce.")] = 300,
-    produce_ms: Annotated[float, Field(ge=0, le=20, description="Time to make one, on average.")] = 1.0,
-    consume_ms: Annotated[float, Field(ge=0, le=20, description="Time to use one, on average.")] = 4.0,
-    item_kib: Annotated[int, Field(ge=1, le=64, description="Size of one.")] = 64,
-    room: Annotated[int, Field(ge=1, le=2000, description="The bound: items that may wait.")] = 10,
+    produce_ms: Annotated[float, Field(ge=0, le=20, description="Average time to produce an item.")] = 1.0,
+    consume_ms: Annotated[float, Field(ge=0, le=20, description="Average time to consume an item.")] = 4.0,
+    item_kib: Annotated[int, Field(ge=1, le=64, description="Size of an item.")] = 64,
+    room: Annotated[
+        int, Field(ge=1, le=2000, description="The limit: items that may wait in the queue.")
+    ] = 10,
     seed: Seed = 1,
 ) -> dict[str, Any]:
-    """Fill a queue faster than it is emptied, without and with a bound; return its memory and the waits.
+    """Fill a queue faster than it is emptied, without and with a limit; return its memory and the waits.
 
-    Lesson: without a bound memory and wait grow for as long as the producer is faster, and nobody notices. With one
-    the excess shows at once: the producer waits, or is refused and may try again later. Either way the GIL has no
-    part in it. Poolwise's own bound is JOB_MAX_QUEUED.
+    Lesson: without a limit memory and waits grow for as long as the producer is faster, and nobody notices. With a
+    limit the excess shows at once: the producer waits, or is refused and may try again later. The GIL plays no part.
+    Poolwise limits its queues by JOB_MAX_QUEUED.
     """
     random, stats = seeded(seed), _BacklogStats()
     waiting: queue.Queue[tuple[float, bytes]] = queue.Queue(maxsize=0 if bound == "none" else room)

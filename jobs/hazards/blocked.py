@@ -1,4 +1,4 @@
-"""Computing where other jobs wait for their turn."""
+"""A job that computes on the event loop which other jobs need."""
 
 import asyncio
 import statistics
@@ -12,11 +12,11 @@ from pydantic import Field
 
 from jobs.hazards import lessons
 from jobs.hazards.together import spin, where
-from poolwise.definitions import job
+from poolwise import job
 
 _TICK_S = 0.01
 _SLICE_S = 0.005
-#: Not 0: gevent's sleep(0) hands over to whoever is ready, and looks at no timer.
+#: Not 0: gevent's sleep(0) switches to greenlets that are ready, but runs no timers.
 _PAUSE_S = 0.001
 _SPIN = (
     "import sys, time\nend = time.perf_counter() + float(sys.argv[1])\nwhile time.perf_counter() < end: pass"
@@ -24,7 +24,7 @@ _SPIN = (
 
 Work = Annotated[
     Literal["compute", "pauses", "process"],
-    Field(description="Compute in one go, with a pause every 5 ms, or in a process of its own."),
+    Field(description="Compute without a pause, with a pause every 5 ms, or in a separate process."),
 ]
 Compute = Annotated[float, Field(ge=0.01, le=10, description="Seconds of computing.")]
 
@@ -39,9 +39,9 @@ Compute = Annotated[float, Field(ge=0.01, le=10, description="Seconds of computi
 def blocked_loop(work: Work = "compute", compute_s: Compute = 0.5) -> dict[str, Any]:
     """Compute beside a sibling that wants to wake every 10 ms in the same worker, and measure how late it wakes.
 
-    Lesson: on gevent and asyncio a job that computes holds up every other job of its worker for as long as it
-    computes, because only a wait hands over. Threads hand over the GIL every 5 ms instead. Pause now and then, or
-    compute in a process. (On prefork the sibling is a thread beside the job, since no other job is in the process.)
+    Lesson: on gevent and asyncio a job that computes blocks every other job of its worker for as long as it
+    computes, because jobs switch only at a wait. Threads release the GIL every 5 ms instead. Pause now and then, or
+    compute in a process. (On prefork the sibling is a thread beside the job: the process runs no other job.)
     """
     delays_s: list[float] = []
     ready, done = threading.Event(), threading.Event()
@@ -68,7 +68,7 @@ def _wake(delays_s: list[float], ready: threading.Event, done: threading.Event) 
 
 def _compute(work: str, compute_s: float) -> None:
     if work == "process":
-        subprocess.run(_command(compute_s), check=True)  # noqa: S603 - our own interpreter and program
+        subprocess.run(_command(compute_s), check=True)  # noqa: S603 - this interpreter, with a constant program
     elif work == "pauses":
         for _ in range(round(compute_s / _SLICE_S)):
             spin(_SLICE_S)
@@ -86,7 +86,7 @@ async def _blocked_loop(work: Work, compute_s: Compute) -> dict[str, Any]:
     try:
         await _compute_on_loop(work, compute_s)
         duration_s = time.perf_counter() - begin_mono
-        await asyncio.sleep(_TICK_S)  # the sibling that was held up still has to wake
+        await asyncio.sleep(_TICK_S)  # lets the blocked sibling wake
     finally:
         sibling.cancel()
     return _result(work, "event loop", compute_s, duration_s, delays_s)

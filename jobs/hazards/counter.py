@@ -1,4 +1,4 @@
-"""A counter that several threads raise at once."""
+"""A counter that several threads increment at once."""
 
 import asyncio
 import queue
@@ -14,21 +14,21 @@ from pydantic import Field
 from jobs.data import Seed, seeded
 from jobs.hazards import lessons, stored_counter
 from jobs.hazards.together import pause, together, where
-from poolwise.definitions import job
+from poolwise import job
 
 _QUEUE_TIMEOUT_S = 60.0
 
 Guard = Annotated[
     Literal["none", "lock", "queue", "save", "f"],
     Field(
-        description="none, lock and queue count in memory; save reads a row and saves it; f adds by F() in the database."
+        description="none, lock and queue count in memory; save reads a row and saves it; f adds with F() in the database."
     ),
 ]
-Updates = Annotated[int, Field(ge=1, le=10_000, description="How often the counter is raised in all.")]
-Workers = Annotated[int, Field(ge=1, le=16, description="Threads that raise it at the same time.")]
+Updates = Annotated[int, Field(ge=1, le=10_000, description="Increments in total.")]
+Workers = Annotated[int, Field(ge=1, le=16, description="Threads that increment it at the same time.")]
 Window = Annotated[
     int,
-    Field(ge=0, le=1_000, description="Microseconds, on average, between reading and writing; 0: no pause."),
+    Field(ge=0, le=1_000, description="Average microseconds between reading and writing; 0: no pause."),
 ]
 
 
@@ -50,10 +50,10 @@ def shared_counter(
     window_us: Window = 200,
     seed: Seed = 1,
 ) -> dict[str, Any]:
-    """Raise one counter from several threads, without and with a guard, and count the updates that were lost.
+    """Increment one counter from several threads, without and with a guard, and count the updates that were lost.
 
-    Lesson: reading, changing and writing is three steps, and whoever writes between them is overwritten. The GIL
-    guards none of it. A lock around the three, one owner behind a queue, or letting the database add (F()) does.
+    Lesson: reading, adding and writing are three steps, and a write of another thread between them is lost. The GIL
+    does not prevent it. A lock around the three, one owner behind a queue, or adding in the database (F()) does.
     """
     begin_mono = time.perf_counter()
     if guard in ("save", "f"):
@@ -95,20 +95,20 @@ def _result(guard: str, ran_on: str, updates: int, counted: int, begin_mono: flo
 def _count_in_memory(guard: str, pauses: list[list[float]]) -> int:
     tally, lock, inbox = Tally(), threading.Lock(), queue.SimpleQueue[float]()
 
-    def raise_it(pause_s: float) -> None:
+    def increment(pause_s: float) -> None:
         seen = tally.value
         pause(pause_s)
         tally.value = seen + 1
 
-    def raise_it_locked(pause_s: float) -> None:
+    def increment_locked(pause_s: float) -> None:
         with lock:
-            raise_it(pause_s)
+            increment(pause_s)
 
     def own() -> None:
         for _ in range(sum(map(len, pauses))):
-            raise_it(inbox.get(timeout=_QUEUE_TIMEOUT_S))
+            increment(inbox.get(timeout=_QUEUE_TIMEOUT_S))
 
-    steps: dict[str, Step] = {"none": raise_it, "lock": raise_it_locked, "queue": inbox.put}
+    steps: dict[str, Step] = {"none": increment, "lock": increment_locked, "queue": inbox.put}
     workers = [partial(_repeat, steps[guard], mine) for mine in pauses]
     together([*workers, own] if guard == "queue" else workers)
     return tally.value
@@ -123,20 +123,20 @@ def _repeat(step: Step, pauses: list[float]) -> None:
 async def _count_on_loop(guard: str, pauses: list[list[float]]) -> int:
     tally, lock, inbox = Tally(), asyncio.Lock(), asyncio.Queue[float]()
 
-    async def raise_it(pause_s: float) -> None:
+    async def increment(pause_s: float) -> None:
         seen = tally.value
         await _pause_on_loop(pause_s)
         tally.value = seen + 1
 
-    async def raise_it_locked(pause_s: float) -> None:
+    async def increment_locked(pause_s: float) -> None:
         async with lock:
-            await raise_it(pause_s)
+            await increment(pause_s)
 
     async def own() -> None:
         for _ in range(sum(map(len, pauses))):
-            await raise_it(await inbox.get())
+            await increment(await inbox.get())
 
-    step = {"none": raise_it, "lock": raise_it_locked, "queue": inbox.put}[guard]
+    step = {"none": increment, "lock": increment_locked, "queue": inbox.put}[guard]
     async with asyncio.TaskGroup() as group:
         for mine in pauses:
             group.create_task(_repeat_on_loop(step, mine))

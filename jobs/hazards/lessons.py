@@ -1,20 +1,20 @@
-"""What the results of each hazard show, worded with their own figures."""
+"""The lesson of each hazard: sentences that state what its jobs returned, with their figures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
 from jobs.hazards import tables
-from jobs.hazards.tables import size
-from poolwise.definitions import Lesson
-from poolwise.definitions.lesson import ByVariant, Result
-from poolwise.support.formats import percent, seconds
+from jobs.hazards.tables import percent, seconds, size
+from poolwise import Lesson
 
+type Result = Mapping[str, Any]
 type Results = Sequence[Result]
+type ByVariant = Mapping[Any, Results]
 
 
 def _by(results: Results, key: str) -> dict[Any, list[Result]]:
-    """Return the results by variant, in the order in which they come."""
+    """Return the results grouped by a figure, in their order."""
     groups: dict[Any, list[Result]] = {}
     for result in results:
         groups.setdefault(result[key], []).append(result)
@@ -30,12 +30,12 @@ def _joined(names: Sequence[str]) -> str:
 
 
 _GUARDS = {"lock": "a lock", "queue": "a queue", "f": "F()"}
-_MISTAKES = {"none": "without a guard", "save": "with a row that is read and saved"}
+_MISTAKES = {"none": "without a guard", "save": "by reading and saving a row"}
 
 
 def _shared_counter(by: ByVariant) -> list[str]:
-    lost = {guard: sum(result["lost"] for result in found) for guard, found in by.items()}
-    made = {guard: sum(result["updates"] for result in found) for guard, found in by.items()}
+    lost = {guard: sum(result["lost"] for result in results) for guard, results in by.items()}
+    made = {guard: sum(result["updates"] for result in results) for guard, results in by.items()}
     harmed = [
         f"{text} {lost[guard]:,} of {made[guard]:,}"
         for guard, text in (_MISTAKES | {guard: f"with {text}" for guard, text in _GUARDS.items()}).items()
@@ -51,23 +51,23 @@ def _shared_counter(by: ByVariant) -> list[str]:
 
 _PLACES = {"gevent hub": "gevent", "event loop": "asyncio", "threads": "threads"}
 _WORK = {
-    "compute": "computing in one go",
+    "compute": "without a pause",
     "pauses": "with a pause every 5 ms",
-    "process": "in a process of its own",
+    "process": "in a separate process",
 }
 
 
 def _blocked_loop(by: ByVariant) -> list[str]:
-    found: dict[str, dict[str, str]] = {}
+    late_by_place: dict[str, dict[str, str]] = {}
     for work, results in by.items():
         for where, same in _by(results, "where").items():
-            found.setdefault(where, {})[work] = seconds(_of(same, "sibling_late_max_s"))
+            late_by_place.setdefault(where, {})[work] = seconds(_of(same, "sibling_late_max_s"))
     computed = seconds(_of([result for results in by.values() for result in results], "compute_s"))
     return [
         f"On {_PLACES[where]} a job that computed for {computed} made another job of its worker wake late by up to "
         + ", ".join(f"{late[work]} {text}" for work, text in _WORK.items() if work in late)
         + "."
-        for where, late in found.items()
+        for where, late in late_by_place.items()
     ]
 
 
@@ -75,8 +75,8 @@ _WAYS = {"json": "as JSON", "msgpack": "as msgpack", "reference": "by reference"
 
 
 def _large_payload(by: ByVariant) -> list[str]:
-    largest = {way: [result["sizes"][-1] for result in found] for way, found in by.items()}
-    smallest = {way: [result["sizes"][0] for result in found] for way, found in by.items()}
+    largest = {way: [result["sizes"][-1] for result in results] for way, results in by.items()}
+    smallest = {way: [result["sizes"][0] for result in results] for way, results in by.items()}
     parts = [
         f"{percent(_of(largest[way], 'share'))} {text} ({size(_of(largest[way], 'message_bytes'))} of messages)"
         for way, text in _WAYS.items()
@@ -85,58 +85,59 @@ def _large_payload(by: ByVariant) -> list[str]:
     way = next(iter(by))
     kib, work_ms = _of(largest[way], "size_kib"), _of(by[way], "work_ms")
     least, least_kib = percent(_of(smallest[way], "share")), _of(smallest[way], "size_kib")
-    against = f", against {least} for {least_kib:,.0f} KiB {_WAYS[way]}" if least_kib < kib else ""
+    small = f", compared with {least} for {least_kib:,.0f} KiB {_WAYS[way]}" if least_kib < kib else ""
     return [
-        f"Passing {kib:,.0f} KiB to a job of {work_ms:.0f} ms and back took this share of its time: "
-        f"{', '.join(parts)}{against}."
+        f"Passing {kib:,.0f} KiB to a job of {work_ms:.0f} ms and back took this share of the time: "
+        f"{', '.join(parts)}{small}."
     ]
 
 
 def _backlog(by: ByVariant) -> list[str]:
     texts = []
-    if found := by.get("none"):
+    if results := by.get("none"):
         texts.append(
-            f"Without a bound {_of(found, 'most_items'):,.0f} items ({size(_of(found, 'most_bytes'))}) piled up, and "
-            f"the last waited {seconds(_of(found, 'wait_max_s'))}."
+            f"Without a limit {_of(results, 'most_items'):,.0f} items ({size(_of(results, 'most_bytes'))}) piled up, and "
+            f"one waited for {seconds(_of(results, 'wait_max_s'))}."
         )
-    if found := by.get("wait"):
+    if results := by.get("wait"):
         texts.append(
-            f"With a bound of {_of(found, 'most_items'):,.0f} no item waited longer than "
-            f"{seconds(_of(found, 'wait_max_s'))} and {size(_of(found, 'most_bytes'))} were held: the producer waited, "
-            f"{seconds(_of(found, 'producer_waited_s'))} in all."
+            f"With a limit of {_of(results, 'most_items'):,.0f} items no item waited longer than "
+            f"{seconds(_of(results, 'wait_max_s'))}, and the queue took {size(_of(results, 'most_bytes'))}: the producer "
+            f"waited for {seconds(_of(results, 'producer_waited_s'))} in total."
         )
-    if found := by.get("refuse"):
+    if results := by.get("refuse"):
         texts.append(
-            f"A full queue that refuses turned {_of(found, 'refused'):,.0f} of {_of(found, 'items'):,.0f} away, and "
-            f"the others waited at most {seconds(_of(found, 'wait_max_s'))}."
+            f"A full queue refused {_of(results, 'refused'):,.0f} of {_of(results, 'items'):,.0f} items, and "
+            f"the others waited for at most {seconds(_of(results, 'wait_max_s'))}."
         )
     return texts
 
 
 def _lock_held(by: ByVariant) -> list[str]:
     texts = []
-    if found := by.get("all"):
+    if results := by.get("all"):
+        duration_s, alone_s = _of(results, "duration_s"), _of(results, "alone_s")
         texts.append(
-            f"With the lock held over the wait {_of(found, 'workers'):.0f} threads took "
-            f"{seconds(_of(found, 'duration_s'))}, {_of(found, 'duration_s') / _of(found, 'alone_s'):.1f} times as long "
-            f"as one alone, and one waited {seconds(_of(found, 'lock_wait_max_s'))} for the lock."
+            f"With the lock held during the wait, {_of(results, 'workers'):.0f} threads took {seconds(duration_s)}, "
+            f"{duration_s / alone_s:.1f} times as long as one alone, and one waited "
+            f"{seconds(_of(results, 'lock_wait_max_s'))} for the lock."
         )
-    if found := by.get("update"):
+    if results := by.get("update"):
         texts.append(
-            f"With the lock held over the update only they took {seconds(_of(found, 'duration_s'))}, "
-            f"and none waited longer than {seconds(_of(found, 'lock_wait_max_s'))}."
+            f"With the lock held for the update alone they took {seconds(_of(results, 'duration_s'))}, "
+            f"and none waited longer than {seconds(_of(results, 'lock_wait_max_s'))}."
         )
     return texts
 
 
 def _head_of_line(by: ByVariant) -> list[str]:
     texts = []
-    for prefetch, found in sorted(by.items(), reverse=True):
-        stuck, short = _of(found, "stuck"), _of(found, "short_jobs")
+    for prefetch, results in sorted(by.items(), reverse=True):
+        stuck, short = _of(results, "stuck"), _of(results, "short_jobs")
         texts.append(
-            f"With a prefetch of {prefetch}, {f'{stuck:.0f}' if stuck else 'none'} of {short:.0f} short jobs had to "
-            f"wait out a slow one of {seconds(_of(found, 'slow_s'))}: "
-            f"the longest wait of a short job was {seconds(_of(found, 'short_wait_max_s'))}."
+            f"With a prefetch of {prefetch}, {f'{stuck:.0f}' if stuck else 'none'} of {short:.0f} short jobs "
+            f"waited for a slow one of {seconds(_of(results, 'slow_s'))}: "
+            f"the longest wait of a short job was {seconds(_of(results, 'short_wait_max_s'))}."
         )
     return texts
 
@@ -144,16 +145,18 @@ def _head_of_line(by: ByVariant) -> list[str]:
 def _tiny_jobs(by: ByVariant) -> list[str]:
     work_us = min(_of(results, "work_us") for results in by.values())
     texts = []
-    if found := by.get("process"):
-        each_us = _of(found, "per_job_us")
+    if results := by.get("process"):
+        each_us = _of(results, "per_job_us")
         texts.append(
             f"A job of {work_us:.3g} µs cost {each_us:.3g} µs in another process: "
             f"{each_us / work_us:.0f} times its own work."
         )
-    if found := by.get("batch"):
-        texts.append(f"In batches of {_of(found, 'batch'):.0f} it cost {_of(found, 'per_job_us'):.3g} µs.")
-    if found := by.get("inline"):
-        texts.append(f"In place it cost {_of(found, 'per_job_us'):.3g} µs.")
+    if results := by.get("batch"):
+        texts.append(
+            f"In batches of {_of(results, 'batch'):.0f} it cost {_of(results, 'per_job_us'):.3g} µs."
+        )
+    if results := by.get("inline"):
+        texts.append(f"In place it cost {_of(results, 'per_job_us'):.3g} µs.")
     return texts
 
 

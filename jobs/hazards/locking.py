@@ -1,4 +1,4 @@
-"""A lock that is held for longer than what it guards."""
+"""A lock that is held for longer than the update that it guards."""
 
 import threading
 import time
@@ -10,25 +10,25 @@ from pydantic import Field
 from jobs.data import Seed, seeded
 from jobs.hazards import lessons
 from jobs.hazards.together import together
-from poolwise.definitions import job
+from poolwise import job
 
 Held = Annotated[
-    Literal["all", "update"], Field(description="Hold the lock over the wait too, or over the update only.")
+    Literal["all", "update"], Field(description="Hold the lock during the wait too, or for the update alone.")
 ]
 
 
 @job(kind="hazard", name="hazard.lock_held", title="Lock held too long", lesson=lessons.LOCK_HELD)
 def lock_held(
     held: Held = "all",
-    workers: Annotated[int, Field(ge=1, le=64, description="Threads that do it at once.")] = 8,
-    fetch_ms: Annotated[int, Field(ge=1, le=500, description="Wait of each, such as a request.")] = 50,
-    update_ms: Annotated[int, Field(ge=0, le=50, description="Update of what they share.")] = 1,
+    workers: Annotated[int, Field(ge=1, le=64, description="Threads that run at once.")] = 8,
+    fetch_ms: Annotated[int, Field(ge=1, le=500, description="Wait of each thread, such as a request.")] = 50,
+    update_ms: Annotated[int, Field(ge=0, le=50, description="Time of each update of the shared value.")] = 1,
     seed: Seed = 1,
 ) -> dict[str, Any]:
-    """Have several threads fetch something and then update what they share, under one lock.
+    """Fetch something in several threads and then update a shared value, under one lock.
 
-    Lesson: a lock held over a wait makes the threads run one after another, as if there were one; waiting releases the
-    GIL, but not the lock. Fetch first, then take the lock for the update alone.
+    Lesson: a lock held during a wait makes the threads run one after another; waiting releases the GIL, but not the
+    lock. Fetch first, then take the lock for the update alone.
     """
     lock, total, lock_waits_s = threading.Lock(), [0], list[float]()
     random = seeded(seed)

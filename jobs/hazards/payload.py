@@ -1,4 +1,4 @@
-"""Data that travels in the message instead of a reference to it."""
+"""Data in a message instead of a reference to it."""
 
 import json
 import time
@@ -11,7 +11,7 @@ from pydantic import Field
 from jobs.data import Seed, seeded, temporary_file
 from jobs.hazards import lessons
 from jobs.hazards.together import spin
-from poolwise.definitions import job
+from poolwise import job
 
 _SIZES_KIB = (1, 10, 100, 1000, 4000)
 _RECORD_BYTES = 72
@@ -20,7 +20,7 @@ _codec = Base64()
 
 Way = Annotated[
     Literal["json", "msgpack", "reference"],
-    Field(description="The whole data as JSON or as msgpack, or the place of a file that holds it."),
+    Field(description="The whole data as JSON or as msgpack, or a reference to a file that holds it."),
 ]
 
 
@@ -33,14 +33,14 @@ Way = Annotated[
 def large_payload(
     way: Way = "json",
     largest_kib: Annotated[int, Field(ge=1, le=4000, description="Largest size to try.")] = 1000,
-    work_ms: Annotated[int, Field(ge=1, le=1000, description="What the job itself computes.")] = 10,
+    work_ms: Annotated[int, Field(ge=1, le=1000, description="Computing time of the job itself.")] = 10,
     seed: Seed = 1,
 ) -> dict[str, Any]:
     """Pass data of several sizes to a job and its result back, as Celery's messages do; return serialisation's share.
 
     Lesson: arguments and results are copied about eight times on their way (encoded, packed, unpacked, decoded), with
-    the GIL held. msgpack takes about half of JSON's time and is smaller; a reference to where the data lies costs next
-    to nothing in the broker. Pass references.
+    the GIL held. msgpack takes about half the time of JSON and is smaller; a reference costs next to nothing in the
+    broker. Pass references.
     """
     sizes = [size for size in _SIZES_KIB if size <= largest_kib]
     return {
@@ -51,10 +51,14 @@ def large_payload(
 
 
 def _best_of(way: str, size_kib: int, work_s: float, seed: int) -> dict[str, Any]:
-    """Return the try that noise disturbed least."""
+    """Return the fastest of several measurements."""
     records = _records(size_kib, seed)
     tries = [_measure(way, records, work_s) for _ in range(_REPEATS)]
-    return {"size_kib": size_kib, "records": len(records), **min(tries, key=lambda one: one["passing_s"])}
+    return {
+        "size_kib": size_kib,
+        "records": len(records),
+        **min(tries, key=lambda figures: figures["passing_s"]),
+    }
 
 
 def _records(size_kib: int, seed: int) -> list[dict[str, Any]]:

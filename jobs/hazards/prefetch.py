@@ -1,4 +1,4 @@
-"""Short jobs that a worker has fetched and cannot begin, because a slow one is before them."""
+"""Short jobs that a worker has reserved and cannot start, because a slow one is ahead of them."""
 
 import queue
 import statistics
@@ -13,9 +13,11 @@ from pydantic import Field
 from jobs.data import Seed, seeded
 from jobs.hazards import lessons
 from jobs.hazards.together import together
-from poolwise.definitions import job
+from poolwise import job
 
-Prefetch = Annotated[Literal[1, 4], Field(description="Messages that a consumer holds, the running one too.")]
+Prefetch = Annotated[
+    Literal[1, 4], Field(description="Messages that a consumer reserves, the running one included.")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +28,12 @@ class _Message:
 
 @dataclass(slots=True)
 class _PrefetchStats:
-    """What the consumers note down."""
+    """What the consumers measured."""
 
     waits_s: list[float] = field(default_factory=list)
-    """Of the short jobs, until they began."""
+    """Of the short jobs, until they started."""
     stuck: int = 0
-    """Short jobs that the consumer of the slow one held meanwhile."""
+    """Short jobs that the consumer of the slow one had reserved."""
 
 
 @job(
@@ -44,15 +46,15 @@ def head_of_line(
     prefetch: Prefetch = 4,
     consumers: Annotated[int, Field(ge=2, le=8, description="Consumers with one slot each.")] = 2,
     short_jobs: Annotated[int, Field(ge=4, le=500, description="Short jobs behind the slow one.")] = 30,
-    short_ms: Annotated[int, Field(ge=1, le=50, description="Duration of a short one, on average.")] = 5,
-    slow_ms: Annotated[int, Field(ge=10, le=5000, description="Duration of the slow one.")] = 500,
+    short_ms: Annotated[int, Field(ge=1, le=50, description="Average duration of a short job.")] = 5,
+    slow_ms: Annotated[int, Field(ge=10, le=5000, description="Duration of the slow job.")] = 500,
     seed: Seed = 1,
 ) -> dict[str, Any]:
-    """Serve one slow and many short jobs by consumers that fetch ahead, as Celery's workers do; return the waits.
+    """Run one slow and many short jobs with consumers that prefetch, as Celery's workers do; return the waits.
 
-    Lesson: what a worker has fetched no other can take. With a prefetch of 4, three short jobs wait out the slow one
-    while another consumer is idle; with 1 they go to whoever is free. The jobs wait on timers, so the GIL has no part
-    in it. Poolwise's workers prefetch 1 (WORKER_PREFETCH_MULTIPLIER).
+    Lesson: no other worker can take what one has reserved. With a prefetch of 4, three short jobs wait for the slow one
+    while another consumer is idle; with 1 they go to a free consumer. The jobs wait on timers, so the GIL plays no
+    part. Poolwise's workers prefetch 1 (WORKER_PREFETCH_MULTIPLIER).
     """
     random, broker = seeded(seed), queue.SimpleQueue[_Message]()
     broker.put(_Message(slow_ms / 1000, is_slow=True))
@@ -81,7 +83,7 @@ def _consume(
 ) -> None:
     backlog: deque[_Message] = deque()
     while True:
-        with fetching:  # a broker hands one consumer its messages in one go
+        with fetching:  # a broker delivers the messages of one consumer together
             _fill(backlog, broker, prefetch)
         if not backlog:
             return

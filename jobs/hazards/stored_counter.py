@@ -1,4 +1,4 @@
-"""The counter as a row of the database: saved after reading, or raised by F()."""
+"""The counter as a row of the database: saved after reading, or incremented with F()."""
 
 import time
 from collections.abc import Callable
@@ -16,18 +16,18 @@ _LEFT_BEHIND_AFTER_S = 3600
 
 
 def count(guard: str, pauses: list[list[float]]) -> int:
-    """Raise a row's counter once for each pause, in one thread for each list; return its last value.
+    """Increment a row's counter once for each pause, in one thread for each list; return its last value.
 
-    `save` writes what it read plus one, `f` has the database add. Each thread holds a connection.
+    `save` writes what it read plus one, `f` adds in the database. Each thread uses its own connection.
     """
     row = _new_row()
-    raise_it = {"save": _save, "f": _add}[guard]
+    increment = {"save": _save, "f": _add}[guard]
     try:
-        together([partial(_in_thread, row, raise_it, mine) for mine in pauses])
+        together([partial(_in_thread, row, increment, mine) for mine in pauses])
         return int(row().get().count)
     finally:
         row().delete()
-        # A greenlet's connection would outlive it.
+        # The connection of a greenlet would stay open after it.
         if not connection.in_atomic_block:
             connection.close()
 
@@ -36,11 +36,11 @@ type Row = Callable[[], "QuerySet"]  # type: ignore[type-arg]
 
 
 def _new_row() -> Row:
-    # django-celery-results' table of chords is a counter with a name, and Poolwise has no chords.
+    # The table of chords of django-celery-results holds named counters, and Poolwise has no chords.
     table = apps.get_model("django_celery_results", "ChordCounter").objects
     now = int(time.time())
     before = f"{_PREFIX}{now - _LEFT_BEHIND_AFTER_S}"
-    table.filter(group_id__startswith=_PREFIX, group_id__lt=before).delete()  # of workers that were killed
+    table.filter(group_id__startswith=_PREFIX, group_id__lt=before).delete()  # left by killed workers
     name = f"{_PREFIX}{now}-{uuid4().hex}"
     table.create(group_id=name, sub_tasks="[]", count=0)
     return lambda: table.filter(group_id=name)
@@ -57,10 +57,10 @@ def _add(row: Row, pause_s: float) -> None:
     row().update(count=F("count") + 1)
 
 
-def _in_thread(row: Row, raise_it: Callable[[Row, float], None], pauses: list[float]) -> None:
+def _in_thread(row: Row, increment: Callable[[Row, float], None], pauses: list[float]) -> None:
     try:
         for pause_s in pauses:
-            raise_it(row, pause_s)
+            increment(row, pause_s)
             pause(pause_s)
     finally:
         connections.close_all()

@@ -1,11 +1,21 @@
-"""Which figures of a hazard's results a table shows, and how they read."""
+"""The table of each hazard: which figures of the results it shows, and how it formats them."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from poolwise.support.formats import percent, seconds
-
 type _Columns = Mapping[str, tuple[str, Callable[[Any], str]]]
+
+
+def seconds(duration_s: float) -> str:
+    """Return a duration in ms or s, with three digits or fewer."""
+    if duration_s < 0.9995:
+        return f"{duration_s * 1000:.{1 if duration_s < 0.01 else 0}f} ms"
+    return f"{duration_s:.2f} s"
+
+
+def percent(share: float) -> str:
+    """Return a share of 1 as a percentage."""
+    return f"{share * 100:.{1 if 0 < share < 0.0995 else 0}f} %"
 
 
 def size(count_bytes: float) -> str:
@@ -29,27 +39,27 @@ SHARED_COUNTER: _Columns = {
     "updates": ("updates", _count),
     "counted": ("counted", _count),
     "lost": ("lost", _count),
-    "took": ("duration_s", seconds),
+    "duration": ("duration_s", seconds),
 }
 BLOCKED_LOOP: _Columns = {
-    "in": ("where", str),
+    "ran on": ("where", str),
     "computed": ("compute_s", seconds),
-    "took": ("duration_s", seconds),
-    "sibling woke": ("sibling_wakes", _count),
-    "median late": ("sibling_late_median_s", seconds),
-    "most late": ("sibling_late_max_s", seconds),
+    "duration": ("duration_s", seconds),
+    "sibling wakes": ("sibling_wakes", _count),
+    "median delay": ("sibling_late_median_s", seconds),
+    "longest delay": ("sibling_late_max_s", seconds),
 }
 LARGE_PAYLOAD: _Columns = {
     "data": ("size_kib", lambda kib: f"{kib:,} KiB"),
     "messages": ("message_bytes", size),
-    "passing": ("passing_s", seconds),
+    "time to pass": ("passing_s", seconds),
     "work": ("work_s", seconds),
     "share": ("share", percent),
 }
 BACKLOG: _Columns = {
     "consumed": ("consumed", _count),
     "refused": ("refused", _count),
-    "most waiting": ("most_items", _count),
+    "longest queue": ("most_items", _count),
     "memory": ("most_bytes", size),
     "median wait": ("wait_median_s", seconds),
     "longest wait": ("wait_max_s", seconds),
@@ -57,8 +67,8 @@ BACKLOG: _Columns = {
 }
 LOCK_HELD: _Columns = {
     "threads": ("workers", _count),
-    "took": ("duration_s", seconds),
-    "one alone": ("alone_s", seconds),
+    "duration": ("duration_s", seconds),
+    "one thread alone": ("alone_s", seconds),
     "longest lock wait": ("lock_wait_max_s", seconds),
 }
 HEAD_OF_LINE: _Columns = {
@@ -66,12 +76,12 @@ HEAD_OF_LINE: _Columns = {
     "stuck": ("stuck", _count),
     "median wait": ("short_wait_median_s", seconds),
     "longest wait": ("short_wait_max_s", seconds),
-    "all took": ("duration_s", seconds),
+    "total duration": ("duration_s", seconds),
 }
 TINY_JOBS: _Columns = {
     "jobs": ("jobs", _count),
-    "in a batch": ("batch", _count),
-    "work of one": ("work_us", _microseconds),
-    "cost of one": ("per_job_us", _microseconds),
-    "all took": ("duration_s", seconds),
+    "jobs per batch": ("batch", _count),
+    "work per job": ("work_us", _microseconds),
+    "time per job": ("per_job_us", _microseconds),
+    "total duration": ("duration_s", seconds),
 }

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from jobs.data import Seed, seeded
 from jobs.hazards import lessons
-from poolwise.definitions import job
+from poolwise import job
 
 _CHILD = """
 import json, sys
@@ -22,7 +22,7 @@ for line in sys.stdin:
 
 PlaceOfWork = Annotated[
     Literal["inline", "process", "batch"],
-    Field(description="In place, each sent to another process, or sent there in batches."),
+    Field(description="In this process, each sent to another process, or sent there in batches."),
 ]
 
 
@@ -30,14 +30,16 @@ PlaceOfWork = Annotated[
 def tiny_jobs(
     place: PlaceOfWork = "process",
     jobs: Annotated[int, Field(ge=1, le=10_000, description="Jobs to run.")] = 2000,
-    rounds: Annotated[int, Field(ge=1, le=10_000, description="Work of each: rounds, on average.")] = 50,
-    batch: Annotated[int, Field(ge=2, le=1000, description="Jobs in a batch.")] = 100,
+    rounds: Annotated[
+        int, Field(ge=1, le=10_000, description="Average work of a job: rounds of a loop.")
+    ] = 50,
+    batch: Annotated[int, Field(ge=2, le=1000, description="Jobs per batch.")] = 100,
     seed: Seed = 1,
 ) -> dict[str, Any]:
-    """Run many small jobs in place, or send them to a process that has been started already, and compare the cost.
+    """Run many small jobs in this process, or send them to a process that is running already, and compare the cost.
 
-    Lesson: sending a job to a process, encoding and decoding it and waking up twice costs tens of microseconds before
-    any broker has seen it. A job that works for less gains nothing by a GIL of its own: do it in place, or in batches.
+    Lesson: sending a job to another process costs tens of microseconds (encoding, decoding, two wake-ups), even without
+    a broker. A job that works for less gains nothing from a GIL of its own: run it in place, or send batches.
     """
     random = seeded(seed)
     sizes = [random.randrange(1, 2 * rounds + 1) for _ in range(jobs)]
@@ -64,7 +66,7 @@ def _in_place(sizes: Sequence[int]) -> tuple[float, float, int]:
 
 
 def _elsewhere(sizes: Sequence[int], batch: int) -> tuple[float, float, int]:
-    """Return the seconds until the process is there, the seconds of all jobs, and the sum of the answers."""
+    """Return the seconds to start the process, the seconds of all jobs, and the sum of the answers."""
     before_mono = time.perf_counter()
     command = [sys.executable, "-I", "-S", "-c", _CHILD]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:  # noqa: S603

@@ -25,20 +25,20 @@ def together(functions: Sequence[Callable[[], None]]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        while thread.is_alive():  # a job is interrupted between two steps, not inside one long join
+        while thread.is_alive():  # a thread can be interrupted between two steps, not within one long join
             thread.join(_STEP_S)
     if failures:
         raise failures[0]
 
 
 def pause(duration_s: float) -> None:
-    """Wait, and let another thread run meanwhile; of no duration not even that."""
+    """Wait, so that other threads run; return at once for 0."""
     if duration_s:
         time.sleep(duration_s)
 
 
 def where() -> str:
-    """Name what carries the threads of this process: `threads`, or `gevent hub` where they are greenlets."""
+    """Return what runs the threads of this process: `threads`, or `gevent hub` where they are greenlets."""
     if "gevent" in sys.modules:
         from gevent import monkey
 
@@ -48,7 +48,7 @@ def where() -> str:
 
 
 def spin(duration_s: float) -> int:
-    """Keep a core busy, holding the GIL; return the rounds made."""
+    """Keep a core busy while holding the GIL; return how many rounds it did."""
     end_mono, rounds = time.perf_counter() + duration_s, 0
     while time.perf_counter() < end_mono:
         rounds += 1

@@ -172,7 +172,7 @@ def test_one_inner_address_among_public_ones_refuses_them_all(
     answers(monkeypatch, [PUBLIC, inner])
     for error in _fetched("http://mixed.example/"):
         assert isinstance(error, http.FetchRefused)
-        assert f"mixed.example stands for {inner}" in str(error)
+        assert f"mixed.example resolves to {inner}" in str(error)
         assert "JOB_HTTP_ALLOWED_HOSTS" in str(error)
     assert listener.connections == 0
 
@@ -257,8 +257,8 @@ def test_tls_is_asked_for_by_the_name_not_by_the_address(
     [
         ("http://user:password@example.com/", "user or a password"),
         ("http://user@example.com/", "user or a password"),
-        ("http://example.com:22/", "only the ports 80 and 443"),
-        ("https://example.com:8443/", "only the ports 80 and 443"),
+        ("http://example.com:22/", "only ports 80 and 443"),
+        ("https://example.com:8443/", "only ports 80 and 443"),
         ("gopher://example.com/", "must begin with http"),
         ("http://example.com/" + "x" * 2_000, "longer than 2,000"),
     ],

@@ -80,7 +80,9 @@ def test_exit_process_ends_the_process_at_once() -> None:
 
 def test_what_ends_its_worker_on_purpose_is_refused_unless_the_settings_allow_it(settings: Any) -> None:
     settings.JOB_ALLOW_HARMFUL = False
-    with pytest.raises(Unavailable, match="ends its worker on purpose; JOB_ALLOW_HARMFUL=true lets it run"):
+    with pytest.raises(
+        Unavailable, match="ends its worker on purpose; set JOB_ALLOW_HARMFUL=true to allow it"
+    ):
         prepare("endings.exit_process", {}, pool="threads", copies=1)
     settings.JOB_ALLOW_HARMFUL = True
     assert len(prepare("endings.exit_process", {}, pool="threads", copies=1)) == 1

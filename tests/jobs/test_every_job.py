@@ -1,4 +1,4 @@
-"""Rules that every job of the catalogue keeps."""
+"""Rules that every job of the site keeps."""
 
 import ast
 import inspect
@@ -15,7 +15,7 @@ from poolwise.support.errors import InvalidParameters
 jobs.load()
 HAZARDS = ("backlog", "blocked", "counter", "locking", "payload", "prefetch", "stored_counter", "tiny")
 MODULES = ("io", "cpu", "mixed", "endings", *(f"hazards.{name}" for name in HAZARDS))
-CATALOGUE = [d for d in definitions.all_definitions() if d.module_path.startswith("jobs.")]
+SITE_JOBS = [d for d in definitions.all_definitions() if d.module_path.startswith("jobs.")]
 NAMES = [
     "io.wait",
     "io.http_get",
@@ -51,13 +51,13 @@ NAMES = [
     "hazard.tiny_jobs",
 ]
 
-each = pytest.mark.parametrize("definition", CATALOGUE, ids=lambda d: d.name)
-FIELDS = [(d, field) for d in CATALOGUE for field in d.fields]
+each = pytest.mark.parametrize("definition", SITE_JOBS, ids=lambda d: d.name)
+FIELDS = [(d, field) for d in SITE_JOBS for field in d.fields]
 each_field = pytest.mark.parametrize(("definition", "field"), FIELDS, ids=lambda x: x.name)
 
 
-def test_the_catalogue_holds_these_jobs() -> None:
-    assert {definition.name for definition in CATALOGUE} == set(NAMES)
+def test_the_site_has_these_jobs() -> None:
+    assert {definition.name for definition in SITE_JOBS} == set(NAMES)
 
 
 @each
@@ -68,7 +68,7 @@ def test_a_job_runs_with_its_defaults_alone(definition: Definition) -> None:
 
 
 @each
-def test_a_job_says_what_it_does_and_its_kind_fits_its_module(definition: Definition) -> None:
+def test_a_job_is_described_and_its_kind_fits_its_module(definition: Definition) -> None:
     module = definition.name.split(".")[0]
     assert definition.summary.endswith((".", "."))
     assert definition.kind == (module if module != "endings" else definition.kind)
@@ -77,7 +77,7 @@ def test_a_job_says_what_it_does_and_its_kind_fits_its_module(definition: Defini
 
 
 @each_field
-def test_every_parameter_is_explained_and_bounded(definition: Definition, field: Any) -> None:
+def test_every_parameter_is_described_and_limited(definition: Definition, field: Any) -> None:
     assert field.help
     if field.choices:
         assert field.default in field.choices
@@ -89,7 +89,7 @@ def test_every_parameter_is_explained_and_bounded(definition: Definition, field:
 
 
 @each_field
-def test_a_parameter_beyond_its_bounds_is_refused_by_name(definition: Definition, field: Any) -> None:
+def test_a_parameter_out_of_range_is_refused_by_name(definition: Definition, field: Any) -> None:
     if field.choices:
         wrong = ["perhaps", 2, None]
     elif field.type in ("integer", "number"):
@@ -113,8 +113,37 @@ def test_both_bodies_take_the_same_parameters(definition: Definition) -> None:
         assert sync == coroutine
 
 
-def test_no_module_of_the_catalogue_uses_the_shared_random_generator() -> None:
+def test_no_module_uses_the_shared_random_generator() -> None:
     for name in MODULES:
         source = inspect.getsource(__import__(f"jobs.{name}", fromlist=["x"]))
         imported = {a.name for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Import) for a in n.names}
         assert "random" not in imported
+
+
+def test_only_a_job_that_is_off_by_default_can_end_its_worker(settings: Any) -> None:
+    settings.JOB_ALLOW_HARMFUL = False
+    harmful = {d.name for d in SITE_JOBS if _ENDS_PROCESS & set(_calls(d))}
+    assert harmful == {"endings.exit_process"}
+    assert all("JOB_ALLOW_HARMFUL" in (definitions.get(name).unavailable() or "") for name in harmful)
+
+
+#: Calls that end a process or signal one.
+_ENDS_PROCESS = {
+    "_exit",
+    "abort",
+    "kill",
+    "killpg",
+    "raise_signal",
+    "pthread_kill",
+    "exit",
+    "execv",
+    "execve",
+}
+
+
+def _calls(definition: Definition) -> list[str]:
+    """Return the names of the functions and methods that the bodies call."""
+    bodies = [body for body in (definition.body, definition.async_body) if body]
+    trees = [ast.parse(inspect.getsource(body)) for body in bodies]
+    called = [node.func for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return [getattr(func, "attr", getattr(func, "id", "")) for func in called]

@@ -1,4 +1,4 @@
-"""Each hazard shows its lesson in one run: in this process, and a few on real workers."""
+"""Each hazard shows its lesson in one run: in this process, and some on real workers."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -44,12 +44,12 @@ def run_all(run: Bodies) -> AllVariants:
 @pytest.mark.slow
 @stored
 def test_updates_are_lost_without_a_guard_and_none_with_one(run_all: AllVariants) -> None:
-    found = run_all("hazard.shared_counter")
-    assert {guard: result["lost"] > 0 for guard, result in found.items()} == {
+    results = run_all("hazard.shared_counter")
+    assert {guard: result["lost"] > 0 for guard, result in results.items()} == {
         "none": True, "save": True, "lock": False, "queue": False, "f": False,
     }  # fmt: skip
-    text = lesson("hazard.shared_counter", list(found.values()))
-    assert text.startswith(f"Without a guard {found['none']['lost']} of 1,000 updates were lost")
+    text = lesson("hazard.shared_counter", list(results.values()))
+    assert text.startswith(f"Without a guard {results['none']['lost']} of 1,000 updates were lost")
     assert text.endswith("with a lock, a queue or F() none.")
 
 
@@ -62,16 +62,16 @@ def test_the_default_seed_loses_updates_every_time(run: Bodies, attempt: int) ->
 
 
 @stored
-def test_the_counted_row_is_deleted_and_so_is_one_that_was_left_behind(run: Bodies) -> None:
+def test_the_counter_row_is_deleted_and_so_is_one_left_behind(run: Bodies) -> None:
     rows = apps.get_model("django_celery_results", "ChordCounter").objects
     rows.create(group_id="hazard-1700000000-left", sub_tasks="[]", count=3)
-    rows.create(group_id="a chord of somebody else", sub_tasks="[]", count=3)
+    rows.create(group_id="a chord of another app", sub_tasks="[]", count=3)
     assert [result["lost"] for result in run("hazard.shared_counter", guard="f", updates=20)] == [0, 0]
-    assert list(rows.values_list("group_id", flat=True)) == ["a chord of somebody else"]
+    assert list(rows.values_list("group_id", flat=True)) == ["a chord of another app"]
 
 
 @pytest.mark.slow
-def test_a_job_that_computes_on_a_loop_delays_its_sibling_by_all_of_it(run: Bodies) -> None:
+def test_a_job_that_computes_on_a_loop_delays_its_sibling_as_long(run: Bodies) -> None:
     late = {
         work: run("hazard.blocked_loop", work=work, compute_s=0.4)[-1]
         for work in ("compute", "pauses", "process")
@@ -87,54 +87,54 @@ def test_a_job_that_computes_on_a_loop_delays_its_sibling_by_all_of_it(run: Bodi
 def test_serialisation_takes_a_growing_share_and_a_reference_a_small_message(
     run_all: AllVariants, files: Any
 ) -> None:
-    found = run_all("hazard.large_payload")
-    for result in found.values():
+    results = run_all("hazard.large_payload")
+    for result in results.values():
         shares = [size["share"] for size in result["sizes"]]
         assert shares[0] < 0.3 < shares[-1]
-    last = {way: result["sizes"][-1] for way, result in found.items()}
+    last = {way: result["sizes"][-1] for way, result in results.items()}
     assert last["reference"]["passing_s"] < last["json"]["passing_s"]
     assert last["msgpack"]["message_bytes"] < 0.9 * last["json"]["message_bytes"]
     assert last["reference"]["message_bytes"] < 1000
-    assert "as msgpack" in lesson("hazard.large_payload", list(found.values()))
+    assert "as msgpack" in lesson("hazard.large_payload", list(results.values()))
 
 
 def test_without_a_limit_memory_and_wait_grow(run_all: AllVariants) -> None:
-    found = run_all("hazard.backlog")
-    assert found["wait"]["most_items"] <= 10 < found["none"]["most_items"] / 3
-    assert found["wait"]["wait_max_s"] < found["none"]["wait_max_s"] / 2
-    assert found["wait"]["producer_waited_s"] > 10 * found["none"]["producer_waited_s"]
-    assert found["refuse"]["refused"] + found["refuse"]["consumed"] == 300
-    assert found["refuse"]["refused"] > 0
-    assert lesson("hazard.backlog", list(found.values())).startswith("Without a bound")
+    results = run_all("hazard.backlog")
+    assert results["wait"]["most_items"] <= 10 < results["none"]["most_items"] / 3
+    assert results["wait"]["wait_max_s"] < results["none"]["wait_max_s"] / 2
+    assert results["wait"]["producer_waited_s"] > 10 * results["none"]["producer_waited_s"]
+    assert results["refuse"]["refused"] + results["refuse"]["consumed"] == 300
+    assert results["refuse"]["refused"] > 0
+    assert lesson("hazard.backlog", list(results.values())).startswith("Without a limit")
 
 
-def test_a_lock_held_over_a_wait_makes_threads_take_turns(run_all: AllVariants) -> None:
-    found = run_all("hazard.lock_held")
-    assert {result["updated"] for result in found.values()} == {8}
-    assert found["all"]["duration_s"] > 0.3
-    assert found["update"]["duration_s"] < found["all"]["duration_s"] / 2
-    assert "8 threads" in lesson("hazard.lock_held", list(found.values()))
+def test_a_lock_held_during_a_wait_makes_threads_take_turns(run_all: AllVariants) -> None:
+    results = run_all("hazard.lock_held")
+    assert {result["updated"] for result in results.values()} == {8}
+    assert results["all"]["duration_s"] > 0.3
+    assert results["update"]["duration_s"] < results["all"]["duration_s"] / 2
+    assert "8 threads" in lesson("hazard.lock_held", list(results.values()))
 
 
-def test_short_jobs_wait_out_the_slow_one_only_when_they_were_fetched_with_it(run_all: AllVariants) -> None:
-    found = run_all("hazard.head_of_line")
-    assert [found[prefetch]["stuck"] for prefetch in (1, 4)] == [0, 3]
-    assert found[4]["short_wait_max_s"] > 0.5
-    if found[1]["short_wait_max_s"] >= 0.5:  # what else runs on the machine can only add to a wait
+def test_short_jobs_wait_for_the_slow_one_only_when_fetched_with_it(run_all: AllVariants) -> None:
+    results = run_all("hazard.head_of_line")
+    assert [results[prefetch]["stuck"] for prefetch in (1, 4)] == [0, 3]
+    assert results[4]["short_wait_max_s"] > 0.5
+    if results[1]["short_wait_max_s"] >= 0.5:  # other programs can only add to a wait
         eventually(lambda: run_all("hazard.head_of_line")[1]["short_wait_max_s"] < 0.5)
-    assert "With a prefetch of 4, 3 of 30" in lesson("hazard.head_of_line", list(found.values()))
+    assert "With a prefetch of 4, 3 of 30" in lesson("hazard.head_of_line", list(results.values()))
 
 
 @pytest.mark.slow
 def test_a_tiny_job_costs_many_times_its_work_in_another_process(run_all: AllVariants) -> None:
-    found = run_all("hazard.tiny_jobs")
-    assert len({result["total"] for result in found.values()}) == 1
-    # The best of three: what else runs on the machine can only add to a figure.
-    rounds = [found, run_all("hazard.tiny_jobs"), run_all("hazard.tiny_jobs")]
-    best_us = {how: min(each[how]["per_job_us"] for each in rounds) for how in found}
+    results = run_all("hazard.tiny_jobs")
+    assert len({result["total"] for result in results.values()}) == 1
+    # The best of three: other programs can only add to a figure.
+    rounds = [results, run_all("hazard.tiny_jobs"), run_all("hazard.tiny_jobs")]
+    best_us = {how: min(each[how]["per_job_us"] for each in rounds) for how in results}
     assert best_us["process"] > 4 * min(each["process"]["work_us"] for each in rounds)
     assert best_us["batch"] < best_us["process"] / 2
-    assert "in another process" in lesson("hazard.tiny_jobs", list(found.values()))
+    assert "in another process" in lesson("hazard.tiny_jobs", list(results.values()))
 
 
 COUNTED = {
@@ -160,7 +160,7 @@ COUNTED = {
         ([{}], ""),
     ],
 )  # fmt: skip
-def test_a_lesson_speaks_of_what_was_run_alone(results: list[Mapping[str, Any]], expected: str) -> None:
+def test_a_lesson_covers_only_the_variants_that_ran(results: list[Mapping[str, Any]], expected: str) -> None:
     assert lesson("hazard.shared_counter", results) == expected
     assert lesson("io.wait", results) == ""
 
@@ -194,10 +194,10 @@ def test_the_command_prints_the_variants_and_the_lesson() -> None:
     assert title == "hazard.lock_held: Lock held too long"
     assert headings.startswith("held")
     assert [row.split()[0] for row in rows[:2]] == ["all", "update"]
-    assert rows[-1].startswith("With the lock held over the wait")
+    assert rows[-1].startswith("With the lock held during the wait")
 
 
-def test_the_command_lists_the_hazards_and_refuses_what_is_none() -> None:
+def test_the_command_lists_the_hazards_and_refuses_an_unknown_one() -> None:
     assert all(name in printed() for name in VARIANT)
     with pytest.raises(CommandError, match=r"there are backlog, .*shared_counter"):
         printed("nonsense")
@@ -209,7 +209,7 @@ def test_the_command_lists_the_hazards_and_refuses_what_is_none() -> None:
 
 @pytest.mark.services
 @stored
-def test_the_command_runs_on_the_workers_where_only_they_show_it(platform: Platform) -> None:
+def test_the_command_runs_on_workers_where_only_they_show_the_hazard(platform: Platform) -> None:
     run = platform.manage("hazard", "blocked_loop", "--param", "compute_s=0.4")
     assert run.returncode == 0, run.stderr
     late_ms = {
@@ -233,7 +233,7 @@ def test_the_command_runs_on_the_workers_where_only_they_show_it(platform: Platf
 @stored
 @pytest.mark.parametrize("pool", ["gevent", "asyncio"])
 def test_a_real_job_of_the_same_worker_is_delayed(platform: Platform, pool: str) -> None:
-    # A worker that an earlier test has not ended yet may take some: several wait, so that one sits beside the other.
+    # A worker of an earlier test may take some: several wait, so that one shares the worker of the other.
     waiting = submit("io.wait", {"duration_s": 1.5}, pool=pool, copies=12)
     [computing] = submit("hazard.blocked_loop", {"work": "compute", "compute_s": 2.0}, pool=pool)
     platform.wait_for(*waiting, computing)
@@ -244,7 +244,7 @@ def test_a_real_job_of_the_same_worker_is_delayed(platform: Platform, pool: str)
 @pytest.mark.services
 @stored
 @pytest.mark.parametrize("pool", ["threads", "gevent", "asyncio", "prefork"])
-def test_updates_are_lost_on_every_pool_and_saved_by_the_database(platform: Platform, pool: str) -> None:
+def test_updates_are_lost_on_every_pool_but_not_with_the_database(platform: Platform, pool: str) -> None:
     jobs = [submit("hazard.shared_counter", {"guard": guard}, pool=pool)[0] for guard in ("none", "f")]
     platform.wait_for(*jobs)
     lost = [json.loads(TaskResult.objects.get(task_id=str(job.pk)).result)["lost"] for job in jobs]

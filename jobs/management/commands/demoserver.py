@@ -1,4 +1,4 @@
-"""Serve pages to fetch, for the demo and the tests."""
+"""`manage.py demoserver`: serve pages for the HTTP jobs of the demo and the tests."""
 
 import asyncio
 import signal
@@ -13,17 +13,17 @@ from jobs.demo_server import serve
 
 
 class Command(BaseCommand):
-    """`manage.py demoserver`."""
+    """Run the demo server until it is stopped."""
 
-    help = "Serve GET /wait?ms=100&bytes=1000 and GET /page/<n> for the HTTP jobs of the catalogue."
+    help = "Serve GET /wait?ms=100&bytes=1000 and GET /page/<n> for the HTTP jobs."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take the address to listen on; the one of JOB_HTTP_DEMO_URL without it."""
+        """Add the address to listen on; by default that of JOB_HTTP_DEMO_URL."""
         demo = urlsplit(settings.JOB_HTTP_DEMO_URL)
         parser.add_argument("--host", default=demo.hostname or "127.0.0.1", help="Address to listen on.")
         parser.add_argument(
-            "--port", type=int, default=demo.port or 80, help="Port to listen on; 0 takes a free one."
+            "--port", type=int, default=demo.port or 80, help="Port to listen on; 0: any free port."
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
