@@ -162,7 +162,7 @@ class PoolOut(Schema):
 
 
 class ActionOut(Schema):
-    """What an act of an operator came to."""
+    """What an action of an operator did."""
 
     state: str
     has_changed: bool
@@ -170,9 +170,9 @@ class ActionOut(Schema):
     detail: str
 
     @staticmethod
-    def resolve_detail(act: Any) -> str:
+    def resolve_detail(action: Any) -> str:
         """Return the outcome as a sentence."""
-        return str(act.words)
+        return str(action.text)
 
 
 class PurgedOut(Schema):

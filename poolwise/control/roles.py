@@ -31,12 +31,17 @@ _SEE = (
     ),
     "django_celery_results.view_taskresult",
 )
-_PIN = tuple(f"jobs.{action}_pinneddefinition" for action in ("add", "change", "delete"))
+_PIN = tuple(f"poolwise.{action}_pinneddefinition" for action in ("add", "change", "delete"))
 _OPERATE = (
-    *("poolwise.operate_pool", "poolwise.purge_pool", "jobs.exceed_user_limit", "poolwise.view_auditentry"),
+    *(
+        "poolwise.operate_pool",
+        "poolwise.purge_pool",
+        "poolwise.exceed_user_limit",
+        "poolwise.view_auditentry",
+    ),
     *_PIN,
 )
-_TOKENS = tuple(f"jobs.{action}_apitoken" for action in ("add", "delete", "view"))
+_TOKENS = tuple(f"poolwise.{action}_apitoken" for action in ("add", "delete", "view"))
 _PEOPLE = tuple(
     f"auth.{action}_{what}" for what in ("user", "group") for action in ("add", "change", "delete", "view")
 )

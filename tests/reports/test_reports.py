@@ -181,7 +181,8 @@ def test_a_pool_whose_workers_lost_their_broker_is_up_and_says_so(redis_client: 
     now = reports.pools_now()
     assert now.pools["gevent"].state_text == "Up"
     assert [worker.name for worker in now.pools["gevent"].unconnected] == ["g1"]
-    assert [pool.name for pool in now.disconnected] == ["gevent"]
+    lost = [notice for notice in now.notices if "lost their broker" in notice.problem]
+    assert [notice.problem for notice in lost] == ["Workers of the pool gevent have lost their broker."]
 
 
 def test_a_pool_is_unknown_while_redis_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,4 +194,4 @@ def test_a_pool_is_unknown_while_redis_is_away(monkeypatch: pytest.MonkeyPatch) 
     now = reports.pools_now()
     assert now.redis_is_away
     assert (now.pools["gevent"].state, now.pools["gevent"].queued) == ("unknown", 1)
-    assert not now.unserved
+    assert now.notices == [reports.REDIS_AWAY]

@@ -205,7 +205,7 @@ def _address(name: str, pattern: URLPattern, things: dict[str, Any]) -> str:
     known = {
         "poolwise:definition": ["io.wait"],
         "poolwise:comparison-chart": [things["comparison"].pk, "makespan", "svg"],
-        "admin:app_list": ["jobs"],
+        "admin:app_list": ["poolwise"],
         "admin:view_on_site": [1, 1],
         "admin:poolwise_vega": ["0"],
         "admin:auth_user_password_change": [things["job"].user_id],
@@ -232,7 +232,8 @@ def _key(name: str, things: dict[str, Any]) -> Any:
         "taskresult": TaskResult.objects.get().pk, "user": things["job"].user_id, "group": Group.objects.first().pk,
         **{word: things[word].pk for word in ("comparison", "pause", "auditentry", "apitoken")},
     }  # fmt: skip
-    return next((key for word, key in keys.items() if word in name), things["job"].pk)
+    model = name.replace("poolwise", "")
+    return next((key for word, key in keys.items() if word in model), things["job"].pk)
 
 
 @pytest.fixture
