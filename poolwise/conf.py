@@ -1,18 +1,26 @@
 """The defaults of the library's settings; a project overrides each by its name in its own settings. docs/settings.md."""
 
+from importlib.util import find_spec
 from typing import Any
 
 from django.conf import settings
 
 from poolwise.support import whole_cores
 
+#: An extra; without it the pool is not declared.
+HAS_GEVENT = find_spec("gevent") is not None
 DEFAULTS: dict[str, Any] = {
     "API_MAX_BODY_BYTES": 1_048_576,
     "AUDIT_KEEP_DAYS": 365.0,
     "CELERY_WORKER_PREFETCH_MULTIPLIER": 1,
     "DRAIN_GRACE_S": 60.0,
     "JOB_CELERY_APP": "",
-    "JOB_DEFAULT_POOLS": {"io": "gevent", "cpu": "prefork", "mixed": "threads", "hazard": "threads"},
+    "JOB_DEFAULT_POOLS": {
+        "io": "gevent" if HAS_GEVENT else "threads",
+        "cpu": "prefork",
+        "mixed": "threads",
+        "hazard": "threads",
+    },
     "JOB_HEARTBEAT_FILE": "",
     "JOB_HEARTBEAT_S": 2.0,
     "JOB_KEEP_DAYS": 30.0,
@@ -25,7 +33,7 @@ DEFAULTS: dict[str, Any] = {
     "JOB_POOLS": {
         "prefork": {"model": "prefork", "queue": "prefork", "concurrency": whole_cores()},
         "threads": {"model": "threads", "queue": "threads", "concurrency": 32},
-        "gevent": {"model": "gevent", "queue": "gevent", "concurrency": 200},
+        **({"gevent": {"model": "gevent", "queue": "gevent", "concurrency": 200}} if HAS_GEVENT else {}),
         "asyncio": {"model": "asyncio", "queue": "asyncio", "concurrency": 200},
     },
     "JOB_PUBLISH_BUDGET_S": 0.5,
