@@ -22,23 +22,23 @@ from poolwise.support.startup import uncollected
 from tests.helpers.core import forget_connections, point_at
 from tests.helpers.platform import Platform
 
-# What is tried is whether something holds; a machine that is busy with other tests may take its time for it.
+# The tests check properties, not speed, and other tests may load the machine.
 hypothesis.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis.load_profile("tests")
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
-    """Find the tests without the garbage collector: a quarter of the time, in each of the processes."""
+    """Collect the tests without the garbage collector, which takes a quarter of the time in each process."""
     with uncollected():
         return (yield)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that start processes: they take longest, and the last one alone would keep a core idle.
+    """Begin with the files that start processes: they take longest, and one left over would keep a core idle.
 
-    Those that share a platform come first of all: together they take longest, see `tests/helpers/spread.py`.
+    Those that share a platform come first: together they take longest, see `tests/helpers/spread.py`.
     """
     slow = {
         item.path for item in items if any(item.iter_markers("services")) or any(item.iter_markers("browser"))
@@ -55,7 +55,7 @@ _shared: set[Path] = set()
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """End the session's platform once no test of the next file wants it: idle, it takes an eighth of a core."""
+    """End the session's platform once the next file does not use it: idle, it takes an eighth of a core."""
     if nextitem is not None and nextitem.path not in _shared and item.path in _shared:
         _session.close()
 
@@ -71,16 +71,16 @@ def redis_client(suite_redis: None) -> Iterator[redis.Redis]:
 
 @pytest.fixture(autouse=True)
 def _quick_hashes(settings: Any) -> None:
-    """Hash passwords quickly: a sound hash takes half a second of a core, for every user of every test."""
+    """Hash passwords quickly: a secure hash takes half a second of a core, for every user of every test."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture
 def user(db: None) -> Any:
     """A user in the role submitter, who sees their own jobs."""
-    found = get_user_model().objects.create_user("bob", password="bob-bob-bob")
-    found.groups.add(Group.objects.get(name="submitter"))
-    return found
+    bob = get_user_model().objects.create_user("bob", password="bob-bob-bob")
+    bob.groups.add(Group.objects.get(name="submitter"))
+    return bob
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def administrator(db: None) -> Any:
 
 @pytest.fixture(scope="session")
 def platform_processes(suite_redis: None) -> Iterator[Platform]:
-    """The worker processes of all pools and a coordinator, shared by the session; they start when first asked for."""
+    """The worker processes of all pools and a coordinator, shared by the session; they start when first used."""
     with _session:
         yield _session
 
@@ -101,7 +101,7 @@ _session = Platform()
 
 @pytest.fixture
 def platform(transactional_db: None, platform_processes: Platform) -> Iterator[Platform]:
-    """The running platform with an empty ledger and nothing queued."""
+    """The running platform with an empty database and nothing queued."""
     platform_processes.ensure("coordinator", *settings.JOB_POOLS)
     yield platform_processes
     try:
@@ -112,7 +112,7 @@ def platform(transactional_db: None, platform_processes: Platform) -> Iterator[P
 
 @pytest.fixture
 def no_coordinator(platform_processes: Platform) -> None:
-    """Stop the session's coordinator, if it runs: it would put off jobs of pools that it does not know."""
+    """Stop the session's coordinator if it runs: it would postpone jobs of pools that it does not know."""
     platform_processes.stop_if_running("coordinator")
 
 
@@ -125,8 +125,8 @@ def eventually() -> Callable[..., Any]:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_left_over(request: pytest.FixtureRequest) -> None:
-    """Hide, from a test that runs in a transaction, the rows that processes of earlier tests wrote late."""
+def _no_rows_left(request: pytest.FixtureRequest) -> None:
+    """Delete, within the transaction of a test, rows that processes of earlier tests wrote late."""
     marker = request.node.get_closest_marker("django_db")
     is_transactional = "transactional_db" in request.fixturenames or (
         marker and marker.kwargs.get("transaction")
@@ -140,7 +140,7 @@ def _nothing_left_over(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture
 def own_keys(suite_redis: None, settings: Any) -> Iterator[redis.Redis]:
-    """A client of the tests' Redis while this process writes keys that the shared platform does not read."""
+    """A client of the tests' Redis; this process uses a key prefix of its own, which the shared platform ignores."""
     settings.JOB_KEY_PREFIX = f"test-{uuid4().hex[:8]}:"
     client = redis.Redis.from_url(settings.REDIS_URL, decode_responses=True)
     yield client
@@ -155,7 +155,7 @@ def unserved_pool(suite_redis: None, settings: Any) -> Iterator[str]:
     name = f"unserved_{uuid4().hex[:8]}"
     settings.JOB_POOLS = {**settings.JOB_POOLS, name: {"model": "threads", "queue": name, "concurrency": 3}}
     yield name
-    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:  # the settings may name another by now
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:  # settings.REDIS_URL may have changed
         client.delete(name, f"_kombu.binding.{name}")
 
 
@@ -163,7 +163,7 @@ def unserved_pool(suite_redis: None, settings: Any) -> Iterator[str]:
 def own_redis(
     suite_redis: None, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[OwnRedis]:
-    """A Redis of the test's own that this process uses for everything; it does not run yet."""
+    """The test's own Redis, which this process uses for everything; it does not run yet."""
     server = OwnRedis(tmp_path)
     point_at(server.url, settings, monkeypatch)
     yield server
@@ -173,7 +173,7 @@ def own_redis(
 
 @pytest.fixture
 def define(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Definition]:
-    """Register a module's function as a definition for the length of a test."""
+    """Register a function of a module as a definition until the test ends."""
     monkeypatch.setattr(registry, "_by_name", dict(registry._by_name))
     monkeypatch.setattr(registry, "_name_by_path", dict(registry._name_by_path))
     return lambda body, **options: job(**options)(body).definition

@@ -1,14 +1,18 @@
-"""Clocks of a thread, a greenlet and a coroutine. Serves any Celery app: no Django model, no definition."""
+"""CPU time, waits and stalls of a job in a thread, a greenlet or a coroutine; it serves any Celery app.
 
-from poolwise.metering.cpu_clocks import METER, GreenletClock, LagProbe, Meter, Stints, _clock
+`cpu_clocks` charges CPU time to jobs, `run_queue` and `gil` measure what a thread waits for, `waits` splits a run into
+parts, `stalls` finds the job that kept a loop, and `process_stats` reads a worker's memory, CPU time and connections.
+"""
+
+from poolwise.metering.cpu_clocks import METER, GreenletClock, LagProbe, Meter, Stints
 from poolwise.metering.gil import PROBE, Reading
 from poolwise.metering.stalls import Stalls
-from poolwise.metering.waits import UNKNOWN, Span, Waits, is_all_of, split
+from poolwise.metering.waits import UNATTRIBUTED, Span, Waits, is_all_of, split
 
 __all__ = [
     "METER",
     "PROBE",
-    "UNKNOWN",
+    "UNATTRIBUTED",
     "GreenletClock",
     "LagProbe",
     "Meter",
@@ -17,7 +21,6 @@ __all__ = [
     "Stalls",
     "Stints",
     "Waits",
-    "_clock",
     "is_all_of",
     "process_stats",
     "run_queue",

@@ -1,4 +1,4 @@
-"""CPU seconds per job, where many jobs share one thread, and how late a loop is."""
+"""CPU seconds per job where many jobs share one thread, and the lag of a loop."""
 
 import contextvars
 import threading
@@ -12,12 +12,12 @@ from poolwise.support import native_lock
 
 _clock = time.thread_time
 
-#: The meter of the job that the current code works for; child tasks and offloaded calls inherit it.
+#: The meter of the current job; child tasks and offloaded calls inherit it.
 METER: contextvars.ContextVar["Meter | None"] = contextvars.ContextVar("poolwise_meter", default=None)
 
 
 class Meter:
-    """CPU seconds of one job, by where they were used; each field has one writing thread or the lock."""
+    """CPU seconds of one job, by where it used them; one thread writes each field, or the lock guards it."""
 
     __slots__ = (
         "_calls", "_lock", "_threads_s", "caused_stall_s", "greenlet_s", "since", "stall_s", "steps_s",
@@ -28,19 +28,19 @@ class Meter:
         self.steps_s = 0.0
         self.since: float | None = None
         self._threads_s = 0.0
-        #: The longest stall of the loop that this job met, and that it caused.
+        #: The longest stall of the loop that delayed this job, and the longest that it caused.
         self.stall_s = self.caused_stall_s = 0.0
         self._calls: dict[int, float] = {}
         self._lock = native_lock()
 
     def call(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Return `function(*args)`, called in a thread that works for the job."""
-        me = threading.get_ident()
-        self._calls[me] = start = _clock()
+        """Return `function(*args)`, called in a thread on behalf of the job."""
+        thread = threading.get_ident()
+        self._calls[thread] = start = _clock()
         try:
             return function(*args)
         finally:
-            del self._calls[me]
+            del self._calls[thread]
             with self._lock:
                 self._threads_s += _clock() - start
 
@@ -50,7 +50,7 @@ class Meter:
         return self._threads_s + (0.0 if start is None else _clock() - start)
 
     def ended_s(self) -> float:
-        """Return the CPU seconds of the job's steps on a loop and its offloaded calls that ended."""
+        """Return the CPU seconds of the job's finished steps on a loop and its finished offloaded calls."""
         return self.steps_s + self._threads_s
 
     def loop_s(self) -> float:
@@ -62,7 +62,7 @@ class Meter:
 
 
 class Stints(Protocol):
-    """Who is told how long each carrier stays on the thread."""
+    """Observes how long each greenlet or task keeps the thread."""
 
     def begin(self, cpu_s: float) -> None:
         """Note that a stint begins."""
@@ -72,11 +72,11 @@ class Stints(Protocol):
 
 
 class GreenletClock:
-    """Charge the thread's CPU time to the job of the greenlet that used it, at every switch."""
+    """Charges the thread's CPU time to the job of the greenlet that used it, at every switch."""
 
     def __init__(self, meter_of: Callable[[Any], Meter | None], stints: Stints, idle: object) -> None:
-        # `meter_of` finds (and notes) the meter of a greenlet that runs for the first time; `idle` is the
-        # greenlet that waits for events.
+        # `meter_of` returns the meter of a greenlet that runs for the first time; `idle` is the greenlet that waits
+        # for events.
         self._meter_of = meter_of
         self._stints, self._idle = stints, idle
         self._meter: Meter | None = None
@@ -84,7 +84,7 @@ class GreenletClock:
         self._previous_hook: Any = None
 
     def install(self) -> None:
-        """Begin to count on this thread; a hook that is there already goes on being called."""
+        """Begin to count on this thread; a trace function that was set before is still called."""
         self._last = _clock()
         self._previous_hook = greenlet.settrace(self._on_switch)
 
@@ -114,7 +114,7 @@ class GreenletClock:
 
 
 class LagProbe:
-    """How late a loop comes back to a sleep of PERIOD_S."""
+    """Measures how late a loop wakes from a sleep of PERIOD_S."""
 
     PERIOD_S = 0.05
 
@@ -124,7 +124,7 @@ class LagProbe:
         self._worst_s = 0.0
 
     def woke(self) -> float:
-        """Note that the sleep is over and the next begins; return how late it was, in seconds."""
+        """Note the end of a sleep and the start of the next; return how late it ended, in seconds."""
         now = time.monotonic()
         self._last_s = max(0.0, now - self._due)
         self._worst_s = max(self._worst_s, self._last_s)
@@ -132,8 +132,8 @@ class LagProbe:
         return self._last_s
 
     def read(self) -> tuple[float, float]:
-        """Return the lag in seconds now, and the largest since the last call; any thread may ask."""
-        # A loop that is blocked at this moment has not noted it yet.
+        """Return the lag in seconds now, and the largest since the last call. Any thread may call it."""
+        # A loop that is blocked now has not noted it yet.
         now_s = max(self._last_s, time.monotonic() - self._due)
         worst_s, self._worst_s = max(self._worst_s, now_s), 0.0
         return now_s, worst_s

@@ -1,4 +1,4 @@
-"""How long a thread of this process waits for the interpreter's lock: told by one that wakes again and again."""
+"""How long threads of this process wait for the GIL: a probe thread wakes periodically and measures its delay."""
 
 import sys
 import time
@@ -9,7 +9,7 @@ from poolwise.metering import run_queue
 from poolwise.support import native_lock, original, start_native_thread
 
 PERIOD_S = 0.01
-#: After so many seconds without a job the probe looks seldom, so that an idle worker stays idle.
+#: After this many seconds without a job the probe stops sampling, so that an idle worker stays idle.
 LINGER_S = 2.0
 IDLE_PERIOD_S = 0.05
 #: The weight of the newest wake in the moving average.
@@ -19,10 +19,10 @@ type Reading = tuple[int, float]
 
 
 class GilProbe:
-    """A native thread that sleeps PERIOD_S: how late it wakes, less its wait for a core, is its wait for the GIL."""
+    """A native thread that sleeps PERIOD_S: its delay at waking, less its wait for a core, is its wait for the GIL."""
 
     def __init__(self) -> None:
-        #: Wakes so far, and the seconds that they waited in all; replaced as a whole, so that any thread may read.
+        #: Number of wakes and their total wait in seconds; replaced as a whole, so that any thread may read it.
         self.reading: Reading = (0, 0.0)
         self.recent_s = sys.getswitchinterval()
         self._floor_s = 1.0
@@ -33,12 +33,12 @@ class GilProbe:
     def start(self) -> None:
         """Start the thread, once."""
         with self._lock:
-            first, self._started = not self._started, True
-        if first and run_queue.IS_LINUX:
+            is_first, self._started = not self._started, True
+        if is_first and run_queue.IS_LINUX:
             start_native_thread(self._run, "gil-probe")
 
     def want(self) -> None:
-        """Look closely for the next seconds: a job begins or ends."""
+        """Sample for the next LINGER_S: a job begins or ends."""
         self._wanted_until = time.monotonic() + LINGER_S
 
     def _run(self) -> None:
@@ -55,7 +55,7 @@ class GilProbe:
         late_s = time.monotonic() - due - (run_queue.waited_s() - queued_s)
         if isnan(late_s):
             return
-        # What the timer alone is late by, on this machine.
+        # The delay of the timer alone on this machine.
         self._floor_s = max(0.0, min(self._floor_s, late_s))
         wait_s = max(0.0, late_s - self._floor_s)
         wakes, waited_s = self.reading

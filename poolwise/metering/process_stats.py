@@ -1,4 +1,4 @@
-"""What the operating system tells of a worker and its children: CPU time, database connections, monkey patching."""
+"""Memory, CPU time and database connections of a worker and its children, from the operating system."""
 
 import sys
 import time
@@ -10,9 +10,8 @@ import psutil
 
 _PORTS = {"postgresql": 5432, "mysql": 3306, "oracle": 1521}
 
-
-#: Finding children looks at every process of the machine, and the kernel adds up proportional shares page by page:
-#: both are milliseconds of a core, and hardly ever news.
+#: Finding children reads every process of the machine, and the kernel computes proportional shares page by page: both
+#: take milliseconds of a core and rarely change.
 _FIND_AGAIN_S = 10.0
 _READ_AGAIN_S = 30.0
 _SAME_WITHIN = 0.01
@@ -21,9 +20,9 @@ type ProcessTree = Sequence[psutil.Process]
 
 
 def process_tree(pid: int) -> ProcessTree:
-    """Return a process and its children; nothing if it has ended. It looks at every process of the machine.
+    """Return a process and its children; nothing if it has ended. Raise OSError if no file can be opened.
 
-    Raise OSError where no file can be opened.
+    It reads every process of the machine.
     """
     try:
         parent = psutil.Process(pid)
@@ -39,47 +38,47 @@ def _memory_bytes(process: psutil.Process) -> int:
 
 
 class MemoryReading(NamedTuple):
-    """What takes long to read of a process and its children."""
+    """The figures of a process and its children that are slow to read."""
 
     memory_bytes: int
     db_connections: int | None
 
 
 class ProcessStats:
-    """A process and its children, for one who asks every second or two."""
+    """A process and its children, cached for a caller that reads them every second or two."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self._tree: ProcessTree = ()
         self._key: Hashable = None
-        self._found_mono = -_FIND_AGAIN_S
-        #: By process: its resident size, its share, and when they were read.
+        self._searched_mono = -_FIND_AGAIN_S
+        #: By process: its resident size, its share, and the monotonic time of reading.
         self._read: dict[psutil.Process, tuple[int, int, float]] = {}
 
     def process_tree(self, key: Hashable = None) -> ProcessTree:
         """Return the process and its children.
 
-        They are looked for again if `key` is another than last time, if one has ended, or after ten seconds.
+        It searches again if `key` has changed, if a process has ended, or after ten seconds.
         """
         now = time.monotonic()
-        is_fresh = key == self._key and now - self._found_mono < _FIND_AGAIN_S
-        with suppress(OSError):  # no file can be opened just now: those found last still count
+        is_fresh = key == self._key and now - self._searched_mono < _FIND_AGAIN_S
+        with suppress(OSError):  # no file can be opened just now: keep those found last
             if not is_fresh or not all(process.is_running() for process in self._tree):
-                self._tree, self._key, self._found_mono = process_tree(self._pid), key, now
+                self._tree, self._key, self._searched_mono = process_tree(self._pid), key, now
         return self._tree
 
     @property
-    def found(self) -> ProcessTree:
-        """Return the process and its children as they were found last."""
+    def last_tree(self) -> ProcessTree:
+        """Return the process and its children as found last."""
         return self._tree
 
     def read(self, key: Hashable, database: Mapping[str, Any]) -> MemoryReading:
-        """Return the memory of the process and its children, looked for by `key`, and their connections to `database`."""
+        """Return the memory of the process and its children, and their connections to `database`; for `key` see above."""
         processes = self.process_tree(key)
         return MemoryReading(self.memory_bytes(processes), db_connections(processes, database))
 
     def memory_bytes(self, processes: ProcessTree) -> int:
-        """Return the memory of processes; one whose resident size is the same has the same share."""
+        """Return the memory of processes; a share is read again once the resident size has changed."""
         self._read = {process: self._read[process] for process in processes if process in self._read}
         return int(_sum(processes, self._memory_bytes))
 
@@ -94,14 +93,14 @@ class ProcessStats:
 
 
 def cpu_s(processes: ProcessTree) -> float:
-    """Return the CPU seconds of processes and of the children that they have waited for."""
+    """Return the CPU seconds of processes and of their children that ended."""
     return _sum(processes, lambda process: sum(process.cpu_times()[:4]))
 
 
 def db_connections(processes: ProcessTree, database: Mapping[str, Any]) -> int | None:
     """Return how many connections to Django's `database` the processes have open.
 
-    None where it cannot be told: a server that is reached by a Unix socket.
+    None for a server behind a Unix socket, whose connections cannot be counted.
     """
     host = str(database.get("HOST") or "")
     if "sqlite" in database["ENGINE"]:
@@ -114,12 +113,14 @@ def db_connections(processes: ProcessTree, database: Mapping[str, Any]) -> int |
 
 
 def _connections_to(process: psutil.Process, port: int) -> int:
-    found = process.net_connections(kind="tcp")
-    return sum(bool(c.raddr) and c.raddr.port == port and c.status == psutil.CONN_ESTABLISHED for c in found)
+    connections = process.net_connections(kind="tcp")
+    return sum(
+        bool(c.raddr) and c.raddr.port == port and c.status == psutil.CONN_ESTABLISHED for c in connections
+    )
 
 
 def is_patched() -> bool:
-    """Tell whether gevent has replaced what blocks in the standard library."""
+    """Return whether gevent has patched the blocking parts of the standard library."""
     monkey = sys.modules.get("gevent.monkey")
     return monkey is not None and all(monkey.is_module_patched(name) for name in ("socket", "time"))
 
@@ -127,7 +128,7 @@ def is_patched() -> bool:
 def _sum(processes: ProcessTree, count: Callable[[psutil.Process], float]) -> float:
     total = 0.0
     for process in processes:
-        # A child that ended meanwhile counts for nothing; so does what no file can be opened for just now.
+        # Skip a child that has ended, or that no file can be opened for just now.
         with suppress(psutil.Error, OSError):
             total += count(process)
     return total

@@ -1,4 +1,4 @@
-"""What the Linux kernel tells of a thread: how long it was ready without a core, and how often it gave one up."""
+"""The Linux kernel's figures of a thread: how long it waited for a core, and how often it gave one up."""
 
 import ctypes
 import os
@@ -15,12 +15,12 @@ with suppress(ImportError):  # Windows has none
 _BYTES = 96
 _PATH = "/proc/thread-self/schedstat"
 
-#: Linux can tell; elsewhere the off-CPU time of a job stays one part.
+#: Elsewhere the off-CPU time of a job is not split.
 IS_LINUX = sys.platform == "linux" and os.path.exists(_PATH)
 
 
 def _pread_with_gil() -> Any:
-    # os.pread lets the GIL go, and a computing thread would keep it for 5 ms: a probe must not add what it measures.
+    # os.pread releases the GIL, and a computing thread would keep it for 5 ms: the probe must not add to what it measures.
     function = ctypes.PyDLL(None).pread
     function.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_long]
     function.restype = ctypes.c_ssize_t
@@ -28,7 +28,7 @@ def _pread_with_gil() -> Any:
 
 
 class RunQueue:
-    """The run-queue wait of the thread that made this object; its file stays open, so that asking costs 2 µs."""
+    """The run-queue wait of the thread that made this object; its file stays open, so that a reading takes 2 µs."""
 
     __slots__ = ("_address", "_buffer", "_file", "_read")
 
@@ -39,18 +39,18 @@ class RunQueue:
         self._read = _pread_with_gil()
 
     def waited_s(self) -> float:
-        """Return the seconds that the thread has spent ready to run, without a core, since it began."""
+        """Return the seconds that the thread has waited for a core since it began."""
         if self._read(self._file, self._address, _BYTES - 1, 0) <= 0:
             return 0.0
         return int(self._buffer.value.split(None, 2)[1]) / 1e9
 
     def __del__(self) -> None:
-        # After a fork the copy in the child has a descriptor of its own.
+        # After a fork, the copy in the child has its own descriptor.
         if hasattr(self, "_file"):
             os.close(self._file)
 
 
-# A real thread's, under gevent too: the greenlets of a thread share its wait.
+# Per OS thread, under gevent too: the greenlets of a thread share its wait.
 _of_thread: Any = original("_thread", "_local")()
 
 
@@ -60,27 +60,27 @@ def _forget() -> None:
 
 
 if IS_LINUX:
-    # A forked child is another thread, which its parent's file knows nothing of.
+    # The parent's open file does not describe the thread of a forked child.
     os.register_at_fork(after_in_child=_forget)
 
 
 def waited_s() -> float:
-    """Return the run-queue wait of the calling OS thread so far, in seconds; 0 where the kernel does not tell.
+    """Return the run-queue wait of the calling OS thread so far, in seconds; 0 where the kernel has no such figure.
 
-    NaN while it cannot be asked, for want of a file descriptor.
+    NaN while no file descriptor is free.
     """
     if not IS_LINUX:
         return 0.0
     try:
-        mine: RunQueue = _of_thread.queue
+        queue: RunQueue = _of_thread.queue
     except AttributeError:
         try:
-            mine = _of_thread.queue = RunQueue()
+            queue = _of_thread.queue = RunQueue()
         except OSError:
             return nan
-    return mine.waited_s()
+    return queue.waited_s()
 
 
 def switches() -> int:
-    """Return how often the calling OS thread gave its core up by itself: each wait for anything is one."""
+    """Return how often the calling OS thread gave up its core by itself, once for each wait."""
     return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw if IS_LINUX else 0

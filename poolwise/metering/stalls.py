@@ -1,4 +1,4 @@
-"""Stalls of a hub or loop: who kept its thread, how long, and whose jobs waited meanwhile."""
+"""Stalls of a hub or loop: which job kept its thread, how long, and which jobs waited meanwhile."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -7,18 +7,18 @@ from poolwise.metering import run_queue
 from poolwise.metering.cpu_clocks import Meter
 from poolwise.metering.gil import PROBE
 
-#: Shorter stays on the thread are ordinary work.
+#: A shorter stint on the thread is ordinary work.
 MIN_S = 0.01
 
 
 class Stalls:
-    """The stints of carriers on one thread: one that stays longer than MIN_S stalls all others.
+    """The stints of greenlets or tasks on one thread: one longer than MIN_S stalls all other jobs.
 
-    Its methods are called on that thread only.
+    Call its methods on that thread only.
     """
 
     def __init__(self, meters: Callable[[], Iterable[Meter]]) -> None:
-        # `meters` returns those of the jobs that run now.
+        # `meters` returns the meters of the jobs that run now.
         self._meters = meters
         self.worst_s = 0.0
         self._since = self._ended = time.monotonic()
@@ -26,25 +26,25 @@ class Stalls:
         self._excuse_s = 0.0
 
     def begin(self, cpu_s: float) -> None:
-        """Note that a stint begins, at this CPU time of the thread."""
+        """Note that a stint begins; `cpu_s` is the CPU time of the thread."""
         self._since, self._since_cpu_s = time.monotonic(), cpu_s
 
     def over(self, meter: Meter | None, cpu_s: float) -> None:
-        """Note that the stint of the job with that meter is over, and the next begins."""
+        """Note that the stint of the job with that meter ends and the next begins."""
         now = time.monotonic()
         if now - self._since >= MIN_S:
             self._note(now, now - self._since, cpu_s - self._since_cpu_s, meter)
         self._since, self._since_cpu_s = now, cpu_s
 
     def tick(self, late_s: float) -> None:
-        """Note how late the loop woke from its own sleep: a stall of nobody's, unless one is noted for that time."""
+        """Note how late the loop woke from its sleep: a stall that no job caused, unless one was noted for that time."""
         now = time.monotonic()
         if late_s >= MIN_S and self._ended < now - late_s:
             self._strike(now, late_s, None)
         self._excuse_s = _excuse_s()
 
     def _note(self, now: float, length_s: float, cpu_s: float, meter: Meter | None) -> None:
-        # A thread without a core, or without the GIL, is not its carrier's fault; what it computed is.
+        # Waiting for a core or for the GIL is not the job's fault; computing is.
         excuse_s = _excuse_s()
         caused_s = max(cpu_s, length_s - (excuse_s - self._excuse_s))
         self._excuse_s = excuse_s

@@ -1,19 +1,20 @@
-"""Where the off-CPU time of a job went: what two snapshots of a thread allow to say, and no more."""
+"""Split the off-CPU time of a job into parts, as far as two snapshots of a thread allow."""
 
 import sys
 from dataclasses import dataclass
 from math import isnan
 from typing import NamedTuple
 
-#: What clocks and threads differ by without meaning anything.
+#: Differences between clocks and threads below these are noise.
 _TOLERANCE_S = 0.002
 _TOLERANCE_SHARE = 0.02
-_NOBODY_S = 0.0005
+#: Other threads that computed less than this cannot have held the GIL.
+_IDLE_S = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """The named parts of a run that are not CPU time, in seconds; None where it cannot be told."""
+    """The parts of a run that are not CPU time, in seconds; None where a part cannot be measured."""
 
     run_queue_s: float | None = None
     gil_wait_s: float | None = None
@@ -22,12 +23,12 @@ class Waits:
     caused_stall_s: float | None = None
 
 
-#: Of an attempt that no probe saw the end of.
-UNKNOWN = Waits()
+#: Of an attempt whose probe did not see its end.
+UNATTRIBUTED = Waits()
 
 
 class Span(NamedTuple):
-    """What a thread and its process did between two snapshots."""
+    """What a thread and its process did between two snapshots; durations in seconds."""
 
     wall_s: float
     thread_cpu_s: float
@@ -35,8 +36,8 @@ class Span(NamedTuple):
     run_queue_s: float
     switches: int
     wakes: int  # of the GIL probe
-    waited_s: float  # by those wakes, in all
-    recent_s: float  # what a wake waited lately
+    waited_s: float  # the total of those wakes
+    recent_s: float  # moving average of the wait of a wake
 
     @property
     def others_cpu_s(self) -> float:
@@ -45,37 +46,37 @@ class Span(NamedTuple):
 
     @property
     def per_wake_s(self) -> float:
-        """Return how long a thread that wakes waits for the GIL, on average."""
+        """Return the mean wait for the GIL of a thread that wakes."""
         return self.waited_s / self.wakes if self.wakes else 0.0
 
     @property
     def per_wake_at_most_s(self) -> float:
-        """Return what a wake of the thread itself may have waited: one more than was seen, like the last ones."""
+        """Return the longest plausible mean wait of the thread's own wakes: as if one more, recent wake were added."""
         wait_s = (self.waited_s + self.recent_s) / (self.wakes + 1)
-        # Where the lock is wanted by others, a few wakes say little of the next: it may take a whole interval.
+        # Under contention, a few wakes do not predict the next: it may wait a whole interval.
         interval_s = sys.getswitchinterval()
         return max(wait_s, interval_s) if wait_s > interval_s / 5 else wait_s
 
     def gil_at_most_s(self) -> float:
-        """Return how long the thread can have waited for the GIL, each of its waits having ended in one for it."""
-        if self.others_cpu_s < _NOBODY_S:  # nobody else ran who could have held it
+        """Return an upper bound of the wait for the GIL: after each switch the thread may have waited for it."""
+        if self.others_cpu_s < _IDLE_S:  # no other thread ran that could have held it
             return self.others_cpu_s
         return self.switches * self.per_wake_at_most_s
 
     def gil_at_least_s(self, cpu_s: float) -> float:
-        """Return the GIL wait that computing for `cpu_s` brings: one wait at each switch that it is forced to."""
+        """Return a lower bound of the wait for the GIL: one wait at each switch forced while computing for `cpu_s`."""
         forced = int(cpu_s / sys.getswitchinterval())
         return min(forced * self.per_wake_s, self.others_cpu_s, self.gil_at_most_s())
 
 
 def split(span: Span, cpu_s: float, *, is_alone: bool) -> Waits:
-    """Return the parts of a job that used `cpu_s`; the thread is its own, or shared with others if not `is_alone`.
+    """Return the parts of a run that used `cpu_s` on the thread; other jobs share the thread unless `is_alone`.
 
-    While a shared thread has nothing to do, the job waits for something outside: that much is blocked for
-    certain. How long it waited for its turn cannot be told from the thread.
+    While a shared thread is idle, the job waits for something outside: that time is certainly blocked. The thread
+    does not show how long the job waited for its turn.
     """
-    if isnan(span.run_queue_s):  # without it nothing tells what the thread waited for
-        return UNKNOWN
+    if isnan(span.run_queue_s):  # without it, the waits of the thread cannot be split
+        return UNATTRIBUTED
     asleep_s = max(0.0, span.wall_s - span.thread_cpu_s - span.run_queue_s)
     blocked_s = max(0.0, asleep_s - span.gil_at_most_s())
     if not is_alone:
@@ -85,5 +86,5 @@ def split(span: Span, cpu_s: float, *, is_alone: bool) -> Waits:
 
 
 def is_all_of(thread_cpu_s: float, cpu_s: float, wall_s: float) -> bool:
-    """Tell whether the job's CPU time is the thread's, so that no other thread worked for it."""
+    """Return whether the thread accounts for all of the job's CPU time, so that no other thread worked for it."""
     return cpu_s - thread_cpu_s <= max(_TOLERANCE_S, _TOLERANCE_SHARE * wall_s)

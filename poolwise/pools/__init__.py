@@ -1,6 +1,9 @@
-"""Worker pools: what the settings declare, and the pool classes that Celery lacks or leaves incomplete.
+"""The worker pools: what JOB_POOLS declares, and our pool classes for threads, gevent and asyncio.
 
-Modules are imported where they are needed: a web process needs none of the classes, and a worker one of them.
+Reading order: `spec` (declared pools), `request` (one job in a pool, a state machine), `interrupts` (what stops a body),
+`base` (what our pools share), `threads`, `gevent`, `asyncio`. Around a job: `task` (base class of tasks), `api` (what a
+job calls), `body_probe` (where its time goes), `limits` (what can be enforced on which pool), `prefork`.
+A process imports only the pool class that it runs: a web process none of them.
 """
 
 from poolwise.pools.spec import (

@@ -1,4 +1,4 @@
-"""What a job asks of the pool that runs it; every pool answers, and so does a plain process."""
+"""What a job may call of the pool that runs it; all of it also works outside a pool of ours."""
 
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -31,15 +31,14 @@ __all__ = [
 
 
 def current_job() -> PoolRequest | None:
-    """Return the job that the caller works for; None in prefork, in solo and outside workers."""
+    """Return the job that the caller is a part of; None in prefork, in solo and outside workers."""
     return CURRENT.get()
 
 
 def run_coroutine(coro: Coroutine[Any, Any, Any]) -> Any:
-    """Return what the coroutine returns: the body of a job, awaited where its pool can wait best.
+    """Run a coroutine as the body of the job, where the pool awaits it best; return its result.
 
-    Raise SoftTimeLimitExceeded or Interrupted where the pool interrupted it, BodyCancelled where it did that
-    itself.
+    Raise SoftTimeLimitExceeded or Interrupted if the pool interrupted it, BodyCancelled if it was cancelled otherwise.
     """
     job = CURRENT.get()
     if job is not None:
@@ -52,9 +51,9 @@ def run_coroutine(coro: Coroutine[Any, Any, Any]) -> Any:
 
 
 def run_sync(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """Return `function(*args, **kwargs)`: the body of a job, called in a thread where it would stop a loop.
+    """Call a function as the body of the job, in a thread if it would block a loop; return its result.
 
-    Raise SoftTimeLimitExceeded or Interrupted where the pool interrupted it.
+    Raise SoftTimeLimitExceeded or Interrupted if the pool interrupted it.
     """
     job = CURRENT.get()
     if job is None:
@@ -63,7 +62,7 @@ def run_sync(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
 
 
 def offload(function: Callable[..., Any], /, *args: Any) -> Any:
-    """Return `function(*args)`: the platform's own blocking call. It stops no loop, nothing interrupts it."""
+    """Make a blocking call of the platform, which blocks no loop and is not interrupted; return its result."""
     job = CURRENT.get()
     if job is None:
         return function(*args)
@@ -71,7 +70,7 @@ def offload(function: Callable[..., Any], /, *args: Any) -> Any:
 
 
 def sleep(seconds: float) -> None:
-    """Block the caller's job alone; inside a body, an interrupt ends the sleep at once."""
+    """Block only the caller's job; inside a body, an interrupt ends the sleep at once."""
     job = CURRENT.get()
     if job is None:
         time.sleep(seconds)
@@ -80,13 +79,13 @@ def sleep(seconds: float) -> None:
 
 
 def on_loop() -> bool:
-    """Tell whether the caller is a job on the loop of the asyncio pool, so that a coroutine suits it best."""
+    """Return whether the caller is a job on the loop of the asyncio pool, which a blocking call would stop."""
     job = CURRENT.get()
     return job is not None and job.pool.on_loop()
 
 
 def cpu_s() -> float:
-    """Return the CPU seconds of the current job so far, counted from an arbitrary start: take differences."""
+    """Return the CPU seconds of the current job so far, from an arbitrary zero: use differences."""
     job = CURRENT.get()
     if job is not None:
         return job.pool.cpu_s(job)
@@ -96,7 +95,7 @@ def cpu_s() -> float:
 
 @contextmanager
 def watched(text: Callable[[], str]) -> Iterator[None]:
-    """Let the watchdog know of the current attempt, whose encoded start `text` returns, while the block runs."""
+    """List the current attempt, whose encoded start `text` returns, for the watchdog while the block runs."""
     job, pool = CURRENT.get(), base.running_pool()
     if job is None or pool is None or pool.table is None:
         yield
@@ -109,13 +108,13 @@ def watched(text: Callable[[], str]) -> Iterator[None]:
 
 
 def greenlet_or_task() -> str:
-    """Name the greenlet or the asyncio task of the current job; empty where a thread carries it."""
+    """Return the name of the current job's greenlet or asyncio task; empty if it runs in a thread."""
     job = CURRENT.get()
     return "" if job is None else job.pool.greenlet_or_task(job)
 
 
 def loop_lag_s() -> tuple[float, float]:
-    """Return how late this worker's loop or hub is, in seconds, now and at most since the last call."""
+    """Return the lag of this worker's loop or hub in seconds: now, and the largest since the last call."""
     pool = base.running_pool()
     return (0.0, 0.0) if pool is None else pool.loop_lag_s()
 

@@ -1,7 +1,7 @@
 """The asyncio pool: many jobs on the thread of one event loop.
 
-Celery's own synchronous tracer runs unchanged, inside one greenlet per job, on the loop's thread. A job's
-coroutine is driven from inside that greenlet, so that the tracer sees it as a call that returns or raises.
+Celery's synchronous tracer runs unchanged, in one greenlet per job, on the loop's thread. The greenlet also drives the
+job's coroutine, so that to the tracer it is a call that returns or raises.
 """
 
 import asyncio
@@ -37,16 +37,16 @@ _STOP_S = 5.0
 
 
 class JobGreenlet(greenlet.greenlet):
-    """The greenlet in which the tracer of one job, and its coroutine, run."""
+    """The greenlet that runs the tracer and the coroutine of one job."""
 
 
 def on_loop() -> bool:
-    """Tell whether the caller runs in a job's greenlet on the loop."""
+    """Return whether the caller runs in a job's greenlet on the loop."""
     return isinstance(greenlet.getcurrent(), JobGreenlet)
 
 
 def await_(awaitable: Any) -> Any:
-    """Await from synchronous code that runs in a JobGreenlet: its asyncio task waits, the loop goes on."""
+    """Await from synchronous code in a JobGreenlet: its asyncio task waits while the loop goes on."""
     steps = awaitable if inspect.iscoroutine(awaitable) else awaitable.__await__()
     to_task = greenlet.getcurrent().parent.switch
     try:
@@ -63,14 +63,14 @@ def await_(awaitable: Any) -> Any:
 
 
 class GreenletSteps:
-    """What the asyncio task of a job awaits: the steps of the greenlet that carries the job."""
+    """An awaitable for the asyncio task of a job: it runs the steps of the job's greenlet."""
 
     def __init__(self, call: Callable[[], None], meter: Meter, stalls: Stalls) -> None:
         self._call, self._meter, self._stalls = call, meter, stalls
 
     def __await__(self) -> Generator[Any, Any, None]:
         job_greenlet = JobGreenlet(self._call)
-        # Both see the context of the task: what the coroutine sets there, its child tasks inherit.
+        # The greenlet shares the context of the task, so that child tasks inherit what the coroutine sets there.
         job_greenlet.gr_context = greenlet.getcurrent().gr_context
         meter, stalls, clock = self._meter, self._stalls, time.thread_time
         step: Callable[..., Any] = job_greenlet.switch
@@ -89,7 +89,7 @@ class GreenletSteps:
             try:
                 step, argument = job_greenlet.switch, ((yield waits_for),)
             except BaseException as error:
-                # Three arguments: with the exception alone, greenlet would forget its traceback.
+                # Three arguments: given the exception alone, greenlet would drop its traceback.
                 step, argument = job_greenlet.throw, (type(error), error, error.__traceback__)
 
 
@@ -98,9 +98,9 @@ async def _await_steps(steps: GreenletSteps) -> None:
 
 
 class TaskPool(JobPool):
-    """One thread with an event loop, one greenlet and one asyncio task a job."""
+    """One thread with an event loop; one greenlet and one asyncio task per job."""
 
-    task_join_will_block = True  # `.get()` inside a job would wait for the loop that it stops
+    task_join_will_block = True  # `.get()` inside a job would block the loop that it waits for
 
     def on_start(self) -> None:
         """Start the loop's thread."""
@@ -126,7 +126,7 @@ class TaskPool(JobPool):
                 self._stopped = asyncio.Event()
                 runner.run(self._live(up))
         except BaseException:
-            # Without its loop the worker could do nothing, and would not say so: let its supervisor start another.
+            # Without its loop the worker is useless; it ends, so that its supervisor starts another.
             logger.critical("The event loop of the asyncio pool ended; the worker ends too", exc_info=True)
             worker_state: Any = state
             worker_state.should_stop = EX_FAILURE
@@ -135,7 +135,7 @@ class TaskPool(JobPool):
 
     @property
     def is_alive(self) -> bool:
-        """Tell whether the loop runs."""
+        """Return whether the loop runs."""
         return self._thread.is_alive()
 
     async def _live(self, up: threading.Event) -> None:
@@ -146,20 +146,22 @@ class TaskPool(JobPool):
 
     def _probe_lag(self) -> None:
         assert self.stalls is not None  # noqa: S101 - on_start has made it
-        self._loop.call_later(LagProbe.PERIOD_S, self._probe_lag)  # a task that waits costs ten times as much
+        self._loop.call_later(
+            LagProbe.PERIOD_S, self._probe_lag
+        )  # a sleeping task would cost ten times as much
         self.stalls.tick(self._probe.woke())
 
     def on_stop(self) -> None:
-        """Shut down warm, then end the loop."""
+        """Shut down warmly, then end the loop."""
         super().on_stop()
         if self.is_alive:
             self.post(self._stopped.set)
             self._thread.join(_STOP_S)
 
-    # Jobs.
+    # --- jobs
 
     def post(self, call: Callable[..., None], *args: Any) -> None:
-        """Make the call on the loop's thread; at once if this is it."""
+        """Make the call on the loop's thread; at once if the caller is on it."""
         if threading.get_ident() == self._thread.ident:
             call(*args)
         else:
@@ -167,15 +169,15 @@ class TaskPool(JobPool):
                 self._loop.call_soon_threadsafe(call, *args)
 
     def launch(self, job: PoolRequest) -> None:
-        """Give the job a greenlet and a task."""
+        """Start a greenlet and a task for the job."""
         self._start_task(job.run, job.meter, job.name)
 
     def detach(self, call: Callable[[], None]) -> None:
-        """Make the call in a greenlet of its own."""
+        """Make the call in a separate greenlet."""
         self._start_task(call, Meter(), "abandoned")
 
     def _start_task(self, call: Callable[[], None], meter: Meter, name: str) -> None:
-        # Not by the loop's factory, since the ride counts its own steps; nor in the context of another job.
+        # Not by the loop's factory, since GreenletSteps counts the steps; nor in the context of another job.
         assert self.stalls is not None  # noqa: S101 - on_start has made it
         steps = _await_steps(GreenletSteps(call, meter, self.stalls))
         task = asyncio.Task(steps, loop=self._loop, name=name, context=contextvars.Context())
@@ -190,10 +192,10 @@ class TaskPool(JobPool):
         """Make the call after a delay, unless it is cancelled; on the loop's thread only."""
         return self._loop.call_later(delay_s, call)
 
-    # Bodies.
+    # --- bodies
 
     def on_loop(self) -> bool:
-        """Tell whether the caller is a job's greenlet on the loop."""
+        """Return whether the caller is a job's greenlet on the loop."""
         return on_loop()
 
     def run_coroutine(self, job: PoolRequest, coro: Any) -> Any:
@@ -205,13 +207,13 @@ class TaskPool(JobPool):
             body.close()
 
     def run_sync(self, job: PoolRequest, call: Callable[[], Any]) -> Any:
-        """Call the body in a thread; it sees the job's context and leaves no database connection open."""
+        """Call the body in a thread, in the job's context; afterwards close stale database connections there."""
         if not on_loop():
             return job.call_in_thread(call)
         return self._in_thread(self._sync, lambda: _and_close_old(partial(job.call_in_thread, call)))
 
     def offload(self, job: PoolRequest, call: Callable[[], Any]) -> Any:
-        """Make the platform's own blocking call in a thread; interrupts wait for it."""
+        """Make a blocking call of the platform in a thread; interrupts wait until it ends."""
         if not on_loop():
             return job.call_shielded(call)
         return job.call_shielded(lambda: self._in_thread(self._blocking, call))

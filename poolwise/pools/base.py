@@ -1,4 +1,4 @@
-"""What the three pools share: the queue of jobs that wait for a slot, and Celery's interface."""
+"""The base of our three pools: the queue of jobs that wait for a slot, and Celery's pool interface."""
 
 import itertools
 import time
@@ -18,7 +18,7 @@ from poolwise.pools.request import PoolRequest
 from poolwise.support import native_lock
 
 _DRAIN_STEP_S = 0.02
-# Untyped, with or without stubs of Celery: what follows uses parts that stubs leave out.
+# Untyped: the stubs of Celery leave out the parts used here.
 _BasePool: Any = base.BasePool
 _run_ready_callbacks: Any = getattr(prefork, "_run_ready_callbacks")  # noqa: B009
 _log: Any = log
@@ -26,20 +26,20 @@ _running: list["JobPool"] = []
 
 
 def running_pool() -> "JobPool | None":
-    """Return the pool of ours that this process runs, if it runs one."""
+    """Return the pool that this process runs, if it is one of ours."""
     return _running[-1] if _running else None
 
 
 class JobPool(_BasePool, PoolProtocol[PoolRequest]):
-    """A pool that runs jobs in its own process: bounded slots, limits, revocation, warm and cold shutdown."""
+    """A pool that runs jobs in its own process, with slots, limits, revocation, warm and cold shutdown."""
 
     signal_safe = False
     body_can_be_buffer = True
-    #: How long carriers keep the thread that all jobs share; None where each job has its own.
+    #: The stalls of the thread that all jobs share; None if each job has its own thread.
     stalls: Stalls | None = None
-    #: Where the watchdog finds what runs; None while there is no watchdog.
+    #: The running attempts, for the watchdog; None without a watchdog.
     table: AttemptNotes | None = None
-    #: Called with each job that was given up.
+    #: Called with each job that the pool gave up.
     on_given_up: Callable[[PoolRequest], None] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -47,7 +47,7 @@ class JobPool(_BasePool, PoolProtocol[PoolRequest]):
         self.closing = False
         self.hub: Any = None
         self.jobs: dict[int, PoolRequest] = {}
-        #: How many jobs got a slot so far.
+        #: How many jobs have got a slot so far.
         self.launched = 0
         self._waiting: deque[PoolRequest] = deque()
         self._numbers = itertools.count(1)
@@ -55,7 +55,7 @@ class JobPool(_BasePool, PoolProtocol[PoolRequest]):
 
     @property
     def is_alive(self) -> bool:
-        """Tell whether jobs can still end."""
+        """Return whether jobs can still end."""
         return True
 
     def launch(self, job: PoolRequest) -> None:
@@ -66,7 +66,7 @@ class JobPool(_BasePool, PoolProtocol[PoolRequest]):
         """Make the call where jobs are launched."""
         call(*args)
 
-    # Slots.
+    # --- slots
 
     @property
     def slots(self) -> int:
@@ -80,7 +80,7 @@ class JobPool(_BasePool, PoolProtocol[PoolRequest]):
 
     @property
     def waiting(self) -> int:
-        """How many jobs were handed over and wait for a slot."""
+        """How many jobs wait for a slot."""
         return len(self._waiting)
 
     def fill(self) -> None:
@@ -102,7 +102,7 @@ class JobPool(_BasePool, PoolProtocol[PoolRequest]):
         return [job.meter for job in tuple(self.jobs.values())]
 
     def finished(self, job: PoolRequest) -> None:
-        """Take the job's slot back and tell the consumer, which may now fetch again."""
+        """Free the job's slot and wake the consumer, which may fetch again."""
         with self._lock:
             if self.jobs.pop(job.number, None) is None:  # it was given up before
                 return
@@ -111,20 +111,20 @@ class JobPool(_BasePool, PoolProtocol[PoolRequest]):
             self.hub.call_soon(_nothing)
 
     def given_up(self, job: PoolRequest) -> None:
-        """Tell the worker that a job may run on without a slot."""
+        """Notify the worker of a job that may run on without a slot."""
         if self.on_given_up is not None:
             self.on_given_up(job)
 
-    # Celery's interface.
+    # --- Celery's interface
 
     def on_start(self) -> None:
-        """Make `current_task` follow the job wherever its code runs."""
+        """Make `current_task` follow each job into its child tasks and threads."""
         use_job_identity(*self.app.tasks.values())
         _running.append(self)
         PROBE.start()
 
     def register_with_event_loop(self, hub: Any) -> None:
-        """Remember the hub that has to be woken."""
+        """Keep the hub, to wake it."""
         self.hub = hub
 
     def on_apply(
@@ -133,7 +133,7 @@ class JobPool(_BasePool, PoolProtocol[PoolRequest]):
         error_callback: Callable[..., Any] | None = None, timeout_callback: Callable[..., Any] | None = None,
         soft_timeout: float | None = None, timeout: float | None = None, **_: Any,
     ) -> PoolRequest:  # fmt: skip
-        """Take a request over."""
+        """Queue a request as a job."""
         job = PoolRequest(
             self, next(self._numbers), partial(target, *(args or ()), **(kwargs or {})),
             accept_callback, callback, error_callback, timeout_callback,
@@ -147,16 +147,16 @@ class JobPool(_BasePool, PoolProtocol[PoolRequest]):
         self.fill()
 
     def terminate_job(self, pid: int, signal: object = None) -> None:
-        """Interrupt a running job: it was revoked, or Celery's handler of a cold shutdown calls this."""
-        shutdown = bool(_log._in_sighandler)
-        if shutdown:
+        """Interrupt a running job, because it was revoked or because Celery shuts down cold."""
+        is_shutdown = bool(_log._in_sighandler)
+        if is_shutdown:
             self.closing = True
         job = self.jobs.get(pid)
         if job is not None:
-            self.post(job.interrupt, Why.SHUTDOWN if shutdown else Why.REVOKED)
+            self.post(job.interrupt, Why.SHUTDOWN if is_shutdown else Why.REVOKED)
 
     def flush(self) -> None:
-        """Forget the jobs that have not begun: the connection that brought them is lost, they come again."""
+        """Drop the jobs that have not begun: the connection that brought them is lost, so they are redelivered."""
         self.post(self._waiting.clear)
 
     def grow(self, n: int = 1) -> None:
@@ -165,17 +165,17 @@ class JobPool(_BasePool, PoolProtocol[PoolRequest]):
         self.post(self.fill)
 
     def shrink(self, n: int = 1) -> None:
-        """Take slots away as their jobs end. Raise ValueError if none would be left."""
+        """Remove slots as their jobs end. Raise ValueError if none would be left."""
         if self.limit - n < 1:
             raise ValueError("A pool needs at least one slot.")
         self.limit -= n
 
     def on_stop(self) -> None:
-        """Shut down warm: running jobs end, jobs that have not begun are given back unacknowledged."""
+        """Shut down warm: running jobs finish, jobs that have not begun stay unacknowledged."""
         self.closing = True
         while self.jobs and self.is_alive:
             time.sleep(_DRAIN_STEP_S)
-            if self.hub is not None:  # it does not run any more, yet jobs that end want to be acknowledged
+            if self.hub is not None:  # it has stopped, but jobs that end must be acknowledged
                 _run_ready_callbacks(self.hub)
 
     def on_terminate(self) -> None:
@@ -193,18 +193,18 @@ class JobPool(_BasePool, PoolProtocol[PoolRequest]):
         now_s, worst_s = self.loop_lag_s()
         return {"loop-lag": round(now_s, 4), "loop-lag-max": round(worst_s, 4)}
 
-    # What the bridge asks.
+    # --- for `api`
 
     def on_loop(self) -> bool:
-        """Tell whether the caller is a job's greenlet on an event loop."""
+        """Return whether the caller is a job's greenlet on an event loop."""
         return False
 
     def offload(self, job: PoolRequest, call: Callable[[], Any]) -> Any:
-        """Return `call()`; the platform's own blocking call, which nothing interrupts."""
+        """Return `call()`, a blocking call of the platform that is not interrupted."""
         return job.call_shielded(call)
 
     def greenlet_or_task(self, job: PoolRequest) -> str:
-        """Name the greenlet or task that carries the job."""
+        """Return the name of the job's greenlet or task."""
         return job.name
 
     def loop_lag_s(self) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""The probe around one body: snapshots of its thread before and after, and the stalls that it met or caused."""
+"""The probe around one body: snapshots of its thread before and after, and the stalls that delayed it or that it caused."""
 
 import time
 from collections.abc import Callable
@@ -7,21 +7,32 @@ from enum import Enum, auto
 from functools import wraps
 from typing import Any, NamedTuple
 
-from poolwise.metering import METER, PROBE, UNKNOWN, Reading, Span, Stalls, Waits, is_all_of, run_queue, split
+from poolwise.metering import (
+    METER,
+    PROBE,
+    UNATTRIBUTED,
+    Reading,
+    Span,
+    Stalls,
+    Waits,
+    is_all_of,
+    run_queue,
+    split,
+)
 from poolwise.pools import base
 from poolwise.pools.request import CURRENT
 
 
 class BodyThread(Enum):
-    """Whose the thread is in which a body runs."""
+    """Who uses the thread of a body."""
 
-    OWN = auto()
-    SHARED = auto()
-    OTHER = auto()  # one that this probe does not look at
+    OWN = auto()  # this job alone
+    SHARED = auto()  # all jobs of the pool
+    OTHER = auto()  # the body runs in a thread that this probe does not measure
 
 
 class Snapshot(NamedTuple):
-    """What a thread and its process have done so far."""
+    """The clocks and counters of a thread and its process."""
 
     at: float
     thread_cpu_s: float
@@ -33,7 +44,7 @@ class Snapshot(NamedTuple):
 
     @classmethod
     def take(cls) -> "Snapshot":
-        """Look at the calling thread; about 5 µs."""
+        """Read those of the calling thread; takes about 5 µs."""
         pool = base.running_pool()
         return cls(
             time.monotonic(), time.thread_time(), time.process_time(), run_queue.waited_s(), run_queue.switches(),
@@ -41,7 +52,7 @@ class Snapshot(NamedTuple):
         )  # fmt: skip
 
     def until(self, later: "Snapshot") -> Span:
-        """Return what was done between the two."""
+        """Return the differences from this snapshot to a later one."""
         return Span(
             later.at - self.at, later.thread_cpu_s - self.thread_cpu_s,
             later.process_cpu_s - self.process_cpu_s, later.run_queue_s - self.run_queue_s,
@@ -51,24 +62,24 @@ class Snapshot(NamedTuple):
 
 
 class BodyProbe:
-    """Made before a body runs, in the job's carrier; `end` tells what its off-CPU time went to."""
+    """Created before a body runs, in the job's greenlet, task or thread; `end` splits its off-CPU time."""
 
     def __init__(self) -> None:
         self._job = CURRENT.get()
         self._thread = BodyThread.OWN
-        self._is_alone = self._is_only_one()
+        self._is_alone = _is_only_job()
         self._inside: tuple[Snapshot, Snapshot] | None = None
         self._waits: Waits | None = None
         PROBE.want()
         if (stalls := _stalls()) is not None and self._job is not None:
-            # What the platform did for the job until here is not its body's.
+            # The platform's steps until here are not a part of the body.
             stalls.over(None, time.thread_time())
             self._job.meter.stall_s = self._job.meter.caused_stall_s = 0.0
         self._elsewhere_s = _elsewhere_s()
         self._before = Snapshot.take()
 
     def around(self, body: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the plain body, probed in the thread that it will run in."""
+        """Return the body of a plain function, probed in the thread that will run it."""
         pool = base.running_pool()
         if pool is None or self._job is None or not pool.on_loop():
             self._thread = BodyThread.SHARED if _stalls() is not None else BodyThread.OWN
@@ -93,20 +104,18 @@ class BodyProbe:
             self._thread = BodyThread.SHARED if pool is not None and pool.on_loop() else BodyThread.OTHER
 
     def end(self, cpu_s: float | None) -> Waits:
-        """Return where the time of a body that used `cpu_s` went, as far as it can be told; again the same."""
+        """Return the parts of the off-CPU time of a body that used `cpu_s`; later calls return the same."""
         if self._waits is None:
             self._waits = self._end(Snapshot.take(), cpu_s or 0.0)
         return self._waits
 
     def _end(self, after: Snapshot, cpu_s: float) -> Waits:
         PROBE.want()
-        waits = self._split(after, cpu_s) if run_queue.IS_LINUX else UNKNOWN
+        waits = self._split(after, cpu_s) if run_queue.IS_LINUX else UNATTRIBUTED
         if (stalls := _stalls()) is None or self._job is None:
             return waits
         meter = self._job.meter
-        if (
-            self._thread is BodyThread.SHARED
-        ):  # the body's last stint is not over; what follows is not its own
+        if self._thread is BodyThread.SHARED:  # end the body's last stint here
             stalls.over(meter, after.thread_cpu_s)
         return replace(waits, stall_s=meter.stall_s, caused_stall_s=meter.caused_stall_s)
 
@@ -117,19 +126,20 @@ class BodyProbe:
         if self._thread is BodyThread.OWN:
             return self._split_own(span, cpu_s)
         if self._thread is BodyThread.OTHER or not is_all_of(self._elsewhere_s, _elsewhere_s(), span.wall_s):
-            return UNKNOWN
-        is_alone = self._is_alone and self._is_only_one() and self._before.launched == after.launched
+            return UNATTRIBUTED
+        is_alone = self._is_alone and _is_only_job() and self._before.launched == after.launched
         return split(span, cpu_s, is_alone=is_alone)
 
     def _split_own(self, span: Span, cpu_s: float) -> Waits:
-        # While other threads work for the job, it may wait in one of them for what this thread knows nothing of.
+        # If other threads work for the job, it may wait in one of them, which this thread does not show.
         if not is_all_of(span.thread_cpu_s, cpu_s, span.wall_s):
-            return UNKNOWN
+            return UNATTRIBUTED
         return split(span, cpu_s, is_alone=True)
 
-    def _is_only_one(self) -> bool:
-        pool = base.running_pool()
-        return pool is not None and pool.active == 1
+
+def _is_only_job() -> bool:
+    pool = base.running_pool()
+    return pool is not None and pool.active == 1
 
 
 def _elsewhere_s() -> float:

@@ -1,19 +1,19 @@
-"""Database connections of threads that work for many jobs, one after the other."""
+"""Database connections of threads that serve many jobs, one after the other."""
 
 from collections.abc import Callable
 from typing import Any
 
 from poolwise.support import original
 
-#: For whom each native thread worked last.
+#: The last job that each native thread worked for.
 _LAST = original("_thread", "_local")()
 
 
 def with_working_connections(job: object, function: Callable[..., Any], *args: Any) -> Any:
-    """Return `function(*args)`; what an earlier job left broken or too old in this thread is closed first.
+    """Return `function(*args)`; first close connections of this thread that an earlier job left broken or too old.
 
-    Celery and Django do that for the thread of a job or request. They never see the threads that a coroutine calls,
-    asgiref's above all, in which Django's async ORM runs: after a restart of the database it would fail for good.
+    Celery and Django do that for the thread of a job or request, but not for the threads that a coroutine uses, such as
+    asgiref's, where Django's async ORM runs: after a restart of the database it would never recover.
     """
     if getattr(_LAST, "job", None) is not job:
         close_old()

@@ -1,4 +1,4 @@
-"""Coroutine bodies: interrupted at their await, alone on a thread's own loop or on a pool's."""
+"""Coroutine bodies, interrupted at their `await`; they run on a thread's own loop or on the loop of a pool."""
 
 import asyncio
 import contextlib
@@ -20,11 +20,11 @@ _local = threading.local()
 
 
 class SoftCancelled(SoftTimeLimitExceeded, asyncio.CancelledError):
-    """The soft limit, at an await: task groups and scopes take it for the cancellation that it also is."""
+    """The soft limit at an `await`; it is also a cancellation, as task groups and scopes expect."""
 
 
 class CoroutineBody:
-    """A coroutine that an interrupt reaches at its await; tasks it leaves behind are cancelled with it."""
+    """A coroutine that can be interrupted at an `await`; at its end, the tasks that it left behind are cancelled."""
 
     def __init__(self, awaitable: Awaitable[Any]) -> None:
         self._steps: Any = awaitable if inspect.iscoroutine(awaitable) else awaitable.__await__()
@@ -34,7 +34,7 @@ class CoroutineBody:
         self._children: set[asyncio.Task[Any]] = set()
 
     def close(self) -> None:
-        """Give up the body if it never began, so that Python need not warn of that."""
+        """Close a body that never began, so that Python does not warn."""
         if self._loop is None:
             self._steps.close()
 
@@ -72,7 +72,7 @@ class CoroutineBody:
         return value
 
     def steps(self) -> Generator[Any, Any, Any]:
-        """Drive the coroutine, turning the cancellation of a soft limit into what the body may catch."""
+        """Drive the coroutine; turn the cancellation of a soft limit into an exception that the body may catch."""
         step, argument = self._steps.send, None
         if self._why is not None:
             step, argument = self._steps.throw, self._exception()
@@ -132,7 +132,7 @@ def run_in_this_thread(body: CoroutineBody) -> Any:
     try:
         with _soft_limit_by_signal(body):
             return runner.run(body.run(), context=contextvars.copy_context())
-    except (SystemExit, KeyboardInterrupt):  # they leave the loop at once: let the body clean up
+    except (SystemExit, KeyboardInterrupt):  # they end the loop at once: closing it lets the body clean up
         del _local.runner
         runner.close()
         raise
@@ -140,7 +140,7 @@ def run_in_this_thread(body: CoroutineBody) -> Any:
 
 @contextlib.contextmanager
 def _soft_limit_by_signal(body: CoroutineBody) -> Iterator[None]:
-    """Let prefork's soft limit, a signal, cancel the task instead of raising somewhere inside the loop."""
+    """Make prefork's soft limit, a signal, cancel the task instead of raising inside the loop."""
     from billiard.pool import SIG_SOFT_TIMEOUT, soft_timeout_sighandler
 
     if SIG_SOFT_TIMEOUT is None or signal.getsignal(SIG_SOFT_TIMEOUT) is not soft_timeout_sighandler:

@@ -1,4 +1,4 @@
-"""Greenlets that honour soft limits, give back what they have not begun, and count each job's CPU time."""
+"""The gevent pool: greenlets with soft limits, CPU time per job, and a shutdown that gives back unstarted jobs."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,15 +20,15 @@ from poolwise.support import original
 _JOB = "poolwise_job"
 _native_ident = original("_thread", "get_ident")
 
-# Patching threads looks at all objects, and so imports kombu before `time` is patched: the pauses between
-# attempts to reach a lost broker would stop every greenlet.
+# gevent's patching of threads inspects all objects, which imports kombu before `time` is patched: without this, the
+# pauses between attempts to reconnect to a broker would block every greenlet.
 functional.sleep = gevent.sleep  # type: ignore[attr-defined]
 
 
 def _meter_of(starting: Any) -> Meter | None:
-    """Return the meter of a greenlet that a job spawned, and make the job known in its context.
+    """Return the meter of a greenlet that a job spawned, and set the job in its context.
 
-    gevent hands `spawn_tree_locals` to whatever a greenlet spawns, patched threads too, but not its context.
+    A spawned greenlet, or patched thread, inherits `spawn_tree_locals` from gevent, but not the context.
     """
     job: PoolRequest | None = (getattr(starting, "spawn_tree_locals", None) or {}).get(_JOB)
     if job is None:
@@ -38,7 +38,7 @@ def _meter_of(starting: Any) -> Meter | None:
 
 
 class GreenSignals(platforms.Signals):
-    """Signals whose handlers run in a greenlet: Celery's wait, and the hub cannot."""
+    """Signals whose handlers run in a greenlet: Celery's handlers wait, and the hub must not."""
 
     def __setitem__(self, name: Any, handler: Any) -> None:
         if callable(handler):
@@ -56,7 +56,7 @@ class _GreenAlarm:
 
 
 class _Throw:
-    """Raise an interrupt in the greenlet that made this object; call it in the hub only."""
+    """Raises an interrupt in the greenlet that created this object; call it in the hub only."""
 
     def __init__(self) -> None:
         self._greenlet = gevent.getcurrent()
@@ -66,7 +66,7 @@ class _Throw:
 
 
 class TaskPool(JobPool):
-    """One greenlet a job."""
+    """One greenlet per job."""
 
     Timer: Any = getattr(celery_gevent, "Timer")  # noqa: B009 - stubs leave it out
     is_green = True
@@ -74,12 +74,12 @@ class TaskPool(JobPool):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.spawn_n = gevent.spawn_raw  # the consumer's remote control asks for it
+        self.spawn_n = gevent.spawn_raw  # used by the consumer's remote control
         if not isinstance(platforms.signals, GreenSignals):
             platforms.signals = GreenSignals()
 
     def on_start(self) -> None:
-        """Begin to count CPU time, and to tell the running event loop, per greenlet."""
+        """Begin to keep CPU time and the running event loop per greenlet."""
         super().on_start()
         self._hub_thread = _native_ident()
         self.stalls = Stalls(self.meters)
@@ -88,7 +88,7 @@ class TaskPool(JobPool):
         self._clock.install()
         self._probe = LagProbe()
         self._loop_thread = LoopThread()
-        # By a timer, not by a greenlet that sleeps: an idle worker does little else.
+        # A timer, not a sleeping greenlet: cheaper, and an idle worker does little else.
         self._lag_timer = gevent.get_hub().loop.timer(LagProbe.PERIOD_S, LagProbe.PERIOD_S)
         self._lag_timer.start(self._probe_lag, self.stalls)
 
@@ -96,7 +96,7 @@ class TaskPool(JobPool):
         stalls.tick(self._probe.woke())
 
     def launch(self, job: PoolRequest) -> None:
-        """Give the job a greenlet."""
+        """Start a greenlet for the job."""
         job_greenlet = gevent.Greenlet(job.run)
         job_greenlet.name = job.name
         job_greenlet.spawn_tree_locals = {_JOB: job}
@@ -111,7 +111,7 @@ class TaskPool(JobPool):
         return _GreenAlarm(delay_s, call)
 
     def detach(self, call: Callable[[], None]) -> None:
-        """Make the call in a greenlet of its own."""
+        """Make the call in a separate greenlet."""
         gevent.spawn(call)
 
     def run_coroutine(self, job: PoolRequest, coro: Any) -> Any:
@@ -127,11 +127,11 @@ class TaskPool(JobPool):
         return job.call(_Throw(), call)
 
     def sleep(self, job: PoolRequest, seconds: float) -> None:
-        """Let the greenlet sleep."""
+        """Put the greenlet to sleep."""
         gevent.sleep(seconds)
 
     def cpu_s(self, job: PoolRequest) -> float:
-        """Return the CPU seconds of the job's greenlet and those it spawned, its coroutine and threads."""
+        """Return the CPU seconds of the job's greenlets, its coroutine and its threads."""
         if _native_ident() != self._hub_thread:
             return job.meter.greenlet_s + job.meter.loop_s()
         self._clock.charge()

@@ -1,4 +1,4 @@
-"""An event loop in a native thread beside gevent's hub, for bodies that exist only as a coroutine."""
+"""An event loop in a native thread beside gevent's hub, for bodies that are coroutines."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,57 +20,57 @@ _NO_SUBPROCESSES = (
 
 
 class BesideHub(JobLoop):
-    """A loop in a process whose threads gevent has made greenlets: those of an executor would wait for a hub here."""
+    """A loop in a process patched by gevent, where the threads of an executor are greenlets, which need a hub."""
 
     def __init__(self) -> None:
-        # gevent's own selector would wait in a hub of that thread.
+        # The patched selector would wait in a hub of this thread.
         super().__init__(original("selectors", "DefaultSelector")())
         self._native: WeakKeyDictionary[Executor, DaemonThreads] = WeakKeyDictionary()
 
     def run_in_executor(  # type: ignore[override]
         self, executor: Executor | None, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
-        """Call `func` in a native thread, as many at once as the executor has: asgiref brings one with one thread."""
+        """Call `func` in a native thread, with as many threads as the executor has: that of asgiref has one."""
         if isinstance(executor, ThreadPoolExecutor):
             executor = self._native.setdefault(executor, DaemonThreads(executor._max_workers))
         return super().run_in_executor(executor, func, *args)
 
     async def subprocess_exec(self, *args: Any, **options: Any) -> Any:
-        """Raise NotImplementedError: gevent reaps a process' children in its hub."""
+        """Raise NotImplementedError: gevent reaps child processes in its hub."""
         raise NotImplementedError(_NO_SUBPROCESSES)
 
     async def subprocess_shell(self, *args: Any, **options: Any) -> Any:
-        """Raise NotImplementedError: gevent reaps a process' children in its hub."""
+        """Raise NotImplementedError: gevent reaps child processes in its hub."""
         raise NotImplementedError(_NO_SUBPROCESSES)
 
 
 class LoopThread:
-    """One native thread with one loop, started at the first coroutine; every job's coroutine shares it."""
+    """One native thread with a loop for the coroutines of all jobs; it starts with the first one."""
 
     def __init__(self) -> None:
         self._loop: JobLoop | None = None
 
     def run(self, body: CoroutineBody) -> Any:
-        """Return what the body returns; only the calling greenlet waits."""
+        """Run the body and return its result; only the calling greenlet waits."""
         loop = self._started()
-        done, ring = Event(), gevent.get_hub().loop.async_()
-        ring.start(done.set)
+        done, waker = Event(), gevent.get_hub().loop.async_()
+        waker.start(done.set)
         outcome: list[Any] = []
 
-        async def carry() -> None:
+        async def run_body() -> None:
             try:
                 outcome.append((await body.run(), None))
             except BaseException as error:
                 outcome.append((None, error))
             finally:
-                ring.send()
+                waker.send()
 
-        loop.call_soon_threadsafe(lambda: loop.create_task(carry()))
+        loop.call_soon_threadsafe(lambda: loop.create_task(run_body()))
         try:
             done.wait()
         finally:
-            ring.stop()
-            ring.close()
+            waker.stop()
+            waker.close()
         value, error = outcome[0]
         if error is not None:
             raise error

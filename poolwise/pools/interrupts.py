@@ -1,4 +1,4 @@
-"""How a running body is stopped from outside, and what it sees."""
+"""Interrupts: how a running body is stopped from outside, and which exception it sees."""
 
 import _thread
 import ctypes
@@ -23,7 +23,7 @@ class Why(StrEnum):
 
 FINAL = frozenset({Why.HARD, Why.REVOKED, Why.SHUTDOWN})
 
-#: Hands an interrupt to the body that runs now.
+#: Hands an interrupt to the running body.
 type Reach = Callable[[Why], None]
 
 
@@ -56,7 +56,7 @@ class BodyCancelled(PoolwiseError):
 
 
 class ChildExited(PoolwiseError):
-    """A task that the job started asked the process to exit: only the job itself may do that."""
+    """A child task of the job asked the process to exit: only the job itself may do that."""
 
 
 _EXCEPTIONS: dict[Why, type[BaseException]] = {
@@ -69,7 +69,7 @@ _LANDING = (SoftTimeLimitExceeded, Interrupted)
 
 
 def exception_for(why: Why) -> type[BaseException]:
-    """Return the class of what the body sees."""
+    """Return the class of the exception that the body sees."""
     return _EXCEPTIONS[why]
 
 
@@ -78,19 +78,19 @@ def _raise_in(thread_id: ctypes.c_ulong, exception: type[BaseException] | None) 
 
 
 class ThreadReach:
-    """Raise an exception in the thread that made this object, until it is closed.
+    """Raises exceptions in the thread that created this object, until it is closed.
 
-    It lands between two byte codes: late while the thread is inside one call of C.
+    The exception is raised between two byte codes, so it waits while the thread is inside a call of C.
     """
 
-    # An interrupt may land even inside `close`: the lock is re-entrant and others wait for it with a bound.
+    # An exception may be raised even inside `close`: so the lock is re-entrant, and others wait for it with a time-out.
     def __init__(self) -> None:
         self._thread = ctypes.c_ulong(_thread.get_ident())
         self._lock = threading.RLock()
         self._open = True
 
     def __call__(self, why: Why) -> None:
-        """Raise the exception of `why` in the thread; do nothing if it left the body."""
+        """Raise the exception of `why` in the thread; do nothing if it has left the body."""
         if not self._lock.acquire(timeout=0.1):
             return
         try:
@@ -100,7 +100,7 @@ class ThreadReach:
             self._lock.release()
 
     def close(self) -> None:
-        """Let nothing land any more; what is on its way is dropped, for the body has ended."""
+        """Stop raising, and drop a pending exception: the body has ended."""
         while True:
             try:
                 with self._lock:
@@ -112,7 +112,7 @@ class ThreadReach:
 
 
 def call_in_thread(enter: Callable[[Reach], None], call: Callable[[], Any]) -> Any:
-    """Return `call()`, made where an interrupt can land; `enter` is told how and may refuse by raising."""
+    """Return `call()`, during which this thread can be interrupted; `enter` gets the means, and may raise instead."""
     reach = ThreadReach()
     try:
         try:
@@ -121,5 +121,5 @@ def call_in_thread(enter: Callable[[Reach], None], call: Callable[[], Any]) -> A
         finally:
             reach.close()
     except _LANDING:
-        reach.close()  # one that landed on the way into the first close skipped it
+        reach.close()  # an exception raised before the first close skipped it
         raise

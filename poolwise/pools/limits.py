@@ -1,6 +1,6 @@
-"""What limits and cancelling do on each concurrency model.
+"""Limits by pool: the effect of time limits, cancelling and memory limits on each concurrency model.
 
-A table, not a look at the machine: it follows from how CPython, gevent and asyncio can be interrupted. The test
+The table is constant: it follows from how CPython, gevent and asyncio can be interrupted. The test
 `tests/worker/stuck/test_limit_support.py` probes workers of all four models and compares.
 """
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Support(StrEnum):
-    """What becomes of a job that is interrupted."""
+    """What an interrupt does to a job."""
 
     ENFORCED = "enforced"
     RESTARTS = "restarts the worker"
@@ -44,15 +44,15 @@ _TABLE: dict[str, _Rows] = {
         HARD: ((_E, _E), (_R, _R), (_R, _R)),
         CANCEL: ((_E, _E), (_Y, _Y), (_Y, _Y)),
     },
-    "asyncio": _THREADS,  # a plain function runs in a thread there, too
+    "asyncio": _THREADS,  # a plain function runs in a thread there too
 }
 
 
 def support(model: str, interrupt: str, style: str, activity: str) -> Support:
-    """Return what an interrupt does to a body of that style, while it is doing that, on a pool of that model."""
+    """Return the effect of an interrupt on a body of that style during that activity, on a pool of that model."""
     return _TABLE[model][interrupt][ACTIVITIES.index(activity)][STYLES.index(style)]
 
 
 def memory_support(model: str) -> Support:
-    """Return what a memory limit does: whose memory it is, where jobs share a process, nobody can say."""
+    """Return the effect of a memory limit: memory cannot be attributed to jobs that share a process."""
     return Support.ENFORCED if model == "prefork" else Support.NONE

@@ -1,21 +1,23 @@
-"""The event loop that Poolwise runs coroutines on: it counts CPU time per job and never blocks the exit."""
+"""The event loop for coroutines: it counts CPU time per job and never delays the exit of the process."""
 
 import asyncio
 import contextvars
+import time
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Executor
 from typing import Any
 
-from poolwise.metering import METER, Meter, Stints, _clock
+from poolwise.metering import METER, Meter, Stints
 from poolwise.pools.connections import with_working_connections
 from poolwise.pools.interrupts import ChildExited
 from poolwise.support import DaemonThreads
 
-#: Called with each task that a body starts, so that none outlives its job.
+#: Called with each task that a body starts, so that it ends with the job.
 ADOPT: contextvars.ContextVar[Callable[[asyncio.Task[Any]], None] | None] = contextvars.ContextVar(
     "poolwise_adopt", default=None
 )
 MAX_TO_THREAD = 32
+_clock = time.thread_time
 
 
 class MeteredCoroutine(Coroutine[Any, Any, Any]):
@@ -39,14 +41,14 @@ class MeteredCoroutine(Coroutine[Any, Any, Any]):
 
     def _step(self, step: Callable[..., Any], *args: Any) -> Any:
         meter = self._meter
-        if meter.since is not None:  # an eager task: its step is inside one that is counted already
+        if meter.since is not None:  # an eager task: its step is a part of one that is counted already
             return step(*args)
         meter.since = start = _clock()
         if self._stints is not None:
             self._stints.begin(start)
         try:
             return step(*args)
-        except (SystemExit, KeyboardInterrupt) as error:  # it would end the loop, and with it every job
+        except (SystemExit, KeyboardInterrupt) as error:  # it would end the loop, and so every job
             raise ChildExited() from error
         finally:
             meter.since = None
@@ -62,7 +64,7 @@ class MeteredCoroutine(Coroutine[Any, Any, Any]):
         return (yield from self.wrapped.__await__())
 
     def __getattr__(self, name: str) -> Any:
-        # inspect, anyio and asyncio's own debugging look at cr_await, cr_frame, cr_running and more.
+        # inspect, anyio and the debug mode of asyncio read cr_await, cr_frame, cr_running and more.
         if name.startswith("cr_"):
             return getattr(self.wrapped, name)
         raise AttributeError(name)
@@ -80,9 +82,9 @@ def _make_task(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> as
 
 
 class JobLoop(asyncio.SelectorEventLoop):
-    """An event loop whose child tasks and executor calls count for the job that started them."""
+    """An event loop that charges child tasks and executor calls to the job that started them."""
 
-    #: Who is told how long each coroutine keeps the loop, if many jobs share it.
+    #: Observes how long each coroutine keeps the loop, if many jobs share it.
     stints: Stints | None = None
 
     def __init__(self, selector: Any = None) -> None:
@@ -93,7 +95,7 @@ class JobLoop(asyncio.SelectorEventLoop):
     def run_in_executor(  # type: ignore[override]
         self, executor: Executor | None, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
-        """Call `func` in a thread; the default threads never keep the process from ending."""
+        """Call `func` in a thread; the default threads never delay the exit of the process."""
         meter = METER.get()
         if meter is not None:
             func, args = meter.call, (with_working_connections, meter, func, *args)

@@ -1,4 +1,4 @@
-"""How a job in a prefork child learns why its process is being ended."""
+"""Why the process of a prefork job is being ended, and what if it does not end."""
 
 import signal
 import threading
@@ -9,17 +9,15 @@ from billiard.common import terminate_handler_fired  # type: ignore[attr-defined
 
 from poolwise.pools.interrupts import Interrupted, RevokedStop, ShutdownStop
 
-#: Sent to the child of a job that is cancelled, so that it can tell this from the SIGTERM of a shutdown.
-#: billiard turns both into SystemExit.
+#: Sent to the child of a job that is cancelled; a shutdown sends SIGTERM. billiard turns both into SystemExit.
 REVOKE_SIGNAL = "SIGHUP"
 
-
-#: A child within one call of C does not see a signal; asked to stop, it gets so long, then it is killed.
+#: A child inside a call of C does not handle signals; after this time it is killed.
 _KILL_AFTER_S = 2.0
 
 
 def kill_if_unresponsive(pid: int, after_s: float = _KILL_AFTER_S) -> None:
-    """Kill a child that was sent a signal to end and has not ended in time."""
+    """Kill a child that got a signal to end, if it has not ended after `after_s`."""
     try:
         child = psutil.Process(pid)
     except psutil.Error:
@@ -30,16 +28,16 @@ def kill_if_unresponsive(pid: int, after_s: float = _KILL_AFTER_S) -> None:
 
 
 def _kill(child: psutil.Process) -> None:
-    with suppress(psutil.Error):  # it has ended; psutil knows whether its number is another's by now
+    with suppress(psutil.Error):  # it has ended; psutil detects a reused pid
         child.kill()
 
 
 def stop_behind(error: BaseException) -> Interrupted | None:
-    """Return the stop that a SystemExit stands for; None where the job itself asked to exit.
+    """Return the interrupt behind a SystemExit; None if the job itself asked to exit.
 
     billiard turns a signal into SystemExit with the code `-(256 - signal number)`.
     """
     if not isinstance(error, SystemExit) or not terminate_handler_fired():
         return None
-    revoked = error.code == -(256 - getattr(signal, REVOKE_SIGNAL))
-    return RevokedStop() if revoked else ShutdownStop()
+    is_revoked = error.code == -(256 - getattr(signal, REVOKE_SIGNAL))
+    return RevokedStop() if is_revoked else ShutdownStop()

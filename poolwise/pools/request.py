@@ -1,4 +1,4 @@
-"""One Celery request on its way through a pool: waiting → running → ended, whatever carries it."""
+"""One Celery request in a pool: waiting → running → ended, in a thread, a greenlet or an asyncio task."""
 
 import logging
 import math
@@ -28,19 +28,18 @@ from poolwise.support import native_lock
 
 logger = logging.getLogger("celery.pool")
 
-#: The job that the current code works for; its child tasks and offloaded calls inherit it.
+#: The current job; its child tasks and offloaded calls inherit it.
 CURRENT: ContextVar["PoolRequest | None"] = ContextVar("poolwise_job", default=None)
 
-#: A body that swallows a final interrupt gets it again after so many seconds, so often; then it is given up.
+#: A body that swallows a final interrupt gets it again after INSIST_S, at most INSIST_TIMES; then it is given up.
 INSIST_S = 0.8
 INSIST_TIMES = 3
-
 
 type Callback = Callable[..., Any]
 
 
 class BodyPart:
-    """A part of a job's way, and what hands an interrupt over while it lasts; without that, interrupts wait."""
+    """A part of a job, and how to interrupt it; without `reach`, interrupts wait until it ends."""
 
     __slots__ = ("reach",)
 
@@ -49,7 +48,7 @@ class BodyPart:
 
 
 class RequestState(Enum):
-    """Where a job is in its pool."""
+    """The state of a job in its pool."""
 
     WAITING = auto()
     RUNNING = auto()
@@ -61,7 +60,7 @@ def _nothing(*_: Any) -> None:
 
 
 class PoolRequest:
-    """Carry one request; its end calls exactly one of success, error, timeout, or none if it was given up."""
+    """Runs one request; its end calls one of success, error and timeout, or none after a revocation or shutdown."""
 
     def __init__(
         self, pool: "PoolProtocol[PoolRequest]", number: int, target: Callable[[], Any], accept: Callback | None = None,
@@ -72,18 +71,18 @@ class PoolRequest:
         self.accept, self.success = accept or _nothing, success or _nothing
         self.error, self.timeout = error or _nothing, timeout or _nothing
         self.soft_s, self.hard_s = soft_s, hard_s
-        #: The monotonic time at which the hard limit is over.
+        #: The monotonic time at which the hard limit expires.
         self.deadline_mono = math.inf
         self.state = RequestState.WAITING
         self.why: Why | None = None
         self.pending: Why | None = None
         self._parts: list[BodyPart] = []
         self.meter = Meter()
-        #: What Celery's stacks are keyed by. Not a greenlet, as in Celery: to hold the main one of a thread that has
-        #: ended lets greenlet search all objects for who holds it, and free it under them where it finds nobody.
+        #: The key of Celery's stacks. Not a greenlet, as in Celery: a reference to the main greenlet of an ended thread
+        #: makes greenlet search all objects for its holders, and free it while in use if it finds none.
         self.identity = object()
         self.abandoned = False
-        #: Takes the job off the table of what the watchdog watches.
+        #: Removes the job from the attempts that the watchdog watches.
         self.remove_from_table: Callable[[], None] = _nothing
         self._insisted = 0
         self._timers: list[Cancellable] = []
@@ -91,37 +90,37 @@ class PoolRequest:
 
     @property
     def name(self) -> str:
-        """Name the greenlet or task that carries the job."""
+        """Return the name of the job's greenlet or task."""
         return f"job-{self.number}"
 
     @property
     def reach(self) -> Reach | None:
-        """Return what interrupts the job now. Parts nest, but the parts of its child tasks may end in any order."""
+        """Return how to interrupt the job now. Parts nest, but those of child tasks may end in any order."""
         return self._parts[-1].reach if self._parts else None
 
     @property
     def in_body(self) -> bool:
-        """Tell whether an interrupt would reach the body now."""
+        """Return whether an interrupt would reach the body now."""
         return self.reach is not None
 
     def terminate(self, _signal: object = None) -> None:
         """Do nothing: `Request.terminate` calls this beside the pool's `terminate_job`."""
 
-    # The way of a job, in the carrier's own context.
+    # --- the run, in the job's own context
 
     def run(self) -> None:
-        """Carry the job from its start to its end."""
+        """Run the job from its start to its end."""
         self.adopt_context()
         try:
             if self._begin():
                 self._settle()
-        except BaseException:  # a callback of Celery failed; the slot must come back all the same
+        except BaseException:  # a callback of Celery failed; the slot must be freed all the same
             logger.critical("The pool could not settle %s", self.name, exc_info=True)
         finally:
             self._end()
 
     def adopt_context(self) -> None:
-        """Make the current context one that works for the job."""
+        """Make this the current job of the context."""
         CURRENT.set(self)
         METER.set(self.meter)
         IDENTITY.set(self.identity)
@@ -131,7 +130,7 @@ class PoolRequest:
         if request is not None and request.revoked():
             return False
         self.accept(self.number, time.monotonic())
-        if self.pending is not None:  # a revocation waited for the job to be accepted
+        if self.pending is not None:  # it was revoked before it was accepted
             self._announce_revoked(begun=False)
             return False
         self.state = RequestState.RUNNING
@@ -152,12 +151,12 @@ class PoolRequest:
         except BaseException:
             self._announce(self.error, ExceptionInfo())
         else:
-            # A limit that came too late changes nothing, and neither does a revocation.
+            # A limit or revocation that came too late changes nothing.
             self._announce(_nothing if self._is_announced else self.success, value)
 
     @property
     def _is_announced(self) -> bool:
-        """Tell whether Celery was told of a revocation, which its own requests are before the body has ended."""
+        """Return whether Celery has announced a revocation already, which it may do before the body has ended."""
         return bool(getattr(getattr(self.accept, "__self__", None), "_already_revoked", False))
 
     def _announce_revoked(self, *, begun: bool) -> None:
@@ -172,8 +171,8 @@ class PoolRequest:
 
     def _claim_end(self) -> bool:
         with self._lock:
-            first, self.state = self.state is not RequestState.ENDED, RequestState.ENDED
-        return first
+            is_first, self.state = self.state is not RequestState.ENDED, RequestState.ENDED
+        return is_first
 
     def _end(self) -> None:
         self._claim_end()
@@ -181,10 +180,10 @@ class PoolRequest:
             timer.cancel()
         self.pool.finished(self)
 
-    # Interrupts, from outside.
+    # --- interrupts, from outside
 
     def interrupt(self, why: Why) -> None:
-        """Interrupt the body, at once or as soon as there is one."""
+        """Interrupt the body, at once or as soon as it runs."""
         with self._lock:
             if self.state is RequestState.ENDED or not self._outranks(why):
                 return
@@ -194,7 +193,7 @@ class PoolRequest:
         self.pool.reach_out(self)
 
     def _outranks(self, why: Why) -> bool:
-        # A job that was asked to stop and goes on still has its time limit.
+        # A job that ignores its revocation still has its time limit.
         final = self.pending if self.pending in FINAL else self.why
         return final not in FINAL or (final is Why.REVOKED and why is Why.HARD)
 
@@ -221,11 +220,11 @@ class PoolRequest:
             self._give_up()
         elif in_body:
             self.pool.reach_out(self)
-        else:  # it reports its end at this moment
+        else:  # it is just reporting its end
             self._timers.append(self.pool.call_later(INSIST_S, self._insist))
 
     def _give_up(self) -> None:
-        # Asked to stop, it is left its slot, since it uses one; its limit, or its own end, will free that.
+        # After a revocation it keeps its slot, which it still uses; its time limit or its end frees it.
         if self.why is not Why.REVOKED:
             self._abandon()
 
@@ -235,16 +234,18 @@ class PoolRequest:
                 return
             self.state, self.abandoned = RequestState.ENDED, True
         self.remove_from_table()
-        logger.error("%s ignores its end (%s); its slot is given up, it may still run", self.name, self.why)
+        logger.error(
+            "%s ignores its end (%s): its slot is freed, though it may still run", self.name, self.why
+        )
         if self.why is Why.HARD:
             self.pool.detach(lambda: self.timeout(False, self.hard_s))
         self.pool.finished(self)
         self.pool.given_up(self)
 
-    # The body, from inside.
+    # --- the body, from inside
 
     def enter(self, reach: Reach | None) -> BodyPart:
-        """Begin a part of the job. Raise what is pending, if the part can be interrupted."""
+        """Begin a part of the job. Raise a pending interrupt if the part can be interrupted."""
         with self._lock:
             if reach is not None and self.pending is not None:
                 self.why, self.pending = self.pending, None
@@ -255,14 +256,14 @@ class PoolRequest:
         raise exception_for(why or Why.HARD)()
 
     def leave(self, part: BodyPart) -> None:
-        """End the part; an interrupt that came meanwhile goes to the part around it."""
+        """End the part; an interrupt that came meanwhile goes to the enclosing part."""
         with self._lock:
             self._parts.remove(part)
         if self.pending is not None and self.in_body:
             self.pool.reach_out(self)
 
     def call(self, reach: Reach, call: Callable[[], Any]) -> Any:
-        """Return `call()` as a part of the body that `reach` can interrupt."""
+        """Return `call()`, a part of the body that `reach` can interrupt."""
         part = self.enter(reach)
         try:
             return call()
@@ -278,7 +279,7 @@ class PoolRequest:
             self.leave(part)
 
     def call_in_thread(self, call: Callable[[], Any]) -> Any:
-        """Return `call()` as a part of the body that exceptions raised in this thread can interrupt."""
+        """Return `call()`, a part of the body that exceptions raised in this thread can interrupt."""
         parts: list[BodyPart] = []
         try:
             return call_in_thread(lambda reach: parts.append(self.enter(reach)), call)
@@ -287,7 +288,7 @@ class PoolRequest:
                 self.leave(part)
 
     def sleep_in_thread(self, seconds: float) -> None:
-        """Block this thread, and the job alone, for so long; an interrupt ends it at once."""
+        """Block this thread, and only this job; an interrupt ends the sleep at once."""
         if not self.in_body:
             time.sleep(seconds)
             return

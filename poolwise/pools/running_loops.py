@@ -1,4 +1,4 @@
-"""Which event loop runs, told per greenlet: asyncio knows it per thread, and all greenlets share one."""
+"""The running event loop per greenlet: asyncio keeps it per thread, which all greenlets share."""
 
 import asyncio
 from asyncio import events, tasks
@@ -14,10 +14,10 @@ _set: Callable[[asyncio.AbstractEventLoop | None], None] = events._set_running_l
 
 
 class RunningLoops:
-    """Takes the running loop from a greenlet that is left, and gives it back when it is switched to.
+    """Unsets the running loop when its greenlet is switched away from, and sets it again when it continues.
 
-    While one job waits in `asyncio.run` or asgiref's `async_to_sync`, all others of the worker would be inside a running
-    loop: a second one could not start its own, and Django would refuse each of them its database.
+    Otherwise, while one job waits in `asyncio.run` or asgiref's `async_to_sync`, all other jobs of the worker would seem
+    to be inside a running loop: none could start its own, and Django would refuse them the database.
     """
 
     def __init__(self) -> None:
@@ -25,26 +25,26 @@ class RunningLoops:
         self._previous_hook: Any = None
 
     def install(self) -> None:
-        """Begin on this thread; a hook that is there already goes on being called."""
+        """Begin on this thread; a trace function that was set before is still called."""
         self._previous_hook = greenlet.settrace(self._on_switch)
 
     def _on_switch(self, event: str, args: Any) -> None:
         if (loop := _get()) is not None:
             self._take(args[0], loop)
         if self._kept and (kept := self._kept.pop(args[1], None)) is not None:
-            _give(*kept)
+            _restore(*kept)
         if self._previous_hook is not None:
             self._previous_hook(event, args)
 
     def _take(self, left: Any, loop: asyncio.AbstractEventLoop) -> None:
         task = asyncio.current_task(loop)
-        if task is not None:  # it switched within a step, as a sleep that gevent patched does
+        if task is not None:  # it switched within a step, as a patched sleep does
             tasks._leave_task(loop, task)
         _set(None)
         self._kept[left] = (loop, task)
 
 
-def _give(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any] | None) -> None:
+def _restore(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any] | None) -> None:
     _set(loop)
     if task is not None:
         tasks._enter_task(loop, task)

@@ -1,4 +1,4 @@
-"""The pools that the settings declare, as validated data."""
+"""The pools that JOB_POOLS declares, as validated data."""
 
 import importlib.util
 import re
@@ -10,7 +10,7 @@ from django.conf import settings
 
 from poolwise.support import BadPool, UnknownPool
 
-#: Our pool classes, by the concurrency model they serve; prefork stays Celery's own.
+#: Our pool classes by concurrency model; prefork is Celery's own.
 POOL_CLASSES = {
     "threads": "poolwise.pools.threads:TaskPool",
     "gevent": "poolwise.pools.gevent:TaskPool",
@@ -19,12 +19,12 @@ POOL_CLASSES = {
 MODELS = ("prefork", "threads", "gevent", "asyncio")
 NEEDED_LIBRARY = {"gevent": "gevent", "asyncio": "greenlet"}
 MAX_CONCURRENCY = 10_000
-#: The name that stands for the pool that `poolwise.lifecycle.pool_choice` finds.
+#: Stands for the pool that `poolwise.lifecycle.pool_choice` chooses.
 AUTO = "auto"
-#: Names that no pool may have, and what they stand for.
+#: Reserved names and what they stand for.
 RESERVED = {"coordinator": "the coordinator", AUTO: "the choice by measurement"}
 NO_POOL = "JOB_POOLS declares no pool: declare one by name, as an object, or unset it."
-#: The environment variable that names the pool which a worker process serves; `manage.py pool` sets it.
+#: The environment variable with the name of a worker's pool; `manage.py pool` sets it.
 POOL_ENV = "POOLWISE_POOL"
 _QUEUE = re.compile(r"[\w.:-]{1,100}")
 
@@ -68,7 +68,7 @@ class PoolSpec:
                 f"JOB_POOLS[{name!r}]{also}: concurrency must be a whole number from 1 to {MAX_CONCURRENCY}."
             )
         queue = options.get("queue", name)
-        # A worker is told its queues joined by commas, so that a name with one would never be served.
+        # Celery takes a worker's queues as a list separated by commas, so a name must not contain one.
         if not isinstance(queue, str) or not _QUEUE.fullmatch(queue):
             raise BadPool(
                 f"JOB_POOLS[{name!r}]: queue must be a name of 1 to 100 letters, digits, `_`, `.`, `:` or `-`."
@@ -77,7 +77,7 @@ class PoolSpec:
 
     @property
     def missing_library(self) -> str | None:
-        """Return the name of the package that the model needs and that is not installed."""
+        """Return the name of the package that the model needs, if it is not installed."""
         library = NEEDED_LIBRARY.get(self.model)
         return library if library and importlib.util.find_spec(library) is None else None
 
@@ -106,7 +106,7 @@ def get_pool(name: str) -> PoolSpec:
 
 
 def install() -> None:
-    """Make Celery's `-P` names stand for our pool classes, and kombu's Redis URLs for our transport."""
+    """Register our pool classes under Celery's `-P` names, and our transport for kombu's Redis URLs."""
     from celery import concurrency
 
     from poolwise.transport import redis_transport

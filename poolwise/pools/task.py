@@ -1,4 +1,4 @@
-"""The base class of Celery tasks that run in any pool, coroutine functions among them."""
+"""The base class of Celery tasks that run in any pool, as plain functions or coroutine functions."""
 
 import functools
 import inspect
@@ -14,13 +14,13 @@ from poolwise.pools.identity import IDENTITY, use_job_identity
 
 
 class PoolTask(DjangoTask):
-    """A task whose body every pool can interrupt, and which may be an `async def`."""
+    """A task that may be an `async def` and whose body every pool can interrupt."""
 
     abstract = True
 
-    #: Set it where `run` itself calls the bridge: then only what it hands to `bridge.run_sync` and
-    #: `bridge.run_coroutine` is the body, and the code around it is never interrupted nor moved to a thread.
-    bridged: bool = False
+    #: Set if `run` itself calls `api.run_sync` or `api.run_coroutine`: then only that call is the body, and the code
+    #: around it is neither interrupted nor moved to a thread.
+    runs_own_body: bool = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -30,23 +30,23 @@ class PoolTask(DjangoTask):
             # The tracer, autoretry and direct calls all see a synchronous `run`.
             wrapped = _awaited(function)
             setattr(cls, "run", staticmethod(wrapped) if isinstance(run, staticmethod) else wrapped)  # noqa: B010
-            cls.bridged = True
+            cls.runs_own_body = True
 
     @classmethod
     def on_bound(cls, app: Any) -> None:
-        """Key the stacks of tasks by the job, from the first task on."""
+        """Key the stacks of tasks by job, from the first task on."""
         use_job_identity(cls)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the body, as the pool around it does that."""
+        """Run the body in the way of the current pool."""
         if api.current_job() is None:
             return self._run_plain(*args, **kwargs)
-        if self.bridged:
+        if self.runs_own_body:
             return self.run(*args, **kwargs)
         return api.run_sync(self.run, *args, **kwargs)
 
     def _run_plain(self, *args: Any, **kwargs: Any) -> Any:
-        # Without a pool of ours, too, what a body hands to other threads counts for it and finds its request.
+        # Without a pool of ours, too, other threads of a body count for it and see its request.
         identity, meter = IDENTITY.set(IDENTITY.get() or greenlet.getcurrent()), METER.set(Meter())
         try:
             return self.run(*args, **kwargs)
@@ -62,7 +62,7 @@ class PoolTask(DjangoTask):
 
     @property
     def backend(self) -> Any:
-        """Return the result backend; to a job on an event loop, one whose calls leave the loop."""
+        """Return the result backend; for a job on an event loop, one that makes its calls in a thread."""
         backend = self.plain_backend()
         return OffLoop(backend) if api.on_loop() else backend
 
@@ -71,7 +71,7 @@ class PoolTask(DjangoTask):
         self._backend = value
 
     def plain_backend(self) -> Any:
-        """Return the result backend as Celery has it."""
+        """Return Celery's own result backend."""
         return super().backend
 
 
@@ -100,12 +100,12 @@ class OffLoop:
     def mark_as_done(
         self, task_id: str, result: Any, request: Any = None, store_result: bool = True, **rest: Any
     ) -> Any:
-        """Store the result; if there is none to store, and no chord to tell, nothing has to be waited for."""
+        """Store the result, in a thread unless there is nothing to store and no chord to notify."""
         call = functools.partial(self._backend.mark_as_done, task_id, result, request, store_result, **rest)
         return api.offload(call) if store_result or (request and request.chord) else call()
 
     def process_cleanup(self) -> None:
-        """Clean up after a job, in a thread where the backend has something to do."""
+        """Clean up after a job, in a thread if the backend has anything to do."""
         from celery.backends.base import Backend
 
         if type(self._backend).process_cleanup is not Backend.process_cleanup:

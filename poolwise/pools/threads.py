@@ -1,4 +1,4 @@
-"""Threads that honour time limits and revocation (Celery's own threads pool ignores both)."""
+"""The threads pool, with time limits and revocation (Celery's own threads pool ignores both)."""
 
 import heapq
 import itertools
@@ -18,7 +18,7 @@ logger = logging.getLogger("celery.pool")
 
 
 class Alarm:
-    """A call at a time to come."""
+    """A scheduled call."""
 
     __slots__ = ("_alarms", "call")
 
@@ -26,15 +26,15 @@ class Alarm:
         self._alarms, self.call = alarms, call
 
     def cancel(self) -> None:
-        """Let it not ring."""
+        """Prevent the call."""
         self.call = _nothing
         self._alarms.forget()
 
 
 class Alarms:
-    """A thread that makes calls at their time."""
+    """A thread that makes scheduled calls."""
 
-    #: Cancelled alarms stay in the heap until there are more of them than this, and than of the others.
+    #: Cancelled alarms stay in the heap until they outnumber both this and the others.
     SLACK = 256
 
     def __init__(self) -> None:
@@ -54,11 +54,11 @@ class Alarms:
             if self._thread is None:
                 thread = threading.Thread(target=self._ring, name="time-limits", daemon=True)
                 thread.start()
-                self._thread = thread  # only now: the machine may have no thread to give
+                self._thread = thread  # only now: starting a thread may fail
         return alarm
 
     def forget(self) -> None:
-        """Note that an alarm was cancelled (or has rung), and drop the cancelled ones now and then."""
+        """Count a cancelled (or completed) alarm, and drop them from the heap now and then."""
         with self._changed:
             self._cancelled += 1
             if self._cancelled > max(self.SLACK, len(self._heap) // 2):
@@ -78,15 +78,15 @@ class Alarms:
                 alarm = heapq.heappop(self._heap)[2]
             try:
                 alarm.call()
-            except Exception:  # the limits of all other jobs hang on this thread
-                logger.critical("A time limit could not be kept", exc_info=True)
+            except Exception:  # this thread also enforces the limits of all other jobs
+                logger.critical("could not enforce a time limit", exc_info=True)
 
 
 class TaskPool(JobPool):
-    """One OS thread a slot, started when it is needed."""
+    """One OS thread per slot, started when it is needed."""
 
     def on_start(self) -> None:
-        """Start nothing yet but the clock of the limits."""
+        """Set up the alarms of the limits; threads start with the first jobs."""
         super().on_start()
         self._alarms = Alarms()
         self._ready: SimpleQueue[PoolRequest | None] = SimpleQueue()
@@ -94,12 +94,12 @@ class TaskPool(JobPool):
         self._threads = 0
 
     def launch(self, job: PoolRequest) -> None:
-        """Hand the job to a thread that is idle, or about to be, or new."""
+        """Hand the job to a thread that is idle, or soon will be, or new."""
         self._ready.put(job)
         with self._lock:
-            new = self._threads < len(self.jobs)
-            self._threads += new
-        if new:
+            is_new = self._threads < len(self.jobs)
+            self._threads += is_new
+        if is_new:
             threading.Thread(target=self._work, name=f"slot-{next(self._names)}", daemon=True).start()
 
     def _work(self) -> None:
@@ -118,20 +118,20 @@ class TaskPool(JobPool):
         return needed
 
     def finished(self, job: PoolRequest) -> None:
-        """Take the job's slot back; the thread of an abandoned job is not counted on any more."""
+        """Free the job's slot; the thread of an abandoned job no longer counts."""
         if job.abandoned:
             with self._lock:
                 self._threads -= job.number in self.jobs
         super().finished(job)
 
     def shrink(self, n: int = 1) -> None:
-        """Take slots away as their jobs end. Raise ValueError if none would be left."""
+        """Remove slots as their jobs end. Raise ValueError if none would be left."""
         super().shrink(n)
         for _ in range(n):
             self._ready.put(None)
 
     def reach_out(self, job: PoolRequest) -> None:
-        """Interrupt from whatever thread this is."""
+        """Interrupt from the calling thread."""
         job.deliver()
 
     def call_later(self, delay_s: float, call: Callable[[], None]) -> Alarm:
@@ -139,7 +139,7 @@ class TaskPool(JobPool):
         return self._alarms.call_later(delay_s, call)
 
     def detach(self, call: Callable[[], None]) -> None:
-        """Make the call in a thread of its own."""
+        """Make the call in a separate thread."""
         threading.Thread(target=call, name="abandoned", daemon=True).start()
 
     def run_coroutine(self, job: PoolRequest, coro: Any) -> Any:
@@ -159,11 +159,11 @@ class TaskPool(JobPool):
         job.sleep_in_thread(seconds)
 
     def cpu_s(self, job: PoolRequest) -> float:
-        """Return this thread's CPU seconds, and those of the calls that the job gave to other threads."""
+        """Return this thread's CPU seconds and those of the job's calls in other threads."""
         return time.thread_time() + job.meter.threads_s()
 
     def greenlet_or_task(self, job: PoolRequest) -> str:
-        """Return nothing: the thread's own name says it."""
+        """Return an empty name: the thread has one already."""
         return ""
 
     def loop_info(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from poolwise.support.bounded import (
     Values,
     VariantName,
 )
-from poolwise.support.cpu_quota import cores, cpu_quota, usable_cores, whole_cores
+from poolwise.support.cpu import cores, cpu_quota, usable_cores, whole_cores
 from poolwise.support.errors import (
     BadBundle,
     BadDefinition,

@@ -1,4 +1,4 @@
-"""Something that the coordinator does every so often; the parts of the platform hand theirs to it."""
+"""A periodic duty of the coordinator; each part of the platform hands in its own."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 
 class Pacing(NamedTuple):
-    """What a duty asks of the loop until it runs again; a duty that returns anything else asks nothing."""
+    """What a duty may return to change when the loop acts next; any other value changes nothing."""
 
-    #: Run it again after so long, where that is sooner than its interval.
+    #: Run the duty again after this time, if that is sooner than its interval.
     again_in_s: float | None = None
-    #: Let reports come together for so long before they are recorded.
+    #: Collect reports for this time before recording them.
     gather_s: float | None = None
 
 
@@ -24,29 +24,29 @@ def _nothing(*_: object) -> None:
 
 @dataclass(slots=True, eq=False)
 class Duty:
-    """A call every `every_s` seconds, in the coordinator's one loop; what it raises must not end the others."""
+    """A call every `every_s` seconds in the coordinator's loop; an error in one duty must not stop the others."""
 
     name: str
     every_s: float
     run: Callable[[], object]
-    #: Called before the first run and again after each outage, which it is told.
+    #: Called before the first run, and again after each outage with True.
     begin: Callable[[bool], object] = _nothing
     #: Called when the coordinator ends.
     stop: Callable[[], object] = _nothing
-    #: Whether it also runs, before all others, each time that something was recorded.
+    #: Whether it also runs, before all others, each time something was recorded.
     after_recording: bool = False
     due_mono: float = 0.0
     pacing: Pacing = NO_PACING
 
     def run_now(self) -> None:
-        """Run it, and note when it is due again."""
+        """Run the duty and set when it is due next."""
         began_mono = time.monotonic()
         self.due_mono, self.pacing = began_mono + self.every_s, NO_PACING
-        answer = self.run()
-        if isinstance(answer, Pacing):
-            self.pacing = answer
-            if answer.again_in_s is not None:
-                self.due_mono = min(self.due_mono, time.monotonic() + answer.again_in_s)
+        returned = self.run()
+        if isinstance(returned, Pacing):
+            self.pacing = returned
+            if returned.again_in_s is not None:
+                self.due_mono = min(self.due_mono, time.monotonic() + returned.again_in_s)
 
 
 def due(duties: Sequence[Duty], *, has_recorded: bool) -> list[Duty]:

@@ -8,16 +8,16 @@ class PoolwiseError(Exception):
     """Poolwise could not do what was asked."""
 
     def __init__(self, message: str = "") -> None:
-        # The class docstring is the one authoritative sentence when nothing more is known.
+        # Without a message, the docstring of the class is the message.
         super().__init__(message or (type(self).__doc__ or "").strip())
 
 
 class BadDefinition(PoolwiseError):
-    """A job definition is declared wrongly."""
+    """A job definition is not valid."""
 
 
 class BadPool(PoolwiseError):
-    """A pool is configured wrongly."""
+    """A pool's configuration is not valid."""
 
 
 class UnknownDefinition(PoolwiseError):
@@ -49,9 +49,9 @@ class UnderWay(PoolwiseError):
 
 
 class QueueFull(PoolwiseError):
-    """The pool's queue is at its bound; submit again later."""
+    """The pool's queue is full; submit again later."""
 
-    #: The HTTP status that says so.
+    #: The HTTP status of the API's response.
     status: ClassVar[int] = 503
 
     def __init__(self, message: str = "", *, retry_after_s: int = 10, queue: Any = None) -> None:
@@ -70,7 +70,7 @@ class BrokerUnavailable(PoolwiseError):
 
 
 class RefusedMessage(PoolwiseError):
-    """The message in the broker is none that this installation published."""
+    """This installation did not publish the message."""
 
 
 class ResultRefused(PoolwiseError):
@@ -78,4 +78,4 @@ class ResultRefused(PoolwiseError):
 
 
 class BadBundle(PoolwiseError):
-    """The file is no result bundle that can be trusted."""
+    """The file is not a valid result bundle."""

@@ -1,7 +1,7 @@
-"""Connections that leave a Redis which has become a replica, so that the next one leads to the new primary.
+"""Connections that close when their Redis becomes a replica, so that the next one reaches the new primary.
 
-redis-py keeps a connection over an error that Redis answers with. Where a name, a virtual address or a proxy leads to
-the primary, the old one may stay reachable as a replica: whoever kept the connection would be refused for ever.
+redis-py keeps a connection after an error reply. Behind a DNS name, a virtual address or a proxy, the former primary may
+stay reachable as a replica: a connection that is kept would get an error for each write, for ever.
 """
 
 from typing import Any
@@ -10,24 +10,24 @@ import redis
 from redis.connection import parse_url
 from redis.exceptions import MasterDownError, ReadOnlyError
 
-#: What a replica answers: it takes no writes, or it has lost its primary and gives no old data.
-_OF_A_REPLICA = (ReadOnlyError, MasterDownError)
-#: Before version 7, Redis hides what a script was refused in the text of another error.
+#: The error replies of a replica: it is read-only, or it has lost its primary and serves no stale data.
+_REPLICA_ERRORS = (ReadOnlyError, MasterDownError)
+#: Before version 7, Redis reports the error of a script in the text of another error.
 _IN_A_SCRIPT = "-READONLY"
 
 
 class _Leaving:
-    """Mixed into a class of redis-py's connections: it is closed once its Redis says that it is a replica."""
+    """A mixin for redis-py's connection classes: the connection closes once its Redis replies as a replica."""
 
     retry: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # What may be tried again is what redis-py closes the connection after, however often it does try again.
-        self.retry.update_supported_errors(_OF_A_REPLICA)
+        # redis-py closes the connection after each error that it supports for retries, even with no retry left.
+        self.retry.update_supported_errors(_REPLICA_ERRORS)
 
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the answer. Raise what redis-py raises, ReadOnlyError for any refusal by a replica."""
+        """Return the reply. Raise redis-py's errors, ReadOnlyError for a write that a replica refused."""
         try:
             return super().read_response(*args, **kwargs)  # type: ignore[misc]
         except redis.ResponseError as error:
@@ -37,11 +37,11 @@ class _Leaving:
 
 
 def leaving(kind: type) -> type:
-    """Return a class of connections like `kind` that leave a Redis which has become a replica."""
+    """Return a subclass of a connection class whose connections close when their Redis becomes a replica."""
     return type(kind.__name__, (_Leaving, kind), {})
 
 
 def connection_class(address: str) -> type:
-    """Return the class of such connections to an address as redis-py takes it. Raise ValueError for any other."""
+    """Return that class for an address in redis-py's spelling. Raise ValueError for any other address."""
     options = parse_url(address)  # type: ignore[no-untyped-call]
     return leaving(options.get("connection_class", redis.Connection))

@@ -1,4 +1,4 @@
-"""Structured logs that follow one request by process, thread and task, and keep a job's own lines."""
+"""Structured logs with the process, thread and request of each line; the lines of a job are kept with it."""
 
 import logging
 import os
@@ -25,7 +25,7 @@ _MAX_LINE_CHARS = 2_000
 
 @dataclass(slots=True)
 class LogBuffer:
-    """The log lines of one attempt, bounded."""
+    """The log lines of one attempt, at most `max_lines`."""
 
     max_lines: int
     lines: list[tuple[float, str, str]] = field(default_factory=list)
@@ -34,7 +34,7 @@ class LogBuffer:
     _started_mono: float = field(default_factory=time.monotonic)
 
     def add(self, level: str, text: str) -> None:
-        """Keep a line, or count it as dropped past the bound."""
+        """Keep the line, or count it as dropped if there are `max_lines` already."""
         if len(self.lines) >= self.max_lines:
             self.dropped += 1
             return
@@ -55,7 +55,7 @@ class AttemptLogHandler(logging.Handler):
         if buffer is not None:
             try:
                 text = _plain_text(record)
-            except Exception as error:  # a value's own text may raise; that is not for the body to suffer
+            except Exception as error:  # `__repr__` of a value may raise; that must not fail the job
                 text = f"<a line that cannot be shown: {type(error).__name__}>"
             buffer.add(record.levelname.lower(), text)
 
@@ -90,20 +90,20 @@ def thread_name() -> str:
 
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-#: Several lines by their nature.
+#: Fields that have several lines.
 _MULTILINE = frozenset(("exception", "stack"))
 
 
 def one_line(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Escape control characters, so that no value can look like a line of its own or steer a terminal."""
+    """Escape control characters, so that no value can forge a line or control a terminal."""
     for name, value in event.items():
         if isinstance(value, str) and name not in _MULTILINE:
-            event[name] = _CONTROL.sub(lambda found: ascii(found[0])[1:-1], value)
+            event[name] = _CONTROL.sub(lambda match: ascii(match[0])[1:-1], value)
     return event
 
 
 def _without_secrets(renderer: Callable[..., Any], redact: Callable[..., str]) -> Callable[..., str]:
-    """Return a renderer that dots out the secret parameters of the attempt that logs, whatever holds them."""
+    """Return a renderer that replaces the secret parameters of the logging attempt by dots, in every field."""
 
     def render(logger: Any, name: str, event: MutableMapping[str, Any]) -> str:
         buffer = attempt_log.get()
@@ -123,7 +123,7 @@ _SHARED: list[Any] = [
 
 
 def logging_config(*, style: str, level: str) -> dict[str, Any]:
-    """Return Django's LOGGING and set structlog up. Raise ValueError on an unknown style or level."""
+    """Configure structlog and return Django's LOGGING. Raise ValueError on an unknown style or level."""
     if style not in STYLES:
         raise ValueError(f"LOG_FORMAT must be one of {', '.join(STYLES)}, not {style!r}.")
     if level not in LEVELS:
@@ -139,26 +139,10 @@ def logging_config(*, style: str, level: str) -> dict[str, Any]:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    renderer: Any
-    if style == "json":
-        renderer = _without_secrets(structlog.processors.JSONRenderer(default=repr), redacted_json)
-    else:
-        # Plain: the one that structlog picks where rich is installed prints local variables, secrets among them.
-        plain = structlog.dev.plain_traceback
-        console = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=plain)
-        renderer = _without_secrets(console, redacted)
-    final: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
-    final.append(structlog.processors.format_exc_info if style == "json" else one_line)
-    formatter = {
-        "()": structlog.stdlib.ProcessorFormatter,
-        "processors": [*final, renderer],
-        "foreign_pre_chain": _SHARED,
-    }
-    warnings_only = {"level": "WARNING"}
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"poolwise": formatter},
+        "formatters": {"poolwise": _formatter(style)},
         "handlers": {
             "stderr": {"class": "logging.StreamHandler", "formatter": "poolwise"},
             "attempt": {"()": "poolwise.support.logs.AttemptLogHandler"},
@@ -166,21 +150,38 @@ def logging_config(*, style: str, level: str) -> dict[str, Any]:
         "root": {"handlers": ["stderr", "attempt"], "level": level},
         "loggers": {
             "django": {"level": level},
-            "django.server": {"handlers": [], "propagate": True, **warnings_only},
-            "httpx": warnings_only,
-            "httpcore": warnings_only,
-            "kombu": warnings_only,
-            # Poolwise says itself when a job ended, with all its durations.
-            "celery.worker.strategy": warnings_only,
-            "celery.app.trace": warnings_only,
-            "asyncio": warnings_only,
-            "axes": warnings_only,  # a line for every login otherwise; a lock is a warning
+            "django.server": {"handlers": [], "propagate": True, "level": "WARNING"},
+            **{name: {"level": "WARNING"} for name in _WARNINGS_ONLY},
         },
     }
 
 
+#: Poolwise logs the end of each job itself, with all its durations; axes would log each login (a lock-out is a warning).
+_WARNINGS_ONLY = (
+    "httpx", "httpcore", "kombu", "celery.worker.strategy", "celery.app.trace", "asyncio", "axes",
+)  # fmt: skip
+
+
+def _formatter(style: str) -> dict[str, Any]:
+    final: Any
+    if style == "json":
+        final = structlog.processors.format_exc_info
+        renderer = _without_secrets(structlog.processors.JSONRenderer(default=repr), redacted_json)
+    else:
+        final = one_line
+        # Plain: with rich installed, structlog's default prints local variables, secrets among them.
+        plain = structlog.dev.plain_traceback
+        console = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=plain)
+        renderer = _without_secrets(console, redacted)
+    return {
+        "()": structlog.stdlib.ProcessorFormatter,
+        "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, final, renderer],
+        "foreign_pre_chain": _SHARED,
+    }
+
+
 class RequestIdMiddleware:
-    """Gives each web request an id that its log lines, its jobs and their log lines carry."""
+    """Give each web request an id; its log lines, its jobs and their log lines contain it."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

@@ -1,6 +1,6 @@
 """Threads of the operating system, under gevent too.
 
-Nobody has to join them: one that is stuck in a job cannot keep a worker from ending.
+All are daemon threads: one that is stuck in a job cannot keep a worker from ending.
 """
 
 import sys
@@ -15,12 +15,12 @@ from typing import Any
 
 
 def original(module: str, name: str) -> Any:
-    """Return what the standard library had under that name before gevent patched it."""
+    """Return an object of the standard library as it was before gevent patched it."""
     monkey = sys.modules.get("gevent.monkey")
     return getattr(import_module(module), name) if monkey is None else monkey.get_original(module, name)
 
 
-#: A lock of the operating system, for short sections in which no greenlet can switch.
+#: A lock of the operating system, for short sections that never switch greenlets.
 native_lock = original("_thread", "allocate_lock")
 
 

@@ -1,31 +1,31 @@
-"""Dots in the place of secrets, in a text and in a JSON text, which stays JSON."""
+"""Replace secrets by dots, in plain text and in JSON, which stays valid JSON."""
 
 import json
 import re
 from collections.abc import Iterable
 
 REDACTED = "••••••"
-#: A secret that is shorter would be found in every other word.
+#: A shorter secret would match parts of ordinary words.
 _MIN_SECRET_CHARS = 4
 #: What JSON is made of besides its punctuation: a string, or a number, true, false, null.
 _JSON_SCALAR = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s\[\]{},:"]+')
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:
-    """Return a text with dots in the place of secrets, also of such as JSON or repr would write them."""
+    """Return the text with dots in place of secrets, also where JSON or repr has escaped them."""
     return _dotted(text, _spellings(secrets))
 
 
 def redacted_json(text: str, secrets: Iterable[str]) -> str:
     """Return a JSON text whose strings are redacted; a number or literal that holds a secret becomes dots as a whole.
 
-    The text is as `json.dumps` writes it, in ASCII.
+    The text must be ASCII, as `json.dumps` writes it.
     """
-    # Token by token, since a value may be nested deeper than Python recurses.
+    # By tokens, since a value may be nested deeper than Python's recursion limit.
     spellings = _spellings(secrets)
     if not any(json.dumps(spelled)[1:-1] in text for spelled in spellings):
         return text
-    return _JSON_SCALAR.sub(lambda found: _redacted_scalar(found[0], spellings), text)
+    return _JSON_SCALAR.sub(lambda match: _redacted_scalar(match[0], spellings), text)
 
 
 def _redacted_scalar(scalar: str, spellings: Iterable[str]) -> str:
@@ -43,10 +43,10 @@ def _dotted(text: str, spellings: Iterable[str]) -> str:
 
 
 def _spellings(secrets: Iterable[str]) -> list[str]:
-    """Return how secrets may be written, the longest first, so that none is covered only in part."""
-    found: set[str] = set()
+    """Return the ways to write the secrets, the longest first, so that none is replaced only in part."""
+    spellings: set[str] = set()
     for secret in secrets:
         if len(secret) >= _MIN_SECRET_CHARS:
-            found |= {secret, repr(secret)[1:-1], ascii(secret)[1:-1]}
-            found |= {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
-    return sorted(found, key=len, reverse=True)
+            spellings |= {secret, repr(secret)[1:-1], ascii(secret)[1:-1]}
+            spellings |= {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+    return sorted(spellings, key=len, reverse=True)

@@ -10,10 +10,10 @@ from redis.retry import Retry
 
 from poolwise.support.failover import connection_class
 
-#: redis-py's stubs type every answer as the union of its sync and async ones; nothing can be done with that.
+#: redis-py's stubs type every reply as a union of the sync and async ones, which is of no use.
 Client = Any
 
-#: What redis-py and the socket raise while Redis is away, or there and refusing: full, loading, read-only.
+#: Raised while Redis is unreachable, or while it refuses: full, loading, read-only.
 REDIS_ERRORS = (redis.RedisError, OSError)
 
 
@@ -23,7 +23,7 @@ def key(*parts: object) -> str:
 
 
 def connect(*, timeout_s: float, max_connections: int = 16) -> Client:
-    """Return a client whose every call ends within about `timeout_s` a try; nothing is retried in silence."""
+    """Return a client whose calls end within about `timeout_s`; it never retries by itself."""
     pool = redis.BlockingConnectionPool.from_url(
         settings.REDIS_URL,
         max_connections=max_connections,
@@ -39,7 +39,7 @@ def connect(*, timeout_s: float, max_connections: int = 16) -> Client:
 
 @functools.cache
 def worker_client() -> Client:
-    """Return the client of a worker or the coordinator, patient enough for a busy Redis."""
+    """Return the client of a worker or the coordinator; its time-out allows for a busy Redis."""
     return connect(timeout_s=5.0)
 
 
@@ -52,11 +52,11 @@ def web_client() -> Client:
 def eviction_fault(client: Client) -> str | None:
     """Return why this Redis may lose messages by eviction, or None. Raise redis-py's errors."""
     try:
-        found = client.config_get("maxmemory*")
+        config = client.config_get("maxmemory*")
     except redis.ResponseError:
-        return None  # CONFIG is not for everybody; a managed Redis is its operator's to configure
-    policy = found.get("maxmemory-policy", "noeviction")
-    if policy == "noeviction" or int(found.get("maxmemory", 0)) == 0:
+        return None  # a managed Redis may forbid CONFIG; its operator configures it
+    policy = config.get("maxmemory-policy", "noeviction")
+    if policy == "noeviction" or int(config.get("maxmemory", 0)) == 0:
         return None
     return (
         f"Redis evicts keys when its memory is full (maxmemory-policy {policy}), whole queues among them: "
@@ -66,5 +66,5 @@ def eviction_fault(client: Client) -> str | None:
 
 @functools.lru_cache(maxsize=64)
 def script(client: Client, source: str) -> Any:
-    """Return the registered Lua script; redis-py sends its digest and loads it where it is missing."""
+    """Return the registered Lua script; redis-py sends its digest and loads the script if Redis lacks it."""
     return client.register_script(source)

@@ -2,7 +2,7 @@
 
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-#: What redis-py connects to.
+#: The schemes that redis-py supports.
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 _WITH_PORT = ("redis", "rediss", "amqp", "amqps", "pyamqp")
 _OURS, _CELERYS = "unix://", "redis+socket://"
@@ -10,25 +10,25 @@ _DATABASE = {_OURS: "db", _CELERYS: "virtual_host"}
 
 
 def for_redis(address: str) -> str:
-    """Return the address as redis-py takes it; of anything but a Unix socket, as it is."""
+    """Return the address in redis-py's spelling; only that of a Unix socket changes."""
     return _respelled(address, _CELERYS, _OURS)
 
 
 def for_broker(address: str) -> str:
-    """Return the address as Celery takes it; of anything but a Unix socket, as it is."""
+    """Return the address in Celery's spelling; only that of a Unix socket changes."""
     return _respelled(address, _OURS, _CELERYS)
 
 
 def scheme_of(address: str) -> str:
-    """Return what an address begins with, as far as that cannot be a part of a password."""
-    found = address.partition("://")[0].partition("+")[0][:40]
-    return "…" if "@" in found else found
+    """Return the scheme of an address; `…` if it might be a part of a password."""
+    scheme = address.partition("://")[0].partition("+")[0][:40]
+    return "…" if "@" in scheme else scheme
 
 
 def has_readable_port(address: str) -> bool:
-    """Return whether the port of an address is a number or absent; of several servers, as Celery takes them, each."""
+    """Return whether the port is a number or absent, for each address of a list separated by `;`."""
     try:
-        # Addresses of other kinds need not be spelled as an URL is.
+        # Addresses of other schemes need not be valid URLs.
         _ = [urlsplit(part).port for part in address.split(";") if scheme_of(part) in _WITH_PORT]
     except ValueError:
         return False

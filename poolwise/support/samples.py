@@ -1,17 +1,17 @@
-"""Samples of durations in figures that the sample can bear."""
+"""Summary figures of samples, each shown only if the sample is large enough."""
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean
 
-#: The fewest values that show a percentile: below, it would only repeat the largest value.
+#: The smallest sample for each percentile; in a smaller one it would only repeat the largest value.
 MIN_VALUES = {0.5: 1, 0.95: 20, 0.99: 100}
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A sample in a few figures; a percentile that the sample is too small for is None."""
+    """The summary of a sample; a percentile is None if the sample is too small for it."""
 
     n: int
     mean: float | None = None
@@ -23,7 +23,7 @@ class Summary:
 
 
 def known(values: Iterable[float | None]) -> list[float]:
-    """Return the values that are finite numbers, sorted; None and NaN stand for what was not measured."""
+    """Return the finite values, sorted; None and NaN mean not measured."""
     return sorted(float(value) for value in values if value is not None and math.isfinite(value))
 
 
@@ -42,7 +42,7 @@ def _quantile(ordered: list[float], q: float) -> float | None:
 
 
 def supported_quantile(values: Iterable[float | None], q: float) -> float | None:
-    """Return the q-quantile, or None when the sample is too small to show it."""
+    """Return the q-quantile, or None if the sample is too small for it."""
     return _supported(known(values), q)
 
 
@@ -52,7 +52,7 @@ def _supported(ordered: list[float], q: float) -> float | None:
 
 
 def summary(values: Iterable[float | None]) -> Summary:
-    """Return the sample in a few figures; of an empty sample only `n` is known."""
+    """Return the summary of a sample; an empty one has only `n`."""
     ordered = known(values)
     if not ordered:
         return Summary(n=0)
@@ -68,7 +68,7 @@ def summary(values: Iterable[float | None]) -> Summary:
 
 
 def share(part: Iterable[float | None], whole: Iterable[float | None]) -> float | None:
-    """Return the sum of `part` over that of `whole`, of pairs with both known; None when the whole is 0."""
+    """Return sum(part) / sum(whole) over the pairs without None; None if the whole is 0."""
     pairs = [(a, b) for a, b in zip(part, whole, strict=True) if a is not None and b is not None]
     total = sum(b for _, b in pairs)
     return sum(a for a, _ in pairs) / total if total > 0 else None

@@ -10,7 +10,7 @@ from kombu.transport import resolve_transport
 
 from poolwise.support.redis_urls import REDIS_SCHEMES, has_readable_port, scheme_of
 
-#: Settings that are numbers: the least and the most that works.
+#: The smallest and the largest valid value of each numeric setting.
 _LIMITS: dict[str, tuple[float, float]] = {
     "JOB_MAX_COPIES": (1, 1_000_000),
     "JOB_MAX_QUEUED": (1, 100_000_000),
@@ -25,7 +25,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "DRAIN_GRACE_S": (0, 86_400),
     "JOB_TIME_LIMIT_S": (0, 31_536_000),
     "JOB_MAX_QUEUED_PER_USER": (1, 100_000_000),
-    # DATA_UPLOAD_MAX_MEMORY_SIZE: Django refuses what is larger.
+    # At most DATA_UPLOAD_MAX_MEMORY_SIZE: Django refuses a larger body.
     "API_MAX_BODY_BYTES": (1_000, 2 * 1024 * 1024),
     "JOB_KEEP_DAYS": (1e-6, 36_500),
     "JOB_KEEP_MAX": (1, 1_000_000_000),
@@ -38,7 +38,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
 
 
 def check_numbers(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
-    """Return an error for each number that is out of its bounds."""
+    """Return an error for each number that is out of its range."""
     return [
         Error(
             f"{name} is {value!r}; it must be a number from {least:.10g} to {most:.10g}.",
@@ -51,12 +51,12 @@ def check_numbers(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> l
 
 
 def _is_within(value: Any, least: float, most: float) -> bool:
-    # Written so that NaN is refused as well.
+    # Comparisons with NaN are false, so that NaN is refused too.
     return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
 
 
 def check_heartbeats(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
-    """Return an error where a worker would be taken for dead between two of its signs of life."""
+    """Return an error if a worker would be considered dead between two of its heartbeats."""
     every_s, dead_after_s = settings.JOB_HEARTBEAT_S, settings.JOB_WORKER_DEAD_AFTER_S
     if (
         not all(_is_within(value, 0, 86_400) for value in (every_s, dead_after_s))
@@ -65,25 +65,27 @@ def check_heartbeats(app_configs: Sequence[AppConfig] | None = None, **_: Any) -
         return []
     return [
         Error(
-            f"JOB_WORKER_DEAD_AFTER_S is {dead_after_s:g}, less than two signs of life (JOB_HEARTBEAT_S {every_s:g}).",
-            hint="Set it to at least twice JOB_HEARTBEAT_S, or living workers lose their jobs.",
+            f"JOB_WORKER_DEAD_AFTER_S is {dead_after_s:g}, less than two heartbeats (JOB_HEARTBEAT_S is {every_s:g}).",
+            hint="Set it to at least twice JOB_HEARTBEAT_S, or jobs of live workers are recovered.",
             id="poolwise.E006",
         )
     ]
 
 
 def check_addresses(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
-    """Return an error for an address of Redis or the broker that nothing here can connect to."""
+    """Return an error for each address of Redis or the broker that no installed library can connect to."""
     messages = _unreadable_addresses()
     if (scheme := scheme_of(settings.REDIS_URL)) not in REDIS_SCHEMES:
         messages.append(
             Error(
-                f"REDIS_URL begins with {scheme!r}, which is no address of a Redis.",
-                hint="Write redis://host:port/0, rediss:// with TLS, or unix:///path/of/the/socket?db=0.",
+                f"REDIS_URL begins with {scheme!r}, which is not a scheme for Redis.",
+                hint="Write redis://host:port/0, rediss:// with TLS, or unix:///path/to/socket?db=0.",
                 id="poolwise.E009",
             )
         )
-        if settings.BROKER_URL == settings.REDIS_URL:  # as it is where nobody set it: one mistake, said once
+        if (
+            settings.BROKER_URL == settings.REDIS_URL
+        ):  # by default BROKER_URL is REDIS_URL: report the mistake once
             return messages
     try:
         resolve_transport(scheme := scheme_of(settings.BROKER_URL))
@@ -101,8 +103,8 @@ def check_addresses(app_configs: Sequence[AppConfig] | None = None, **_: Any) ->
 def _unreadable_addresses() -> list[CheckMessage]:
     return [
         Error(
-            f"{name} names a port that is no number from 0 to 65535.",
-            hint="Write scheme://user:password@host:port/…, where signs such as / and # of the password are quoted.",
+            f"{name} has a port that is not a number from 0 to 65535.",
+            hint="Write scheme://user:password@host:port/…, with / and # in the password percent-encoded.",
             id="poolwise.E011",
         )
         for name in ("REDIS_URL", "BROKER_URL")

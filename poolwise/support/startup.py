@@ -1,4 +1,4 @@
-"""Loading without the garbage collector, which would look again and again through what is there to stay."""
+"""Import modules without the garbage collector, which would scan their permanent objects again and again."""
 
 import gc
 from collections.abc import Iterator
@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Collect nothing within; what is there at the end is never looked through again, which shortens every collection.
+    """Turn the collector off within the block, then freeze all objects, so that later collections skip them.
 
-    The pages of it stay shared with the processes that are forked later; Python's documentation of `gc.freeze` says so.
+    Their memory pages stay shared with processes forked later: see Python's documentation of `gc.freeze`.
     """
     was_on = gc.isenabled()
     gc.disable()

@@ -1,4 +1,4 @@
-"""What a job prints: dots stand in the place of its secret parameters, as in what it logs."""
+"""Replace secret parameters by dots in what a job prints, as in its logs."""
 
 import sys
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from poolwise.support.redaction import redacted
 
 
 class MaskedStream:
-    """A stream that keeps the secret parameters of the attempt that writes out of each text written."""
+    """A stream that redacts the secret parameters of the writing attempt in each text."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -18,7 +18,7 @@ class MaskedStream:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write the text, and return its length."""
+        """Write the redacted text; return the length of the text."""
         buffer = attempt_log.get()
         self._stream.write(redacted(text, buffer.secrets) if buffer is not None else text)
         return len(text)
@@ -30,7 +30,7 @@ class MaskedStream:
 
 
 def mask_prints() -> None:
-    """Have this process, and those that it forks, print through masks; what prints around `sys` is not seen."""
+    """Redact the standard streams of this process and its forks; output that bypasses `sys` stays as it is."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is not None and not isinstance(stream, MaskedStream):

@@ -25,7 +25,7 @@ def to_datetime(stamp: float | None) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """What one attempt's time went to; stamps are POSIX seconds, durations are seconds."""
+    """The timings of one attempt: POSIX time stamps and durations, in seconds."""
 
     published_at: float | None = None
     received_at: float | None = None
@@ -38,7 +38,7 @@ class Timings:
 
     @property
     def off_cpu_s(self) -> float | None:
-        """Return the part of the run that was not spent on a core; never below 0."""
+        """Return the part of the run that was not on a core; at least 0."""
         if self.run_s is None or self.cpu_s is None:
             return None
         return max(0.0, self.run_s - self.cpu_s)
@@ -50,7 +50,7 @@ class Timings:
 
 @dataclass(slots=True)
 class Stopwatch:
-    """Measures one attempt on the worker: made on arrival in a slot, `start` before the body, `stop` after it."""
+    """Measure one attempt on the worker: create it on arrival in a slot, `start` before the body, `stop` after it."""
 
     cpu_clock: Callable[[], float]
     published_at: float | None = None
@@ -61,7 +61,7 @@ class Stopwatch:
     _started_cpu_s: float = 0.0
 
     def start(self) -> Timings:
-        """Return the timings up to now: the run begins here. Calling it again moves the beginning."""
+        """Begin the run and return the timings so far. A second call moves the beginning."""
         self._started_mono = time.monotonic()
         waited_s = None if self.received_mono is None else max(0.0, self._started_mono - self.received_mono)
         self._timings = Timings(
@@ -75,9 +75,9 @@ class Stopwatch:
         return self._timings
 
     def stop(self) -> Timings:
-        """Return the timings with the end of the run set."""
+        """End the run and return all timings."""
         cpu_s = max(0.0, self.cpu_clock() - self._started_cpu_s)
         run_s = max(0.0, time.monotonic() - self._started_mono)
-        # The end is the start plus the monotonic duration, so that a stepped wall clock cannot turn it around.
+        # Start plus monotonic duration: a wall clock that steps back cannot put the end before the start.
         finished_at = (self._timings.started_at or wall_now()) + run_s
         return replace(self._timings, finished_at=finished_at, run_s=run_s, cpu_s=cpu_s)

@@ -1,4 +1,4 @@
-"""Wait for the ledger's tables, so that what needs them may start before `migrate` has ended."""
+"""Wait for the database's tables, so that a process that needs them may start before `migrate` has ended."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,7 @@ _CHECK_EVERY_S = 0.25
 
 
 def wait_until_migrated(is_stopped: Callable[[], bool]) -> bool:
-    """Return True once every migration is applied, False when told to stop before; what it waits for is logged."""
+    """Return True once every migration is applied, False if stopped before; log what it waits for."""
     logged = ""
     while not is_stopped():
         waits_for = _missing()
@@ -20,13 +20,13 @@ def wait_until_migrated(is_stopped: Callable[[], bool]) -> bool:
             return True
         if waits_for != logged:
             logged = waits_for
-            log.info("the coordinator waits for the database", waits_for=waits_for)
+            log.info("waiting for the database", waits_for=waits_for)
         time.sleep(_CHECK_EVERY_S)
     return False
 
 
 def _missing() -> str:
-    """Return what keeps the ledger from being used, or nothing."""
+    """Return what is missing before the database can be used, or an empty text."""
     try:
         executor = MigrationExecutor(connection)
         plan = executor.migration_plan(executor.loader.graph.leaf_nodes())

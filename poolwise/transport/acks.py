@@ -1,4 +1,4 @@
-"""Acknowledgements in batches, and the way back of a message that nobody acknowledged."""
+"""Acknowledge messages in batches, and restore those that nobody acknowledged."""
 
 from collections import deque
 from contextlib import suppress
@@ -14,16 +14,16 @@ logger = get_logger(__name__)
 
 MAX_FETCH = 64
 MAX_ACKS = 32
-SWEEP_LIMIT = 200  # bounds the pause of the event loop
+SWEEP_LIMIT = 200  # limits the pause of the event loop
 
 
 def sweep_interval_s(visibility_timeout_s: float) -> float:
-    """Return the seconds between two looks for overdue messages."""
+    """Return the seconds between two searches for overdue messages."""
     return max(0.1, min(5.0, float(visibility_timeout_s) / 6))
 
 
 class _Pushes:
-    """Stands for a pipeline and notes where kombu would push a restored message."""
+    """Takes the place of a pipeline and records where kombu would push a restored message."""
 
     def __init__(self) -> None:
         self.queues: list[str] = []
@@ -42,12 +42,12 @@ class _Pushes:
 
 
 class QoS(stock.QoS):
-    """Acknowledge in batches: with the next fetch, when many wait, or after 50 ms."""
+    """Acknowledges in batches: with the next fetch, at MAX_ACKS, or after 50 ms."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.is_immediate = False  # the worker is stopping: nothing may wait
-        self.is_lost = False  # the connection is: acknowledgements go through the next one
+        self.is_immediate = False  # the worker is stopping: acknowledge at once
+        self.is_lost = False  # the connection is lost: acknowledge through the next one
         self.is_timer_set = False
         self._acks: deque[str] = deque()
         self._acks_sent: list[str] = []
@@ -68,7 +68,7 @@ class QoS(stock.QoS):
         return bool(self._acks)
 
     def append(self, message: Any, delivery_tag: str) -> None:
-        """Note a delivered message; one that the fetch script stored already costs no round trip."""
+        """Record a delivered message; one that the fetch script has stored needs no round trip."""
         if delivery_tag in self.channel.fetched_tags:
             self.channel.fetched_tags.discard(delivery_tag)
             virtual.QoS.append(self, message, delivery_tag)
@@ -101,21 +101,21 @@ class QoS(stock.QoS):
         return tags
 
     def start_sending_acks(self) -> list[str]:
-        """Return the waiting tags; they count as unsent until `acks_arrived`."""
+        """Return the waiting tags; they are unsent until `acks_arrived`."""
         self._acks_sent += self._taken()
         return self._acks_sent
 
     def acks_arrived(self) -> None:
-        """Forget the tags handed out by `start_sending_acks`."""
+        """Forget the tags returned by `start_sending_acks`."""
         self._acks_sent = []
 
     def acks_failed(self) -> None:
-        """Put the tags handed out by `start_sending_acks` in line again; acknowledging twice does no harm."""
+        """Queue the tags returned by `start_sending_acks` again; acknowledging twice does no harm."""
         unsent, self._acks_sent = self._acks_sent, []
         self._acks.extendleft(reversed(unsent))
 
     def take_unsettled(self) -> list[str]:
-        """Return all tags that Redis may not have forgotten yet, and leave none here."""
+        """Return all tags that Redis may still store, and keep none here."""
         self.acks_failed()
         return self._taken()
 
@@ -129,7 +129,7 @@ class QoS(stock.QoS):
             raise
 
     def flush_or_wait(self) -> None:
-        """Send what waits; while Redis is away or refuses, it goes on waiting."""
+        """Send the waiting acknowledgements; keep them while Redis is unreachable or refuses."""
         channel = self.channel
         self.is_timer_set = False
         if channel.closed or channel.connection is None or not self._acks:
@@ -140,9 +140,9 @@ class QoS(stock.QoS):
             logger.warning("%s acknowledgements wait: %r", len(self._acks), error)
             channel.connection.cycle.on_ack(self)
 
-    # --- putting back
+    # --- restoring
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False, cutoff: str = "") -> None:
-        """Put a held message back into its queue, marked as redelivered; do nothing when it is settled."""
+        """Put a reserved message back into its queue, marked as redelivered; do nothing if it is settled."""
         unacked = self.channel.unacked
         stored = unacked.stored(tag)
         pushes = _Pushes()
@@ -150,12 +150,12 @@ class QoS(stock.QoS):
             message, exchange, routing_key = loads(stored.decode())
             self.channel._do_restore_message(message, exchange, routing_key, pushes, leftmost)
             if not pushes.queues:
-                return  # no queue takes it now: better kept than lost
+                return  # it has no queue now: keep it rather than lose it
         queues = [self.channel.global_keyprefix + queue for queue in pushes.queues]
         unacked.restore(tag, queues, pushes.payload, push=pushes.push, cutoff=cutoff)
 
     def restore_unacked(self, client: Any = None) -> None:
-        """Put everything still held back, the oldest next in line."""
+        """Put every reserved message back, so that the oldest is next."""
         self.flush()
         self._flush()
         for tag in reversed(self._delivered):
@@ -163,7 +163,7 @@ class QoS(stock.QoS):
         self._delivered.clear()
 
     def restore_visible(self, start: int = 0, num: int | None = None, interval: int | None = None) -> None:
-        """Put back what no worker renewed for the visibility timeout; look at most each sixth of it."""
+        """Put back what no worker renewed for the visibility timeout; search at most six times in it."""
         now = monotonic()
         if now < self._next_sweep_at:
             return

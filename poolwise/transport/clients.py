@@ -1,4 +1,4 @@
-"""One Redis client per channel: stock kombu builds one for every command, which costs as much as that."""
+"""One Redis client per channel: stock kombu builds one for each command, which takes as long as the command."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from poolwise.transport.upstream import stock
 
 
 class ClientChannel(stock.Channel):
-    """A channel that keeps its clients as long as their connection pool."""
+    """A channel that keeps its clients for as long as their connection pool."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._kept: dict[str, tuple[Any, Any]] = {}

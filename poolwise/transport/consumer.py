@@ -1,7 +1,7 @@
-"""Celery's consumer, mended for Redis: a lost connection neither ends the worker nor doubles running jobs.
+"""Celery's consumer, adapted to Redis: after a lost connection the worker goes on, and no running job runs twice.
 
-Redis acknowledgements go by delivery tag in one shared hash, so what came by a lost connection can be settled
-by the next one.
+Unacknowledged messages are in one shared hash by delivery tag, so the next connection can settle what a lost one
+brought.
 """
 
 import time
@@ -23,21 +23,21 @@ from poolwise.transport.upstream import bootsteps, consumer
 
 logger = get_logger(__name__)
 
-#: Without an event loop the worker looks this often for a shutdown, an ETA or a new prefetch count.
+#: Without an event loop the worker checks this often for a shutdown, an ETA or a new prefetch count.
 CYCLE_S = 0.5
 RECONNECT_WITHIN_S = 3.0
 _STOCK_CONTROL = "celery.worker.consumer.control:Control"
 
 
 class PoolConsumer(consumer.Consumer):
-    """A consumer that lives through a lost Redis connection; on other brokers it is Celery's own."""
+    """A consumer that survives a lost Redis connection; on other brokers it behaves like Celery's."""
 
     class Blueprint(consumer.Consumer.Blueprint):
-        """Celery's steps, with the mended remote control and the lease."""
+        """Celery's steps, with our remote control and the lease."""
 
         default_steps = [
             *(step for step in consumer.Consumer.Blueprint.default_steps if step != _STOCK_CONTROL),
-            "poolwise.transport.pidbox:PoolControl",
+            "poolwise.transport.remote_control:PoolControl",
             "poolwise.transport.lease:RenewUnacked",
         ]
 
@@ -52,14 +52,14 @@ class PoolConsumer(consumer.Consumer):
             self.loop = self._blocking_loop
 
     def _open_qos(self) -> list[QoS]:
-        """Return the books of the open channels that are ours. Any thread may call it."""
+        """Return the QoS of each open channel of our transport. Any thread may call it."""
         transport = getattr(self.connection, "_transport", None)
         channels = copied(transport.channels or ()) if isinstance(transport, Transport) else []
         return [channel._qos for channel in channels if isinstance(channel._qos, QoS)]
 
     # --- losing a connection
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Note what is held, so that closing the broken connection re-queues no running job."""
+        """Record the reserved messages, so that closing the broken connection re-queues no running job."""
         lost = self._open_qos()
         for qos in lost:
             qos.is_lost = True
@@ -74,18 +74,18 @@ class PoolConsumer(consumer.Consumer):
             super().on_connection_error_after_connected(exc)
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Return the connection once it is made; a broker that is back is noticed within `RECONNECT_WITHIN_S`."""
+        """Return the connection once it is made, within `RECONNECT_WITHIN_S` after the broker is back."""
         # Celery's own pauses grow to half a minute: jobs would wait that long after an outage.
         pauses = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": RECONNECT_WITHIN_S}
         conn.ensure_connection = partial(conn.ensure_connection, **pauses)
         return super().ensure_connected(conn)
 
     def _flush_drops_waiting(self) -> bool:
-        """Return whether the pool forgets, at a flush, the jobs that it has not begun."""
+        """Return whether a flush of the pool drops the jobs that it has not begun."""
         return "flush" in vars(self.pool) or type(self.pool).flush is not BasePool.flush
 
     def on_close(self) -> None:
-        """Forget the requests of the lost connection, but for those that the pool is going to run anyway."""
+        """Forget the requests of the lost connection, except those that the pool will run anyway."""
         super().on_close()
         if self._unconnected_since_mono is None:
             self._unconnected_since_mono = time.monotonic()
@@ -96,7 +96,7 @@ class PoolConsumer(consumer.Consumer):
 
     # --- acknowledgements
     def call_soon_ack(self, p: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Settle a message in the event loop; at once where there is none, or no longer."""
+        """Settle a message in the event loop; at once if no event loop runs."""
         self._acks.append((p, args))
         if self.hub and self.blueprint.state == bootsteps.RUN:
             return self.hub.call_soon(self._run_acks)
@@ -110,7 +110,7 @@ class PoolConsumer(consumer.Consumer):
                 try:
                     self._settle(settle, args)
                 except Exception:
-                    logger.exception("a message is not settled and comes back after the visibility timeout")
+                    logger.exception("could not settle a message; it returns after the visibility timeout")
 
     def _settle(self, settle: Any, args: tuple[Any, ...]) -> None:
         message = settle.__self__
@@ -123,22 +123,22 @@ class PoolConsumer(consumer.Consumer):
         self._settle_late()
 
     def _settle_late(self) -> None:
-        """Settle by the present connection what came by an earlier one."""
-        open_books = [qos for qos in self._open_qos() if not qos.is_lost]
-        while open_books and self._late:
+        """Settle through the present connection what an earlier one brought."""
+        open_qos = [qos for qos in self._open_qos() if not qos.is_lost]
+        while open_qos and self._late:
             tag, is_requeue = self._late.popleft()
             try:
                 if is_requeue:
-                    open_books[0].restore_by_tag(tag, leftmost=True)
+                    open_qos[0].restore_by_tag(tag, leftmost=True)
                 else:
-                    open_books[0].channel.unacked.settle([tag])
+                    open_qos[0].channel.unacked.settle([tag])
             except self.connection_errors as error:
                 self._late.appendleft((tag, is_requeue))
                 logger.warning("acknowledgements wait for the next connection: %r", error)
                 return
 
     def _give_back(self) -> None:
-        """Put what the lost connection brought, and no job here has begun, back in line."""
+        """Put back what the lost connection brought and no job here has begun."""
         begun = {request.message.delivery_tag for request in self._own_requests()}
         for qos in self._open_qos()[:1]:
             while self._reserved_at_loss:
@@ -152,19 +152,19 @@ class PoolConsumer(consumer.Consumer):
         return [request for request in requests if not request.acknowledged]
 
     def reserved_tags(self) -> set[str]:
-        """Return the delivery tags that this worker answers for. Any thread may call it."""
+        """Return the delivery tags of the messages that this worker has reserved. Any thread may call it."""
         tags = {request.message.delivery_tag for request in self._own_requests()}
         for qos in self._open_qos():
             tags.update(set(copied(qos._delivered)) - set(copied(qos._dirty)))
         return tags
 
     def reserved_attempts(self) -> list[tuple[str, int]]:
-        """Return the job id and attempt number of every message held, begun or only received. Any thread may call it."""
+        """Return the job id and attempt number of each message of this worker, begun or not. Any thread may call it."""
         return [(str(request.id), int(getattr(request, "attempt", 1))) for request in self._own_requests()]
 
     # --- starting and stopping
     def on_ready(self) -> None:
-        """Settle what waited for the connection, then take jobs."""
+        """Settle what waited for the connection, then accept jobs."""
         self._run_acks()
         self._settle_late()
         self._give_back()
@@ -173,14 +173,14 @@ class PoolConsumer(consumer.Consumer):
 
     @property
     def unconnected_s(self) -> float:
-        """Return for how long this consumer has been without its broker; 0 while it has it. Any thread may ask."""
+        """Return for how long this consumer has had no broker; 0 while connected. Any thread may call it."""
         since_mono = self._unconnected_since_mono
         return 0.0 if since_mono is None else time.monotonic() - since_mono
 
     @property
     def is_running(self) -> bool:
-        """Tell whether this consumer works and is not about to end. Any thread may ask."""
-        # What tells it to end is an exit status, and 0 is one.
+        """Return whether this consumer works and is not about to end. Any thread may call it."""
+        # To end it, Celery sets an exit status, which may be 0.
         statuses: tuple[int | bool | None, ...] = (state.should_stop, state.should_terminate)
         is_ending = any(status is not None and status is not False for status in statuses)
         return self.blueprint.state == bootsteps.RUN and not is_ending
@@ -192,7 +192,7 @@ class PoolConsumer(consumer.Consumer):
         loops.synloop(obj, connection, *args, **kwargs)
 
     def stop(self) -> None:
-        """Stop taking jobs; from here on every acknowledgement is sent at once."""
+        """Stop accepting jobs; from now on send every acknowledgement at once."""
         for qos in self._open_qos():
             qos.is_immediate = True
         super().stop()
@@ -207,9 +207,9 @@ class PoolConsumer(consumer.Consumer):
 
 
 def copied(items: Iterable[Any]) -> list[Any]:
-    """Return the items of a collection that another thread may be changing."""
+    """Return the items of a collection that another thread may change meanwhile."""
     while True:
         try:
             return list(items)
-        except RuntimeError:  # it changed size meanwhile
+        except RuntimeError:  # it changed size
             continue

@@ -1,8 +1,8 @@
-"""Fetching by script: one round trip waits, takes a batch and notes it in `unacked`.
+"""Fetch by a script: one round trip waits for a message, pops a batch and stores it in `unacked`.
 
-Stock kombu pops a message and writes it to `unacked` afterwards, so a kill in between loses it. Here a script
-does both. A consumer waits by `BLMOVE queue queue RIGHT RIGHT`, which blocks until a message is there and
-leaves it in place; the script follows in the same write, so nothing is ever popped unsaved.
+Stock kombu pops a message and writes it to `unacked` afterwards, so that a kill in between loses it. Here a script does
+both. A consumer waits with `BLMOVE queue queue RIGHT RIGHT`, which blocks until there is a message and leaves it in
+place; the script follows in the same write, so that no message is popped without being stored.
 """
 
 from collections import deque
@@ -23,7 +23,7 @@ from poolwise.transport.unacked import FETCH, FETCH_SHA
 
 logger = get_logger(__name__)
 
-#: With several keys the wait is on one of them at a time, so it is short.
+#: With several keys a wait covers only one of them, so it is short.
 SHARED_WAIT_S = 0.1
 ERROR_PAUSE_S = 1.0
 
@@ -38,7 +38,7 @@ class Key(NamedTuple):
 
 
 class Fetched(NamedTuple):
-    """One message as the fetch script returned it; `is_stored` says that `unacked` has it."""
+    """One message as the fetch script returned it; `is_stored` if it is in `unacked`."""
 
     key: Key
     is_stored: bool
@@ -60,9 +60,9 @@ class FetchingChannel(ClientChannel):
         self.wait_id: tuple[Any, int | None] = (None, None)
         super().__init__(*args, **kwargs)
 
-    # --- asking
+    # --- sending
     def _brpop_start(self, timeout: float | None = None) -> None:
-        """Send a fetch, behind a wait unless there are acknowledgements to send or more is likely there."""
+        """Send a fetch, after a wait unless there are acknowledgements to send or more messages are likely."""
         if not self.ack_emulation:
             super()._brpop_start(timeout)
             return
@@ -97,23 +97,23 @@ class FetchingChannel(ClientChannel):
         connection = self.client.connection
         try:
             if self.wait_id[0] is not connection._sock:
-                self.wait_id = (connection._sock, self._greet(connection))
+                self.wait_id = (connection._sock, self._prepare(connection))
             connection.send_packed_command(connection.pack_commands(commands))
         except BaseException:
             self.qos.acks_failed()
             raise
         self._in_poll, self._brpop_sent_at, self._replies = connection, monotonic(), len(commands)
 
-    def _greet(self, connection: Any) -> int | None:
-        """Load the script; return the connection's number, by which its wait can be ended, or None."""
+    def _prepare(self, connection: Any) -> int | None:
+        """Load the script; return the client id of the connection, by which its wait can be ended, or None."""
         commands = [("SCRIPT", "LOAD", FETCH), ("CLIENT", "ID")]
         connection.send_packed_command(connection.pack_commands(commands))
-        _, number = self._read_reply(connection), self._read_reply(connection)
-        return number if isinstance(number, int) else None
+        _, client_id = self._read_reply(connection), self._read_reply(connection)
+        return client_id if isinstance(client_id, int) else None
 
     # --- reading
     def _brpop_read(self, **options: Any) -> bool:
-        """Read a fetch's replies and deliver. Raise Empty when it brought nothing."""
+        """Read the replies of a fetch and deliver its messages. Raise Empty if there are none."""
         if not self.ack_emulation:
             return bool(super()._brpop_read(**options))
         connection = self.client.connection
@@ -126,7 +126,7 @@ class FetchingChannel(ClientChannel):
         finally:
             self._in_poll = None
             self._flush_brpop_reauth()
-        self._hand_out(self._understood(replies))
+        self._deliver_batch(self._parsed(replies))
         return True
 
     def _read_reply(self, connection: Any) -> Any:
@@ -135,7 +135,7 @@ class FetchingChannel(ClientChannel):
         except self.ResponseError as error:
             return error
 
-    def _understood(self, replies: list[Any]) -> list[Fetched]:
+    def _parsed(self, replies: list[Any]) -> list[Fetched]:
         first, last = replies[0], replies[-1]
         if isinstance(last, Exception):
             self.qos.acks_failed()
@@ -144,7 +144,7 @@ class FetchingChannel(ClientChannel):
         self.qos.acks_arrived()
         self._is_more_likely = len(last) >= self._room
         if not last:
-            if isinstance(first, Exception):  # a refused wait returns at once: without a pause it would spin
+            if isinstance(first, Exception):  # a refused wait returns at once: pause, or the loop would spin
                 self._on_refusal(first)
             raise Empty()
         return [Fetched(self._keys[key], bool(is_stored), raw) for key, is_stored, raw in last]
@@ -152,15 +152,15 @@ class FetchingChannel(ClientChannel):
     def _on_refusal(self, error: Exception) -> None:
         self._is_more_likely = False
         if isinstance(error, redis.exceptions.NoScriptError):
-            self.wait_id = (None, None)  # greet again: that loads the script
+            self.wait_id = (None, None)  # prepare again: that loads the script
             return
-        logger.error("Redis refuses to hand out messages, next try in %s s: %s", ERROR_PAUSE_S, error)
+        logger.error("Redis refuses to deliver messages, trying again in %s s: %s", ERROR_PAUSE_S, error)
         self._pause_until = monotonic() + ERROR_PAUSE_S
         if isinstance(error, redis.exceptions.ReadOnlyError):
-            self.client.connection.disconnect()  # a replica by now: connect anew, to the new primary
+            self.client.connection.disconnect()  # it is a replica now: connect again, to the new primary
 
     # --- delivering
-    def _hand_out(self, batch: list[Fetched]) -> None:
+    def _deliver_batch(self, batch: list[Fetched]) -> None:
         left = deque(batch)
         try:
             while left and self._may_deliver(left[0]):
@@ -184,7 +184,7 @@ class FetchingChannel(ClientChannel):
             self._check(message, tag)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             refuse(
-                f"what came from the queue {queue} is no message ({type(error).__name__})", fetched.raw[:200]
+                f"an entry of the queue {queue} is not a message ({type(error).__name__})", fetched.raw[:200]
             )
             self._forget(fetched)
             return
@@ -193,19 +193,19 @@ class FetchingChannel(ClientChannel):
         self.connection._deliver(message, queue)
 
     def _check(self, message: Any, tag: Any) -> None:
-        """Raise ValueError, KeyError or TypeError over what kombu would stumble on after it took the message."""
+        """Raise ValueError, KeyError or TypeError if kombu would fail after it had taken the message."""
         if not isinstance(tag, str) or not isinstance(message["body"], str):
-            raise TypeError("tag and body must be texts")
+            raise TypeError("delivery_tag and body must be strings")
         if not isinstance(message["headers"], dict) or not isinstance(
             message["properties"]["delivery_info"], dict
         ):
             raise TypeError("headers and delivery_info must be objects")
         if "compression" in message["headers"]:
-            raise ValueError("nobody here compresses, and a little can unpack to gigabytes")
+            raise ValueError("compressed messages are refused: a small one can expand to gigabytes")
         self.decode_body(message["body"], message["properties"].get("body_encoding"))
 
     def _forget(self, fetched: Fetched) -> None:
-        if fetched.is_stored:  # the script could read its tag
+        if fetched.is_stored:  # so the script has parsed its tag
             self.unacked.settle([str(loads(fetched.raw.decode())["properties"]["delivery_tag"])])
 
     def _put_back(self, fetched: Fetched) -> None:
@@ -216,7 +216,7 @@ class FetchingChannel(ClientChannel):
             self.unacked.client.rpush(fetched.key.name, fetched.raw)
 
     def end_wait(self) -> None:
-        """Read the reply that is still under way: what it brings must not stay in `unacked` unseen."""
+        """Read the outstanding reply: its messages must not stay in `unacked` unnoticed."""
         try:
             if self._replies > 1 and self.wait_id[1] is not None:
                 with suppress(self.ResponseError):

@@ -1,6 +1,6 @@
-"""The lease of a worker on the messages it holds: renewed while it lives, so that orphans are found quickly.
+"""The lease of a worker on its reserved messages, renewed while it lives, so that orphans are detected quickly.
 
-A real OS thread renews it, under gevent too, so that a computing job cannot stop it.
+An OS thread renews it, under gevent too, so that a computing job cannot stop it.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ RETRY_S = 1.0
 
 
 class RenewUnacked(bootsteps.StartStopStep):
-    """Renew the time stamps of the messages that this worker holds; nothing on other brokers than Redis."""
+    """Renews the time stamps of the messages that this worker has reserved; does nothing on other brokers than Redis."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
@@ -34,7 +34,7 @@ class RenewUnacked(bootsteps.StartStopStep):
         super().__init__(c, **kwargs)
 
     def start(self, c: Any) -> None:
-        """Start the thread with the first connection; it outlives that one, since running jobs do."""
+        """Start the thread with the first connection; like running jobs, it survives that connection."""
         if self.is_running or not isinstance(c.connection.transport, Transport):
             return
         channel = c.task_consumer.channel
@@ -50,7 +50,7 @@ class RenewUnacked(bootsteps.StartStopStep):
         return Unacked(client, channel.unacked.hash_key, channel.unacked.index_key)
 
     def shutdown(self, c: Any) -> None:
-        """End the thread; until here even a stopping worker keeps its lease."""
+        """End the thread; even a stopping worker keeps its lease until here."""
         self.is_running = False
 
     def _run(self, reserved_tags: Callable[[], set[str]]) -> None:
@@ -62,9 +62,9 @@ class RenewUnacked(bootsteps.StartStopStep):
             try:
                 self._renew(reserved_tags())
                 pause_s = interval_s
-            except Exception as error:  # whatever it is: without this thread every job would run twice
+            except Exception as error:  # any error: without this thread every job would run twice
                 if pause_s == interval_s:
-                    logger.warning("the lease could not be renewed, trying again: %r", error)
+                    logger.warning("could not renew the lease, trying again: %r", error)
                 pause_s = min(RETRY_S, interval_s * 0.9)
 
     def _renew(self, tags: set[str]) -> None:

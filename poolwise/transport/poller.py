@@ -1,4 +1,4 @@
-"""The poller of a connection's channels, which also sends acknowledgements in time."""
+"""The poller of a connection's channels, which also sends their acknowledgements in time."""
 
 import socket
 from contextlib import suppress
@@ -9,12 +9,12 @@ from poolwise.transport.acks import QoS, sweep_interval_s
 from poolwise.transport.upstream import stock
 
 ACK_DELAY_S = 0.05
-#: An acknowledgement brings credit and wakes the poller; credit from elsewhere is looked for this often.
+#: An acknowledgement frees credit and wakes the poller; other changes of credit are polled at this interval.
 NO_CREDIT_POLL_S = 0.25
 
 
 class Poller(stock.MultiChannelPoller):
-    """kombu's poller; without an event loop it wakes up for acknowledgements of other greenlets."""
+    """kombu's poller; without an event loop, acknowledgements of other greenlets wake it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class Poller(stock.MultiChannelPoller):
         self._acks_since: float | None = None
 
     def on_ack(self, qos: QoS) -> None:
-        """See to it that a waiting acknowledgement is sent within 50 ms."""
+        """Schedule a waiting acknowledgement to be sent within 50 ms."""
         if self.hub is not None:
             if not qos.is_timer_set:
                 qos.is_timer_set = True
@@ -33,7 +33,7 @@ class Poller(stock.MultiChannelPoller):
         is_first = self._acks_since is None
         if is_first:
             self._acks_since = monotonic()
-        if is_first or not qos.channel._in_poll:  # credit came back and no fetch under way uses it
+        if is_first or not qos.channel._in_poll:  # there is new credit and no fetch under way uses it
             self._wake()
 
     def _wake(self) -> None:
@@ -42,7 +42,7 @@ class Poller(stock.MultiChannelPoller):
             with suppress(OSError):
                 self._wake_sockets[1].send(b"\0")
 
-    def _listen(self) -> None:
+    def _open_wake_sockets(self) -> None:
         is_consuming = any(c.active_queues and c.qos.prefetch_count for c in self._channels)
         if self._wake_sockets is None and is_consuming:
             self._wake_sockets = socket.socketpair()
@@ -51,8 +51,8 @@ class Poller(stock.MultiChannelPoller):
             self.poller.register(self._wake_sockets[0].fileno(), self.eventflags)
 
     def get(self, callback: Any, timeout: float | None = None) -> Any:
-        """Wait for one event, without an event loop; see to acknowledgements and orphans on the way."""
-        self._listen()
+        """Wait for one event, without an event loop; send acknowledgements and restore orphans meanwhile."""
+        self._open_wake_sockets()
         self.maybe_restore_messages()
         self._is_polling = True
         try:
@@ -94,17 +94,17 @@ class Poller(stock.MultiChannelPoller):
         return super().handle_event(fileno, event)
 
     def on_readable(self, fileno: int) -> Any:
-        """Read a reply even without credit: the channel puts back what it may not deliver."""
+        """Read a reply even without credit: the channel puts back what it must not deliver."""
         channel, kind = self._fd_to_chan.get(fileno, (None, None))
         if kind == "BRPOP" and channel._in_poll:
             return channel.handlers[kind]()
         return super().on_readable(fileno)
 
     def _update_brpop_polling(self) -> None:
-        """Pause nothing: an unread reply would hold messages that no lease covers."""
+        """Do not pause: an unread reply would contain messages that no lease covers."""
 
     def close(self) -> None:
-        """Close, with the ears."""
+        """Close the poller and its wake-up sockets."""
         super().close()
         sockets, self._wake_sockets = self._wake_sockets, None
         for end in sockets or ():

@@ -10,13 +10,13 @@ from poolwise.transport.upstream import stock, transports
 
 
 class Channel(FetchingChannel):
-    """A channel whose consumers fetch by script, and that leaves nothing behind when it closes."""
+    """A channel whose consumers fetch by a script, and that gives everything back when it closes."""
 
     visibility_timeout = 30
     priority_steps = [0]
 
     def basic_consume(self, queue: str, no_ack: bool = False, *args: Any, **kwargs: Any) -> Any:
-        """Consume from a queue; without acknowledgement nothing of it is kept in `unacked`."""
+        """Consume from a queue; with `no_ack` its messages are not stored in `unacked`."""
         (self.no_ack_queues.add if no_ack else self.no_ack_queues.discard)(queue)
         return super().basic_consume(queue, no_ack, *args, **kwargs)
 
@@ -27,7 +27,7 @@ class Channel(FetchingChannel):
         return result
 
     def close(self) -> None:
-        """Close; first give back what is under way and send the waiting acknowledgements."""
+        """Give back outstanding messages, send the waiting acknowledgements, then close."""
         self._closing = True
         if self._in_poll and self.ack_emulation:
             self.end_wait()
@@ -56,17 +56,17 @@ class Transport(stock.Transport):
 
 
 class SentinelChannel(Channel, stock.SentinelChannel):
-    """The same over Redis Sentinel."""
+    """The channel over Redis Sentinel."""
 
 
 class SentinelTransport(Transport, stock.SentinelTransport):
-    """The same over Redis Sentinel."""
+    """The transport over Redis Sentinel."""
 
     Channel = SentinelChannel
 
 
 def install() -> None:
-    """Make `redis://`, `rediss://`, `redis+socket://` and `sentinel://` stand for these transports."""
+    """Register these transports for `redis://`, `rediss://`, `redis+socket://` and `sentinel://`."""
     names = {"redis": "Transport", "rediss": "Transport", "sentinel": "SentinelTransport"}
     for scheme, name in names.items():
         transports.TRANSPORT_ALIASES[scheme] = f"{__name__}:{name}"

@@ -1,4 +1,4 @@
-"""What this worker refused to take from its queue: logged each time, and counted for its sign of life."""
+"""Log each message that this worker refuses from its queue, and count them for its heartbeat."""
 
 import itertools
 from typing import Any
@@ -11,7 +11,7 @@ _total = 0
 
 
 def refuse(reason: str, about: Any = "") -> None:
-    """Log and count one message that is dropped; what the message says of itself is cut and quoted."""
+    """Log and count one dropped message; `about` is quoted and cut, since anybody may have written it."""
     global _total
     _total = next(_refused) + 1
     logger.error("refused a message and dropped it: %s %.120r", reason, about)

@@ -1,6 +1,6 @@
-"""The messages that workers hold: kombu's `unacked` hash and its index of time stamps.
+"""The reserved messages: kombu's `unacked` hash and its index of time stamps.
 
-Every time stamp is Redis' own clock, so that hosts with different clocks agree on what is overdue.
+Every time stamp is of Redis's clock, so that hosts with different clocks agree on what is overdue.
 """
 
 import hashlib
@@ -10,16 +10,16 @@ from typing import Any
 
 import redis
 
-#: Settles acknowledged tags, then moves up to `room` messages from the queues into `unacked`. Queues come in
-#: groups of `group` (one per priority): a group is taken turn by turn, and emptied before the next one.
+#: Settles acknowledged tags, then moves up to `room` messages from the queues into `unacked`. Queues form
+#: groups of `group` (one per priority): the queues of a group take turns, and the next group waits until it is empty.
 #: A message that the script cannot parse, or of a queue consumed without acknowledgement, is only popped.
 FETCH = """
 local function parse(raw)
     local properties = cjson.decode(raw).properties
     local info = properties.delivery_info
-    local way = cjson.encode(info.exchange) .. ',' .. cjson.encode(info.routing_key)
+    local route = cjson.encode(info.exchange) .. ',' .. cjson.encode(info.routing_key)
     assert(type(properties.delivery_tag) == 'string')
-    return properties.delivery_tag, '[' .. raw .. ',' .. way .. ']'
+    return properties.delivery_tag, '[' .. raw .. ',' .. route .. ']'
 end
 if #ARGV > 3 then
     redis.call('HDEL', KEYS[1], unpack(ARGV, 4))
@@ -30,17 +30,17 @@ local stamp = now[1] + now[2] / 1000000
 local room, group, last = tonumber(ARGV[1]), tonumber(ARGV[2]), #KEYS - 2
 local fetched = {}
 for first = 1, last, group do
-    local found = true
-    while found and room > 0 do
-        found = false
+    local may_have_more = true
+    while may_have_more and room > 0 do
+        may_have_more = false
         for queue = first, math.min(first + group - 1, last) do
             local raw = room > 0 and redis.call('RPOP', KEYS[queue + 2])
             if raw then
-                found, room = true, room - 1
-                local ok, tag, held = false, nil, nil
-                if ARGV[3]:sub(queue, queue) == '1' then ok, tag, held = pcall(parse, raw) end
+                may_have_more, room = true, room - 1
+                local ok, tag, entry = false, nil, nil
+                if ARGV[3]:sub(queue, queue) == '1' then ok, tag, entry = pcall(parse, raw) end
                 if ok then
-                    redis.call('HSET', KEYS[1], tag, held)
+                    redis.call('HSET', KEYS[1], tag, entry)
                     redis.call('ZADD', KEYS[2], stamp, tag)
                 end
                 fetched[#fetched + 1] = {queue - 1, ok and 1 or 0, raw}
@@ -52,9 +52,9 @@ return fetched
 """
 FETCH_SHA = hashlib.sha1(FETCH.encode(), usedforsecurity=False).hexdigest()
 
-# A script's first write decides whether a full Redis lets it go on; hence the ZREM of nothing in two of them.
+# A full Redis permits a script if it permits the first write; hence the ZREM of nothing in two of them.
 
-#: Puts one message back into its queues, once, however many workers try; a tag whose lease was renewed stays.
+#: Puts one message back into its queues, once, even if several workers try; a tag with a renewed lease stays.
 _RESTORE = """
 local stamp = redis.call('ZSCORE', KEYS[2], ARGV[1])
 if ARGV[2] ~= '' and stamp and tonumber(stamp) > tonumber(ARGV[2]) then return 0 end
@@ -67,8 +67,8 @@ if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
 for queue = 3, #KEYS do redis.call(ARGV[3], KEYS[queue], ARGV[4]) end
 return 1
 """
-#: Returns what is overdue. When nobody looked for half a timeout, Redis or every worker was away, and so were the
-#: renewals: then the leases get half a timeout to be renewed before anything counts as orphaned.
+#: Returns the overdue tags. If nobody searched for half a timeout, Redis or every worker was away and no lease was
+#: renewed: then workers have half a timeout to renew them before any message is an orphan.
 _OVERDUE = """
 redis.call('ZREM', KEYS[1], '')
 local now = redis.call('TIME')
@@ -91,12 +91,12 @@ local stamp = now[1] + now[2] / 1000000
 for _, tag in ipairs(ARGV) do redis.call('ZADD', KEYS[1], 'XX', stamp, tag) end
 return 1
 """
-_CHUNK = 1000  # Lua's unpack and the script's run time both have bounds
+_CHUNK = 1000  # limits the arguments of Lua's unpack and the run time of the script
 
 
 @dataclass(frozen=True, slots=True)
 class Unacked:
-    """Kombu's two keys of unacknowledged messages, through one client without key prefix."""
+    """kombu's two keys of unacknowledged messages; the client adds no key prefix."""
 
     client: redis.Redis
     hash_key: str
@@ -112,20 +112,20 @@ class Unacked:
         """Forget acknowledged messages. Raise redis.ConnectionError."""
         for start in range(0, len(tags), _CHUNK):
             chunk = tags[start : start + _CHUNK]
-            # the hash first: what a cut between the two leaves in the index alone, the sweep removes
+            # the hash first: if the connection breaks in between, the sweep removes the rest from the index
             with self.client.pipeline(transaction=False) as pipe:
                 pipe.hdel(self.hash_key, *chunk)
                 pipe.zrem(self.index_key, *chunk)
                 pipe.execute()
 
     def stored(self, tag: str) -> bytes | None:
-        """Return the stored message, exchange and routing key as JSON, or None when nobody holds it."""
+        """Return the stored message, exchange and routing key as JSON, or None if it is not reserved."""
         return self.client.hget(self.hash_key, tag)  # type: ignore[return-value]
 
     def restore(
         self, tag: str, queues: Sequence[str], payload: str | bytes, *, push: str, cutoff: str = ""
     ) -> bool:
-        """Put a held message back: LPUSH for last in line, RPUSH for next; with a cut-off only if overdue."""
+        """Put a reserved message back: LPUSH as the last, RPUSH as the next; with a cut-off only if overdue."""
         keys = [self.hash_key, self.index_key, *queues]
         return bool(self._script(_RESTORE)(keys=keys, args=[tag, cutoff, push, payload]))
 
@@ -136,7 +136,7 @@ class Unacked:
         return cutoff.decode(), [tag.decode() for tag in tags]
 
     def renew(self, tags: Iterable[str]) -> None:
-        """Stamp held messages anew, so that no other worker takes them."""
+        """Renew the time stamps of reserved messages, so that no other worker takes them."""
         renewed = list(tags)
         for start in range(0, len(renewed), _CHUNK):
             self._script(_RENEW)(keys=[self.index_key], args=renewed[start : start + _CHUNK])

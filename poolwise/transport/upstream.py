@@ -1,4 +1,4 @@
-"""What the broker modules build on, typed as Any: the stubs of kombu and Celery lack the inner parts."""
+"""The modules of kombu and Celery that this room extends, typed as Any: the stubs lack their internals."""
 
 from typing import Any
 

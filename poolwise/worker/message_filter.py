@@ -5,8 +5,6 @@ from typing import Any
 
 from celery.worker.control import Panel
 
-import poolwise.transport.growing
-import poolwise.transport.revoking  # noqa: F401 - each replaces a command of Celery's remote control
 from poolwise.lifecycle import messages
 from poolwise.support import RefusedMessage
 from poolwise.transport import PoolConsumer, refuse

@@ -44,7 +44,7 @@ class ProcessStats:
 
     def cpu_s(self) -> float:
         """Return the CPU seconds that the worker and its children have used."""
-        return round(process_stats.cpu_s(self._stats.found), 2)
+        return round(process_stats.cpu_s(self._stats.last_tree), 2)
 
     def _read_on(self, is_stopped: Callable[[], bool]) -> None:
         sleep, rest_s = original("time", "sleep"), settings.JOB_HEARTBEAT_S

@@ -20,7 +20,7 @@ class RunTask(task.PoolTask):
 
     abstract = True
     #: Execution hands the job's own body to the bridge, so that no limit can hit a claim or a report.
-    bridged = True
+    runs_own_body = True
     Request = "poolwise.worker.request:JobRequest"
 
     def plain_backend(self) -> Any:

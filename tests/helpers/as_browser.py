@@ -1,4 +1,4 @@
-"""What a browser sends of a form that nobody touched, or in which somebody typed."""
+"""The data that a browser posts of a form, untouched or with some inputs changed."""
 
 import re
 from html.parser import HTMLParser
@@ -11,7 +11,7 @@ _NUMBER = re.compile(r"-?(\d+|\d*\.\d+)([eE][-+]?\d+)?")
 
 
 class _Inputs(HTMLParser):
-    """Reads the values that stand in a form's inputs, as a browser does."""
+    """Reads the values of a form's inputs as a browser does."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -20,23 +20,23 @@ class _Inputs(HTMLParser):
         self._text = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found: dict[str, Any] = dict(attrs)
+        attributes: dict[str, Any] = dict(attrs)
         if tag == "input":
-            self._input(found)
+            self._input(attributes)
         elif tag in ("textarea", "select"):
-            self._within, self._text = found["name"], ""
-        elif tag == "option" and ("selected" in found or self._within not in self.values):
-            self.values[self._within] = found["value"]
+            self._within, self._text = attributes["name"], ""
+        elif tag == "option" and ("selected" in attributes or self._within not in self.values):
+            self.values[self._within] = attributes["value"]
 
-    def _input(self, found: dict[str, Any]) -> None:
-        value = re.sub(r"[\r\n]", "", found.get("value", ""))
-        if found["type"] == "checkbox":
-            value = found.get("value", "on")
-            if "checked" not in found:
+    def _input(self, attributes: dict[str, Any]) -> None:
+        value = re.sub(r"[\r\n]", "", attributes.get("value", ""))
+        if attributes["type"] == "checkbox":
+            value = attributes.get("value", "on")
+            if "checked" not in attributes:
                 return
-        elif found["type"] == "number" and not _NUMBER.fullmatch(value):
+        elif attributes["type"] == "number" and not _NUMBER.fullmatch(value):
             value = ""
-        self.values[found["name"]] = value
+        self.values[attributes["name"]] = value
 
     def handle_data(self, data: str) -> None:
         self._text += data
@@ -48,7 +48,7 @@ class _Inputs(HTMLParser):
 
 
 def sent(form: forms.Form, **typed: str) -> QueryDict:
-    """Return what a browser posts of a form that is shown, with some parameters typed over."""
+    """Return the data that a browser posts of the form, with some inputs typed over."""
     inputs = _Inputs()
     inputs.feed("".join(map(str, form)))
     data = QueryDict(mutable=True)

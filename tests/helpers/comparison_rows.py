@@ -1,4 +1,4 @@
-"""Comparisons that have run, written straight into the ledger."""
+"""Comparisons that have run, written straight into the database."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ ENVIRONMENT = {"cores": 2, "cpu_quota": None, "code": "abc123", "prefetch": 1}
 
 
 def probe(pool: str, slots: int, *, cpu_s: float = 0.2, **changes: Any) -> dict[str, Any]:
-    """Return what the coordinator keeps of a pool's processes about one batch; `changes` are of the worker."""
+    """Return the coordinator's probe of one batch; `changes` replace fields of the worker."""
     worker = {
         "name": f"{pool}@box", "pool": pool, "pid": 7, "host": "box", "slots": slots, "memory_bytes": 60_000_000,
         "cpu_s": 1.0, "peak_memory_bytes": 61_000_000, "db_connections": 0, "is_patched": True,
@@ -34,7 +34,7 @@ def compared(
     environment: Any = ENVIRONMENT,
     **fields: Any,
 ) -> Comparison:
-    """Return a finished comparison; `pools` gives the seconds that each round's jobs took, all of them at once."""
+    """Return a finished comparison; `pools` has the seconds of each round, whose jobs all ran side by side."""
     rounds = max(len(spans) for spans in pools.values())
     comparison = Comparison.objects.create(
         definition="io.wait", params={"duration_s": 0.1}, copies=copies, rounds=rounds, environment=environment,
@@ -56,10 +56,10 @@ def batch(
     jobs: dict[str, Any] | None = None,
     **fields: Any,
 ) -> Batch:
-    """Add a batch whose jobs ran side by side, each for `span_s` seconds; `jobs` changes their columns."""
+    """Add a batch whose jobs ran side by side for `span_s` seconds each; `jobs` replaces their columns."""
     position = comparison.batches.count() + 1
     start = NOON + timedelta(seconds=100 * position)
-    made = Batch.objects.create(
+    row = Batch.objects.create(
         **{
             "comparison": comparison, "pool": pool, "round": round_, "position": position, "slots": slots,
             "released_at": start, "finished_at": start + timedelta(seconds=span_s), "probe": probe(pool, slots),
@@ -69,7 +69,7 @@ def batch(
         "definition": "io.wait", "kind": "io", "pool": pool, "state": JobState.SUCCEEDED, "published_at": start,
         "received_at": start, "started_at": start, "finished_at": start + timedelta(seconds=span_s),
         "broker_wait_s": 0.001, "worker_wait_s": 0.001, "run_s": span_s, "cpu_s": span_s / 100, "run_queue_s": 0.0,
-        "gil_wait_s": 0.0, "worker": f"{pool}@box", "batch": made,
+        "gil_wait_s": 0.0, "worker": f"{pool}@box", "batch": row,
     } | (jobs or {})  # fmt: skip
     Job.objects.bulk_create(Job(**columns) for _ in range(comparison.copies))
-    return made
+    return row

@@ -1,7 +1,4 @@
-"""What the tests of the core share: a Redis that may go away, a pool that nobody serves, a registry of their own.
-
-Their fixtures are in `tests/conftest.py`.
-"""
+"""Helpers for Redis, the broker's messages, the coordinator and charts; the fixtures are in `tests/conftest.py`."""
 
 import base64
 import json
@@ -18,30 +15,30 @@ from poolwise.coordinator import duties as platform
 from poolwise.coordinator import loop as coordinating
 from poolwise.coordinator.loop import Coordinator, own_reader
 from poolwise.lab.duties import lab_duties
-from poolwise.lifecycle import publishing, stream
+from poolwise.lifecycle import broker, publishing, stream
 from poolwise.lifecycle.stream import Entry
 from poolwise.support import redis as redis_client
 from tests.helpers.pace import limit_s
 
 
 def after(seconds: float, call: Callable[[], object]) -> threading.Timer:
-    """Do something in another thread, later."""
+    """Make the call in another thread after a delay."""
     timer = threading.Timer(seconds, call)
     timer.start()
     return timer
 
 
 def forget_connections() -> None:
-    """Drop every cached client, so that the next call reads the settings again."""
+    """Drop the cached clients, so that the next call reads the settings again."""
     for cached in (redis_client.worker_client, redis_client.web_client):
         if cached.cache_info().currsize:
             cached().connection_pool.disconnect()
         cached.cache_clear()
-    publishing._connection.cache_clear()
+    broker.connection.cache_clear()
 
 
 def point_at(url: str, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make this process use another Redis, for the platform's own data and as broker."""
+    """Make this process use another Redis, for the platform's data and as the broker."""
     settings.REDIS_URL = settings.BROKER_URL = url
     monkeypatch.setenv("CELERY_BROKER_URL", url)
     monkeypatch.setattr(publishing, "_breaker", publishing._Breaker())
@@ -49,27 +46,27 @@ def point_at(url: str, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def messages(client: redis.Redis, queue: str) -> list[dict[str, Any]]:
-    """Return the messages in a queue, the oldest first; each with `args` beside what the broker holds."""
-    found = [json.loads(text) for text in reversed(client.lrange(queue, 0, -1))]
-    for message in found:
+    """Return the messages in a queue, oldest first; each with its decoded `args`."""
+    queued = [json.loads(text) for text in reversed(client.lrange(queue, 0, -1))]
+    for message in queued:
         definition, params = json.loads(base64.b64decode(message["body"]))[0]
         message["args"] = [definition, json.loads(params)]
-    return found
+    return queued
 
 
 def reports(client: redis.Redis) -> list[Entry]:
-    """Return what stands on the stream."""
+    """Return the entries of the stream."""
     return [stream.decode(fields["e"]) for _, fields in client.xrange(stream.stream_key())]
 
 
 def coordinator_of(client: Any = None) -> Coordinator:
-    """Return a coordinator with all duties, as the command has them."""
+    """Return a coordinator with all duties, like that of the command."""
     reader = own_reader(client)
     return Coordinator(reader, [*platform.platform_duties(reader), *lab_duties()])
 
 
 def keep_connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a coordinator in this thread leave the test's own connection alone: it is within a transaction."""
+    """Prevent a coordinator in this thread from closing the test's connection, which is in a transaction."""
     for module in (coordinating, platform):
         monkeypatch.setattr(module, "close_old_connections", lambda: None)
 
@@ -95,13 +92,13 @@ def coordinate(
 
 
 def is_vega_lite(spec: dict[str, Any]) -> bool:
-    """Tell whether Altair's schema of Vega-Lite allows a chart: the charts themselves are drawn without asking it."""
+    """Return whether a chart fits Altair's schema of Vega-Lite; the charts are drawn without this check."""
     return bool(_vega_lite().is_valid(spec))
 
 
 @cache
 def _vega_lite() -> Any:
-    """Return what checks a chart a thousand times faster than Altair, which tries it as one class after the other."""
+    """Return a validator that is a thousand times faster than Altair's, which tries one class after another."""
     import jsonschema_rs
     from altair.vegalite.v6.schema.core import load_schema
 

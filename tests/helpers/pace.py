@@ -1,34 +1,34 @@
-"""How long tests wait: the limits that they state are for a machine that keeps up, and grow on one that does not."""
+"""Time limits of tests: stated for a machine of normal speed, and longer on a slower one."""
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _TURNS = 400_000
-#: What so many turns of an empty loop take at most where the limits are meant as stated, by the wall clock: twice
-#: what an idle core of 2020 needs, for the tests run side by side.
-_KEEPS_UP_S = 0.05
+#: The wall time of these turns of an empty loop at normal speed: twice that of an idle core of 2020, since tests run
+#: side by side.
+_NORMAL_S = 0.05
 
 
 def slowness() -> float:
-    """Return how many times slower than one that keeps up this machine is just now; 1 if it keeps up."""
-    return max(1.0, sorted(_took_s() for _ in range(3))[1] / _KEEPS_UP_S)
+    """Return how many times slower than normal this machine is now; at least 1."""
+    return max(1.0, sorted(_took_s() for _ in range(3))[1] / _NORMAL_S)
 
 
 def limit_s(stated_s: float) -> float:
-    """Return the limit on this machine, in seconds, of what is to take no longer than stated."""
+    """Return the stated limit adjusted to the present speed of this machine, in seconds."""
     return stated_s * slowness()
 
 
 def slowness_from_here() -> Callable[[], float]:
-    """Return what tells the slower of the machine's paces, now and when it is called: it may be slow for a part only."""
+    """Return a function for the larger slowness of now and when it is called: the machine may be slow only in part."""
     before = slowness()
     return lambda: max(before, slowness())
 
 
 @contextmanager
 def within(stated_s: float) -> Iterator[None]:
-    """Let a block take no longer than stated, by the slower of the machine's paces before and after it."""
+    """Assert that the block takes no longer than stated, adjusted to the machine's speed before and after it."""
     slowness_since, begin_mono = slowness_from_here(), time.monotonic()
     yield
     took_s = time.monotonic() - begin_mono
@@ -36,7 +36,7 @@ def within(stated_s: float) -> Iterator[None]:
 
 
 def eventually[T](condition: Callable[[], T], timeout_s: float = 20.0, *, every_s: float = 0.05) -> T:
-    """Return the first true value, asking seldomer the longer it takes. Raise AssertionError after the time-out."""
+    """Return the first true value, polling less often the longer it takes. Raise AssertionError after the time-out."""
     begin_mono = time.monotonic()
     while not (value := condition()):
         passed_s = time.monotonic() - begin_mono
@@ -47,7 +47,7 @@ def eventually[T](condition: Callable[[], T], timeout_s: float = 20.0, *, every_
 
 
 def becomes[T](value: Callable[[], T], expected: T, timeout_s: float = 20.0) -> None:
-    """Wait until the value is as expected. Raise AssertionError with the last one after the time-out."""
+    """Wait until the value is as expected. Raise AssertionError with the last value after the time-out."""
     last: list[T] = []
 
     def has_become() -> bool:

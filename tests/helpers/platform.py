@@ -19,14 +19,14 @@ from tests import ROOT
 from tests.helpers.pace import eventually
 from tests.helpers.services import DIRECTORY, TEST_DATABASE
 
-#: How long a worker that ends lets its jobs run on.
+#: How long a stopping worker waits for its jobs.
 GRACE_S = 8
-#: The coordinator of the tests writes no samples of its own accord: other tests count them.
+#: The coordinator writes no samples by itself, since other tests count them.
 SETTINGS = {"JOB_SAMPLE_EVERY_S": "86400", "SHUTDOWN_GRACE_S": str(GRACE_S)}
 
 
 class Platform:
-    """Starts `manage.py` processes that share the tests' ledger and Redis, and ends them."""
+    """Starts and ends `manage.py` processes that share the tests' database and Redis."""
 
     def __init__(self, **environment: str) -> None:
         self.environment = environment
@@ -42,7 +42,7 @@ class Platform:
         self.close()
 
     def close(self) -> None:
-        """End every process that was started; what is asked for later starts anew."""
+        """End every process; `ensure` starts them again."""
         processes = [*self.processes.values(), *self._replaced]
         for process in processes:
             process.send_signal(signal.SIGTERM)
@@ -53,7 +53,7 @@ class Platform:
         self._replaced.clear()
 
     def ensure(self, *names: str) -> None:
-        """Start what does not run, and wait for its sign of life."""
+        """Start the processes that do not run, and wait for their heartbeats."""
         for name in names:
             running = self.processes.get(name)
             if running is None or running.poll() is not None:
@@ -63,12 +63,12 @@ class Platform:
     def _are_up(self, names: tuple[str, ...]) -> bool:
         try:
             up = pools_up()
-        except BrokerUnavailable:  # busy for as long as a page would wait
+        except BrokerUnavailable:  # no reply within the time-out of a web page
             return False
         return all(coordinator_is_up() if name == "coordinator" else name in up for name in names)
 
     def start(self, name: str, **environment: str) -> subprocess.Popen[bytes]:
-        """Start a coordinator, or a pool's worker that is started again should it end."""
+        """Start the coordinator, or a supervised worker of a pool."""
         arguments = [name] if name == "coordinator" else ["pool", name, "--restart"]
         log = (DIRECTORY / f"{name}.log").open("ab")
         self.processes[name] = subprocess.Popen(
@@ -93,31 +93,31 @@ class Platform:
         return self.end(self.processes.pop(name), timeout_s=timeout_s)
 
     def replace(self, name: str) -> subprocess.Popen[bytes]:
-        """Start one more process of that name, as a rolling restart does; return the one before, which `end` ends."""
-        before = self.processes[name]
-        self._replaced.append(before)
+        """Start another process of that name, as a rolling restart does; return the previous one, for `end`."""
+        previous = self.processes[name]
+        self._replaced.append(previous)
         self.start(name)
-        return before
+        return previous
 
     def end(self, process: subprocess.Popen[bytes], *, timeout_s: float = 40.0) -> int:
-        """End a process by SIGTERM; return its exit status. Raise TimeoutExpired, with nothing left of the process."""
+        """End a process by SIGTERM; return its exit status. Kill it and raise TimeoutExpired if it does not end."""
         process.send_signal(signal.SIGTERM)
         return _wait_for(process, timeout_s)
 
     def end_replaced(self) -> None:
-        """End what a test that failed has replaced and not ended: it would take the jobs of the tests to come."""
+        """End replaced processes that a failed test has left: they would take jobs of later tests."""
         while self._replaced:
             self.end(self._replaced.pop())
 
     def stop_if_running(self, name: str) -> None:
-        """End a process of the session that would see the jobs of a platform of the test's own."""
+        """End a process of the session that would see jobs of the test's own platform."""
         if name in self.processes:
             self.stop(name)
 
     def manage(
         self, *arguments: str, timeout_s: float = 120.0, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run a management command to its end against the test ledger."""
+        """Run a management command to its end against the test database."""
         return subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=ROOT,
@@ -128,7 +128,7 @@ class Platform:
         )
 
     def log_of(self, name: str) -> str:
-        """Return what a process has printed."""
+        """Return the output of a process."""
         return (DIRECTORY / f"{name}.log").read_text()
 
     def wait_for(self, *jobs: Job, timeout_s: float = 30.0) -> None:
@@ -139,7 +139,7 @@ class Platform:
             job.refresh_from_db()
 
     def drain(self) -> None:
-        """Wait until nothing runs, so that the next test begins with idle workers."""
+        """Wait until no job runs, so that the next test begins with idle workers."""
         try:
             eventually(lambda: not Job.objects.live().exists(), timeout_s=20)
         except AssertionError:
@@ -150,7 +150,7 @@ def _wait_for(process: subprocess.Popen[bytes], timeout_s: float) -> int:
     try:
         return process.wait(timeout_s)
     except subprocess.TimeoutExpired:
-        kill_family(process.pid)  # a supervised worker would outlive its supervisor
+        kill_family(process.pid)  # a supervised worker would survive its supervisor
         process.wait()
         raise
 

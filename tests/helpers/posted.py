@@ -1,4 +1,4 @@
-"""What a browser sends, and what it gets."""
+"""The form data that a browser sends, and the text of a response."""
 
 from typing import Any
 

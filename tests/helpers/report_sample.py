@@ -60,9 +60,9 @@ def _job(pool: str, round_: int, at: datetime, start: float, run: float) -> Samp
 
 
 def report(**changes: Any) -> Report:
-    """Return the frozen figures; `changes` replace top keys."""
+    """Return the report; `changes` replace its top-level keys."""
     jobs = samples()
-    found = {
+    figures = {
         "version": 1,
         "sentence": "gevent ran this job 16.8× faster than prefork (95 % CI 15.9–17.6, 5 rounds of 20)",
         "metric": "time per job: makespan of a batch over its jobs",
@@ -75,7 +75,7 @@ def report(**changes: Any) -> Report:
         "advice": ADVICE,
         "sweep": None,
     }
-    return Report.model_validate(found | changes)
+    return Report.model_validate(figures | changes)
 
 
 def verdict(
@@ -133,7 +133,7 @@ def _figures_of_batch(name: str, jobs: list[Sample], number: int) -> dict[str, A
 
 
 def validity(**failing: str) -> dict[str, Any]:
-    """Return the checks; those named fail for the reason given."""
+    """Return the validity checks; the named ones fail for the given reason."""
     titles = {
         "code": "Same code", "machine": "Same machine", "parameters": "Same parameters", "prefetch": "Same prefetch",
         "alone": "Nothing else ran", "spread": "Steady", "clocks": "Clocks agree", "concurrency": "Slots were used",
@@ -174,7 +174,7 @@ ADVICE = {
 
 
 def store(user: Any = None, **changes: Any) -> Comparison:
-    """Write the comparison into the ledger: its batches, its jobs and its report; `changes` are of its columns."""
+    """Write the comparison with its batches, jobs and report into the database; `changes` replace its columns."""
     plain = {
         "definition": "io.wait", "params": {"duration_s": RUN_S}, "copies": COPIES, "rounds": ROUNDS, "user": user,
         "state": "finished", "finished_at": NOON, "report": report(), "baseline": "prefork",

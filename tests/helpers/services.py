@@ -24,7 +24,7 @@ CI = os.environ.get("CI") == "true"
 TEST_DATABASE = os.environ.get("TEST_DATABASE", "sqlite")
 DIRECTORY = Path(tempfile.mkdtemp(prefix="poolwise-tests-"))
 _stack = contextlib.ExitStack()
-#: Keeps the port of the tests' Redis, so that no other process takes it before that Redis starts.
+#: Reserves the port of the tests' Redis until it starts.
 _port = _stack.enter_context(socket.socket())
 _port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 _port.bind((LOOPBACK, 0))
@@ -32,7 +32,7 @@ _redis = redis_server.Address(_port.getsockname()[1])
 
 
 def absent(service: str, remedy: str) -> None:
-    """Skip the test at home, fail it in CI, for want of a service."""
+    """Skip the test at home, or fail it in CI, because a service is missing."""
     message = f"{service} is not installed here: {remedy}"
     if CI:
         pytest.fail(message, pytrace=False)
@@ -52,17 +52,19 @@ def start_postgres(directory: Path) -> str:
 
 
 def _prepare() -> None:
-    """Set the environment that settings.py reads; nothing of the caller's own platform leaks in."""
-    # Started in the background, a shell has SIGINT ignored, and every process that a test starts would inherit that.
+    """Set the environment that settings.py reads, independent of the caller's own platform."""
+    # A shell ignores SIGINT in background processes, and every process that a test starts would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in ("JOB_POOLS", "BROKER_URL", "DATABASE_URL", "POOLWISE_POOL", "LOG_FORMAT", "JOB_KEY_PREFIX"):
         os.environ.pop(name, None)
     os.environ["DEBUG"] = "true"
-    os.environ["JOB_WORKER_DEAD_AFTER_S"] = "8"  # less, and a loaded machine has workers taken for dead
+    os.environ["JOB_WORKER_DEAD_AFTER_S"] = (
+        "8"  # with less, workers on a loaded machine would be considered dead
+    )
     os.environ["JOB_HEARTBEAT_S"] = "1"
     os.environ["JOB_FILES_DIR"] = str(DIRECTORY / "files")
     os.environ["STATIC_ROOT"] = str(DIRECTORY / "static")
-    (DIRECTORY / "static").mkdir()  # WhiteNoise warns of a folder that is not there
+    (DIRECTORY / "static").mkdir()  # WhiteNoise warns if the folder is missing
     os.environ["REDIS_URL"] = _redis.url
     if TEST_DATABASE == "postgres":
         os.environ["DATABASE_URL"] = start_postgres(DIRECTORY)
@@ -72,7 +74,7 @@ def _prepare() -> None:
 
 @pytest.fixture(scope="session")
 def suite_redis() -> Iterator[None]:
-    """The tests' own Redis, which REDIS_URL names: it starts with the first test that asks for it."""
+    """The tests' own Redis, at REDIS_URL: it starts with the first test that needs it."""
     with redis_server.running(DIRECTORY / "redis", durable=False, address=_redis):
         yield
 
@@ -90,8 +92,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    """Say which ledger and which Redis the tests run on."""
-    return f"ledger: {TEST_DATABASE}; redis: {redis_server.find_binary()}; python: {sys.version.split()[0]}"
+    """Return the database and the Redis that the tests run on."""
+    return f"database: {TEST_DATABASE}; redis: {redis_server.find_binary()}; python: {sys.version.split()[0]}"
 
 
 _prepare()

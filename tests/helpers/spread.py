@@ -1,8 +1,8 @@
-"""Which tests run in the same process: a pytest plugin for runs that are spread over several.
+"""Which tests run in the same process: a pytest plugin for runs with several processes.
 
-A platform of workers takes half a minute of a core to start, and some of it to be there. So the files that share one
-run one after the other in the same process. Those of the session's platform, the longest of all, do so in two; the
-browser, which takes four seconds of a core to start, runs in one of these.
+A platform of workers takes half a minute of a core to start, and some more while it runs. So the files that share one
+run in the same process. Those of the session's platform take longest and run in two processes; the browser tests, which
+take four seconds of a core to start, run in one of these.
 """
 
 from functools import cache
@@ -18,18 +18,18 @@ _WITH_BROWSER, _WITHOUT = "platform and browser", "platform"
 
 @cache
 def _scope_of_file() -> dict[str, str]:
-    """Return where the files run that do not run by themselves, so that both turns take about the same time."""
+    """Return the scope of each file that shares a process; both scopes of the platform take about the same time."""
     tests = ROOT / "tests"
-    found = (path for path in tests.rglob("test_*.py") if "platform: Platform" in path.read_text())
-    shared = sorted(path for path in found if path.parent.name not in ("stuck", "browser"))
+    on_platform = (path for path in tests.rglob("test_*.py") if "platform: Platform" in path.read_text())
+    shared = sorted(path for path in on_platform if path.parent.name not in ("stuck", "browser"))
     scopes = {path: _WITH_BROWSER if turn % 3 == 2 else _WITHOUT for turn, path in enumerate(shared)}
-    scopes |= dict.fromkeys(tests.glob("browser/test_*.py"), _WITH_BROWSER)
-    scopes |= dict.fromkeys(tests.glob("stuck/test_*.py"), "stuck")
+    scopes |= dict.fromkeys(tests.glob("project/browser/test_*.py"), _WITH_BROWSER)
+    scopes |= dict.fromkeys(tests.glob("worker/stuck/test_*.py"), "stuck")
     return {path.relative_to(ROOT).as_posix(): scope for path, scope in scopes.items()}
 
 
 class Scheduling(LoadFileScheduling):
-    """Hands out whole files, and those that share a platform together."""
+    """Assigns whole files, and those of one scope together."""
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
@@ -38,5 +38,5 @@ class Scheduling(LoadFileScheduling):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
-    """Return what spreads the tests."""
+    """Return the scheduler with these scopes."""
     return Scheduling(config, log)

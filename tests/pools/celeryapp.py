@@ -195,7 +195,7 @@ async def stubborn_async(seconds: float) -> None:
             note("ignored")
 
 
-@app.task(bridged=True)
+@app.task(runs_own_body=True)
 def shielded() -> list[str]:
     """Return what the platform's own steps and the body saw of a soft limit that came first."""
     seen = [api.offload(lambda: time.sleep(0.5) or "whole")]
@@ -282,7 +282,7 @@ async def measure_wait_async(seconds: float) -> float:
     return metered(start_s)
 
 
-@app.task(bridged=True)
+@app.task(runs_own_body=True)
 def measure_from_outside(seconds: float) -> float:
     """Measure around the body, as the platform does."""
     start_s = api.cpu_s()
@@ -305,7 +305,7 @@ def where() -> list[Any]:
     return [api.greenlet_or_task(), api.on_loop(), api.slots_in_use()]
 
 
-@app.task(bridged=True)
+@app.task(runs_own_body=True)
 def lag(seconds: float) -> float:
     """Stop the loop for so long, and return the largest lag that this worker then shows."""
     api.loop_lag_s()

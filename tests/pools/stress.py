@@ -45,7 +45,7 @@ async def waiting(seconds: float) -> None:
 
 
 def send(pool: Any, task: Any, number: int, ends: list[str]) -> int:
-    """Hand one job with random limits over; return what the pool calls it."""
+    """Give the pool one job with random limits; return its number."""
     request = {"id": str(number), "task": task.name, "delivery_info": {}, "hostname": "here"}
     body = ((random.uniform(0, 0.02),), {}, {})
     return pool.apply_async(
@@ -86,8 +86,7 @@ def main() -> None:
     for task in app.tasks.values():
         task.__trace__ = trace.build_tracer(task.name, task, app=app)
     trace.setup_worker_optimizations(app, "stress@here")
-    module = {"threads": "thread", "gevent": "gevent", "asyncio": "asyncio"}[POOL]
-    pool = importlib.import_module(f"poolwise.pools.{module}_pool").TaskPool(SLOTS, app=app)
+    pool = importlib.import_module(f"poolwise.pools.{POOL}").TaskPool(SLOTS, app=app)
     pool.start()
     wrong = [race(pool, task) for task in (blocking, waiting)]
     print("ended wrongly:", wrong, "still active:", pool.active)  # noqa: T201

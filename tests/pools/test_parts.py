@@ -1,4 +1,4 @@
-"""The parts that the pools are made of."""
+"""The parts of the pools: coroutine bodies, loops, alarms, interrupts, threads."""
 
 import asyncio
 import ctypes
@@ -38,7 +38,7 @@ from poolwise.transport.consumer import RECONNECT_WITHIN_S, PoolConsumer
 from tests import ROOT
 from tests.helpers.pace import eventually, limit_s
 from tests.worker.stuck import limit_probes
-from tests.worker.stuck.limit_probes import Body, _probe, launch_beside, probe_all
+from tests.worker.stuck.limit_probes import Body, _try, launch_beside, probe_all
 
 
 def compute(seconds: float) -> None:
@@ -52,7 +52,7 @@ def on_loop(coro: Any) -> Any:
         return runner.run(coro)
 
 
-def test_without_a_pool_the_bridge_calls_here() -> None:
+def test_without_a_pool_calls_are_made_here() -> None:
     async def body() -> int:
         await asyncio.sleep(0)
         return 5
@@ -165,10 +165,10 @@ def test_what_a_daemon_thread_raises_comes_back() -> None:
 
 def test_alarms_ring_in_order_and_not_when_cancelled() -> None:
     alarms, rung, done = Alarms(), [], threading.Event()
-    alarms.call_later(0.06, done.set)
-    alarms.call_later(0.04, lambda: rung.append("second"))
-    alarms.call_later(0.02, lambda: rung.append("first"))
-    alarms.call_later(0.03, lambda: rung.append("never")).cancel()
+    alarms.call_later(0.3, lambda: rung.append("second"))
+    alarms.call_later(0.1, lambda: rung.append("first"))
+    alarms.call_later(0.2, lambda: rung.append("never")).cancel()
+    alarms.call_later(0.31, done.set)
     assert done.wait(5)
     assert rung == ["first", "second"]
 
@@ -182,8 +182,8 @@ def test_cancelled_alarms_do_not_pile_up() -> None:
 
 def test_an_interrupt_lands_in_the_body_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupts from another thread race with the ends of many short bodies."""
-    # One that lands in a callback of the interpreter's own is reported as unraisable and goes nowhere; the next may
-    # land in what pytest would report it with.
+    # One that is raised in a callback of the interpreter is reported as unraisable and lost; the next may be raised in
+    # the code with which pytest would report it.
     monkeypatch.setattr(sys, "unraisablehook", bool)
     reaches: list[ThreadReach] = []
     over = threading.Event()
@@ -213,7 +213,7 @@ def test_an_interrupt_lands_in_the_body_or_not_at_all(monkeypatch: pytest.Monkey
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pool", ["threads", "gevent", "asyncio"])
-def test_jobs_end_once_however_limits_and_revocations_race_with_their_ends(pool: str) -> None:
+def test_jobs_end_once_when_limits_and_revocations_race_with_their_ends(pool: str) -> None:
     command = [sys.executable, "-m", "tests.pools.stress", pool]
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.pools.settings"}
     run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90)
@@ -231,11 +231,11 @@ def test_a_loop_that_is_blocked_now_shows_its_lag() -> None:
     assert probe.read()[0] == 0
 
 
-def test_a_broker_that_is_back_is_noticed_within_seconds_however_long_it_was_away() -> None:
+def test_the_pauses_between_reconnections_stay_within_seconds() -> None:
     pauses: list[float] = []
 
     class Connection:
-        """One that counts how long it would wait between its attempts."""
+        """A connection that records its pauses between attempts."""
 
         alt = ""
 
@@ -256,7 +256,7 @@ def test_a_broker_that_is_back_is_noticed_within_seconds_however_long_it_was_awa
 
 
 class Late:
-    """A pool where limits end the first jobs before their bodies begin."""
+    """A pool whose limits end the first jobs before their bodies begin."""
 
     is_green, table = True, None
 
@@ -277,11 +277,11 @@ class Late:
             call(*args)
 
 
-def test_a_probe_that_its_limit_ended_before_it_began_is_made_again_and_tells_nothing_if_it_never_begins(
+def test_a_probe_whose_limit_ended_it_before_it_began_is_repeated_a_few_times(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pool = Late(too_late=2)
-    assert _probe(pool, SOFT, FUNCTION, COMPUTES, time.sleep) is False
+    assert _try(pool, SOFT, FUNCTION, COMPUTES, time.sleep) is False
     assert pool.launches == 3
     with pytest.raises(TimeoutError, match="came to begin"):
         probe_all(Late(too_late=1000), time.sleep)
@@ -291,7 +291,7 @@ def test_a_probe_that_its_limit_ended_before_it_began_is_made_again_and_tells_no
         probe_all(Late(too_late=0), time.sleep)
 
 
-def test_only_what_ends_a_call_of_c_before_it_returns_cuts_it_short() -> None:
+def test_only_an_end_before_a_c_call_returns_cuts_it_short() -> None:
     def run_body(body: Body) -> None:
         with suppress(HardStop):
             body.function()
@@ -316,8 +316,8 @@ def test_only_what_ends_a_call_of_c_before_it_returns_cuts_it_short() -> None:
     assert [body.was_cut_short for body in (early, late, other)] == [False, False, True]
 
 
-def test_nothing_holds_the_greenlet_of_a_thread_that_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Greenlet then looks for who holds it, with all objects there are, and crashed workers by what it concluded.
+def test_nothing_refers_to_the_greenlet_of_an_ended_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Greenlet would search all objects for its holders, and crashed workers by its conclusion.
     searched: list[Any] = []
     monkeypatch.setattr(gc, "get_referrers", lambda *objects: searched.append(objects) or [None])
     pool = TaskPool(limit=1, app=Celery(broker="memory://", set_as_current=False))
@@ -328,14 +328,14 @@ def test_nothing_holds_the_greenlet_of_a_thread_that_has_ended(monkeypatch: pyte
         eventually(lambda job=job: job.state is RequestState.ENDED)
         kept.append(job)
     eventually(lambda: not any(thread.name == "probe" for thread in threading.enumerate()))
-    for _ in range(1000):  # where the interpreter makes the calls that wait, greenlet's among them
+    for _ in range(1000):  # where the interpreter runs pending calls, among them those of greenlet
         pass
     assert len(kept) == 3
     assert searched == []
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_thread_closes_for_the_next_job_what_the_last_one_left_too_old_or_broken() -> None:
+def test_a_thread_closes_stale_connections_before_the_next_job() -> None:
     seen: list[Any] = []
 
     def ask() -> None:

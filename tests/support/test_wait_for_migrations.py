@@ -1,4 +1,4 @@
-"""A coordinator may start before the tables are there."""
+"""A process may start before the tables exist."""
 
 import threading
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 from structlog.testing import capture_logs
 
 from poolwise.support import wait_for_migrations
@@ -56,25 +56,9 @@ def test_a_stop_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_a_database_that_is_behind_differs_from_one_that_is_up_to_date() -> None:
-    call_command("migrate", "jobs", "0001", verbosity=0)
+    call_command("migrate", "sessions", "zero", verbosity=0)
     try:
         assert wait_for_migrations._missing() == "`manage.py migrate`"
     finally:
         call_command("migrate", verbosity=0)
     assert wait_for_migrations._missing() == ""
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.skipif(
-    connection.vendor != "postgresql", reason="only PostgreSQL builds indexes while others write"
-)
-def test_an_index_whose_building_broke_off_is_built_anew() -> None:
-    call_command("migrate", "jobs", "0009", verbosity=0)
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("CREATE INDEX job_mark_due ON poolwise_job (due_at)")
-            call_command("migrate", verbosity=0)
-            cursor.execute("SELECT indexdef FROM pg_indexes WHERE indexname = 'job_mark_due'")
-            assert "WHERE" in cursor.fetchone()[0]
-    finally:
-        call_command("migrate", verbosity=0)

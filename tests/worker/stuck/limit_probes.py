@@ -28,7 +28,7 @@ from poolwise.pools.limits import (
     WAITS,
     Support,
 )
-from poolwise.pools.request import Job, JobState
+from poolwise.pools.request import PoolRequest, RequestState
 from poolwise.pools.threads import TaskPool
 
 #: How long a body lasts that is not interrupted: waiting, computing on a thread of its own, or on a shared one.
@@ -160,22 +160,22 @@ def _try_once(pool: Any, interrupt: str, style: str, doing: str, pause: Callable
     is_own = style == FUNCTION and not getattr(pool, "is_green", False)
     body = Body(doing, COMPUTE_S if is_own else SHARED_S)
     soft_s, hard_s = (_AFTER_S if interrupt == limit else None for limit in (SOFT, HARD))
-    job = Job(pool, 0, lambda: _run(pool, job, body, style), soft_s=soft_s, hard_s=hard_s)
+    job = PoolRequest(pool, 0, lambda: _run(pool, job, body, style), soft_s=soft_s, hard_s=hard_s)
     launch_beside(pool, job)
     until_mono = time.monotonic() + _WITHIN_S
-    while not body.has_begun and job.state is not JobState.ENDED and time.monotonic() < until_mono:
+    while not body.has_begun and job.state is not RequestState.ENDED and time.monotonic() < until_mono:
         pause(0.001)
     if interrupt == CANCEL:
         pause(_AFTER_S)
         pool.post(job.interrupt, _WHY[CANCEL])
-    while job.state is not JobState.ENDED:
+    while job.state is not RequestState.ENDED:
         if time.monotonic() > until_mono:
             raise TimeoutError(f"the probe of {key(interrupt, style, doing)} did not end")
         pause(0.002)
     return body
 
 
-def launch_beside(pool: Any, job: Job) -> None:
+def launch_beside(pool: Any, job: PoolRequest) -> None:
     """Run the job in no slot of the pool."""
     if isinstance(pool, TaskPool):
         threading.Thread(target=Context().run, args=(job.run,), name="probe", daemon=True).start()
@@ -183,7 +183,7 @@ def launch_beside(pool: Any, job: Job) -> None:
         pool.post(pool.launch, job)
 
 
-def _run(pool: Any, job: Job, body: Body, style: str) -> None:
+def _run(pool: Any, job: PoolRequest, body: Body, style: str) -> None:
     if style == COROUTINE:
         pool.run_coroutine(job, body.coroutine())
     else:

@@ -1,12 +1,12 @@
-"""How much a process may compute, and what follows from it."""
+"""The cores that a process may use, and the slots of prefork that follow from them."""
 
 import runpy
 from pathlib import Path
 
 import pytest
 
-from poolwise.support import cpu_quota as cores
-from poolwise.support.cpu_quota import cpu_quota
+from poolwise.support import cpu
+from poolwise.support.cpu import cpu_quota
 from tests import ROOT
 
 
@@ -37,18 +37,18 @@ def test_the_quota_is_read_from_either_version_of_control_groups(
 def test_usable_cores_are_no_more_than_the_quota(
     quota: float | None, usable: float, whole: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cores, "cores", lambda: 4)
-    monkeypatch.setattr(cores, "cpu_quota", lambda: quota)
-    assert cores.usable_cores() == usable
-    assert cores.whole_cores() == whole
+    monkeypatch.setattr(cpu, "cores", lambda: 4)
+    monkeypatch.setattr(cpu, "cpu_quota", lambda: quota)
+    assert cpu.usable_cores() == usable
+    assert cpu.whole_cores() == whole
 
 
-def test_the_pool_of_processes_has_no_more_slots_than_the_quota_can_keep_busy(
+def test_prefork_has_no_more_slots_than_the_quota_can_keep_busy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("PREFORK_CONCURRENCY", "JOB_POOLS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(cores, "cores", lambda: 64)
-    monkeypatch.setattr(cores, "cpu_quota", lambda: 1.5)
-    found = runpy.run_path(str(ROOT / "project/settings.py"))
-    assert found["JOB_POOLS"]["prefork"]["concurrency"] == 2
+    monkeypatch.setattr(cpu, "cores", lambda: 64)
+    monkeypatch.setattr(cpu, "cpu_quota", lambda: 1.5)
+    settings = runpy.run_path(str(ROOT / "project/settings.py"))
+    assert settings["JOB_POOLS"]["prefork"]["concurrency"] == 2

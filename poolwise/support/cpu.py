@@ -1,4 +1,4 @@
-"""How much a process may compute: its cores, and what its control group grants of them."""
+"""The CPU that a process may use: its cores, limited by the quota of its control group."""
 
 import math
 import os
@@ -15,7 +15,7 @@ def cores() -> int:
 
 
 def cpu_quota(root: Path = _CGROUPS) -> float | None:
-    """Return how many cores' worth of time the control group grants; None for no limit."""
+    """Return the CPU quota of the control group in cores; None for no limit."""
     try:
         text = (root / "cpu.max").read_text().split()
         quota, period = text[0], text[1]
@@ -32,10 +32,10 @@ def cpu_quota(root: Path = _CGROUPS) -> float | None:
 
 
 def usable_cores() -> float:
-    """Return how many cores' worth of time this process may use: its cores, or less by its control group's quota."""
+    """Return the cores that this process may use, limited by the quota of its control group; may be a fraction."""
     return min(float(cores()), cpu_quota() or math.inf)
 
 
 def whole_cores() -> int:
-    """Return how many processes that compute can be kept busy: the usable cores, rounded up."""
+    """Return the usable cores, rounded up: as many computing processes can be kept busy."""
     return max(1, math.ceil(usable_cores()))
