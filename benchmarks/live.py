@@ -1,4 +1,4 @@
-"""Comparisons on real workers: a private Redis and ledger, a coordinator, and one pool entered twice."""
+"""Comparisons on real workers: a private Redis and database, a coordinator, and the same pool twice."""
 
 import json
 import os
@@ -12,11 +12,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import django
+from django.core.management import call_command
+
 from dev import redis_server
 
 ROOT = Path(__file__).resolve().parent.parent
 POOLS = ("first", "second")
-#: Declared, since definitions name them, but without a worker here.
+#: Pools that definitions name; they have no worker here.
 _IDLE = ("prefork", "threads", "gevent", "asyncio")
 _LIMIT_S = 60.0
 
@@ -37,20 +40,18 @@ def platform(model: str, slots: int) -> Iterator[None]:
             "JOB_POOLS": json.dumps(pools),
             "LOG_LEVEL": "WARNING",
         }
-        _set_up()
+        set_up()
+        call_command("migrate", verbosity=0)
         for arguments in (("coordinator",), *(("pool", pool) for pool in POOLS)):
             cleanup.enter_context(_running(Path(name), *arguments))
         _wait_until_up(Path(name))
         yield
 
 
-def _set_up() -> None:
+def set_up() -> None:
+    """Load Django's apps; the environment has the settings."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
-    import django
-    from django.core.management import call_command
-
     django.setup()
-    call_command("migrate", verbosity=0)
 
 
 @contextmanager
@@ -76,25 +77,25 @@ def _wait_until_up(directory: Path) -> None:
     while not (set(POOLS) <= set(heartbeats.pools_up()) and heartbeats.coordinator_is_up()):
         if time.monotonic() > until_mono:
             logs = "\n".join(log.read_text()[-2000:] for log in directory.glob("*.log"))
-            raise TimeoutError(f"The workers did not come up:\n{logs}")
+            raise TimeoutError(f"The workers did not start:\n{logs}")
         time.sleep(0.2)
 
 
 def comparison(seed: int, definition: str, seconds: tuple[float, float], rounds: int, copies: int) -> Samples:
-    """Return the makespans per job, in seconds and per round, of both pools, whose jobs take so many `seconds`.
+    """Return the makespans per job, in seconds and per round, of both pools, whose jobs take `seconds` each.
 
-    A warm-up batch per pool comes first and does not count; the order of the pools is shuffled in each round.
+    An uncounted warm-up batch per pool runs first; the order of the pools is shuffled in each round.
     """
     order = random.Random(seed)
-    found: dict[str, list[list[float]]] = {pool: [] for pool in POOLS}
+    samples: dict[str, list[list[float]]] = {pool: [] for pool in POOLS}
     for number in range(rounds + 1):
         shuffled = list(zip(POOLS, seconds, strict=True))
         order.shuffle(shuffled)
         for pool, duration_s in shuffled:
             span_s = _batch(definition, pool, duration_s, copies)
             if number:
-                found[pool].append([span_s / copies])
-    return found["first"], found["second"]
+                samples[pool].append([span_s / copies])
+    return samples["first"], samples["second"]
 
 
 def _batch(definition: str, pool: str, duration_s: float, copies: int) -> float:
@@ -113,6 +114,6 @@ def _batch(definition: str, pool: str, duration_s: float, copies: int) -> float:
             raise TimeoutError(f"A batch of {copies} jobs did not end within {_LIMIT_S:g} s.")
         time.sleep(0.05)
     if own.exclude(state=JobState.SUCCEEDED).exists():
-        raise RuntimeError("A job of the benchmark failed: its page in the ledger would say why.")
+        raise RuntimeError("A job of the benchmark failed.")
     span = own.aggregate(length=Max("finished_at") - Min("published_at"))["length"]
     return float(span.total_seconds())

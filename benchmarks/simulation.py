@@ -1,4 +1,4 @@
-"""Simulated comparisons: batches of jobs on slots, on a machine that drifts, stalls and belongs to others, too."""
+"""Simulated comparisons: batches of jobs on slots of a machine that drifts, stalls and runs other programs."""
 
 import heapq
 import math
@@ -12,11 +12,11 @@ OVERHEAD_S = 0.002
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """How a machine disturbs; shares and standard deviations of logarithms, stalls in seconds.
+    """The noise of a machine.
 
-    `drift` from round to round (both pools feel it), `batch` from batch to batch, `job` from job to job,
-    `stalls` per job, each at least `stall_s` long with a Pareto tail of index 1.5, `neighbour` the part of batches
-    during which another process takes a core, which makes the batch slower by up to a half.
+    Standard deviations of logarithms: `drift` from round to round (the same for both pools), `batch` from batch to batch,
+    `job` from job to job. `stalls` is the share of jobs with a stall of at least `stall_s` (Pareto, index 1.5),
+    `neighbour` the share of batches during which another process takes a core and slows them by up to a half.
     """
 
     drift: float

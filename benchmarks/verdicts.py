@@ -1,4 +1,4 @@
-"""Is the verdict right? `python -m benchmarks.verdicts`: the same pool twice, and a copy planted to be 1.3× slower.
+"""Is the verdict right? `python -m benchmarks.verdicts`: the same pool twice, and a copy made 1.3× slower.
 
 Each is compared 20 times. Exit status 1 when fewer than 19 of 20 verdicts are right.
 """
@@ -11,18 +11,18 @@ from collections.abc import Callable
 from statistics import median
 
 from benchmarks import live, simulation
-from poolwise.lab import NO_DIFFERENCE, SLOWER, compare, spread
 
-PLANTED = 1.3
-WANTED_SHARE = 19 / 20
+SLOWER_FACTOR = 1.3
+REQUIRED_SHARE = 19 / 20
 
 type Compare = Callable[[int, float], live.Samples]
 
 
 def main() -> int:
-    """Run what the arguments ask for; return the exit status."""
+    """Run the simulation or the measurement; return the exit status."""
     options = _arguments()
     if options.simulate:
+        live.set_up()
         return max(
             _assess(f"simulated, {name}", _simulated(options, name), options) for name in options.noise
         )
@@ -51,13 +51,18 @@ def _measured(options: argparse.Namespace) -> Compare:
 
 
 def _assess(title: str, run: Compare, options: argparse.Namespace) -> int:
-    """Print how often each verdict came; return 1 when fewer than 19 of 20 were right."""
+    """Print the number of each verdict; return 1 when fewer than 19 of 20 were right."""
+    from poolwise.lab import NO_DIFFERENCE, SLOWER  # Django must be set up before
+
     status = 0
-    for name, factor, right in (("same pool twice", 1.0, NO_DIFFERENCE), ("planted 1.3×", PLANTED, SLOWER)):
+    for name, factor, right in (
+        ("same pool twice", 1.0, NO_DIFFERENCE),
+        ("slower copy", SLOWER_FACTOR, SLOWER),
+    ):
         begin_mono = time.monotonic()
         outcomes, spreads = _compare_often(run, factor, options)
         share = outcomes[right] / options.comparisons
-        status |= share < WANTED_SHARE
+        status |= share < REQUIRED_SHARE
         counts = ", ".join(f"{outcome} {count}" for outcome, count in outcomes.most_common())
         print(
             f"{title} · {name}: {counts} ({share:.1%} right; spread of the rounds {median(spreads):.1%}; "
@@ -70,6 +75,8 @@ def _assess(title: str, run: Compare, options: argparse.Namespace) -> int:
 def _compare_often(
     run: Compare, factor: float, options: argparse.Namespace
 ) -> tuple[Counter[str], list[float]]:
+    from poolwise.lab import compare, spread
+
     outcomes: Counter[str] = Counter()
     spreads: list[float] = []
     for seed in range(options.comparisons):
@@ -91,14 +98,20 @@ def _arguments() -> argparse.Namespace:
         nargs="+",
         default=["calm", "usual"],
         choices=simulation.NOISES,
-        help="of the simulated machine",
+        help="noise of the simulated machine (default: calm usual)",
     )
     parser.add_argument("--comparisons", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--copies", type=int, default=50)
-    parser.add_argument("--seconds", type=float, default=simulation.RUN_S, help="that a job takes (0.02)")
-    parser.add_argument("--definition", default="io.wait", help="a definition with `duration_s` (io.wait)")
-    parser.add_argument("--model", default="threads", help="prefork, threads, gevent or asyncio (threads)")
+    parser.add_argument(
+        "--seconds", type=float, default=simulation.RUN_S, help="duration of a job (default 0.02)"
+    )
+    parser.add_argument(
+        "--definition", default="io.wait", help="a definition with the parameter duration_s (default io.wait)"
+    )
+    parser.add_argument(
+        "--model", default="threads", help="prefork, threads, gevent or asyncio (default threads)"
+    )
     parser.add_argument("--slots", type=int, default=2)
     parser.add_argument("--verbose", action="store_true", help="print every verdict with its makespans in ms")
     return parser.parse_args()

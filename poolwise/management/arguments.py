@@ -1,4 +1,4 @@
-"""Arguments that several commands take."""
+"""The argument `--param` of several commands."""
 
 from argparse import ArgumentParser
 from collections.abc import Iterable
@@ -15,17 +15,17 @@ def add_parameters(parser: ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a parameter; VALUE is a text where the parameter is one, else JSON: 5, true, null, [1, 2]",
+        help="a parameter; VALUE is text for a text parameter, else JSON: 5, true, null, [1, 2]",
     )
 
 
 def parameters(definition: Definition, given: Iterable[str]) -> dict[str, Any]:
-    """Return the values of `NAME=VALUE` by name, each as its parameter takes it. Raise PoolwiseError."""
+    """Return the values of `NAME=VALUE` by name, each of its parameter's type. Raise PoolwiseError."""
     fields = {field.name: field for field in definition.fields}
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for text in given:
         name, separator, value = text.partition("=")
         if not separator:
             raise PoolwiseError(f"--param takes NAME=VALUE, not {text!r}.")
-        found[name] = value_of(fields.get(name), value)
-    return found
+        values[name] = value_of(fields.get(name), value)
+    return values

@@ -1,4 +1,4 @@
-"""The options of `compare` about result bundles and pictures."""
+"""The options of `compare` for result bundles and charts."""
 
 import subprocess
 from argparse import ArgumentParser, ArgumentTypeError
@@ -13,22 +13,39 @@ from poolwise.lab import bundle as bundles
 from poolwise.models import Comparison
 from poolwise.support import PoolwiseError, parameters
 
-#: The chart that `--plot` draws: the first of these that the report fills.
+#: `--plot` draws the first of these charts that the report has data for.
 _PLOTTED = ("sweep", "ratios", "time")
+#: Exit status of a check without a result for any pool.
 NOTHING_MEASURED = 2
 
 
 def add_bundle_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
     group = parser.add_argument_group("report")
-    group.add_argument("--import", dest="import_file", type=Path, metavar="FILE",
-                       help="read a bundle back as a comparison; runs nothing")  # fmt: skip
-    group.add_argument("--check", type=Path, metavar="FILE",
-                       help="run the comparison of a bundle again; exit 1 if a pool became slower")  # fmt: skip
-    group.add_argument("--max-regression", type=percentage, default=0.10, metavar="PERCENT",
-                       help="how much longer --check lets a job take (10%%)")  # fmt: skip
-    group.add_argument("--bundle", type=Path, metavar="FILE", help="write the result bundle there")
-    group.add_argument("--plot", type=picture, metavar="FILE", help="draw the result there, as .svg or .png")
+    group.add_argument(
+        "--import",
+        dest="import_file",
+        type=Path,
+        metavar="FILE",
+        help="import a bundle as a comparison without running anything",
+    )
+    group.add_argument(
+        "--check",
+        type=Path,
+        metavar="FILE",
+        help="repeat the comparison of a bundle; exit 1 if a pool became slower, 2 without a verdict",
+    )
+    group.add_argument(
+        "--max-regression",
+        type=percentage,
+        default=0.10,
+        metavar="PERCENT",
+        help="with --check, the maximum allowed regression (default 10%%)",
+    )
+    group.add_argument("--bundle", type=Path, metavar="FILE", help="write the result bundle to FILE")
+    group.add_argument(
+        "--plot", type=image_path, metavar="FILE", help="plot the result to FILE, .svg or .png"
+    )
 
 
 def percentage(text: str) -> float:
@@ -38,12 +55,12 @@ def percentage(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value <= 100:
-        raise ArgumentTypeError(f"{text!r} is no percentage such as 10%.")
+        raise ArgumentTypeError(f"{text!r} is not a percentage such as 10%.")
     return value
 
 
-def picture(text: str) -> Path:
-    """Return the path of a picture. Raise ArgumentTypeError for a kind that is not drawn."""
+def image_path(text: str) -> Path:
+    """Return the path of an image file. Raise ArgumentTypeError for an unknown format."""
     path = Path(text)
     if path.suffix.removeprefix(".") not in export.CONTENT_TYPES:
         raise ArgumentTypeError(f"{text!r} must end in .svg or .png.")
@@ -67,45 +84,44 @@ def import_bundle(file: Path) -> Comparison:
 
 
 def planned_as(bundle: Bundle) -> tuple[Comparison, list[str]]:
-    """Plan the comparison of a bundle again; return it and its pools. Raise CommandError."""
+    """Plan the comparison of a bundle again and return it with its pools. Raise CommandError."""
     planned = bundle.manifest.comparison
     try:
         return lab.plan(**planned.model_dump()), planned.pools
     except PoolwiseError as error:
-        raise CommandError(f"The bundle's comparison cannot run here: {error}") from error
+        raise CommandError(f"Cannot repeat the comparison of the bundle: {error}") from error
 
 
 def write_files(comparison: Comparison, bundle: Path | None, plot: Path | None) -> None:
-    """Write the bundle and the picture that were asked for. Raise CommandError."""
+    """Write the bundle and the chart to their files, if given. Raise CommandError."""
     try:
         if bundle is not None:
             bundle.write_bytes(bundles.write(comparison))
         if plot is not None:
-            plot.write_bytes(_picture(comparison, plot.suffix.removeprefix(".")))
+            plot.write_bytes(_chart_image(comparison, plot.suffix.removeprefix(".")))
     except (PoolwiseError, OSError, subprocess.SubprocessError) as error:
-        raise CommandError(f"The report could not be written: {error}") from error
+        raise CommandError(f"Cannot write the report: {error}") from error
 
 
-def _picture(comparison: Comparison, kind: str) -> bytes:
-    found, samples = report.load(comparison), report.samples(comparison)
+def _chart_image(comparison: Comparison, kind: str) -> bytes:
+    loaded, samples = report.load(comparison), report.samples(comparison)
     for key in _PLOTTED:
-        chart = charts.chart(key, found, samples) if found else None
+        chart = charts.chart(key, loaded, samples) if loaded else None
         if chart is not None:
             subtitle = f"{comparison.definition} · {parameters(comparison.shown_params)}"
             return export.draw(chart.spec, kind, subtitle=subtitle)
-    raise PoolwiseError("The comparison came to nothing that could be drawn.")
+    raise PoolwiseError("The comparison has nothing to plot.")
 
 
 def verdict_of_check(bundle: Bundle, comparison: Comparison, max_regression: float) -> list[str]:
-    """Return what became of each pool, in sentences. Raise CommandError when one is slower, or nothing can be said."""
+    """Return a line for each pool, then a summary. Raise CommandError when one is slower, or none has a verdict."""
     after = report.load(comparison)
     if after is None:
         raise CommandError("The new comparison has no report: is the coordinator of the same version?")
-    found = bundles.changes(bundle.report, after, max_regression=max_regression)
-    summary = bundles.summary(found, max_regression)
-    lines = [change.text for change in found]
-    if any(change.is_regression for change in found):
-        raise CommandError("\n".join([*lines, summary]), returncode=1)
-    if all(change.verdict.outcome == "cannot tell" for change in found):
-        raise CommandError("\n".join([*lines, summary]), returncode=NOTHING_MEASURED)
-    return [*lines, summary]
+    by_pool = bundles.changes(bundle.report, after, max_regression=max_regression)
+    lines = [*(change.text for change in by_pool), bundles.summary(by_pool, max_regression)]
+    if any(change.is_regression for change in by_pool):
+        raise CommandError("\n".join(lines), returncode=1)
+    if all(change.verdict.outcome == lab.CANNOT_TELL for change in by_pool):
+        raise CommandError("\n".join(lines), returncode=NOTHING_MEASURED)
+    return lines

@@ -1,4 +1,4 @@
-"""Workers and a coordinator that a command starts for itself where none is running, and ends again."""
+"""Workers and a coordinator that a command starts where none is running, and stops afterwards."""
 
 import os
 import signal
@@ -16,12 +16,12 @@ from poolwise.support import BrokerUnavailable
 
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 30.0
-#: What was there and is missing for so long has not just lost a sign of life.
+#: What is missing for longer than this has ended, not just missed a heartbeat.
 _MISSING_S = 5.0
 
 
 class LocalProcesses:
-    """A context in which every pool asked for has a worker, and the ledger a coordinator."""
+    """A context in which each given pool has a worker and a coordinator is running."""
 
     def __init__(self) -> None:
         self._coordinators: list[subprocess.Popen[bytes]] = []
@@ -34,7 +34,7 @@ class LocalProcesses:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End what was started: the workers, and then the coordinator, which records their last words."""
+        """Stop the started workers, and then the coordinator, which records their last reports."""
         for group in (self._workers, self._coordinators):
             for process in group:
                 process.send_signal(signal.SIGTERM)
@@ -42,7 +42,7 @@ class LocalProcesses:
                 _wait_for(process)
 
     def start_missing(self, pools: Sequence[str]) -> list[str]:
-        """Start what is missing and wait for its sign of life; return the names. Raise BrokerUnavailable, TimeoutError."""
+        """Start what is missing and wait for its heartbeat; return the names. Raise BrokerUnavailable, TimeoutError."""
         try:
             up = heartbeats.pools_up()
             coordinated = heartbeats.coordinator_is_up()
@@ -61,13 +61,13 @@ class LocalProcesses:
         return started
 
     def start_again(self, pools: Sequence[str]) -> list[str]:
-        """Start what has gone missing since, such as what another command had started for itself; return the names.
+        """Start what has ended since, such as workers of another command; return the names.
 
         Raise BrokerUnavailable, TimeoutError.
         """
         try:
             is_whole = _are_up(pools)
-        except BrokerUnavailable:  # nobody can be missed then
+        except BrokerUnavailable:  # then nothing is known to be missing
             is_whole = True
         if is_whole:
             self._whole_mono = time.monotonic()
@@ -84,11 +84,11 @@ class LocalProcesses:
         while not _are_up(pools):
             if any(process.poll() is not None for process in (*self._coordinators, *self._workers)):
                 raise TimeoutError(
-                    "A worker ended while it started: run `python manage.py pool NAME` to see why."
+                    "A worker ended while starting: run `python manage.py pool NAME` to see why."
                 )
             if time.monotonic() > until_mono:
                 raise TimeoutError(
-                    f"No worker came up within {_START_TIMEOUT_S:g} s for one of {', '.join(pools)}."
+                    f"A worker of {', '.join(pools)} did not start within {_START_TIMEOUT_S:g} s."
                 )
             time.sleep(0.2)
 
@@ -99,7 +99,7 @@ def _are_up(pools: Sequence[str]) -> bool:
 
 def _start(*arguments: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, os.path.abspath(sys.argv[0]), *arguments]
-    # Sessions of their own: Ctrl-C ends them once, through this process, not twice.
+    # New sessions: Ctrl-C reaches them once, through this process, not twice.
     return subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )

@@ -1,4 +1,4 @@
-"""What the commands of an operator share: the target, the reason, and who asked."""
+"""What `pause`, `resume`, `drain` and `purge` share: target, reason, and the operator's account."""
 
 import getpass
 from argparse import ArgumentParser
@@ -12,44 +12,44 @@ from poolwise.support import PoolwiseError
 
 
 class OperatorCommand(BaseCommand):
-    """A command on a pool, or with `--definition` on a definition."""
+    """A command on a pool or, with `--definition`, on a definition."""
 
     takes_definition = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the target and the reason."""
-        parser.add_argument("pool", nargs="?" if self.takes_definition else None, help="a pool's name")
+        parser.add_argument("pool", nargs="?" if self.takes_definition else None, help="name of the pool")
         if self.takes_definition:
             parser.add_argument("--definition", metavar="NAME", help="a definition instead of a pool")
-        parser.add_argument("--reason", required=True, help="why; the audit log keeps it")
+        parser.add_argument("--reason", required=True, help="reason, kept in the audit log")
 
     def handle(self, **options: Any) -> None:
-        """Act and say what came of it. Raise CommandError for bad input."""
+        """Run the command. Raise CommandError for bad input."""
         try:
             self.run(options)
         except PoolwiseError as error:
             raise CommandError(str(error)) from error
 
     def run(self, options: dict[str, Any]) -> None:
-        """Do what the command is for."""
+        """Run the command's action and print its result. Raise PoolwiseError for bad input."""
         raise NotImplementedError
 
     def print_result(self, result: ActionResult) -> None:
-        """Print what came of an act."""
+        """Print the result of an action."""
         self.stdout.write(result.text)
 
 
 def target(options: dict[str, Any]) -> tuple[str, str]:
-    """Return kind and name of what is meant. Raise CommandError unless exactly one is named."""
+    """Return kind and name of the target. Raise CommandError unless exactly one is given."""
     pool, definition = options["pool"] or "", options.get("definition") or ""
     if bool(pool) == bool(definition):
-        raise CommandError("Name a pool, or give --definition with a definition's name.")
+        raise CommandError("Name a pool, or a definition with --definition.")
     return (Pause.Kind.POOL, pool) if pool else (Pause.Kind.DEFINITION, definition)
 
 
 def by_whom() -> dict[str, str]:
-    """Return what the audit log keeps of an act that no logged-in user did."""
+    """Return what the audit log records of an action without a logged-in user."""
     try:
         return {"by": "command", "account": getpass.getuser()}
-    except (OSError, KeyError):  # a container's user may have no name
+    except (OSError, KeyError):  # the user of a container may have no name
         return {"by": "command"}

@@ -14,9 +14,9 @@ _HEADINGS = (
 def comparison_table(
     comparison: Comparison, pools: Sequence[VariantFigures], *, at_most_slots: bool = False
 ) -> str:
-    """Return a title and a table with a row a pool: median run, p95, makespan, speed-up against the slowest, failures."""
+    """Return a title and a table with a row per pool; the speed-up is against the slowest pool."""
     rows = [_HEADINGS, *(_row(pool) for pool in pools)]
-    return "\n".join([_title(comparison) + ", at the most slots" * at_most_slots, *aligned(rows)])
+    return "\n".join([_title(comparison) + ", at the maximum slots" * at_most_slots, *aligned(rows)])
 
 
 def _title(comparison: Comparison) -> str:
@@ -26,7 +26,7 @@ def _title(comparison: Comparison) -> str:
 
 
 def sweep_table(sweep: Mapping[str, Sequence[SweepPoint]]) -> str:
-    """Return a table with a row for each number of slots of each pool, the knee marked."""
+    """Return a table with a row per pool and number of slots; the knee is marked."""
     rows = [
         (
             pool,
@@ -61,7 +61,7 @@ def _row(pool: VariantFigures) -> tuple[str, ...]:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return lines of columns: the first to the left, the others to the right, under headings and a rule."""
+    """Return rows as lines under headings and a rule: the first column left-aligned, the others right-aligned."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])

@@ -123,7 +123,7 @@ def test_a_worker_that_starts_later_obeys_and_so_it_does_once_redis_lost_its_dat
 def test_draining_lets_what_runs_end_and_begins_nothing_else(platform: Platform) -> None:
     [running] = submit("io.wait", {"duration_s": 4}, pool="gevent")
     eventually(lambda: Job.objects.running().count() == 1)
-    with pytest.raises(CommandError, match="1 jobs still run after"):
+    with pytest.raises(CommandError, match="1 job still running after"):
         call_command("drain", "gevent", "--reason", "maintenance", "--wait", "0.5")
     [waiting] = submit("endings.succeed", {}, pool="gevent")
     call_command("drain", "gevent", "--reason", "maintenance", "--wait", "20")

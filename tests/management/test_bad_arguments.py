@@ -1,4 +1,4 @@
-"""The commands: each refuses at once, says what is wrong with what, and leaves nothing behind."""
+"""Bad command lines: each is refused at once, with an error that names the argument, and stores nothing."""
 
 from io import StringIO
 from typing import Any
@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from poolwise.models import Comparison, Job
 
 WAIT = "compare io.wait"
-#: The command line, and what its error says.
+#: The command line, and a part of its error.
 LINES: list[tuple[str, str]] = [
     ("compare", "Name a definition"), ("compare io.wiat", "io.wait"), ("compare nothing.like.it", "'nothing.like.it'"),
     ("compare io.wait extra", "unrecognized arguments: extra"), ("compare 'x y'", "'x y'"),
@@ -27,9 +27,9 @@ LINES: list[tuple[str, str]] = [
     (f"{WAIT} --copies", "expected one argument"), (f"{WAIT} --rounds 0", "rounds: Choose 1 to"),
     (f"{WAIT} --rounds 101", "rounds"), (f"{WAIT} --rounds x", "invalid int value: 'x'"),
     (f"{WAIT} --seed x", "invalid int value: 'x'"),
-    (f"{WAIT} --baseline gevnet", "baseline: Choose one of what is compared"),
+    (f"{WAIT} --baseline gevnet", "baseline: Choose one of the variants"),
     (f"{WAIT} --pools threads --baseline gevent", "baseline"), (f"{WAIT} --preset huge", "invalid choice: 'huge'"),
-    (f"{WAIT} --in-flight 0", "in_flight: Choose 1"), (f"{WAIT} --in-flight x", "invalid int value"),
+    (f"{WAIT} --in-flight 0", "in_flight: Choose at least 1"), (f"{WAIT} --in-flight x", "invalid int value"),
     (f"{WAIT} --rate 0", "arrival_rate_per_s"), (f"{WAIT} --rate -1", "arrival_rate_per_s"),
     (f"{WAIT} --rate 1e9", "arrival_rate_per_s"), (f"{WAIT} --rate nan", "arrival_rate_per_s"),
     (f"{WAIT} --rate fast", "invalid float value: 'fast'"), (f"{WAIT} --rate 1 --in-flight 1", "not both"),
@@ -38,15 +38,15 @@ LINES: list[tuple[str, str]] = [
     (f"{WAIT} --timeout soon", "invalid float value: 'soon'"), (f"{WAIT} --json /nowhere/f.json", "cannot be written"),
     (f"{WAIT} --bundle /nowhere/b.zip", "--bundle: /nowhere/b.zip cannot be written"),
     (f"{WAIT} --plot /nowhere/p.svg", "cannot be written"), (f"{WAIT} --plot p.gif", "must end in .svg or .png"),
-    (f"{WAIT} --max-regression x", "no percentage"), (f"{WAIT} --max-regression=-1%", "no percentage"),
+    (f"{WAIT} --max-regression x", "not a percentage"), (f"{WAIT} --max-regression=-1%", "not a percentage"),
     ("compare --import /nowhere/b.zip", "/nowhere/b.zip"), ("compare --check /nowhere/b.zip", "/nowhere/b.zip"),
-    ("compare --import {folder}", "Is a directory"), ("compare --import {text}", "no zip file"),
-    ("compare --check {empty}", "no zip file"), ("compare io.sql_wait", "needs PostgreSQL"),
+    ("compare --import {folder}", "Is a directory"), ("compare --import {text}", "Not a readable zip file"),
+    ("compare --check {empty}", "Not a readable zip file"), ("compare io.sql_wait", "needs PostgreSQL"),
     ("pool", "the following arguments are required: name"), ("pool gevnet", "'gevnet'; JOB_POOLS has prefork"),
     ("pool ''", "no pool ''"), ("pool threads --concurrency 0", "from 1 to 10000"),
     ("pool threads --concurrency -1", "from 1 to"), ("pool threads --concurrency 10001", "from 1 to 10000"),
     ("pool threads --concurrency x", "invalid int value"), ("pool threads gevent", "unrecognized arguments: gevent"),
-    ("hazard nothing", "No hazard is called 'nothing'; there are"), ("hazard io.wait", "No hazard is called"),
+    ("hazard nothing", "Unknown hazard 'nothing'; choose one of"), ("hazard io.wait", "Unknown hazard"),
     ("hazard shared_counter --pools gevnet", "'gevnet'"), ("hazard shared_counter --param x", "NAME=VALUE"),
     ("hazard shared_counter --param x=1", "no such parameter"), ("hazard shared_counter --timeout x", "invalid float"),
     ("pool_status --wait x", "invalid float value: 'x'"), ("pool_status gevnet", "the pool gevnet"),
@@ -63,7 +63,7 @@ def test_a_bad_command_line(db: None, tmp_path: Any, own_keys: Any, line: str, t
     places = {"folder": tmp_path, "text": tmp_path / "text", "empty": tmp_path / "empty"}
     command, *arguments = [part.strip("'").format(**places) for part in line.split(" ") if part]
     if line == "compare io.sql_wait" and "postgresql" in _engine():
-        pytest.skip("PostgreSQL can wait")
+        pytest.skip("the job is available with PostgreSQL")
     with pytest.raises(CommandError) as caught:
         call_command(command, *_joined(line, arguments), stdout=StringIO(), stderr=StringIO())
     assert text in str(caught.value)

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,9 +19,9 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from dev.own_redis import OwnRedis
+from poolwise.lifecycle.broker import web_connection
 from poolwise.lifecycle.heartbeats import Heartbeat, coordinator_is_up, pools_up, send
 from poolwise.lifecycle.messages import signed_options
-from poolwise.lifecycle.publishing import web_connection
 from poolwise.lifecycle.stream import Ending, Outcome
 from poolwise.management import local_processes
 from poolwise.management.commands import pool
@@ -34,7 +34,7 @@ from tests.helpers.pace import becomes, eventually, limit_s
 
 
 class Site:
-    """`manage.py` with a Redis and a ledger of its own, of which the shared platform knows nothing."""
+    """`manage.py` with a Redis and a database of its own, apart from the shared platform."""
 
     def __init__(self, redis: OwnRedis, database: Path) -> None:
         self.redis, self.database = redis, database
@@ -51,8 +51,8 @@ class Site:
         self.started.append(process)
         return process
 
-    def ask(self, sql: str) -> list[Any]:
-        """Return rows of the ledger."""
+    def rows(self, sql: str) -> list[Any]:
+        """Return rows of the database."""
         with sqlite3.connect(self.database, timeout=10) as connection:
             rows = connection.execute(sql).fetchall()
         connection.close()
@@ -60,13 +60,13 @@ class Site:
 
 
 def end(process: subprocess.Popen[str], number: int = signal.SIGTERM, timeout_s: float = 30) -> str:
-    """Signal a process, wait for its end and return what it had printed."""
+    """Signal a process, wait for its end and return its output."""
     process.send_signal(number)
     return process.communicate(timeout=timeout_s)[0]
 
 
-def is_there(process: psutil.Process) -> bool:
-    """Tell whether a process has not ended."""
+def is_running(process: psutil.Process) -> bool:
+    """Return whether a process has not ended."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -103,7 +103,7 @@ def site(own_redis: OwnRedis, empty_database: Path, tmp_path: Path) -> Iterator[
 
 
 def send_job(definition: str, queue: str, **params: Any) -> str:
-    """Put a message into a queue, for a job that no ledger knows."""
+    """Put a message into a queue, for a job that is in no database."""
     job_id = str(uuid4())
     options = signed_options(job_id, 1, definition, params, published_at=time.time(), request_id="r-77")
     run.apply_async(queue=queue, connection=web_connection(), **options)
@@ -131,7 +131,7 @@ def endings(redis: OwnRedis) -> list[Ending]:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_compare_refuses_what_does_not_fit_at_once_and_stores_nothing(
+def test_compare_refuses_bad_input_at_once_and_stores_nothing(
     db: None, arguments: list[str], text: str
 ) -> None:
     with pytest.raises(CommandError, match=text):
@@ -151,16 +151,14 @@ def test_compare_without_redis_names_its_address_and_leaves_nothing_planned(
     assert Comparison.objects.get().state == Comparison.State.CANCELLED
 
 
-def test_compare_gives_up_after_its_time_and_cancels(
-    db: None, own_keys: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_compare_cancels_after_its_timeout(db: None, own_keys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_processes.LocalProcesses, "start_missing", lambda self, pools: [])
-    with pytest.raises(CommandError, match=r"within 0\.2 s \(threads 0/3\)"):
+    with pytest.raises(CommandError, match=r"after 0\.2 s \(threads 0/3\)"):
         call_command("compare", "io.wait", "--pools", "threads", "--copies", "3", "--timeout", "0.2")
     assert Comparison.objects.get().state == Comparison.State.CANCELLED
 
 
-def test_compare_ends_when_somebody_cancels_its_comparison(
+def test_compare_ends_when_its_comparison_is_cancelled(
     db: None, own_keys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cancel_it(self: Any, pools: Any) -> list[str]:
@@ -172,7 +170,7 @@ def test_compare_ends_when_somebody_cancels_its_comparison(
         call_command("compare", "io.wait")
 
 
-def test_what_went_missing_is_started_again_once_it_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_process_is_started_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     up, now, started = {"coordinator": True, "threads": True}, [100.0], []
 
     def appear(self: Any, pools: Any) -> list[str]:
@@ -182,26 +180,26 @@ def test_what_went_missing_is_started_again_once_it_stays_away(monkeypatch: pyte
         return missing
 
     monkeypatch.setattr(local_processes.LocalProcesses, "start_missing", appear)
-    monkeypatch.setattr(local_processes, "coordinator_is_up", lambda: up["coordinator"])
-    monkeypatch.setattr(local_processes, "pools_up", lambda: {"threads": [1]} if up["threads"] else {})
+    monkeypatch.setattr(local_processes.heartbeats, "coordinator_is_up", lambda: up["coordinator"])
+    monkeypatch.setattr(
+        local_processes.heartbeats, "pools_up", lambda: {"threads": [1]} if up["threads"] else {}
+    )
     monkeypatch.setattr(local_processes, "time", SimpleNamespace(monotonic=lambda: now[0]))
     processes = local_processes.LocalProcesses()
     for name in ("coordinator", "threads"):
         assert processes.start_again(["threads"]) == []
         up[name] = False
         now[0] += 4
-        assert processes.start_again(["threads"]) == []  # it may only have missed a sign of life
+        assert processes.start_again(["threads"]) == []  # it may only have missed a heartbeat
         now[0] += 2
         assert processes.start_again(["threads"]) == [name]
         assert processes.start_again(["threads"]) == []
     assert started == [["coordinator"], ["threads"]]
 
 
-# --- compare: for real ----------------------------------------------------------------------------------
+# --- compare: with workers ----------------------------------------------------------------------------------
 @pytest.mark.services
-def test_compare_starts_what_is_missing_writes_the_figures_and_ends_it_again(
-    site: Site, tmp_path: Path
-) -> None:
+def test_compare_starts_what_is_missing_and_stops_it_afterwards(site: Site, tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
     options = [
         "--pools",
@@ -231,53 +229,53 @@ def test_compare_starts_what_is_missing_writes_the_figures_and_ends_it_again(
     assert "makespan" in output
     assert pools_up() == {}
     assert not coordinator_is_up()
-    assert site.ask("select count(*) from poolwise_job where state = 'succeeded'") == [(8,)]
+    assert site.rows("select count(*) from poolwise_job where state = 'succeeded'") == [(8,)]
 
 
 @pytest.mark.services
-def test_compare_goes_on_without_the_coordinator_that_another_command_had_started(site: Site) -> None:
+def test_compare_starts_a_coordinator_when_the_other_one_ends(site: Site) -> None:
     another = site.start("coordinator")
     eventually(coordinator_is_up, timeout_s=30)
     options = ["--pools", "threads", "--copies", "2", "--param", "duration_s=3", "--rounds", "2"]
     process = site.start("compare", "io.wait", *options)
     eventually(
-        lambda: site.ask("select count(*) from poolwise_job where state = 'running'") == [(2,)], timeout_s=60
+        lambda: site.rows("select count(*) from poolwise_job where state = 'running'") == [(2,)], timeout_s=60
     )
     end(another)
     output, _ = process.communicate(timeout=90)
     assert process.returncode == 0, output
     assert output.index("started pool threads") < output.index("started coordinator")
-    assert site.ask("select state, count(*) from poolwise_job group by state") == [("succeeded", 4)]
+    assert site.rows("select state, count(*) from poolwise_job group by state") == [("succeeded", 4)]
 
 
 @pytest.mark.services
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_compare_that_is_interrupted_cancels_its_jobs_and_leaves_no_process(site: Site, number: int) -> None:
+def test_an_interrupted_compare_cancels_its_jobs_and_leaves_no_process(site: Site, number: int) -> None:
     process = site.start("compare", "endings.slow", "--pools", "threads", "--copies", "3")
     eventually(
-        lambda: site.ask("select count(*) from poolwise_job where state = 'running'") == [(3,)], timeout_s=60
+        lambda: site.rows("select count(*) from poolwise_job where state = 'running'") == [(3,)], timeout_s=60
     )
     children = psutil.Process(process.pid).children(recursive=True)
     output = end(process, number)
     assert process.returncode == 130, output
     assert "Traceback" not in output
     assert len(children) >= 2
-    # A worker's watchdog ends by itself once it sees that its worker has.
-    becomes(lambda: [child for child in children if is_there(child)], [], timeout_s=5)
-    assert site.ask("select state, count(*) from poolwise_job group by state") == [("cancelled", 3)]
-    assert site.ask("select state from poolwise_comparison") == [("cancelled",)]
+    # A worker's watchdog ends by itself after its worker.
+    becomes(lambda: [child for child in children if is_running(child)], [], timeout_s=5)
+    assert site.rows("select state, count(*) from poolwise_job group by state") == [("cancelled", 3)]
+    assert site.rows("select state from poolwise_comparison") == [("cancelled",)]
 
 
 # --- pool -----------------------------------------------------------------------------------------------
 def test_a_pool_that_is_unknown_or_lacks_its_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CommandError, match="no pool 'gevnet'; JOB_POOLS has prefork"):
         call_command("pool", "gevnet")
-    monkeypatch.setattr("poolwise.pools.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("poolwise.pools.spec.importlib.util.find_spec", lambda name: None)
     with pytest.raises(CommandError, match="needs the package gevent"):
         call_command("pool", "gevent")
 
 
-def test_a_pool_is_not_started_where_no_broker_can_be_reached(settings: Any) -> None:
+def test_a_pool_with_an_invalid_broker_url_is_not_started(settings: Any) -> None:
     settings.BROKER_URL = "rabbit://a"
     with pytest.raises(CommandError, match=r"BROKER_URL begins with 'rabbit'.* Write amqp://"):
         call_command("pool", "threads")
@@ -308,14 +306,14 @@ def test_a_supervised_worker_starts_again_and_ends_with_its_job_done(site: Site)
     eventually(lambda: reports(site.redis.client()))
     output = end(process)
     assert process.returncode == 0, output
-    assert "starts again" in output
+    assert "starting again" in output
     assert endings(site.redis) == [Ending.SUCCEEDED]
     assert not psutil.pid_exists(second.pid)
     assert second.name not in [worker.name for worker in pools_up().get("threads", [])]
 
 
 @pytest.mark.services
-def test_every_log_line_of_a_job_says_whose_it_is(site: Site) -> None:
+def test_every_log_line_of_a_job_names_the_job(site: Site) -> None:
     process = site.start("pool", "gevent", LOG_FORMAT="json")
     eventually(lambda: "gevent" in pools_up(), timeout_s=30)
     job_id = send_job("endings.log_lines", "gevent", count=3)
@@ -338,7 +336,7 @@ def status(*arguments: str) -> str:
     return out.getvalue()
 
 
-def test_pool_status_names_the_pool_without_a_worker_and_the_remedy(own_keys: Any) -> None:
+def test_pool_status_names_a_pool_without_a_worker_and_the_remedy(own_keys: Any) -> None:
     send(own_keys, Heartbeat("a", "threads", 1, "elsewhere"))
     with pytest.raises(
         CommandError, match=r"No worker serves the pool prefork\. Start `python manage\.py pool prefork`"
@@ -349,7 +347,7 @@ def test_pool_status_names_the_pool_without_a_worker_and_the_remedy(own_keys: An
         status("threads", "--self")
 
 
-def test_pool_status_names_the_workers_that_live_and_have_lost_their_broker(own_keys: Any) -> None:
+def test_pool_status_names_running_workers_without_their_broker(own_keys: Any) -> None:
     send(own_keys, Heartbeat("a", "threads", 1, "h", is_connected=False))
     with pytest.raises(CommandError, match="pool threads gets no jobs: a lost the broker"):
         status("threads")
@@ -357,7 +355,7 @@ def test_pool_status_names_the_workers_that_live_and_have_lost_their_broker(own_
     assert "all up" in status("threads")
 
 
-def test_pool_status_waits_and_asks_for_the_coordinator(own_keys: Any) -> None:
+def test_pool_status_waits_and_checks_the_coordinator(own_keys: Any) -> None:
     began = time.monotonic()
     with pytest.raises(CommandError, match="No coordinator is running"):
         status("--coordinator", "--wait", "0.4")
@@ -366,13 +364,11 @@ def test_pool_status_waits_and_asks_for_the_coordinator(own_keys: Any) -> None:
     assert "all up" in status("--coordinator")
 
 
-def test_pool_status_of_this_hosts_own_looks_at_no_other_host(
-    own_keys: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pool_status_with_self_checks_no_other_host(own_keys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("POOLWISE_POOL", raising=False)
     send(own_keys, Heartbeat("c", "coordinator", 1, "elsewhere"))
     send(own_keys, Heartbeat("a", "threads", 1, "elsewhere"))
-    with pytest.raises(CommandError, match="--self: whose"):
+    with pytest.raises(CommandError, match="--self needs the pool"):
         status("--self")
     with pytest.raises(CommandError, match="No coordinator is running on this host"):
         status("--coordinator", "--self")
@@ -385,14 +381,14 @@ def test_pool_status_of_this_hosts_own_looks_at_no_other_host(
     assert "all up" in status("--self")
 
 
-def test_pool_status_without_redis_says_so(own_redis: OwnRedis) -> None:
+def test_pool_status_reports_an_unavailable_redis(own_redis: OwnRedis) -> None:
     with pytest.raises(CommandError, match="Redis does not answer"):
         status("threads")
 
 
 @pytest.mark.services
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
-def test_a_worker_without_its_broker_says_so_and_runs_on_until_it_is_back(
+def test_a_worker_without_its_broker_reports_it_and_continues_later(
     site: Site, tmp_path: Path, pool: str
 ) -> None:
     broker, file = OwnRedis(tmp_path / "broker"), tmp_path / "alive"
@@ -441,8 +437,7 @@ def test_a_job_submitted_while_redis_is_down_runs_when_it_is_back(site: Site) ->
     site.redis.kill()
     submit = "from poolwise import submit; submit('io.wait', {'duration_s': 0.1}, pool='threads', copies=3)"
     assert site.start("shell", "-c", submit).wait(30) == 0
-    assert site.ask("select distinct state from poolwise_job") == [("queued",)]
+    assert site.rows("select distinct state from poolwise_job") == [("queued",)]
     site.redis.start()
-    done: Callable[[], bool] = lambda: site.ask("select distinct state from poolwise_job") == [("succeeded",)]  # noqa: E731
-    eventually(done, timeout_s=30)
-    assert site.ask("select max(attempt) from poolwise_job") == [(1,)]
+    becomes(lambda: site.rows("select distinct state from poolwise_job"), [("succeeded",)], timeout_s=30)
+    assert site.rows("select max(attempt) from poolwise_job") == [(1,)]

@@ -1,4 +1,4 @@
-"""`manage.py compare` and result bundles: import, check, picture, bundle."""
+"""`manage.py compare` and result bundles: import, check, plot, bundle."""
 
 import io
 from pathlib import Path
@@ -49,7 +49,7 @@ def test_import_stores_the_comparison_and_shows_it(bundle: Path) -> None:
 
 
 @pytest.mark.slow
-def test_import_draws_a_picture_and_writes_the_bundle_again(bundle: Path, tmp_path: Path) -> None:
+def test_import_plots_and_writes_the_bundle_again(bundle: Path, tmp_path: Path) -> None:
     svg, copy = tmp_path / "out.svg", tmp_path / "copy.zip"
     call_command(
         "compare", "--import", str(bundle), "--plot", str(svg), "--bundle", str(copy), stdout=io.StringIO()
@@ -63,12 +63,12 @@ def test_import_draws_a_picture_and_writes_the_bundle_again(bundle: Path, tmp_pa
     [
         ((), "Name a definition"),
         (("--import", "absent.zip"), "absent.zip"),
-        (("--check", __file__), "no zip file"),
+        (("--check", __file__), "Not a readable zip file"),
         (("io.wait", "--plot", "out.pdf"), "must end in .svg or .png"),
-        (("io.wait", "--max-regression", "much"), "no percentage"),
+        (("io.wait", "--max-regression", "much"), "not a percentage"),
     ],
 )
-def test_what_cannot_be_read_or_written_is_refused_at_once(arguments: tuple[str, ...], message: str) -> None:
+def test_unreadable_or_unwritable_files_are_refused_at_once(arguments: tuple[str, ...], message: str) -> None:
     with pytest.raises(CommandError, match=message):
         call_command("compare", *arguments)
     assert not Comparison.objects.exists()
@@ -85,7 +85,7 @@ def test_the_check_plans_the_same_comparison_again(bundle: Path) -> None:
     ("spans", "environment", "status"),
     [([1.3 * s for s in FAST], {}, 1), ([1.3 * s for s in FAST], {"cores": 64}, 2)],
 )
-def test_the_check_exits_1_for_a_slower_pool_and_2_when_it_can_tell_nothing(
+def test_the_check_exits_1_for_a_slower_pool_and_2_without_a_verdict(
     bundle: Path, spans: list[float], environment: dict[str, Any], status: int
 ) -> None:
     with pytest.raises(CommandError) as error:

@@ -1,4 +1,4 @@
-"""What `manage.py compare` prints of a comparison that has ended, and what its JSON holds."""
+"""The text and the JSON of `manage.py compare`."""
 
 import io
 import json
@@ -42,7 +42,7 @@ def swept(pools: tuple[str, ...] = ("threads",), spans: tuple[float, ...] = (4.0
 
 
 @pytest.mark.django_db
-def test_the_advice_comes_last_and_says_that_it_was_measured() -> None:
+def test_the_advice_comes_last_with_its_basis() -> None:
     text = text_of(compared({"prefork": SLOW, "gevent": FAST}))
     assert "\n\ngevent ran this job 10.0× faster than prefork (95 % CI" in text
     advice = text[text.index("Advice") :]
@@ -50,7 +50,7 @@ def test_the_advice_comes_last_and_says_that_it_was_measured() -> None:
         "Advice, as measured: gevent with 4 slots\n  Run it on gevent with 4 slots: the job"
     )
     assert "--rounds" not in text
-    assert "Check failed" not in text
+    assert "Failed validity check" not in text
 
 
 @pytest.mark.django_db
@@ -58,8 +58,8 @@ def test_the_advice_comes_last_and_says_that_it_was_measured() -> None:
 def test_sentences_fit_the_terminal(monkeypatch: pytest.MonkeyPatch, columns: str, most: int) -> None:
     monkeypatch.setenv("COLUMNS", columns)
     text = text_of(compared({"prefork": SLOW, "gevent": FAST}))
-    _, words = text.split("\n\n", 1)
-    assert most - 15 < max(map(len, words.splitlines())) <= most
+    _, sentences = text.split("\n\n", 1)
+    assert most - 15 < max(map(len, sentences.splitlines())) <= most
 
 
 def test_a_number_stays_with_its_unit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,22 +68,23 @@ def test_a_number_stays_with_its_unit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.django_db
-def test_one_round_is_advised_on_by_the_kind_and_says_how_to_get_a_verdict() -> None:
+def test_one_round_gives_advice_by_kind_and_how_to_get_a_verdict() -> None:
     text = " ".join(text_of(compared({"prefork": [1.0], "gevent": [0.1]})).split())
-    assert (
-        "1 of the 4 that it takes to tell 2 apart (1 round of 4). For a verdict take --rounds 4, or" in text
-    )
-    assert "Advice, by the job's kind: gevent with 4 slots By its kind alone" in text
+    assert "1 of the 4 that it takes to tell 2 apart (1 round of 4). For a verdict use --rounds 4 or" in text
+    assert "Advice, by kind of job: gevent with 4 slots By its kind alone" in text
 
 
 @pytest.mark.django_db
-def test_a_check_that_failed_and_matters_is_shown_once() -> None:
+def test_a_failed_check_that_matters_is_shown_once() -> None:
     comparison = compared({"prefork": SLOW, "threads": SLOW, "gevent": FAST})
-    for found in comparison.batches.filter(pool="threads"):
-        found.probe["foreign"] = {"pool": 0, "others": 3}
-        found.save()
+    for disturbed in comparison.batches.filter(pool="threads"):
+        disturbed.probe["foreign"] = {"pool": 0, "others": 3}
+        disturbed.save()
     assert (
-        text_of(comparison).count("Check failed, “No other job ran”: Other jobs ran during the batches") == 1
+        text_of(comparison).count(
+            "Failed validity check “No other job ran”: Other jobs ran during the batches"
+        )
+        == 1
     )
 
 
@@ -104,7 +105,7 @@ def test_the_sweep_of_one_pool_is_a_table_and_its_knee_a_sentence() -> None:
         ["threads", "2", "2", "2.00", "s", "←", "knee"],
         ["threads", "4", "2.11", "1.90", "s"],
     ]
-    assert "× 4, at the most slots\n" in most
+    assert "× 4, at the maximum slots\n" in most
     expected = "The knee of threads is at 2 slots: 2 jobs/s, at most 2.11 jobs/s, at 4 (1 round of 4)."
     assert " ".join(sentence.split()) == expected
     head, text = advice.split("\n", 1)
@@ -113,7 +114,7 @@ def test_the_sweep_of_one_pool_is_a_table_and_its_knee_a_sentence() -> None:
 
 
 @pytest.mark.django_db
-def test_a_sweep_without_a_knee_says_what_the_most_was() -> None:
+def test_a_sweep_without_a_knee_names_its_maximum() -> None:
     sentence = report.build(swept(spans=(4.0, 2.0, 1.0))).sentence
     assert sentence == "threads has no knee from 1 to 4 slots: at most 4 jobs/s, at 4 (1 round of 4)"
 
@@ -122,7 +123,7 @@ def test_a_sweep_without_a_knee_says_what_the_most_was() -> None:
 def test_a_sweep_of_two_pools_has_their_verdict_and_both_in_its_table() -> None:
     text = text_of(swept(("prefork", "threads")))
     assert text.count("← knee") == 2
-    assert "Advice, slots as measured, pool by the job's kind: threads with 2 slots\n" in text
+    assert "Advice, slots as measured, pool by kind of job: threads with 2 slots\n" in text
     assert "Cannot tell whether threads or prefork ran this job faster" in text
 
 
@@ -132,12 +133,12 @@ def test_the_json_has_the_report_beside_the_figures() -> None:
     figures = as_json(comparison)
     assert figures["advice"] is None, "no report, as of an older coordinator"
     report.freeze(comparison)
-    found = json.loads(json.dumps(as_json(comparison)))
-    assert set(found) == set(figures) > {"definition", "pools", "verdicts", "validity", "advice", "sweep"}
-    assert found["advice"]["slots"] == 2
-    assert found["verdicts"]["threads"]["outcome"] == "cannot tell"
-    assert found["validity"]["checks"]
-    assert [point["slots"] for point in found["sweep"]["prefork"]] == [1, 2, 4]
+    reported = json.loads(json.dumps(as_json(comparison)))
+    assert set(reported) == set(figures) > {"definition", "pools", "verdicts", "validity", "advice", "sweep"}
+    assert reported["advice"]["slots"] == 2
+    assert reported["verdicts"]["threads"]["outcome"] == "cannot tell"
+    assert reported["validity"]["checks"]
+    assert [point["slots"] for point in reported["sweep"]["prefork"]] == [1, 2, 4]
 
 
 @pytest.mark.django_db
@@ -156,11 +157,11 @@ def test_an_imported_comparison_is_printed_like_one_that_ran_here(tmp_path: Path
 
 
 @pytest.mark.django_db
-def test_what_a_hazard_did_and_its_lesson_stand_under_the_verdict() -> None:
+def test_the_results_of_a_hazard_and_its_lesson_follow_the_verdict() -> None:
     comparison = compared({"prefork": SLOW, "gevent": FAST})
     results_table = {"head": ["guard", "lost"], "rows": [["none", "644"], ["lock", "0"]]}
-    found = report.build(comparison).model_dump(mode="json")
-    comparison.report = found | {"results_table": results_table, "lesson": "Lock it.", "advice": None}
+    built = report.build(comparison).model_dump(mode="json")
+    comparison.report = built | {"results_table": results_table, "lesson": "Lock it.", "advice": None}
     text = comparison_text(comparison)
     assert text.endswith("\n\nguard  lost\n───────────\nnone    644\nlock      0\n\nLock it.")
     assert "faster than prefork" in text.split("\n\n")[1]

@@ -65,7 +65,7 @@ def test_a_form_keeps_digits_within_lists_and_objects(definition: Definition) ->
     assert type(form.params["extra"][0]) is float
 
 
-def test_what_was_typed_is_shown_again_as_it_was_typed(definition: Definition) -> None:
+def test_an_invalid_form_shows_the_typed_values_again(definition: Definition) -> None:
     assert SMALL in str(typed(definition, item=f'{{"price": {SMALL}}}', ratio="x"))
 
 
@@ -79,7 +79,7 @@ def test_the_limits_of_an_exact_number_are_exact(definition: Definition) -> None
 
 
 @pytest.mark.parametrize("text", ["x", "nan", "Infinity"])
-def test_what_is_no_number_is_refused_at_its_field(definition: Definition, text: str) -> None:
+def test_text_that_is_no_number_is_refused_at_its_field(definition: Definition, text: str) -> None:
     assert list(typed(definition, amount=text).errors) == ["amount"]
 
 

@@ -1,4 +1,4 @@
-"""`--param NAME=VALUE`: what VALUE stands for follows from what the parameter may be."""
+"""`--param NAME=VALUE`: the type of VALUE follows from the parameter's."""
 
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -71,12 +71,12 @@ def definition(define: Callable[..., Definition]) -> Definition:
         ("item=a", "a"), ("item=[1]", "[1]"), ("extra=1", 1), ("extra=text", "text"), ("extra=null", None),
     ],
 )  # fmt: skip
-def test_a_value_is_a_text_where_the_parameter_is_one_and_json_elsewhere(
+def test_a_value_is_text_for_a_text_parameter_and_json_elsewhere(
     definition: Definition, given: str, value: Any
 ) -> None:
     name = given.partition("=")[0]
-    found = definition.validate(parameters(definition, [given]))[name]
-    assert (found, type(found)) == (value, type(value))
+    valid = definition.validate(parameters(definition, [given]))[name]
+    assert (valid, type(valid)) == (value, type(value))
 
 
 def test_a_secret_that_looks_like_a_number_is_a_text(definition: Definition) -> None:
@@ -85,7 +85,7 @@ def test_a_secret_that_looks_like_a_number_is_a_text(definition: Definition) -> 
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("given", "text"),
     [
         ("count=many", "count: .*integer"),
         ("fast=[1]", "fast: .*boolean"),
@@ -93,8 +93,8 @@ def test_a_secret_that_looks_like_a_number_is_a_text(definition: Definition) -> 
         ("colour=1", "colour: "),
     ],
 )
-def test_what_does_not_fit_is_refused_by_name(definition: Definition, given: str, words: str) -> None:
-    with pytest.raises(PoolwiseError, match=words):
+def test_an_invalid_value_is_refused_with_its_name(definition: Definition, given: str, text: str) -> None:
+    with pytest.raises(PoolwiseError, match=text):
         definition.validate(parameters(definition, [given]))
 
 
@@ -108,9 +108,9 @@ def test_values_to_compare_are_read_alike(definition: Definition) -> None:
 
 
 @pytest.mark.parametrize("command", [compare.Command(), hazard.Command(), submit.Command()])
-def test_every_command_says_how_a_value_is_written(command: BaseCommand) -> None:
+def test_every_command_explains_how_to_write_a_value(command: BaseCommand) -> None:
     text = " ".join(command.create_parser("manage.py", "x").format_help().split())
-    assert "VALUE is a text where the parameter is one, else JSON" in text
+    assert "VALUE is text for a text parameter, else JSON" in text
 
 
 @pytest.mark.django_db

@@ -17,7 +17,7 @@ def test_without_arguments_one_round_of_a_hundred_is_planned() -> None:
     assert options_of() == {"copies": 100, "rounds": 1, "seed": 0}
 
 
-def test_a_preset_decides_and_what_is_given_decides_over_it() -> None:
+def test_explicit_options_override_a_preset() -> None:
     assert options_of("--preset", "quick") == {**PRESETS["quick"].options(), "seed": 0}
     own = options_of("--preset", "thorough", "--copies", "5", "--no-warmup")
     assert (own["copies"], own["rounds"], own["warmup"], own["calibrate"]) == (5, 10, False, True)
@@ -33,5 +33,5 @@ def test_a_preset_decides_and_what_is_given_decides_over_it() -> None:
         (["--baseline", "threads"], {"baseline": "threads"}),
     ],
 )
-def test_each_argument_is_one_of_the_plan(arguments: list[str], chosen: dict[str, Any]) -> None:
+def test_each_option_is_an_argument_of_plan(arguments: list[str], chosen: dict[str, Any]) -> None:
     assert chosen.items() <= options_of(*arguments).items()

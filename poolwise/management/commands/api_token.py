@@ -1,4 +1,4 @@
-"""`manage.py api_token USER`: make a token for the HTTP API, list a user's, or revoke one."""
+"""`manage.py api_token USER`: create, list or revoke tokens for the HTTP API."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -11,34 +11,36 @@ from poolwise.models import ApiToken
 
 
 class Command(BaseCommand):
-    """Print the new token once; it cannot be read again."""
+    """Create a token and print it once, or list or revoke the user's tokens."""
 
-    help = "Make an API token for a user and print it once; or list (--list) or revoke (--revoke ID) theirs."
+    help = "Create an API token for a user and print it once, or list or revoke the user's tokens."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the arguments."""
-        parser.add_argument("user", help="a user's name")
-        parser.add_argument("--name", default="made by command", help="what it is for")
+        parser.add_argument("user", help="username")
+        parser.add_argument(
+            "--name", default="made by command", help="name of the token (default: made by command)"
+        )
         what = parser.add_mutually_exclusive_group()
         what.add_argument("--list", action="store_true", dest="lists", help="list the user's tokens")
         what.add_argument("--revoke", type=int, metavar="ID", help="revoke one of the user's tokens")
 
     def handle(self, *, user: str, name: str, lists: bool, revoke: int | None, **options: Any) -> None:
-        """Do it. Raise CommandError for an unknown user or token."""
-        found = get_user_model().objects.filter(username=user).first()
-        if found is None:
+        """Create, list or revoke. Raise CommandError for an unknown user or token."""
+        owner = get_user_model().objects.filter(username=user).first()
+        if owner is None:
             raise CommandError(f"There is no user {user!r}.")
         if lists:
-            for token in ApiToken.objects.filter(user=found):
+            for token in ApiToken.objects.filter(user=owner):
                 self.stdout.write(_line(token))
         elif revoke is not None:
-            theirs = ApiToken.objects.filter(user=found, pk=revoke).first()
-            if theirs is None:
-                raise CommandError(f"{user} has no token {revoke}; --list shows theirs.")
-            self.stdout.write("revoked" if tokens.revoke(theirs) else "was revoked before")
+            revoked = ApiToken.objects.filter(user=owner, pk=revoke).first()
+            if revoked is None:
+                raise CommandError(f"{user} has no token {revoke}; --list shows the tokens.")
+            self.stdout.write("revoked" if tokens.revoke(revoked) else "already revoked")
         else:
-            token, text = tokens.create(found, name[:100])
-            self.stderr.write(f"Token {token.pk} of {user}; it is shown this once:")
+            token, text = tokens.create(owner, name[:100])
+            self.stderr.write(f"Token {token.pk} of {user}; it is not shown again:")
             self.stdout.write(text)
 
 

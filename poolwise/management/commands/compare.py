@@ -1,4 +1,4 @@
-"""`manage.py compare DEFINITION`: run one job on several pools, print what each did and which suits it."""
+"""`manage.py compare DEFINITION`: run one job on several pools and print figures, verdict and advice."""
 
 import json
 import signal
@@ -29,33 +29,40 @@ from poolwise.models import Comparison
 from poolwise.pools import all_pools
 from poolwise.support import BrokerUnavailable, PoolwiseError
 
-#: How often to look: the longer it takes, the more rarely, since whoever looks takes time from what is measured.
+#: Seconds between polls: longer in a long comparison, since polling takes CPU from the jobs.
 _MIN_POLL_S, _MAX_POLL_S, _POLL_SHARE = 0.1, 1.0, 0.1
 
 
 class Command(BaseCommand):
-    """Plan a comparison, follow it to its end, print its tables, verdict and advice."""
+    """Plan a comparison, wait for its end, and print its tables, verdict and advice."""
 
-    help = "Run a job on several pools, through the running workers or workers of its own, and compare."
+    help = "Run a job on several pools and compare them. Starts the workers and the coordinator that are not running."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the arguments."""
         parser.add_argument(
-            "definition", nargs="?", default="", help="such as io.wait; the catalogue page lists them"
+            "definition", nargs="?", default="", help="definition of the job, such as io.wait"
         )
-        parser.add_argument("--pools", default="", help="names joined by commas; all pools if not given")
+        parser.add_argument("--pools", default="", help="pools separated by commas (default: all)")
         add_plan_arguments(parser)
         add_parameters(parser)
         parser.add_argument(
-            "--timeout", type=float, default=3600.0, metavar="SECONDS", help="give up after (3600)"
+            "--timeout",
+            type=float,
+            default=3600.0,
+            metavar="SECONDS",
+            help="cancel after this time (default 3600)",
         )
         parser.add_argument(
-            "--json", type=Path, metavar="FILE", help="write the figures there; - for standard output"
+            "--json",
+            type=Path,
+            metavar="FILE",
+            help="write the figures as JSON to FILE; - for standard output",
         )
         add_bundle_arguments(parser)
 
     def handle(self, *, definition: str, pools: str, **options: Any) -> None:
-        """Run the comparison. Raise CommandError for bad input, a broker away, or jobs that did not end."""
+        """Run the comparison. Raise CommandError for bad input, an unavailable broker, or a timeout."""
         for option in ("json", "bundle", "plot"):
             _check_writable(f"--{option}", options[option])
         if options["import_file"] is not None:
@@ -84,7 +91,7 @@ class Command(BaseCommand):
 
     def _show_started(self, started: list[str]) -> None:
         for name in started:
-            self.stderr.write(f"started {name}, since none was running")
+            self.stderr.write(f"started {name} (none was running)")
 
     def _follow(self, comparison: Comparison, timeout_s: float, start_again: Callable[[], list[str]]) -> None:
         until_mono = time.monotonic() + timeout_s
@@ -100,7 +107,7 @@ class Command(BaseCommand):
                 raise CommandError(f"The comparison was cancelled. {comparison.end_reason}".strip())
             if time.monotonic() > until_mono:
                 raise TimeoutError(
-                    f"Not every job ended within {timeout_s:g} s ({shown}); the rest was cancelled."
+                    f"Timed out after {timeout_s:g} s ({shown}); the remaining jobs were cancelled."
                 )
             self._show_started(start_again())
             elapsed_s = time.monotonic() - began_mono
@@ -132,13 +139,13 @@ class Command(BaseCommand):
 
 
 def _planned(definition: str, pools: str, options: dict[str, Any]) -> tuple[Comparison, list[str]]:
-    """Return the comparison that was asked for, and its pools. Raise CommandError."""
+    """Return the planned comparison and its pools. Raise CommandError."""
     if not definition:
-        raise CommandError("Name a definition such as io.wait, or give --check or --import with a bundle.")
+        raise CommandError("Name a definition such as io.wait, or give a bundle with --check or --import.")
     names = [name.strip() for name in pools.split(",") if name.strip()] or list(all_pools())
     try:
-        found = definitions.get(definition)
-        params, vary = parameters(found, options["param"]), vary_of(found, options["vary"])
+        declared = definitions.get(definition)
+        params, vary = parameters(declared, options["param"]), vary_of(declared, options["vary"])
         chosen = plan_options(options, variants=len(lab.variants_of(names, vary)))
         return lab.plan(definition, params, names, vary=vary, **chosen), names
     except PoolwiseError as error:
@@ -147,7 +154,7 @@ def _planned(definition: str, pools: str, options: dict[str, Any]) -> tuple[Comp
 
 @contextmanager
 def _stopped_unless_finished(comparison: Comparison) -> Iterator[None]:
-    """Cancel the comparison while its workers still live, should the batch not come to its end."""
+    """Cancel the comparison on any error or signal, before its workers are stopped."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
@@ -159,7 +166,7 @@ def _stopped_unless_finished(comparison: Comparison) -> Iterator[None]:
 
 
 def _check_writable(option: str, file: Path | None) -> None:
-    """Raise CommandError at once rather than when the figures are there."""
+    """Raise CommandError before the comparison runs, rather than when the file is written."""
     if file is None or str(file) == "-":
         return
     try:

@@ -12,22 +12,20 @@ from poolwise.support import REDIS_ERRORS, eviction_fault, wait_for_migrations, 
 
 
 class Command(BaseCommand):
-    """Record outcomes, publish, rescue and release until SIGTERM or SIGINT."""
+    """Run the coordinator's duties until SIGTERM or SIGINT."""
 
-    help = (
-        "Run the coordinator: it records outcomes, publishes, rescues, and releases batches of comparisons."
-    )
-    requires_system_checks = ("poolwise",)  # the site's would load every page
+    help = "Run the coordinator: it records outcomes, publishes and recovers jobs, and runs comparisons."
+    requires_system_checks = ("poolwise",)  # the checks of URLs would load every page
 
     def handle(self, **options: Any) -> None:
-        """Run until a signal asks to stop. Raise CommandError where Redis would evict queues."""
-        # With DEBUG Django keeps the text of every query, and asks SQLite to quote each parameter for it.
+        """Run until a signal stops it. Raise CommandError where Redis may evict queues."""
+        # With DEBUG, Django keeps the text of every query and quotes its parameters with another query to SQLite.
         settings.DEBUG = False
         try:
             if fault := eviction_fault(worker_client()):
                 raise CommandError(fault)
         except REDIS_ERRORS as error:
-            self.stderr.write(f"Redis does not answer yet ({error}); the coordinator waits for it.")
+            self.stderr.write(f"Redis does not answer yet ({error}); waiting for it.")
         reader = own_reader()
         coordinator = Coordinator(reader, [*platform_duties(reader), *lab_duties()])
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,4 +1,4 @@
-"""`manage.py hazard NAME`: run a known mistake and its guards, and print what each did and the lesson."""
+"""`manage.py hazard NAME`: run a common mistake and its fixes, and print what each did and an explanation."""
 
 import json
 import logging
@@ -28,66 +28,72 @@ _POLL_S = 0.1
 class Command(BaseCommand):
     """Run each variant of a hazard, one after another, and print a table and the lesson."""
 
-    help = "Run a known mistake and its guards, in this process or on pools, and print the lesson."
+    help = "Run a common mistake and its fixes, in this process or on pools, and explain the result."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the arguments."""
-        parser.add_argument("name", nargs="?", help="such as shared_counter; without it all are listed")
         parser.add_argument(
-            "--pools", default="", help="run it there, names joined by commas; else in this process if it can"
+            "name", nargs="?", help="hazard, such as shared_counter; without a name, list all"
+        )
+        parser.add_argument(
+            "--pools",
+            default="",
+            help="pools to run it on, separated by commas; in this process where possible if omitted",
         )
         add_parameters(parser)
         parser.add_argument(
-            "--timeout", type=float, default=120.0, metavar="SECONDS", help="for each variant (120)"
+            "--timeout",
+            type=float,
+            default=120.0,
+            metavar="SECONDS",
+            help="time limit of each variant (default 120)",
         )
 
     def handle(self, *, name: str | None, pools: str, **options: Any) -> None:
-        """Run the hazard. Raise CommandError for bad input, a broker away, or a variant that failed."""
+        """Run the hazard. Raise CommandError for bad input, an unavailable broker, or a failed variant."""
         if not name:
             self.stdout.write(_listing())
             return
         try:
-            found = _hazard(name)
-            planned = _planned(found, parameters(found, options["param"]))
+            hazard = _hazard(name)
+            planned = _planned(hazard, parameters(hazard, options["param"]))
             names = [get_pool(text.strip()).name for text in pools.split(",") if text.strip()]
-            names = names or _default_pools(found)
+            names = names or _default_pools(hazard)
             if names:
-                results = self._on_pools(found, planned, names, options["timeout"])
+                results = self._on_pools(hazard, planned, names, options["timeout"])
             else:
-                results = [
-                    ("", found.body(**found.call_arguments(params))) for params in planned if found.body
-                ]
+                results = [("", _result_here(hazard, params)) for params in planned]
         except KeyboardInterrupt:
             raise SystemExit(130) from None
         except (PoolwiseError, TimeoutError) as error:
             raise CommandError(str(error)) from error
-        self._show(found, results)
+        self._show(hazard, results)
 
     def _on_pools(
         self,
-        found: Definition,
+        hazard: Definition,
         planned: Sequence[Mapping[str, Any]],
         pools: Sequence[str],
         timeout_s: float,
     ) -> list[tuple[str, Any]]:
         with _ended_like_ctrl_c(), _no_log_of_submissions(), LocalProcesses() as processes:
             for name in processes.start_missing(pools):
-                self.stderr.write(f"started {name}, since none was running")
+                self.stderr.write(f"started {name} (none was running)")
             return [
-                (pool, _result_of(found.name, params, pool, timeout_s))
+                (pool, _result_of(hazard.name, params, pool, timeout_s))
                 for pool in pools
                 for params in planned
             ]
 
-    def _show(self, found: Definition, results: Sequence[tuple[str, Any]]) -> None:
+    def _show(self, hazard: Definition, results: Sequence[tuple[str, Any]]) -> None:
         rows = []
         for pool, result in results:
-            headings, *lines = table(found, [result])
+            headings, *lines = table(hazard, [result])
             rows += [(pool, *line) if pool else line for line in lines]
             head = ("pool", *headings) if pool else headings
-        self.stdout.write(f"{found.name}: {found.title}")
+        self.stdout.write(f"{hazard.name}: {hazard.title}")
         self.stdout.write("\n".join(aligned([head, *rows])))
-        self.stdout.write("\n" + lesson(found, [result for _, result in results]))
+        self.stdout.write("\n" + lesson(hazard, [result for _, result in results]))
 
 
 def _hazard(name: str) -> Definition:
@@ -95,7 +101,7 @@ def _hazard(name: str) -> Definition:
     hazard = hazards.get(name) or hazards.get(f"hazard.{name}")
     if hazard is None:
         known = ", ".join(known.removeprefix("hazard.") for known in hazards)
-        raise PoolwiseError(f"No hazard is called {name!r}; there are {known or 'none'}.")
+        raise PoolwiseError(f"Unknown hazard {name!r}; choose one of {known or 'none'}.")
     return hazard
 
 
@@ -106,7 +112,7 @@ def _listing() -> str:
 
 
 def _planned(hazard: Definition, given: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the validated parameters of each variant, or of the one that was given."""
+    """Return the validated parameters of each variant, or of the given one."""
     assert hazard.lesson is not None  # noqa: S101 - it was found by that
     chooser = hazard.lesson.parameter
     chosen = (given[chooser],) if chooser in given else variants(hazard)
@@ -114,10 +120,16 @@ def _planned(hazard: Definition, given: Mapping[str, Any]) -> list[dict[str, Any
 
 
 def _default_pools(hazard: Definition) -> list[str]:
-    """Return the first pool of each model that the hazard needs; none where any process shows it."""
+    """Return the first pool of each model that the hazard needs; none where it can run in this process."""
     by_model = {pool.model: pool.name for pool in reversed(all_pools().values())}
     models = hazard.lesson.models if hazard.lesson else ()
     return [by_model[model] for model in models if model in by_model]
+
+
+def _result_here(hazard: Definition, params: Mapping[str, Any]) -> Any:
+    """Run one variant in this process."""
+    assert hazard.body is not None  # noqa: S101 - a hazard is a plain function
+    return hazard.body(**hazard.call_arguments(params))
 
 
 def _result_of(definition: str, params: Mapping[str, Any], pool: str, timeout_s: float) -> Any:
@@ -128,18 +140,18 @@ def _result_of(definition: str, params: Mapping[str, Any], pool: str, timeout_s:
         while not job.has_ended:
             if time.monotonic() > until_mono:
                 raise TimeoutError(
-                    f"{definition} did not end within {timeout_s:g} s on {pool}; it was cancelled."
+                    f"{definition} timed out after {timeout_s:g} s on {pool} and was cancelled."
                 )
             time.sleep(_POLL_S)
             job.refresh_from_db()
     if job.state != JobState.SUCCEEDED:
-        raise PoolwiseError(f"{definition} {job.state} on {pool}: {job.error or 'no reason is known'}")
+        raise PoolwiseError(f"{definition} {job.state} on {pool}: {job.error or 'unknown reason'}")
     return json.loads(TaskResult.objects.get(task_id=str(job.pk)).result)
 
 
 @contextmanager
 def _no_log_of_submissions() -> Iterator[None]:
-    """Keep what is logged for each submission out of the table's terminal."""
+    """Hide the log line of each submission."""
     logger = logging.getLogger(submission.__name__)
     before = logger.level
     logger.setLevel(logging.WARNING)
@@ -151,7 +163,7 @@ def _no_log_of_submissions() -> Iterator[None]:
 
 @contextmanager
 def _ended_like_ctrl_c() -> Iterator[None]:
-    """Have SIGTERM end what was started, too."""
+    """Let SIGTERM end this command and its workers like Ctrl-C."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

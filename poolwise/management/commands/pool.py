@@ -20,17 +20,19 @@ _LONGEST_PAUSE_S = 30.0
 
 
 class Command(BaseCommand):
-    """Become the Celery worker of a pool, or supervise one."""
+    """Replace this process by the Celery worker of a pool, or supervise one."""
 
-    help = "Run the worker of a pool that JOB_POOLS declares."
-    requires_system_checks = ()  # the worker checks itself; a second of start-up counts
+    help = "Run the Celery worker of a pool of JOB_POOLS."
+    requires_system_checks = ()  # the worker has its own checks; these would delay its start by a second
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the arguments."""
-        parser.add_argument("name", help="a pool's name, such as gevent")
-        parser.add_argument("--concurrency", type=int, help="slots, instead of those of JOB_POOLS")
+        parser.add_argument("name", help="pool, such as gevent")
+        parser.add_argument("--concurrency", type=int, help="number of slots (default: that of JOB_POOLS)")
         parser.add_argument(
-            "--restart", action="store_true", help="start the worker again whenever it ends by itself"
+            "--restart",
+            action="store_true",
+            help="supervise the worker: start it again whenever it ends by itself",
         )
 
     def handle(self, *, name: str, concurrency: int | None, restart: bool, **options: Any) -> None:
@@ -43,7 +45,7 @@ class Command(BaseCommand):
             raise CommandError(
                 f"The pool {name} needs the package {pool.missing_library}: run `make install`."
             )
-        # The worker would end with a traceback, and again after each restart, or take no jobs.
+        # Otherwise the worker would end with a traceback at each start, or take no jobs.
         for fault in (
             *settings_checks.check_addresses(),
             *settings_checks.check_numbers(),
@@ -52,17 +54,17 @@ class Command(BaseCommand):
             raise CommandError(f"{fault.msg} {fault.hint}")
         slots = pool.concurrency if concurrency is None else concurrency
         if not 1 <= slots <= MAX_CONCURRENCY:
-            raise CommandError(f"--concurrency takes a whole number from 1 to {MAX_CONCURRENCY}.")
+            raise CommandError(f"--concurrency must be from 1 to {MAX_CONCURRENCY}.")
         if restart:
             raise SystemExit(_supervise(pool, slots))
-        # The worker replaces this process, since gevent must patch before Django is imported.
+        # Celery starts anew in this process, since gevent must patch before Django is imported.
         command = worker_command(pool, slots)
         os.execvpe(command[0], command, worker_environment(pool))  # noqa: S606 - our own interpreter and arguments
 
 
 def worker_command(pool: PoolSpec, concurrency: int) -> list[str]:
-    """Return the command line of the pool's Celery worker, with a name that no worker had before."""
-    # A restarted worker must not be taken for its predecessor, whose jobs are to be rescued.
+    """Return the command line of the pool's Celery worker, with a new name at each call."""
+    # A restarted worker must not have the name of the one before, whose jobs have to be recovered.
     name = f"{pool.name}-{secrets.token_hex(3)}@%h"
     model = "custom" if pool.model == "asyncio" else pool.model
     return [
@@ -74,7 +76,7 @@ def worker_command(pool: PoolSpec, concurrency: int) -> list[str]:
 
 def worker_environment(pool: PoolSpec) -> dict[str, str]:
     """Return the environment of the pool's Celery worker."""
-    # Celery runs Django's checks in each worker, which imports every page and form, and drops what they say.
+    # Celery runs Django's checks in each worker, which imports every page and form, and ignores the result.
     environment = {"CELERY_SKIP_CHECKS": "1", **os.environ, POOL_ENV: pool.name}
     if pool.model == "asyncio":
         environment["CELERY_CUSTOM_WORKER_POOL"] = POOL_CLASSES["asyncio"]
@@ -82,7 +84,7 @@ def worker_environment(pool: PoolSpec) -> dict[str, str]:
 
 
 def _supervise(pool: PoolSpec, slots: int) -> int:
-    """Keep a worker running; hand SIGTERM and SIGINT on as one warm shutdown. Return its last exit status."""
+    """Keep a worker running; pass SIGTERM and SIGINT on as one warm shutdown. Return its last exit status."""
     supervisor = _Supervisor(pool, slots)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, supervisor.stop)
@@ -98,13 +100,13 @@ class _Supervisor:
         self._worker: subprocess.Popen[bytes] | None = None
 
     def stop(self, *_: object) -> None:
-        """Ask the worker for a warm shutdown, once."""
+        """Start a warm shutdown of the worker, once."""
         if not self._stopping and self._worker is not None:
             self._worker.send_signal(signal.SIGTERM)
         self._stopping = True
 
     def run(self) -> int:
-        """Run workers until told to stop; return the last one's exit status."""
+        """Run workers until `stop`; return the last one's exit status."""
         pause_s = 0.5
         while not self._is_stopping():
             began = time.monotonic()
@@ -113,20 +115,20 @@ class _Supervisor:
                 return 0 if status in (0, -signal.SIGTERM) else status
             steady = time.monotonic() - began > _STEADY_AFTER_S
             pause_s = 0.5 if steady else min(pause_s * 2, _LONGEST_PAUSE_S)
-            print(f"the worker ended with status {status}; it starts again in {pause_s} s", file=sys.stderr)  # noqa: T201
+            print(f"the worker ended with status {status}; starting again in {pause_s} s", file=sys.stderr)  # noqa: T201
             self._pause(pause_s)
         return 0
 
     def _pause(self, seconds: float) -> None:
         until_mono = time.monotonic() + seconds
         while not self._is_stopping() and (left_s := until_mono - time.monotonic()) > 0:
-            time.sleep(min(left_s, 0.1))  # a sleep goes on after a signal, so it must be short
+            time.sleep(min(left_s, 0.1))  # a signal does not end a sleep, so it must be short
 
     def _run_worker(self) -> int:
         command, environment = worker_command(self._pool, self._slots), worker_environment(self._pool)
-        # A session of its own: Ctrl-C reaches only this process, so that the worker gets one signal, not two.
+        # A new session: Ctrl-C reaches only this process, so the worker gets one signal, not two.
         self._worker = subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603
-        if self._is_stopping():  # the signal came while it was being started
+        if self._is_stopping():  # the signal came while it started
             self._worker.send_signal(signal.SIGTERM)
         return self._worker.wait()
 

@@ -1,4 +1,4 @@
-"""`manage.py pool_status`: which pools have a living worker."""
+"""`manage.py pool_status`: check that pools have a running worker."""
 
 import os
 import socket
@@ -16,25 +16,25 @@ from poolwise.support import BrokerUnavailable, UnknownPool
 
 
 class Command(BaseCommand):
-    """Print the workers of each pool; exit 0 only when every pool asked for has one."""
+    """Exit with status 0 only when every pool has a running worker."""
 
-    help = "Show which pools have a living worker; exit 1 if one has none."
-    requires_system_checks = ()  # health checks run it again and again
+    help = "Check that every pool has a running worker with a broker connection; exit 1 otherwise."
+    requires_system_checks = ()  # health checks run it often
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the arguments."""
-        parser.add_argument("pools", nargs="*", help="pools to look at; all of JOB_POOLS if none is named")
+        parser.add_argument("pools", nargs="*", help="pools to check (default: all of JOB_POOLS)")
         parser.add_argument(
-            "--wait", type=float, default=0.0, metavar="SECONDS", help="how long to wait for them"
+            "--wait", type=float, default=0.0, metavar="SECONDS", help="how long to wait for them (default 0)"
         )
-        parser.add_argument("--coordinator", action="store_true", help="want a living coordinator too")
+        parser.add_argument("--coordinator", action="store_true", help="check for a running coordinator, too")
         parser.add_argument(
             "--capabilities",
             action="store_true",
-            help="show instead what limits and cancelling do on each pool",
+            help="only print a table: how each pool enforces limits and cancellation",
         )
         parser.add_argument(
-            "--self", action="store_true", dest="own", help="only this host's worker or coordinator"
+            "--self", action="store_true", dest="own", help="check only this host's worker or coordinator"
         )
 
     def handle(
@@ -47,7 +47,7 @@ class Command(BaseCommand):
         capabilities: bool,
         **options: Any,
     ) -> None:
-        """Print a line a pool. Raise CommandError when one is missing at the end of the wait."""
+        """Wait for all pools. Raise CommandError when one is missing at the end of the wait."""
         if own:
             pools = _own_pools(pools, coordinator=coordinator)
         if capabilities:
@@ -84,18 +84,16 @@ class Command(BaseCommand):
                 return str(no_worker(name, where))
             if not any(worker.is_connected for worker in workers):
                 names = ", ".join(worker.name for worker in workers)
-                return (
-                    f"The pool {name} gets no jobs: {names} lost the broker. Start it, or correct BROKER_URL."
-                )
+                return f"The pool {name} gets no jobs: {names} lost the broker. Start the broker or correct BROKER_URL."
         return ""
 
 
 def _own_pools(named: list[str], *, coordinator: bool) -> list[str]:
-    """Return the pool whose worker is this host's own; none where the coordinator alone is. Raise CommandError."""
+    """Return the pool of this host's worker; none where it has only the coordinator. Raise CommandError."""
     if pool := os.environ.get(POOL_ENV):
         return [pool]
     if not named and not coordinator:
         raise CommandError(
-            "--self: whose? Name the pool of this host's worker, set POOLWISE_POOL, or add --coordinator."
+            "--self needs the pool of this host's worker: name it, set POOLWISE_POOL, or add --coordinator."
         )
     return named

@@ -1,4 +1,4 @@
-"""`manage.py prune`: delete what is older, or more, than the settings keep."""
+"""`manage.py prune`: delete jobs, results and audit entries that exceed the retention settings."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -9,16 +9,20 @@ from poolwise.coordinator import Pruned, prune, would_prune
 
 
 class Command(BaseCommand):
-    """Prune to the end, in short transactions; the coordinator does so by itself, a little at a time."""
+    """Prune everything at once, in short transactions; the coordinator prunes a part at a time."""
 
-    help = "Delete ended jobs, results and audit entries beyond JOB_KEEP_DAYS, JOB_KEEP_MAX, AUDIT_KEEP_DAYS."
+    help = (
+        "Delete ended jobs, results and audit entries beyond JOB_KEEP_DAYS, JOB_KEEP_MAX and AUDIT_KEEP_DAYS."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare how to look first."""
-        parser.add_argument("--dry-run", action="store_true", help="say what would go, delete nothing")
+        """Declare the arguments."""
+        parser.add_argument(
+            "--dry-run", action="store_true", help="print what would be deleted, delete nothing"
+        )
 
     def handle(self, *, dry_run: bool, **options: Any) -> None:
-        """Prune, and say how many rows went."""
+        """Prune and print how many rows were deleted."""
         self.stdout.write(f"{'would prune' if dry_run else 'pruned'} {_summary(_count(dry_run))}")
 
 

@@ -1,4 +1,4 @@
-"""`manage.py purge POOL`: cancel everything that is queued on a pool."""
+"""`manage.py purge POOL`: cancel every queued job of a pool."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -12,28 +12,30 @@ from poolwise.support import storable
 
 
 class Command(OperatorCommand):
-    """Purge a pool's queue; asks first."""
+    """Purge a pool's queue after a confirmation."""
 
-    help = "Cancel every queued job of a pool and take its messages off the broker; what runs goes on."
+    help = "Cancel every queued job of a pool and delete its messages from the broker. Running jobs continue."
     takes_definition = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare how to go without the question, too."""
+        """Add how to skip the confirmation."""
         super().add_arguments(parser)
-        parser.add_argument("--yes", action="store_true", help="do not ask")
+        parser.add_argument("--yes", action="store_true", help="skip the confirmation")
 
     def run(self, options: dict[str, Any]) -> None:
-        """Ask, then purge. Raise CommandError unless it is confirmed."""
+        """Confirm and purge. Raise CommandError unless it is confirmed."""
         pool = options["pool"]
         queued = Job.objects.queued().filter(pool=storable(pool)).count()
         if not options["yes"] and not self._is_confirmed(f"Cancel {queued:,} queued jobs of {pool}?"):
             raise CommandError("Nothing was purged.")
         purged = purge(pool, user=None, reason=options["reason"], **by_whom())
-        taken = "" if purged.messages is None else f", {purged.messages:,} messages taken off the broker"
-        self.stdout.write(f"{purged.cancelled:,} jobs of {pool} cancelled{taken}.")
+        deleted = "" if purged.messages is None else f", {purged.messages:,} messages deleted from the broker"
+        self.stdout.write(f"{purged.cancelled:,} jobs of {pool} cancelled{deleted}.")
 
     def _is_confirmed(self, question: str) -> bool:
         try:
             return input(f"{question} Type yes: ").strip().lower() == "yes"
         except EOFError:
-            raise CommandError("Nobody answers here: give --yes to purge without the question.") from None
+            raise CommandError(
+                "No terminal to confirm on: add --yes to purge without confirmation."
+            ) from None

@@ -1,4 +1,4 @@
-"""`manage.py resume POOL`: let the jobs of a pool or a definition begin again."""
+"""`manage.py resume POOL`: start the jobs of a paused pool or definition again."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from poolwise.management.operator import OperatorCommand, by_whom, target
 
 
 class Command(OperatorCommand):
-    """Resume what was paused or drained."""
+    """Resume a pool or a definition."""
 
-    help = "Resume a pool or a definition that was paused or drained."
+    help = "Resume a paused or drained pool or definition."
 
     def run(self, options: dict[str, Any]) -> None:
-        """Resume it."""
+        """Resume the target."""
         self.print_result(resume(*target(options), user=None, reason=options["reason"], **by_whom()))

@@ -1,4 +1,4 @@
-"""`manage.py submit DEFINITION`: submit any number of copies, as fast as their queue takes them."""
+"""`manage.py submit DEFINITION`: submit any number of copies, waiting while the queue is full."""
 
 import time
 from argparse import ArgumentParser
@@ -15,28 +15,30 @@ from poolwise.pools import AUTO
 from poolwise.support import PoolwiseError, QueueFull
 
 _AT_ONCE = 500
-#: With the queue full, room comes as jobs end: it is looked for this often at least.
+#: While the queue is full, retry at least this often.
 _CHECK_EVERY_S = 2.0
 
 
 class Command(BaseCommand):
-    """Submit copies in parts; wait while there is no room, and go on."""
+    """Submit copies in parts; wait while the queue is full."""
 
-    help = "Submit copies of a job; more than the queue has room for wait until there is room."
+    help = "Submit copies of a job, waiting while the queue is full."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the arguments."""
-        parser.add_argument("definition", help="such as io.wait")
-        parser.add_argument("--pool", default=AUTO, help="a pool's name; by measurement if not given")
-        parser.add_argument("--copies", type=int, default=1, help="how many (1)")
+        parser.add_argument("definition", help="definition of the job, such as io.wait")
+        parser.add_argument("--pool", default=AUTO, help="pool (default: auto, chosen by comparisons)")
+        parser.add_argument("--copies", type=int, default=1, help="number of jobs (default 1)")
         add_parameters(parser)
-        parser.add_argument("--user", help="whose jobs they are; the user's bound holds then")
-        parser.add_argument("--timeout", type=float, default=3600.0, metavar="SECONDS", help="give up after")
+        parser.add_argument("--user", help="owner of the jobs, whose own limit of queued jobs then applies")
+        parser.add_argument(
+            "--timeout", type=float, default=3600.0, metavar="SECONDS", help="how long to wait (default 3600)"
+        )
 
     def handle(self, *, definition: str, pool: str, copies: int, timeout: float, **options: Any) -> None:
-        """Submit them all. Raise CommandError for bad input, or when there is no room in time."""
+        """Submit all copies. Raise CommandError for bad input, or when the queue stays full."""
         if copies < 1:
-            raise CommandError("--copies takes a whole number from 1.")
+            raise CommandError("--copies must be at least 1.")
         until_mono, left = time.monotonic() + timeout, copies
         user = _user(options["user"])
         try:
@@ -55,7 +57,7 @@ class Command(BaseCommand):
     def _wait(self, error: QueueFull, until_mono: float, left: int) -> None:
         if time.monotonic() > until_mono:
             raise CommandError(f"{left:,} jobs were not submitted: {error}")
-        self.stderr.write(f"{left:,} jobs wait for room: {error}")
+        self.stderr.write(f"{left:,} jobs wait to be submitted: {error}")
         time.sleep(min(error.retry_after_s, _CHECK_EVERY_S))
 
 
