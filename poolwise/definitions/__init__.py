@@ -1,10 +1,13 @@
-"""Job definitions: how a plain typed function becomes a job, and where to find them all.
+"""Job definitions: how a typed function becomes a job, and the registry of all jobs.
 
 @job(kind="io", title="Timed wait")
 def wait(duration_s: Annotated[float, Field(ge=0, le=600)] = 0.1) -> float: ...
 
 @wait.asyncio
 async def _(duration_s): ...
+
+Read `declare` (the decorator), `rules` (what it refuses), `definition`, `registry`, `plain` (functions with `@task`
+alone); for parameters `parameters`, `annotations`, `payload`, `secrets`; for forms `fields`, `schemas`, `texts`.
 """
 
 from poolwise.definitions.context import AttemptContext

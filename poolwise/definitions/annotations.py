@@ -1,4 +1,4 @@
-"""What an annotation is made of: unions, containers, `Annotated`, aliases, and the fields of classes, however nested."""
+"""The parts of an annotation: unions, containers, `Annotated`, aliases and the fields of classes, at any depth."""
 
 import dataclasses
 import types
@@ -13,19 +13,19 @@ _UNIONS = (typing.Union, types.UnionType)
 
 
 def marks_of(annotation: Any) -> tuple[Any, ...]:
-    """Return what `Annotated` says of a value as a whole, within an alias and beside `None` too."""
+    """Return the metadata of `Annotated` for a value as a whole, also within an alias or beside `None`."""
     if isinstance(annotation, typing.TypeAliasType):
         return marks_of(annotation.__value__)
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
         return (*marks_of(arguments[0]), *arguments[1:])
-    branches = [one for one in arguments if one is not types.NoneType]
+    branches = [argument for argument in arguments if argument is not types.NoneType]
     return marks_of(branches[0]) if origin in _UNIONS and len(branches) == 1 else ()
 
 
 def parts_of(annotation: Any) -> Iterator[Any]:
-    """Yield an annotation and all that is within it, types and marks, each once."""
-    seen: dict[int, Any] = {}  # the parts themselves as well, so that no id is given twice
+    """Yield an annotation and every type and mark within it, each once."""
+    seen: dict[int, Any] = {}  # keeps the parts alive, so that no id is reused
     waiting = [annotation]
     while waiting:
         part = waiting.pop()
@@ -50,13 +50,13 @@ def _of_fields(cls: type[Any]) -> list[Any]:
         fields = cls.model_fields.values()
         return [part for field in fields for part in (field.annotation, *field.metadata)]
     if dataclasses.is_dataclass(cls) or typing.is_typeddict(cls) or hasattr(cls, "_field_defaults"):
-        with suppress(NameError, AttributeError, TypeError):  # such a class pydantic refuses
+        with suppress(NameError, AttributeError, TypeError):  # pydantic refuses such a class
             return list(typing.get_type_hints(cls, include_extras=True).values())
     return []
 
 
 def bare(annotation: Any) -> Any:
-    """Return a type without `Annotated`, inside lists too, and what an alias stands for."""
+    """Return a type without `Annotated`, also within lists, with aliases resolved."""
     holder = types.SimpleNamespace(__annotations__={"it": annotation})
-    found = typing.get_type_hints(holder)["it"]
-    return bare(found.__value__) if isinstance(found, typing.TypeAliasType) else found
+    hint = typing.get_type_hints(holder)["it"]
+    return bare(hint.__value__) if isinstance(hint, typing.TypeAliasType) else hint

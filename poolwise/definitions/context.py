@@ -1,4 +1,4 @@
-"""What a running body may know of its own run."""
+"""What a body gets to know about the attempt that runs it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +21,7 @@ class AttemptContext:
 
     @property
     def task_result(self) -> "TaskResult[Any, Any]":
-        """Return the run in the words of django.tasks, for plain `@task(takes_context=True)` functions."""
+        """Return the attempt as django.tasks has it, for plain `@task(takes_context=True)` functions."""
         now = timezone.now()
         return TaskResult(
             task=resolve(self.definition).task,

@@ -1,4 +1,4 @@
-"""The decorator `@job`: `django.tasks.task` plus a kind, a title and parameters that are checked."""
+"""The decorator `@job`: `django.tasks.task` plus a kind, a title and validated parameters."""
 
 import inspect
 from collections.abc import Callable
@@ -43,7 +43,7 @@ class JobTask(_Task):
     __slots__ = ()
 
     def __post_init__(self) -> None:
-        # A module of models may import a jobs module, and the backend needs the models. It checks on enqueue.
+        # A module of models may import a jobs module, and the backend needs the models. Enqueueing checks again.
         if apps.models_ready:
             super().__post_init__()
 
@@ -66,35 +66,35 @@ class JobTask(_Task):
 
 
 class Options(TypedDict, total=False):
-    """What `@job` may be given."""
+    """The options of `@job`."""
 
     kind: str
-    """One of KINDS; `mixed` without it."""
+    """One of KINDS; default `mixed`."""
     title: str
-    """What people read; the function's name without it."""
+    """The name on pages; default: from the function's name."""
     name: str
-    """What programs use; `<module>.<function>` without it."""
+    """The name in code; default `<module>.<function>`."""
     pool: str | None
-    """Where it runs when nobody names a pool; the kind decides without it."""
+    """Where it runs when no pool is given; default: by kind."""
     max_attempts: int
     retry_on: type[Exception] | tuple[type[Exception], ...]
-    """Errors after which it is tried again, up to `max_attempts` times in all; none without it."""
+    """Errors after which it is retried, up to `max_attempts` attempts in total; default: none."""
     retry_delay_s: float
     soft_time_limit_s: float | None
     """Raises SoftTimeLimitExceeded in the body."""
     time_limit_s: float | None
-    """Ends the job as failed; JOB_TIME_LIMIT_S without it, none if it is None."""
+    """Fails the job; default JOB_TIME_LIMIT_S, None: no limit."""
     memory_limit_bytes: int | None
-    """Ends the job as failed once its process takes so much more than at its start: in prefork alone."""
+    """Fails the job once its process has grown by this much since the job started; prefork only."""
     max_payload_bytes: int
     unique: bool
-    """Whether only one job with the same parameters may be queued or running; False without it."""
+    """Whether only one job with the same parameters may be queued or running; default False."""
     takes_context: bool
     """Whether the body's first parameter is `context`, an AttemptContext."""
     unavailable: Callable[[], str | None]
     """Returns the reason why it cannot run in this installation, or None."""
     lesson: Lesson | None
-    """What its variants show, if it is a mistake and its guards."""
+    """Explains the results of its variants."""
 
 
 @overload
@@ -104,7 +104,7 @@ def job(**options: Unpack[Options]) -> Callable[[Callable[..., Any]], JobTask]: 
 def job(
     function: Callable[..., Any] | None = None, /, **options: Unpack[Options]
 ) -> JobTask | Callable[[Callable[..., Any]], JobTask]:
-    """Make a typed, module-level function a job; `async def` makes an async-only one.
+    """Make a typed, module-level function a job; an `async def` becomes an async-only job.
 
     Raise BadDefinition, with the remedy.
     """
@@ -162,7 +162,7 @@ def _settled(func: Callable[..., Any], options: dict[str, Any]) -> dict[str, Any
     soft_s = options.get("soft_time_limit_s")
     limits: dict[str, Any] = {
         "soft_time_limit_s": None,
-        # What is no number is refused in a moment, with the remedy.
+        # `check_options` refuses what is no number.
         "time_limit_s": default_time_limit_s(soft_s if isinstance(soft_s, (int, float)) else None),
         "memory_limit_bytes": None,
     }

@@ -1,4 +1,4 @@
-"""A job definition: everything that is known of a job before it is submitted."""
+"""A job definition: everything that is known about a job before it is submitted."""
 
 import inspect
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -17,7 +17,7 @@ from poolwise.definitions.payload import json_ready, refuse_oversized
 from poolwise.definitions.secrets import hide, is_hidden, reveal, reveal_or_keep
 from poolwise.support import InvalidParameters
 
-#: `hazard`: a job that harms its worker on purpose.
+#: `hazard`: a job that makes a common mistake on purpose.
 KINDS = ("io", "cpu", "mixed", "hazard")
 DEFAULT_MAX_ATTEMPTS = 3
 DEFAULT_MAX_PAYLOAD_BYTES = 65_536
@@ -27,13 +27,13 @@ type AsyncBody = Callable[..., Coroutine[Any, Any, Any]]
 
 
 def default_time_limit_s(soft_s: float | None = None) -> float | None:
-    """Return the site's limit for definitions that declare none; None if that is 0, or not above their soft one."""
+    """Return the site's default time limit; None if it is 0, or not above the soft limit."""
     limit_s = float(settings.JOB_TIME_LIMIT_S)
     return limit_s if limit_s > (soft_s or 0.0) else None
 
 
 def available() -> str | None:
-    """Return None: nothing keeps the definition from running here."""
+    """Return None: the definition can run in every installation."""
     return None
 
 
@@ -49,7 +49,7 @@ class Definition:
     description: str
     """The rest of the docstring."""
     module_path: str
-    """Where the task stands, as `module.name`."""
+    """The import path of the task, `module.name`."""
     task_func: Body
     """The function that was decorated."""
     body: Body | None
@@ -59,14 +59,14 @@ class Definition:
     fields: tuple[ParameterField, ...]
     signature: tuple[inspect.Parameter, ...]
     pool: str | None = None
-    """Where it runs when nobody names a pool; None: by kind."""
+    """Where it runs when no pool is given; None: by kind."""
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
     retry_on: tuple[type[Exception], ...] = ()
     retry_delay_s: float = 1.0
     soft_time_limit_s: float | None = None
     time_limit_s: float | None = None
     memory_limit_bytes: int | None = None
-    """What the process of the job may take beyond what it had when the job began; prefork alone can keep it."""
+    """By how much the process may grow during the job; enforced by prefork only."""
     max_payload_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES
     unique: bool = False
     """Whether only one job with the same parameters may be queued or running."""
@@ -74,18 +74,18 @@ class Definition:
     unavailable: Callable[[], str | None] = field(default=available)
     """Returns the reason why it cannot run in this installation, or None."""
     lesson: Lesson | None = None
-    """What its variants show, if it is a mistake and its guards."""
+    """Explains the results of its variants."""
 
     def validate(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters, defaults filled in, as plain JSON values; the secret ones encrypted.
 
-        Raise InvalidParameters, each field named: unknown, missing, out of range, not JSON, oversized.
+        Raise InvalidParameters that names each field: unknown, missing, out of range, not JSON, too large.
         """
         ready = json_ready(self._validated(params))
         for name in self.secret_names:
             if isinstance(ready[name], str):
                 given = params.get(name)
-                # A secret that is stored already stays as it is, so that equal parameters stay equal.
+                # An encrypted secret stays as it is, so that equal parameters stay equal.
                 ready[name] = given if is_hidden(given) else hide(self.name, name, ready[name])
         refuse_oversized(ready, self.max_payload_bytes)
         return ready
@@ -96,12 +96,12 @@ class Definition:
         return tuple(item.name for item in self.fields if item.is_secret)
 
     def secret_values(self, params: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return the secrets within stored parameters. Raise InvalidParameters when one cannot be read."""
-        found = (reveal(self.name, name, params.get(name)) for name in self.secret_names)
-        return tuple(value for value in found if value)
+        """Return the secrets within stored parameters. Raise InvalidParameters if one cannot be decrypted."""
+        values = (reveal(self.name, name, params.get(name)) for name in self.secret_names)
+        return tuple(value for value in values if value)
 
     def in_clear(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return stored parameters with the secrets to be read, for comparing alone; one that cannot be stays as it is."""
+        """Return stored parameters with the secrets decrypted where possible, only for comparing."""
         return {
             name: reveal_or_keep(self.name, name, value) if name in self.secret_names else value
             for name, value in params.items()
@@ -117,7 +117,7 @@ class Definition:
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return a call's arguments by parameter name, not yet validated.
 
-        Raise InvalidParameters for surplus positional arguments and for one given twice.
+        Raise InvalidParameters for too many positional arguments and for one that is given twice.
         """
         places = [p.name for p in self.signature if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         bound = dict(zip(places, args, strict=False))
@@ -128,7 +128,7 @@ class Definition:
         return self._bind_variadic(bound, rest)
 
     def example(self) -> dict[str, Any]:
-        """Return the defaults, JSON-ready, for a form; a required parameter is not in it."""
+        """Return the defaults of the optional parameters as JSON values, for a form."""
         return {item.name: item.default for item in self.fields if not item.required}
 
     @property
@@ -138,9 +138,9 @@ class Definition:
 
     @property
     def task(self) -> "Task[Any, Any]":
-        """Return the django.tasks Task that stands for this definition."""
-        found: Task[Any, Any] = import_string(self.module_path)
-        return found
+        """Return the django.tasks Task of this definition."""
+        task: Task[Any, Any] = import_string(self.module_path)
+        return task
 
     def _validated(self, params: Mapping[str, Any]) -> BaseModel:
         if not isinstance(params, Mapping):

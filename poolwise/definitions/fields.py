@@ -1,4 +1,4 @@
-"""What a form or a page needs to know of a definition's parameters."""
+"""The parameters of a definition as a form or a page shows them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,18 +14,18 @@ from poolwise.definitions.secrets import is_mark
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParameterField:
-    """One parameter as a form or a page shows it; `Definition.validate` alone decides what is valid."""
+    """One parameter as a form or a page shows it; only `Definition.validate` decides what is valid."""
 
     name: str
     label: str
     annotation: Any
-    """The Python type, without the bounds."""
+    """The Python type, without limits."""
     type: str
-    """JSON type: integer, number, string, boolean, array, object, or any where it may have several."""
+    """JSON type: integer, number, string, boolean, array, object, or any if several are allowed."""
     types: tuple[str, ...] = ()
-    """Every JSON type but null that it may have; `any` alone where it may have all."""
+    """Every allowed JSON type but null; only `any` if all are allowed."""
     format: str = ""
-    """JSON Schema's format of a string: date, date-time, duration, uuid and so on; `decimal` at an exact number."""
+    """JSON Schema's format of a string: date, date-time, duration, uuid and so on; `decimal` for an exact number."""
     required: bool
     nullable: bool = False
     default: Any = None
@@ -38,25 +38,25 @@ class ParameterField:
     max_length: int | None = None
     choices: tuple[Any, ...] = ()
     lines: tuple[str, ...] = ()
-    """The type of each item of an array that can be typed one a line, the last for all further ones."""
+    """The types of the items of an array that can be entered one per line; the last is for all further items."""
     is_secret: bool = False
 
 
 def describe(model: type[BaseModel]) -> tuple[ParameterField, ...]:
-    """Return what a form needs to know of each parameter, in order."""
+    """Return the fields of a form, in the order of the parameters."""
     schema = schema_of(model)
     definitions = schema.get("$defs", {})
     described = []
     for name, field in model.model_fields.items():
-        one = _describe_one(
+        shown = _field(
             field.alias or name, field.annotation, field.is_required(), schema["properties"], definitions
         )
         is_secret = any(map(is_mark, (*field.metadata, *marks_of(field.annotation))))
-        described.append(replace(one, is_secret=True, default=None) if is_secret else one)
+        described.append(replace(shown, is_secret=True, default=None) if is_secret else shown)
     return tuple(described)
 
 
-def _describe_one(
+def _field(
     name: str, annotation: Any, required: bool, properties: Mapping[str, Any], definitions: Mapping[str, Any]
 ) -> ParameterField:
     outer = properties[name]

@@ -1,4 +1,4 @@
-"""The pydantic model of a function's parameters, made from its annotations."""
+"""Build the pydantic model of a function's parameters from its annotations."""
 
 import inspect
 import typing
@@ -33,26 +33,28 @@ _VARIADIC: dict[Any, Any] = {
 
 
 def parameters_of(func: Callable[..., Any], *, takes_context: bool) -> list[inspect.Parameter]:
-    """Return the parameters that a caller gives, with evaluated annotations.
+    """Return the parameters of a function without the context, with evaluated annotations.
 
     Raise BadDefinition when an annotation names something that does not exist.
     """
     try:
         hints = typing.get_type_hints(func, include_extras=True)
-        found = list(inspect.signature(func).parameters.values())
+        parameters = list(inspect.signature(func).parameters.values())
     except (NameError, AttributeError, TypeError) as error:
         raise BadDefinition(
             f"{func.__qualname__}: an annotation cannot be evaluated ({error}); "
             "import its type outside TYPE_CHECKING."
         ) from error
-    return [p.replace(annotation=hints.get(p.name, p.annotation)) for p in found[takes_context:]]
+    return [p.replace(annotation=hints.get(p.name, p.annotation)) for p in parameters[takes_context:]]
 
 
 def build_model(owner: str, parameters: Iterable[inspect.Parameter]) -> type[BaseModel]:
-    """Return the pydantic model of parameters. Raise BadDefinition when a type or a default does not fit."""
+    """Return the pydantic model of parameters. Raise BadDefinition if a type has no JSON form or a default is invalid."""
     parameters = list(parameters)
     with suppress(*_UNUSABLE, ValidationError, InvalidParameters):
-        return _checked(owner, parameters)  # all at once: every process that starts builds every model
+        return _checked(
+            owner, parameters
+        )  # all at once, which is faster: every process builds every model at start
     for parameter in parameters:
         _check_parameter(owner, parameter)
     return _model(owner, parameters)
@@ -60,12 +62,12 @@ def build_model(owner: str, parameters: Iterable[inspect.Parameter]) -> type[Bas
 
 @lru_cache(maxsize=256)
 def schema_of(model: type[BaseModel]) -> dict[str, Any]:
-    """Return the JSON schema of a model, not to be changed. Raise PydanticInvalidForJsonSchema."""
+    """Return the JSON schema of a model; callers must not change it. Raise PydanticInvalidForJsonSchema."""
     return model.model_json_schema(schema_generator=Schema)
 
 
 def _checked(owner: str, parameters: list[inspect.Parameter]) -> type[BaseModel]:
-    """Return the model. Raise what pydantic raises for a type that JSON cannot carry or a default that does not fit."""
+    """Return the model. Raise pydantic's errors for a type without a JSON form or an invalid default."""
     model = _model(owner, parameters)
     optional = [p for p in parameters if not model.model_fields[_PREFIX + p.name].is_required()]
     if optional:
@@ -76,19 +78,19 @@ def _checked(owner: str, parameters: list[inspect.Parameter]) -> type[BaseModel]
 
 
 def _check_parameter(owner: str, parameter: inspect.Parameter) -> None:
-    """Raise BadDefinition that names the parameter, unless its default fits and JSON can carry it."""
+    """Raise BadDefinition that names the parameter, unless its type has a JSON form and its default is valid."""
     try:
         _checked(owner, [parameter])
     except _UNUSABLE as error:
         raise BadDefinition(
-            f"{owner}: parameter {parameter.name!r} cannot travel as JSON ({str(error).splitlines()[0]}); "
+            f"{owner}: parameter {parameter.name!r} has no JSON form ({str(error).splitlines()[0]}); "
             "use int, float, str, bool, list, dict, a Literal, an Enum, a date or a pydantic model."
         ) from error
     except (ValidationError, InvalidParameters) as error:
         reasons = messages(error, owner) if isinstance(error, ValidationError) else error.errors
         raise BadDefinition(
-            f"{owner}: the default of {parameter.name!r} does not fit its declaration ({' '.join(reasons.values())}); "
-            "change the default or the bounds."
+            f"{owner}: the default of {parameter.name!r} is not valid for its type ({' '.join(reasons.values())}); "
+            "change the default or the limits."
         ) from error
 
 
@@ -121,10 +123,10 @@ def python_values(instance: BaseModel) -> dict[str, Any]:
 
 
 def messages(
-    error: ValidationError, owner: str, known: Iterable[str] = (), *, most: int = 20
+    error: ValidationError, owner: str, known: Iterable[str] = (), *, limit: int = 20
 ) -> dict[str, str]:
-    """Return one sentence for each field that pydantic refused, at most `most` of them."""
-    found: dict[str, str] = {}
+    """Return one sentence for each field that pydantic refused, at most `limit` of them."""
+    sentences: dict[str, str] = {}
     for item in error.errors(include_url=False, include_input=False, include_context=False):
         name, *inner = (str(part)[:100] for part in item["loc"] or ("params",))
         text = str(item["msg"]).removeprefix("Value error, ")
@@ -134,7 +136,7 @@ def messages(
             text = "This parameter is required."
         elif inner:
             text = f"At {'.'.join(inner)}: {text}"
-        found.setdefault(name, text)
-        if len(found) >= most:
+        sentences.setdefault(name, text)
+        if len(sentences) >= limit:
             break
-    return found
+    return sentences

@@ -1,4 +1,4 @@
-"""The JSON form of parameters, as the database and the broker can carry it."""
+"""The JSON form of parameters, which the database and the broker can store."""
 
 import json
 import re
@@ -14,7 +14,7 @@ _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def json_ready(instance: BaseModel) -> dict[str, Any]:
-    """Return a model's values as plain JSON. Raise InvalidParameters that names what JSON cannot hold."""
+    """Return the values of a model as JSON values. Raise InvalidParameters that names those without a JSON form."""
     ready: dict[str, Any] = {}
     errors: dict[str, str] = {}
     for name, field in type(instance).model_fields.items():
@@ -33,7 +33,7 @@ def _plain(instance: BaseModel, name: str) -> dict[str, Any]:
     text = json.dumps(value, allow_nan=False, ensure_ascii=False)
     text.encode()
     if _NUL.search(text):
-        raise ValueError("it holds a NUL character")
+        raise ValueError("it contains a NUL character")
     return value
 
 
@@ -45,7 +45,7 @@ def _reason(error: Exception) -> str:
 
 
 def refuse_oversized(params: Mapping[str, Any], max_bytes: int) -> None:
-    """Raise InvalidParameters that names the largest parameter when all together exceed `max_bytes`."""
+    """Raise InvalidParameters that names the largest parameter if all together exceed `max_bytes`."""
     sizes = {name: size_bytes(value) for name, value in params.items()}
     total_bytes = size_bytes(params)
     if total_bytes <= max_bytes:

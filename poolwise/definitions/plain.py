@@ -1,4 +1,4 @@
-"""Definitions of plain `@task` functions, which know nothing of Poolwise."""
+"""Definitions of functions that are declared with `@task` of django.tasks alone."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ def texts_of(func: Callable[..., Any]) -> tuple[str, str]:
 
 
 def definition_of(task: "Task[Any, Any]") -> Definition:
-    """Return the definition of a plain task. Raise BadDefinition when its arguments cannot be told."""
+    """Return the definition of a plain task. Raise BadDefinition if its signature cannot be read."""
     func, name = task.func, task.module_path
     declared = _lenient_parameters(func, task.takes_context)
     signature = [_trusted(name, p) for p in declared]
@@ -60,19 +60,20 @@ def _lenient_parameters(func: Callable[..., Any], takes_context: bool) -> list[i
     try:
         return parameters_of(func, takes_context=takes_context)
     except BadDefinition:
-        found = list(inspect.signature(func).parameters.values())
-        if any("Secret" in str(p.annotation) for p in found):
-            raise  # untyped, it would be stored in clear
-        return [p.replace(annotation=Any) for p in found[takes_context:]]
+        parameters = list(inspect.signature(func).parameters.values())
+        if any("Secret" in str(p.annotation) for p in parameters):
+            raise  # without a type it would be stored in clear
+        return [p.replace(annotation=Any) for p in parameters[takes_context:]]
 
 
 def _trusted(owner: str, parameter: inspect.Parameter) -> inspect.Parameter:
-    """Return the parameter with an annotation and a default that can be enforced.
+    """Return the parameter with an annotation and a default that validation can enforce.
 
-    A plain task was never checked: `n: int = None`, `user: User` or `x=object()` must not stop it. A secret is checked.
+    Plain tasks are not checked when declared: `n: int = None`, `user: User` or `x=object()` is allowed. A secret is
+    checked.
     """
     if any(map(is_mark, marks_of(parameter.annotation))):
-        build_model(owner, [parameter])  # untyped, it would be stored in clear
+        build_model(owner, [parameter])  # without a type it would be stored in clear
         return parameter
     untyped = parameter.replace(annotation=Any)
     candidates = [untyped] if parameter.annotation is parameter.empty else [parameter, untyped]
@@ -88,9 +89,9 @@ def _trusted(owner: str, parameter: inspect.Parameter) -> inspect.Parameter:
 def _spreading(
     func: Callable[..., Any], declared: list[inspect.Parameter], signature: list[inspect.Parameter]
 ) -> Callable[..., Any]:
-    """Return a function that takes every argument by name, be it `*args`, `**kwargs` or positional-only.
+    """Return a function that takes every argument by name, also `*args`, `**kwargs` and positional-only ones.
 
-    A default that JSON cannot hold stands as None in the signature, and is put back here.
+    A default without a JSON form is None in the signature; the function restores it.
     """
     own = {p.name: p.default for p, q in zip(declared, signature, strict=True) if p.default is not q.default}
     if not own and not any(p.kind in _SPREAD for p in signature):
@@ -98,13 +99,13 @@ def _spreading(
 
     @wraps(func)
     def body(*context: Any, **arguments: Any) -> Any:
-        positional, named = _spread(signature, {**arguments, **_put_back(arguments, own)})
+        positional, named = _spread(signature, {**arguments, **_restored(arguments, own)})
         return func(*context, *positional, **named)
 
     return inspect.markcoroutinefunction(body) if inspect.iscoroutinefunction(func) else body
 
 
-def _put_back(arguments: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+def _restored(arguments: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     return {name: default for name, default in own.items() if arguments[name] is None}
 
 

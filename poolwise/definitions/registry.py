@@ -1,4 +1,4 @@
-"""Where every job definition is found by its name."""
+"""The registry of job definitions, by name."""
 
 import sys
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from poolwise.definitions.definition import Definition
 from poolwise.definitions.plain import definition_of
 from poolwise.support import BadDefinition, UnknownDefinition
 
-#: Modules of an installed app in which definitions are looked for.
+#: Modules of installed apps that may declare definitions.
 DISCOVERED = ("jobs", "tasks")
 
 _by_name: dict[str, Definition] = {}
@@ -21,9 +21,9 @@ _name_by_path: dict[str, str] = {}
 
 
 def register(definition: Definition) -> Definition:
-    """Add a definition, or put a new version in the place of the one that stood at the same line.
+    """Add a definition, or replace the one that was declared at the same line.
 
-    Raise BadDefinition when another function has its name.
+    Raise BadDefinition if another function has its name.
     """
     known = _by_name.get(definition.name)
     if known is not None and _source(known) != _source(definition):
@@ -46,22 +46,22 @@ def get(name: str) -> Definition:
 
 
 def find(name: str) -> Definition | None:
-    """Return the definition of this name, None where there is none."""
+    """Return the definition of this name, or None."""
     return _by_name.get(name)
 
 
 def resolve(name: str) -> Definition:
-    """Return a definition in a worker; a plain task outside `jobs` and `tasks` modules is imported first.
+    """Return a definition in a worker; import a plain task outside `jobs` and `tasks` modules first.
 
-    Only from modules of installed apps. Raise UnknownDefinition.
+    Only modules of installed apps are imported. Raise UnknownDefinition.
     """
     if name not in _by_name and apps.get_containing_app_config(name) is not None:
         try:
-            found = import_string(name)
+            task = import_string(name)
         except ImportError:
             return get(name)
-        if isinstance(found, Task):
-            return from_task(found)
+        if isinstance(task, Task):
+            return from_task(task)
     return get(name)
 
 
@@ -71,9 +71,9 @@ def all_definitions() -> list[Definition]:
 
 
 def from_task(task: "Task[Any, Any]") -> Definition:
-    """Return a task's definition; a plain `@task` function gets one when first seen, named by its path.
+    """Return the definition of a task; a plain `@task` function gets one at its first use, named by its path.
 
-    Raise BadDefinition when its arguments cannot be told.
+    Raise BadDefinition if its signature cannot be read.
     """
     name = _name_by_path.get(task.module_path)
     return _by_name[name] if name else register(definition_of(task))

@@ -1,4 +1,4 @@
-"""What a declaration must fulfil; each refusal names the remedy."""
+"""The rules of a declaration; each error names the remedy."""
 
 import inspect
 import re
@@ -20,9 +20,9 @@ MAX_ATTEMPTS = 100
 MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
 MIN_MEMORY_BYTES, MAX_MEMORY_BYTES = 1024 * 1024, 2**50
 MAX_TITLE_CHARS = 100
-#: What `Field` takes beside bounds.
+#: The arguments of `Field` beside limits.
 _TEXTS = ("title", "description", "examples")
-#: pydantic's own, whose JSON is asterisks.
+#: pydantic's own secrets, whose JSON form is asterisks.
 _MASKED = (pydantic.SecretStr, pydantic.SecretBytes, pydantic.Secret)
 _RIGHT = "`Annotated[str, Secret()]` or `Annotated[str | None, Secret()]`"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
@@ -33,10 +33,10 @@ def check_function(func: Any) -> None:
     if isinstance(func, Task):
         raise BadDefinition(f"{func.module_path} is a task already; use @job alone, without @task.")
     if not inspect.isfunction(func):
-        raise BadDefinition(f"@job decorates a function, not {func!r}; wrap what you have in a `def`.")
+        raise BadDefinition(f"@job decorates a function, not {func!r}; wrap it in a `def`.")
     if "." in func.__qualname__ or func.__name__ == "<lambda>":
         raise BadDefinition(
-            f"{func.__module__}.{func.__qualname__} does not stand at module level, "
+            f"{func.__module__}.{func.__qualname__} is not at module level, "
             "so a worker cannot import it; move it to the top level of its module."
         )
     if inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
@@ -46,7 +46,7 @@ def check_function(func: Any) -> None:
 
 
 def check_options(options: Mapping[str, Any]) -> None:
-    """Raise BadDefinition that lists every option out of its bounds."""
+    """Raise BadDefinition that lists every invalid option."""
     wrong = [
         *_wrong_texts(options),
         *_wrong_counts(options),
@@ -62,7 +62,7 @@ def _wrong_texts(options: Mapping[str, Any]) -> Iterator[str]:
     if not 1 <= len(options["title"]) <= MAX_TITLE_CHARS:
         yield f"title: give 1 to {MAX_TITLE_CHARS} characters"
     if options["kind"] not in KINDS:
-        yield f"kind: {options['kind']!r} is none of {', '.join(KINDS)}"
+        yield f"kind: {options['kind']!r} is not one of {', '.join(KINDS)}"
     if not isinstance(options["unique"], bool):
         yield "unique: use True or False"
     if not callable(options["unavailable"]):
@@ -82,7 +82,7 @@ def _wrong_counts(options: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _wrong_times(soft_s: float | None, hard_s: float | None, retry_delay_s: float) -> Iterator[str]:
-    # Written so that NaN is refused as well.
+    # `not … >` also refuses NaN.
     if not retry_delay_s >= 0:
         yield "retry_delay_s: use 0 or more"
     if hard_s is not None and not hard_s > 0:
@@ -93,8 +93,8 @@ def _wrong_times(soft_s: float | None, hard_s: float | None, retry_delay_s: floa
         yield "soft_time_limit_s: must be below time_limit_s"
 
 
-def _is_whole(value: Any, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
+def _is_whole(value: Any, maximum: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= maximum
 
 
 def _is_exception(value: Any) -> bool:
@@ -104,7 +104,7 @@ def _is_exception(value: Any) -> bool:
 def checked_parameters(
     name: str, func: Callable[..., Any], *, takes_context: bool
 ) -> list[inspect.Parameter]:
-    """Return the parameters that a caller gives. Raise BadDefinition unless each is named and annotated."""
+    """Return the parameters without the context. Raise BadDefinition unless each is named and annotated."""
     first = next(iter(inspect.signature(func).parameters), None)
     if takes_context and first != "context":
         raise BadDefinition(f"{name} has takes_context=True; call its first parameter `context`.")
@@ -132,7 +132,7 @@ def _check_parameter(name: str, parameter: inspect.Parameter) -> None:
         )
     if isinstance(parameter.default, FieldInfo):
         raise BadDefinition(
-            f"{name}: `Field` stands in the place of the default of {parameter.name!r}; write it into the type: "
+            f"{name}: `Field` is the default of {parameter.name!r}; write it into the type: "
             f"`{parameter.name}: {_with_field(parameter.annotation, parameter.default)}`."
         )
 
@@ -151,7 +151,7 @@ def _with_field(annotation: Any, field: FieldInfo) -> str:
 
 
 def check_secrets(name: str, parameters: Iterable[inspect.Parameter]) -> None:
-    """Raise BadDefinition unless each secret is a parameter of its own and a text, and no text hides in another way."""
+    """Raise BadDefinition unless each secret is a whole parameter, a string, and marked by our `Secret`."""
     for parameter in parameters:
         if wrong := _wrong_secret(parameter.annotation):
             raise BadDefinition(f"{name}: the secret in {parameter.name!r} {wrong} write {_RIGHT}.")
@@ -160,15 +160,15 @@ def check_secrets(name: str, parameters: Iterable[inspect.Parameter]) -> None:
 def _wrong_secret(annotation: Any) -> str:
     parts = list(parts_of(annotation))
     if any(isinstance(part, type) and issubclass(part, _MASKED) for part in parts):
-        return "would be stored as asterisks; a secret of poolwise.definitions is a parameter of its own:"
+        return "would be stored as asterisks; use poolwise.Secret for a whole parameter:"
     if any(map(is_mark, marks_of(annotation))):
-        return "" if bare(annotation) in (str, str | None) else "is no text;"
+        return "" if bare(annotation) in (str, str | None) else "is not a string;"
     within = any(map(is_mark, parts))
-    return "would be stored in clear; a secret must be a parameter of its own:" if within else ""
+    return "would be stored in clear; a secret must be a whole parameter:" if within else ""
 
 
 def check_lesson(name: str, parameters: Iterable[inspect.Parameter], lesson: Any) -> None:
-    """Raise BadDefinition unless the lesson, if there is one, names the parameter that chooses between its variants."""
+    """Raise BadDefinition unless the lesson, if any, names a parameter of the job."""
     if lesson is None:
         return
     known = [parameter.name for parameter in parameters]

@@ -1,6 +1,6 @@
 """Secret parameters: encrypted from validation until the body is called, so that no page, export or message shows them.
 
-Fernet (AES and HMAC) with a key derived from SECRET_KEY; what was encrypted under SECRET_KEY_FALLBACKS can still be read.
+Fernet (AES and HMAC) with a key derived from SECRET_KEY; SECRET_KEY_FALLBACKS still decrypt.
 """
 
 import functools
@@ -16,40 +16,40 @@ from poolwise.support import SECRET_MARK, InvalidParameters
 
 
 class Secret:
-    """Marks a parameter whose value nobody but the body shall read: `token: Annotated[str, Secret()]`."""
+    """Marks a parameter whose value only the body may see: `token: Annotated[str, Secret()]`."""
 
 
 def is_mark(mark: object) -> bool:
-    """Return whether a part of an annotation marks a secret: `Secret()`, or the class, which means the same."""
+    """Return whether a part of an annotation marks a secret: `Secret()` or `Secret`."""
     return isinstance(mark, Secret) or mark is Secret
 
 
 def hide(owner: str, name: str, value: str) -> dict[str, str]:
-    """Return a secret as what is stored in its place; it can be read for this parameter of this definition alone."""
+    """Return a secret encrypted; it can be decrypted only for this parameter of this definition."""
     token = _fernet().encrypt(json.dumps([owner, name, value]).encode())
     return {SECRET_MARK: token.decode()}
 
 
 def is_hidden(value: object) -> bool:
-    """Return whether a value stands for a secret."""
+    """Return whether a value is an encrypted secret."""
     return isinstance(value, dict) and value.keys() == {SECRET_MARK}
 
 
 def reveal(owner: str, name: str, value: Any) -> Any:
-    """Return the secret that a value stands for, or the value. Raise InvalidParameters when it cannot be read."""
+    """Return a secret decrypted, any other value as it is. Raise InvalidParameters if it cannot be decrypted."""
     if not is_hidden(value):
         return value
     try:
-        found = json.loads(_fernet().decrypt(str(value[SECRET_MARK]).encode()))
+        parts = json.loads(_fernet().decrypt(str(value[SECRET_MARK]).encode()))
     except (InvalidToken, ValueError):
-        found = None
-    if not isinstance(found, list) or found[:2] != [owner, name]:
-        raise InvalidParameters({name: "This secret cannot be read here any more: give it again."})
-    return found[2]
+        parts = None
+    if not isinstance(parts, list) or parts[:2] != [owner, name]:
+        raise InvalidParameters({name: "This secret can no longer be decrypted: enter it again."})
+    return parts[2]
 
 
 def reveal_or_keep(owner: str, name: str, value: Any) -> Any:
-    """Return the secret that a value stands for, or the value, also where it cannot be read."""
+    """Return a secret decrypted if possible, any other value as it is."""
     try:
         return reveal(owner, name, value)
     except InvalidParameters:

@@ -1,4 +1,4 @@
-"""What a text stands for as the value of a parameter: on a command line, and in inputs for more than plain texts."""
+"""Parse the text of a parameter: from a command line, or from an input for values other than strings."""
 
 import json
 from typing import Any
@@ -6,15 +6,15 @@ from typing import Any
 from poolwise.definitions.fields import ParameterField
 from poolwise.definitions.schemas import type_of
 
-#: Texts for which pydantic takes a number as well: seconds, or seconds since 1970.
+#: Formats for which pydantic also accepts a number: seconds, or seconds since 1970.
 _TIMES = ("date", "date-time", "time", "duration")
 
 
 class AsWritten(float):
-    """A number that knows how it was written, for a Decimal; to all others it is the float."""
+    """A float that keeps its text, so that a Decimal parameter gets every digit."""
 
     def __new__(cls, text: str) -> "AsWritten":
-        """Return the number that a text is. Raise ValueError."""
+        """Parse a number. Raise ValueError."""
         number = super().__new__(cls, text)
         number.text = text
         return number
@@ -26,16 +26,16 @@ class AsWritten(float):
 
 
 class Decoder(json.JSONDecoder):
-    """Reads JSON so that no number loses digits."""
+    """Decodes JSON so that no number loses digits."""
 
     def __init__(self) -> None:
         super().__init__(parse_float=AsWritten)
 
 
 def value_of(parameter: ParameterField | None, text: str) -> Any:
-    """Return what a text stands for: JSON where the parameter may be what it says, else the text as it is.
+    """Return the text as JSON if the parameter may have that value, else the text as it is.
 
-    In quotes, as JSON has it, any text is a text.
+    A quoted JSON string is always a string.
     """
     try:
         value = json.loads(text, cls=Decoder)
@@ -45,10 +45,10 @@ def value_of(parameter: ParameterField | None, text: str) -> Any:
 
 
 def _may_be(parameter: ParameterField, value: Any) -> bool:
-    found = type_of(value)
-    if found in ("integer", "number") and (parameter.format in _TIMES or "number" in parameter.types):
+    json_type = type_of(value)
+    if json_type in ("integer", "number") and (parameter.format in _TIMES or "number" in parameter.types):
         return True
-    if found == "null":
+    if json_type == "null":
         return parameter.nullable
-    # Where no text is possible, the definition says what is wrong with the value.
-    return found in parameter.types or found == "string" or "string" not in parameter.types
+    # If no string is allowed, validation reports what is wrong with the value.
+    return json_type in parameter.types or json_type == "string" or "string" not in parameter.types

@@ -106,7 +106,7 @@ def test_an_async_function_has_an_async_body_only(shop: Shop) -> None:
     assert asyncio.run(definition.async_body(n=3)) == 3
 
 
-def test_an_async_body_stands_beside_the_sync_one(shop: Shop) -> None:
+def test_an_async_body_is_registered_beside_the_sync_one(shop: Shop) -> None:
     module = shop("@job\ndef work(n: int): return n\n@work.asyncio\nasync def _(n): return -n")
     definition = defined(module)
     assert definition.body(n=2) == 2
@@ -135,11 +135,11 @@ def test_the_context_is_no_parameter(shop: Shop) -> None:
         ("@job\ndef work(**numbers: int): ...", "list its parameters one by one"),
         ("@job\ndef work(n: int, /): ...", "remove the `/`"),
         ("@job\ndef work(n: 'Missing'): ...", "import its type"),
-        ("class User: ...\n@job\ndef work(n: User): ...", "cannot travel as JSON"),
-        ("@job\ndef work(n: Callable[[], int]): ...", "cannot travel as JSON"),
-        ("@job\ndef work(n: Annotated[int, Field(ge=3)] = 2): ...", "change the default or the bounds"),
-        ("@job\ndef work(n: int = None): ...", "change the default or the bounds"),
-        ("@job\ndef work(n: Any = object()): ...", "change the default or the bounds"),
+        ("class User: ...\n@job\ndef work(n: User): ...", "has no JSON form"),
+        ("@job\ndef work(n: Callable[[], int]): ...", "has no JSON form"),
+        ("@job\ndef work(n: Annotated[int, Field(ge=3)] = 2): ...", "change the default or the limits"),
+        ("@job\ndef work(n: int = None): ...", "change the default or the limits"),
+        ("@job\ndef work(n: Any = object()): ...", "change the default or the limits"),
         (
             "@job\ndef work(n: list[int] = Field(default=[1], min_length=1)): ...",
             "write it into the type: `n: Annotated[list[int], Field(min_length=1)] = [1]`",
@@ -155,13 +155,13 @@ def test_the_context_is_no_parameter(shop: Shop) -> None:
         ("@job\ndef work(n: dict[str, int] = Field(default_factory=dict)): ...", "`n: dict[str, int] = {}`"),
         ("@job\ndef work():\n    yield 1", "return one JSON value"),
         ("@job\nasync def work():\n    yield 1", "return one JSON value"),
-        ("@job\nclass Work: ...", "wrap what you have in a `def`"),
+        ("@job\nclass Work: ...", "wrap it in a `def`"),
         ("job(lambda: 1)", "move it to the top level"),
         ("def outer():\n    @job\n    def work(): ...\nouter()", "move it to the top level"),
         ("@job\n@task\ndef work(): ...", "without @task"),
         ("@job\ndef work(context): ...", "declare it with takes_context=True"),
         ("@job(takes_context=True)\ndef work(n: int): ...", "call its first parameter `context`"),
-        ("@job(kind='fast')\ndef work(): ...", "none of io, cpu, mixed, hazard"),
+        ("@job(kind='fast')\ndef work(): ...", "not one of io, cpu, mixed, hazard"),
         ("@job(colour='red')\ndef work(): ...", "no option colour; it takes kind"),
         ("@job(name='two words')\ndef work(): ...", "use letters"),
         ("@job(title='')\ndef work(): ...", "title: give 1 to"),
@@ -202,7 +202,7 @@ def test_a_module_imported_again_after_a_failure_registers_its_jobs_again(shop: 
 # --- the task -------------------------------------------------------------------------------------------
 
 
-def test_a_task_survives_pickling_with_what_using_changed(shop: Shop) -> None:
+def test_a_pickled_task_keeps_what_using_changed(shop: Shop) -> None:
     task = shop("@job\ndef work(n: int = 1): ...").work.using(queue_name="gevent")
     copy = pickle.loads(pickle.dumps(task))
     assert copy == task
@@ -225,7 +225,7 @@ def test_a_call_of_the_task_runs_the_body(shop: Shop) -> None:
 
 
 # --- parameters -----------------------------------------------------------------------------------------
-def test_parameters_that_fit_are_tried_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_valid_parameters_are_checked_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def alone(owner: str, parameter: inspect.Parameter) -> None:
         raise AssertionError(f"{parameter.name} was tried alone")
 
@@ -285,20 +285,20 @@ def work(
         (None, "params", "an object of names and values"),
     ],
 )
-def test_a_refusal_names_the_field(shop: Shop, params: Any, field: str, text: str) -> None:
+def test_an_error_names_the_field(shop: Shop, params: Any, field: str, text: str) -> None:
     with pytest.raises(InvalidParameters) as caught:
         defined(shop(SOURCE)).validate(params)
     assert list(caught.value.errors) == [field]
     assert text in caught.value.errors[field]
 
 
-def test_every_field_at_fault_is_named_at_once(shop: Shop) -> None:
+def test_every_invalid_field_is_named_at_once(shop: Shop) -> None:
     with pytest.raises(InvalidParameters) as caught:
         defined(shop(SOURCE)).validate({"count": 0, "ratio": 2, "other": 1})
     assert set(caught.value.errors) == {"count", "ratio", "other"}
 
 
-def test_a_flood_of_errors_is_cut(shop: Shop) -> None:
+def test_the_number_of_errors_is_limited(shop: Shop) -> None:
     with pytest.raises(InvalidParameters) as caught:
         defined(shop(SOURCE)).validate({"count": 1} | {f"{n}" * 500: n for n in range(1000)})
     assert len(caught.value.errors) == 20
@@ -334,7 +334,7 @@ def test_a_mutable_default_is_not_shared(shop: Shop) -> None:
     assert definition.call_arguments({})["items"] == []
 
 
-def test_a_worker_refuses_parameters_that_no_longer_fit(shop: Shop) -> None:
+def test_a_worker_refuses_parameters_that_are_no_longer_valid(shop: Shop) -> None:
     with pytest.raises(InvalidParameters, match="count"):
         defined(shop(SOURCE)).call_arguments({"count": 99})
 
@@ -413,7 +413,7 @@ def test_a_unit_at_the_end_of_a_name_becomes_part_of_the_label(shop: Shop) -> No
     assert [field.label for field in definition.fields] == ["Wait (s)", "Size (MiB)", "S"]
 
 
-def test_an_exclusive_whole_bound_is_shown_as_the_next_number(shop: Shop) -> None:
+def test_an_exclusive_integer_limit_is_shown_as_the_next_number(shop: Shop) -> None:
     definition = defined(shop("@job\ndef work(n: Annotated[int, Field(gt=0, lt=10)] = 1): ..."))
     assert (definition.fields[0].minimum, definition.fields[0].maximum) == (1, 9)
 
@@ -449,7 +449,7 @@ def test_a_plain_task_gets_a_definition_named_by_its_path(shop: Shop) -> None:
 @pytest.mark.parametrize(
     "parameter", ["n: int = None", "n: object", "n: 'Missing'", "n=()", "n: 'Missing' = 3"]
 )
-def test_a_plain_task_with_an_annotation_that_cannot_hold_still_runs(shop: Shop, parameter: str) -> None:
+def test_a_plain_task_with_an_unusable_annotation_still_runs(shop: Shop, parameter: str) -> None:
     definition = defined(shop(f"@task\ndef work({parameter}): return n", "shop.tasks"))
     assert definition.body(**definition.call_arguments({"n": 5})) == 5
 
@@ -464,7 +464,7 @@ def test_a_plain_task_may_take_any_kind_of_argument(shop: Shop) -> None:
     assert definition.body(**definition.call_arguments(params)) == module.work.func(1, 2, 3, c=4, d=5)
 
 
-def test_a_plain_task_keeps_a_default_that_json_cannot_hold(shop: Shop) -> None:
+def test_a_plain_task_keeps_a_default_without_a_json_form(shop: Shop) -> None:
     module = shop("NONE = object()\n@task\ndef work(a, b=NONE, c=1): return a, b is NONE, c", "shop.tasks")
     definition = defined(module)
     params = definition.validate(definition.bind((1,), {"c": 3}))
@@ -478,7 +478,7 @@ def test_a_plain_async_task_has_an_async_body(shop: Shop) -> None:
     assert asyncio.run(definition.async_body(**definition.call_arguments({"rest": [1, 2]}))) == 2
 
 
-def test_a_plain_task_sees_its_context_in_the_words_of_django(shop: Shop) -> None:
+def test_a_plain_task_gets_the_context_of_django_tasks(shop: Shop) -> None:
     module = shop(
         "@task(takes_context=True)\ndef work(context): return context.attempt, context.task_result.id",
         "shop.tasks",

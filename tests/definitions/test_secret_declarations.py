@@ -96,21 +96,21 @@ def test_a_secret_beside_none_may_be_none_and_keeps_its_limits(define: Callable[
 @pytest.mark.parametrize(
     ("annotation", "remedy"),
     [
-        (list[Annotated[str, Secret()]], "a parameter of its own"),
-        (dict[str, tuple[Annotated[str, Secret()], ...]], "a parameter of its own"),
-        (Annotated[str, Secret()] | int, "a parameter of its own"),
-        (Login, "a parameter of its own"),
-        (Login | None, "a parameter of its own"),
-        (Shop, "a parameter of its own"),
-        (Card, "a parameter of its own"),
-        (list[Door], "a parameter of its own"),
-        (Pair, "a parameter of its own"),
-        (Tree, "a parameter of its own"),
+        (list[Annotated[str, Secret()]], "a whole parameter"),
+        (dict[str, tuple[Annotated[str, Secret()], ...]], "a whole parameter"),
+        (Annotated[str, Secret()] | int, "a whole parameter"),
+        (Login, "a whole parameter"),
+        (Login | None, "a whole parameter"),
+        (Shop, "a whole parameter"),
+        (Card, "a whole parameter"),
+        (list[Door], "a whole parameter"),
+        (Pair, "a whole parameter"),
+        (Tree, "a whole parameter"),
         (
             Annotated[int, Secret()],
-            "is no text; write `Annotated[str, Secret()]` or `Annotated[str | None, Secret()]`",
+            "is not a string; write `Annotated[str, Secret()]` or `Annotated[str | None, Secret()]`",
         ),
-        (Annotated[list[str], Secret()], "is no text; write"),
+        (Annotated[list[str], Secret()], "is not a string; write"),
         (SecretStr, "stored as asterisks"),
         (Annotated[SecretStr | None, Field(max_length=9)], "stored as asterisks"),
         (list[pydantic.SecretBytes], "stored as asterisks"),
@@ -119,7 +119,7 @@ def test_a_secret_beside_none_may_be_none_and_keeps_its_limits(define: Callable[
         (Named, "stored as asterisks"),
     ],
 )
-def test_a_secret_that_could_not_be_kept_is_refused_at_import_with_the_remedy(
+def test_a_secret_that_would_leak_is_refused_at_import_with_the_remedy(
     define: Callable[..., Definition], annotation: Any, remedy: str
 ) -> None:
     with pytest.raises(BadDefinition) as caught:
@@ -132,9 +132,7 @@ def test_a_secret_that_could_not_be_kept_is_refused_at_import_with_the_remedy(
 @pytest.mark.parametrize(
     "annotation", [Harmless, list[dict[str, Harmless]], Annotated[str, Field(title="Secret")]]
 )
-def test_types_without_a_secret_are_taken_as_before(
-    define: Callable[..., Definition], annotation: Any
-) -> None:
+def test_types_without_a_secret_are_accepted(define: Callable[..., Definition], annotation: Any) -> None:
     assert declared(define, annotation).secret_names == ()
 
 
@@ -148,14 +146,12 @@ def test_types_without_a_secret_are_taken_as_before(
         (Annotated[object, Secret()], {}),
     ],
 )
-def test_a_plain_task_does_not_drop_the_mark_of_a_secret_either(
-    annotation: Any, default: dict[str, Any]
-) -> None:
+def test_a_plain_task_keeps_the_mark_of_a_secret(annotation: Any, default: dict[str, Any]) -> None:
     with pytest.raises(BadDefinition):
         from_task(task_of(body_of(annotation, **default)))
 
 
-def test_a_plain_task_whose_dataclass_names_nothing_still_has_a_definition() -> None:
+def test_a_plain_task_with_an_unresolved_dataclass_has_a_definition() -> None:
     @dataclass
     class Lost:
         it: "Missing"  # type: ignore[name-defined]  # noqa: F821
@@ -163,7 +159,7 @@ def test_a_plain_task_whose_dataclass_names_nothing_still_has_a_definition() -> 
     assert from_task(task_of(body_of(Lost))).secret_names == ()
 
 
-def test_a_plain_task_with_a_secret_and_an_annotation_that_names_nothing_is_refused() -> None:
+def test_a_plain_task_with_a_secret_and_an_unresolved_annotation_is_refused() -> None:
     body = body_of(Token)
     body.__annotations__ = {"it": "Annotated[str, Secret()]", "other": "Missing"}
     with pytest.raises(BadDefinition, match="Missing"):

@@ -74,7 +74,7 @@ def delivered(job: Job) -> execution.Delivery:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("careless", [False, True])
-def test_the_body_reads_a_secret_that_stands_in_clear_nowhere(
+def test_only_the_body_sees_a_secret_in_clear(
     definition: Definition, own_keys: Any, unserved_pool: str, administrator: Any, printed: io.StringIO, careless: bool,
     django_capture_on_commit_callbacks: Any,
 ) -> None:  # fmt: skip
@@ -112,7 +112,7 @@ def test_the_body_reads_a_secret_that_stands_in_clear_nowhere(
 
 
 @pytest.mark.django_db
-def test_a_result_can_be_read_though_its_numbers_hold_the_secret(
+def test_a_result_can_be_read_though_its_numbers_contain_the_secret(
     define: Callable[..., Definition], own_keys: Any, unserved_pool: str, administrator: Any
 ) -> None:
     define(born, name="t.born")
@@ -130,7 +130,7 @@ def test_a_result_can_be_read_though_its_numbers_hold_the_secret(
 
 
 @pytest.mark.parametrize("printed", ["json"], indirect=True)
-def test_a_log_line_stays_json_though_its_numbers_hold_the_secret(printed: io.StringIO) -> None:
+def test_a_log_line_stays_json_though_its_numbers_contain_the_secret(printed: io.StringIO) -> None:
     token = attempt_log.set(LogBuffer(3, secrets=("2024",)))
     try:
         log.info("born", year=20241)
@@ -150,10 +150,10 @@ def test_a_job_runs_again_with_the_secret_of_the_first(definition: Definition, u
 @pytest.mark.django_db
 def test_a_comparison_keeps_its_secret_and_shows_none(definition: Definition) -> None:
     planned = lab.plan("t.call_home", {"token": CANARY}, ["threads"], 1)
-    found = Comparison.objects.get(pk=planned.pk)
+    stored = Comparison.objects.get(pk=planned.pk)
     assert not holds_canary(repr(Comparison.objects.values()))
-    assert definition.call_arguments(found.params)["token"] == CANARY
-    assert parameters(found.params) == 'token="••••••", careless=false'
+    assert definition.call_arguments(stored.params)["token"] == CANARY
+    assert parameters(stored.params) == 'token="••••••", careless=false'
 
 
 def test_a_form_never_shows_a_secret_again(definition: Definition) -> None:
@@ -178,11 +178,9 @@ def test_no_secret_is_none(define: Callable[..., Definition]) -> None:
 
 
 @pytest.mark.parametrize("token", ["", "no token", "gAAAAA", 7, None, {"a": 1}])
-def test_a_token_that_cannot_be_read_says_to_give_the_secret_again(
-    definition: Definition, token: Any
-) -> None:
+def test_an_unreadable_token_asks_for_the_secret_again(definition: Definition, token: Any) -> None:
     with pytest.raises(
-        InvalidParameters, match="token: This secret cannot be read here any more: give it again"
+        InvalidParameters, match="token: This secret can no longer be decrypted: enter it again"
     ):
         definition.validate({"token": {"$secret": token}})
 
@@ -191,18 +189,18 @@ def test_a_token_of_another_definition_or_key_cannot_be_read(
     definition: Definition, define: Callable[..., Definition], settings: Any
 ) -> None:
     stored = define(maybe, name="t.maybe").validate({"token": CANARY})
-    with pytest.raises(InvalidParameters, match="cannot be read"):
+    with pytest.raises(InvalidParameters, match="can no longer be decrypted"):
         definition.validate(stored)
     own = definition.validate({"token": CANARY})
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another", [settings.SECRET_KEY]
     assert definition.call_arguments(own)["token"] == CANARY
     settings.SECRET_KEY_FALLBACKS = []
-    with pytest.raises(InvalidParameters, match="cannot be read"):
+    with pytest.raises(InvalidParameters, match="can no longer be decrypted"):
         definition.call_arguments(own)
 
 
 @pytest.mark.django_db
-def test_a_job_whose_secret_cannot_be_read_fails_and_says_why(
+def test_a_job_with_an_unreadable_secret_fails_with_the_reason(
     definition: Definition, own_keys: Any, unserved_pool: str, settings: Any
 ) -> None:
     [job] = submission.submit("t.call_home", {"token": CANARY}, pool=unserved_pool)
@@ -210,7 +208,7 @@ def test_a_job_whose_secret_cannot_be_read_fails_and_says_why(
     outcome = execution.execute(delivered(job))
     assert outcome is not None
     assert outcome.ending is Ending.FAILED
-    assert "give it again" in outcome.error
+    assert "enter it again" in outcome.error
     recorder.record(reports(own_keys))
     job.refresh_from_db()
     assert job.state == JobState.FAILED

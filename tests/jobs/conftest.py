@@ -36,8 +36,8 @@ def run() -> Bodies:
 
 @contextmanager
 def in_thread(start: Callable[[Callable[[int], None], asyncio.Event], Awaitable[None]]) -> Iterator[int]:
-    """Run an asyncio server in a thread; give its port."""
-    ready, found, ends = threading.Event(), [], []
+    """Run an asyncio server in a thread; yield its port."""
+    ready, ports, ends = threading.Event(), [], []
 
     async def main() -> None:
         stopped = asyncio.Event()
@@ -45,7 +45,7 @@ def in_thread(start: Callable[[Callable[[int], None], asyncio.Event], Awaitable[
         ends.append(lambda: loop.call_soon_threadsafe(stopped.set))
 
         def on_ready(port: int) -> None:
-            found.append(port)
+            ports.append(port)
             ready.set()
 
         await start(on_ready, stopped)
@@ -54,7 +54,7 @@ def in_thread(start: Callable[[Callable[[int], None], asyncio.Event], Awaitable[
     thread.start()
     assert ready.wait(10)
     try:
-        yield found[0]
+        yield ports[0]
     finally:
         ends[0]()
         thread.join(10)
@@ -70,7 +70,7 @@ def demo_url(settings: Any) -> Iterator[str]:
 
 
 class Hostile(BaseHTTPRequestHandler):
-    """Redirects away or round and round, sends too much, or never ends."""
+    """Redirects to other hosts or in a circle, sends too much, or never ends."""
 
     def do_GET(self) -> None:
         kind, _, rest = self.path.lstrip("/").partition("/")
@@ -111,7 +111,7 @@ class Hostile(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture

@@ -48,8 +48,8 @@ def test_a_json_document_comes_back_the_same(run: Bodies) -> None:
 
 
 def test_a_matrix_product_is_exact(run: Bodies) -> None:
-    [one] = run("cpu.matrix_product", size=1)
-    assert one["trace"] == int(one["trace"]) <= 81
+    [result] = run("cpu.matrix_product", size=1)
+    assert result["trace"] == int(result["trace"]) <= 81
     assert run("cpu.matrix_product", size=50) == run("cpu.matrix_product", size=50)
 
 

@@ -37,7 +37,7 @@ from jobs import demo_server
         ("/etc/passwd", 404),
     ],
 )
-def test_what_is_asked_decides_the_status(target: str, status: int) -> None:
+def test_the_request_decides_the_status(target: str, status: int) -> None:
     assert asyncio.run(demo_server.answer(target))[0] == status
 
 
@@ -48,7 +48,7 @@ def test_a_wait_takes_its_time_and_sends_its_bytes(demo_url: str) -> None:
     assert len(response.content) == 1234
 
 
-def test_a_page_is_always_the_same_and_no_other(demo_url: str) -> None:
+def test_a_page_is_always_the_same_and_differs_from_others(demo_url: str) -> None:
     first, again, other = (httpx.get(f"{demo_url}/page/{n}", trust_env=False).text for n in (1, 1, 2))
     assert first == again == demo_server.page_html(1)
     assert first != other

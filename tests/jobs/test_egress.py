@@ -50,12 +50,12 @@ SPELLINGS = [
 
 
 @pytest.mark.parametrize("address", INNER)
-def test_an_inner_address_is_none_of_the_public_internet(address: str) -> None:
+def test_a_private_address_is_not_public(address: str) -> None:
     assert not egress.is_public(address)
 
 
 @pytest.mark.parametrize("address", OUTSIDE)
-def test_a_public_address_is_one(address: str) -> None:
+def test_a_public_address_is_public(address: str) -> None:
     assert egress.is_public(address)
 
 
@@ -82,12 +82,12 @@ class Listener:
 @pytest.fixture
 def listener(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[Listener]:
     """A listener that every connection to port 80 would reach; nothing is listed."""
-    found = Listener()
+    listener = Listener()
     settings.JOB_HTTP_ALLOWED_HOSTS = []
     for backend in (httpcore.SyncBackend, httpcore.AnyIOBackend):
-        _redirect(backend, found.port, monkeypatch)
-    yield found
-    found.server.close()
+        _redirect(backend, listener.port, monkeypatch)
+    yield listener
+    listener.server.close()
 
 
 def _redirect(backend: Any, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,17 +101,17 @@ def _redirect(backend: Any, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _fetched(address: str, timeout_s: float = 2.0) -> list[Any]:
-    found: list[Any] = []
+    outcomes: list[Any] = []
     for fetch in (http.fetch_all, lambda *args: asyncio.run(http.afetch_all(*args))):
         try:
-            found.append(fetch([address], timeout_s)[0].body)
+            outcomes.append(fetch([address], timeout_s)[0].body)
         except Exception as error:
-            found.append(error)
-    return found
+            outcomes.append(error)
+    return outcomes
 
 
 def answers(monkeypatch: pytest.MonkeyPatch, *rounds: list[str]) -> list[str]:
-    """Have the resolver say these, one list a question, the last one for ever; return the names it was asked."""
+    """Make the resolver return one list per look-up, then the last one; return the names that are looked up."""
     asked: list[str] = []
 
     def lookup(host: str, port: int) -> list[str]:
@@ -123,7 +123,7 @@ def answers(monkeypatch: pytest.MonkeyPatch, *rounds: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("host", SPELLINGS)
-def test_no_spelling_of_an_inner_address_is_connected_to(listener: Listener, host: str) -> None:
+def test_no_spelling_of_a_private_address_is_connected_to(listener: Listener, host: str) -> None:
     for error in _fetched(f"http://{host}/"):
         assert isinstance(error, http.FetchRefused | httpx.ConnectError), error
         if isinstance(error, httpx.ConnectError):
@@ -139,7 +139,7 @@ def test_a_literal_address_is_refused_at_submission_already(settings: Any, host:
     assert "addresses" in caught.value.errors
 
 
-def test_a_public_name_is_connected_to_by_its_checked_address_with_its_own_host_header(
+def test_a_public_name_is_connected_to_by_its_checked_address(
     listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = answers(monkeypatch, [PUBLIC])
@@ -148,7 +148,7 @@ def test_a_public_name_is_connected_to_by_its_checked_address_with_its_own_host_
     assert asked == ["shop.example", "shop.example"], "resolved once for each fetch"
 
 
-def test_a_second_answer_of_the_resolver_changes_nothing(
+def test_a_second_answer_of_the_resolver_is_not_used(
     listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for fetch in range(2):
@@ -166,7 +166,7 @@ def test_a_second_answer_of_the_resolver_changes_nothing(
 
 
 @pytest.mark.parametrize("inner", ["10.0.0.1", "169.254.169.254", "::1", "fe80::1%eth0", "::ffff:10.0.0.1"])
-def test_one_inner_address_among_public_ones_refuses_them_all(
+def test_one_private_address_among_public_ones_refuses_them_all(
     listener: Listener, monkeypatch: pytest.MonkeyPatch, inner: str
 ) -> None:
     answers(monkeypatch, [PUBLIC, inner])
@@ -211,7 +211,7 @@ def test_a_resolver_that_does_not_answer_ends_in_time(
 @pytest.mark.parametrize(
     "error", [socket.gaierror(-2, "unknown"), UnicodeError("label too long"), OSError("no network")]
 )
-def test_a_name_that_cannot_be_resolved_is_tried_again_later(
+def test_a_name_that_cannot_be_resolved_is_retried(
     listener: Listener, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def lookup(host: str, port: int) -> list[str]:
@@ -225,7 +225,7 @@ def test_a_name_that_cannot_be_resolved_is_tried_again_later(
     assert all("has no address" in str(raised) for raised in _fetched("http://unknown.example/"))
 
 
-def test_a_listed_host_may_be_anywhere_at_its_port_alone(settings: Any) -> None:
+def test_a_listed_host_may_have_any_address_but_only_its_port(settings: Any) -> None:
     server = Listener()
     settings.JOB_HTTP_ALLOWED_HOSTS = [f"localhost:{server.port}"]
     assert _fetched(f"http://localhost:{server.port}/") == [b"hi", b"hi"]
@@ -235,9 +235,7 @@ def test_a_listed_host_may_be_anywhere_at_its_port_alone(settings: Any) -> None:
     server.server.close()
 
 
-def test_tls_is_asked_for_by_the_name_not_by_the_address(
-    listener: Listener, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tls_uses_the_name_and_not_the_address(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
     names: list[str | None] = []
     wrap = ssl.SSLContext.wrap_socket
 
@@ -247,7 +245,7 @@ def test_tls_is_asked_for_by_the_name_not_by_the_address(
 
     monkeypatch.setattr(ssl.SSLContext, "wrap_socket", noted)
     answers(monkeypatch, [PUBLIC])
-    with pytest.raises(httpx.ConnectError):  # the listener speaks no TLS
+    with pytest.raises(httpx.ConnectError):  # the listener has no TLS
         http.fetch_all(["https://shop.example/"], 2.0)
     assert names == ["shop.example"]
 
@@ -268,7 +266,7 @@ def test_an_address_that_breaks_a_rule_names_it(settings: Any, address: str, tex
         http.allowed(address)
 
 
-def test_the_environments_proxy_is_not_asked(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_of_the_environment_is_not_used(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
     answers(monkeypatch, [PUBLIC])
@@ -277,7 +275,7 @@ def test_the_environments_proxy_is_not_asked(listener: Listener, monkeypatch: py
 
 @pytest.mark.services
 @pytest.mark.django_db(transaction=True)
-def test_on_every_pool_a_name_that_leads_inwards_is_resolved_and_refused(platform: Platform) -> None:
+def test_every_pool_refuses_a_name_with_a_private_address(platform: Platform) -> None:
     jobs = [
         submit("io.http_get", {"addresses": ["http://localhost/"]}, pool=pool)[0]
         for pool in settings.JOB_POOLS

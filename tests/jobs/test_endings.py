@@ -1,4 +1,4 @@
-"""Jobs whose only purpose is how they end."""
+"""Jobs that show each way to end."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ def test_slow_takes_its_time(run: Bodies) -> None:
 @pytest.mark.parametrize(
     ("attempt", "succeed_on", "succeeds"), [(1, 1, True), (1, 2, False), (2, 2, True), (3, 2, True)]
 )
-def test_flaky_fails_until_its_attempt_comes(attempt: int, succeed_on: int, succeeds: bool) -> None:
+def test_flaky_fails_until_the_given_attempt(attempt: int, succeed_on: int, succeeds: bool) -> None:
     definition = definitions.get("endings.flaky")
     context = AttemptContext("id", attempt, definition.name, "threads")
     arguments = definition.call_arguments({"succeed_on": succeed_on})
@@ -56,7 +56,7 @@ def test_flaky_fails_until_its_attempt_comes(attempt: int, succeed_on: int, succ
                 call()
 
 
-def test_flaky_is_tried_again() -> None:
+def test_flaky_is_retried() -> None:
     definition = definitions.get("endings.flaky")
     assert (definition.retry_on, definition.max_attempts) == ((FlakyError,), 10)
 
@@ -78,7 +78,7 @@ def test_exit_process_ends_the_process_at_once() -> None:
     assert definitions.get("endings.exit_process").kind == "hazard"
 
 
-def test_what_ends_its_worker_on_purpose_is_refused_unless_the_settings_allow_it(settings: Any) -> None:
+def test_a_job_that_ends_its_worker_is_refused_unless_allowed(settings: Any) -> None:
     settings.JOB_ALLOW_HARMFUL = False
     with pytest.raises(
         Unavailable, match="ends its worker on purpose; set JOB_ALLOW_HARMFUL=true to allow it"
@@ -91,7 +91,7 @@ def test_what_ends_its_worker_on_purpose_is_refused_unless_the_settings_allow_it
 @pytest.mark.parametrize(("environment", "allowed"), [
     ({"DEBUG": "true"}, True), ({"DEBUG": "false"}, False), ({"DEBUG": "false", "JOB_ALLOW_HARMFUL": "true"}, True),
 ])  # fmt: skip
-def test_what_ends_its_worker_on_purpose_runs_with_debug_alone_by_default(
+def test_a_job_that_ends_its_worker_is_allowed_by_default_with_debug(
     environment: dict[str, str], allowed: bool
 ) -> None:
     show = "from project import settings; print(settings.JOB_ALLOW_HARMFUL)"

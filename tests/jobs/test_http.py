@@ -138,25 +138,25 @@ def test_an_answer_that_breaks_a_limit_is_refused(hostile_url: str, path: str, t
     assert time.monotonic() - begin < limit_s(5)
 
 
-def test_redirects_that_go_round_and_round_end(hostile_url: str) -> None:
+def test_redirects_in_a_circle_end(hostile_url: str) -> None:
     for error in both([f"{hostile_url}/round"]):
         assert isinstance(error, http.FetchRefused)
         assert "more than 3 times" in str(error)
 
 
-def test_headers_that_drip_end_by_the_time_of_the_whole_fetch(hostile_url: str) -> None:
+def test_slow_headers_end_by_the_time_limit_of_the_fetch(hostile_url: str) -> None:
     begin = time.monotonic()
     for error in both([f"{hostile_url}/slowhead"], timeout_s=0.4):
         assert isinstance(error, httpx.ReadTimeout)
     assert time.monotonic() - begin < limit_s(4)
 
 
-def test_what_a_server_packs_is_counted_packed_and_never_unpacked(hostile_url: str) -> None:
+def test_a_compressed_answer_is_counted_as_sent_and_not_decompressed(hostile_url: str) -> None:
     for pages in both([f"{hostile_url}/bomb"]):
         assert len(pages[0].body) < 20_000
 
 
-def test_a_site_may_close_the_way_to_the_internet(settings: Any) -> None:
+def test_a_site_may_allow_listed_hosts_alone(settings: Any) -> None:
     settings.JOB_HTTP_PUBLIC = False
     with pytest.raises(http.FetchRefused, match="not in JOB_HTTP_ALLOWED_HOSTS; ask the operator"):
         http.allowed("https://example.com/")

@@ -26,7 +26,7 @@ from tests.jobs.conftest import Bodies
 on_postgresql = "postgresql" in site.DATABASES["default"]["ENGINE"]
 
 
-def test_a_wait_lasts_as_long_as_it_says(run: Bodies) -> None:
+def test_a_wait_lasts_as_long_as_given(run: Bodies) -> None:
     begin = time.monotonic()
     assert run("io.wait", duration_s=0.05) == [0.05, 0.05]
     assert 0.1 <= time.monotonic() - begin < limit_s(2)
@@ -44,7 +44,7 @@ def test_many_waits_share_one_loop(run: Bodies) -> None:
 
 
 @pytest.mark.parametrize("to_disk", [True, False])
-def test_a_file_comes_back_and_nothing_stays_behind(run: Bodies, files: Path, to_disk: bool) -> None:
+def test_a_file_is_read_back_and_removed(run: Bodies, files: Path, to_disk: bool) -> None:
     block = seeded(3).randbytes(MIB)
     expected = hashlib.sha256(b"".join(n.to_bytes(8) + block[8:] for n in range(2))).hexdigest()
     assert run("io.file_round_trip", size_mib=2, to_disk=to_disk, seed=3) == [
@@ -53,7 +53,7 @@ def test_a_file_comes_back_and_nothing_stays_behind(run: Bodies, files: Path, to
     assert list(files.iterdir()) == []
 
 
-def test_a_file_job_leaves_nothing_behind_when_it_is_interrupted(
+def test_an_interrupted_file_job_leaves_no_file(
     run: Bodies, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(fd: int) -> None:
@@ -66,7 +66,7 @@ def test_a_file_job_leaves_nothing_behind_when_it_is_interrupted(
 
 
 @pytest.mark.skipif(on_postgresql, reason="PostgreSQL can wait")
-def test_sql_wait_says_why_it_cannot_run_on_sqlite() -> None:
+def test_sql_wait_gives_the_reason_why_sqlite_cannot_run_it() -> None:
     definition = definitions.get("io.sql_wait")
     assert "needs PostgreSQL" in (definition.unavailable() or "")
     assert "SQLite" in (definition.unavailable() or "")
@@ -76,7 +76,7 @@ def test_sql_wait_says_why_it_cannot_run_on_sqlite() -> None:
 
 @pytest.mark.skipif(not on_postgresql, reason="pg_sleep needs PostgreSQL: TEST_DATABASE=postgres")
 @pytest.mark.django_db(transaction=True)
-def test_sql_wait_waits_in_postgresql_and_gives_its_connection_back(run: Bodies) -> None:
+def test_sql_wait_waits_in_postgresql_and_closes_its_connection(run: Bodies) -> None:
     assert definitions.get("io.sql_wait").unavailable() is None
     begin = time.monotonic()
     assert run("io.sql_wait", duration_s=0.2) == [0.2]
@@ -97,7 +97,7 @@ def test_redis_returns_what_was_sent_and_keeps_nothing(run: Bodies) -> None:
     assert (sync["round_trips"], sync["bytes"]) == (7, 70)
 
 
-def test_a_redis_that_does_not_answer_is_tried_again(run: Bodies, settings: Any) -> None:
+def test_a_job_without_redis_is_retried(run: Bodies, settings: Any) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         settings.REDIS_URL = f"redis://127.0.0.1:{unused.getsockname()[1]}/0"
@@ -121,7 +121,7 @@ def test_only_local_names_are_looked_up(name: str) -> None:
     assert list(caught.value.errors) == ["names"]
 
 
-# In a process of its own, for what listens to the interpreter cannot be taken away again.
+# In a separate process, because an audit hook cannot be removed.
 _PRINT_WRITES = """
 import json, os, sys
 import django
@@ -141,7 +141,7 @@ print(json.dumps(opened))
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["io.file_round_trip", "mixed.csv_report"])
-def test_file_jobs_write_nowhere_but_in_their_folder(tmp_path: Path, name: str) -> None:
+def test_file_jobs_write_only_to_their_folder(tmp_path: Path, name: str) -> None:
     run = subprocess.run(
         [sys.executable, "-c", _PRINT_WRITES, name],
         env={
@@ -157,7 +157,7 @@ def test_file_jobs_write_nowhere_but_in_their_folder(tmp_path: Path, name: str) 
     assert set(json.loads(run.stdout.splitlines()[-1])) == {str(tmp_path / "files")}
 
 
-def test_no_job_takes_a_path_from_anybody() -> None:
+def test_no_job_has_a_path_as_parameter() -> None:
     for definition in definitions.all_definitions():
         names = [field.name for field in definition.fields if definition.module_path.startswith("jobs.")]
         assert not {"path", "file", "filename", "folder", "directory"} & set(names), definition.name
