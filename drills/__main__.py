@@ -9,19 +9,19 @@ import time
 
 from dev import redis_server
 from drills.faults import FAULTS, Scale
-from drills.holding import Cell, hold, timed
+from drills.run import Cell, run_drill, timed
 from drills.site import POOLS
 from drills.soak import soak
 from drills.table import table
 
-#: What a first look takes, about two minutes.
+#: A quick round, about two minutes.
 QUICK = ("worker-kill", "redis-wipe", "coordinator-kill", "crash-worker")
-#: What `make test` holds is part of the others.
+#: What `make test` runs is part of the others.
 WHOLE = tuple(name for name in FAULTS if name != "sampler")
 
 
 def main() -> int:
-    """Hold the drills that the options choose; return 0 if every promise was kept."""
+    """Run the drills that the options choose; return 0 if every one passed."""
     options = _options()
     if redis_server.find_binary() is None:
         print("drill: no Redis found: sudo apt install redis-server", file=sys.stderr)
@@ -33,7 +33,7 @@ def main() -> int:
     pools = options.pool or POOLS
     if options.soak:
         return soak(pools, options.soak, seed=seed, as_json=options.json)
-    cells = _hold_all(options, pools, Scale(is_quick=options.quick, seed=seed))
+    cells = _run_all(options, pools, Scale(is_quick=options.quick, seed=seed))
     if options.json:
         print(json.dumps({"seed": seed, "cells": [cell.as_dict() for cell in cells]}, indent=2))
     else:
@@ -44,15 +44,15 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make drill", description=__doc__)
     parser.add_argument(
-        "--fault", action="append", choices=sorted(FAULTS), help="this fault alone; may be given again"
+        "--fault", action="append", choices=sorted(FAULTS), help="only this fault; may be repeated"
     )
-    parser.add_argument("--pool", action="append", choices=POOLS, help="this pool alone; may be given again")
+    parser.add_argument("--pool", action="append", choices=POOLS, help="only this pool; may be repeated")
     parser.add_argument("--quick", action="store_true", help="fewer faults, shorter outages")
-    parser.add_argument("--soak", type=int, metavar="SECONDS", help="load and random faults for so long")
+    parser.add_argument("--soak", type=int, metavar="SECONDS", help="load and random faults for this long")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--seed", type=int, help="repeat the random choices of an earlier round")
-    parser.add_argument("--keep", action="store_true", help="keep the folders of drills that went well, too")
-    parser.add_argument("--list", action="store_true", help="say what the faults are")
+    parser.add_argument("--keep", action="store_true", help="keep the folders of drills that passed, too")
+    parser.add_argument("--list", action="store_true", help="list the faults")
     options = parser.parse_args()
     if options.list:
         for fault in FAULTS.values():
@@ -61,17 +61,17 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _hold_all(options: argparse.Namespace, pools: list[str], scale: Scale) -> list[Cell]:
+def _run_all(options: argparse.Namespace, pools: list[str], scale: Scale) -> list[Cell]:
     names = options.fault or (QUICK if options.quick else WHOLE)
     cells: list[Cell] = []
     for name in names:
         begin_mono = time.monotonic()
         try:
-            found = hold(FAULTS[name], pools, scale, keep=options.keep)
+            of_fault = run_drill(FAULTS[name], pools, scale, keep=options.keep)
         except KeyboardInterrupt:
             return [*cells, Cell(name, "", trouble="interrupted")]
-        cells += found
-        good = "good" if all(cell.is_good for cell in found) else "BROKEN"
+        cells += of_fault
+        good = "good" if all(cell.is_good for cell in of_fault) else "BROKEN"
         print(f"{name}: {good}, {timed(begin_mono)}", file=sys.stderr, flush=True)
     return cells
 

@@ -1,7 +1,7 @@
-"""The verdict on a drill, from the witness file, the list of accepted jobs and the database alone.
+"""Check a drill, by its run log, the list of accepted jobs and the database alone.
 
-`python -m drills.checker FOLDER DATABASE_URL` prints it as JSON, by pool; exit status 1 if a promise is broken.
-It imports nothing of Poolwise.
+`python -m drills.checker FOLDER DATABASE_URL` prints the counts as JSON, by pool. The exit status is 1 if anything was
+lost or differs. It imports nothing of Poolwise.
 """
 
 import argparse
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from drills.ledger import ENDED, Database
+from drills.database import ENDED, Database
 
-#: What breaks a promise; the rest of the counts is information.
+#: What must not happen; the rest of the counts is information.
 BROKEN = (
     "lost", "duplicated", "failed", "without_line", "result_differs", "attempts_exceeded", "history_broken",
     "bad_timings",
@@ -24,11 +24,11 @@ BROKEN = (
 INFORMATION = ("accepted", "committed", "extra_starts")
 _RESULT_OF = {"succeeded": "SUCCESS", "failed": "FAILURE", "cancelled": "REVOKED"}
 _MAX_EXAMPLES = 5
-#: A stamp and a monotonic duration are read one after the other.
+#: A time stamp and a monotonic duration are read one after the other.
 _ROUNDING_S = 0.01
 
 
-class FaultVerdict:
+class FaultCounts:
     """Counts by pool, and a few examples of each fault."""
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class FaultVerdict:
 
     @property
     def is_good(self) -> bool:
-        """Return whether every promise was kept."""
+        """Return whether nothing was lost and nothing differs."""
         return not self.examples
 
     def as_dict(self) -> dict[str, Any]:
@@ -53,11 +53,11 @@ class FaultVerdict:
         return {"good": self.is_good, "pools": pools, "examples": self.examples}
 
 
-def read_lines(witness: Path) -> dict[str, Counter[int]]:
-    """Return how often each attempt of each job left its line."""
+def read_lines(run_log: Path) -> dict[str, Counter[int]]:
+    """Return how often each attempt of each job wrote its line."""
     lines: dict[str, Counter[int]] = {}
-    if witness.exists():
-        for text in witness.read_text().splitlines():
+    if run_log.exists():
+        for text in run_log.read_text().splitlines():
             line = json.loads(text)
             lines.setdefault(UUID(line["job"]).hex, Counter())[line["attempt"]] += 1
     return lines
@@ -79,17 +79,17 @@ def judge(
     outcomes: Mapping[str, list[tuple[str, str, int]]],
     *,
     clock_tolerance_s: float = 0.0,
-) -> FaultVerdict:
-    """Return the verdict on what was accepted, ran and was recorded."""
-    verdict = FaultVerdict()
+) -> FaultCounts:
+    """Return the counts of what was accepted, ran and was recorded."""
+    counts = FaultCounts()
     missing = dict(accepted)
     for pool in accepted.values():
-        verdict.count(pool, "accepted")
+        counts.count(pool, "accepted")
     for job in jobs:
         missing.pop(job["id"], None)
-        verdict.count(job["pool"], "committed")
+        counts.count(job["pool"], "committed")
         own = lines.get(job["id"], Counter())
-        verdict.count(job["pool"], "extra_starts", number=max(0, own.total() - 1))
+        counts.count(job["pool"], "extra_starts", number=max(0, own.total() - 1))
         faults = [
             *_faults_of_state(job, own, outcomes.get(job["id"], [])),
             *_faults_of_result(job, results.get(job["id"], [])),
@@ -97,10 +97,10 @@ def judge(
             *_faults_of_time(job, clock_tolerance_s),
         ]
         for fault in faults:
-            verdict.count(job["pool"], fault, job["id"])
+            counts.count(job["pool"], fault, job["id"])
     for job_id, pool in missing.items():
-        verdict.count(pool, "lost", job_id)
-    return verdict
+        counts.count(pool, "lost", job_id)
+    return counts
 
 
 def _faults_of_state(
@@ -141,13 +141,13 @@ def _faults_of_time(job: Mapping[str, Any], tolerance_s: float) -> Iterable[str]
         yield "bad_timings"
 
 
-def check(folder: Path, database_url: str, *, clock_tolerance_s: float = 0.0) -> FaultVerdict:
-    """Return the verdict on a drill's folder and database."""
+def check(folder: Path, database_url: str, *, clock_tolerance_s: float = 0.0) -> FaultCounts:
+    """Return the counts of a drill's folder and database."""
     database = Database(database_url)
     return judge(
         database.jobs(),
         read_accepted(folder / "accepted"),
-        read_lines(folder / "witness"),
+        read_lines(folder / "runs"),
         database.results(),
         database.outcomes(),
         clock_tolerance_s=clock_tolerance_s,
@@ -155,17 +155,17 @@ def check(folder: Path, database_url: str, *, clock_tolerance_s: float = 0.0) ->
 
 
 def main() -> int:
-    """Print the verdict; return the exit status."""
-    parser = argparse.ArgumentParser(description="Say whether a drill lost a job or recorded one twice.")
-    parser.add_argument("folder", type=Path, help="where the files `accepted` and `witness` are")
+    """Print the counts; return the exit status."""
+    parser = argparse.ArgumentParser(description="Check whether a drill lost a job or recorded one twice.")
+    parser.add_argument("folder", type=Path, help="where the files `accepted` and `runs` are")
     parser.add_argument("database_url")
     parser.add_argument(
         "--clock-tolerance-s", type=float, default=0.0, help="how far clocks were moved apart"
     )
     options = parser.parse_args()
-    verdict = check(options.folder, options.database_url, clock_tolerance_s=options.clock_tolerance_s)
-    print(json.dumps(verdict.as_dict(), indent=2))
-    return 0 if verdict.is_good else 1
+    counts = check(options.folder, options.database_url, clock_tolerance_s=options.clock_tolerance_s)
+    print(json.dumps(counts.as_dict(), indent=2))
+    return 0 if counts.is_good else 1
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-/* A wall clock that is off by as many seconds as a file says, for the processes that are started with it preloaded.
+/* A wall clock that is off by the number of seconds in a file, for processes that are started with it preloaded.
  *
- * Only what tells the time of day is moved. The monotonic clock, and with it every sleep and time-out, goes on as if
- * somebody had set the clock of the machine.
+ * Only the time of day is shifted. The monotonic clock, and with it every sleep and time-out, goes on as if
+ * the clock of the machine had been set.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -38,23 +38,23 @@ int clock_gettime(clockid_t clock, struct timespec *now)
 
 int gettimeofday(struct timeval *restrict now, void *restrict zone)
 {
-    struct timespec found;
-    int failed = clock_gettime(CLOCK_REALTIME, &found);
+    struct timespec real;
+    int failed = clock_gettime(CLOCK_REALTIME, &real);
 
     (void)zone;
     if (!failed && now) {
-        now->tv_sec = found.tv_sec;
-        now->tv_usec = found.tv_nsec / 1000;
+        now->tv_sec = real.tv_sec;
+        now->tv_usec = real.tv_nsec / 1000;
     }
     return failed;
 }
 
 time_t time(time_t *now)
 {
-    struct timespec found;
+    struct timespec real;
 
-    clock_gettime(CLOCK_REALTIME, &found);
+    clock_gettime(CLOCK_REALTIME, &real);
     if (now)
-        *now = found.tv_sec;
-    return found.tv_sec;
+        *now = real.tv_sec;
+    return real.tv_sec;
 }

@@ -1,4 +1,4 @@
-"""The faults: what each breaks, on what platform, and within how many seconds all has to go on."""
+"""The faults: what each breaks, on what platform, and within how many seconds all jobs have to go on."""
 
 import json
 import os
@@ -17,8 +17,8 @@ from typing import Any
 from drills.points import COORDINATOR, SUBMITTER, WHOLE_WORKER, WORKER, WORKER_CHILD, file_name
 from drills.site import SLOTS, DrillError, Plan, Site
 
-#: The promise for what a dead worker held.
-PROMISED_S = 15.0
+#: Within this time what a dead worker ran or reserved goes on.
+RECOVERY_S = 15.0
 OUTAGE_S = 20.0
 PAUSE_S = 30.0
 LOCK_S = 8.0
@@ -29,7 +29,7 @@ _CLOCK = "clock"
 
 
 class Skipped(Exception):
-    """The drill cannot be held here; the text says why."""
+    """The drill cannot run here; the text is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Fault:
     summary: str
     do: Callable[[Site, "Scale"], None]
     plan: Plan = field(default_factory=Plan)
-    budget_s: float = PROMISED_S
+    budget_s: float = RECOVERY_S
     rate_per_s: float = 5.0
     longest_s: float = 0.5
     clock_tolerance_s: float = 0.0
@@ -65,7 +65,7 @@ FAULTS: dict[str, Fault] = {}
 
 
 def fault(name: str, **options: object) -> Callable[[Callable[[Site, Scale], None]], Fault]:
-    """Put a fault into the table; the function's docstring is what the table says of it."""
+    """Put a fault into the table; the function's docstring is its summary."""
 
     def declare(do: Callable[[Site, Scale], None]) -> Fault:
         FAULTS[name] = Fault(name, (do.__doc__ or "").strip().rstrip("."), do, **options)  # type: ignore[arg-type]
@@ -81,8 +81,8 @@ def _strike(site: Site, pool: str, signum: int) -> None:
 
 
 def _fill(site: Site, pool: str) -> None:
-    """Have a pool's workers run some long jobs, and hold more, when the fault comes."""
-    # Few and short enough that waiting for a slot does not pass for waiting to be found.
+    """Have a pool's workers run some long jobs, and reserve more, when the fault comes."""
+    # Few and short enough that waiting for a slot is not mistaken for waiting for recovery.
     site.burst(pool, min(site.plan.slots[pool] + 2, _MOST_LONG), LONG_S)
     site.until(
         lambda: site.database.running(longer_than_s=1.0).get(pool, 0) >= 2, 30, f"jobs that run on {pool}"
@@ -148,7 +148,7 @@ def worker_freeze(site: Site, scale: Scale) -> None:
     for pids in frozen.values():
         for pid in reversed(pids):
             os.kill(pid, signal.SIGCONT)
-    site.wait(3.0)  # its late words come now
+    site.wait(3.0)  # its late reports come now
 
 
 @fault("worker-stop")
@@ -268,13 +268,13 @@ def _lock(site: Site, scale: Scale) -> None:
 
 @fault("sqlite-locked")
 def sqlite_locked(site: Site, scale: Scale) -> None:
-    """A slow database: another program holds SQLite's write lock for 8 s."""
+    """A slow database: another program keeps SQLite's write lock for 8 s."""
     _lock(site, scale)
 
 
 @fault("postgres-locked", plan=Plan(database="postgres"))
 def postgres_locked(site: Site, scale: Scale) -> None:
-    """A slow database: another program holds PostgreSQL's table of jobs for 8 s."""
+    """A slow database: another program keeps PostgreSQL's table of jobs locked for 8 s."""
     _lock(site, scale)
 
 
@@ -296,7 +296,7 @@ def _unmount(folder: Path) -> None:
 
 @fault("disk-full", prepare=_mount, clean=_unmount)
 def disk_full(site: Site, scale: Scale) -> None:
-    """The disk of the SQLite ledger is full for 8 s."""
+    """The disk of the SQLite database is full for 8 s."""
     filler = site.database_folder / "filler"
     site.tracker.begin()
     with filler.open("wb", buffering=0) as file, suppress(OSError):
@@ -326,7 +326,7 @@ def _own_clock(of: str) -> Callable[[Path, Plan], Plan]:
             raise Skipped(f"the clock cannot be compiled: {built.stderr.strip().splitlines()[-1]}")
         environment = {"LD_PRELOAD": str(library), "POOLWISE_DRILL_CLOCK": str(folder / _CLOCK)}
         if abs(_seen_through(environment, folder, 7200) - 7200) > 60:
-            raise Skipped("preloading a library moves no clock here")
+            raise Skipped("preloading a library shifts no clock here")
         prefixes = plan.pools if of == "worker" else (of,)
         return replace(plan, environment_of={prefix: environment for prefix in prefixes})
 
@@ -430,7 +430,7 @@ _SAMPLER = {**_IMPATIENT, "WORKER_PREFETCH_MULTIPLIER": "10"}
 
 @fault("sampler", plan=Plan(pools=("gevent",), slots={**SLOTS, "gevent": 20}, environment=_SAMPLER))
 def sampler(site: Site, scale: Scale) -> None:
-    """A worker killed with 100 jobs received, Redis wiped, and two crash points: what `make test` holds."""
+    """A worker killed with 100 jobs received, Redis wiped, and two crash points: what `make test` runs."""
     for pool in site.pools:
         site.burst(pool, 120, 0.5)
         site.until(lambda pool=pool: _received(site, pool) >= 60, 30, f"messages that {pool} received")  # type: ignore[misc]

@@ -10,7 +10,7 @@ WORKER = (
     "before the claim", "after the claim", "before the effect", "after the effect", "before the stream entry",
     "after the stream entry", "before the acknowledgement", "after the acknowledgement",
 )  # fmt: skip
-#: Those of them that a prefork child comes by.
+#: Those of them that a prefork child reaches.
 WORKER_CHILD = WORKER[:6]
 COORDINATOR = (
     "before the recorder's commit", "after the recorder's commit", "before the stream's acknowledgement",

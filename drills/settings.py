@@ -1,4 +1,4 @@
-"""Settings of the platforms that drills break: the project's own, with the witness job and the crash points.
+"""Settings of the platforms that drills break: the project's own, with the drills' job and the crash points.
 
 Nothing of it is part of the project's settings, so that no production platform can have them.
 """

@@ -1,4 +1,4 @@
-"""A platform of a drill's own: Redis, ledger, workers, coordinators, web and a submitter, all real processes."""
+"""A platform of a drill's own: Redis, database, workers, coordinators, web and a submitter, all real processes."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from dev.lifetime import die_with_parent
 from dev.own_postgres import OwnPostgres
 from dev.own_redis import OwnRedis
 from dev.ports import LOOPBACK, free_port
-from drills.ledger import Database, DatabaseAway
+from drills.database import Database, DatabaseAway
 from drills.tracker import Tracker
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,7 +37,7 @@ _FOREIGN = (
 
 
 class DrillError(Exception):
-    """The platform could not be brought to where the drill begins."""
+    """The platform could not be brought to the state in which the drill begins."""
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ class SitePart:
 
 @dataclass(slots=True)
 class Plan:
-    """What a drill's platform looks like."""
+    """The processes and settings of a drill's platform."""
 
     pools: tuple[str, ...] = POOLS
     workers: int = 1  # of each pool
@@ -87,14 +87,14 @@ class Site:
         self.database_folder = folder / "database"
         url = self.postgres.url if self.postgres else f"sqlite:///{self.database_folder / 'database.sqlite3'}"
         self.database = Database(url)
-        self.tracker = Tracker(self.database, folder / "witness")
+        self.tracker = Tracker(self.database, folder / "runs")
         self.submitter_fixed: list[str] = []
         self._orders: list[dict[str, Any]] = []
         self.web_port = free_port()
 
     # --- start and end
     def __enter__(self) -> Self:
-        """Start everything and wait until each pool's workers and the coordinators show themselves."""
+        """Start everything and wait until each pool's workers and the coordinators have sent a heartbeat."""
         for name in ("redis", "database", "armed", "crashed", "logs", "pg"):
             (self.folder / name).mkdir(exist_ok=True)
         try:
@@ -105,7 +105,7 @@ class Site:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End everything at once: the verdict has been reached."""
+        """End everything at once."""
         self.close()
 
     def _start(self) -> None:
@@ -142,7 +142,7 @@ class Site:
         self.submitter_fixed = ["--http", f"http://drill:{password}@{address}"]
 
     def environment(self) -> dict[str, str]:
-        """Return what every process gets: the settings as they ship, for a platform of the drill's own."""
+        """Return what every process gets: the default settings, for a platform of the drill's own."""
         pools = {p: {"model": p, "queue": p, "concurrency": self.plan.slots[p]} for p in POOLS}
         return {
             **{name: value for name, value in os.environ.items() if name not in _FOREIGN},
@@ -215,7 +215,7 @@ class Site:
 
     # --- waiting; meanwhile what died is started again, as a supervisor does
     def tend(self) -> None:
-        """Start again what has died, and see how recovery goes on."""
+        """Start again what has died, and follow the recovery."""
         for name, part in self.parts.items():
             if part.is_wanted and part.process is not None and part.process.poll() is not None:
                 self.spawn(name)
@@ -238,8 +238,8 @@ class Site:
             time.sleep(_TEND_EVERY_S)
 
     def until_up(self) -> None:
-        """Wait until every worker and coordinator that is wanted has shown itself."""
-        self.until(self._is_up, START_TIMEOUT_S, "signs of life")
+        """Wait until every worker and coordinator that is wanted has sent a heartbeat."""
+        self.until(self._is_up, START_TIMEOUT_S, "heartbeats")
 
     def _is_up(self) -> bool:
         parts = [part for name, part in self.parts.items() if name not in ("submitter", "web")]
@@ -252,7 +252,7 @@ class Site:
         return set()
 
     def drain(self, timeout_s: float) -> bool:
-        """Stop the load and wait until no job is live; return whether that came about."""
+        """Stop the load and wait until no job is live; return whether that happened in time."""
         idle = self.folder / "submitter-idle"
         idle.unlink(missing_ok=True)
         self.load(rate_per_s=0)
@@ -271,12 +271,12 @@ class Site:
         process = self.parts["submitter"].process
         assert process is not None
         assert process.stdin is not None
-        with suppress(OSError):  # it has just died: what starts in its place is told again
+        with suppress(OSError):  # it has just died: its successor gets the orders again
             process.stdin.write(json.dumps(order).encode() + b"\n")
             process.stdin.flush()
 
     def load(self, *, rate_per_s: float, longest_s: float = 0.5, batch: int = 1) -> None:
-        """Submit so many jobs a second to each pool from now on, in batches."""
+        """Submit this many jobs a second to each pool from now on, in batches."""
         order = {"rate_per_s": rate_per_s, "longest_s": longest_s, "batch": batch}
         self._orders = [order]
         self._send_order(order)

@@ -1,4 +1,4 @@
-"""The soak: steady load and a random fault every so often, for minutes; then the verdict, and whether memory stayed flat."""
+"""The soak: steady load and a random fault every so often, for minutes; then the result, and whether memory stayed flat."""
 
 import json
 import random
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from drills.holding import SETTLE_S, Cell, _fill, check
+from drills.run import SETTLE_S, Cell, _fill, check
 from drills.site import DrillError, Plan, Site
 from drills.table import table
 
@@ -23,14 +23,14 @@ FAULT_EVERY_S = 20.0
 SAMPLE_EVERY_S = 5.0
 MINUTE_S = 60.0
 FLAT_WITHIN = 0.10
-#: Jobs that one submission brings, to one pool after the other; 200 single inserts a second would be a test of SQLite.
+#: Jobs per submission, to one pool after the other; 200 single inserts a second would be a test of SQLite.
 _BATCH = 100
 _LONGEST_S = 0.02
 _BURST_S = 2.0
-#: So long are ended claims kept here (five minutes as it ships), and so long goes the load on before the soak begins:
-#: Redis has then as much as it ever is to have.
+#: How long claims outlive their attempts here (by default five minutes), and how long the load runs before the soak
+#: begins: Redis then has as much data as it will ever have.
 _CLAIM_AFTERLIFE_S = 60
-#: The 15 s of a kill, and what the queue that grew meanwhile at this load takes before the rescued jobs' turn comes.
+#: The 15 s of a kill, and the time that the queue which grew meanwhile takes before the recovered jobs run.
 _BUDGET_S = 20.0
 
 FaultAction = Callable[[Site, random.Random], None]
@@ -86,7 +86,7 @@ FAULT_ACTIONS: dict[str, FaultAction] = {
     "restart of Redis": _restart_redis,
     "restart of Redis without its data": _wipe_redis,
     "Redis frozen for 4 s": _freeze_redis,
-    "the ledger locked for 4 s": _lock_database,
+    "the database locked for 4 s": _lock_database,
 }
 
 
@@ -108,15 +108,15 @@ class Memory:
 
         A Redis that lost its data has to fill again: its first median is that before the first fault.
         """
-        found = {}
+        growth = {}
         for name, samples in sorted(self.samples.items()):
             begin_s, end_s = (0.0, FAULT_EVERY_S) if name == "redis" else (MINUTE_S, 2 * MINUTE_S)
             early = [size for at_s, size in samples if begin_s <= at_s < end_s]
             late = [size for at_s, size in samples if at_s >= seconds - MINUTE_S]
             if early and late:
                 before, after = int(statistics.median(early)), int(statistics.median(late))
-                found[name] = (before, after, after / before - 1)
-        return found
+                growth[name] = (before, after, after / before - 1)
+        return growth
 
 
 def _pss_bytes(pid: int) -> int:
@@ -130,7 +130,7 @@ def _pss_bytes(pid: int) -> int:
 
 
 def soak(pools: Sequence[str], seconds: int, *, seed: int, as_json: bool) -> int:
-    """Hold the soak and print its verdict; return the exit status."""
+    """Run the soak and print its result; return the exit status."""
     folder = Path(tempfile.mkdtemp(prefix="poolwise-soak-"))
     # Two lines of log for each of a hundred thousand jobs are of no use, and not free.
     environment = {"POOLWISE_DRILL_CLAIM_AFTERLIFE_S": str(_CLAIM_AFTERLIFE_S), "LOG_LEVEL": "WARNING"}
@@ -140,9 +140,9 @@ def soak(pools: Sequence[str], seconds: int, *, seed: int, as_json: bool) -> int
         memory, trouble = _run(site, seconds, random.Random(seed))
         has_drained = site.drain(120.0)
         site.wait(SETTLE_S)
-        verdict = check(site)
+        checked = check(site)
         for cell in cells:
-            _fill(cell, site, verdict, has_drained=has_drained, trouble=trouble)
+            _fill(cell, site, checked, has_drained=has_drained, trouble=trouble)
     growth = memory.growth(seconds) if seconds >= 3 * MINUTE_S else {}
     grown = [name for name, (_, _, share) in growth.items() if share > FLAT_WITHIN]
     good = all(cell.is_good for cell in cells) and not grown

@@ -1,4 +1,4 @@
-"""Submits witness jobs, steadily and in bursts, and writes the id of each that was accepted to a file.
+"""Submits the drills' jobs, steadily and in bursts, and writes the id of each that was accepted to a file.
 
 `python -m drills.submitter` reads its orders from standard input, one JSON object a line:
 {"rate_per_s": 10, "longest_s": 0.5} sets the steady load of every pool, {"burst": 500, "pool": "gevent",
@@ -21,14 +21,14 @@ FOLDER = Path(os.environ["POOLWISE_DRILL_FOLDER"])
 _LARGEST = 500  # copies of one submission
 
 
-class Door(Protocol):
+class Entry(Protocol):
     """A way to submit."""
 
     def submit(self, pool: str, duration_s: float, copies: int) -> list[str]:
         """Return the ids of what was accepted. Raise anything where nothing was."""
 
 
-class FunctionDoor:
+class FunctionEntry:
     """Submission as programs do it."""
 
     def __init__(self) -> None:
@@ -37,21 +37,21 @@ class FunctionDoor:
         django.setup()
 
     def submit(self, pool: str, duration_s: float, copies: int) -> list[str]:
-        """Submit by `poolwise.lifecycle.submission`."""
+        """Submit by `poolwise.submit`."""
         from django.db import close_old_connections, connection
 
-        from poolwise.lifecycle import submission
+        from poolwise import submit
 
         close_old_connections()
         try:
-            jobs = submission.submit("drill.effect", {"duration_s": duration_s}, pool=pool, copies=copies)
+            jobs = submit("drill.effect", {"duration_s": duration_s}, pool=pool, copies=copies)
         except Exception:
             connection.close()
             raise
         return [str(job.pk) for job in jobs]
 
 
-class FormDoor:
+class FormEntry:
     """Submission as people do it; `user:password@` is in the URL."""
 
     def __init__(self, url: str) -> None:
@@ -62,7 +62,7 @@ class FormDoor:
         self._is_in = False
 
     def submit(self, pool: str, duration_s: float, copies: int) -> list[str]:
-        """Post the form; a redirect to the job's page says that it was accepted."""
+        """Post the form; a redirect to the job's page means that it was accepted."""
         page = "/definitions/drill.effect/"
         if not self._is_in:
             self._log_in()
@@ -87,8 +87,8 @@ class FormDoor:
 class Submitter:
     """Carries out the orders."""
 
-    def __init__(self, door: Door, pools: list[str], seed: int) -> None:
-        self.door, self.pools, self.random = door, pools, random.Random(seed)
+    def __init__(self, entry: Entry, pools: list[str], seed: int) -> None:
+        self.entry, self.pools, self.random = entry, pools, random.Random(seed)
         self.turn = itertools.cycle(pools)
         self.rate_per_s, self.longest_s, self.batch = 0.0, 0.5, 1
         self.due_mono = time.monotonic()
@@ -125,14 +125,14 @@ class Submitter:
                 (FOLDER / "submitter-idle").touch()
 
     def _submit_batch(self) -> None:
-        # What an outage held up is not made up for: the load stays what it was.
+        # What an outage delayed is not made up for: the load stays the same.
         every_s = self.batch / self.rate_per_s / len(self.pools)
         self.due_mono = max(self.due_mono + every_s, time.monotonic() - 0.5)
         self._submit(next(self.turn), round(self.random.uniform(0.0, self.longest_s), 3), self.batch)
 
     def _submit(self, pool: str, duration_s: float, copies: int) -> None:
         try:
-            ids = self.door.submit(pool, duration_s, copies)
+            ids = self.entry.submit(pool, duration_s, copies)
         except Exception as error:  # a fault is at work: what was not accepted may not count
             self.refused.write(f"{pool} {type(error).__name__}: {str(error)[:200]!r}\n")
             return
@@ -140,13 +140,13 @@ class Submitter:
 
 
 def main() -> None:
-    """Open the door and obey."""
+    """Submit as the orders on standard input ask."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--pools", required=True)
     parser.add_argument("--http", help="the site's address with user and password")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    make: Callable[[], Door] = (lambda: FormDoor(options.http)) if options.http else FunctionDoor
+    make: Callable[[], Entry] = (lambda: FormEntry(options.http)) if options.http else FunctionEntry
     submitter = Submitter(make(), options.pools.split(","), options.seed)
     (FOLDER / "submitter-ready").touch()
     submitter.run()

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from drills.checker import BROKEN
-from drills.holding import Cell
+from drills.run import Cell
 
 _HEAD = (
     "fault",

@@ -6,16 +6,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from uuid import UUID
 
-from drills.ledger import Database, DatabaseAway
+from drills.database import Database, DatabaseAway
 
 _CHECK_EVERY_S = 0.25
 
 
 class Tracker:
-    """Follows the jobs that were live at a fault until each has left a new line or has ended."""
+    """Follows the jobs that were live at a fault until each has written a new line or has ended."""
 
-    def __init__(self, database: Database, witness: Path) -> None:
-        self._database, self._witness = database, witness
+    def __init__(self, database: Database, run_log: Path) -> None:
+        self._database, self._run_log = database, run_log
         self.reset()
 
     def reset(self) -> None:
@@ -32,14 +32,14 @@ class Tracker:
             live = self._database.live()
         except DatabaseAway:
             live = {}
-        # Lines of before this moment are no sign of going on, of what is caught now.
+        # Earlier lines do not show that what is caught now has gone on.
         self._release(self._started())
         now = time.monotonic()
         self._caught |= {
             job: (pool, now) for job, (pool, _) in self._caught.items() if pool in (pools or (pool,))
         }
         if self._offset is None:
-            self._offset = self._witness.stat().st_size if self._witness.exists() else 0
+            self._offset = self._run_log.stat().st_size if self._run_log.exists() else 0
         for job, pool in live.items():
             if pools and pool not in pools:
                 continue
@@ -48,7 +48,7 @@ class Tracker:
             self._caught[job] = (pool, now)
 
     def check(self) -> None:
-        """Note who has gone on."""
+        """Note which jobs have gone on."""
         if not self._caught or time.monotonic() < self._next_check_mono:
             return
         self._next_check_mono = time.monotonic() + _CHECK_EVERY_S
@@ -60,9 +60,9 @@ class Tracker:
         self._release([job for job in self._caught if job not in live])
 
     def _started(self) -> list[str]:
-        if self._offset is None or not self._witness.exists():
+        if self._offset is None or not self._run_log.exists():
             return []
-        with self._witness.open("rb") as file:
+        with self._run_log.open("rb") as file:
             file.seek(self._offset)
             whole, _, _ = file.read().rpartition(b"\n")
         self._offset += len(whole) + 1 if whole else 0
@@ -70,8 +70,8 @@ class Tracker:
 
     def _release(self, jobs: Iterable[str]) -> None:
         for job in jobs:
-            if (found := self._caught.pop(job, None)) is not None:
-                pool, since_mono = found
+            if (caught := self._caught.pop(job, None)) is not None:
+                pool, since_mono = caught
                 seconds = time.monotonic() - since_mono
                 self.recovered_in_s[pool] = max(seconds, self.recovered_in_s.get(pool, 0.0))
 

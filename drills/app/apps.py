@@ -6,7 +6,7 @@ from django.apps import AppConfig
 
 
 class DrillsConfig(AppConfig):
-    """The witness job and the crash points."""
+    """The job of the drills and the crash points."""
 
     name = "drills.app"
     label = "drills"

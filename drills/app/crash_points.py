@@ -1,7 +1,7 @@
 """Named points of a job's way at which a process kills itself, once, when a drill has armed them.
 
-A drill arms a point for a pool by making the file `armed/<point>@<pool>`; whoever comes by first moves it to
-`crashed/` and dies of SIGKILL, as in a power cut. The platform's code knows nothing of it: its steps are wrapped
+A drill arms a point for a pool by making the file `armed/<point>@<pool>`. The first process that reaches it moves the file
+to `crashed/` and dies of SIGKILL, as in a power cut. The platform's code knows nothing about it: its steps are wrapped
 here, when a process with the drills' settings starts.
 """
 
@@ -51,7 +51,7 @@ def _wrap(
     after: str = "",
     only_if: Callable[[Any], bool] = lambda value: True,
 ) -> None:
-    step = getattr(owner, name)  # an AttributeError says that a point has moved and its drill with it
+    step = getattr(owner, name)  # an AttributeError: the step was renamed
 
     @functools.wraps(step)
     def watched(*args: Any, **kwargs: Any) -> Any:

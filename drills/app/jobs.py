@@ -1,4 +1,4 @@
-"""The witness job: each run appends one line to a file that Poolwise knows nothing of."""
+"""The drills' job: each run appends one line to a file that Poolwise knows nothing about."""
 
 import asyncio
 import json
@@ -10,10 +10,10 @@ from typing import Annotated
 from pydantic import Field
 
 from drills.app.crash_points import reach
-from poolwise.definitions import AttemptContext, job
+from poolwise import AttemptContext, job
 
-WITNESS = Path(os.environ["POOLWISE_DRILL_FOLDER"]) / "witness"
-#: Far above what a drill may take from one job, so that running out of attempts is a finding.
+RUN_LOG = Path(os.environ["POOLWISE_DRILL_FOLDER"]) / "runs"
+#: Far more than a drill takes from one job, so that running out of attempts is a fault.
 MAX_ATTEMPTS = 10
 
 Duration = Annotated[float, Field(ge=0, le=60, description="Seconds to wait after the line is written.")]
@@ -22,7 +22,7 @@ Duration = Annotated[float, Field(ge=0, le=60, description="Seconds to wait afte
 def note(context: AttemptContext) -> None:
     """Append the line of this run; one write to a file opened O_APPEND, so that no two lines mix."""
     line = {"job": context.job_id, "attempt": context.attempt, "pid": os.getpid(), "t": time.time()}
-    file = os.open(WITNESS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    file = os.open(RUN_LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(file, json.dumps(line).encode() + b"\n")
     finally:
@@ -37,7 +37,7 @@ def _effect(context: AttemptContext) -> None:
 
 @job(kind="io", name="drill.effect", title="Drill", takes_context=True, max_attempts=MAX_ATTEMPTS)
 def effect(context: AttemptContext, duration_s: Duration = 0.0) -> dict[str, int]:
-    """Leave a line in the witness file, then wait."""
+    """Append a line to the run log, then wait."""
     _effect(context)
     time.sleep(duration_s)
     return {"attempt": context.attempt}

@@ -1,4 +1,4 @@
-"""The drills themselves: the checker finds every kind of broken promise, and a sample of faults breaks none."""
+"""The drills themselves: the checker finds every kind of loss, and a sample of faults causes none."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ import pytest
 
 from drills import app, checker
 from drills.faults import FAULTS, Scale
-from drills.holding import Cell, hold
+from drills.run import Cell, run_drill
 from drills.table import table
 from poolwise import definitions
 from poolwise.support.errors import UnknownDefinition
@@ -40,7 +40,7 @@ def judge(changes: dict[str, Any] | None = None, **options: Any) -> dict[str, in
     return dict(checker.judge([{**GOOD, **(changes or {})}], **given).pools["gevent"])
 
 
-def test_a_job_that_ran_twice_and_was_recorded_once_keeps_every_promise() -> None:
+def test_a_job_that_ran_twice_and_was_recorded_once_is_no_fault() -> None:
     assert judge() == {"accepted": 1, "committed": 1, "extra_starts": 1}
 
 
@@ -63,7 +63,7 @@ def test_a_job_that_ran_twice_and_was_recorded_once_keeps_every_promise() -> Non
         ({"worker_wait_s": -0.1}, {}, "bad_timings"),
     ],
 )
-def test_the_checker_finds_a_broken_promise(
+def test_the_checker_finds_each_kind_of_fault(
     changes: dict[str, Any], options: dict[str, Any], fault: str
 ) -> None:
     assert judge(changes, **options)[fault] == 1
@@ -74,7 +74,7 @@ def test_clocks_that_a_drill_moved_apart_are_no_fault_but_negative_durations_are
     assert judge({"started_at": -3500.0, "run_s": -1.0}, clock_tolerance_s=3700.0)["bad_timings"] == 1
 
 
-def test_the_table_says_what_is_broken() -> None:
+def test_the_table_marks_what_is_broken() -> None:
     lost = Cell("worker-kill", "gevent", {"accepted": 9, "lost": 1}, 3, True, 16.2, 15.0)
     slow = Cell("worker-kill", "threads", {"accepted": 9}, 3, True, 16.2, 15.0)
     skipped = Cell("disk-full", "gevent", skipped="needs root")
@@ -85,7 +85,7 @@ def test_the_table_says_what_is_broken() -> None:
     assert "skipped: needs root" in text
 
 
-def test_a_production_platform_has_neither_the_witness_job_nor_the_crash_points() -> None:
+def test_a_production_platform_has_neither_the_job_of_drills_nor_the_crash_points() -> None:
     with pytest.raises(UnknownDefinition):
         definitions.get("drill.effect")
     assert f"{app.__name__}.crash_points" not in sys.modules
@@ -94,7 +94,7 @@ def test_a_production_platform_has_neither_the_witness_job_nor_the_crash_points(
 @pytest.mark.parametrize(
     "environment", [{}, {"POOLWISE_DRILL_FOLDER": "x", "DEBUG": "false", "SECRET_KEY": "k" * 50}]
 )
-def test_the_settings_of_the_drills_refuse_to_serve_anything_else(environment: dict[str, str]) -> None:
+def test_the_settings_of_the_drills_refuse_any_other_use(environment: dict[str, str]) -> None:
     own = {**os.environ, "DJANGO_SETTINGS_MODULE": "drills.settings", **environment}
     done = subprocess.run(
         [sys.executable, "manage.py", "check"], cwd=ROOT, env=own, capture_output=True, text=True
@@ -118,7 +118,7 @@ def test_an_unknown_fault_is_refused_with_those_that_exist(tmp_path: Path) -> No
 @pytest.mark.services
 def test_a_sample_of_faults_loses_nothing_and_records_nothing_twice() -> None:
     slowness_since = slowness_from_here()
-    [cell] = hold(FAULTS["sampler"], ["gevent"], Scale())
+    [cell] = run_drill(FAULTS["sampler"], ["gevent"], Scale())
     cell.budget_s *= slowness_since()
     assert cell.is_good, table([cell])
     assert cell.caught > 60

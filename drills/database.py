@@ -1,4 +1,4 @@
-"""The ledger by plain SQL, for a witness that is independent of Poolwise: no Django, no `jobs`."""
+"""The database by plain SQL, independent of Poolwise: no Django, no `poolwise`."""
 
 import json
 import sqlite3
@@ -16,7 +16,7 @@ LIVE = ("queued", "running")
 ENDED = ("succeeded", "failed", "cancelled")
 _FAULTS = (sqlite3.Error, psycopg.Error)
 
-#: Every outcome that the ledger takes, noted by the database itself: the first of a job, and any change after it.
+#: A trigger logs every outcome that is written: the first of a job, and any later change.
 _WATCH_SQLITE = """
 CREATE TABLE drill_outcome (job TEXT, was TEXT, state TEXT, attempt INTEGER);
 CREATE TRIGGER drill_outcome AFTER UPDATE ON poolwise_job
@@ -69,7 +69,7 @@ class Database:
             raise DatabaseAway(str(error)) from error
 
     def watch_outcomes(self) -> None:
-        """Let the database note each outcome of a job; once, after the migrations."""
+        """Make the database log each outcome of a job; once, after the migrations."""
         with closing(self.connect()) as connection:
             if self.is_sqlite:
                 connection.executescript(_WATCH_SQLITE)
@@ -87,11 +87,11 @@ class Database:
         """Return how many jobs run in each pool that were submitted to wait for longer. Raise DatabaseAway."""
         rows = self.ask("SELECT pool, params FROM poolwise_job WHERE state = 'running'")
         params = ((pool, text if isinstance(text, dict) else json.loads(text)) for pool, text in rows)
-        return Counter(pool for pool, found in params if found["duration_s"] > longer_than_s)
+        return Counter(pool for pool, values in params if values["duration_s"] > longer_than_s)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold up every writer for the length of a with block."""
+        """Block every writer for the length of a with block."""
         with closing(self.connect()) as connection:
             connection.execute("BEGIN EXCLUSIVE" if self.is_sqlite else "BEGIN")
             if not self.is_sqlite:
@@ -102,7 +102,7 @@ class Database:
                 connection.execute("ROLLBACK")
 
     def jobs(self) -> Iterator[dict[str, Any]]:
-        """Return each drill job with what the verdict needs. Raise DatabaseAway."""
+        """Return each drill job with what the checker needs. Raise DatabaseAway."""
         names = (
             "id", "pool", "state", "attempt", "max_attempts", "history", "created_at", "started_at",
             "finished_at", "recorded_at", "broker_wait_s", "worker_wait_s", "run_s", "record_lag_s",
@@ -134,14 +134,14 @@ def _id(value: object) -> str:
 
 
 def _grouped(pairs: Iterable[tuple[str, Any]]) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = {}
+    groups: dict[str, list[Any]] = {}
     for key, value in pairs:
-        found.setdefault(key, []).append(value)
-    return found
+        groups.setdefault(key, []).append(value)
+    return groups
 
 
 def _stamp(value: Any) -> float | None:
-    """Return a column's date as POSIX seconds; SQLite holds it as text in UTC."""
+    """Return a column's date as POSIX seconds; SQLite stores it as text in UTC."""
     if value is None:
         return None
     if isinstance(value, str):
