@@ -2,18 +2,19 @@
 
 In reading order: `plan` stores a comparison with its batches (`presets`, `variants`, `design`); `run` releases them one
 after another (`feed`, `slots`, `probes`, `voiding`) from the coordinator's `duties`; `report` builds the report from
-`validity`, `statistics` and `advice`; `charts` draws it, `bundle` exports it; `progress` and `latest` are for pages.
-One comparison and one pool run at a time, and a disturbed batch is repeated.
+`validity`, `statistics` and `advice`; `charts` draws it, `bundle` exports it; pages show `progress`, `estimate` and
+`latest`. One comparison and one pool run at a time, and a disturbed batch is repeated.
 """
 
 from poolwise.lab.bundle import Bundle
 from poolwise.lab.charts import Chart
 from poolwise.lab.design import MAX_IN_FLIGHT, MAX_SEED, OWN, OWN_LABEL, Design
 from poolwise.lab.duties import lab_duties
+from poolwise.lab.estimate import estimate_before, estimate_s
 from poolwise.lab.feed import copies_of
 from poolwise.lab.plan import plan
 from poolwise.lab.presets import PRESETS, Preset
-from poolwise.lab.progress import estimate_before, estimate_s, progress, waits_for
+from poolwise.lab.progress import progress, waits_for
 from poolwise.lab.report import Advice, BatchFigures, Report, ResultsTable, SweepPoint, VariantFigures
 from poolwise.lab.report.lesson import lesson, table, variants, with_lessons
 from poolwise.lab.run import stop

@@ -146,10 +146,8 @@ def _finish(comparison: Comparison, batch: Batch) -> None:
 
 def _disturbances(comparison: Comparison, batch: Batch) -> dict[str, Any]:
     now = timezone.now()
-    return {
-        "late_s": round(feed.lateness_s(comparison, batch), 4),
-        "foreign": probes.foreign(batch, batch.released_at or now, now),
-    }
+    foreign = probes.foreign(batch, batch.released_at or now, now)
+    return {"late_s": round(feed.lateness_s(comparison, batch), 4), "foreign": foreign}
 
 
 def _up_or_none() -> Workers | None:

@@ -17,21 +17,31 @@ _NAMES = (
 
 def add_plan_arguments(parser: ArgumentParser) -> None:
     """Declare the arguments that `plan_options` reads."""
+    _add_amount(parser)
+    _add_variants(parser)
+    _add_load(parser)
+
+
+def _add_amount(parser: ArgumentParser) -> None:
     presets = "; ".join(
         f"{preset.name}: {preset.rounds} rounds of {preset.copies}" for preset in PRESETS.values()
     )
-    parser.add_argument(
-        "--preset", choices=tuple(PRESETS), default=None, help=f"how much to measure ({presets})"
-    )
+    parser.add_argument("--preset", choices=tuple(PRESETS), help=f"how much to measure ({presets})")
     parser.add_argument("--copies", type=int, help="jobs per pool per round (default 100)")
     parser.add_argument("--rounds", type=int, help="rounds; each runs every pool once (default 1)")
+    flag: dict[str, Any] = {"action": BooleanOptionalAction, "default": None}
+    parser.add_argument("--warmup", **flag, help="run one uncounted batch per pool first")
+    parser.add_argument(
+        "--calibrate", **flag, help="measure the overhead with one batch of no-op jobs per pool"
+    )
+
+
+def _add_variants(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=int, default=0, help="seed of the order of pools in each round (default 0)"
     )
     parser.add_argument(
-        "--baseline",
-        metavar="POOL",
-        help="the pool (or, with --vary, the variant) to compare with",
+        "--baseline", metavar="POOL", help="the pool (or, with --vary, the variant) to compare with"
     )
     parser.add_argument(
         "--vary",
@@ -40,18 +50,9 @@ def add_plan_arguments(parser: ArgumentParser) -> None:
         metavar="NAME[=VALUE,VALUE]",
         help="compare the values of a parameter, or all its choices, on each pool; repeatable",
     )
-    parser.add_argument(
-        "--warmup",
-        action=BooleanOptionalAction,
-        default=None,
-        help="run one uncounted batch per pool first",
-    )
-    parser.add_argument(
-        "--calibrate",
-        action=BooleanOptionalAction,
-        default=None,
-        help="measure the overhead with one batch of no-op jobs per pool",
-    )
+
+
+def _add_load(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--sweep",
         dest="is_sweep",

@@ -21,9 +21,9 @@ REPORT = sample.report(sweep=sample.sweep())
 
 
 def spec_of(key: str, **changes: Any) -> dict[str, Any]:
-    found = chart(key, sample.report(**({"sweep": sample.sweep()} | changes)), SAMPLES)
-    assert found is not None
-    return found.spec
+    drawn = chart(key, sample.report(**({"sweep": sample.sweep()} | changes)), SAMPLES)
+    assert drawn is not None
+    return drawn.spec
 
 
 def titles(part: Any, kind: str) -> set[str]:
@@ -50,10 +50,10 @@ def colours(part: Any) -> dict[str, str]:
         return {name: colour for item in part for name, colour in colours(item).items()}
     if not isinstance(part, dict):
         return {}
-    found = part.get("color")
+    scheme = part.get("color")
     own = (
-        dict(zip(found["scale"]["domain"], found["scale"]["range"], strict=True))
-        if isinstance(found, dict)
+        dict(zip(scheme["scale"]["domain"], scheme["scale"]["range"], strict=True))
+        if isinstance(scheme, dict)
         else {}
     )
     return own | {name: colour for value in part.values() for name, colour in colours(value).items()}
@@ -61,20 +61,20 @@ def colours(part: Any) -> dict[str, str]:
 
 @pytest.mark.parametrize("key", KEYS)
 def test_every_chart_is_valid_vega_lite(key: str) -> None:
-    found = spec_of(key)
-    assert is_vega_lite(found)
-    assert not is_vega_lite({**found, "title": 5}), "the check sees a mistake"
+    spec = spec_of(key)
+    assert is_vega_lite(spec)
+    assert not is_vega_lite({**spec, "title": 5}), "the check sees a mistake"
 
 
 @pytest.mark.parametrize("key", KEYS)
 def test_every_chart_has_a_title_named_axes_and_a_table(key: str) -> None:
-    found = chart(key, REPORT, SAMPLES)
-    assert found is not None
-    assert found.title
-    assert found.help.endswith(".")
-    assert found.rows
-    assert all(len(row) == len(found.head) for row in found.rows)
-    assert len(titles(found.spec, "axis")) >= 2
+    drawn = chart(key, REPORT, SAMPLES)
+    assert drawn is not None
+    assert drawn.title
+    assert drawn.help.endswith(".")
+    assert drawn.rows
+    assert all(len(row) == len(drawn.head) for row in drawn.rows)
+    assert len(titles(drawn.spec, "axis")) >= 2
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -123,8 +123,8 @@ def test_a_pool_keeps_its_colour_in_every_chart() -> None:
 def test_a_pool_keeps_its_colour_in_every_comparison_and_shares_it_with_none() -> None:
     gevent = next(pool for pool in REPORT.pools if pool.name == "gevent")
     twin = gevent.model_copy(update={"name": "gevent2"})
-    found = colours(spec_of("distributions", pools=[gevent, twin], sweep=None))
-    assert found == {"gevent": COLOURS[2], "gevent2": COLOURS[4]}
+    assigned = colours(spec_of("distributions", pools=[gevent, twin], sweep=None))
+    assert assigned == {"gevent": COLOURS[2], "gevent2": COLOURS[4]}
 
 
 def test_a_distribution_rises_from_nothing_to_all() -> None:
@@ -138,9 +138,9 @@ def test_a_distribution_rises_from_nothing_to_all() -> None:
 def test_warm_up_and_failed_jobs_are_in_no_distribution() -> None:
     long = SAMPLES[0]._replace(run_s=99.0)
     odd = [long._replace(role="warmup"), long._replace(state="failed")]
-    found = chart("distributions", REPORT, [*SAMPLES, *odd])
-    assert found is not None
-    assert not values(found.spec, run_s=99.0)
+    drawn = chart("distributions", REPORT, [*SAMPLES, *odd])
+    assert drawn is not None
+    assert not values(drawn.spec, run_s=99.0)
 
 
 def test_a_percentile_that_needs_more_samples_is_not_shown() -> None:
@@ -159,9 +159,9 @@ def test_concurrency_never_passes_the_slots_and_ends_at_none() -> None:
 def test_parts_of_the_run_that_were_not_measured_are_not_shown() -> None:
     time = TimeSums(cpu_s=1.0, run_queue_s=0, gil_wait_s=0, blocked_s=0, unattributed_s=3.0)
     pools = [REPORT.pools[0].model_copy(update={"time": time})]
-    found = chart("time", sample.report(pools=pools), [])
-    assert found is not None
-    assert (found.head, found.rows) == (
+    drawn = chart("time", sample.report(pools=pools), [])
+    assert drawn is not None
+    assert (drawn.head, drawn.rows) == (
         ["Pool", "On a core", "Unattributed"],
         [["prefork", "10 ms (25 %)", "30 ms (75 %)"]],
     )
@@ -171,14 +171,14 @@ def test_void_and_warm_up_batches_do_not_count_for_the_concurrency() -> None:
     pool = REPORT.pools[0]
     odd = pool.batches[0].model_copy(update={"concurrency": Concurrency(peak=99, mean=99.0), "counts": False})
     more = pool.model_copy(update={"batches": [*pool.batches, odd]})
-    found = chart("concurrency", sample.report(pools=[more]), SAMPLES)
-    assert found == chart("concurrency", sample.report(pools=[pool]), SAMPLES)
+    drawn = chart("concurrency", sample.report(pools=[more]), SAMPLES)
+    assert drawn == chart("concurrency", sample.report(pools=[pool]), SAMPLES)
 
 
 def test_the_knee_is_marked_and_named() -> None:
-    found = chart("sweep", REPORT, SAMPLES)
-    assert found is not None
-    assert [row[:2] for row in found.rows if row[-1] == "knee"] == [["threads", "8"], ["gevent", "16"]]
+    drawn = chart("sweep", REPORT, SAMPLES)
+    assert drawn is not None
+    assert [row[:2] for row in drawn.rows if row[-1] == "knee"] == [["threads", "8"], ["gevent", "16"]]
 
 
 def test_charts_without_data_are_left_out_of_all() -> None:

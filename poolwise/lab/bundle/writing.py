@@ -5,7 +5,6 @@ import io
 import json
 import shlex
 import subprocess
-import sys
 import zipfile
 from typing import Any
 
@@ -23,14 +22,8 @@ from poolwise.models import Comparison
 from poolwise.support import PoolwiseError, parameters
 
 log = structlog.get_logger(__name__)
-_TIMEOUT_S = 120.0
 #: A fixed timestamp: the same report gives the same bytes, except for the times in the manifest.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-_DRAW = """
-import json, sys, vl_convert
-specs = json.load(sys.stdin)
-json.dump({key: vl_convert.vegalite_to_svg(spec) for key, spec in specs.items()}, sys.stdout)
-"""
 
 
 def write(comparison: Comparison) -> bytes:
@@ -122,20 +115,8 @@ def charts(comparison: Comparison, loaded: Report, samples: list[Sample]) -> dic
     try:
         made = comparison_charts.charts(loaded, samples)
         specs = {key: export.with_look(chart.spec, subtitle) for key, chart in made.items()}
-        drawn: dict[str, str] = json.loads(_drawn(json.dumps(specs, default=str)))
+        drawn = export.draw_all(specs)
     except (subprocess.SubprocessError, OSError, ValueError, KeyError) as error:
         log.warning("cannot draw the charts of a bundle", comparison=str(comparison.pk), error=str(error))
         return {}
     return {f"charts/{key}.svg": svg.encode() for key, svg in drawn.items()}
-
-
-def _drawn(specs: str) -> bytes:
-    # All charts in one process, apart from this one: the engine starts slowly and takes 120 MB.
-    done = subprocess.run(  # noqa: S603 - fixed arguments
-        [sys.executable, "-I", "-c", _DRAW],
-        input=specs.encode(),
-        check=True,
-        capture_output=True,
-        timeout=_TIMEOUT_S,
-    )
-    return done.stdout

@@ -62,9 +62,8 @@ def draw_ratios(report: Report, samples: Samples) -> Spec:
     axis = alt.Axis(
         title="Speed ratio (log scale)", values=ticks, labelExpr="format(datum.value, '~g') + '×'"
     )
-    outcomes = [
-        outcome for outcome in _OUTCOME_COLOURS if any(entry["outcome"] == outcome for entry in entries)
-    ]
+    present = {entry["outcome"] for entry in entries}
+    outcomes = [outcome for outcome in _OUTCOME_COLOURS if outcome in present]
     colour = alt.Color(
         "outcome:N", title="Verdict", legend=top_legend(symbolType="square"),
         scale=alt.Scale(domain=outcomes, range=[_OUTCOME_COLOURS[outcome] for outcome in outcomes]),
@@ -93,8 +92,8 @@ def draw_ratios(report: Report, samples: Samples) -> Spec:
         .mark_circle(size=150, opacity=1)
         .encode(x="ratio:Q", color=colour)
     )
-    one = alt.Chart(common.data([{}])).mark_rule(strokeDash=[4, 3], strokeWidth=1.2).encode(x=alt.datum(1))
-    layers = [bars, whisker.mark_rule(strokeWidth=2), *ends, one, own, text]
+    at_one = alt.Chart(common.data([{}])).mark_rule(strokeDash=[4, 3], strokeWidth=1.2).encode(x=alt.datum(1))
+    layers = [bars, whisker.mark_rule(strokeWidth=2), *ends, at_one, own, text]
     return common.finished_spec({"layer": layers, "height": LINE * len(entries)})
 
 
