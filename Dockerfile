@@ -1,4 +1,4 @@
-# One image for web, coordinator and workers; compose.yaml says which it runs.
+# One image for web, coordinator and workers; compose.yaml chooses which it runs.
 FROM python:3.13-slim
 
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 DEBUG=false LOG_FORMAT=json
@@ -9,7 +9,7 @@ RUN useradd --system --uid 10001 --user-group --home-dir /app --no-create-home p
     && chown poolwise:poolwise var
 
 # Before the source, so that a change of the source does not install the packages again. In an environment of its own, so
-# that what the base image brings is neither replaced nor used.
+# that packages of the base image are neither replaced nor used.
 COPY requirements.txt .
 RUN python -m venv --without-pip /opt/poolwise && pip --python /opt/poolwise/bin/python install --requirement requirements.txt
 ENV PATH=/opt/poolwise/bin:$PATH

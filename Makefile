@@ -3,17 +3,17 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 RUN := $(BIN)/python
-# Processes that share the tests, each with a Redis and a platform of its own; many a test waits, so more than cores.
+# Processes that share the tests, each with a Redis and a platform of its own; many tests wait, so more than cores.
 WORKERS ?= 4
 SPREAD = --dist loadfile --no-loadscope-reorder
-# The tests that start no server, no worker and no browser, and take no second of a core each.
+# The tests that start no server, no worker and no browser, and take less than a second of a core each.
 QUICK = not (services or redis or browser or postgres or slow)
-# Nothing cached, two processes check types faster; with a cache they take three times as long as one.
+# Without a cache, two processes check types faster; with a cache they take three times as long as one.
 MYPY = --num-workers 2
-# What a ledger of another kind changes nothing of.
+# Tests that do not depend on the kind of database.
 WITHOUT_DATABASE = $(addprefix --ignore tests/,pools transport worker/stuck worker/test_forged_messages.py jobs/test_egress.py project/test_drills.py project/test_rabbitmq.py project/test_up.py)
 
-# Each of the many processes that start would compile Poolwise anew.
+# Otherwise each process that starts compiles Poolwise again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -32,7 +32,7 @@ up: install ## Run the platform until Ctrl-C: web, coordinator, four pools, Redi
 	@python=$$(dev/python) && "$$python" dev/install.py --dev
 .PHONY: .installed-dev
 
-lint: style types secrets ## Check style, format, types, and that no secret is in the repository
+lint: style types secrets ## Check style, format, types, and for secrets
 
 style: .installed-dev ## Check style and format
 	$(BIN)/ruff check
@@ -41,10 +41,10 @@ style: .installed-dev ## Check style and format
 types: .installed-dev ## Check types
 	$(BIN)/mypy $(MYPY)
 
-secrets: .installed-dev ## Look for secrets in the repository
+secrets: .installed-dev ## Search the repository for secrets
 	@$(RUN) -m dev.secret_scan
 
-audit: .installed-dev ## Ask the vulnerability service of PyPI about every pinned package (needs the network)
+audit: .installed-dev ## Check every pinned package for known vulnerabilities (needs the network)
 	@test -x .audit/bin/pip-audit || { $(RUN) -m venv .audit && .audit/bin/pip install --quiet pip-audit==2.10.1; }
 	.audit/bin/pip-audit --requirement requirements.txt --requirement requirements-dev.txt --no-deps --disable-pip --strict
 
@@ -61,16 +61,16 @@ test: .installed-dev ## Run every check and test (ARGS="-k name" picks tests)
 	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target lint check
 	$(RUN) -m pytest --numprocesses $(WORKERS) $(SPREAD) $(ARGS)
 
-test-postgres: .installed-dev ## Run the tests that touch the ledger and the pools again, on PostgreSQL
+test-postgres: .installed-dev ## Run the tests of database and pools again, on PostgreSQL
 	TEST_DATABASE=postgres $(RUN) -m pytest --numprocesses $(WORKERS) $(SPREAD) -m "services or postgres" $(WITHOUT_DATABASE) $(ARGS)
 
-drill: .installed-dev ## Break running platforms on purpose: was a job lost? (ARGS="--fault redis-wipe --pool gevent", ARGS=--list)
+drill: .installed-dev ## Break running platforms on purpose and check for lost jobs (ARGS="--fault redis-wipe --pool gevent", ARGS=--list)
 	@$(RUN) -m drills $(ARGS)
 
 soak: .installed-dev ## Ten minutes of load with a random fault every 20 s (ARGS="--seed 7")
 	@$(RUN) -m drills --soak 600 $(ARGS)
 
-format: .installed-dev ## Put the source into the agreed format
+format: .installed-dev ## Format the source
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 

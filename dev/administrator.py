@@ -11,7 +11,7 @@ NAME = "admin"
 
 
 def login() -> str:
-    """Return what to log in with, after making the administrator whose password is kept in var/."""
+    """Return name and password of the administrator, created if missing; the password is kept in var/."""
     if not settings.DEBUG:
         return "an account made with: .venv/bin/python manage.py createsuperuser"
     users, kept = get_user_model(), Path(settings.VAR_DIR) / "admin-password"

@@ -1,4 +1,4 @@
-"""What `make up` shows: the lines of all processes, each with its name, and those of some as they are."""
+"""What `make up` shows: the lines of all processes, each with its name, and those of some processes unchanged."""
 
 import sys
 from collections.abc import Callable, Collection
@@ -8,27 +8,27 @@ from honcho.printer import Message, Printer
 
 
 class Output:
-    """A text stream that goes quiet when its reader is gone: a closed terminal must not stop a clean end."""
+    """A text stream that stops writing when its reader is gone: a closed terminal must not stop a clean end."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream: TextIO | None = stream
         self._is_terminal = stream.isatty()
 
     def isatty(self) -> bool:
-        """Tell whether colours are welcome."""
+        """Return whether to use colours."""
         return self._is_terminal
 
     def has_reader(self) -> bool:
-        """Tell whether somebody may still read: the pipe is not broken, the terminal not closed."""
+        """Return whether the output can still be read: the pipe is not broken, the terminal not closed."""
         return self._stream is not None and self._stream.isatty() == self._is_terminal
 
     def write(self, text: str) -> int:
-        """Write while somebody reads."""
+        """Write while there is a reader."""
         self._try(lambda stream: stream.write(text))
         return len(text)
 
     def flush(self) -> None:
-        """Flush while somebody reads."""
+        """Flush while there is a reader."""
         self._try(lambda stream: stream.flush())
 
     def _try(self, action: Callable[[TextIO], object]) -> None:

@@ -1,4 +1,4 @@
-"""Lead the user in: prepare the database, wait for everything, print the address, run the first comparison.
+"""Prepare the database, wait until everything runs, print the address, run the first comparison.
 
 One process for all of it, beside the starting workers, so that `make up` is ready sooner.
 """
@@ -13,7 +13,7 @@ import django
 from django.core.exceptions import ImproperlyConfigured
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
-os.environ["LOG_LEVEL"] = "WARNING"  # what it says is for people
+os.environ["LOG_LEVEL"] = "WARNING"  # its output is for people
 try:
     django.setup()
 except ImproperlyConfigured as error:
@@ -31,16 +31,16 @@ FIRST_COMPARISON = (("io.wait", 10), ("cpu.primes", 6))
 
 
 class NotReady(Exception):
-    """Something did not come up; the text says what."""
+    """Something did not start; the text names it."""
 
 
 def main(address: str) -> int:
-    """Print the way in when the database is ready and everything answers; then run the first comparison."""
+    """Print address and login when the database is ready and everything answers; then run the first comparison."""
     try:
-        way_in = _prepare_database()
+        account = _prepare_database()
         _wait_for_web(f"{address}healthz")
         call_command("pool_status", *settings.JOB_POOLS, wait=TIMEOUT_S, coordinator=True)
-        welcome = f"\nPoolwise is ready: {address}\nLog in as {way_in}\nCtrl-C stops it.\n"
+        welcome = f"\nPoolwise is ready: {address}\nLog in as {account}\nCtrl-C stops it.\n"
         print(welcome, flush=True)
         if not Comparison.objects.exists():
             print(_compare() + welcome, flush=True)  # again, below all those lines

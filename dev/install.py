@@ -1,4 +1,4 @@
-"""Create .venv and install what Poolwise needs; return at once when that is done already.
+"""Create .venv and install what Poolwise needs; return at once if that is done already.
 
 Runs on the system's Python before anything is installed, so it uses the standard library only.
 """
@@ -29,7 +29,7 @@ class SetupError(Exception):
 
 
 def main() -> int:
-    """Install the named sets of requirements and, unless one is there, Redis."""
+    """Install the sets of requirements and, if none is found, Redis."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dev", action="store_true", help="also what tests and checks need")
     sets = ["runtime", "dev"] if parser.parse_args().dev else ["runtime"]
@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def _wanted(name: str) -> str:
-    """Return a set's stamp: a change of its pins, of Python or of the place installs it again."""
+    """Return a set's stamp: a change of its pins, of Python or of the folder installs it again."""
     content = (ROOT / FILES[name]).read_bytes()
     return hashlib.sha256(content + f"{sys.version_info[:2]} {VENV}".encode()).hexdigest()
 
@@ -70,7 +70,7 @@ def _install(sets: list[str]) -> None:
     files = [part for name in sets for part in ("-r", str(ROOT / FILES[name]))]
     print(f"Installing {' and '.join(FILES[name] for name in sets)}", flush=True)
     _install_side_by_side(_pins(sets))
-    _pip(["--no-compile", *files])  # what the pins want beside themselves, on this Python: nothing, as a rule
+    _pip(["--no-compile", *files])  # what else the pins require on this Python: usually nothing
     _compile()
     _stamp(sets)
 
@@ -85,23 +85,23 @@ def _pins(sets: list[str]) -> list[str]:
 
 
 def _install_side_by_side(pins: list[str]) -> None:
-    """Install the pins by two processes of pip, each the half: one unpacks on one core, and takes twice as long."""
+    """Install the pins by two processes of pip: one unpacks on one core, and takes twice as long."""
     halves = [_start_pip(["--no-compile", "--no-deps", *pins[turn::2]]) for turn in range(2)]
     if any([half.wait() for half in halves]):
         raise SetupError(_PIP_FAILED)
 
 
 def _compile() -> None:
-    """Compile what was installed on all cores; pip does it on one, which takes half of its time."""
-    # Neither the packages' own tests run nor the sources of what is there compiled, of mypy. A file for another
-    # Python fails to compile, and is never imported.
+    """Compile what was installed, on all cores; pip does it on one, which takes half of its time."""
+    # Not needed: the packages' own tests, and the sources of what mypy ships compiled. A file for another Python fails
+    # to compile, and is never imported.
     unused = "/(tests?|mypy|mypyc|pip|pygments/lexers)/"
     command = [PYTHON, "-m", "compileall", "-qq", "-j", "0", "-x", unused, VENV / "lib"]
     subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL)
 
 
 def _is_same_python() -> bool:
-    """Tell whether .venv runs, with the Python that was chosen."""
+    """Return whether .venv runs, with the chosen Python."""
     question = "import sys, pip; print(sys.version_info[:2])"
     try:
         answer = subprocess.run([PYTHON, "-c", question], capture_output=True, text=True, timeout=30)
@@ -117,7 +117,7 @@ def _stamp(sets: list[str]) -> None:
 def _needs_redis() -> bool:
     if os.environ.get("REDIS_URL") or os.environ.get("REDIS_URL_FILE"):
         return False
-    # Asked of .venv's Python: a Redis that pip built lies beside it.
+    # By .venv's Python: a Redis that pip built is beside it.
     question = "import sys; from dev.redis_server import find_binary; sys.exit(find_binary() is None)"
     return subprocess.run([PYTHON, "-c", question], cwd=ROOT).returncode != 0
 

@@ -20,9 +20,9 @@ class PostgresError(Exception):
 
 def find_postgres() -> Path | None:
     """Return the folder of PostgreSQL's server programs, the newest version first."""
-    on_path = [Path(found).resolve().parent for found in [shutil.which("initdb")] if found]
+    on_path = [Path(program).resolve().parent for program in [shutil.which("initdb")] if program]
     installed = sorted(glob("/usr/lib/postgresql/*/bin/initdb"), reverse=True)
-    folders = [*(Path(found).parent for found in installed), *on_path]
+    folders = [*(Path(program).parent for program in installed), *on_path]
     return next((folder for folder in folders if all((folder / name).exists() for name in _WANTED)), None)
 
 
@@ -34,7 +34,7 @@ def _as_postgres(command: Sequence[str]) -> list[str]:
 
 
 class OwnPostgres:
-    """One server with its data in a directory; `durable` has it write through to the disk."""
+    """One server with its data in a directory; `durable` makes it write through to the disk."""
 
     def __init__(self, directory: Path, *, durable: bool = False) -> None:
         programs = find_postgres()

@@ -49,7 +49,7 @@ class OwnRedis:
             self.process = None
 
     def stop(self) -> None:
-        """End it as an operator does: what it holds is written first."""
+        """End it as an operator does: it writes its data first."""
         if self.process is not None:
             self.process.terminate()
             self.process.wait(10)

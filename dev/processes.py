@@ -92,11 +92,11 @@ class Platform(Manager):  # type: ignore[misc]
         return 1 if self.ended_alone else 0
 
     def reason(self) -> str | None:
-        """Say in one line why the platform ended, unless it was asked to."""
+        """Return in one line why the platform ended, or "" if it was asked to."""
         if self.ended_alone == GUIDE:
             return str(self._printer.last_plain)
         if self.ended_alone:
-            return f"poolwise: {self.ended_alone} ended by itself; its last lines above say why."
+            return f"poolwise: {self.ended_alone} ended by itself; see its last lines above."
         return None
 
     def terminate(self) -> None:

@@ -41,8 +41,8 @@ class Server:
 def find_binary() -> str | None:
     """Return the path of a Redis 6.2 or newer, a Valkey, or the Redis that pip compiled; else None."""
     path = os.pathsep.join((os.environ.get("PATH", ""), str(Path(sys.prefix) / "bin")))
-    found = (shutil.which(program, path=path) for program in PROGRAMS)
-    return next((binary for binary in found if binary and _version(binary) >= OLDEST), None)
+    binaries = (shutil.which(program, path=path) for program in PROGRAMS)
+    return next((binary for binary in binaries if binary and _version(binary) >= OLDEST), None)
 
 
 def _version(binary: str) -> tuple[int, ...]:
@@ -50,8 +50,8 @@ def _version(binary: str) -> tuple[int, ...]:
         text = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=10).stdout
     except (OSError, subprocess.SubprocessError):
         return (0,)
-    found = re.search(r"v=(\d+)\.(\d+)", text)
-    return tuple(map(int, found.groups())) if found else (0,)
+    match = re.search(r"v=(\d+)\.(\d+)", text)
+    return tuple(map(int, match.groups())) if match else (0,)
 
 
 @dataclass(frozen=True, slots=True)

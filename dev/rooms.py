@@ -98,15 +98,15 @@ def arrows() -> dict[tuple[str, str], int]:
 
 
 def main() -> None:
-    """Print one line a room, from the top floor down: its files, its lines, and the rooms that it uses."""
+    """Print one line per room, from the top floor down: its files, its lines, and the rooms that it uses."""
     counts = arrows()
     for floor, rooms in reversed(list(enumerate(FLOORS))):
         for room in rooms:
             sizes = [len(path.read_text().splitlines()) for path in files() if room_of(path) == room]
-            used = ", ".join(sorted(other for one, other in counts if one == room))
+            used = ", ".join(sorted(other for user, other in counts if user == room))
             print(f"{floor}  {room:<12} {len(sizes):>3} files {sum(sizes):>6,} lines  → {used or '–'}")
     between = [pair for pair in counts if ROOT_MODULES not in pair]
-    up = [f"{one} → {other}" for one, other in between if FLOOR_OF[other] >= FLOOR_OF[one]]
+    up = [f"{user} → {other}" for user, other in between if FLOOR_OF[other] >= FLOOR_OF[user]]
     print(
         f"{len(FLOOR_OF)} rooms, {len(FLOORS)} floors, {len(between)} arrows; up: {', '.join(up) or 'none'}"
     )

@@ -1,6 +1,6 @@
-"""Look for secrets in the files of the repository, without the network; what .secrets.baseline lists is known to be none.
+"""Search the files of the repository for secrets, without the network; .secrets.baseline lists what is known to be none.
 
-`python -m dev.secret_scan --update` takes up what was found, after you have looked at it.
+`python -m dev.secret_scan --update` adds the findings to that list, after you have checked them.
 """
 
 import json
@@ -19,25 +19,25 @@ def scan() -> dict[tuple[str, str, str], int]:
     """Return file, kind and hash of everything that looks like a secret, and its line."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     names = [name for name in listed.stdout.split("\0") if name and name != BASELINE.name]
-    found = SecretsCollection(root=str(ROOT))
+    collection = SecretsCollection(root=str(ROOT))
     with default_settings():
-        found.scan_files(*(name for name in names if (ROOT / name).is_file()))
-    return {(name, secret.type, secret.secret_hash): secret.line_number for name, secret in found}
+        collection.scan_files(*(name for name in names if (ROOT / name).is_file()))
+    return {(name, secret.type, secret.secret_hash): secret.line_number for name, secret in collection}
 
 
 def main(arguments: list[str]) -> int:
     """Return 0 when there is nothing but what the baseline lists."""
-    found = scan()
+    findings = scan()
     if "--update" in arguments:
-        BASELINE.write_text(json.dumps(sorted(found), indent=1) + "\n")
+        BASELINE.write_text(json.dumps(sorted(findings), indent=1) + "\n")
         return 0
     known = {tuple(entry) for entry in json.loads(BASELINE.read_text())}
-    fresh = {key: line for key, line in found.items() if key not in known}
+    fresh = {key: line for key, line in findings.items() if key not in known}
     for (name, kind, _), line in sorted(fresh.items()):
         print(f"{name}:{line}: looks like a secret ({kind})", file=sys.stderr)
     if fresh:
         print(
-            "secrets: take it out; if it is none: .venv/bin/python -m dev.secret_scan --update",
+            "secrets: remove it; if it is none: .venv/bin/python -m dev.secret_scan --update",
             file=sys.stderr,
         )
     return 1 if fresh else 0

@@ -29,7 +29,7 @@ Environment = dict[str, str]
 
 
 class CannotStart(Exception):
-    """Something is in the way; the text says what to do."""
+    """The platform cannot start; the text is the remedy."""
 
 
 def main() -> int:
@@ -66,7 +66,7 @@ def _run(cleanup: ExitStack) -> int:
 
 @contextmanager
 def _only_one() -> Iterator[None]:
-    """Hold var/up.lock: two platforms would share one Redis file and one database."""
+    """Lock var/up.lock: two platforms would share one Redis file and one database."""
     VAR.mkdir(exist_ok=True)
     with (VAR / "up.lock").open("a+") as lock:
         try:
@@ -86,7 +86,7 @@ def _ports() -> Environment:
     if not is_free(int(port), os.environ.get("HOST", LOOPBACK)):
         other = int(port) + 1 if int(port) < 65535 else 8000
         raise CannotStart(
-            f"Port {port} is in use: stop what holds it, or choose another: PORT={other} make up"
+            f"Port {port} is in use: stop what uses it, or choose another: PORT={other} make up"
         )
     demo = DEMO_PORT if is_free(DEMO_PORT) else free_port()
     return {
@@ -96,7 +96,7 @@ def _ports() -> Environment:
 
 
 class Redis(NamedTuple):
-    """What the platform's processes are told of Redis, and its process where it is a private one."""
+    """The environment that names Redis to the platform's processes, and its process where it is a private one."""
 
     environment: Environment
     process: Popen[bytes] | None = None
@@ -116,7 +116,7 @@ def _redis() -> Iterator[Redis]:
             redis.Redis.from_url(redis_urls.for_redis(url), socket_timeout=3, socket_connect_timeout=3).ping()
         except (redis.RedisError, ValueError) as error:
             raise CannotStart(
-                f"REDIS_URL does not answer: {error}. Mend it, or unset it for a private Redis."
+                f"REDIS_URL does not answer: {error}. Correct it, or unset it for a private Redis."
             ) from None
         yield Redis({"REDIS_URL": url})
     else:
@@ -125,14 +125,14 @@ def _redis() -> Iterator[Redis]:
 
 
 def _environment() -> Environment:
-    """Return what every process gets; the development settings unless the user says otherwise."""
+    """Return what every process gets; the development settings unless the user sets others."""
     path = os.pathsep.join((str(Path(sys.prefix) / "bin"), os.environ.get("PATH", "")))
     return {"DEBUG": "true", **os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
 @contextmanager
 def _shared_with_other_terminals(shared: Environment) -> Iterator[None]:
-    """Keep var/running.json, from which settings know the running platform's addresses."""
+    """Keep var/running.json, from which the settings read the running platform's addresses."""
     RUNNING.touch(mode=0o600)
     RUNNING.write_text(json.dumps(shared))
     try:

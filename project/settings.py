@@ -30,7 +30,7 @@ def _read_secret_files() -> None:
 
 
 def _join_running_platform() -> None:
-    """Take over the addresses of the platform that `make up` runs here, for commands in another terminal."""
+    """Use the addresses of the platform that `make up` runs here, for commands in another terminal."""
     running = VAR_DIR / "running.json"
     if running.exists():
         for name, value in json.loads(running.read_text()).items():
@@ -46,13 +46,13 @@ DEBUG: bool = env.bool("DEBUG", True)
 SECRET_KEY: str = env.str("SECRET_KEY", "") or ("insecure-development-key" if DEBUG else "")
 if not DEBUG and (not SECRET_KEY or SECRET_KEY.startswith("insecure")):
     raise ImproperlyConfigured("Set SECRET_KEY (or SECRET_KEY_FILE) to a long random text when DEBUG is off.")
-#: Earlier keys, newest first: sessions and messages sealed by them are still taken.
+#: Earlier keys, newest first: sessions and messages signed by them stay valid.
 SECRET_KEY_FALLBACKS: list[str] = list(filter(None, env.list("SECRET_KEY_FALLBACKS", [])))
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 
 INSTALLED_APPS = [
-    "django.contrib.admin.apps.SimpleAdminConfig",  # its pages are loaded with the addresses: workers need none
+    "django.contrib.admin.apps.SimpleAdminConfig",  # its pages are loaded with the URLs: workers need none
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -147,9 +147,9 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
-# Whether other names of the domain speak HTTPS too is not Poolwise's to say (subdomains, preload).
+# Poolwise cannot know whether other names of the domain use HTTPS too (subdomains, preload).
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
-#: Proxies in front whose X-Forwarded-For is believed, for the address that a login comes from.
+#: Proxies in front whose X-Forwarded-For is trusted for the address of a login.
 PROXY_COUNT: int = env.int("PROXY_COUNT") if os.environ.get("PROXY_COUNT") else int(HTTPS)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1_000
@@ -159,9 +159,9 @@ DATA_UPLOAD_MAX_NUMBER_FILES = 0
 LOGIN_FAILURE_LIMIT: int = env.int("LOGIN_FAILURE_LIMIT", 5)
 LOGIN_COOL_OFF_MIN: float = env.float("LOGIN_COOL_OFF_MIN", 10.0)
 AXES_FAILURE_LIMIT = LOGIN_FAILURE_LIMIT
-# What is out of bounds is an error of `manage.py check`; where nobody runs it, the throttle must not be off.
+# `manage.py check` reports a value out of range; where it is not run, the throttle must not be off.
 AXES_COOLOFF_TIME = timedelta(minutes=min(max(LOGIN_COOL_OFF_MIN, 0.1), 525_600))
-# Both together: one address cannot lock others out of an account, nor a guesser go on from where they are.
+# Both together: an address cannot lock others out of an account, and guessing from one address is stopped.
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_CLIENT_IP_CALLABLE = "poolwise.web.client_ip.client_address"
 AXES_LOCKOUT_TEMPLATE = "429.html"
@@ -171,15 +171,15 @@ AXES_DISABLE_ACCESS_LOG = True
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 
-# --- the ledger -----------------------------------------------------------------------------------------
+# --- the database ---------------------------------------------------------------------------------------
 DATABASE_URL: str = env.str("DATABASE_URL", f"sqlite:///{VAR_DIR / 'poolwise.sqlite3'}")
 try:
     # Health checks: a connection from before a restart of the database would fail the first request on it.
     _DATABASE: Any = dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True)
 except ValueError:
     raise ImproperlyConfigured(
-        f"DATABASE_URL ({redis_urls.scheme_of(DATABASE_URL)}://…) is no address of a database: write sqlite:///path or "
-        "postgres://user:password@host:5432/name, where signs such as / and # of the password are quoted (%2F, %23)."
+        f"DATABASE_URL ({redis_urls.scheme_of(DATABASE_URL)}://…) is not a database URL: write sqlite:///path or "
+        "postgres://user:password@host:5432/name, with characters such as / and # of the password quoted (%2F, %23)."
     ) from None
 DATABASES: dict[str, Any] = {"default": _DATABASE}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
@@ -213,9 +213,9 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = WORKER_PREFETCH_MULTIPLIER
 CELERY_WORKER_CONSUMER = "poolwise.worker.message_filter:JobConsumer"
 CELERY_WORKER_SEND_TASK_EVENTS = env.bool("TASK_EVENTS", False)
 CELERY_TASK_SEND_SENT_EVENT = False
-#: Seconds that running jobs get at SIGTERM; then they go back to their queue. Poolwise bounds the rest, too.
+#: Seconds that running jobs get at SIGTERM; then they return to their queue, and the worker ends soon after.
 SHUTDOWN_GRACE_S: float = env.float("SHUTDOWN_GRACE_S", 20.0)
-#: The same for a worker that drains itself, for a job in it could not be stopped and may run on.
+#: The same for a worker that drains itself because a job in it could not be stopped.
 DRAIN_GRACE_S: float = env.float("DRAIN_GRACE_S", 60.0)
 CELERY_ENABLE_UTC = True
 CELERY_TIMEZONE = TIME_ZONE
@@ -234,7 +234,7 @@ JOB_POOLS: Any = {
 }
 if "JOB_POOLS" in os.environ:
     JOB_POOLS = env.json("JOB_POOLS")
-#: Where a job of each kind runs when nobody names a pool.
+#: Where a job of each kind runs when the submission names no pool.
 JOB_DEFAULT_POOLS: dict[str, str] = {
     "io": "gevent",
     "cpu": "prefork",
@@ -250,7 +250,7 @@ JOB_TIME_LIMIT_S: float = env.float("JOB_TIME_LIMIT_S", 3600.0)
 JOB_RESULT_MAX_BYTES: int = env.int("JOB_RESULT_MAX_BYTES", 1_048_576)
 JOB_LOG_MAX_LINES: int = env.int("JOB_LOG_MAX_LINES", 200)
 JOB_HEARTBEAT_S: float = env.float("JOB_HEARTBEAT_S", 2.0)
-#: Touched with each sign of life, for health checks that must be cheap; empty: none.
+#: Touched with each heartbeat, for cheap health checks; empty: none.
 JOB_HEARTBEAT_FILE: str = env.str("JOB_HEARTBEAT_FILE", "")
 JOB_WORKER_DEAD_AFTER_S: float = env.float("JOB_WORKER_DEAD_AFTER_S", 8.0)
 JOB_PUBLISH_BUDGET_S: float = env.float("JOB_PUBLISH_BUDGET_S", 0.5)
@@ -262,9 +262,9 @@ AUDIT_KEEP_DAYS: float = env.float("AUDIT_KEEP_DAYS", 365.0)
 API_MAX_BODY_BYTES: int = env.int("API_MAX_BODY_BYTES", 1_048_576)
 JOB_FILES_DIR: str = env.str("JOB_FILES_DIR", "") or str(VAR_DIR / "files")
 JOB_HTTP_DEMO_URL: str = env.str("JOB_HTTP_DEMO_URL", "http://127.0.0.1:8099")
-#: Whether jobs run that end their worker on purpose.
+#: Allow jobs that end their worker on purpose.
 JOB_ALLOW_HARMFUL: bool = env.bool("JOB_ALLOW_HARMFUL", DEBUG)
-#: Whether HTTP jobs may reach the public internet (ports 80 and 443); never anything private, but for the list below.
+#: Whether HTTP jobs may reach the public internet (ports 80 and 443); private addresses only by the list below.
 JOB_HTTP_PUBLIC: bool = env.bool("JOB_HTTP_PUBLIC", True)
 JOB_HTTP_ALLOWED_HOSTS: list[str] = env.list(
     "JOB_HTTP_ALLOWED_HOSTS", [JOB_HTTP_DEMO_URL.split("://", 1)[-1]]

@@ -83,8 +83,8 @@ ENVIRONMENT: list[tuple[dict[str, str], str]] = [
     ({"SECRET_KEY_FILE": "/nowhere/key"}, "SECRET_KEY_FILE cannot be read"),
     ({"REDIS_URL_FILE": "/nowhere"}, "REDIS_URL_FILE cannot be read"),
     ({"DATABASE_URL": "oracle-or-so://x/y"}, "oracle-or-so"), ({"DATABASE_URL": ""}, "DATABASE_URL"),
-    ({"DATABASE_URL": "postgres://u:canary/2@h/n"}, "DATABASE_URL (postgres://…) is no address"),
-    ({"DATABASE_URL": "u:canary@h/n"}, "DATABASE_URL (…://…) is no address"),
+    ({"DATABASE_URL": "postgres://u:canary/2@h/n"}, "DATABASE_URL (postgres://…) is not a database URL"),
+    ({"DATABASE_URL": "u:canary@h/n"}, "DATABASE_URL (…://…) is not a database URL"),
     ({"LOG_LEVEL": ""}, "LOG_LEVEL must be one of DEBUG, INFO"), ({"LOG_LEVEL": "loud"}, "not 'LOUD'"),
 ]  # fmt: skip
 
@@ -158,12 +158,12 @@ def test_what_makes_no_sense_is_named_or_harmless(
     monkeypatch.setenv(name, value)
     errors: list[str] = []
     try:
-        found = runpy.run_path(str(ROOT / "project/settings.py"))
+        loaded = runpy.run_path(str(ROOT / "project/settings.py"))
     except (EnvError, ImproperlyConfigured, ValueError) as error:
         errors.append(str(error))
     else:
-        for documented in found.keys() & DOCUMENTED:
-            setattr(settings, documented, found[documented])
+        for documented in loaded.keys() & DOCUMENTED:
+            setattr(settings, documented, loaded[documented])
         errors += [fault.msg for check in CHECKS for fault in check() if isinstance(fault, Error)]
     assert all(name in text for text in errors), errors
     assert errors or (name, value) not in MUST_BE_REPORTED
@@ -180,8 +180,8 @@ def test_the_wait_after_wrong_passwords_cannot_be_turned_off(monkeypatch: pytest
 @pytest.mark.parametrize("level", ["info", "Warning", "DEBUG"])
 def test_the_level_of_logs_is_taken_in_any_case(monkeypatch: pytest.MonkeyPatch, level: str) -> None:
     monkeypatch.setenv("LOG_LEVEL", level)
-    found = runpy.run_path(str(ROOT / "project/settings.py"))
-    assert found["LOGGING"]["root"]["level"] == level.upper()
+    loaded = runpy.run_path(str(ROOT / "project/settings.py"))
+    assert loaded["LOGGING"]["root"]["level"] == level.upper()
 
 
 def test_an_empty_earlier_key_signs_nothing_and_an_empty_folder_is_none(
@@ -189,9 +189,9 @@ def test_an_empty_earlier_key_signs_nothing_and_an_empty_folder_is_none(
 ) -> None:
     for name, value in {"SECRET_KEY_FALLBACKS": "old,,", "STATIC_ROOT": "", "JOB_FILES_DIR": ""}.items():
         monkeypatch.setenv(name, value)
-    found = runpy.run_path(str(ROOT / "project/settings.py"))
-    assert found["SECRET_KEY_FALLBACKS"] == ["old"]
-    assert (found["STATIC_ROOT"].name, found["JOB_FILES_DIR"][-9:]) == ("staticfiles", "var/files")
+    loaded = runpy.run_path(str(ROOT / "project/settings.py"))
+    assert loaded["SECRET_KEY_FALLBACKS"] == ["old"]
+    assert (loaded["STATIC_ROOT"].name, loaded["JOB_FILES_DIR"][-9:]) == ("staticfiles", "var/files")
 
 
 def test_no_call_of_the_api_may_be_larger_than_any_request(settings: Any) -> None:

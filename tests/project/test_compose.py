@@ -1,4 +1,4 @@
-"""What compose.yaml and the Dockerfile promise, read from their text; `docker compose up` proves the rest."""
+"""compose.yaml and the Dockerfile, checked by their text; `docker compose up` proves the rest."""
 
 import re
 
@@ -47,12 +47,12 @@ def names_in(text):
 def test_every_documented_setting_reaches_web_coordinator_and_workers(name):
     handed_on = (f"${{{name}:-", f"${{{name}:?", f"localhost,127.0.0.1,${{{name}:-")
     for service in OURS:
-        assert name in SERVICES[service]["environment"], f"{service} never learns of {name} in .env"
+        assert name in SERVICES[service]["environment"], f"{service} does not get {name} of .env"
         value = SERVICES[service]["environment"][name]
         assert value is None or value.startswith(handed_on), f"{service} has its own {name}: {value}"
 
 
-def test_what_compose_keeps_to_itself_is_what_the_docs_say():
+def test_what_compose_sets_by_itself_is_documented():
     fixed = {
         name
         for name, value in SERVICES["web"]["environment"].items()
@@ -63,9 +63,9 @@ def test_what_compose_keeps_to_itself_is_what_the_docs_say():
     assert len(names_in(TABLES)) > 40
 
 
-def test_a_broker_elsewhere_is_in_reach_of_all_that_speak_to_it():
-    speakers = [name for name in OURS if name not in ("migrate", "demo")]
-    assert all(SERVICES[name]["networks"] == ["internal", "outside"] for name in speakers)
+def test_a_broker_elsewhere_can_be_reached_by_all_that_use_it():
+    users = [name for name in OURS if name not in ("migrate", "demo")]
+    assert all(SERVICES[name]["networks"] == ["internal", "outside"] for name in users)
 
 
 def test_no_secret_has_a_default():
@@ -104,7 +104,7 @@ def test_only_the_start_script_of_postgres_gets_rights_back():
         "redis": "redis",
         "postgres": None,
     }
-    assert all("user" not in SERVICES[name] for name in OURS), "the image says which user"
+    assert all("user" not in SERVICES[name] for name in OURS), "the image sets the user"
 
 
 def test_redis_refuses_before_its_memory_limit_ends_it():

@@ -1,4 +1,4 @@
-"""What every pool promises, against real worker processes, a real Redis and the ledger that TEST_DATABASE names."""
+"""The contract of every pool, with real worker processes, a real Redis and the database that TEST_DATABASE names."""
 
 from collections.abc import Callable
 
@@ -103,11 +103,11 @@ def test_a_running_job_can_be_cancelled(platform: Platform, pool: str, eventuall
 def test_a_job_cancelled_in_the_queue_never_runs(platform: Platform, pool: str, eventually: Callable) -> None:
     slots = settings.JOB_POOLS[pool]["concurrency"]
     # Long enough for a loaded machine to begin them all before the first one ends.
-    blockers = submit("io.wait", {"duration_s": 3 if slots < 50 else 8}, pool=pool, copies=slots)
+    occupying = submit("io.wait", {"duration_s": 3 if slots < 50 else 8}, pool=pool, copies=slots)
     eventually(lambda: Job.objects.running().count() == slots)
     [job] = submit("endings.log_lines", {}, pool=pool)
     assert cancel(job, user=None) is CancelOutcome.CANCELLED
-    platform.wait_for(*blockers)
+    platform.wait_for(*occupying)
     job.refresh_from_db()
     assert (job.state, job.started_at) == (JobState.CANCELLED, None)
     assert not TaskResult.objects.filter(task_id=job.pk).exists()  # no worker writes one

@@ -1,4 +1,4 @@
-"""The site as compose.yaml configures it: Django's own checks for deployment, and what must hold beyond them."""
+"""The site as compose.yaml configures it: Django's own checks for deployment, and what else must be true."""
 
 import os
 import runpy
@@ -24,15 +24,15 @@ GIVEN = {
 def _environment(**changes: str) -> dict[str, str]:
     """Return the environment of the service `web`, with the variables filled in as Docker Compose does."""
     given = GIVEN | changes
-    found = {}
+    environment = {}
     for name, value in SERVICES["web"]["environment"].items():
         if value is None:  # handed on where it is set
             continue
         text = str(value)
         for variable in ("SECRET_KEY", "POSTGRES_PASSWORD", "REDIS_PASSWORD"):
             text = text.replace(f"${{{variable}}}", given[variable])
-        found[name] = _filled(text, given)
-    return {**os.environ, **found, "STATIC_ROOT": str(settings.STATIC_ROOT)}
+        environment[name] = _filled(text, given)
+    return {**os.environ, **environment, "STATIC_ROOT": str(settings.STATIC_ROOT)}
 
 
 def _filled(text: str, given: dict[str, str]) -> str:
@@ -52,20 +52,18 @@ def _check(**changes: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_djangos_checks_for_deployment_find_nothing() -> None:
-    found = _check()
-    assert found.returncode == 0, found.stderr
-    assert "no issues" in found.stdout
+    done = _check()
+    assert done.returncode == 0, done.stderr
+    assert "no issues" in done.stdout
 
 
 def test_without_https_they_find_what_https_alone_can_give() -> None:
-    found = _check(HTTPS="false")
+    done = _check(HTTPS="false")
     wanted = {"security.W004", "security.W008", "security.W012", "security.W016"}
-    assert {word.strip("?():") for word in found.stderr.split() if "security.W" in word} == wanted, (
-        found.stderr
-    )
+    assert {word.strip("?():") for word in done.stderr.split() if "security.W" in word} == wanted, done.stderr
 
 
-_REVOKE = "import poolwise.lifecycle.publishing as p; p.revoke('x', terminate=False, signal='TERM')"
+_REVOKE = "import poolwise.lifecycle.broker as p; p.revoke('x', terminate=False, signal='TERM')"
 
 
 @pytest.mark.parametrize(
@@ -74,13 +72,13 @@ _REVOKE = "import poolwise.lifecycle.publishing as p; p.revoke('x', terminate=Fa
 def test_no_password_is_printed_where_a_service_is_away(arguments: list[str]) -> None:
     away = {name: "redis://:canaryredis@127.0.0.1:1/0" for name in ("REDIS_URL", "BROKER_URL")}
     away["DATABASE_URL"] = "postgres://poolwise:canarypostgres@127.0.0.1:1/poolwise?connect_timeout=2"
-    found = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT, env=_environment() | away, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
-    assert found.returncode != 0
-    assert "127.0.0.1" in found.stderr + found.stdout or "Redis" in found.stderr
-    assert "canary" not in found.stdout + found.stderr
+    assert done.returncode != 0
+    assert "127.0.0.1" in done.stderr + done.stdout or "Redis" in done.stderr
+    assert "canary" not in done.stdout + done.stderr
 
 
 def test_cookies_and_headers_keep_to_the_site(client: Client, user: Any) -> None:
@@ -100,8 +98,8 @@ def test_cookies_and_headers_keep_to_the_site(client: Client, user: Any) -> None
 @pytest.mark.parametrize("https", ["true", "false"])
 def test_https_is_what_turns_on_what_needs_it(monkeypatch: pytest.MonkeyPatch, https: str) -> None:
     monkeypatch.setenv("HTTPS", https)
-    found = runpy.run_path(str(ROOT / "project/settings.py"))
+    loaded = runpy.run_path(str(ROOT / "project/settings.py"))
     for name in ("SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "SECURE_SSL_REDIRECT"):
-        assert found[name] is (https == "true")
-    assert bool(found["SECURE_HSTS_SECONDS"]) is (https == "true")
-    assert found["PROXY_COUNT"] == (1 if https == "true" else 0)
+        assert loaded[name] is (https == "true")
+    assert bool(loaded["SECURE_HSTS_SECONDS"]) is (https == "true")
+    assert loaded["PROXY_COUNT"] == (1 if https == "true" else 0)

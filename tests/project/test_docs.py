@@ -36,7 +36,9 @@ def test_every_pool_is_documented(name: str) -> None:
     assert f"`{name}`" in ARCHITECTURE_PAGE
 
 
-@pytest.mark.parametrize("name", [name for name, app in get_commands().items() if app in ("poolwise", "jobs")])
+@pytest.mark.parametrize(
+    "name", [name for name, app in get_commands().items() if app in ("poolwise", "jobs")]
+)
 def test_every_command_is_documented(name: str) -> None:
     assert f"manage.py {name}" in SETTINGS_PAGE
 
@@ -99,7 +101,9 @@ def test_a_function_in_a_link_is_defined_in_the_file(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_examples_import_only_public_names(page: Path) -> None:
-    lines = re.findall(r"^(?:from poolwise[\w.]* import .+|import poolwise.*)$", page.read_text(), re.MULTILINE)
+    lines = re.findall(
+        r"^(?:from poolwise[\w.]* import .+|import poolwise.*)$", page.read_text(), re.MULTILINE
+    )
     for line in lines:
         assert line.startswith("from poolwise import "), f"{page.name}: {line}"
         names = {name.strip() for name in line.removeprefix("from poolwise import ").split(",")}

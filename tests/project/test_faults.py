@@ -1,4 +1,4 @@
-"""Faults of the running platform, seen from the ledger."""
+"""Faults of the running platform, seen from the database."""
 
 import os
 import signal

@@ -16,7 +16,7 @@ from django.conf import settings
 
 from dev.ports import free_port
 from poolwise.control import pause, purge, resume
-from poolwise.lifecycle import broker_queues, pauses, publishing
+from poolwise.lifecycle import broker, broker_queues, pauses
 from poolwise.lifecycle.submission import submit
 from poolwise.models import Job, JobState, Pause
 from tests.helpers.core import forget_connections
@@ -86,9 +86,9 @@ def _wait_for(port: int, node: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def leave_rabbitmq() -> None:
-    """Close what this process holds of the broker."""
-    publishing._connection(publishing._BACKGROUND_TIMEOUT_S).close()
-    publishing.web_connection().close()
+    """Close this process' connections to the broker."""
+    broker.connection(broker.BACKGROUND_TIMEOUT_S).close()
+    broker.web_connection().close()
     kombu.pools.reset()
     forget_connections()
 
@@ -114,16 +114,18 @@ def test_a_pool_on_rabbitmq_is_paused_purged_and_resumed(
     settings: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    settings.JOB_KEY_PREFIX = "rabbit-held:"
+    settings.JOB_KEY_PREFIX = "rabbit-paused:"
     monkeypatch.setenv("CELERY_BROKER_URL", rabbitmq)
     forget_connections()
     try:
-        with Platform(BROKER_URL=rabbitmq, JOB_KEY_PREFIX="rabbit-held:") as platform:
+        with Platform(BROKER_URL=rabbitmq, JOB_KEY_PREFIX="rabbit-paused:") as platform:
             platform.ensure("coordinator", "threads")
             pause("pool", "threads", user=None, reason="a test")
             time.sleep(2.0)
             with monkeypatch.context() as patch:
-                patch.setattr(pauses, "paused_now", pauses.Paused)  # as one that has not heard of it yet
+                patch.setattr(
+                    pauses, "paused_now", pauses.Paused
+                )  # as a worker that has not read the pause yet
                 jobs = submit("endings.succeed", {}, pool="threads", copies=5)
             time.sleep(1.0)
             assert Job.objects.queued().count() == broker_queues.length("threads") == 5
@@ -158,7 +160,7 @@ def test_a_queue_of_rabbitmq_has_a_length_and_may_be_empty(
             lambda: broker_queues.length(unserved_pool) == 3
         )  # sent by one connection, counted by another
         assert broker_queues.waiting(unserved_pool) is None
-        with publishing.background_connection() as connection:
+        with broker.background_connection() as connection:
             connection.default_channel.queue_purge(unserved_pool)
         assert (broker_queues.length(unserved_pool), broker_queues.waiting(unserved_pool)) == (0, set())
     finally:

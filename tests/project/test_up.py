@@ -30,7 +30,7 @@ print("up", flush=True)
 while not signals:
     time.sleep(0.02)
 time.sleep(float(sys.argv[1]))
-print("heard", *signals, flush=True)
+print("received", *signals, flush=True)
 """
 RUN = """
 import os, sys
@@ -99,7 +99,7 @@ def stubs(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 def test_each_process_is_signalled_once_and_workers_end_first(stubs):
     os.killpg(stubs.pid, signal.SIGINT)
     lines = stubs.communicate(timeout=20)[0].splitlines()
-    signalled = [line.split()[1] for line in lines if line.endswith("heard TERM")]
+    signalled = [line.split()[1] for line in lines if line.endswith("received TERM")]
     assert signalled[:2] == ["threads", "gevent"]
     assert sorted(signalled) == ["coordinator", "demo", "gevent", "threads"]
     assert stubs.returncode == 0
@@ -110,7 +110,7 @@ def test_a_process_that_ends_by_itself_ends_all_and_is_named(stubs):
     worker.kill()
     output = stubs.communicate(timeout=20)[0]
     assert stubs.returncode == 1
-    assert "ended by itself; its last lines above say why." in output
+    assert "ended by itself; see its last lines above." in output
 
 
 def test_the_platform_ends_when_its_redis_has_gone_and_says_so(stubs, tmp_path):

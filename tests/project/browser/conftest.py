@@ -80,7 +80,7 @@ def log_in(page: Page) -> None:
 
 
 def schemes(page: Page) -> Iterator[str]:
-    """Look at the page wide and light, then narrow and dark, without loading it again; it must fit both screens."""
+    """Show the page wide and light, then narrow and dark, without loading it again; it must fit both screens."""
     for width, scheme in SCHEMES:
         page.set_viewport_size({"width": width, "height": 800})
         page.emulate_media(color_scheme=scheme)

@@ -42,21 +42,21 @@ def test_from_the_form_to_the_verdict(page: Page, platform: Platform) -> None:
     expect(page.get_by_role("heading", name="Timed wait compared")).to_be_visible()
     expect(page.locator(".tile").first).to_be_visible()
     expect(page.locator("#verdict")).to_contain_text(re.compile("threads|gevent"), timeout=SLOW_MS)
-    found = Comparison.objects.get()
-    assert found.state == "finished"
-    assert found.report is not None
-    expect(page.locator("#verdict")).to_have_text(found.report["sentence"])
+    comparison = Comparison.objects.get()
+    assert comparison.state == "finished"
+    assert comparison.report is not None
+    expect(page.locator("#verdict")).to_have_text(comparison.report["sentence"])
     assert drawn(page) >= 4
 
 
 def test_the_pages_draw_their_charts_and_do_not_scroll_sideways(page: Page, administrator: Any) -> None:
-    found = sample.store(administrator, report=sample.report(sweep=sample.sweep()))
+    comparison = sample.store(administrator, report=sample.report(sweep=sample.sweep()))
     other = sample.store(administrator)
     for path, charts in {
         "/comparisons/": 0,
         "/comparisons/new/?definition=io.wait": 0,
-        f"/comparisons/{found.pk}/": 5,
-        f"/comparisons/{found.pk}/?with={other.pk}": 6,
+        f"/comparisons/{comparison.pk}/": 5,
+        f"/comparisons/{comparison.pk}/?with={other.pk}": 6,
     }.items():
         page.goto(path)
         assert drawn(page) == charts, path
@@ -67,10 +67,10 @@ def test_the_pages_draw_their_charts_and_do_not_scroll_sideways(page: Page, admi
 def test_a_chart_follows_the_theme_and_its_table_opens(
     open_page: Callable[..., Page], administrator: Any
 ) -> None:
-    found = sample.store(administrator)
+    comparison = sample.store(administrator)
     page = open_page(width=400, scheme="dark")
     log_in(page)
-    page.goto(f"/comparisons/{found.pk}/")
+    page.goto(f"/comparisons/{comparison.pk}/")
     drawn(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
     colour = "getComputedStyle(document.querySelector('[data-chart=chart-ratios] svg text')).fill"

@@ -14,7 +14,7 @@ from poolwise.models import AuditEntry, Job, Pause
 from tests.project.browser.conftest import schemes
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-#: Where to leave pictures for people to look at; nowhere if it is not set.
+#: Where to save pictures for people to see; nowhere if it is not set.
 PICTURES = os.environ.get("PICTURES")
 
 
@@ -38,7 +38,7 @@ def test_a_pool_is_paused_purged_and_resumed_by_clicks(
     page.get_by_role("button", name="Purge 3 jobs").click()
     page.get_by_text("3 queued jobs of gevent are cancelled.").wait_for()
     page.get_by_role("link", name="Resume…").first.click()
-    page.get_by_label("Reason").fill("mended")
+    page.get_by_label("Reason").fill("fixed")
     page.get_by_role("button", name="Resume").click()
     page.get_by_text("The pool gevent is resumed.").wait_for()
     entries = AuditEntry.objects.order_by("id").values_list("action", "username")
@@ -65,7 +65,7 @@ def test_the_pages_of_actions_fit_their_screen(
         "pools": "/admin/poolwise/pool/",
         "purge": "/admin/poolwise/pause/pool/gevent/purge/",
         "choose": "/admin/poolwise/pause/pause-definition/",
-        "switches": "/admin/poolwise/pause/",
+        "pauses": "/admin/poolwise/pause/",
         "audit": "/admin/poolwise/auditentry/",
         "token": "/admin/poolwise/apitoken/add/",
         "site-pools": "/pools/",

@@ -20,14 +20,14 @@ def test_no_page_breaks_the_content_security_policy(
     page: Page, make: Callable[..., Job], administrator: Any
 ) -> None:
     job = make(state="succeeded", run_s=0.1)
-    found = Comparison.objects.create(
+    comparison = Comparison.objects.create(
         definition="io.wait", params={}, copies=1, rounds=1, user=administrator, state="finished"
     )
     group = Group.objects.get(name="operator").pk
     page.add_init_script(_NOTE)
     for path in (
         *("/", "/definitions/io.wait/", "/jobs/", job.get_absolute_url(), "/pools/", "/comparisons/"),
-        *("/comparisons/new/?definition=io.wait", f"/comparisons/{found.pk}/", "/accounts/login/"),
+        *("/comparisons/new/?definition=io.wait", f"/comparisons/{comparison.pk}/", "/accounts/login/"),
         *(
             "/admin/",
             "/admin/poolwise/",

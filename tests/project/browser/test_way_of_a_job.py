@@ -1,4 +1,4 @@
-"""A person's way through the platform: submit, watch, read, run again, cancel, look into the admin."""
+"""A person's way through the platform: submit, watch, read, run again, cancel, open the admin."""
 
 import re
 
