@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from poolwise.lifecycle import heartbeats, publishing
+from poolwise.lifecycle import broker, heartbeats
 from poolwise.models import Batch, Comparison
 from poolwise.support import REDIS_ERRORS, BrokerUnavailable, PoolwiseError
 
@@ -69,8 +69,8 @@ def _bring(comparison: Comparison, changed: Changed, worker: heartbeats.WorkerHe
 def _ask(worker: str, more: int) -> None:
     command = "pool_grow" if more > 0 else "pool_shrink"
     try:
-        publishing.ask_workers(command, {"n": abs(more)}, only=[worker])
-    except (*REDIS_ERRORS, *publishing.web_connection().recoverable_connection_errors) as error:
+        broker.ask_workers(command, {"n": abs(more)}, only=[worker])
+    except (*REDIS_ERRORS, *broker.web_connection().recoverable_connection_errors) as error:
         log.warning("cannot request slots", worker=worker, error=str(error))
 
 
