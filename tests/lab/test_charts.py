@@ -10,9 +10,9 @@ import vl_convert
 from poolwise.charts import export
 from poolwise.charts.common import COLOURS
 from poolwise.lab.charts import KEYS, chart, charts
-from poolwise.lab.charts.ratios import times
 from poolwise.lab.report.figures import TimeSums
 from poolwise.lab.statistics import Concurrency
+from poolwise.support import times
 from tests.helpers import report_sample as sample
 from tests.helpers.core import is_vega_lite
 
