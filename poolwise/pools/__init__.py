@@ -1,8 +1,8 @@
 """The worker pools: what JOB_POOLS declares, and our pool classes for threads, gevent and asyncio.
 
 Reading order: `spec` (declared pools), `request` (one job in a pool, a state machine), `interrupts` (what stops a body),
-`base` (what our pools share), `threads`, `gevent`, `asyncio`. Around a job: `task` (base class of tasks), `api` (what a
-job calls), `body_probe` (where its time goes), `limits` (what can be enforced on which pool), `prefork`.
+`base` (what our pools share), `threads`, `gevent`, `asyncio`, `loop` and `coroutines` (async bodies). Around a job: `task`
+(base class of tasks), `api` (what a job may call), `body_probe` (where its time goes), `limits` (by pool), `prefork`.
 A process imports only the pool class that it runs: a web process none of them.
 """
 

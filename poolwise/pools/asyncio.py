@@ -6,16 +6,13 @@ job's coroutine, so that to the tracer it is a call that returns or raises.
 
 import asyncio
 import contextvars
-import inspect
 import logging
 import threading
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
-import greenlet
 from celery.platforms import EX_FAILURE
 from celery.worker import state
 
@@ -24,6 +21,7 @@ from poolwise.pools.api_types import Cancellable
 from poolwise.pools.base import JobPool
 from poolwise.pools.connections import close_old
 from poolwise.pools.coroutines import CoroutineBody
+from poolwise.pools.job_greenlet import GreenletSteps, await_, on_loop
 from poolwise.pools.loop import JobLoop
 from poolwise.pools.request import PoolRequest
 from poolwise.support import DaemonThreads
@@ -34,63 +32,6 @@ logger = logging.getLogger("celery.pool")
 BLOCKING_THREADS = 8
 SYNC_THREADS = 32
 _STOP_S = 5.0
-
-
-class JobGreenlet(greenlet.greenlet):
-    """The greenlet that runs the tracer and the coroutine of one job."""
-
-
-def on_loop() -> bool:
-    """Return whether the caller runs in a job's greenlet on the loop."""
-    return isinstance(greenlet.getcurrent(), JobGreenlet)
-
-
-def await_(awaitable: Any) -> Any:
-    """Await from synchronous code in a JobGreenlet: its asyncio task waits while the loop goes on."""
-    steps = awaitable if inspect.iscoroutine(awaitable) else awaitable.__await__()
-    to_task = greenlet.getcurrent().parent.switch
-    try:
-        waits_for = steps.send(None)
-        while True:
-            try:
-                value = to_task(waits_for)
-            except BaseException as error:
-                waits_for = steps.throw(error)
-            else:
-                waits_for = steps.send(value)
-    except StopIteration as stop:
-        return stop.value
-
-
-class GreenletSteps:
-    """An awaitable for the asyncio task of a job: it runs the steps of the job's greenlet."""
-
-    def __init__(self, call: Callable[[], None], meter: Meter, stalls: Stalls) -> None:
-        self._call, self._meter, self._stalls = call, meter, stalls
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        job_greenlet = JobGreenlet(self._call)
-        # The greenlet shares the context of the task, so that child tasks inherit what the coroutine sets there.
-        job_greenlet.gr_context = greenlet.getcurrent().gr_context
-        meter, stalls, clock = self._meter, self._stalls, time.thread_time
-        step: Callable[..., Any] = job_greenlet.switch
-        argument: tuple[Any, ...] = ()
-        while True:
-            meter.since = start = clock()
-            stalls.begin(start)
-            try:
-                waits_for = step(*argument)
-            finally:
-                meter.since = None
-                meter.steps_s += (end := clock()) - start
-                stalls.over(meter, end)
-            if job_greenlet.dead:
-                return
-            try:
-                step, argument = job_greenlet.switch, ((yield waits_for),)
-            except BaseException as error:
-                # Three arguments: given the exception alone, greenlet would drop its traceback.
-                step, argument = job_greenlet.throw, (type(error), error, error.__traceback__)
 
 
 async def _await_steps(steps: GreenletSteps) -> None:
@@ -145,7 +86,7 @@ class TaskPool(JobPool):
         await self._stopped.wait()
 
     def _probe_lag(self) -> None:
-        assert self.stalls is not None  # noqa: S101 - on_start has made it
+        assert self.stalls is not None  # noqa: S101 - on_start sets it
         self._loop.call_later(
             LagProbe.PERIOD_S, self._probe_lag
         )  # a sleeping task would cost ten times as much
@@ -178,7 +119,7 @@ class TaskPool(JobPool):
 
     def _start_task(self, call: Callable[[], None], meter: Meter, name: str) -> None:
         # Not by the loop's factory, since GreenletSteps counts the steps; nor in the context of another job.
-        assert self.stalls is not None  # noqa: S101 - on_start has made it
+        assert self.stalls is not None  # noqa: S101 - on_start sets it
         steps = _await_steps(GreenletSteps(call, meter, self.stalls))
         task = asyncio.Task(steps, loop=self._loop, name=name, context=contextvars.Context())
         self._tasks.add(task)

@@ -1,4 +1,8 @@
-"""The ground floor: errors, clocks, formats, signing, redaction, Redis connections, logs."""
+"""What every other room builds on: errors, time, formats, signatures, redaction, Redis connections, logs.
+
+It imports no other room. Names are imported from here; modules with several functions, such as `signing` and `logs`, are
+imported as modules.
+"""
 
 from poolwise.support.bounded import (
     MAX_COMPARED,

@@ -42,7 +42,7 @@ class LogBuffer:
         self.lines.append((round(time.monotonic() - self._started_mono, 6), level, text))
 
 
-#: The buffer of the attempt that runs in this context: thread, greenlet or asyncio task.
+#: The buffer of the attempt in this context: thread, greenlet or asyncio task.
 attempt_log: ContextVar[LogBuffer | None] = ContextVar("attempt_log", default=None)
 
 

@@ -136,8 +136,8 @@ def validity(**failing: str) -> dict[str, Any]:
     """Return the validity checks; the named ones fail for the given reason."""
     titles = {
         "code": "Same code", "machine": "Same machine", "parameters": "Same parameters", "prefetch": "Same prefetch",
-        "alone": "Nothing else ran", "spread": "Steady", "clocks": "Clocks agree", "concurrency": "Slots were used",
-        "failures": "Nothing failed", "stalls": "No stall",
+        "alone": "No other jobs", "spread": "Low spread", "clocks": "Clocks agree", "concurrency": "Slots used",
+        "failures": "No failures", "stalls": "No stall",
     }  # fmt: skip
     checks = [
         {"id": key, "title": title, "passed": key not in failing, "matters": key != "stalls",
@@ -168,7 +168,7 @@ ADVICE = {
     "slots": 50,
     "text": "Run it on gevent with 50 slots: it waits for 99 % of its time, and 50 jobs at once took 113 ms. "
     "threads came to two thirds of that speed with 32 slots.",
-    "would_change": "A body that computes for more than a tenth of its run would hold up its neighbours on the hub.",
+    "would_change": "A body that computes for more than a tenth of its run would delay its neighbours on the hub.",
     "proven": True,
 }
 

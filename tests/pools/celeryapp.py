@@ -1,4 +1,4 @@
-"""A Celery app whose tasks show what a pool does to them; the tests start its workers as real processes."""
+"""A Celery app whose tasks record what a pool does to them; the tests start its workers as real processes."""
 
 import asyncio
 import json
@@ -33,13 +33,13 @@ app.conf.update(
 
 
 def note(what: str) -> None:
-    """Tell the test what happened in the current job."""
+    """Record for the test what happened in the current job."""
     with redis.Redis.from_url(REDIS_URL) as client:
         client.rpush(NOTES, json.dumps([current_task.request.id, what]))
 
 
 def compute(seconds: float) -> None:
-    """Use the CPU of this thread for so long."""
+    """Use the CPU of this thread for this time."""
     end = time.thread_time() + seconds
     while time.thread_time() < end:
         sum(range(200))
@@ -86,9 +86,9 @@ def short_early() -> None:
 
 @app.task
 def wait(seconds: float) -> str:
-    """Wait as a blocking body does; note how it ended."""
-    note("began")
+    """Block for this time; note how it ended."""
     try:
+        note("began")  # a limit may come while it is noted
         api.sleep(seconds)
     except BaseException as error:
         note(type(error).__name__)
@@ -99,8 +99,8 @@ def wait(seconds: float) -> str:
 
 @app.task
 async def wait_async(seconds: float) -> str:
-    note("began")
     try:
+        note("began")
         await asyncio.sleep(seconds)
     except BaseException as error:
         await asyncio.sleep(0.01)  # clean-up may wait
@@ -116,7 +116,7 @@ def _have_met(client: redis.Redis, place: str, number: int) -> bool:
 
 @app.task
 def meet(place: str, number: int, within_s: float) -> bool:
-    """Wait as a blocking body does until so many jobs are at the place; tell whether they came."""
+    """Block until `number` jobs are at the place; return whether they came in time."""
     until_mono = time.monotonic() + within_s
     with redis.Redis.from_url(REDIS_URL) as client:
         client.incr(place)
@@ -142,7 +142,7 @@ def wait_early(seconds: float) -> None:
 
 @app.task
 def catch_soft(seconds: float) -> float:
-    """Return when the soft limit came."""
+    """Return after how many seconds the soft limit came."""
     start = time.monotonic()
     try:
         api.sleep(seconds)
@@ -166,7 +166,7 @@ async def catch_soft_async(seconds: float) -> float:
 
 @app.task
 def burn(seconds: float) -> str:
-    """Compute, and return what interrupted it."""
+    """Compute; return what interrupted it."""
     try:
         compute(seconds)
     except SoftTimeLimitExceeded:
@@ -197,7 +197,7 @@ async def stubborn_async(seconds: float) -> None:
 
 @app.task(runs_own_body=True)
 def shielded() -> list[str]:
-    """Return what the platform's own steps and the body saw of a soft limit that came first."""
+    """Return what the platform's calls and the body saw of a soft limit that came during the first call."""
     seen = [api.offload(lambda: time.sleep(0.5) or "whole")]
     try:
         api.run_sync(lambda: "body")
@@ -218,15 +218,15 @@ async def identity_async() -> list[str]:
     """Return the id of the current task as each part of the job sees it."""
     seen = []
 
-    async def look() -> None:
+    async def see_task() -> None:
         await asyncio.sleep(0.001)
         seen.append(current_task.request.id)
 
     for _ in range(5):
-        await look()
+        await see_task()
     async with asyncio.TaskGroup() as group:
-        group.create_task(look())
-    await asyncio.gather(look(), asyncio.wait_for(look(), 5))
+        group.create_task(see_task())
+    await asyncio.gather(see_task(), asyncio.wait_for(see_task(), 5))
     return [*seen, await asyncio.to_thread(lambda: current_task.request.id)]
 
 
@@ -307,7 +307,7 @@ def where() -> list[Any]:
 
 @app.task(runs_own_body=True)
 def lag(seconds: float) -> float:
-    """Stop the loop for so long, and return the largest lag that this worker then shows."""
+    """Block the loop for this time; return the largest lag that this worker then shows."""
     api.loop_lag_s()
     compute(seconds)
     return api.loop_lag_s()[1]
@@ -327,14 +327,14 @@ async def leave_a_stray() -> None:
 
 @app.task
 async def end_the_loop() -> None:
-    """Do what no job should: ask the loop to call something that exits."""
+    """Schedule an exit on the loop, as no job should."""
     asyncio.get_running_loop().call_soon(sys.exit, 3)
     await asyncio.sleep(30)
 
 
 @app.task
 async def use_anyio(url: str) -> list[str]:
-    """Return what came of a scope that was cancelled, of a task group, and of an HTTP request."""
+    """Return the outcomes of a cancelled scope, of a task group and of an HTTP request."""
     import anyio
     import httpx
 
@@ -356,7 +356,7 @@ async def use_anyio(url: str) -> list[str]:
 
 @app.task
 async def call_synchronous_code(own: int) -> list[Any]:
-    """Return what plain functions gave: in Django's own thread, in one of many, in an executor, on the loop again."""
+    """Return the results of plain functions in Django's thread, another thread, an executor, and back on the loop."""
     from concurrent.futures import ThreadPoolExecutor
 
     from asgiref.sync import async_to_sync, sync_to_async
@@ -381,7 +381,7 @@ async def call_synchronous_code(own: int) -> list[Any]:
 
 @app.task
 def run_loops_of_its_own() -> list[int]:
-    """Return what a query, `asyncio.run` and asgiref gave, while other jobs do the same."""
+    """Return the results of a query, of `asyncio.run` and of asgiref, while other jobs do the same."""
     from asgiref.sync import async_to_sync
 
     async def wait() -> int:

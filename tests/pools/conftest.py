@@ -46,7 +46,7 @@ class Worker:
 
     @property
     def limit_s(self) -> float:
-        """The shortest limit that the pool keeps: prefork looks once a second."""
+        """The shortest limit that the pool enforces: prefork checks once a second."""
         return 1 if self.pool == "prefork" else 0.3
 
     @property
@@ -73,20 +73,20 @@ class Worker:
 
 
 class Notes:
-    """What the jobs told."""
+    """The notes that jobs leave in Redis."""
 
     def __init__(self) -> None:
         self.client = redis.Redis.from_url(URL)
 
     def of(self, result: Any) -> list[str]:
-        noted = [json.loads(entry) for entry in self.client.lrange(celeryapp.NOTES, 0, -1)]
-        return [what for job, what in noted if job == result.id]
+        notes = [json.loads(entry) for entry in self.client.lrange(celeryapp.NOTES, 0, -1)]
+        return [what for job, what in notes if job == result.id]
 
     def wait_for(self, result: Any, what: str, within_s: float = 10.0) -> None:
         eventually(lambda: what in self.of(result), within_s)
 
     def unacknowledged(self) -> set[str]:
-        """Return the ids of the jobs that workers hold."""
+        """Return the ids of the jobs that workers have reserved."""
         return {json.loads(raw)[0]["headers"]["id"] for raw in self.client.hvals("unacked")}
 
     def queued(self, worker: Worker) -> set[str]:
@@ -127,7 +127,7 @@ def start_workers(
 
 @pytest.fixture(scope="package")
 def workers(start_workers: Callable[..., dict[str, Worker]]) -> dict[str, Worker]:
-    """A worker of each pool with four slots, which holds eight messages."""
+    """A worker of each pool with four slots, which reserves at most eight messages."""
     return start_workers("shared", ALL, "-c", "4")
 
 

@@ -1,4 +1,4 @@
-"""What every pool does with a job: one contract, real workers."""
+"""The contract of all pools, tested with real workers."""
 
 import time
 from functools import partial
@@ -45,7 +45,7 @@ def test_jobs_side_by_side_run_event_loops_of_their_own(worker: Worker) -> None:
     assert [result.get(timeout=20) for result in results] == [[1] * 5] * 8
 
 
-def test_a_coroutine_starts_a_process_or_its_error_names_the_pool_where_it_can(worker: Worker) -> None:
+def test_a_coroutine_starts_a_process_or_its_error_names_pools_that_can(worker: Worker) -> None:
     result = worker.send(tasks.start_a_process)
     if worker.pool == "gevent":
         with pytest.raises(NotImplementedError, match="run the job on asyncio, threads or prefork"):
@@ -117,7 +117,7 @@ def test_a_soft_limit_stops_a_computing_body_that_has_a_thread(workers: dict[str
     assert workers[pool].run(tasks.burn, 8, soft_time_limit=1) == "soft"
 
 
-def test_a_limit_that_cannot_land_in_time_changes_nothing(workers: dict[str, Worker]) -> None:
+def test_a_limit_that_comes_too_late_changes_nothing(workers: dict[str, Worker]) -> None:
     assert workers["gevent"].run(tasks.burn, 0.6, soft_time_limit=0.2, time_limit=0.4) == "to the end"
 
 
@@ -126,7 +126,7 @@ def test_a_limit_waits_for_the_platforms_own_steps(our_worker: Worker) -> None:
 
 
 def test_a_job_revoked_before_its_start_never_runs(worker: Worker, notes: Notes) -> None:
-    running = [worker.send(tasks.wait, limit_s(2)) for _ in range(4)]  # until the revocation is there
+    running = [worker.send(tasks.wait, limit_s(2)) for _ in range(4)]  # until the revocation arrives
     for result in running:
         notes.wait_for(result, "began")
     waiting = [worker.send(tasks.wait, 0) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""Each job gets its own CPU time, whatever runs beside it."""
+"""Each job is charged its own CPU time, whatever runs beside it."""
 
 from typing import Any
 
@@ -18,7 +18,9 @@ PAIRS = [
 
 
 @pytest.mark.parametrize(("burn", "wait"), PAIRS)
-def test_a_computing_and_a_waiting_job_get_their_own(worker: Worker, burn: Any, wait: Any) -> None:
+def test_a_computing_and_a_waiting_job_are_charged_their_own_cpu_time(
+    worker: Worker, burn: Any, wait: Any
+) -> None:
     waiting, burning = worker.send(wait, 0.6), worker.send(burn, 0.3)
     assert burning.get(timeout=10) == pytest.approx(0.3, abs=0.03)
     assert waiting.get(timeout=10) < 0.05 * 0.6

@@ -1,4 +1,4 @@
-"""How workers end: what runs, what waits, and what they hold."""
+"""Shutdown of workers: running jobs, waiting jobs and reserved messages."""
 
 import signal
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Start = Callable[..., dict[str, Worker]]
 
 
 def begin(worker: Worker, notes: Notes, task: Any, *seconds: float) -> list[Any]:
-    """Send jobs that last so long and return them when they have begun."""
+    """Send jobs of these durations; return them once they have begun."""
     sent = [worker.send(task, length) for length in seconds]
     for result in sent:
         notes.wait_for(result, "began")
@@ -62,7 +62,7 @@ def cold(start_workers: Start, notes: Notes) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("pool", ALL)
-def test_a_cold_shutdown_puts_back_what_outlasts_its_grace(
+def test_a_cold_shutdown_puts_back_jobs_that_exceed_its_grace(
     cold: dict[str, Any], notes: Notes, pool: str
 ) -> None:
     worker, _, (coroutine, blocking, short) = cold[pool]

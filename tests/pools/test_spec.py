@@ -13,7 +13,7 @@ from poolwise.support.errors import BadPool, UnknownPool
 SOUND = {"model": "threads", "queue": "q", "concurrency": 2}
 
 
-def test_the_four_models_are_there_as_declared() -> None:
+def test_the_settings_declare_the_four_models() -> None:
     pools = all_pools()
     assert {pool.model for pool in pools.values()} == set(MODELS)
     assert {name: pool.concurrency for name, pool in pools.items() if name != "prefork"} == {
@@ -22,12 +22,12 @@ def test_the_four_models_are_there_as_declared() -> None:
     assert declared.JOB_DEFAULT_POOLS.keys() == {"io", "cpu", "mixed", "hazard"}
 
 
-def test_model_and_queue_are_named_like_the_pool_unless_said_otherwise() -> None:
+def test_model_and_queue_default_to_the_name_of_the_pool() -> None:
     assert PoolSpec.parse("gevent", {"concurrency": 5}) == PoolSpec("gevent", "gevent", "gevent", 5)
     assert PoolSpec.parse("fast", {**SOUND}) == PoolSpec("fast", "threads", "q", 2)
 
 
-def test_an_unknown_pool_is_refused_with_the_names_that_exist(settings: Any) -> None:
+def test_the_error_of_an_unknown_pool_lists_the_declared_pools(settings: Any) -> None:
     settings.JOB_POOLS = {"a": SOUND, "b": {**SOUND, "queue": "r"}}
     with pytest.raises(UnknownPool, match="'c'; JOB_POOLS has a, b"):
         get_pool("c")
@@ -48,7 +48,7 @@ def test_the_limits_of_concurrency_are_inclusive(concurrency: int) -> None:
 
 
 @pytest.mark.parametrize("queue", ["q", "jobs.fast", "a-b_c:d", "x" * 100])
-def test_queue_names_that_a_worker_can_be_given_are_taken(queue: str) -> None:
+def test_queue_names_that_celery_accepts_are_accepted(queue: str) -> None:
     assert PoolSpec.parse("a", {**SOUND, "queue": queue}).queue == queue
 
 
@@ -60,16 +60,16 @@ def test_the_table_of_pools_follows_the_settings(settings: Any) -> None:
     assert Pool.objects.values_list("name", "queue", "concurrency").get() == ("threads", "q", 9)
 
 
-def test_celerys_names_stand_for_our_pool_classes() -> None:
+def test_celery_finds_our_pool_classes_by_its_own_names() -> None:
     install()
     for model, path in POOL_CLASSES.items():
         module, _, name = path.partition(":")
-        found = concurrency.get_implementation(model if model != "asyncio" else path)
-        assert (found.__module__, found.__name__) == (module, name)
+        pool_class = concurrency.get_implementation(model if model != "asyncio" else path)
+        assert (pool_class.__module__, pool_class.__name__) == (module, name)
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_workers_command_names_model_slots_queue_and_a_name_of_its_own(model: str) -> None:
+def test_the_command_of_a_worker_has_model_slots_queue_and_a_unique_name(model: str) -> None:
     pool = PoolSpec("fast", model, "q", 7)
     first, second = worker_command(pool, 5), worker_command(pool, 5)
     assert first[first.index("--concurrency") + 1] == "5"
@@ -77,7 +77,7 @@ def test_a_workers_command_names_model_slots_queue_and_a_name_of_its_own(model: 
     assert first[first.index("--pool") + 1] == ("custom" if model == "asyncio" else model)
     name = first.index("--hostname") + 1
     assert first[name].startswith("fast-")
-    assert first[name] != second[name], "a worker that starts again is not taken for its predecessor"
+    assert first[name] != second[name], "a restarted worker needs a new name"
     environment = worker_environment(pool)
     assert environment["POOLWISE_POOL"] == "fast"
     assert ("CELERY_CUSTOM_WORKER_POOL" in environment) == (model == "asyncio")

@@ -1,4 +1,4 @@
-"""A name that led to the primary leads to another one now, while the old one stays reachable as a replica."""
+"""An address leads to another primary now, while the former one stays reachable as a replica."""
 
 import os
 import subprocess
@@ -25,14 +25,14 @@ from poolwise.support.timing import Timings
 from tests.helpers.core import after, coordinate, forget_connections, point_at
 from tests.helpers.pace import eventually
 
-#: What Redis before version 7 answers to a script that writes.
+#: The error of a replica before version 7 for a script that writes.
 REFUSED_BEFORE_7 = (
     "return redis.error_reply('ERR Error running script: @user_script:1: -READONLY You can\\'t write')"
 )
 
 
 class Pair:
-    """Two servers behind Unix sockets, and the name that leads to one of them: a symbolic link."""
+    """Two servers behind Unix sockets, and an address that leads to one of them: a symbolic link."""
 
     def __init__(self, folder: Path) -> None:
         self.link = folder / "redis.sock"
@@ -55,7 +55,7 @@ class Pair:
         eventually(lambda: all(path.exists() for path in self.sockets))
 
     def fail_over(self) -> None:
-        """Let the name lead to the second server, and the first one be a replica (of one that never answers)."""
+        """Point the link to the second server and make the first a replica (of a server that never answers)."""
         other = self.link.with_name("other.sock")
         other.symlink_to(self.sockets[1])
         os.replace(other, self.link)
@@ -64,7 +64,7 @@ class Pair:
 
 @pytest.fixture
 def pair(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
-    """Two servers; this process uses the name of the first for everything."""
+    """Two servers; this process uses the link for everything."""
     with TemporaryDirectory() as folder, ExitStack() as stack:
         pair = Pair(Path(folder))
         pair.serve(stack)
@@ -88,7 +88,7 @@ def in_a_row(client: Any) -> None:
 
 
 @pytest.mark.parametrize("write", [heartbeat, in_a_transaction, in_a_row, lambda client: client.set("a", 1)])
-def test_whoever_a_replica_refuses_writes_to_the_new_primary_next(
+def test_after_the_refusal_of_a_replica_the_next_write_reaches_the_primary(
     pair: Pair, write: Callable[[Any], None]
 ) -> None:
     client = connect(timeout_s=5.0, max_connections=1)
@@ -100,7 +100,7 @@ def test_whoever_a_replica_refuses_writes_to_the_new_primary_next(
     assert pair.second.dbsize() > 0
 
 
-def test_a_replica_without_its_primary_and_an_old_one_that_refuses_a_script_are_left_too(pair: Pair) -> None:
+def test_the_other_errors_of_a_replica_close_the_connection_too(pair: Pair) -> None:
     client = connect(timeout_s=5.0, max_connections=1)
     with pytest.raises(redis.exceptions.ReadOnlyError):
         client.eval(REFUSED_BEFORE_7, 0)
@@ -114,7 +114,7 @@ def test_a_replica_without_its_primary_and_an_old_one_that_refuses_a_script_are_
     assert pair.second.get("a") == "1"
 
 
-def test_other_refusals_keep_the_connection(pair: Pair) -> None:
+def test_other_errors_keep_the_connection(pair: Pair) -> None:
     client = connect(timeout_s=5.0, max_connections=1)
     number = client.client_id()
     with pytest.raises(redis.ResponseError):
@@ -130,22 +130,22 @@ def test_other_refusals_keep_the_connection(pair: Pair) -> None:
         ("unix:///a", redis.UnixDomainSocketConnection),
     ],
 )
-def test_each_kind_of_address_has_such_connections(address: str, kind: type, settings: Any) -> None:
+def test_every_scheme_of_address_has_such_connections(address: str, kind: type, settings: Any) -> None:
     settings.REDIS_URL = address
-    made = connect(timeout_s=1.0).connection_pool.make_connection()
-    assert isinstance(made, kind)
-    assert redis.exceptions.ReadOnlyError in made.retry._supported_errors
-    assert made.retry.get_retries() == 0
+    connection = connect(timeout_s=1.0).connection_pool.make_connection()
+    assert isinstance(connection, kind)
+    assert redis.exceptions.ReadOnlyError in connection.retry._supported_errors
+    assert connection.retry.get_retries() == 0
     assert issubclass(connection_class(address), kind)
 
 
 @pytest.mark.parametrize("kind", [redis.Connection, redis.SSLConnection, redis.UnixDomainSocketConnection])
-def test_a_connection_that_leaves_is_of_its_kind(kind: type) -> None:
+def test_the_connection_class_extends_the_given_one(kind: type) -> None:
     assert issubclass(leaving(kind), kind)
     assert leaving(kind).__name__ == kind.__name__
 
 
-def test_what_acknowledges_messages_leaves_a_replica_too(pair: Pair) -> None:
+def test_acknowledgements_reach_the_new_primary_too(pair: Pair) -> None:
     with Connection(for_broker(pair.url)) as broker:
         channel = broker.default_channel
         channel.unacked.settle(["a"])
@@ -160,7 +160,7 @@ def test_what_acknowledges_messages_leaves_a_replica_too(pair: Pair) -> None:
 
 
 @pytest.mark.django_db
-def test_a_coordinator_goes_on_at_the_new_primary(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_coordinator_continues_at_the_new_primary(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "_PAUSE_AFTER_FAULT_S", 0.05)
     job = Job.objects.create(definition="io.wait", kind="io", pool="threads", max_attempts=3)
     outcome = Outcome(str(job.pk), 1, Place("w1@host", 42), Timings(1, 2, 3, 4, 1, 1, 1, 1), Ending.SUCCEEDED)

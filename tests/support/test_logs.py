@@ -41,7 +41,7 @@ as_json = pytest.mark.parametrize("output", ["json"], indirect=True)
 both = pytest.mark.parametrize("output", ["console", "json"], indirect=True)
 
 
-def test_an_unknown_style_is_refused_with_those_that_exist() -> None:
+def test_the_error_of_an_unknown_style_or_level_lists_the_valid_ones() -> None:
     with pytest.raises(ValueError, match="LOG_FORMAT must be one of console, json, not 'xml'"):
         logging_config(style="xml", level="INFO")
     with pytest.raises(ValueError, match=r"LOG_LEVEL must be one of DEBUG, INFO, .* not 'loud'"):
@@ -49,7 +49,7 @@ def test_an_unknown_style_is_refused_with_those_that_exist() -> None:
 
 
 @as_json
-def test_a_json_line_carries_the_event_its_values_and_its_place(output: io.StringIO) -> None:
+def test_a_json_line_has_the_event_its_values_and_its_place(output: io.StringIO) -> None:
     with structlog.contextvars.bound_contextvars(request_id="r-1", job="j"):
         structlog.get_logger("tests.logs").info("happened", count=3)
         logging.getLogger("tests.logs").warning("plain %s", "text")
@@ -78,7 +78,7 @@ def test_a_traceback_and_an_object_stay_within_their_json_line(output: io.String
 
 
 @both
-def test_no_text_can_look_like_a_line_of_its_own(output: io.StringIO) -> None:
+def test_no_text_can_forge_a_line(output: io.StringIO) -> None:
     logger = structlog.get_logger("tests.logs")
     logger.info("event", value=FORGED)
     logger.info(FORGED)
@@ -110,7 +110,7 @@ class Unprintable:
 
 @pytest.fixture
 def buffer() -> Any:
-    """The buffer of an attempt that runs here."""
+    """The buffer of an attempt in this thread."""
     token = attempt_log.set(LogBuffer(3))
     yield attempt_log.get()
     attempt_log.reset(token)
@@ -130,7 +130,7 @@ def test_lines_are_kept_to_the_limit_with_their_level_and_time(buffer: LogBuffer
 @pytest.mark.parametrize(
     ("message", "args"), [("%s", (Unprintable(),)), ("%d", ("x",)), ({"event": "e", "a": Unprintable()}, ())]
 )
-def test_a_line_that_cannot_be_shown_is_no_error_of_the_body(
+def test_a_line_that_cannot_be_shown_does_not_fail_the_body(
     buffer: LogBuffer, message: Any, args: Any
 ) -> None:
     emit(message, *args)
@@ -167,7 +167,7 @@ def ask(given: str | None) -> tuple[str, str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("given", ["abc", "a.b_c-1", "x" * 64])
-def test_an_id_that_is_given_is_kept(given: str) -> None:
+def test_a_valid_request_id_is_kept(given: str) -> None:
     content, header, seen = ask(given)
     assert content == header == seen["request_id"] == given
     assert "request_id" not in structlog.contextvars.get_contextvars()
@@ -176,7 +176,7 @@ def test_an_id_that_is_given_is_kept(given: str) -> None:
 @pytest.mark.parametrize(
     "given", [None, "", "x" * 65, "a b", "a\nb", "a\n", "<script>", "ä", '{"a":1}', "a;b"]
 )
-def test_an_id_that_is_absent_or_forged_is_replaced(given: str | None) -> None:
+def test_a_missing_or_invalid_request_id_is_replaced(given: str | None) -> None:
     content, header, _ = ask(given)
     assert content == header != given
     assert len(header) == 32

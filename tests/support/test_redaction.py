@@ -1,4 +1,4 @@
-"""Dots in the place of secrets: what was JSON stays JSON, whatever the secret looks like."""
+"""Dots replace secrets; JSON stays valid JSON, whatever the secret contains."""
 
 import json
 from typing import Any
@@ -30,7 +30,7 @@ def test_a_value_with_a_secret_stays_json(value: Any, secret: str, left: Any) ->
     assert json.loads(redacted_json(json.dumps(value), [secret])) == left
 
 
-def test_json_without_the_secret_stays_as_it_is() -> None:
+def test_json_without_the_secret_is_unchanged() -> None:
     text = json.dumps({"a": [1.0, "ü", None, {}], "b": ""})
     assert redacted_json(text, ["2024", QUOTED]) is text
 
@@ -39,5 +39,5 @@ def test_json_may_be_nested_deeper_than_python_recurses() -> None:
     assert redacted_json("[" * 5000 + "2024" + "]" * 5000, ["2024"]).strip("[]") == '"••••••"'
 
 
-def test_a_secret_within_another_leaves_nothing_of_it() -> None:
+def test_a_secret_within_another_leaves_no_rest() -> None:
     assert redacted("abcd-efgh", ["abcd", "abcd-efgh"]) == "••••••"

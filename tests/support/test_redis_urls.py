@@ -30,31 +30,21 @@ def test_a_unix_socket_is_spelled_for_each(ours: str, celerys: str) -> None:
 @pytest.mark.parametrize(
     "address", ["redis://:pw@a:6379/0", "rediss://a/1?ssl_cert_reqs=none", "amqp://a//", ""]
 )
-def test_any_other_address_stays(address: str) -> None:
+def test_any_other_address_is_unchanged(address: str) -> None:
     assert (for_broker(address), for_redis(address)) == (address, address)
 
 
 @pytest.fixture
 def short_path() -> Iterator[Path]:
-    """A folder for a socket, whose whole path the system bounds to some 100 characters."""
+    """A folder for a socket, whose path may have at most about 100 characters."""
     with TemporaryDirectory() as folder:
         yield Path(folder)
 
 
 def test_redis_py_and_celery_reach_the_same_database_behind_a_socket(short_path: Path) -> None:
     path = short_path / "redis.sock"
-    arguments = [
-        "--port",
-        "0",
-        "--unixsocket",
-        str(path),
-        "--requirepass",
-        "pa@ss",
-        "--save",
-        "",
-        "--dir",
-        str(short_path),
-    ]
+    arguments = ["--port", "0", "--unixsocket", str(path), "--requirepass", "pa@ss"]
+    arguments += ["--save", "", "--dir", str(short_path)]
     address = f"unix://:pa%40ss@{path}?db=3"
     with subprocess.Popen([str(redis_server.find_binary()), *arguments], stdout=subprocess.DEVNULL) as server:
         try:

@@ -1,4 +1,4 @@
-"""Samples in figures: properties, and the edges where a figure is refused."""
+"""Summaries of samples: properties, and samples that are too small."""
 
 import math
 from itertools import pairwise
@@ -23,8 +23,8 @@ def test_summary_never_raises_and_counts_what_was_measured(values: list[float | 
 
 @given(samples)
 def test_percentiles_lie_in_order_between_the_extremes(values: list[float]) -> None:
-    found = summary(values)
-    figures = [found.minimum, found.p50, found.p95, found.p99, found.maximum]
+    shown_summary = summary(values)
+    figures = [getattr(shown_summary, name) for name in ("minimum", "p50", "p95", "p99", "maximum")]
     shown = [figure for figure in figures if figure is not None]
     for lower, upper in pairwise(shown):
         assert lower <= upper or math.isclose(lower, upper)
@@ -65,8 +65,8 @@ def test_an_empty_sample_has_no_figures() -> None:
     ("size", "shows_p95", "shows_p99"), [(19, False, False), (99, True, False), (100, True, True)]
 )
 def test_a_percentile_needs_enough_values(size: int, shows_p95: bool, shows_p99: bool) -> None:
-    found = summary(range(size))
-    assert (found.p95 is not None, found.p99 is not None) == (shows_p95, shows_p99)
+    figures = summary(range(size))
+    assert (figures.p95 is not None, figures.p99 is not None) == (shows_p95, shows_p99)
 
 
 def test_a_far_percentile_needs_as_many_values_as_its_rarity() -> None:
@@ -76,8 +76,8 @@ def test_a_far_percentile_needs_as_many_values_as_its_rarity() -> None:
 
 @given(samples)
 def test_the_share_of_a_sample_in_itself_is_one(values: list[float]) -> None:
-    found = share(values, values)
-    assert found is None if sum(values) == 0 else found == pytest.approx(1)
+    whole = share(values, values)
+    assert whole is None if sum(values) == 0 else whole == pytest.approx(1)
 
 
 def test_the_share_leaves_out_what_was_not_measured() -> None:

@@ -1,4 +1,4 @@
-"""What a job prints, in the process that runs it."""
+"""Redaction of what a job prints."""
 
 import io
 import sys
@@ -14,7 +14,7 @@ from poolwise.support.stdout_redaction import MaskedStream, mask_prints
 
 @contextmanager
 def printed(buffer: LogBuffer | None) -> Iterator[io.StringIO]:
-    """What is printed while an attempt with this buffer runs."""
+    """The output while an attempt with this buffer runs."""
     stream = io.StringIO()
     with redirect_stdout(stream), redirect_stderr(stream):
         mask_prints()
@@ -27,7 +27,7 @@ def attempt() -> LogBuffer:
     return LogBuffer(3, secrets=("canary\n1", "ab"))
 
 
-def test_dots_stand_for_the_secrets_of_the_attempt_that_prints() -> None:
+def test_dots_replace_the_secrets_of_the_printing_attempt() -> None:
     with printed(attempt()) as stream:
         print("one", "canary\n1", "ab", ["canary\n1"])
         sys.stderr.writelines(["canary\n1", " two\n"])
@@ -39,7 +39,7 @@ def test_dots_stand_for_the_secrets_of_the_attempt_that_prints() -> None:
     assert stream.getvalue().endswith("ValueError: ••••••\n")
 
 
-def test_what_no_attempt_prints_stays_as_it_is() -> None:
+def test_output_outside_an_attempt_is_unchanged() -> None:
     with printed(None) as stream:
         print("canary\n1")
     assert stream.getvalue() == "canary\n1\n"
@@ -56,7 +56,7 @@ def test_a_stream_is_masked_once_and_is_otherwise_the_stream() -> None:
         sys.stdout.flush()
 
 
-def test_a_process_without_streams_stays_without(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_without_streams_gets_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
     mask_prints()

@@ -16,13 +16,13 @@ def test_a_missing_stamp_gives_no_duration() -> None:
     assert to_datetime(None) is None
 
 
-def test_off_cpu_is_the_rest_of_the_run_and_never_negative() -> None:
+def test_off_cpu_time_is_the_rest_of_the_run_and_never_negative() -> None:
     assert Timings(run_s=1.0, cpu_s=0.25).off_cpu_s == 0.75
     assert Timings(run_s=1.0, cpu_s=1.5).off_cpu_s == 0.0
     assert Timings(run_s=1.0).off_cpu_s is None
 
 
-def test_the_stopwatch_takes_the_cpu_time_from_the_clock_it_is_given() -> None:
+def test_the_stopwatch_reads_cpu_time_from_the_given_clock() -> None:
     readings = iter([10.0, 10.25])
     watch = Stopwatch(lambda: next(readings))
     watch.start()
@@ -39,7 +39,7 @@ def test_starting_again_counts_the_time_before_as_waiting() -> None:
     assert second >= first > 0
 
 
-def test_the_end_is_never_before_the_start_though_the_wall_clock_steps_back(monkeypatch) -> None:
+def test_a_wall_clock_that_steps_back_puts_no_end_before_its_start(monkeypatch) -> None:
     times = iter([1_000.0, 500.0])
     monkeypatch.setattr("poolwise.support.timing.wall_now", lambda: next(times))
     watch = Stopwatch(lambda: 0.0)

@@ -29,13 +29,13 @@ def test_a_missing_migration_is_waited_for_and_named_once(monkeypatch: pytest.Mo
 
 
 def test_a_database_that_does_not_answer_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers: Iterator[Any] = iter([DatabaseError("the server starts up"), []])
+    plans: Iterator[Any] = iter([DatabaseError("the server starts up"), []])
 
     def plan(*_: Any) -> Any:
-        answer = next(answers)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        result = next(plans)
+        if isinstance(result, Exception):
+            raise result
+        return result
 
     monkeypatch.setattr(wait_for_migrations.MigrationExecutor, "migration_plan", plan)
     monkeypatch.setattr(
@@ -55,7 +55,7 @@ def test_a_stop_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
-def test_a_database_that_is_behind_differs_from_one_that_is_up_to_date() -> None:
+def test_a_database_without_the_newest_migration_is_behind() -> None:
     call_command("migrate", "sessions", "zero", verbosity=0)
     try:
         assert wait_for_migrations._missing() == "`manage.py migrate`"

@@ -23,7 +23,7 @@ MODELS = ("prefork", "threads", "gevent", "asyncio")
 
 
 class Broker:
-    """A Redis server that a test may stop, start and ask."""
+    """A Redis server that a test may stop, start and query."""
 
     def __init__(self, folder: Path, *options: str) -> None:
         with socket.socket() as probe:
@@ -86,7 +86,7 @@ class Worker:
         return self.process.poll() is None
 
     def kill(self) -> None:
-        """End the worker and its children as a power cut would."""
+        """Kill the worker and its children, as a power cut would."""
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -95,7 +95,7 @@ class Worker:
 
 
 class Lab:
-    """A broker, the workers of one visibility timeout and their witness file."""
+    """A broker, workers with one visibility timeout, and the witness file that their jobs write."""
 
     def __init__(self, folder: Path, *, visibility_s: float) -> None:
         self.folder, self.visibility_s = folder, visibility_s
@@ -121,20 +121,20 @@ class Lab:
         return started
 
     def crew(self, *models: str) -> list[Worker]:
-        """Return workers of these models that live, started here if no test before has left them; forget its jobs."""
+        """Return live workers of these models, reused from earlier tests or started; forget earlier jobs."""
         try:
             eventually(lambda: self.is_idle, 20)
-        except AssertionError:  # the test before has failed
+        except AssertionError:  # the previous test has failed
             self._clear()
         self.witness.write_text("")
         free = [worker for worker in self.workers if worker.is_alive]
         missing = []
         for model in models:
-            found = next((worker for worker in free if worker.model == model), None)
-            if found is None:
+            reused = next((worker for worker in free if worker.model == model), None)
+            if reused is None:
                 missing.append(model)
             else:
-                free.remove(found)
+                free.remove(reused)
         self.start(*missing)
         return [worker for worker in self.workers if worker.is_alive]
 
@@ -148,7 +148,7 @@ class Lab:
 
     @property
     def is_idle(self) -> bool:
-        """Tell whether no job waits or runs."""
+        """Return whether no job waits or runs."""
         return self.broker.is_settled and not any(self.broker.client.llen(model) for model in MODELS)
 
     def close(self) -> None:
@@ -160,7 +160,7 @@ class Lab:
         self.app.send_task(f"tests.transport.workerapp.{task}", args, queue=to)
 
     def begin_everywhere(self, seconds: float) -> None:
-        """Send each pool a job that waits for so long, with the model's name as its key; return once all have begun."""
+        """Send each pool a job that waits, with the model's name as its key; return once all have begun."""
         for model in MODELS:
             self.send("wait", model, seconds, to=model)
         for model in MODELS:

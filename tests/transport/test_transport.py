@@ -1,4 +1,4 @@
-"""The transport by itself: what a fetch moves, when an acknowledgement arrives, what comes back."""
+"""The transport alone: fetching, acknowledging, restoring."""
 
 import socket
 import time
@@ -17,7 +17,7 @@ TRANSPORT = "poolwise.transport.redis_transport:Transport"
 
 
 class Client:
-    """A connection with our transport, what it received, and helpers."""
+    """A connection with our transport, its received messages, and helpers."""
 
     def __init__(self, broker: Broker, **options: Any) -> None:
         host = {"hostname": "127.0.0.1", "port": broker.port, "virtual_host": "0"}
@@ -38,7 +38,7 @@ class Client:
         return consumer
 
     def drain(self, seconds: float = 0.3) -> list[Any]:
-        """Take events for that long and return the bodies received so far."""
+        """Handle events for that time; return the bodies received so far."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             with suppress(socket.timeout):
@@ -55,13 +55,13 @@ def client(broker: Broker) -> Iterator[Client]:
 
 @pytest.fixture
 def other(broker: Broker) -> Iterator[Client]:
-    """A second consumer, which takes over what nobody renewed for a second."""
+    """A second consumer, which takes messages whose lease was not renewed for a second."""
     client = Client(broker, visibility_timeout=1)
     yield client
     client.connection.close()
 
 
-def test_a_fetch_whose_reply_nobody_reads_has_lost_nothing(client: Client, broker: Broker) -> None:
+def test_a_fetch_whose_reply_is_never_read_loses_nothing(client: Client, broker: Broker) -> None:
     client.consume("q", prefetch=2)
     client.send("q", 1, 2, 3)
     client.connection.transport.cycle.on_poll_start()  # as if killed here: sent, never read
@@ -99,9 +99,7 @@ def test_acknowledgements_are_sent_at_close(client: Client, broker: Broker) -> N
     assert not broker.client.llen("q")
 
 
-def test_closing_puts_back_what_is_reserved_in_its_order(
-    client: Client, other: Client, broker: Broker
-) -> None:
+def test_closing_puts_back_reserved_messages_in_order(client: Client, other: Client, broker: Broker) -> None:
     client.send("q", *range(5))
     client.consume("q", prefetch=3)
     client.drain()
@@ -128,7 +126,7 @@ def test_every_queue_wakes_an_idle_consumer(client: Client, other: Client) -> No
     assert sorted(client.drain(1.0)) == ["a", "b", "c"]
 
 
-def test_higher_priority_steps_come_first_when_asked_for(broker: Broker) -> None:
+def test_higher_priority_steps_come_first_if_configured(broker: Broker) -> None:
     client = Client(broker, priority_steps=[0, 5])
     client.send("q", "late", priority=9)
     client.send("q", "soon", priority=0)
@@ -144,7 +142,7 @@ def test_a_consumer_without_acknowledgement_leaves_no_trace(client: Client, brok
     assert broker.is_settled
 
 
-def test_a_key_prefix_holds_for_every_key(broker: Broker) -> None:
+def test_a_key_prefix_applies_to_every_key(broker: Broker) -> None:
     client = Client(broker, global_keyprefix="here:")
     client.send("q", 1, 2)
     client.consume("q", prefetch=9)
@@ -157,7 +155,7 @@ def test_a_key_prefix_holds_for_every_key(broker: Broker) -> None:
     assert broker.client.llen("here:q") == 1
 
 
-def test_what_is_no_message_is_dropped(client: Client, broker: Broker) -> None:
+def test_an_entry_that_is_not_a_message_is_dropped(client: Client, broker: Broker) -> None:
     client.send("q", 1)
     broker.client.rpush("q", "{not json", '{"properties": {}}', "[" * 2000)
     client.consume("q", prefetch=9)
@@ -173,7 +171,7 @@ def test_overdue_messages_come_back_once(client: Client, other: Client, broker: 
     assert other.drain(0.4) == []
     assert other.drain(0.9) == [1]
     assert other.messages[0].headers["redelivered"] is True
-    client.connection.default_channel.do_restore = False  # the first holder is as good as dead
+    client.connection.default_channel.do_restore = False  # the first consumer is considered dead
 
 
 def test_a_renewed_message_stays_reserved(client: Client, other: Client) -> None:
@@ -196,7 +194,9 @@ def test_the_fetch_goes_on_after_redis_forgot_the_script(client: Client, broker:
     assert client.drain(2.0) == [1]
 
 
-def test_a_full_redis_hands_out_messages_and_is_not_asked_in_a_loop(client: Client, broker: Broker) -> None:
+def test_a_full_redis_delivers_messages_and_is_not_polled_in_a_busy_loop(
+    client: Client, broker: Broker
+) -> None:
     client.send("q", 1)
     client.consume("q", prefetch=9)
     broker.client.config_set("maxmemory", "1")
@@ -220,7 +220,7 @@ def test_rejecting_puts_a_message_at_the_end_of_its_queue_or_drops_it(client: Cl
     assert client.drain() == [1, 2, 3, 1]
 
 
-def test_redis_addresses_stand_for_this_transport_and_others_do_not() -> None:
+def test_only_redis_addresses_use_this_transport() -> None:
     redis_transport.install()
     assert Connection("redis://host/0").transport_cls is not None
     assert Connection("redis://host/0").get_transport_cls() is redis_transport.Transport

@@ -1,4 +1,4 @@
-"""Workers of every pool and the visibility timeout: what nobody runs any more comes back, and nothing else does."""
+"""Workers of every pool and the visibility timeout: only messages of dead workers are redelivered."""
 
 import random
 import signal
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.services
 VISIBILITY_S = 3.0
 
 
-def test_a_redis_that_stands_still_longer_than_the_visibility_timeout_duplicates_nothing(lab: Lab) -> None:
+def test_a_redis_stopped_for_longer_than_the_visibility_timeout_causes_no_duplicate(lab: Lab) -> None:
     lab.crew(*MODELS, *MODELS)
     lab.begin_everywhere(7.0)
     lab.broker.process.send_signal(signal.SIGSTOP)
@@ -27,7 +27,7 @@ def test_a_redis_that_stands_still_longer_than_the_visibility_timeout_duplicates
     assert {model: lab.count(f"start {model}") for model in MODELS} == dict.fromkeys(MODELS, 1)
 
 
-def test_a_computing_gevent_job_longer_than_the_visibility_timeout_stays_reserved(lab: Lab) -> None:
+def test_a_gevent_job_that_computes_beyond_the_visibility_timeout_stays_reserved(lab: Lab) -> None:
     lab.crew("gevent", "gevent")
     lab.send("compute", "long", 6.0, to="gevent")
     eventually(lab.has("end long"), 40)

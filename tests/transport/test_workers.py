@@ -1,4 +1,4 @@
-"""Workers of every pool under broker faults: nothing is lost, nothing runs twice at once, nobody exits."""
+"""Workers of every pool under broker faults: no job is lost or runs twice at once, and no worker exits."""
 
 import time
 
@@ -25,7 +25,7 @@ def test_a_cut_connection_starts_no_running_job_again(lab: Lab) -> None:
     assert all(worker.is_alive for worker in workers)
 
 
-def test_workers_live_through_a_restart_of_redis(lab: Lab) -> None:
+def test_workers_survive_a_restart_of_redis(lab: Lab) -> None:
     workers = lab.crew(*MODELS)
     lab.begin_everywhere(2.0)
     lab.broker.stop()
@@ -47,7 +47,7 @@ def test_a_gevent_worker_answers_again_after_its_control_connection_was_cut(lab:
     eventually(lambda: lab.app.control.ping(timeout=0.5, limit=1), 20)
 
 
-def test_jobs_wait_no_poll_interval_when_gevent_slots_refill(lab: Lab) -> None:
+def test_freed_gevent_slots_are_filled_without_a_poll_interval(lab: Lab) -> None:
     lab.crew("gevent")
     for key in range(12):
         lab.send("wait", key, 0.1, to="gevent")

@@ -47,7 +47,7 @@ def effect(key: int) -> None:
 
 @app.task
 def wait(key: int, seconds: float) -> None:
-    """Leave a line at the start, one that tells the worker, and one at the end."""
+    """Leave a line at the start, one with the worker's process, and one at the end."""
     _note(f"by {os.getsid(0)} {key}\nstart {key}")
     time.sleep(seconds)
     _note(f"end {key}")
@@ -55,7 +55,7 @@ def wait(key: int, seconds: float) -> None:
 
 @app.task
 def compute(key: int, seconds: float) -> None:
-    """Hold the core, and the event loop with it."""
+    """Keep the core busy, and so the event loop."""
     _note(f"start {key}")
     until = time.monotonic() + seconds
     while time.monotonic() < until:

@@ -53,7 +53,7 @@ class FakePool:
 
     def run(self, target: Callable[[PoolRequest], Any], **options: Any) -> PoolRequest:
         job = self.job(target, **options)
-        Context().run(job.run)  # a job leaves its marks in the context
+        Context().run(job.run)  # a job sets variables of its context
         return job
 
     @property
@@ -67,7 +67,7 @@ def pool() -> FakePool:
 
 
 def raise_here(why: Why) -> None:
-    """Stand for what a carrier does to interrupt a body that runs right here."""
+    """Interrupt a body that runs in the calling thread, as a pool does."""
     raise {Why.HARD: HardStop, Why.REVOKED: RevokedStop, Why.SOFT: SoftTimeLimitExceeded}[why]()
 
 
@@ -75,7 +75,7 @@ def body(work: Callable[[PoolRequest], Any]) -> Callable[[PoolRequest], Any]:
     return lambda job: job.call(raise_here, lambda: work(job))
 
 
-def test_a_job_is_accepted_then_succeeds_then_gives_its_slot_back(pool: FakePool) -> None:
+def test_a_job_is_accepted_then_succeeds_then_frees_its_slot(pool: FakePool) -> None:
     job = pool.job(lambda job: job.state)
     Context().run(job.run)
     assert pool.names == ["accept", "success"]
@@ -84,7 +84,7 @@ def test_a_job_is_accepted_then_succeeds_then_gives_its_slot_back(pool: FakePool
     assert job.state is RequestState.ENDED
 
 
-def test_what_a_target_raises_is_reported_once(pool: FakePool) -> None:
+def test_an_error_of_the_target_is_reported_once(pool: FakePool) -> None:
     pool.run(lambda job: 1 / 0)
     assert pool.names == ["accept", "error"]
     assert isinstance(pool.calls[1][1].exception.exc, ZeroDivisionError)
