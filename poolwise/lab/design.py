@@ -1,4 +1,4 @@
-"""The design of a comparison as pages and programs give it: which pools, how much, how jobs arrive, which slots."""
+"""The design of a comparison as entered by a person or a program: pools, rounds, arrival of jobs, slots."""
 
 import random
 from typing import Any
@@ -9,13 +9,13 @@ from poolwise.lab.presets import PRESETS, Preset
 from poolwise.lab.variants import Vary, variants_of
 from poolwise.support import InvalidParameters
 
-#: Numbers of one's own instead of a preset's.
-OWN, OWN_LABEL = "own", ("Own numbers", "You choose rounds and copies.")
+#: Custom numbers instead of a preset.
+OWN, OWN_LABEL = "own", ("Custom", "Choose rounds and copies.")
 MAX_SEED = MAX_IN_FLIGHT = 2**31 - 1
 
 
 class Design(BaseModel):
-    """What `plan` needs beside definition and parameters; `plan` itself checks the numbers."""
+    """The arguments of `plan` beside definition and parameters; `plan` itself checks the numbers."""
 
     pools: list[str] = Field([], max_length=100)
     preset: str = ""
@@ -31,14 +31,14 @@ class Design(BaseModel):
     seed: int | None = Field(None, ge=0, le=MAX_SEED)
 
     def faults(self, vary: Vary | None = None) -> dict[str, str]:
-        """Return what excludes each other and what is missing, by the name of its field."""
+        """Return contradictions and missing values, by field name."""
         faults = {}
         if self.is_sweep and self.slots:
-            faults["slots"] = "A sweep sets the slots itself: leave this empty, or untick the sweep."
+            faults["slots"] = "A sweep sets the slots itself: leave this empty or turn the sweep off."
         if self.baseline and vary:
-            faults["baseline"] = "Variants are compared with their first; leave this as it is."
+            faults["baseline"] = "Variants are compared with the first one; leave this empty."
         elif self.baseline not in ("", *self.pools):
-            faults["baseline"] = f"Tick {self.baseline} as well, or choose another baseline."
+            faults["baseline"] = f"Choose {self.baseline} too, or another baseline."
         if self.preset not in ("", OWN, *PRESETS):
             faults["preset"] = f"Choose one of {', '.join(PRESETS)}."
         if self.preset in ("", OWN):
@@ -47,13 +47,13 @@ class Design(BaseModel):
         return faults
 
     def amount(self, vary: Vary | None = None) -> Preset:
-        """Return the preset for as many pools or variants as there are, or one's own numbers as one."""
+        """Return the preset, adapted to the number of variants, or the custom numbers as a preset."""
         if self.preset in PRESETS:
             return PRESETS[self.preset].for_variants(len(variants_of(self.pools, vary)))
         return Preset(OWN, *OWN_LABEL, self.copies or 0, self.rounds or 0, self.warmup, self.calibrate)
 
     def options(self, vary: Vary | None = None) -> dict[str, Any]:
-        """Return the arguments of `plan`, without a seed one by chance. Raise InvalidParameters."""
+        """Return the arguments of `plan`, with a random seed if none is given. Raise InvalidParameters."""
         if faults := self.faults(vary):
             raise InvalidParameters(faults)
         amount = self.amount(vary).options()

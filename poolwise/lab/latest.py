@@ -1,4 +1,4 @@
-"""The newest verdicts for the dashboard, and definitions whose jobs run on a slower pool than measured."""
+"""For the dashboard: the newest verdicts, and definitions whose jobs run on a slower pool than measured."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from poolwise.lab.report.model import Pair, outcome_between
 from poolwise.lab.statistics import CANNOT_TELL, FASTER, NO_DIFFERENCE, SLOWER
 from poolwise.models import Comparison
 
-#: Of so many definitions, the most used, the report is looked up, among so many of their newest comparisons.
+#: How many of the most used definitions, and of their newest comparisons, are searched for a report.
 _DEFINITIONS, _COMPARISONS = 50, 200
-#: Of a list that shows a sentence each, only what is asked for is read and checked, not the whole report.
+#: A list reads and validates only the parts of a report that it shows.
 _PAIRS = TypeAdapter(list[Pair])
 _RANKS = {FASTER: 3, SLOWER: 2, NO_DIFFERENCE: 1}
 
@@ -35,7 +35,7 @@ class RecentVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Misplaced:
-    """A definition whose jobs run on a pool though the report shows another to be faster, `ratio` times."""
+    """A definition whose jobs run on a pool although a report shows that `better` is faster, `ratio` times."""
 
     definition: str
     pool: str
@@ -75,18 +75,21 @@ def _recent_verdict(row: Mapping[str, Any]) -> RecentVerdict:
 
 
 def misplaced(uses: Mapping[str, Mapping[str, int]]) -> list[Misplaced]:
-    """Return which definitions run on a pool that is slower by their newest valid report.
+    """Return the definitions that run on a slower pool, by their newest valid report.
 
     `uses` counts a definition's jobs by pool. An imported report does not count: it is of another machine.
     """
     most_used = sorted(uses, key=lambda name: -sum(uses[name].values()))[:_DEFINITIONS]
-    found: list[Misplaced] = []
-    for name, row in _report_of(most_used).items():
-        found += [one for pool, jobs in uses[name].items() if (one := _objection(row, name, pool, jobs))]
-    return sorted(found, key=lambda one: (-one.jobs, one.definition, one.pool))
+    slower = [
+        use
+        for name, row in _reports_of(most_used).items()
+        for pool, jobs in uses[name].items()
+        if (use := _misplaced(row, name, pool, jobs))
+    ]
+    return sorted(slower, key=lambda use: (-use.jobs, use.definition, use.pool))
 
 
-def _report_of(names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+def _reports_of(names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     rows = (
         Comparison.objects.filter(definition__in=names, report__isnull=False, imported_at=None)
         .order_by("-created_at")
@@ -100,7 +103,7 @@ def _report_of(names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     return newest
 
 
-def _objection(row: Mapping[str, Any], name: str, pool: str, jobs: int) -> Misplaced | None:
+def _misplaced(row: Mapping[str, Any], name: str, pool: str, jobs: int) -> Misplaced | None:
     better, pairs = row["advice"]["pool"], row["pairs"]
     if outcome_between(pairs, pool, better) != FASTER:
         return None

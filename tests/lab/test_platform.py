@@ -106,7 +106,7 @@ def test_a_pool_that_runs_one_job_at_a_time_is_detected(platform: Platform) -> N
     assert {batch.pool: at_once(batch) for batch in comparison.batches.filter(void_reason="")}["threads"] == 1
     check = check_of(comparison, "concurrency")
     assert (check["passed"], check["matters"], check["pools"]) == (False, True, ["threads"])
-    assert "threads ran 1 job at a time though it has 32 slots" in check["reason"]
+    assert "threads ran 1 job at a time although it has 32 slots" in check["reason"]
     [verdict] = comparison.report["verdicts"].values()
     assert verdict["outcome"] == "cannot tell"
     # The worker with one slot has one more app, so that the version of its code differs, too.

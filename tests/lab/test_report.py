@@ -117,9 +117,9 @@ def test_a_withheld_verdict_says_why_in_its_sentence() -> None:
     comparison = compared({"prefork": SLOW, "gevent": FAST})
     comparison.batches.filter(pool="gevent").first().jobs.update(state=JobState.FAILED)
     found = report.build(comparison)
-    assert found.sentence.startswith("Cannot tell whether gevent or prefork")
+    assert found.sentence.startswith("No verdict between gevent and prefork")
     assert "4 of 20 on gevent" in found.sentence
-    assert found.advice.text.startswith("By its kind alone, gevent")
+    assert found.advice.text.startswith("Judging by the kind of job alone, gevent")
 
 
 def test_a_pool_whose_slots_are_secretly_1_is_caught(settings: Any) -> None:
@@ -132,7 +132,7 @@ def test_a_pool_whose_slots_are_secretly_1_is_caught(settings: Any) -> None:
     found = check(report.build(comparison), "concurrency")
     assert not found.passed
     assert found.matters
-    assert found.reason == "gevent ran 1 job at a time though it has 4 slots."
+    assert found.reason == "gevent ran 1 job at a time although it has 4 slots."
 
 
 def test_a_pool_with_fewer_slots_than_declared_is_caught(settings: Any) -> None:
@@ -240,7 +240,7 @@ def test_a_comparison_that_has_not_begun_has_a_report_without_figures() -> None:
     found = report.build(comparison)
     assert found.advice is None
     assert found.pools[0].jobs == 0
-    assert found.sentence == "Nothing was compared: fewer than two pools have a batch that ended."
+    assert found.sentence == "Nothing to compare: fewer than two pools have a completed batch."
     assert json.dumps(found.model_dump(mode="json"))
 
 

@@ -66,7 +66,7 @@ def test_other_jobs_are_named_with_where_they_ran() -> None:
 def test_a_busy_machine_is_a_warning() -> None:
     check = fairness.other_load({"gevent": 1.5, "prefork": 0.3, "threads": None}, cores=2)
     assert (check.passed, check.withholds) == (False, False)
-    assert "of 2 busy: 1.5 during gevent" in check.reason
+    assert "used 1.5 of 2 cores while gevent ran" in check.reason
     assert fairness.other_load({"gevent": 0.9}, cores=2).passed
 
 
@@ -190,7 +190,7 @@ def report(
     **changes: Any,
 ) -> Report:
     first, *others = [pool.name for pool in pools]
-    pairs = [pair(first, other, outcome, "too few rounds") for other in others]
+    pairs = [pair(first, other, outcome, "3 rounds are too few") for other in others]
     failed = [] if valid else [checks.failed("alone", "Other jobs ran.")]
     return sample.report(
         pools=pools, baseline=first, pairs=[*pairs, *more_pairs], verdicts=dict(zip(others, pairs, strict=True)),
@@ -242,7 +242,7 @@ def test_by_kind_waiting_goes_to_a_loop_and_computing_to_processes_or_free_threa
 
 @pytest.mark.parametrize(
     ("outcome", "valid", "reason"),
-    [("cannot tell", True, "too few rounds"), ("faster", False, "Other jobs ran")],
+    [("cannot tell", True, "3 rounds are too few"), ("faster", False, "Other jobs ran")],
 )
 def test_figures_that_prove_nothing_are_named_as_such(outcome: str, valid: bool, reason: str) -> None:
     found = decide.advise(
@@ -250,17 +250,19 @@ def test_figures_that_prove_nothing_are_named_as_such(outcome: str, valid: bool,
     )
     assert found is not None
     assert not found.proven
-    assert f"but the figures prove nothing ({reason})." in found.text
+    assert f"but there is no verdict ({reason})." in found.text
 
 
 def test_the_rival_that_may_be_as_fast_is_named_where_others_are_slower() -> None:
-    noise = pair("gevent", "asyncio", "cannot tell", "noise: the ratio may be anything")
+    noise = pair("gevent", "asyncio", "cannot tell", "too noisy: the ratio is between")
     pools = figures("prefork", 100), figures("gevent", 950), figures("asyncio", 960)
     given = report(*pools, more_pairs=[noise])
     found = decide.advise(given, cores=2)
     assert found is not None
     assert not found.proven
-    assert "but the figures do not tell asyncio from gevent (noise: the ratio may be anything)." in found.text
+    assert (
+        "but there is no verdict between asyncio and gevent (too noisy: the ratio is between)." in found.text
+    )
 
 
 def test_slots_are_the_knee_the_cores_or_what_was_used() -> None:
@@ -276,9 +278,7 @@ def test_slots_are_the_knee_the_cores_or_what_was_used() -> None:
 def test_computing_threads_tell_whether_the_lock_is_released() -> None:
     free = figures("threads", 100, cpu_share=0.95, busy_s=1.9)
     assert kinds.releases_gil([free])
-    assert "kept 1.9 of 2 cores busy, so the interpreter's lock is released" in sentences.costs(
-        free, [free], 2
-    )
+    assert "used 1.9 of 2 cores, so the GIL is released" in sentences.costs(free, [free], 2)
     held = figures("threads", 100, cpu_share=0.95, busy_s=1.0)
     assert not kinds.releases_gil([held])
     assert kinds.releases_gil([figures("gevent", 1)]) is None

@@ -1,4 +1,4 @@
-"""Advice: choose by the kind of waiting. Pure functions of the report's figures."""
+"""Choose a pool from the figures of a report. Pure functions."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ type Pools = Sequence[VariantFigures]
 
 
 def advise(report: Report, cores: int) -> Advice | None:
-    """Return the advice that the report carries; of a withheld verdict, that of the job's kind. None of no runs."""
+    """Return the advice that the verdict supports, else advice by the kind of job; None without runs."""
     pools = [pool for pool in report.pools if pool.jobs_per_s]
     if not pools:
         return None
@@ -26,12 +26,12 @@ def advise(report: Report, cores: int) -> Advice | None:
 
 
 def fastest_of(pools: Pools) -> VariantFigures:
-    """Return the pool with the most jobs a second."""
+    """Return the pool with the most jobs per second."""
     return max(pools, key=lambda pool: pool.jobs_per_s or 0.0)
 
 
 def is_proven(report: Report, pools: Pools) -> bool:
-    """Return whether the figures are valid and tell the pool with the most jobs a second from all others."""
+    """Return whether the figures are valid and there is a verdict between the fastest pool and every other."""
     fastest = fastest_of(pools)
     rivals = [pool.name for pool in pools if pool is not fastest]
     distinct = (outcome_between(report.pairs, fastest.name, rival) != CANNOT_TELL for rival in rivals)
@@ -39,9 +39,9 @@ def is_proven(report: Report, pools: Pools) -> bool:
 
 
 def best(pools: Pools, pairs: list[Pair]) -> VariantFigures:
-    """Return the pool with the most jobs a second; of those not detectably slower, the one that costs least.
+    """Return the cheapest of the pools that are not detectably slower than the fastest.
 
-    A pool whose jobs stalled each other gives way to an equal one without; then less memory decides.
+    Pools without stalls come first, then those with less memory.
     """
     fastest = fastest_of(pools)
     equal = [
@@ -59,20 +59,20 @@ def best(pools: Pools, pairs: list[Pair]) -> VariantFigures:
 
 
 def by_kind(pools: Pools, cpu_share: float | None, cores: int) -> VariantFigures:
-    """Return the pool that the rule of thumb picks: processes or free threads to compute, a loop to wait."""
+    """Return the pool by rule of thumb: processes (or threads without the GIL) to compute, an event loop to wait."""
     if cpu_share is not None and cpu_share >= COMPUTES:
         order = ["threads"] if releases_gil(pools) and cores > 1 else ["prefork", "threads"]
     elif cpu_share is not None and cpu_share <= WAITS:
         order = ["gevent", "asyncio", "threads"]
     else:
         order = ["threads", "prefork"]
-    calm = [pool for pool in pools if not is_stalled(pool)] or list(pools)
-    matching = (pool for model in order for pool in calm if pool.model == model)
-    return next(matching, fastest_of(calm))
+    without_stall = [pool for pool in pools if not is_stalled(pool)] or list(pools)
+    matching = (pool for model in order for pool in without_stall if pool.model == model)
+    return next(matching, fastest_of(without_stall))
 
 
 def slots_for(report: Report, pool: VariantFigures, cores: int, cpu_share: float | None) -> int:
-    """Return the slots to give: the knee of a sweep; for what computes, the cores; else those that were used."""
+    """Return the slots to use: the knee of a sweep; for jobs that compute, the cores; else those that were used."""
     points = (report.sweep or {}).get(pool.name, [])
     knee = next((point.slots for point in points if point.is_knee), None)
     if knee is not None:
@@ -81,6 +81,6 @@ def slots_for(report: Report, pool: VariantFigures, cores: int, cpu_share: float
         return max(1, min(cores, pool.slots or 1))
     measured = [batch for batch in pool.batches if batch.role == "measured" and not batch.void_reason]
     peak = max((batch.concurrency.peak for batch in measured), default=0)
-    # A batch with fewer jobs than slots says nothing against the slots that it left free.
+    # A batch with fewer jobs than slots does not show that fewer slots are enough.
     is_informative = any(batch.jobs > batch.slots for batch in measured)
     return max(1, peak) if is_informative else pool.slots or 1

@@ -1,4 +1,4 @@
-"""The two sentences of an advice, and what would change it."""
+"""The sentences of the advice, and what would change it."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ _MB = 1_000_000
 
 
 def proven(report: Report, pool: VariantFigures, slots: int) -> str:
-    """Return the sentence that the verdict carries."""
+    """Return the advice that the verdict supports."""
     pools = [other for other in report.pools if other.jobs_per_s]
     text = f"Run it on {pool.name} with {count(slots, 'slot')}: {kind(least_contended_share(pools))}"
     text = f"{text}, and it did {rate(pool.jobs_per_s or 0.0)} jobs/s"
@@ -32,47 +32,45 @@ def proven(report: Report, pool: VariantFigures, slots: int) -> str:
         return f"{text} against {against}."
     interval = f"95 % CI {number(verdict.low)}–{number(verdict.high)}"
     text = f"{text}, {number(verdict.ratio)}× {report.baseline} ({interval})"
-    # Else the reader wonders why the fastest is not the one advised.
+    # Explains why the fastest is not the recommended one.
     return f"{text}, against {against}." if is_equal else f"{text}."
 
 
 def unproven(report: Report, pool: VariantFigures, slots: int) -> str:
-    """Return the sentence for figures that are not valid, or decide nothing."""
+    """Return the advice without a verdict."""
     share = least_contended_share(report.pools)
     if len(report.pools) == 1 and report.has_knee(pool.name, slots):
-        return (
-            f"The knee of its sweep is at {count(slots, 'slot')}: {kind(share)}. No other pool was compared."
-        )
+        return f"Its sweep levels off at {count(slots, 'slot')}: {kind(share)}. No other pool was compared."
     return (
-        f"By its kind alone, {pool.name} with {count(slots, 'slot')}: {kind(share)}, "
+        f"Judging by the kind of job alone, {pool.name} with {count(slots, 'slot')}: {kind(share)}, "
         f"but {_why_unproven(report)}."
     )
 
 
 def _why_unproven(report: Report) -> str:
-    """Return which check stands against the figures, else what they do not tell."""
+    """Return which check fails, else which pools have no verdict."""
     undecided = [pair for pair in report.pairs if pair.outcome == CANNOT_TELL]
     if report.validity.valid and len(undecided) < len(report.pairs):
         return _undecided_rival(report, undecided)
     reasons = [check.reason for check in report.validity.checks if check.withholds]
     reasons += [*(pair.reason for pair in undecided), "no other pool was compared"]
-    return f"the figures prove nothing ({reasons[0].rstrip('.')})"
+    return f"there is no verdict ({reasons[0].rstrip('.')})"
 
 
 def _undecided_rival(report: Report, undecided: Sequence[Pair]) -> str:
-    """Return from which other pool the figures cannot tell the fastest, though they can others."""
+    """Return the pool without a verdict against the fastest, while others have one."""
     fastest = max(report.pools, key=lambda pool: pool.jobs_per_s or 0.0).name
     for pair in undecided:
         if fastest in (pair.base, pair.other):
             rival = pair.base if fastest == pair.other else pair.other
-            return f"the figures do not tell {fastest} from {rival} ({pair.reason.rstrip('.')})"
-    return f"the figures do not tell {fastest} from all others"
+            return f"there is no verdict between {fastest} and {rival} ({pair.reason.rstrip('.')})"
+    return f"there is no verdict between {fastest} and some others"
 
 
 def kind(cpu_share: float | None) -> str:
-    """Return what a job does with its time."""
+    """Return how a job spends its time."""
     if cpu_share is None:
-        return "what it does with its time was not measured"
+        return "how it spends its time was not measured"
     if cpu_share <= WAITS:
         return f"the job waits for {percent(1 - min(1.0, cpu_share))} of its run"
     if cpu_share >= COMPUTES:
@@ -81,10 +79,10 @@ def kind(cpu_share: float | None) -> str:
 
 
 def costs(pool: VariantFigures, pools: Sequence[VariantFigures], cores: int) -> str:
-    """Return the sentence on memory, stalls and the interpreter's lock, of what was measured."""
+    """Return the sentence on memory, stalls and the GIL, as far as measured."""
     parts = [part for part in (_memory(pool, pools), _stall(pool), _gil(pools, cores)) if part]
     if not parts:
-        parts = [f"a run took {seconds(pool.run_s.p50)} there, the median"]
+        parts = [f"the median run took {seconds(pool.run_s.p50)} there"]
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}."
 
@@ -117,7 +115,7 @@ def _gil(pools: Sequence[VariantFigures], cores: int) -> str:
         return ""
     busy = max(busy_cores(pool) or 0.0 for pool in pools if pool.model == "threads")
     lock = "released" if released else "held"
-    return f"in threads it kept {busy:.1f} of {cores} cores busy, so the interpreter's lock is {lock}"
+    return f"in threads it used {busy:.1f} of {cores} cores, so the GIL is {lock}"
 
 
 def would_change(pool: VariantFigures, cpu_share: float | None) -> str:
@@ -125,18 +123,18 @@ def would_change(pool: VariantFigures, cpu_share: float | None) -> str:
     if pool.model in ONE_LOOP:
         now = f" (now {percent(cpu_share)})" if cpu_share is not None else ""
         return (
-            f"A body that computes for more than {percent(WAITS)} of its run{now}, or a call that does not yield, "
-            "would hold up its neighbours: then threads, or prefork."
+            f"If the job computes for more than {percent(WAITS)} of its run{now}, or calls something that does not yield, "
+            "it blocks the other jobs of its worker: then use threads or prefork."
         )
     if cpu_share is not None and cpu_share >= COMPUTES:
         if pool.model == "threads":
-            return "Code that holds the interpreter's lock, where a library now releases it: then prefork."
-        return "A body that waits for most of its run would leave the cores idle: then gevent, asyncio or threads."
+            return "If the code holds the GIL where a library now releases it, use prefork."
+        return "If jobs mostly wait, use gevent, asyncio or threads instead."
     if pool.model == "prefork":
-        return "More jobs at once than memory holds processes, or longer waits: then threads or gevent."
-    return "More waiting jobs at once than threads are worth: then gevent or asyncio; more computing: then prefork."
+        return "With more jobs at once than there is memory for processes, or with longer waits, use threads or gevent."
+    return "With many more waiting jobs, use gevent or asyncio; with more computing, prefork."
 
 
 def number(ratio: float | None) -> str:
-    """Return a ratio with the digits that it bears."""
+    """Return a ratio with two or three significant digits."""
     return "–" if ratio is None else f"{ratio:.2f}" if ratio < 2 else f"{ratio:.1f}"

@@ -1,4 +1,7 @@
-"""Reports: a comparison's figures, validity checks, verdict and advice, built from the ledger and frozen. docs/report.md."""
+"""Reports: figures, validity checks, verdict and advice of a comparison, built once and stored. docs/report.md.
+
+Read `model` (the report), `build`, `facts` and `runs` (the input), `pools` and `figures`, `verdict`, `sweep`, `lesson`.
+"""
 
 from poolwise.lab.report.background import ReportBuilder
 from poolwise.lab.report.build import build, figures, freeze, load

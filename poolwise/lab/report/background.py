@@ -1,4 +1,4 @@
-"""Build reports beside the coordinator's loop: of many jobs it may take seconds, and outcomes come in meanwhile."""
+"""Build reports in a thread: a large one takes seconds, and the coordinator must keep recording outcomes."""
 
 import threading
 from dataclasses import dataclass, field
@@ -12,28 +12,28 @@ from poolwise.models import Comparison
 from poolwise.support import REDIS_ERRORS
 
 log = structlog.get_logger(__name__)
-#: What is tried again: Redis or the database is away.
+#: Errors after which the report is built again: Redis or the database is unavailable.
 _PASSING = (*REDIS_ERRORS, OperationalError)
 _STOP_TIMEOUT_S = 10.0
 
 
 @dataclass(slots=True)
 class ReportBuilder:
-    """Freezes the report of one comparison at a time, in a thread.
+    """Builds and stores the report of one comparison at a time, in a thread.
 
-    Nothing is lost where the process ends meanwhile: the comparison has not finished, so the next one builds it.
+    If the process ends before, the comparison is still unfinished, and the next coordinator builds the report.
     """
 
     _thread: threading.Thread | None = None
     _done: set[UUID] = field(default_factory=set)
 
     def __call__(self, comparison: Comparison) -> bool:
-        """Return whether the report is built; begin if nobody has. Call it again until it is."""
+        """Return whether the report is built; start building if needed. Call it until it returns True."""
         if comparison.pk in self._done:
             self._done.discard(comparison.pk)
             return True
         if self._thread is None or not self._thread.is_alive():
-            # A daemon: a bootstrap that still draws must not keep a process from ending.
+            # A daemon thread: a running bootstrap must not keep the process from ending.
             self._thread = threading.Thread(
                 target=self._build, args=(comparison.pk,), name="report-builder", daemon=True
             )
@@ -41,7 +41,7 @@ class ReportBuilder:
         return False
 
     def stop(self) -> None:
-        """Wait a while for the report that is being built."""
+        """Wait for the report that is being built, for a limited time."""
         if self._thread is not None:
             self._thread.join(_STOP_TIMEOUT_S)
 
@@ -49,10 +49,10 @@ class ReportBuilder:
         try:
             freeze(Comparison.objects.get(pk=pk))
         except _PASSING as error:
-            log.warning("the report will be built again", comparison=str(pk), error=str(error))
+            log.warning("report not built; retrying", comparison=str(pk), error=str(error))
             return
-        except Exception:  # an error in one must not hold up the others
-            log.exception("the report could not be built", comparison=str(pk))
+        except Exception:  # an error in one report must not block the others
+            log.exception("report failed", comparison=str(pk))
         finally:
-            connection.close()  # a thread has its own
+            connection.close()  # each thread has its own connection
         self._done.add(pk)

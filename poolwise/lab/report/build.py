@@ -1,4 +1,4 @@
-"""Build the report of a comparison, freeze it, and read it back."""
+"""Build the report of a comparison, store it, and load it."""
 
 import structlog
 
@@ -17,46 +17,49 @@ log = structlog.get_logger(__name__)
 
 
 def build(comparison: Comparison) -> Report:
-    """Return a comparison as report. It may still run."""
-    found = facts.read(comparison)
-    verdicts = verdict.Verdicts(found)
-    checks = [*inputs.validity_checks(found), spread(inputs.spreads(found), verdicts.ratios, found.baseline)]
+    """Build the report of a comparison, which may still be running."""
+    measured = facts.read(comparison)
+    verdicts = verdict.Verdicts(measured)
+    checks = [
+        *inputs.validity_checks(measured),
+        spread(inputs.spreads(measured), verdicts.ratios, measured.baseline),
+    ]
     verdicts.withhold(checks)
     lesson, results_table = hazard.lesson_and_results(comparison)
     report = Report(
         sentence=verdicts.sentence(),
-        metric=verdict.metric(found),
-        baseline=found.baseline,
+        metric=verdict.metric(measured),
+        baseline=measured.baseline,
         vary=comparison.vary,
         verdicts=verdicts.against,
         pairs=verdicts.pairs,
-        pools=all_figures(found),
+        pools=all_figures(measured),
         validity=Validity.of(checks),
         environment=comparison.environment,
-        sweep=sweep(found),
+        sweep=sweep(measured),
         lesson=lesson,
         results_table=results_table,
     )
-    if comparison.vary:  # other parameters are other jobs: which pool fits is no question of theirs
+    if comparison.vary:  # advice is about pools, not about parameters
         return report
-    return report.model_copy(update={"advice": decide.advise(report, found.cores)})
+    return report.model_copy(update={"advice": decide.advise(report, measured.cores)})
 
 
 def freeze(comparison: Comparison) -> Report:
-    """Build the report of a comparison that has ended and store it."""
+    """Build and store the report of a comparison that has ended."""
     report = build(comparison)
     comparison.report = report.model_dump(mode="json")
     comparison.save(update_fields=["report"])
-    log.info("report frozen", comparison=str(comparison.pk), sentence=report.sentence)
+    log.info("report stored", comparison=str(comparison.pk), sentence=report.sentence)
     return report
 
 
 def load(comparison: Comparison) -> Report | None:
-    """Return the report that was frozen; None where there is none. Not for lists: it checks every figure."""
+    """Return the stored report, or None. Not for lists: it validates every figure."""
     return Report.model_validate(comparison.report) if comparison.report else None
 
 
 def figures(comparison: Comparison) -> list[VariantFigures]:
-    """Return the pools in figures: frozen ones, else as the ledger has them now."""
+    """Return the figures of each variant: from the stored report, else computed from the database."""
     report = load(comparison)
     return report.pools if report else all_figures(facts.read(comparison))

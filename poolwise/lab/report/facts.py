@@ -1,4 +1,4 @@
-"""A comparison as read from the ledger: its batches with their jobs, pool by pool."""
+"""A comparison as read from the database: its batches with their jobs, pool by pool."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from poolwise.support import quantile
 
 @dataclass(frozen=True)
 class MeasuredBatch:
-    """A batch with its jobs; `counts` tells whether the outcome is made of it."""
+    """A batch with its jobs; `counts` is whether the verdict uses it."""
 
-    batch: Batch
+    row: Batch
     runs: Sequence[Run]
     counts: bool
 
@@ -28,18 +28,18 @@ class MeasuredBatch:
 
     @cached_property
     def probe(self) -> probe.Probe:
-        """Return what was seen of the pool's processes."""
-        return probe.read(self.batch.probe or {})
+        """Return the measurements of the pool's processes."""
+        return probe.read(self.row.probe or {})
 
     @property
     def slots(self) -> int:
-        """Return the slots that the batch had: live at its release, else as wanted, else as declared."""
-        declared = settings.JOB_POOLS.get(self.batch.pool, {}).get("concurrency", 1)
-        return self.batch.slots or self.batch.wanted_slots or int(declared)
+        """Return the slots of the batch: measured at its release, else as wanted, else as declared."""
+        declared = settings.JOB_POOLS.get(self.row.pool, {}).get("concurrency", 1)
+        return self.row.slots or self.row.wanted_slots or int(declared)
 
     def has_role(self, role: str) -> bool:
         """Return whether the batch has the role and is not void."""
-        return self.batch.role == role and not self.batch.void_reason
+        return self.row.role == role and not self.row.void_reason
 
     def intervals(self) -> list[tuple[float, float]]:
         """Return when each job ran, as POSIX seconds."""
@@ -52,11 +52,11 @@ class MeasuredBatch:
 
 @dataclass(frozen=True)
 class VariantRuns:
-    """A pool, or another variant of the comparison, with the batches that were released in their order, void ones too."""
+    """A variant of the comparison, usually a pool, with its released batches in order, void ones included."""
 
     name: str
     pool: str
-    """The pool that it ran on: its name, unless parameters are compared."""
+    """The pool that it ran on; the same as its name unless parameters are compared."""
     model: str
     batches: Sequence[MeasuredBatch]
     calibration: Sequence[MeasuredBatch] = ()
@@ -65,17 +65,17 @@ class VariantRuns:
     @cached_property
     def counted(self) -> list[MeasuredBatch]:
         """Return the batches that count."""
-        return [one for one in self.batches if one.counts]
+        return [batch for batch in self.batches if batch.counts]
 
     @cached_property
     def runs(self) -> list[Run]:
         """Return the jobs of the batches that count."""
-        return [run for one in self.counted for run in one.runs]
+        return [run for batch in self.counted for run in batch.runs]
 
     @property
     def makespans_s(self) -> list[float]:
         """Return the makespan of each batch that counts and has ended."""
-        return [span_s for one in self.counted if (span_s := one.makespan_s) is not None]
+        return [span_s for batch in self.counted if (span_s := batch.makespan_s) is not None]
 
     @property
     def makespan_s(self) -> float | None:
@@ -89,14 +89,16 @@ class VariantRuns:
 
     @cached_property
     def overhead_s(self) -> float | None:
-        """Return what a no-op job costs the pool: the makespan a job, the median of the calibration batches."""
-        costs = [span_s / len(one.runs) for one in self.calibration if (span_s := one.makespan_s) is not None]
+        """Return the cost of a no-op job: makespan over jobs, the median of the calibration batches."""
+        costs = [
+            span_s / len(batch.runs) for batch in self.calibration if (span_s := batch.makespan_s) is not None
+        ]
         return quantile(costs, 0.5)
 
 
 @dataclass(frozen=True)
 class Facts:
-    """All that the figures, the validity checks, the verdict and the advice are made of."""
+    """The input of figures, validity checks, verdict and advice."""
 
     comparison: Comparison
     pools: Mapping[str, VariantRuns]
@@ -104,9 +106,9 @@ class Facts:
 
     @property
     def cores(self) -> int:
-        """Return the cores that the workers reported, else those of the coordinator's machine and quota."""
-        counted = [one for pool in self.pools.values() for one in pool.counted]
-        if reported := [count for one in counted for count in one.probe.cores]:
+        """Return the cores that the workers reported, else those of the coordinator's machine and CPU quota."""
+        counted = [batch for pool in self.pools.values() for batch in pool.counted]
+        if reported := [count for batch in counted for count in batch.probe.cores]:
             return max(1, round(min(reported)))
         environment = self.comparison.environment
         cores, quota = environment.get("cores"), environment.get("cpu_quota")
@@ -115,7 +117,7 @@ class Facts:
 
 
 def read(comparison: Comparison) -> Facts:
-    """Read a comparison's batches that were released, and their jobs."""
+    """Read the released batches of a comparison, and their jobs."""
     batches = list(comparison.batches.exclude(released_at=None).order_by("position"))
     by_batch: dict[int | None, list[Run]] = {}
     for run in runs.read_runs(batches):
@@ -138,9 +140,11 @@ def _pool(first: Batch, measured: Sequence[MeasuredBatch]) -> VariantRuns:
         name=first.variant,
         pool=first.pool,
         model=str(settings.JOB_POOLS.get(first.pool, {}).get("model", first.pool)),
-        batches=[one for one in measured if one.batch.variant == first.variant],
+        batches=[batch for batch in measured if batch.row.variant == first.variant],
         calibration=[
-            one for one in measured if one.batch.pool == first.pool and one.has_role(Batch.Role.CALIBRATION)
+            batch
+            for batch in measured
+            if batch.row.pool == first.pool and batch.has_role(Batch.Role.CALIBRATION)
         ],
     )
 

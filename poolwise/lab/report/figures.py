@@ -1,6 +1,6 @@
-"""The figures of a pool and of its batches, as the report holds them.
+"""The figures of a pool and of its batches in the report.
 
-Durations are seconds; None is what was not measured.
+Durations are seconds; None: not measured.
 """
 
 from typing import Annotated, Literal
@@ -14,14 +14,14 @@ type Role = Literal["measured", "warmup", "calibration"]
 
 
 class Percentiles(Frozen):
-    """A median and a 95th percentile, of small samples too."""
+    """Median and 95th percentile, also of small samples."""
 
     p50: Seconds | None
     p95: Seconds | None
 
 
 class BatchFigures(Frozen):
-    """One batch in figures; `counts` tells those that the outcome is made of, of a sweep those at the most slots."""
+    """The figures of a batch; `counts` is whether the verdict uses it (in a sweep: those with the most slots)."""
 
     round: Count
     role: Role
@@ -45,7 +45,7 @@ class BatchFigures(Frozen):
 
 
 class TimeSums(Frozen):
-    """What the run seconds of all jobs went to; `unattributed_s` is what cannot be attributed, job by job."""
+    """The parts of the run time of all jobs; `unattributed_s` is the time that cannot be split."""
 
     cpu_s: Seconds
     run_queue_s: Seconds
@@ -55,17 +55,17 @@ class TimeSums(Frozen):
 
 
 class Stall(Frozen):
-    """A pool's longest stall of its hub or loop; `caused_by` is the job that caused it, if any did."""
+    """The longest stall of a pool's hub or event loop; `caused_by` is the job that caused it, if any."""
 
     max_s: Seconds
     caused_by: ShortText | None
 
 
 class VariantFigures(Frozen):
-    """A pool, or another variant of the comparison, in figures over its rounds.
+    """The figures of a variant, usually a pool, over its rounds.
 
-    `makespan_s` is first published to last finished of a batch, the median over batches; `speed_up` is against the
-    slowest by it; `overhead_s` is what a no-op job costs the pool.
+    `makespan_s`: first published to last finished, the median over batches; `speed_up`: relative to the slowest
+    variant; `overhead_s`: the cost of a no-op job.
     """
 
     name: VariantName
@@ -94,6 +94,6 @@ class VariantFigures(Frozen):
 
     @property
     def counted(self) -> list[BatchFigures]:
-        """Return the batches that count and have ended, by their rounds, in which pools are paired."""
+        """Return the batches that count and have ended, by round, in which variants are paired."""
         counted = [batch for batch in self.batches if batch.counts and batch.makespan_s]
         return sorted(counted, key=lambda batch: batch.round)

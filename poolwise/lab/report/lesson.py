@@ -1,4 +1,4 @@
-"""What the variants of a job taught: its lesson in the figures that its own jobs returned, and these as a table.
+"""The lesson of a job, with the results of its variants as sentences and as a table.
 
 A job declares its lesson: `@job(lesson=Lesson(…))`.
 """
@@ -16,11 +16,11 @@ from poolwise.lab.report.model import ResultsTable
 from poolwise.models import Batch, Comparison, Job, JobState
 from poolwise.support import UnknownDefinition
 
-#: The newest results of each variant that are read; each is some hundred bytes.
+#: How many of the newest results of each variant are read; each is some hundred bytes.
 _RESULTS_PER_VARIANT = 100
 
-#: What results raise that lack a figure, because other code made them.
-_OF_OTHER_CODE = (KeyError, TypeError, ValueError, ZeroDivisionError, IndexError)
+#: Errors of results that lack a figure, because another version of the job returned them.
+_OTHER_VERSION = (KeyError, TypeError, ValueError, ZeroDivisionError, IndexError)
 
 type Results = Sequence[Mapping[str, Any]]
 
@@ -31,7 +31,7 @@ def with_lessons() -> list[Definition]:
 
 
 def variants(definition: Definition) -> tuple[Any, ...]:
-    """Return the values of the parameter that chooses; none without a lesson."""
+    """Return the values of the parameter that chooses the variant; none without a lesson."""
     chooser = definition.lesson.parameter if definition.lesson else ""
     return next((field.choices for field in definition.fields if field.name == chooser), ())
 
@@ -39,8 +39,8 @@ def variants(definition: Definition) -> tuple[Any, ...]:
 def lesson(definition: Definition, results: Results) -> str:
     """Return the lesson in one to three sentences, from the results of any variants.
 
-    Several results of one variant are taken together. Empty without a lesson, for no results, and for results that
-    lack a figure because other code made them.
+    Several results of a variant are combined. Empty without a lesson, without results, and for results of another
+    version of the job, which lack a figure.
     """
     if definition.lesson is None or not results:
         return ""
@@ -49,28 +49,28 @@ def lesson(definition: Definition, results: Results) -> str:
         for result in results:
             groups.setdefault(result[definition.lesson.parameter], []).append(result)
         return " ".join(filter(None, definition.lesson.sentences(groups)))
-    except _OF_OTHER_CODE:
+    except _OTHER_VERSION:
         return ""
 
 
 def merged(results: Results) -> dict[str, Any]:
-    """Return several results of one variant as one: medians of the numbers, the first of what is no number."""
+    """Combine several results of a variant: medians of numbers, the first of other values."""
     merged_result: dict[str, Any] = {}
     for key, value in results[0].items():
         values = [result[key] for result in results]
         if isinstance(value, list):
             merged_result[key] = [merged(parts) for parts in zip(*values, strict=True)]
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            merged_result[key] = median_low(values)  # one of the values: whole numbers stay whole
+            merged_result[key] = median_low(values)  # the median is one of the values: integers stay integers
         else:
             merged_result[key] = value
     return merged_result
 
 
 def table(definition: Definition, results: Results) -> list[tuple[str, ...]]:
-    """Return the headings and then a row for each result; one that holds several sizes has a row for each.
+    """Return the headings and then a row for each result; a result with several `sizes` has a row for each.
 
-    Nothing without a lesson. Raise KeyError for a result that is not the definition's own.
+    Empty without a lesson. Raise KeyError for a result that lacks a figure.
     """
     if definition.lesson is None:
         return []
@@ -83,7 +83,7 @@ def table(definition: Definition, results: Results) -> list[tuple[str, ...]]:
 
 
 def lesson_and_results(comparison: Comparison) -> tuple[str, ResultsTable | None]:
-    """Return the lesson, and the results_table as a table with a row a variant; neither of a comparison of another job."""
+    """Return the lesson and the table of results, one row per variant; nothing for a job without a lesson."""
     try:
         definition = definitions.get(comparison.definition)
     except UnknownDefinition:
@@ -91,16 +91,16 @@ def lesson_and_results(comparison: Comparison) -> tuple[str, ResultsTable | None
     if definition.lesson is None and definition.kind != "hazard":
         return "", None
     results = _results(comparison)
-    worded = lesson(definition, [one for of_variant in results.values() for one in of_variant])
-    return worded or _of_the_docstring(definition.description), results_table(definition, results)
+    text = lesson(definition, [result for of_variant in results.values() for result in of_variant])
+    return text or _from_docstring(definition.description), results_table(definition, results)
 
 
-def _of_the_docstring(text: str) -> str:
+def _from_docstring(text: str) -> str:
     return " ".join(text.partition("Lesson:")[2].split("\n\n")[0].split())
 
 
 def _results(comparison: Comparison) -> dict[str, list[dict[str, Any]]]:
-    """Return what the jobs returned, by variant in the order of the batches."""
+    """Return the results of the jobs by variant, in the order of the batches."""
     batches = comparison.batches.filter(role=Batch.Role.MEASURED, void_reason="").order_by(
         "round", "position"
     )
@@ -118,7 +118,7 @@ def _results_of(batches: Sequence[int]) -> list[dict[str, Any]]:
 
 
 def results_table(definition: Definition, results: Mapping[str, Results]) -> ResultsTable | None:
-    """Return head and rows: of each variant's results the medians; None where the results are of other code."""
+    """Return headings and rows: the medians of each variant; None for results of another version of the job."""
     rows: list[list[str]] = []
     head: list[str] = []
     try:
@@ -126,6 +126,6 @@ def results_table(definition: Definition, results: Mapping[str, Results]) -> Res
             if of_variant and (lines := table(definition, [merged(of_variant)])):
                 head = ["", *lines[0][1:]]
                 rows += [[variant, *line[1:]] for line in lines[1:]]
-    except _OF_OTHER_CODE:
+    except _OTHER_VERSION:
         return None
     return ResultsTable(head=head, rows=rows) if rows else None

@@ -1,6 +1,6 @@
-"""What a comparison came to: the one model that is built, stored, shown, and read from a bundle. docs/report.md.
+"""The report of a comparison: the one model that is built, stored, shown, and read from a bundle. docs/report.md.
 
-Durations are seconds; None is what was not measured.
+Durations are seconds; None: not measured.
 """
 
 from typing import Annotated, Literal, Self
@@ -27,14 +27,14 @@ VERSION: Literal[1] = 1
 
 
 class Pair(Verdict):
-    """The verdict on one pair: a ratio above 1 says that `other` is faster than `base`."""
+    """The verdict on one pair: a ratio above 1 means that `other` is faster than `base`."""
 
     base: VariantName
     other: VariantName
 
 
 class ValidityCheck(Frozen):
-    """One rule's answer. `pools` are those that a failure spoils; none named means all."""
+    """The result of one check. `pools` are those that a failure affects; empty: all."""
 
     id: ShortText
     title: ShortText
@@ -45,24 +45,24 @@ class ValidityCheck(Frozen):
 
     @property
     def withholds(self) -> bool:
-        """Return whether the verdict is withheld on its account."""
+        """Return whether this check withholds the verdict."""
         return self.matters and not self.passed
 
 
 class Validity(Frozen):
-    """The validity checks: `valid` says that no check withholds a verdict."""
+    """The validity checks; `valid`: no check withholds the verdict."""
 
     valid: bool
     checks: Annotated[list[ValidityCheck], Field(max_length=100)]
 
     @classmethod
     def of(cls, checks: list[ValidityCheck]) -> Self:
-        """Return the validity checks of these checks."""
+        """Summarise checks."""
         return cls(valid=not any(check.withholds for check in checks), checks=checks)
 
 
 class Advice(Frozen):
-    """The recommended pool and slots, why, what would change it, and whether a verdict carries it: `proven`."""
+    """The recommended pool and slots, why, what would change it; `proven`: whether a verdict supports it."""
 
     pool: Name
     slots: Count
@@ -72,7 +72,7 @@ class Advice(Frozen):
 
 
 class SweepPoint(Frozen):
-    """What a pool came to at a number of slots."""
+    """The figures of a pool at a number of slots."""
 
     slots: Count
     jobs_per_s: Number | None
@@ -86,7 +86,7 @@ type Cells = Annotated[list[Annotated[str, Field(max_length=300)]], Field(max_le
 
 
 class ResultsTable(Frozen):
-    """What the jobs of a hazard returned, a row a variant."""
+    """The results of a job with a lesson, one or more rows per variant."""
 
     head: Cells
     rows: Annotated[list[Cells], Field(max_length=200)]
@@ -111,12 +111,12 @@ class Report(Frozen):
     results_table: ResultsTable | None = None
 
     def has_knee(self, pool: str, slots: int) -> bool:
-        """Return whether a sweep has the pool's knee at so many slots."""
+        """Return whether the sweep of the pool has its knee at this number of slots."""
         return any(point.is_knee and point.slots == slots for point in (self.sweep or {}).get(pool, ()))
 
 
 def outcome_between(pairs: list[Pair], base: str, other: str) -> VerdictOutcome:
-    """Return how `other` is called against `base`, whichever way round the pair was compared."""
+    """Return the outcome of `other` compared with `base`, in whichever order the pair was compared."""
     turned: dict[VerdictOutcome, VerdictOutcome] = {FASTER: SLOWER, SLOWER: FASTER}
     for pair in pairs:
         if (pair.base, pair.other) == (base, other):

@@ -1,4 +1,4 @@
-"""A comparison's jobs in figures: batch by batch, and each pool over its rounds."""
+"""Compute the figures of a comparison: of each batch, and of each pool over its rounds."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -14,12 +14,12 @@ from poolwise.models import ENDED, JobState
 from poolwise.reports import PARTS, time_split
 from poolwise.support import quantile, share
 
-#: A job that spends less of its run on a core than this waits for most of it.
+#: A job with a smaller CPU share waits for most of its run.
 _COMPUTES = 0.5
 
 
 def all_figures(facts: Facts) -> list[VariantFigures]:
-    """Return every pool in figures, with how many times faster it was than the slowest, by their makespans."""
+    """Return the figures of every pool, with its speed-up over the slowest, by makespan."""
     pools = [pool_figures(facts, pool) for pool in facts.pools.values()]
     slowest_s = max((pool.makespan_s for pool in pools if pool.makespan_s), default=0.0)
     return [
@@ -29,8 +29,8 @@ def all_figures(facts: Facts) -> list[VariantFigures]:
 
 
 def pool_figures(facts: Facts, pool: VariantRuns) -> VariantFigures:
-    """Return a pool in figures, with its batches."""
-    runs, batches = pool.runs, [batch_figures(facts, one) for one in pool.batches]
+    """Return the figures of a pool and of its batches."""
+    runs, batches = pool.runs, [batch_figures(facts, batch) for batch in pool.batches]
     states = Counter(run.state for run in runs)
     declared = settings.JOB_POOLS.get(pool.pool, {}).get("concurrency")
     return VariantFigures(
@@ -57,28 +57,28 @@ def pool_figures(facts: Facts, pool: VariantRuns) -> VariantFigures:
     )
 
 
-def batch_figures(facts: Facts, one: MeasuredBatch) -> BatchFigures:
-    """Return a batch in figures."""
-    batch, jobs, makespan_s = one.batch, len(one.runs), one.makespan_s
-    ideal_s = ideal_makespan_s(facts, one)
+def batch_figures(facts: Facts, batch: MeasuredBatch) -> BatchFigures:
+    """Return the figures of a batch."""
+    row, jobs, makespan_s = batch.row, len(batch.runs), batch.makespan_s
+    ideal_s = ideal_makespan_s(facts, batch)
     return BatchFigures(
-        round=batch.round,
-        role=cast(Role, str(batch.role)),
-        counts=one.counts,
-        slots=one.slots,
+        round=row.round,
+        role=cast(Role, str(row.role)),
+        counts=batch.counts,
+        slots=batch.slots,
         jobs=jobs,
         makespan_s=makespan_s,
         jobs_per_s=jobs / makespan_s if makespan_s else None,
-        succeeded=sum(run.state == JobState.SUCCEEDED for run in one.runs),
-        failed=sum(run.state == JobState.FAILED for run in one.runs),
-        **_spreads(one.runs),
-        cpu_s_pool=one.probe.cpu_s,
-        peak_memory_bytes=one.probe.peak_memory_bytes,
-        db_connections=one.probe.db_connections,
-        concurrency=statistics.achieved_concurrency(one.intervals()),
+        succeeded=sum(run.state == JobState.SUCCEEDED for run in batch.runs),
+        failed=sum(run.state == JobState.FAILED for run in batch.runs),
+        **_spreads(batch.runs),
+        cpu_s_pool=batch.probe.cpu_s,
+        peak_memory_bytes=batch.probe.peak_memory_bytes,
+        db_connections=batch.probe.db_connections,
+        concurrency=statistics.achieved_concurrency(batch.intervals()),
         efficiency=ideal_s / makespan_s if ideal_s and makespan_s else None,
         ideal_makespan_s=ideal_s,
-        void_reason=batch.void_reason,
+        void_reason=row.void_reason,
     )
 
 
@@ -90,7 +90,7 @@ def _spreads(runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def _spread(values: Iterable[float | None]) -> Percentiles:
-    # A program reads these beside `jobs`, so they are there for small samples too, unlike on a page.
+    # Programs read these next to `jobs`, so they are given for small samples too, unlike on a page.
     sample = list(values)
     return Percentiles(p50=quantile(sample, 0.5), p95=quantile(sample, 0.95))
 
@@ -99,45 +99,45 @@ def _cpu_share(runs: Sequence[Run]) -> float | None:
     return share([run.cpu_s for run in runs], [run.run_s for run in runs])
 
 
-def ideal_makespan_s(facts: Facts, one: MeasuredBatch) -> float | None:
-    """Return the makespan of a pool without overhead, in seconds; None of an empty batch.
+def ideal_makespan_s(facts: Facts, batch: MeasuredBatch) -> float | None:
+    """Return the makespan of a pool without overhead, in seconds; None for an empty batch.
 
-    A job that waits: ceil(jobs / slots) times the median run. One that computes: the CPU seconds over the cores.
-    Jobs that arrive at a rate end no earlier than the last of them began.
+    Jobs that wait: ceil(jobs / slots) times the median run. Jobs that compute: CPU seconds over cores. Jobs that
+    arrive at a rate: the last arrival plus a run.
     """
-    run_s = quantile([run.run_s for run in one.runs], 0.5)
+    run_s = quantile([run.run_s for run in batch.runs], 0.5)
     if run_s is None:
         return None
-    jobs, comparison = len(one.runs), facts.comparison
+    jobs, comparison = len(batch.runs), facts.comparison
     if comparison.arrival_rate_per_s:
         return float((jobs - 1) / comparison.arrival_rate_per_s + run_s)
     return statistics.ideal_makespan_s(
-        waiting=(_cpu_share(one.runs) or 0.0) < _COMPUTES,
+        waiting=(_cpu_share(batch.runs) or 0.0) < _COMPUTES,
         jobs=jobs,
-        slots=min(one.slots, comparison.in_flight or one.slots),
+        slots=min(batch.slots, comparison.in_flight or batch.slots),
         run_p50_s=run_s,
-        cpu_total_s=sum(run.cpu_s or 0.0 for run in one.runs),
+        cpu_total_s=sum(run.cpu_s or 0.0 for run in batch.runs),
         cores=facts.cores,
     )
 
 
 def jobs_per_s(batches: Iterable[MeasuredBatch]) -> float | None:
-    """Return the median over batches of jobs a second."""
-    return quantile([len(one.runs) / span_s for one in batches if (span_s := one.makespan_s)], 0.5)
+    """Return the jobs per second, the median over batches."""
+    return quantile([len(batch.runs) / span_s for batch in batches if (span_s := batch.makespan_s)], 0.5)
 
 
 def time_sums(runs: Sequence[Run]) -> TimeSums:
-    """Return what the run seconds of the jobs went to; the parts add up to the sum of `run_s`."""
-    splits = [time_split(cast(Any, run)) for run in runs]  # a Run has the columns of a Job that it asks for
+    """Return the parts of the run time of all jobs; they add up to the sum of `run_s`."""
+    splits = [time_split(cast(Any, run)) for run in runs]  # a Run has the columns of a Job that it needs
     return TimeSums(**{f"{part}_s": float(sum(split.get(part, 0.0) for split in splits)) for part in PARTS})
 
 
 def stall_of(pool: VariantRuns) -> Stall | None:
-    """Return the longest stall of the pool's hub or loop during its jobs; None when none was measured."""
+    """Return the longest stall of the pool's hub or event loop during its jobs; None if not measured."""
     stalled = [run for run in pool.runs if run.stall_s is not None or run.caused_stall_s is not None]
     if not stalled:
         return None
-    culprit = max(stalled, key=lambda run: run.caused_stall_s or 0.0)
+    cause = max(stalled, key=lambda run: run.caused_stall_s or 0.0)
     longest_s = max(max(run.stall_s or 0.0, run.caused_stall_s or 0.0) for run in stalled)
-    is_named = (culprit.caused_stall_s or 0.0) >= 0.5 * longest_s > 0
-    return Stall(max_s=longest_s, caused_by=str(culprit.id) if is_named else None)
+    is_named = (cause.caused_stall_s or 0.0) >= 0.5 * longest_s > 0
+    return Stall(max_s=longest_s, caused_by=str(cause.id) if is_named else None)

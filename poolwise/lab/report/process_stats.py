@@ -1,20 +1,20 @@
-"""What `Batch.probe` says of the pool's processes at the batch's release and end."""
+"""Read `Batch.probe`: the pool's processes at the release and the end of a batch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 type Worker = Mapping[str, Any]
-#: What a worker tells beside the versions of its software.
+#: Entries of a worker's `versions` that are not versions of software.
 _NO_SOFTWARE = ("cores", "prefetch")
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A pool's processes over one batch; None is what nobody recorded."""
+    """A pool's processes during a batch; None: not recorded."""
 
     machines: Mapping[str, str]
-    """The name of a host on each machine; of an older worker the host is all that tells the machine."""
+    """Host name by machine; older workers report the host name alone."""
     cores: frozenset[float]
     """How many cores each worker could use."""
     software: frozenset[str]
@@ -26,16 +26,16 @@ class Probe:
     foreign_in_pool: int
     foreign_elsewhere: int
     other_load: float | None
-    """The cores that other programs of the machine kept busy on average, Redis and the coordinator included."""
+    """Cores that other programs used on average, Redis and the coordinator included."""
 
 
 def read(probe: Mapping[str, Any]) -> Probe:
-    """Return the probe of a batch in figures; what it does not hold is None."""
+    """Return the measurements of a batch; what was not recorded is None."""
     before, after = (probe.get(moment, {}).get("workers", ()) for moment in ("release", "end"))
     both, watched, foreign = [*before, *after], probe.get("watched", {}), probe.get("foreign", {})
     cpu_s = _cpu_s(before, after)
     return Probe(
-        machines={str(one.get("machine") or one["host"]): str(one["host"]) for one in both},
+        machines={str(worker.get("machine") or worker["host"]): str(worker["host"]) for worker in both},
         cores=frozenset(count for text in _reported(both, "cores") if (count := _number(text)) is not None),
         software=frozenset(text for worker in both if (text := _software(worker))),
         prefetches=frozenset(_reported(both, "prefetch")),
@@ -76,7 +76,7 @@ def _largest(totals: Sequence[int], watched: Any = None) -> int | None:
 
 
 def _peak(before: Sequence[Worker], after: Sequence[Worker], watched: Mapping[str, Any]) -> int | None:
-    # A worker's own peak is of its whole life: it speaks of this batch only where the batch raised it.
+    # The peak of a worker is of its whole life: it is the peak of this batch only if it rose during the batch.
     peaks = _totals(before, after, "peak_memory_bytes")
     if len(peaks) == 2 and peaks[1] > peaks[0]:
         return peaks[1]
@@ -92,7 +92,7 @@ def _other_load(probe: Mapping[str, Any], pool_cpu_s: float | None) -> float | N
 
 
 def _cpu_s(before: Sequence[Worker], after: Sequence[Worker]) -> float | None:
-    """Return the CPU seconds that the same processes spent in between; None when one was replaced."""
+    """Return the CPU seconds of the processes during the batch; None if one was replaced."""
     first = {(worker.get("name"), worker.get("pid")): worker.get("cpu_s") for worker in before}
     last = {(worker.get("name"), worker.get("pid")): worker.get("cpu_s") for worker in after}
     if not first or first.keys() != last.keys() or None in (*first.values(), *last.values()):

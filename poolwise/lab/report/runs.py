@@ -1,4 +1,4 @@
-"""The jobs of a comparison's batches, as its figures are made of them."""
+"""The jobs of a comparison's batches, with the columns that its figures need."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from poolwise.models import ENDED, Batch, Job
 
 
 class Run(NamedTuple):
-    """The columns of one job that figures are made of; stamps are aware datetimes, durations seconds."""
+    """The columns of a job that the figures need; stamps are aware datetimes, durations seconds."""
 
     id: UUID
     batch_id: int | None
@@ -39,8 +39,8 @@ class Run(NamedTuple):
 
     @property
     def first_published_at(self) -> datetime | None:
-        """Return when the message of the job's first attempt was published."""
-        # A retried job's own column speaks of its newest attempt; the makespan counts from the first.
+        """Return when the first attempt was published."""
+        # The column of a retried job is of its newest attempt; the makespan starts at the first.
         for attempt in self.history if self.attempt > 1 else ():
             stamp = attempt.get("published_at")
             if isinstance(stamp, int | float):
@@ -57,7 +57,7 @@ def read_runs(batches: Iterable[Batch]) -> list[Run]:
 
 
 def makespan_s(runs: Sequence[Run]) -> float | None:
-    """Return the seconds from first published to last finished of a batch; None until every job of it has ended."""
+    """Return the seconds from first published to last finished of a batch; None until every job has ended."""
     if any(run.state not in ENDED for run in runs):
         return None
     published = [stamp for run in runs if (stamp := run.first_published_at) is not None]
@@ -68,7 +68,7 @@ def makespan_s(runs: Sequence[Run]) -> float | None:
 
 
 def counted(batches: Iterable[Batch]) -> list[Batch]:
-    """Return the batches that count for the result: measured, not void; of a sweep those at the most slots."""
+    """Return the batches that the verdict uses: measured, not void; in a sweep those with the most slots."""
     measured = [batch for batch in batches if batch.role == Batch.Role.MEASURED and not batch.void_reason]
     most: dict[str, int] = {}
     for batch in measured:

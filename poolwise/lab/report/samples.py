@@ -1,4 +1,4 @@
-"""The jobs behind the report, a row each: those of the ledger, or those that a bundle brought."""
+"""The jobs behind a report, one row each: from the database, or imported with a bundle."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -45,28 +45,28 @@ class Sample(NamedTuple):
 
 SAMPLE_COLUMNS = Sample._fields
 _OF_THE_JOB, _FIRST_STAMP = SAMPLE_COLUMNS.index("state"), SAMPLE_COLUMNS.index("published_at")
-#: Where a batch that a bundle brought keeps its jobs, in `probe`.
+#: The key in `Batch.probe` that holds the jobs of an imported batch.
 IMPORTED_SAMPLES = "samples"
 
 
 def samples(comparison: Comparison) -> list[Sample]:
-    """Return the jobs of the batches that are not void, in the order of batches."""
+    """Return the jobs of the batches that are not void, in the order of the batches."""
     if comparison.imported_at is not None:
         return _imported(comparison)
-    batches = [one for pool in facts.read(comparison).pools.values() for one in pool.batches]
-    return [_sample(one, run) for one in batches if not one.batch.void_reason for run in one.runs]
+    batches = [batch for pool in facts.read(comparison).pools.values() for batch in pool.batches]
+    return [_sample(batch, run) for batch in batches if not batch.row.void_reason for run in batch.runs]
 
 
-def _sample(one: facts.MeasuredBatch, run: Run) -> Sample:
-    batch = one.batch
+def _sample(batch: facts.MeasuredBatch, run: Run) -> Sample:
+    row = batch.row
     columns = (getattr(run, name) for name in SAMPLE_COLUMNS[_OF_THE_JOB:])
-    return Sample._make((batch.variant, batch.round, str(batch.role), one.slots, *columns))._replace(
+    return Sample._make((row.variant, row.round, str(row.role), batch.slots, *columns))._replace(
         published_at=run.first_published_at
     )
 
 
 def _imported(comparison: Comparison) -> list[Sample]:
-    """Return the samples that a bundle brought: rows with stamps in ISO 8601, kept by batch."""
+    """Return imported samples: rows with stamps in ISO 8601, stored by batch."""
     probes = comparison.batches.order_by("position").values_list("probe", flat=True)
     rows = (row for probe in probes for row in probe.get(IMPORTED_SAMPLES, ()))
     return [Sample._make((*row[:_FIRST_STAMP], *map(_moment, row[_FIRST_STAMP:]))) for row in rows]

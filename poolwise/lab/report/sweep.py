@@ -1,4 +1,4 @@
-"""A sweep: what each pool came to at 1, 2, 4 … slots."""
+"""A sweep: the figures of each pool at 1, 2, 4 … slots."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from poolwise.support import count, quantile, rate
 
 
 def sweep(facts: Facts) -> dict[str, list[SweepPoint]] | None:
-    """Return each pool's points in the order of their slots, the knee marked; None when it is no sweep."""
+    """Return the points of each pool by slots, the knee marked; None without a sweep."""
     if not facts.comparison.is_sweep:
         return None
     return {name: _points(pool) for name, pool in facts.pools.items()}
@@ -19,9 +19,9 @@ def sweep(facts: Facts) -> dict[str, list[SweepPoint]] | None:
 
 def _points(pool: VariantRuns) -> list[SweepPoint]:
     by_slots: dict[int, list[MeasuredBatch]] = {}
-    for one in pool.batches:
-        if one.has_role(Batch.Role.MEASURED):
-            by_slots.setdefault(one.batch.wanted_slots or one.slots, []).append(one)
+    for batch in pool.batches:
+        if batch.has_role(Batch.Role.MEASURED):
+            by_slots.setdefault(batch.row.wanted_slots or batch.slots, []).append(batch)
     points = [_point(slots, by_slots[slots]) for slots in sorted(by_slots)]
     knee = statistics.knee([(float(point.slots), point.jobs_per_s or 0.0) for point in points])
     return [point.model_copy(update={"is_knee": index == knee}) for index, point in enumerate(points)]
@@ -31,14 +31,14 @@ def _point(slots: int, batches: Sequence[MeasuredBatch]) -> SweepPoint:
     return SweepPoint(
         slots=slots,
         jobs_per_s=jobs_per_s(batches),
-        p95_s=quantile([run.sojourn_s for one in batches for run in one.runs], 0.95),
-        memory_bytes=max((one.probe.peak_memory_bytes or 0 for one in batches), default=0) or None,
-        db_connections=max((one.probe.db_connections or 0 for one in batches), default=0),
+        p95_s=quantile([run.sojourn_s for batch in batches for run in batch.runs], 0.95),
+        memory_bytes=max((batch.probe.peak_memory_bytes or 0 for batch in batches), default=0) or None,
+        db_connections=max((batch.probe.db_connections or 0 for batch in batches), default=0),
     )
 
 
 def knee_sentence(facts: Facts) -> str:
-    """Return what the sweep of one pool says of its slots, without a full stop; "" where nothing was swept."""
+    """Return the result of the sweep of one pool, without a full stop; "" without a sweep."""
     swept = sweep(facts) or {}
     pool, points = next(iter(swept.items()), ("", []))
     measured = [point for point in points if point.jobs_per_s]

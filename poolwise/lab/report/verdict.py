@@ -1,4 +1,4 @@
-"""The verdict of a comparison: its outcomes, withheld where a validity check fails, and one sentence."""
+"""The verdict of a comparison: outcomes, withheld where a validity check fails, and one sentence."""
 
 from collections.abc import Iterable, Mapping
 
@@ -14,16 +14,16 @@ COMPLETION = "completion time: published to finished"
 
 
 def metric(facts: Facts) -> str:
-    """Return what is compared: where jobs arrive at a rate, the makespan would only repeat the rate."""
+    """Return what is compared: if jobs arrive at a rate, the makespan would only reflect the rate."""
     return COMPLETION if facts.comparison.arrival_rate_per_s else TIME_PER_JOB
 
 
 def samples_of(facts: Facts, pool: VariantRuns) -> list[list[float]]:
     """Return the values to compare, in seconds, a list for each round that counts."""
-    batches = sorted(pool.counted, key=lambda one: one.batch.round)  # as in the other pools: they are paired
+    batches = sorted(pool.counted, key=lambda batch: batch.row.round)  # pools are paired by round
     if metric(facts) == COMPLETION:
-        return [[s for run in one.runs if (s := run.sojourn_s) is not None] for one in batches]
-    return [statistics.time_per_job(one.makespan_s, len(one.runs)) for one in batches]
+        return [[s for run in batch.runs if (s := run.sojourn_s) is not None] for batch in batches]
+    return [statistics.time_per_job(batch.makespan_s, len(batch.runs)) for batch in batches]
 
 
 class Verdicts:
@@ -52,18 +52,18 @@ class Verdicts:
         return {pool: verdict.ratio for pool, verdict in self.against.items()}
 
     def withhold(self, checks: Iterable[ValidityCheck]) -> None:
-        """Say *cannot tell* where a check that matters fails, with its reason."""
+        """Set the outcome to *cannot tell* where a check that matters fails, with its reason."""
         shown = list(checks)
         self.pairs = [withheld(pair, objection(shown, pair.base, pair.other)) for pair in self.pairs]
 
     def sentence(self) -> str:
-        """Return the one sentence that says most: the fastest pool, else the slowest, else that none differs.
+        """Return one sentence: on the fastest pool, else the slowest, else that no difference was detected.
 
-        Of one pool that was swept, its knee.
+        For a sweep of one pool, its knee.
         """
         against = self.against
         if not against:
-            nothing = "Nothing was compared: fewer than two pools have a batch that ended."
+            nothing = "Nothing to compare: fewer than two pools have a completed batch."
             return knee_sentence(self.facts) or nothing
         pool = headline(against)
         verdict, comparison = against[pool], self.facts.comparison
@@ -71,12 +71,12 @@ class Verdicts:
 
 
 def withheld(verdict: Pair, reason: str) -> Pair:
-    """Return the verdict, or "cannot tell" with the reason if there is one; the figures stay."""
+    """Return the verdict, with the outcome "cannot tell" if there is a reason; the figures stay."""
     return verdict.model_copy(update={"outcome": CANNOT_TELL, "reason": reason}) if reason else verdict
 
 
 def headline(against: Mapping[str, Verdict]) -> str:
-    """Return the pool whose verdict says most."""
+    """Return the pool with the most informative verdict."""
     ranks = {FASTER: 3, SLOWER: 2, NO_DIFFERENCE: 1}
 
     def weight(pool: str) -> tuple[int, float]:

@@ -1,4 +1,7 @@
-"""Verdicts: samples of rounds in, *faster*, *slower*, *no difference detected* or *cannot tell* out. docs/statistics.md."""
+"""Statistics: samples of rounds give *faster*, *slower*, *no difference detected* or *cannot tell*. docs/statistics.md.
+
+`ratio` has the interval and the test, `verdicts` decides, `concurrency` counts runs at once and finds knees.
+"""
 
 from poolwise.lab.statistics.concurrency import (
     Concurrency,

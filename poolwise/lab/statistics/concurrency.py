@@ -1,23 +1,23 @@
-"""How many jobs really ran at once, what the slots could have done at best, and where more of them stop to pay."""
+"""How many jobs ran at once, the ideal makespan, and the knee: the slots beyond which more do not help."""
 
 import math
 from collections.abc import Iterable, Sequence
 
 from poolwise.support import Count, Frozen, Number
 
-#: A curve that rises above its chord by less than this part of its range has no knee (Kneedle's normalised units).
+#: A curve that rises above its chord by less than this share of its range has no knee (normalised as in Kneedle).
 _FLAT = 0.1
 
 
 class Concurrency(Frozen):
-    """Runs at once: the most, and the average over time."""
+    """Runs at once: the maximum, and the average over time."""
 
     peak: Count
     mean: Number
 
 
 def achieved_concurrency(intervals: Iterable[tuple[float, float]]) -> Concurrency:
-    """Return how many of the `(start, end)` in seconds overlap; an end at another's start does not.
+    """Return how many of the intervals `(start, end)` in seconds overlap; touching is not overlapping.
 
     The average is from the first start to the last end. An interval that ends before it starts is left out.
     """
@@ -31,7 +31,7 @@ def achieved_concurrency(intervals: Iterable[tuple[float, float]]) -> Concurrenc
 
 
 def running_over_time(intervals: Iterable[tuple[float, float]]) -> list[tuple[float, int]]:
-    """Return `(seconds since the first start, how many run from then on)` at each change; nothing of no interval."""
+    """Return `(seconds since the first start, how many run from then on)` at each change; empty for no intervals."""
     kept = [(start, end) for start, end in intervals if end >= start]
     if not kept:
         return []
@@ -49,7 +49,7 @@ def running_over_time(intervals: Iterable[tuple[float, float]]) -> list[tuple[fl
 def ideal_makespan_s(
     *, waiting: bool, jobs: int, slots: int, run_p50_s: float, cpu_total_s: float, cores: int
 ) -> float:
-    """Return the makespan of a pool that costs nothing, in seconds.
+    """Return the makespan of a pool without overhead, in seconds.
 
     Jobs that wait: ⌈jobs / slots⌉ times the median run. Jobs that compute: their CPU seconds over the cores that the
     slots can use.
@@ -60,7 +60,7 @@ def ideal_makespan_s(
 
 
 def knee(points: Sequence[tuple[float, float]]) -> int | None:
-    """Return the index of the `(slots, jobs per second)` from which more slots stop to pay, or None if there is none.
+    """Return the index of the `(slots, jobs per second)` beyond which more slots do not help, or None.
 
     The points come in the order of their slots. Source: the Kneedle algorithm (Satopää et al., 2011), without its
     smoothing: the point furthest above the chord from the first to the best rate.
@@ -68,10 +68,12 @@ def knee(points: Sequence[tuple[float, float]]) -> int | None:
     if len(points) < 3:
         return None
     rates = [rate for _, rate in points]
-    best, least = max(rates), rates[0]
+    best, first_rate = max(rates), rates[0]
     first, last = points[0][0], points[-1][0]
-    if best <= least or last <= first:
+    if best <= first_rate or last <= first:
         return None
-    above = [(rate - least) / (best - least) - (slots - first) / (last - first) for slots, rate in points]
+    above = [
+        (rate - first_rate) / (best - first_rate) - (slots - first) / (last - first) for slots, rate in points
+    ]
     highest = max(range(len(points)), key=above.__getitem__)
     return highest if above[highest] > _FLAT else None

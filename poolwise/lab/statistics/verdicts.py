@@ -21,20 +21,20 @@ SLOWER: Final = "slower"
 NO_DIFFERENCE: Final = "no difference detected"
 CANNOT_TELL: Final = "cannot tell"
 
-#: A difference within it is none: two runs of the same program differ by that much for no reason at all.
+#: Smaller differences are ignored: two runs of the same program differ by as much.
 BAND = 0.02
 ALPHA = 0.05
-#: An interval whose ends are further apart than this factor excludes nothing worth knowing.
+#: An interval with a larger factor between its ends is too wide for a conclusion.
 WIDEST = 2.0
-#: No two durations differ by more, and the ratio of two that do is no number.
+#: Durations do not differ by more; their ratio would overflow.
 _FARTHEST = 1e100
 
 
 class Verdict(Frozen):
-    """What the rounds say of `other` against `base`; a ratio above 1 means that `other` is faster.
+    """The verdict on `other` compared with `base`; a ratio above 1 means that `other` is faster.
 
-    `rounds` are those of the side that has fewer; `n_base` and `n_other` count values; None is what nothing was
-    measured for. `p_value` is corrected when more than two pools were compared.
+    `rounds` is the smaller number of the two sides; `n_base` and `n_other` count values; None: not measured. `p_value`
+    is corrected if more than two pools were compared.
     """
 
     outcome: VerdictOutcome
@@ -49,7 +49,7 @@ class Verdict(Frozen):
 
 
 def time_per_job(makespan_s: float | None, jobs: int) -> list[float]:
-    """Return what a batch adds to a sample: its makespan over its jobs in seconds, or nothing if it has none."""
+    """Return the time per job of a batch in seconds as a list, empty without a makespan."""
     return [makespan_s / jobs] if makespan_s is not None and jobs else []
 
 
@@ -62,9 +62,9 @@ def compare(base: Rounds, other: Rounds, *, seed: int = 0) -> Verdict:
 def compare_all(
     samples: Mapping[str, Rounds], baseline: str, *, seed: int = 0
 ) -> dict[tuple[str, str], Verdict]:
-    """Return the verdict of every pair `(base, other)`, the p-values corrected for their number.
+    """Return the verdict of every pair `(base, other)`, with p-values corrected for their number.
 
-    The pairs come in the order of `samples`, the baseline as base. Raise KeyError when it is none of the pools.
+    The pairs are in the order of `samples`, with the baseline first. Raise KeyError if it is not among them.
     """
     names = [baseline, *(name for name in samples if name != baseline)]
     medians = {name: round_medians(samples[name]) for name in names}
@@ -77,7 +77,7 @@ def compare_all(
 
 
 def fewest_rounds(pools: int = 2) -> int:
-    """Return how many rounds it takes to tell anything between so many pools."""
+    """Return how many rounds a significant difference between this many pools takes."""
     pairs = max(1, math.comb(pools, 2))
     rounds = 2
     while not _can_be_significant(rounds, rounds, pairs):
@@ -86,7 +86,7 @@ def fewest_rounds(pools: int = 2) -> int:
 
 
 def _can_be_significant(base: int, other: int, pairs: int) -> bool:
-    # The smallest p of the exact test: every round of one pool below every round of the other.
+    # The smallest p of the exact test: every round of one pool is below every round of the other.
     return min(base, other) > 0 and 2 / math.comb(base + other, base) * pairs <= ALPHA
 
 
@@ -102,51 +102,50 @@ def _verdict(base: Rounds, other: Rounds, p_value: float, *, pairs: int, seed: i
     if min(min(side) for side in medians) <= 0:
         return Verdict(outcome=CANNOT_TELL, reason="the durations are too short for the clock", **counts)
     if max(max(side) for side in medians) / _FARTHEST > min(min(side) for side in medians):
-        return Verdict(
-            outcome=CANNOT_TELL, reason="the durations are too far apart to be durations", **counts
-        )
-    found = ratio_interval(*medians, seed=seed)
-    outcome, reason = _outcome(found, p_value)
+        return Verdict(outcome=CANNOT_TELL, reason="the durations are too far apart to compare", **counts)
+    interval = ratio_interval(*medians, seed=seed)
+    outcome, reason = _outcome(interval, p_value)
     if not _can_be_significant(len(medians[0]), len(medians[1]), pairs):
         outcome, reason = CANNOT_TELL, _too_few(counts["rounds"], pairs)
     return Verdict(
         outcome=outcome,
-        ratio=found.ratio,
-        low=found.low,
-        high=found.high,
+        ratio=interval.ratio,
+        low=interval.low,
+        high=interval.high,
         p_value=p_value,
         reason=reason,
         **counts,
     )
 
 
-def _outcome(found: Interval, p_value: float) -> tuple[VerdictOutcome, str]:
-    if found.low is None or found.high is None:
-        return CANNOT_TELL, "too few rounds: one says nothing about the next"
-    is_clear = found.low > 1 + BAND or found.high < 1 / (1 + BAND)
+def _outcome(interval: Interval, p_value: float) -> tuple[VerdictOutcome, str]:
+    if interval.low is None or interval.high is None:
+        return CANNOT_TELL, "one round has no spread to compare with"
+    is_clear = interval.low > 1 + BAND or interval.high < 1 / (1 + BAND)
     if p_value <= ALPHA and is_clear:
-        return (FASTER if found.ratio > 1 else SLOWER), ""
-    if found.high / found.low > WIDEST:
-        return CANNOT_TELL, f"noise: the ratio may be anything from {found.low:.2f} to {found.high:.2f}"
+        return (FASTER if interval.ratio > 1 else SLOWER), ""
+    if interval.high / interval.low > WIDEST:
+        return CANNOT_TELL, f"too noisy: the ratio is between {interval.low:.2f} and {interval.high:.2f}"
     if p_value <= ALPHA:
-        return NO_DIFFERENCE, f"too small to count: not clear of ±{BAND:.0%}"
+        return NO_DIFFERENCE, f"within ±{BAND * 100:.0f} %"
     if is_clear:
-        return NO_DIFFERENCE, f"the rank test is not sure (p = {p_value:.2f}): more rounds may show one"
+        return NO_DIFFERENCE, f"not significant (p = {p_value:.2f}): more rounds may show a difference"
     return NO_DIFFERENCE, ""
 
 
 def _too_few(rounds: int, pairs: int) -> str:
     pools = math.ceil((1 + math.sqrt(1 + 8 * pairs)) / 2)
     wanted = fewest_rounds(pools)
-    return f"too few rounds: {rounds} of the {wanted} that it takes to tell {pools} apart"
+    few = "1 round is" if rounds == 1 else f"{rounds} rounds are"
+    return f"{few} too few: comparing {pools} pools takes {wanted}"
 
 
 def sentence(verdict: Verdict, other: str, base: str, rounds: int, copies: int) -> str:
-    """Return the verdict as one sentence without a full stop: what `other` did against `base`."""
+    """Return the verdict on `other` compared with `base` as one sentence, without a full stop."""
     size = f"{rounds} {'round' if rounds == 1 else 'rounds'} of {copies}"
     ratio, low, high = verdict.ratio, verdict.low, verdict.high
     if verdict.outcome == CANNOT_TELL or ratio is None or low is None or high is None:
-        return f"Cannot tell whether {other} or {base} ran this job faster: {verdict.reason} ({size})"
+        return f"No verdict between {other} and {base}: {verdict.reason} ({size})"
     if verdict.outcome == NO_DIFFERENCE:
         return (
             f"No difference detected between {other} and {base} (ratio {_number(ratio)}, "

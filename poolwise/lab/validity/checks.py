@@ -1,4 +1,4 @@
-"""The validity checks: what each is called, and how one passes or fails."""
+"""The titles of the validity checks, and how a check passes or fails."""
 
 from collections.abc import Iterable
 
@@ -6,19 +6,19 @@ from poolwise.lab.report.model import ValidityCheck
 from poolwise.support import MAX_REASON_CHARS
 
 TITLES = {
-    "complete": "Every batch counted",
+    "complete": "All batches valid",
     "code": "Same code",
     "machine": "Same machine",
     "parameters": "Same parameters",
     "prefetch": "Same prefetch",
-    "alone": "No other job ran",
-    "other_load": "The machine was idle otherwise",
-    "failures": "Nothing failed",
-    "concurrency": "Slots were used",
+    "alone": "No other jobs",
+    "other_load": "No other load",
+    "failures": "No failures",
+    "concurrency": "Slots used",
     "clocks": "Clocks agree",
     "stalls": "No stall",
     "patched": "gevent is patched",
-    "spread": "Steady",
+    "spread": "Low spread",
 }
 
 
@@ -36,10 +36,10 @@ def failed(check: str, reason: str, pools: Iterable[str] = (), *, matters: bool 
 
 
 def objection(checks: Iterable[ValidityCheck], *pools: str) -> str:
-    """Return why nothing can be said of these pools, or "" when no check stands against it."""
-    spoiling = (
+    """Return why there is no verdict on these pools, or ""."""
+    reasons = (
         check.reason
         for check in checks
         if check.withholds and (not check.pools or set(check.pools) & set(pools))
     )
-    return next(spoiling, "")
+    return next(reasons, "")

@@ -1,18 +1,18 @@
-"""The validity checks that ask whether all pools had the same chance. Pure functions."""
+"""Validity checks: whether all pools ran under the same conditions. Pure functions."""
 
 from collections.abc import Collection, Mapping
 
 from poolwise.lab.report.model import ValidityCheck
 from poolwise.lab.validity.checks import failed, passed
 
-#: What was seen, by pool.
-type Seen = Mapping[str, Collection[str]]
+#: Observed values, by pool.
+type Observed = Mapping[str, Collection[str]]
 
-#: A clock that is set back by less is the resolution of the stamps.
+#: Stamps may be out of order by this much, which is their resolution.
 CLOCK_TOLERANCE_S = 0.001
-#: Up to this share of failed jobs the figures still speak of the others.
+#: The largest share of failed jobs with which the figures are still valid.
 MAX_FAILED_SHARE = 0.01
-#: Up to this share of the cores Redis, the coordinator and the database may take.
+#: The largest share of the cores that Redis, the coordinator and the database may use.
 MAX_OTHER_LOAD = 0.5
 
 
@@ -21,13 +21,13 @@ def _listed(values: Collection[str]) -> str:
     return ", ".join(shown[:4]) + (f" and {len(shown) - 4} more" if len(shown) > 4 else "")
 
 
-def _all(seen: Seen) -> set[str]:
-    return {value for values in seen.values() for value in values if value}
+def _all(observed: Observed) -> set[str]:
+    return {value for values in observed.values() for value in values if value}
 
 
-def code(seen: Seen) -> ValidityCheck:
+def code(observed: Observed) -> ValidityCheck:
     """Check the versions of the code that each pool's workers ran."""
-    versions = _all(seen)
+    versions = _all(observed)
     if not versions:
         return failed("code", "The version of the workers' code was not recorded.", matters=False)
     if len(versions) > 1:
@@ -35,11 +35,11 @@ def code(seen: Seen) -> ValidityCheck:
     return passed("code")
 
 
-def machine(hosts: Mapping[str, Mapping[str, str]], cores: Seen) -> ValidityCheck:
-    """Check the machines that each pool ran on, given as a host's name by machine, and the cores that it could use."""
+def machine(hosts: Mapping[str, Mapping[str, str]], cores: Observed) -> ValidityCheck:
+    """Check the machines of each pool (host name by machine), and the cores that it could use."""
     names = {key: host for machines in hosts.values() for key, host in machines.items()}
     if not names:
-        return failed("machine", "Which machine the jobs ran on was not recorded.", matters=False)
+        return failed("machine", "The machines of the workers were not recorded.", matters=False)
     if len({frozenset(machines) for machines in hosts.values() if machines}) > 1:
         return failed("machine", f"The pools ran on different machines: {_listed(set(names.values()))}.")
     if len({frozenset(counts) for counts in cores.values() if counts}) > 1:
@@ -50,17 +50,17 @@ def machine(hosts: Mapping[str, Mapping[str, str]], cores: Seen) -> ValidityChec
     return passed("machine")
 
 
-def parameters(seen: Seen) -> ValidityCheck:
+def parameters(observed: Observed) -> ValidityCheck:
     """Check the parameters, as JSON, that each pool's jobs had."""
-    sets = {frozenset(values) for values in seen.values() if values}
+    sets = {frozenset(values) for values in observed.values() if values}
     if len(sets) > 1:
-        return failed("parameters", "Not every pool ran its jobs with the same parameters.")
+        return failed("parameters", "The pools ran jobs with different parameters.")
     return passed("parameters")
 
 
-def prefetch(seen: Seen) -> ValidityCheck:
+def prefetch(observed: Observed) -> ValidityCheck:
     """Check the prefetch multipliers of the workers."""
-    multipliers = _all(seen)
+    multipliers = _all(observed)
     if not multipliers:
         return failed("prefetch", "The workers' prefetch setting was not recorded.", matters=False)
     if len(multipliers) > 1:
@@ -69,39 +69,41 @@ def prefetch(seen: Seen) -> ValidityCheck:
 
 
 def alone(in_pool: Mapping[str, int], elsewhere: Mapping[str, int]) -> ValidityCheck:
-    """Check how many other jobs ran during each pool's batches, in the pool or on the machine."""
-    spoiled = sorted({pool for counts in (in_pool, elsewhere) for pool, n in counts.items() if n})
-    if not spoiled:
+    """Check the number of other jobs during each pool's batches, in the pool or on the machine."""
+    affected = sorted({pool for counts in (in_pool, elsewhere) for pool, n in counts.items() if n})
+    if not affected:
         return passed("alone")
     parts = []
-    for pool in spoiled:
+    for pool in affected:
         inside, outside = in_pool.get(pool, 0), elsewhere.get(pool, 0)
         where = [f"{inside} in the pool"] * bool(inside) + [f"{outside} on the machine"] * bool(outside)
         parts.append(f"{pool} ({', '.join(where)})")
-    return failed("alone", f"Other jobs ran during the batches of {', '.join(parts)}.", spoiled)
+    return failed("alone", f"Other jobs ran during the batches of {', '.join(parts)}.", affected)
 
 
 def other_load(busy_cores: Mapping[str, float | None], cores: int) -> ValidityCheck:
-    """Check how many cores other programs kept busy during each pool's batches: a warning, they may be the platform's."""
-    loud = {p: busy for p, busy in busy_cores.items() if busy is not None and busy > MAX_OTHER_LOAD * cores}
-    if not loud:
+    """Check how many cores other programs used during each pool's batches; a warning: they may be Poolwise's own."""
+    busy_pools = {
+        p: busy for p, busy in busy_cores.items() if busy is not None and busy > MAX_OTHER_LOAD * cores
+    }
+    if not busy_pools:
         return passed("other_load")
-    shown = ", ".join(f"{busy:.1f} during {pool}" for pool, busy in loud.items())
-    return failed("other_load", f"Other programs kept cores of {cores} busy: {shown}.", loud, matters=False)
+    shown = ", ".join(f"{busy:.1f} of {cores} cores while {pool} ran" for pool, busy in busy_pools.items())
+    return failed("other_load", f"Other programs used {shown}.", busy_pools, matters=False)
 
 
 def failures(counts: Mapping[str, tuple[int, int]]) -> ValidityCheck:
-    """Check (jobs, jobs that did not succeed) by pool: who fails early is no example of speed."""
-    bad = {pool: (lost, jobs) for pool, (jobs, lost) in counts.items() if lost}
-    if not bad:
+    """Check (jobs, jobs that did not succeed) by pool: jobs that fail early would make a pool look fast."""
+    failing = {pool: (lost, jobs) for pool, (jobs, lost) in counts.items() if lost}
+    if not failing:
         return passed("failures")
-    much = [pool for pool, (lost, jobs) in bad.items() if lost / jobs > MAX_FAILED_SHARE]
-    shown = ", ".join(f"{lost} of {jobs} on {pool}" for pool, (lost, jobs) in bad.items())
-    return failed("failures", f"Jobs did not succeed: {shown}.", much or bad, matters=bool(much))
+    too_many = [pool for pool, (lost, jobs) in failing.items() if lost / jobs > MAX_FAILED_SHARE]
+    shown = ", ".join(f"{lost} of {jobs} on {pool}" for pool, (lost, jobs) in failing.items())
+    return failed("failures", f"Jobs did not succeed: {shown}.", too_many or failing, matters=bool(too_many))
 
 
 def clocks(reversed_by_s: Mapping[str, Collection[float]], total: int) -> ValidityCheck:
-    """Check by how many seconds stamps are out of order, by pool, in `total` jobs."""
+    """Check by how many seconds stamps are out of order, by pool, among `total` jobs."""
     worst = max((s for values in reversed_by_s.values() for s in values), default=0.0)
     if worst <= CLOCK_TOLERANCE_S:
         return passed("clocks")
@@ -112,13 +114,13 @@ def clocks(reversed_by_s: Mapping[str, Collection[float]], total: int) -> Validi
 
 
 def complete(missing: Mapping[str, Collection[int]], void: Mapping[str, Collection[str]]) -> ValidityCheck:
-    """Check the rounds that each pool lacks, and the reasons of batches that were void and repeated."""
-    lacking = {pool: rounds for pool, rounds in missing.items() if rounds}
-    if lacking:
+    """Check the missing rounds of each pool, and the reasons of batches that were void and repeated."""
+    incomplete = {pool: rounds for pool, rounds in missing.items() if rounds}
+    if incomplete:
         shown = ", ".join(
-            f"{pool} lacks round {_listed([str(n) for n in ns])}" for pool, ns in lacking.items()
+            f"{pool} lacks round {_listed([str(n) for n in ns])}" for pool, ns in incomplete.items()
         )
-        return failed("complete", f"Batches are missing: {shown}.", lacking)
+        return failed("complete", f"Batches are missing: {shown}.", incomplete)
     repeated = {pool: reasons for pool, reasons in void.items() if reasons}
     if repeated:
         count = sum(len(reasons) for reasons in repeated.values())
@@ -131,8 +133,6 @@ def complete(missing: Mapping[str, Collection[int]], void: Mapping[str, Collecti
 def patched(unpatched: Collection[str]) -> ValidityCheck:
     """Check the gevent pools whose standard library is not patched: their waits block every job."""
     if unpatched:
-        text = (
-            f"The standard library is not patched in {_listed(unpatched)}: every wait stops all of its jobs."
-        )
+        text = f"The standard library is not patched in {_listed(unpatched)}: every wait blocks all jobs of the worker."
         return failed("patched", text, unpatched)
     return passed("patched")

@@ -1,4 +1,4 @@
-"""What the validity checks look at, taken from a comparison."""
+"""The validity checks of a comparison, and the inputs that each needs."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -32,64 +32,64 @@ def validity_checks(facts: Facts) -> list[ValidityCheck]:
         fairness.alone(_by_pool(facts, _foreign_in_pool), _by_pool(facts, _foreign_elsewhere)),
         fairness.other_load(_by_pool(facts, _other_load), facts.cores),
         fairness.failures(_by_pool(facts, _failures)),
-        measured.concurrency(_by_pool(facts, lambda pool: [load(facts, pool, one) for one in pool.counted]), _slots(facts)),
+        measured.concurrency(_by_pool(facts, lambda pool: _loads(facts, pool)), _slots(facts)),
         fairness.clocks(_by_pool(facts, _reversed), sum(len(pool.runs) for pool in pools.values())),
         measured.stalls(_by_pool(facts, stall_of), _by_pool(facts, lambda pool: pool.makespan_s)),
-        fairness.patched([p for p, pool in pools.items() if any(one.probe.is_unpatched for one in pool.counted)]),
+        fairness.patched([p for p, pool in pools.items() if any(batch.probe.is_unpatched for batch in pool.counted)]),
     ]  # fmt: skip
 
 
-def _by_pool(facts: Facts, ask: Any) -> dict[str, Any]:
-    return {name: ask(pool) for name, pool in facts.pools.items()}
+def _by_pool(facts: Facts, input_of: Any) -> dict[str, Any]:
+    return {name: input_of(pool) for name, pool in facts.pools.items()}
 
 
 def missing_rounds(facts: Facts, pool: VariantRuns) -> list[int]:
-    """Return the rounds of which the pool has no batch that ended."""
-    done = {one.batch.round for one in pool.counted if one.makespan_s is not None}
+    """Return the rounds without a completed batch of the pool."""
+    done = {batch.row.round for batch in pool.counted if batch.makespan_s is not None}
     return [number for number in range(1, facts.comparison.rounds + 1) if number not in done]
 
 
 def _void_reasons(pool: VariantRuns) -> list[str]:
-    return [one.batch.void_reason for one in pool.batches if one.batch.void_reason]
+    return [batch.row.void_reason for batch in pool.batches if batch.row.void_reason]
 
 
 def _software(pool: VariantRuns, code: str) -> set[str]:
-    seen = {text for one in pool.counted for text in one.probe.software}
-    return seen or {code}
+    return {text for batch in pool.counted for text in batch.probe.software} or {code}
 
 
 def _machines(pool: VariantRuns) -> dict[str, str]:
-    """Return a host's name on each machine: as the workers say, else the part of their names after the @."""
-    reported = {key: host for one in pool.counted for key, host in one.probe.machines.items()}
+    """Return the host name by machine: as the workers report, else the part of their names after the @."""
+    reported = {key: host for batch in pool.counted for key, host in batch.probe.machines.items()}
     named = {run.worker.rpartition("@")[2] for run in pool.runs if run.worker}
     return reported or {host: host for host in named}
 
 
 def _cores(pool: VariantRuns) -> set[str]:
-    return {f"{count:g}" for one in pool.counted for count in one.probe.cores}
+    return {f"{count:g}" for batch in pool.counted for count in batch.probe.cores}
 
 
 def _parameters(facts: Facts, pool: VariantRuns) -> set[str]:
     """Return the parameters of each batch as JSON, without those that are compared."""
     params, compared = facts.comparison.params, facts.comparison.vary or {}
-    whole = [{**params, **(one.batch.params or {})} for one in pool.counted]
-    return {json.dumps({k: v for k, v in one.items() if k not in compared}, sort_keys=True) for one in whole}
+    by_batch = [{**params, **(batch.row.params or {})} for batch in pool.counted]
+    kept = [{name: value for name, value in whole.items() if name not in compared} for whole in by_batch]
+    return {json.dumps(values, sort_keys=True) for values in kept}
 
 
 def _prefetches(pool: VariantRuns) -> set[str]:
-    return {text for one in pool.counted for text in one.probe.prefetches}
+    return {text for batch in pool.counted for text in batch.probe.prefetches}
 
 
 def _foreign_in_pool(pool: VariantRuns) -> int:
-    return sum(one.probe.foreign_in_pool for one in pool.counted)
+    return sum(batch.probe.foreign_in_pool for batch in pool.counted)
 
 
 def _foreign_elsewhere(pool: VariantRuns) -> int:
-    return sum(one.probe.foreign_elsewhere for one in pool.counted)
+    return sum(batch.probe.foreign_elsewhere for batch in pool.counted)
 
 
 def _other_load(pool: VariantRuns) -> float | None:
-    return quantile([one.probe.other_load for one in pool.counted], 0.5)
+    return quantile([batch.probe.other_load for batch in pool.counted], 0.5)
 
 
 def _failures(pool: VariantRuns) -> tuple[int, int]:
@@ -98,13 +98,13 @@ def _failures(pool: VariantRuns) -> tuple[int, int]:
 
 
 def _slots(facts: Facts) -> dict[str, tuple[int, int]]:
-    found = {}
+    slots = {}
     for name, pool in facts.pools.items():
         if pool.counted:
-            wanted = pool.counted[-1].batch.wanted_slots
+            wanted = pool.counted[-1].row.wanted_slots
             declared = wanted or settings.JOB_POOLS.get(pool.pool, {}).get("concurrency") or pool.slots
-            found[name] = (pool.slots, int(declared))
-    return found
+            slots[name] = (pool.slots, int(declared))
+    return slots
 
 
 def _reversed(pool: VariantRuns) -> list[float]:
@@ -112,7 +112,7 @@ def _reversed(pool: VariantRuns) -> list[float]:
 
 
 def reversed_by_s(run: Run) -> float:
-    """Return by how many seconds a job's stamps are out of order; 0 of a retried one, whose stamps are of two."""
+    """Return by how many seconds the stamps of a job are out of order; 0 for a retried job: they are of two attempts."""
     stamps = (run.first_published_at, run.received_at, run.started_at, run.finished_at)
     known = [stamp for stamp in stamps if stamp is not None]
     if run.attempt > 1:
@@ -120,24 +120,28 @@ def reversed_by_s(run: Run) -> float:
     return max((max(0.0, (a - b).total_seconds()) for a, b in pairwise(known)), default=0.0)
 
 
-def load(facts: Facts, pool: VariantRuns, found: MeasuredBatch) -> Load:
-    """Return what the rule about slots needs of a batch."""
-    achieved = statistics.achieved_concurrency(found.intervals())
+def _loads(facts: Facts, pool: VariantRuns) -> list[Load]:
+    return [load(facts, pool, batch) for batch in pool.counted]
+
+
+def load(facts: Facts, pool: VariantRuns, batch: MeasuredBatch) -> Load:
+    """Return what the check of the slots needs to know about a batch."""
+    achieved = statistics.achieved_concurrency(batch.intervals())
     comparison = facts.comparison
     return Load(
         model=pool.model,
-        slots=found.slots,
-        jobs=len(found.runs),
+        slots=batch.slots,
+        jobs=len(batch.runs),
         cores=facts.cores,
         peak=achieved.peak,
         mean=achieved.mean,
-        run_s=_median(run.run_s for run in found.runs),
-        cpu_s=_median(run.cpu_s for run in found.runs),
-        run_queue_s=_median(run.run_queue_s for run in found.runs),
+        run_s=_median(run.run_s for run in batch.runs),
+        cpu_s=_median(run.cpu_s for run in batch.runs),
+        run_queue_s=_median(run.run_queue_s for run in batch.runs),
         overhead_s=pool.overhead_s,
         in_flight=comparison.in_flight,
         rate_per_s=comparison.arrival_rate_per_s,
-        starts_s=sorted(start for start, _ in found.intervals()),
+        starts_s=sorted(start for start, _ in batch.intervals()),
     )
 
 
@@ -146,5 +150,5 @@ def _median(values: Iterable[float | None]) -> float:
 
 
 def spreads(facts: Facts) -> Mapping[str, float | None]:
-    """Return the relative spread of each pool's time per job over its rounds; None of fewer than two rounds."""
+    """Return the relative spread of each pool's time per job over its rounds; None for fewer than two rounds."""
     return _by_pool(facts, lambda pool: statistics.spread(span_s or None for span_s in pool.makespans_s))

@@ -1,4 +1,4 @@
-"""The validity checks that look at what was measured: use of slots, stalls, spread. Pure functions."""
+"""Validity checks of the measurements: use of slots, stalls, spread. Pure functions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from poolwise.lab.validity.checks import failed, passed
 from poolwise.support import percent, seconds
 
 MAX_SPREAD = 0.10
-#: A pool whose peak is at most this part of what it could reach is far below its slots.
+#: A pool whose peak is at most this share of what it could reach is far below its slots.
 FAR_BELOW = 0.5
-#: A stall is noted from this length on, and from this part of the batch's makespan.
+#: The shortest stall that is reported, in seconds and as a share of the makespan.
 MIN_STALL_S = 0.1
 MIN_STALL_SHARE = 0.05
 _MIN_JOBS = 8
@@ -21,7 +21,7 @@ _ONE_LOOP = ("gevent", "asyncio")
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One batch as the rule about slots sees it; `starts_s` are ordered, durations are seconds."""
+    """A batch, for the check of the slots; `starts_s` are sorted, durations are seconds."""
 
     model: str
     slots: int
@@ -39,22 +39,22 @@ class Load:
 
 
 def reachable(load: Load) -> float:
-    """Return how many jobs the batch could have had running at once.
+    """Return how many jobs of the batch could have run at once.
 
-    Little's law bounds it: jobs cannot run for `run_s` in larger numbers than are started meanwhile, and each
-    start costs the worker the measured overhead and the job's own CPU time.
+    Little's law limits it: at most as many jobs run at once as start within `run_s`, and each start takes the measured
+    overhead and the job's own CPU time.
     """
-    bounds: list[float] = [load.slots, load.jobs]
-    bounds += [load.in_flight] if load.in_flight else []
-    bounds += [load.rate_per_s * load.run_s] if load.rate_per_s else []
-    hands = load.cores if load.model == "prefork" else 1
-    cost_s = (load.overhead_s or 0.0) + load.cpu_s / hands
-    bounds += [load.run_s / cost_s] if cost_s > 0 else []
-    return max(1.0, min(bounds))
+    limits: list[float] = [load.slots, load.jobs]
+    limits += [load.in_flight] if load.in_flight else []
+    limits += [load.rate_per_s * load.run_s] if load.rate_per_s else []
+    cores = load.cores if load.model == "prefork" else 1
+    cost_s = (load.overhead_s or 0.0) + load.cpu_s / cores
+    limits += [load.run_s / cost_s] if cost_s > 0 else []
+    return max(1.0, min(limits))
 
 
 def _is_one_after_another(load: Load) -> bool:
-    """Return whether jobs began when others ended, rather than as fast as they could be started."""
+    """Return whether jobs started when others ended, rather than as fast as possible."""
     if load.peak <= 1:
         return load.mean >= 0.7
     starts, peak = load.starts_s, load.peak
@@ -71,21 +71,21 @@ def is_far_below(load: Load) -> bool:
         return False
     waits = 1 - (load.cpu_s + load.run_queue_s) / load.run_s
     if load.model in _ONE_LOOP and waits < _WAITS:
-        return False  # a job that computes holds its loop: one at a time is what the pool is, not a fault
+        return False  # a job that computes blocks its loop: one at a time is how the pool works, not a fault
     return load.peak <= FAR_BELOW * reachable(load) and _is_one_after_another(load)
 
 
 def concurrency(
     loads: Mapping[str, Sequence[Load]], slots: Mapping[str, tuple[int, int]] | None = None
 ) -> ValidityCheck:
-    """Check each pool's batches, and the (live, declared) slots of each: one with fewer is not what it is called."""
+    """Check how many slots each pool used, and its (live, declared) slots."""
     reasons = {}
     for pool, batches in loads.items():
         low = [load for load in batches if is_far_below(load)]
         if len(low) * 2 > len(batches):
             peak = max(load.peak for load in low)
             jobs = "job" if peak == 1 else "jobs"
-            reasons[pool] = f"{pool} ran {peak} {jobs} at a time though it has {low[0].slots} slots"
+            reasons[pool] = f"{pool} ran {peak} {jobs} at a time although it has {low[0].slots} slots"
     for pool, (live, declared) in (slots or {}).items():
         if live <= FAR_BELOW * declared:
             reasons.setdefault(pool, f"{pool} had {live} of its {declared} slots")
@@ -97,38 +97,38 @@ def concurrency(
 
 
 def is_notable(stall: Stall, makespan_s: float | None) -> bool:
-    """Return whether a stall is long, also beside the batch."""
+    """Return whether a stall is long, also relative to the batch."""
     return stall.max_s >= max(MIN_STALL_S, MIN_STALL_SHARE * (makespan_s or 0.0))
 
 
 def stalls(longest: Mapping[str, Stall | None], makespans_s: Mapping[str, float | None]) -> ValidityCheck:
-    """Check the pools' stalls: one that a job caused belongs to what is compared, another is a disturbance."""
-    bad = {p: stall for p, stall in longest.items() if stall and is_notable(stall, makespans_s.get(p))}
-    if not bad:
+    """Check the stalls of the pools: one that a job caused is part of the result, any other is a disturbance."""
+    notable = {p: stall for p, stall in longest.items() if stall and is_notable(stall, makespans_s.get(p))}
+    if not notable:
         return passed("stalls")
-    foreign = [pool for pool, stall in bad.items() if stall.caused_by is None]
+    foreign = [pool for pool, stall in notable.items() if stall.caused_by is None]
     shown = ", ".join(
         f"{pool} for {seconds(stall.max_s)}"
         + (f", by its job {stall.caused_by[:8]}" if stall.caused_by else "")
-        for pool, stall in bad.items()
+        for pool, stall in notable.items()
     )
-    return failed("stalls", f"Stalled: {shown}.", foreign or bad, matters=bool(foreign))
+    return failed("stalls", f"Stalled: {shown}.", foreign or notable, matters=bool(foreign))
 
 
 def spread(
     spreads: Mapping[str, float | None], ratios: Mapping[str, float | None], baseline: str
 ) -> ValidityCheck:
-    """Check the relative spread of each pool's rounds; it matters where it could explain the difference."""
+    """Check the relative spread of each pool's rounds; it matters if it could explain the difference."""
     wide = {pool: value for pool, value in spreads.items() if value is not None and value > MAX_SPREAD}
     if not wide:
         return passed("spread")
     shown = ", ".join(f"{pool} {percent(value)}" for pool, value in wide.items())
     text = f"The rounds of a pool differ by more than {percent(MAX_SPREAD)}: {shown}."
     noise = {pool: max(wide.get(pool, 0.0), wide.get(baseline, 0.0)) for pool in ratios}
-    drowned = [pool for pool, ratio in ratios.items() if ratio and _distance(ratio) < noise[pool]]
-    return failed("spread", text, drowned or wide, matters=bool(drowned))
+    uncertain = [pool for pool, ratio in ratios.items() if ratio and _distance(ratio) < noise[pool]]
+    return failed("spread", text, uncertain or wide, matters=bool(uncertain))
 
 
 def _distance(ratio: float) -> float:
-    """Return by which part the slower of two takes longer."""
+    """Return how much longer the slower of two takes, as a share."""
     return max(ratio, 1 / ratio) - 1

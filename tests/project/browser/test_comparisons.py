@@ -34,10 +34,10 @@ def test_from_the_form_to_the_verdict(page: Page, platform: Platform) -> None:
     page.get_by_label(re.compile("Duration")).fill("0.02")
     for box in page.get_by_role("group", name="Pools").get_by_role("checkbox").all():
         box.set_checked(box.get_attribute("value") in ("threads", "gevent"))
-    page.get_by_text("Own numbers").click()
+    page.get_by_text("Custom").click()
     page.locator("#id_rounds").fill("3")
     page.locator("#id_copies").fill("20")
-    page.get_by_role("button", name="Start the comparison").click()
+    page.get_by_role("button", name="Start comparison").click()
 
     expect(page.get_by_role("heading", name="Timed wait compared")).to_be_visible()
     expect(page.locator(".tile").first).to_be_visible()
