@@ -1,4 +1,8 @@
-"""Reports: the only reader of many rows."""
+"""Reports: the read side of pages, admin, API and commands; only this room reads many rows.
+
+Now: `queues`, `pools_now`, `notices`. Lists: `job_list`, `paging`, `known_pools`. The dashboard: `windows` over
+`ended_jobs`, `by_definition`, `changes`, `epoch`. One job: `timeline`, `time_split`.
+"""
 
 from poolwise.reports.by_definition import DefinitionFigures, most_failing, slowest
 from poolwise.reports.changes import (

@@ -1,4 +1,4 @@
-"""The definitions that ran lately: which are slow, which fail, and which pool each ran on."""
+"""The definitions of recently ended jobs: which are slow, which fail, and which pools they ran on."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -27,15 +27,15 @@ class DefinitionFigures:
 
 def by_definition(rows_of: dict[str, Sequence[EndedJob]]) -> tuple[DefinitionFigures, ...]:
     """Return the definitions of the rows, which come by pool; the most used first."""
-    found: dict[str, list[EndedJob]] = {}
+    ended: dict[str, list[EndedJob]] = {}
     uses: dict[str, Counter[str]] = {}
     for pool, rows in rows_of.items():
         for row in rows:
-            found.setdefault(row.definition, []).append(row)
-            if row.batch_id is None:  # a comparison puts a definition on a pool that it may not belong on
+            ended.setdefault(row.definition, []).append(row)
+            if row.batch_id is None:  # comparisons run a definition on every pool
                 uses.setdefault(row.definition, Counter())[pool] += 1
-    figures = (_figures(name, rows, uses.get(name, Counter())) for name, rows in found.items())
-    return tuple(sorted(figures, key=lambda one: (-one.done, one.name)))
+    figures = (_figures(name, rows, uses.get(name, Counter())) for name, rows in ended.items())
+    return tuple(sorted(figures, key=lambda row: (-row.done, row.name)))
 
 
 def _figures(name: str, rows: Sequence[EndedJob], pools: Counter[str]) -> DefinitionFigures:
@@ -43,12 +43,12 @@ def _figures(name: str, rows: Sequence[EndedJob], pools: Counter[str]) -> Defini
     return DefinitionFigures(name, len(rows), failed, summary(row.run_s for row in rows), dict(pools))
 
 
-def slowest(found: Iterable[DefinitionFigures], limit: int) -> list[DefinitionFigures]:
+def slowest(definitions: Iterable[DefinitionFigures], limit: int) -> list[DefinitionFigures]:
     """Return the definitions with the longest median run."""
-    measured = (one for one in found if one.run.p50 is not None)
-    return sorted(measured, key=lambda one: -(one.run.p50 or 0.0))[:limit]
+    measured = (row for row in definitions if row.run.p50 is not None)
+    return sorted(measured, key=lambda row: -(row.run.p50 or 0.0))[:limit]
 
 
-def most_failing(found: Iterable[DefinitionFigures], limit: int) -> list[DefinitionFigures]:
+def most_failing(definitions: Iterable[DefinitionFigures], limit: int) -> list[DefinitionFigures]:
     """Return the definitions with the most failed jobs; those without any are not listed."""
-    return sorted((one for one in found if one.failed), key=lambda one: (-one.failed, one.name))[:limit]
+    return sorted((row for row in definitions if row.failed), key=lambda row: (-row.failed, row.name))[:limit]

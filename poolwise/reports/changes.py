@@ -1,4 +1,4 @@
-"""When a pool's configuration or versions changed, as the coordinator noted it."""
+"""When a pool's configuration or versions changed, as the coordinator recorded it."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from poolwise.models import PoolConfiguration
 from poolwise.pools import all_pools
 
 PoolDetails = dict[str, Any]
-#: At most so many rows are read, the newest: a pool that flaps must not slow the dashboard down.
+#: The most rows that are read, the newest: a pool that keeps changing must not slow the dashboard down.
 MAX_ROWS = 500
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationChange:
-    """What changed about a pool within one bucket of time, in words."""
+    """What changed in a pool's configuration within one bucket of time, as text."""
 
     at: datetime
     pool: str
@@ -24,27 +24,27 @@ class ConfigurationChange:
 
 
 def latest_configurations(before: datetime | None = None) -> dict[str, PoolDetails]:
-    """Return what each pool ran with last, or last before a moment, by pool name."""
+    """Return the latest configuration of each pool, or the latest before a time, by pool name."""
     rows = PoolConfiguration.objects.filter(**({"at__lt": before} if before else {}))
-    found = {}
+    configurations = {}
     for name in all_pools():
         details = rows.filter(pool=name).order_by("-at", "-pk").values_list("details", flat=True).first()
         if details is not None:
-            found[name] = details
-    return found
+            configurations[name] = details
+    return configurations
 
 
 def changes(since: datetime, bucket_s: int) -> list[ConfigurationChange]:
-    """Return what changed, the oldest first; what was back to its old value within a bucket did not."""
+    """Return the changes, oldest first; a value that is restored within a bucket has not changed."""
     newest = PoolConfiguration.objects.filter(at__gte=since, pool__in=list(all_pools())).order_by(
         "-at", "-pk"
     )
     rows = sorted(newest[:MAX_ROWS], key=lambda row: (row.pool, row.at, row.pk))
     before = latest_configurations(since)
-    found: list[ConfigurationChange] = []
+    all_changes: list[ConfigurationChange] = []
     for pool, own in groupby(rows, key=lambda row: row.pool):
-        found += _of_pool(pool, list(own), before.get(pool), bucket_s)
-    return sorted(found, key=lambda change: (change.at, change.pool))
+        all_changes += _of_pool(pool, list(own), before.get(pool), bucket_s)
+    return sorted(all_changes, key=lambda change: (change.at, change.pool))
 
 
 def _of_pool(

@@ -1,4 +1,4 @@
-"""Jobs that ended, read in bounded numbers: the newest of a pool whole, older buckets of time in part."""
+"""Ended jobs, in limited numbers: the newest of each pool, and a part of each older bucket of time."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -10,15 +10,15 @@ from poolwise.models import ENDED, Job, JobState
 from poolwise.pools import all_pools
 from poolwise.reports.epoch import bucket_of
 
-#: At most so many jobs are read for percentiles, the newest of each pool; counts are of all.
+#: The most jobs that are read for percentiles, the newest of each pool; counts are of all.
 MAX_ROWS = 50_000
-#: Of a bucket of time that lies before those rows, so many jobs stand for all.
+#: How many jobs are read of each older bucket of time.
 ROWS_OF_OLD_BUCKET = 100
 DONE = (JobState.SUCCEEDED, JobState.FAILED)
 
 
 class EndedJob(NamedTuple):
-    """The columns of one ended job that the dashboard is made of; durations are seconds."""
+    """The columns of an ended job that the dashboard needs; durations are seconds."""
 
     bucket: int
     broker_wait_s: float | None
@@ -47,24 +47,24 @@ class Ended(NamedTuple):
 
 
 def rows_of_pool() -> int:
-    """Return the bound on the rows that are read of one pool."""
+    """Return the most rows that are read of one pool."""
     return MAX_ROWS // max(1, len(all_pools()))
 
 
 def newest_rows(pool: str, bucket_s: int, since: datetime) -> list[EndedJob]:
-    """Return the newest jobs of a pool that ran to an end."""
+    """Return the newest jobs of a pool that succeeded or failed."""
     return _read(_done(pool).filter(finished_at__gte=since), bucket_s, rows_of_pool())
 
 
 def rows_before(pool: str, bucket_s: int, buckets: Iterable[int]) -> list[EndedJob]:
     """Return some jobs of each bucket."""
-    found: list[EndedJob] = []
+    rows: list[EndedJob] = []
     for bucket in buckets:
         start = datetime.fromtimestamp(bucket * bucket_s, UTC)
         end = start + timedelta(seconds=bucket_s)
         within = _done(pool).filter(finished_at__gte=start, finished_at__lt=end)
-        found += _read(within, bucket_s, ROWS_OF_OLD_BUCKET)
-    return found
+        rows += _read(within, bucket_s, ROWS_OF_OLD_BUCKET)
+    return rows
 
 
 def _done(pool: str) -> QuerySet[Job]:
@@ -77,9 +77,9 @@ def _read(jobs: QuerySet[Job], bucket_s: int, limit: int) -> list[EndedJob]:
 
 
 def ended(pool: str, bucket_s: int, since: datetime) -> list[Ended]:
-    """Return the jobs of a pool that ended, counted by bucket and state: all of them."""
-    # Not grouped by state: SQLite with statistics then walks the index of states and reads every job for it.
-    # So the index (pool, finished_at, state) answers alone.
+    """Return the number of all ended jobs of a pool, by bucket and state."""
+    # Not grouped by state: SQLite with statistics would use the index of states and read every job.
+    # This way the index (pool, finished_at, state) is enough.
     rows = Job.objects.filter(pool=pool, finished_at__gte=since).order_by()
     counts = {state.value: Count("pool", filter=Q(state=state)) for state in ENDED}
     buckets = rows.values(bucket=bucket_of("finished_at", bucket_s)).annotate(**counts)

@@ -1,4 +1,4 @@
-"""The list of jobs, for pages, admin and API: which jobs a filter leaves, in which order, and whether all were tried."""
+"""The list of jobs for pages, admin and API: which jobs match a filter, in which order, and whether all were searched."""
 
 import json
 from collections import Counter
@@ -20,7 +20,7 @@ from poolwise.reports.known_pools import known_pools
 from poolwise.reports.paging import Page, page_of
 from poolwise.support import InvalidParameters, UnknownDefinition, as_uuid, is_storable
 
-#: The search, and every filter but the first, are tried on the newest jobs alone, so that a long history costs nothing.
+#: The search, and every filter but the first, apply to the newest jobs only, so that a long history costs nothing.
 SEARCH_LIMIT = 20_000
 #: Each has an index with the creation time; the first that is used leads.
 _INDEXED = ("user_id", "definition", "pool", "state")
@@ -41,7 +41,7 @@ AGES = {
 
 def _storable(text: str) -> str:
     if not is_storable(text):
-        raise ValueError("No job holds such a character.")
+        raise ValueError("No job contains such a character.")
     return text
 
 
@@ -49,7 +49,7 @@ _Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200),
 
 
 class JobFilter(BaseModel):
-    """Which jobs a list shows; what is empty filters nothing."""
+    """The filters of a list; an empty one matches every job."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -64,7 +64,7 @@ class JobFilter(BaseModel):
     owner: Literal["", "all"] = ""
 
     def refuse_unknown(self) -> None:
-        """Raise InvalidParameters for a pool or a definition that there is not and was not."""
+        """Raise InvalidParameters for an unknown pool or definition."""
         faults = {}
         if self.pool and self.pool not in known_pools():
             faults["pool"] = f"There is no pool {self.pool}."
@@ -105,7 +105,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class JobList:
-    """The jobs that a filter leaves; `cut_to` says which newest jobs alone it was tried on, empty where on all."""
+    """The jobs that match a filter; `cut_to` names the newest jobs that were searched, empty if all were."""
 
     jobs: JobQuerySet
     cut_to: str = ""
@@ -120,10 +120,10 @@ class JobList:
 
 
 def list_jobs(user: User, chosen: JobFilter, among: JobQuerySet | None = None) -> JobList:
-    """Return what the filter leaves of the jobs that the user may see, newest first.
+    """Return the matching jobs that the user may see, newest first.
 
-    One filter, or being the user's, is answered by its index however long the history is; the first of several is, and
-    the others are tried on the newest of its jobs.
+    The first filter (or the user) uses its index, however long the history; the others apply to the newest jobs that
+    match the first.
     """
     exact = _exact(user, chosen)
     lead = next((name for name in _INDEXED if name in exact), "")
@@ -153,10 +153,10 @@ def _exact(user: User, chosen: JobFilter) -> dict[str, Any]:
 
 
 def _newest(jobs: JobQuerySet, lead: str, value: Any) -> tuple[JobQuerySet, tuple[str, ...]]:
-    """Return the jobs with that value, and their order, the newest first, to which one index fits and no other.
+    """Return the jobs with that value and their order, newest first, so that only the right index fits.
 
-    Had they to be equal, their order would be that of all jobs: where a state has not occurred lately, or somebody has
-    not come lately, PostgreSQL walked through millions of newer jobs instead.
+    With `=`, the order would be that of all jobs: for a state or user without recent jobs, PostgreSQL scanned millions
+    of newer jobs.
     """
     if not lead:
         return jobs, ("-created_at",)
@@ -164,11 +164,11 @@ def _newest(jobs: JobQuerySet, lead: str, value: Any) -> tuple[JobQuerySet, tupl
 
 
 def _edge(newest: JobQuerySet) -> datetime | None:
-    """Return when the last job that is looked at was created, None where there are not so many; asks the index alone."""
+    """Return the creation time of the last job to search, None if there are fewer; reads only the index."""
     return newest.values_list("created_at", flat=True)[SEARCH_LIMIT : SEARCH_LIMIT + 1].first()
 
 
 def _holds(text: str) -> Q:
-    # SQLite keeps JSON as it was written, with \u escapes; PostgreSQL decodes it.
+    # SQLite stores JSON as written, with \u escapes; PostgreSQL decodes it.
     in_params = Q(params_text__icontains=text) | Q(params_text__icontains=json.dumps(text)[1:-1])
     return in_params | Q(definition__startswith=text)

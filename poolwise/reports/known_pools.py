@@ -1,4 +1,4 @@
-"""Which pools there are or were: those that the settings declare, and those that jobs still name."""
+"""The known pools: those that the settings declare, and those that jobs still name."""
 
 from django.db import connection
 
@@ -9,13 +9,13 @@ _LIMIT = 100
 
 
 def known_pools() -> list[str]:
-    """Return the declared pools, then by name the others that jobs ran or wait on."""
+    """Return the declared pools, then by name the others that jobs name."""
     declared = all_pools()
     return [*declared, *(name for name in _named_by_jobs() if name not in declared)]
 
 
 def _named_by_jobs() -> list[str]:
-    # From name to name along an index: a DISTINCT would read an entry of every job there is, each time a list is drawn.
+    # Skips from name to name in an index; DISTINCT would read the index entries of all jobs for every list.
     table = connection.ops.quote_name(Job._meta.db_table)
     with connection.cursor() as cursor:
         cursor.execute(

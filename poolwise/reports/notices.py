@@ -1,4 +1,4 @@
-"""Why jobs do not go on, in the words of every page and command."""
+"""Notices of problems that keep jobs from running, the same on every page and in every command."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from poolwise.lifecycle import cancellation
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A problem, what it means for jobs, and what mends it: a command to start, or a pool to resume."""
+    """A problem, its effect on jobs, and the remedy: a command to start, or a pool to resume."""
 
     problem: str
     effect: str = ""
@@ -23,13 +23,13 @@ class Notice:
 
 REDIS_AWAY = Notice(
     "Redis does not answer.",
-    "Whether workers run is unknown. Submitted jobs are stored, and published when Redis is back.",
+    "The state of the workers is unknown. Submitted jobs are stored, and published when Redis is back.",
 )
 
 
 def no_coordinator(where: str = "") -> Notice:
-    """Return the notice that nobody records outcomes, `where` says on which host."""
-    effect = "Jobs run, but their outcomes are not recorded until one does."
+    """Return the notice that outcomes are not recorded; `where` names the host."""
+    effect = "Jobs run, but their outcomes are not recorded until one starts."
     return Notice(f"No coordinator is running{where}.", effect, "python manage.py coordinator")
 
 
@@ -39,14 +39,14 @@ def no_worker(pool: str, where: str = "", effect: str = "") -> Notice:
 
 
 def no_broker(pool: str, count: str) -> Notice:
-    """Return the notice that workers of a pool have lost their broker; `count` says how many of how many."""
+    """Return the notice that workers of a pool have lost their broker; `count` is such as `1 of 2`."""
     return Notice(
         f"Workers of the pool {pool} have lost their broker.",
-        f"They get no jobs until it is back: {count}. Running jobs go on.",
+        f"{count} receive no jobs until it is back. Running jobs finish.",
     )
 
 
-#: How important the message about a cancelled job is, by Django's levels.
+#: The level of the message about each outcome of a cancel request.
 CANCEL_LEVELS = {
     cancellation.CancelOutcome.CANCELLED: messages.SUCCESS,
     cancellation.CancelOutcome.ASKED: messages.INFO,

@@ -13,35 +13,34 @@ from poolwise.support import InvalidParameters
 PAGE_SIZE = 50
 #: Rows are counted up to this bound.
 COUNT_LIMIT = 5_000
-_NO_CURSOR = "This is no cursor of an answer: use its `older` or `newer` as it stands there."
-#: A row's place in its list: its moment and its primary key.
+_NO_CURSOR = "Not a cursor: use `older` or `newer` of a response unchanged."
+#: A row's position in its list: its time and its primary key.
 _Key = tuple[datetime, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Page[EndedJob: Model]:
+class Page[Row: Model]:
     """One page of a list, newest first, and the cursors of its neighbours."""
 
-    rows: list[EndedJob]
+    rows: list[Row]
     newer: str | None = None
     older: str | None = None
     is_first: bool = True
 
 
 def bounded_count(rows: QuerySet[Any]) -> int:
-    """Return how many rows there are, COUNT_LIMIT where there may be more."""
-    return rows.order_by()[
-        :COUNT_LIMIT
-    ].count()  # their order could keep the database from the index that answers
+    """Return the number of rows, COUNT_LIMIT if there may be more."""
+    # Without their order, which could keep the database from using the best index.
+    return rows.order_by()[:COUNT_LIMIT].count()
 
 
-def page_of[EndedJob: Model](
-    rows: QuerySet[EndedJob], keys: Mapping[str, Any], *, moment: str = "created_at", strict: bool = False
-) -> Page[EndedJob]:
+def page_of[Row: Model](
+    rows: QuerySet[Row], keys: Mapping[str, Any], *, moment: str = "created_at", strict: bool = False
+) -> Page[Row]:
     """Return the page after the cursor `before` (older rows) or before the cursor `after` (newer ones), else the first.
 
-    The rows come newest first, by `moment` and then by primary key. With `strict`, raise InvalidParameters that names
-    a cursor that is none: the first page in its place would send a program that follows the cursors round and round.
+    The rows come newest first, by `moment` and then by primary key. With `strict`, raise InvalidParameters for an
+    invalid cursor: with the first page instead, a program that follows the cursors would loop.
     """
     before, after = (_parse(rows, str(keys.get(name, ""))) for name in ("before", "after"))
     if strict:
@@ -51,7 +50,7 @@ def page_of[EndedJob: Model](
         if len(newer_rows) > PAGE_SIZE:
             shown = newer_rows[PAGE_SIZE - 1 :: -1]
             return Page(shown, _cursor(shown[0], moment), _cursor(shown[-1], moment), is_first=False)
-        before = None  # fewer than a page: that is the first page
+        before = None  # fewer than a page: show the first page
     if before:
         rows = rows.filter(_beyond("lt", moment, before))
     shown = list(rows[: PAGE_SIZE + 1])
@@ -70,13 +69,13 @@ def _refuse_bad(keys: Mapping[str, Any], **parsed: _Key | None) -> None:
 
 
 def _beyond(way: str, moment: str, key: _Key) -> Q:
-    # The first condition alone lets the database start in the middle of the index.
+    # The first condition lets the database start in the middle of the index.
     at, pk = key
     return Q(**{f"{moment}__{way}e": at}) & (Q(**{f"{moment}__{way}": at}) | Q(**{f"pk__{way}": pk}))
 
 
 def _cursor(row: Model, moment: str) -> str:
-    # Z, not +00:00: in an address that is put together by hand a plus sign is a space.
+    # Z, not +00:00: a plus sign that is not escaped in a URL means a space.
     at: datetime = getattr(row, moment)
     return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat()}Z_{getattr(row.pk, 'hex', row.pk)}"
 
@@ -85,7 +84,7 @@ def _parse(rows: QuerySet[Any], cursor: str) -> _Key | None:
     stamp, _, pk = cursor.partition("_")
     try:
         at = datetime.fromisoformat(stamp)
-        # In UTC here already: no database takes a moment that is before the year 1 or after 9999 there.
+        # Convert to UTC here: no database takes a time before the year 1 or after 9999 in UTC.
         return (at.astimezone(UTC), rows.model._meta.pk.to_python(pk)) if at.tzinfo else None
     except (ValueError, OverflowError, ValidationError):
         return None

@@ -1,4 +1,4 @@
-"""What is live about the pools: the workers' signs of life beside the ledger's queues."""
+"""The pools now: their workers by heartbeats, their queues by the database."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,23 +15,23 @@ from poolwise.support import BrokerUnavailable, count, seconds
 
 @dataclass(frozen=True, slots=True)
 class PoolNow:
-    """One pool now; `workers` is None while Redis is away, since then nobody knows."""
+    """One pool now; `workers` is None (unknown) while Redis is unavailable."""
 
     name: str
     workers: Sequence[heartbeats.WorkerHeartbeat] | None
     queued: int = 0
     running: int = 0
     oldest_s: float | None = None
-    #: `paused` or `draining` where it begins no jobs now, whatever its workers are.
+    #: `paused` or `draining` if its queued jobs wait, whether it has workers or not.
     pause_state: str = ""
-    #: Queued for later: they wait for their time, not for a slot.
+    #: Scheduled jobs wait for their time, not for a slot.
     scheduled: int = 0
 
     @property
     def pause_text(self) -> str:
-        """Return in words what holds it; empty where nothing does."""
+        """Return the pause state as text, empty if it is not paused."""
         if self.pause_state == Pause.State.DRAINING:
-            return f"Draining: {self.running} still run" if self.running else "Drained"
+            return f"Draining: {self.running:,} still running" if self.running else "Drained"
         return "Paused" if self.pause_state else ""
 
     @property
@@ -43,32 +43,32 @@ class PoolNow:
 
     @property
     def state_text(self) -> str:
-        """Return the state in words."""
+        """Return the state as text."""
         if self.workers and len(self.unconnected) == len(self.workers):
-            return "Up, but without its broker"
-        known = {"up": "Up", "down": "No worker", "unknown": "Unknown: Redis is away"}
+            return "Up, but without a broker"
+        known = {"up": "Up", "down": "No worker", "unknown": "Unknown: Redis is unavailable"}
         return known[self.state]
 
     @property
-    def held_notice(self) -> Notice:
-        """Return the notice that it begins no jobs."""
-        effect = f"It begins no job: {self.running:,} running, {self.queued:,} queued."
+    def paused_notice(self) -> Notice:
+        """Return the notice that its jobs wait."""
+        effect = f"Its queued jobs wait: {self.running:,} running, {self.queued:,} queued."
         return Notice(f"The pool {self.name} is {self.pause_state}.", effect, resume=self.name)
 
     @property
-    def cut_off_notice(self) -> Notice:
-        """Return the notice that workers of it have lost their broker."""
+    def disconnected_notice(self) -> Notice:
+        """Return the notice that some of its workers have lost their broker."""
         return no_broker(self.name, f"{len(self.unconnected)} of {len(self.workers or ())}")
 
     @property
     def unserved_notice(self) -> Notice:
         """Return the notice that no worker serves it."""
         oldest = f", the oldest for {seconds(self.oldest_s)}" if self.oldest_s else ""
-        return no_worker(self.name, effect=f"Queued there: {count(self.queued, 'job')}{oldest}.")
+        return no_worker(self.name, effect=f"{count(self.queued, 'job')} queued{oldest}.")
 
     @property
     def unconnected(self) -> list[heartbeats.WorkerHeartbeat]:
-        """Return the workers that live and have lost their broker: they get no jobs."""
+        """Return the running workers that have lost their broker: they receive no jobs."""
         return [worker for worker in self.workers or () if not worker.is_connected]
 
     @property
@@ -88,23 +88,23 @@ class PoolNow:
 
     @property
     def refused(self) -> int:
-        """Return the messages that its workers dropped as forged or malformed since they began."""
+        """Return how many forged or malformed messages its workers have refused since they started."""
         return sum(worker.refused for worker in self.workers or ())
 
     @property
     def loop_lag_s(self) -> float | None:
-        """Return the longest lag of its workers' loops."""
+        """Return the longest event-loop lag of its workers."""
         return max((worker.loop_lag_s for worker in self.workers or ()), default=None)
 
     @property
     def seen_s_ago(self) -> float | None:
-        """Return the age of the oldest of its workers' last signs of life."""
+        """Return the age of its workers' last heartbeats, of the oldest one."""
         return max((worker.seen_s_ago for worker in self.workers or ()), default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class PoolsNow:
-    """All pools now, by name; `has_coordinator` is None while Redis is away."""
+    """All pools now, by name; `has_coordinator` is None (unknown) while Redis is unavailable."""
 
     pools: dict[str, PoolNow]
     has_coordinator: bool | None
@@ -116,20 +116,20 @@ class PoolsNow:
 
     @property
     def platform(self) -> Notice | None:
-        """Return what keeps jobs of all pools, None where nothing does."""
+        """Return the problem that affects all pools, None if there is none."""
         if self.redis_is_away:
             return REDIS_AWAY
         return None if self.has_coordinator else no_coordinator()
 
     @property
     def notices(self) -> list[Notice]:
-        """Return all that keeps jobs from going on; while Redis is away no more is known."""
+        """Return all problems; while Redis is unavailable no other is known."""
         platform = [self.platform] if self.platform else []
         if self.redis_is_away:
             return platform
         pools = self.pools.values()
-        paused = [pool.held_notice for pool in pools if pool.pause_state]
-        disconnected = [pool.cut_off_notice for pool in pools if pool.unconnected]
+        paused = [pool.paused_notice for pool in pools if pool.pause_state]
+        disconnected = [pool.disconnected_notice for pool in pools if pool.unconnected]
         unserved = [pool.unserved_notice for pool in pools if pool.state == "down" and pool.queued]
         return [*platform, *paused, *disconnected, *unserved]
 
@@ -142,14 +142,14 @@ def pools_now() -> PoolsNow:
     except BrokerUnavailable:
         workers, has_coordinator = None, None
     waiting, now = queues(), timezone.now()
-    paused = dict(Pause.objects.filter(kind=Pause.Kind.POOL).values_list("name", "state"))
+    pause_states = dict(Pause.objects.filter(kind=Pause.Kind.POOL).values_list("name", "state"))
     pools = {}
     for name in all_pools():
         queue = waiting.get(name, Queue())
-        received = None if workers is None else workers.get(name, [])
+        pool_workers = None if workers is None else workers.get(name, [])
         pools[name] = PoolNow(
-            *(name, received, queue.queued, queue.running, queue.oldest_s(now)),
-            pause_state=paused.get(name, ""),
+            *(name, pool_workers, queue.queued, queue.running, queue.oldest_s(now)),
+            pause_state=pause_states.get(name, ""),
             scheduled=queue.scheduled,
         )
     return PoolsNow(pools, has_coordinator)

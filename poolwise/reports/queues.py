@@ -1,4 +1,4 @@
-"""What waits and runs at this moment, by the ledger."""
+"""The queues and running jobs of the pools now, by the database."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,7 @@ from poolwise.models import Job, JobState, waiting
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """What the ledger says of a pool at this moment; `scheduled` are queued for later, and wait for no slot."""
+    """The jobs of one pool now; `scheduled` jobs are queued for later and wait for no slot."""
 
     queued: int = 0
     running: int = 0
@@ -20,7 +20,7 @@ class Queue:
     scheduled: int = 0
 
     def oldest_s(self, now: datetime) -> float | None:
-        """Return for how long the oldest job waits for a slot, in seconds."""
+        """Return how long the oldest job has waited for a slot, in seconds."""
         return None if self.oldest_at is None else max(0.0, (now - self.oldest_at).total_seconds())
 
 

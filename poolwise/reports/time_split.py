@@ -1,14 +1,14 @@
-"""Where a job's run went: parts that are measured, and the rest, unattributed."""
+"""The parts of a job's run: those that are measured, and the rest, unattributed."""
 
 from datetime import timedelta
 
 from poolwise.models import Job
 
-#: How far the parts may exceed the run, by clocks that are read one after the other.
+#: How far the parts may exceed the run, as their clocks are read one after the other.
 _TOLERANCE_S = 0.005
 _TOLERANCE_SHARE = 0.02
-#: The part of a stall that a job must have caused to be named; the machine may have prolonged it.
-_BLAME_SHARE = 0.1
+#: The share of a stall that a job must have caused to be shown; the machine may have prolonged the stall.
+_CAUSED_SHARE = 0.1
 PARTS = ("cpu", "run_queue", "gil_wait", "blocked", "unattributed")
 
 
@@ -31,23 +31,23 @@ def time_split(job: Job) -> dict[str, float]:
     if excess_s > max(_TOLERANCE_S, _TOLERANCE_SHARE * run_s):
         parts = {"cpu": min(parts["cpu"], run_s), "run_queue": 0.0, "gil_wait": 0.0, "blocked": 0.0}
         excess_s = sum(parts.values()) - run_s
-    if excess_s > 0:  # within what clocks differ by: the largest part gives it back
+    if excess_s > 0:  # within the tolerance of the clocks: subtract it from the largest part
         parts[max(parts, key=lambda name: parts[name])] -= excess_s
     return {**parts, "unattributed": max(0.0, -excess_s)}
 
 
 def stalled_by(job: Job) -> Job | None:
-    """Return the job that kept the hub or loop from this one the longest; None if none is known to have."""
+    """Return the job that stalled the event loop of this one the longest, None if unknown."""
     if not job.stall_s or job.started_at is None or job.finished_at is None:
         return None
     slack = timedelta(seconds=_TOLERANCE_S)
-    beside = Job.objects.filter(
+    concurrent = Job.objects.filter(
         worker=job.worker,
         pid=job.pid,
         started_at__lte=job.finished_at + slack,
         finished_at__gte=job.started_at - slack,
-        caused_stall_s__gte=job.stall_s * _BLAME_SHARE,
-        # What it caused is part of what this one met, give or take the clock.
+        caused_stall_s__gte=job.stall_s * _CAUSED_SHARE,
+        # The stall that it caused is part of this job's stall, within the tolerance.
         caused_stall_s__lte=job.stall_s + _TOLERANCE_S,
     )
-    return beside.exclude(pk=job.pk).order_by("-caused_stall_s").first()
+    return concurrent.exclude(pk=job.pk).order_by("-caused_stall_s").first()

@@ -1,4 +1,4 @@
-"""What a job's time went to, as pieces of a horizontal bar."""
+"""A job's time as pieces of a horizontal bar."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ def pieces(
 
 
 def _width(seconds: float, total_s: float) -> float:
-    """Return a width that can be seen, also for a piece that is tiny beside the others."""
+    """Return a width that is visible also for tiny pieces."""
     return max(_MIN_WIDTH, seconds / total_s * WIDTH) if seconds else 0.0
 
 
@@ -73,12 +73,12 @@ def timings_of(job: Job) -> dict[str, Any]:
 
 
 def timings_now(job: Job, now: datetime) -> dict[str, Any]:
-    """Return a job's durations by name, with what a running one took so far."""
+    """Return a job's durations by name, with the time so far of a running one."""
     if job.state != JobState.RUNNING or job.started_at is None:
         return timings_of(job)
     return timings_of(job) | {"so_far_s": max(0.0, (now - job.started_at).total_seconds())}
 
 
 def cpu_share(job: Job) -> float | None:
-    """Return the part of the run that was spent on a core, 0 to 1; it may pass 1 with several threads."""
+    """Return the share of the run on CPU, 0 to 1; more with several threads."""
     return job.cpu_s / job.run_s if job.run_s and job.cpu_s is not None else None

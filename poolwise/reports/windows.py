@@ -1,4 +1,4 @@
-"""What each pool did within a window of time: bounded reads, so that it stays quick at millions of jobs."""
+"""The figures of each pool within a window of time; reads are limited, so that it stays fast with millions of jobs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from poolwise.support import Summary, quantile, summary, supported_quantile
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A span of time up to now, in words and seconds, and the length of the buckets of its charts."""
+    """A period up to now, with its titles and the length of its charts' buckets."""
 
     key: str
     title: str
@@ -40,7 +40,7 @@ WINDOWS = {
 
 @dataclass(frozen=True, slots=True)
 class TimeSplit:
-    """Where the time of a job went, the mean of `n` jobs in seconds: in a queue, on a core, off it."""
+    """The mean time of `n` jobs in seconds: waiting, on CPU, off CPU."""
 
     n: int = 0
     wait_s: float = 0.0
@@ -80,7 +80,7 @@ class PoolFigures:
 
 @dataclass(frozen=True, slots=True)
 class PoolPoint:
-    """One pool within one bucket of time; percentiles in seconds, None where too few jobs support them."""
+    """One pool within one bucket of time; percentiles in seconds, None with too few jobs."""
 
     at: datetime
     pool: str
@@ -113,20 +113,20 @@ class Dashboard:
         )
 
 
-#: Where a point lies: its bucket, counted from 1970, and its pool.
-_Place = tuple[int, str]
+#: The key of a point: its bucket, counted from 1970, and its pool.
+_Key = tuple[int, str]
 _Values = dict[str, float | int | None]
 
 
 def dashboard(window: Window, *, now: datetime | None = None) -> Dashboard:
     """Return the figures and the points of every pool that the settings declare."""
     now = now or timezone.now()
-    # Whole buckets: half a bucket at the left edge would look like a drop.
+    # Whole buckets: a partial one at the left edge would look like a drop.
     first = int((now - timedelta(seconds=window.length_s)).timestamp()) // window.bucket_s
     since = datetime.fromtimestamp(first * window.bucket_s, UTC)
     figures: list[PoolFigures] = []
     newest: dict[str, Sequence[EndedJob]] = {}
-    values: dict[_Place, _Values] = {}
+    values: dict[_Key, _Values] = {}
     for spec in all_pools().values():
         rows, counts = (
             newest_rows(spec.name, window.bucket_s, since),
@@ -151,9 +151,9 @@ def dashboard(window: Window, *, now: datetime | None = None) -> Dashboard:
     )
 
 
-def _add(values: dict[_Place, _Values], more: Mapping[_Place, _Values]) -> None:
-    for place, found in more.items():
-        values.setdefault(place, {}).update(found)
+def _add(values: dict[_Key, _Values], more: Mapping[_Key, _Values]) -> None:
+    for key, more_values in more.items():
+        values.setdefault(key, {}).update(more_values)
 
 
 def _figures(spec: PoolSpec, rows: Sequence[EndedJob], counts: Sequence[Ended]) -> PoolFigures:
@@ -182,7 +182,7 @@ def _time_split(rows: Sequence[EndedJob]) -> TimeSplit:
     return TimeSplit(len(known), wait_s, cpu_s, off_cpu_s)
 
 
-def _percentiles(pool: str, rows: Sequence[EndedJob]) -> dict[_Place, _Values]:
+def _percentiles(pool: str, rows: Sequence[EndedJob]) -> dict[_Key, _Values]:
     by_bucket = groupby(sorted(rows, key=lambda row: row.bucket), key=lambda row: row.bucket)
     return {(bucket, pool): _percentiles_of(list(group)) for bucket, group in by_bucket}
 
@@ -199,11 +199,11 @@ def _percentiles_of(rows: Sequence[EndedJob]) -> _Values:
 
 def _rates(
     pool: str, counts: Sequence[Ended], window: Window, first: int, now: datetime
-) -> dict[_Place, _Values]:
-    """Return the jobs a minute of each bucket, 0 where none ended; the bucket under way counts once half over."""
+) -> dict[_Key, _Values]:
+    """Return the jobs per minute of each bucket, 0 if none ended; the current bucket counts once half over."""
     done = {count.bucket: count.succeeded + count.failed for count in counts}
     last, into_it_s = divmod(int(now.timestamp()), window.bucket_s)
-    rates: dict[_Place, _Values] = {}
+    rates: dict[_Key, _Values] = {}
     if any(done.values()):
         rates = {
             (bucket, pool): {"per_minute": done.get(bucket, 0) * 60 / window.bucket_s}
@@ -214,7 +214,7 @@ def _rates(
     return rates
 
 
-def _backlogs(window: Window, since: datetime) -> dict[_Place, _Values]:
+def _backlogs(window: Window, since: datetime) -> dict[_Key, _Values]:
     samples = PoolSample.objects.filter(at__gte=since, pool__in=list(all_pools())).order_by()
     grouped = samples.annotate(bucket=bucket_of("at", window.bucket_s)).values("pool", "bucket")
     rows = grouped.annotate(mean=Avg("queued"), most=Max("queued"))
@@ -224,6 +224,6 @@ def _backlogs(window: Window, since: datetime) -> dict[_Place, _Values]:
     }
 
 
-def _points(window: Window, values: Mapping[_Place, _Values]) -> Iterator[PoolPoint]:
-    for (bucket, pool), found in sorted(values.items()):
-        yield PoolPoint(datetime.fromtimestamp(bucket * window.bucket_s, UTC), pool, **found)  # type: ignore[arg-type]
+def _points(window: Window, values: Mapping[_Key, _Values]) -> Iterator[PoolPoint]:
+    for (bucket, pool), of_point in sorted(values.items()):
+        yield PoolPoint(datetime.fromtimestamp(bucket * window.bucket_s, UTC), pool, **of_point)  # type: ignore[arg-type]

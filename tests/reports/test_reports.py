@@ -176,7 +176,7 @@ def test_a_pool_is_up_by_its_workers_heartbeats_and_down_without(redis_client: r
 def test_a_pool_whose_workers_lost_their_broker_is_up_and_says_so(redis_client: redis.Redis) -> None:
     heartbeats.send(redis_client, Heartbeat("g1", "gevent", 1, "here", is_connected=False))
     gevent = reports.pools_now().pools["gevent"]
-    assert (gevent.state, gevent.state_text) == ("up", "Up, but without its broker")
+    assert (gevent.state, gevent.state_text) == ("up", "Up, but without a broker")
     heartbeats.send(redis_client, Heartbeat("g2", "gevent", 2, "here"))
     now = reports.pools_now()
     assert now.pools["gevent"].state_text == "Up"
