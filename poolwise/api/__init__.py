@@ -1,4 +1,7 @@
-"""The HTTP API under /api/: what the pages can do, for programs."""
+"""The HTTP API under /api/: what the pages do, for programs.
+
+`app` has authentication and errors, `schemas` and `request_bodies` the shapes; then one file per resource.
+"""
 
 from poolwise.api import comparisons, definitions, jobs, pools, query_params
 from poolwise.api.app import api, unknown_endpoint

@@ -1,4 +1,4 @@
-"""The API itself: who may call it, how large a call may be, and how each error reads."""
+"""The API itself: authentication, the size limit of request bodies, and error responses."""
 
 import functools
 from collections.abc import Callable
@@ -33,18 +33,18 @@ class TokenAuth(HttpBearer):
         """Return the token's user. Raise AuthenticationError for a token that is not valid."""
         user = tokens.user_of(token)
         if user is None:
-            raise AuthenticationError()  # and not the session instead: the caller meant the token
+            raise AuthenticationError()  # do not fall back to the session: the caller sent a token
         request.user = user
         return user
 
 
 class Api(NinjaAPI):
-    """Ninja's, with a schema that is made once: it takes a second of a core, and anybody may ask for it."""
+    """NinjaAPI with a cached schema: building it takes a second of CPU, and it needs no login."""
 
     def get_openapi_schema(
         self, *, path_prefix: str | None = None, path_params: dict[str, Any] | None = None
     ) -> OpenAPISchema:
-        """Return the schema of all endpoints under the prefix, by default the API's own; not to be changed."""
+        """Return the schema of all endpoints under the prefix, by default the API's own; do not change it."""
         return _schema(self.get_root_path(path_params or {}) if path_prefix is None else path_prefix)
 
 
@@ -56,32 +56,32 @@ def _schema(path_prefix: str) -> OpenAPISchema:
 api = Api(
     title="Poolwise",
     version="1",
-    description="Submit and follow jobs, look at pools and comparisons, and operate pools. Every error is a Problem, "
-    "also where an address does not take a method (405) or is none (404).",
+    description="Submit and follow jobs, inspect pools and comparisons, and operate pools. Every error is a Problem, "
+    "also for an unknown URL (404) or a method that is not allowed (405).",
     auth=[TokenAuth(), django_auth],
-    docs_url=None,  # its page loads scripts from elsewhere, which the site's policy refuses
+    docs_url=None,  # its page loads scripts from other sites, which the content security policy forbids
     urls_namespace="api",
 )
-#: What every endpoint may answer beside its own.
+#: The errors that every endpoint may answer with.
 PROBLEMS: dict[int, Any] = {code: Problem for code in (400, 401, 403, 404, 413, 422, 500, 503)}
-#: What a submission may answer, too; 503 also where there is no room.
+#: The further errors of a submission; a full queue is a 503.
 BUSY: dict[int, Any] = {code: Problem for code in (409, 429)}
 _NOT_FOUND = (Http404, UnknownDefinition, UnknownPool)
 _RETRY_AFTER_S = 10
 
 
 def bounded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Refuse a body that is too large before it is read, and take none for an object without values."""
+    """Refuse a body that is too large before reading it, and read an empty one as `{}`."""
 
     @functools.wraps(view)
     def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         length = request.META.get("CONTENT_LENGTH") or "0"
         limit = min(settings.API_MAX_BODY_BYTES, settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 2**63)
         if not length.isdigit() or int(length) > limit:
-            text = f"The body may have {limit} bytes (API_MAX_BODY_BYTES), not {length}."
+            text = f"The body has {length} bytes; at most {limit} are allowed (API_MAX_BODY_BYTES)."
             return problem(request, 413, text)
         if request.method == "POST" and not int(length) and "HTTP_TRANSFER_ENCODING" not in request.META:
-            # Else the answer would say that our argument is missing, not which value of it.
+            # Otherwise the error would name our argument, not the missing field.
             request._body = b"{}"
         return view(request, *args, **kwargs)
 
@@ -97,13 +97,13 @@ def problem(request: HttpRequest, status: int, detail: str, **more: Any) -> Http
 
 
 def unknown_endpoint(request: HttpRequest, rest: str) -> HttpResponse:
-    """Answer as JSON where no endpoint is, and for an id that is none."""
-    return problem(request, 404, f"There is no endpoint /api/{rest}: /api/openapi.json names them all.")
+    """Answer 404 as JSON for an unknown endpoint or a malformed id."""
+    return problem(request, 404, f"There is no endpoint /api/{rest}; /api/openapi.json lists them.")
 
 
 @api.exception_handler(AuthenticationError)
 def _unknown_caller(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
-    response = problem(request, 401, "Log in, or send a token that is valid: Authorization: Bearer pw_…")
+    response = problem(request, 401, "Log in, or send a valid token: Authorization: Bearer pw_…")
     response["WWW-Authenticate"] = "Bearer"
     return response
 
@@ -115,11 +115,11 @@ def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
 
 @api.exception_handler(PermissionDenied)
 def _denied(request: HttpRequest, error: PermissionDenied) -> HttpResponse:
-    return problem(request, 403, str(error) or "You may not do that.")
+    return problem(request, 403, str(error) or "Permission denied.")
 
 
 def _not_found(request: HttpRequest, error: Any) -> HttpResponse:
-    return problem(request, 404, str(error) or "There is no such thing, or it belongs to somebody else.")
+    return problem(request, 404, str(error) or "Not found.")
 
 
 for _kind in _NOT_FOUND:
@@ -128,19 +128,19 @@ for _kind in _NOT_FOUND:
 
 @api.exception_handler(ValidationError)
 def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
-    fields = {_place(one["loc"]): str(one["msg"]) for one in error.errors}
-    return problem(request, 422, "Some values do not fit.", fields=fields)
+    fields = {_field(fault["loc"]): str(fault["msg"]) for fault in error.errors}
+    return problem(request, 422, "Validation failed.", fields=fields)
 
 
-def _place(location: Any) -> str:
-    # ("body", "payload", "copies") → copies: the caller knows nothing of our argument's name.
+def _field(location: Any) -> str:
+    # ("body", "payload", "copies") → copies: the caller does not know our argument's name.
     parts = [str(part) for part in location]
     return ".".join(parts[2:] or parts[1:] or parts)
 
 
 @api.exception_handler(InvalidParameters)
 def _invalid_parameters(request: HttpRequest, error: InvalidParameters) -> HttpResponse:
-    return problem(request, 422, "Some values do not fit.", fields=error.errors)
+    return problem(request, 422, "Validation failed.", fields=error.errors)
 
 
 @api.exception_handler(QueueFull)

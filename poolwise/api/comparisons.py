@@ -1,4 +1,4 @@
-"""Comparisons: plan, list, look at, cancel."""
+"""Comparisons: plan, list, get, cancel."""
 
 from typing import Any
 from uuid import UUID
@@ -38,11 +38,11 @@ def list_comparisons(request: HttpRequest, before: str = "", after: str = "") ->
     "/comparisons/{uuid:comparison_id}", response={200: ComparisonDetailOut, **PROBLEMS}, tags=["comparisons"]
 )
 def get_comparison(request: HttpRequest, comparison_id: UUID) -> Any:
-    """Return one comparison with its verdict and the report that carries it."""
-    found: Any = get_object_or_404(_visible(request), pk=comparison_id)
-    found.progress = planning.progress(found)
-    found.waits_for = waits_for(found)[1] if not found.has_ended else ""
-    return found
+    """Return one comparison with its verdict and report."""
+    comparison: Any = get_object_or_404(_visible(request), pk=comparison_id)
+    comparison.progress = planning.progress(comparison)
+    comparison.waits_for = waits_for(comparison)[1] if not comparison.has_ended else ""
+    return comparison
 
 
 @api.post("/comparisons", response={201: ComparisonOut, **PROBLEMS, **BUSY}, tags=["comparisons"])
@@ -50,11 +50,11 @@ def plan(request: HttpRequest, payload: ComparisonIn) -> Any:
     """Plan a comparison; the coordinator runs it."""
     roles.require_submit(request.user)
     try:
-        found = definitions.get(payload.definition)
+        definition = definitions.get(payload.definition)
     except UnknownDefinition as error:
         raise InvalidParameters({"definition": str(error)}) from error
     try:
-        planned = planning.plan(found.name, payload.params, user=request.user, **payload.options())  # type: ignore[arg-type]
+        planned = planning.plan(definition.name, payload.params, user=request.user, **payload.options())  # type: ignore[arg-type]
     except UnknownPool as error:
         raise InvalidParameters({"pools": str(error)}) from error
     return Status(201, planned)
@@ -66,9 +66,9 @@ def plan(request: HttpRequest, payload: ComparisonIn) -> Any:
     tags=["comparisons"],
 )
 def cancel_comparison(request: HttpRequest, comparison_id: UUID, payload: CancelIn = WITHOUT) -> Any:
-    """End a comparison before its last batch; what has been measured stays."""
-    found: Comparison = get_object_or_404(Comparison.objects.visible_to(request.user), pk=comparison_id)
-    roles.require_cancel(request.user, found)
-    planning.stop(found, user=request.user, reason=payload.reason)  # type: ignore[arg-type]
-    found.refresh_from_db()
-    return found
+    """Cancel a comparison; its measurements are kept."""
+    comparison: Comparison = get_object_or_404(Comparison.objects.visible_to(request.user), pk=comparison_id)
+    roles.require_cancel(request.user, comparison)
+    planning.stop(comparison, user=request.user, reason=payload.reason)  # type: ignore[arg-type]
+    comparison.refresh_from_db()
+    return comparison

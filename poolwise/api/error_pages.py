@@ -1,4 +1,4 @@
-"""Errors that reach no endpoint, or that one ends with by a fault: Django answers them as pages, which no program reads."""
+"""Errors outside endpoints, and unexpected ones: Django answers with HTML pages, which become JSON here."""
 
 import json
 from collections.abc import Callable
@@ -9,23 +9,23 @@ from django.http import HttpRequest, HttpResponse
 
 _JSON = "application/json"
 _DETAILS = {
-    400: "The server cannot read this request.",
-    403: "You may not do that.",
-    404: "There is no such endpoint: /api/openapi.json names them all.",
-    405: "This address takes {allow} alone.",
-    500: "Something went wrong on the server; the fault was logged.",
-    503: "The database does not answer. Nothing of this request was stored: try again in a moment.",
+    400: "Bad request.",
+    403: "Permission denied.",
+    404: "There is no such endpoint; /api/openapi.json lists them.",
+    405: "Allowed methods: {allow}.",
+    500: "Server error; it was logged.",
+    503: "The database does not answer. Nothing was stored; try again in a moment.",
 }
 
 
 class JsonFaults:
-    """Gives every error below /api/ the shape of `Problem`, with the status and headers that it has."""
+    """Middleware: gives every error under /api/ the shape of `Problem`, and keeps its status and headers."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Answer the request; an error as JSON where it is for the API and is not JSON already."""
+        """Answer the request; make an error of the API JSON, if it is not already."""
         response = self.get_response(request)
         if request.path_info.startswith("/api/") and response.status_code >= 400 and not _is_json(response):
             _as_json(response)
@@ -46,7 +46,7 @@ def _problem(response: HttpResponse) -> dict[str, Any]:
     status = response.status_code
     detail = _DETAILS.get(status) or f"{HTTPStatus(status).phrase}."
     allow = " and ".join(sorted(response.get("Allow", "").split(", ")))
-    found: dict[str, Any] = {"detail": detail.format(allow=allow), "fields": {}}
+    problem: dict[str, Any] = {"detail": detail.format(allow=allow), "fields": {}}
     if retry_after_s := response.get("Retry-After"):
-        found["retry_after_s"] = int(retry_after_s)
-    return found
+        problem["retry_after_s"] = int(retry_after_s)
+    return problem

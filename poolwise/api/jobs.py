@@ -1,4 +1,4 @@
-"""Jobs: submit, list, look at, cancel, run again."""
+"""Jobs: submit, list, get, cancel, run again."""
 
 import json
 from typing import Annotated, Any
@@ -25,10 +25,9 @@ Key = Annotated[str, Header(alias=_KEY, max_length=200)]
 
 @api.post("/jobs", response={201: SubmittedOut, 200: SubmittedOut, **PROBLEMS, **BUSY}, tags=["jobs"])
 def submit(request: HttpRequest, payload: SubmitIn, idempotency_key: Key = "") -> Any:
-    """Submit a job or copies of it; 200 where the same was submitted before.
+    """Submit a job or copies of it; 200 if it was submitted before.
 
-    409: it cannot run here, or is unique and under way for somebody else. 429 and 503 say, by Retry-After, when there
-    is probably room again.
+    409: the job cannot run here, or is unique and another user's is under way. 429 and 503: see Retry-After.
     """
     roles.require_submit(request.user)
     key = f"api {idempotency_key}" if idempotency_key else ""
@@ -54,7 +53,7 @@ def submit(request: HttpRequest, payload: SubmitIn, idempotency_key: Key = "") -
 
 @api.get("/jobs", response={200: JobPageOut, **PROBLEMS}, tags=["jobs"])
 def list_jobs(request: HttpRequest, filters: Query[JobFilter], before: str = "", after: str = "") -> Any:
-    """List jobs, newest first, by the filters of the page; `before` and `after` take the cursors of an answer."""
+    """List jobs, newest first, by the filters of the page; `before` and `after` take the cursors of a response."""
     filters.refuse_unknown()
     listed = reports.list_jobs(request.user, filters)  # type: ignore[arg-type]
     page = listed.page({"before": before, "after": after}, strict=True)
@@ -71,10 +70,10 @@ def get_job(request: HttpRequest, job_id: UUID) -> Any:
 def get_result(request: HttpRequest, job_id: UUID) -> Any:
     """Return what a job returned; 404 until it has succeeded."""
     job = _job(request, job_id)
-    found = TaskResult.objects.filter(task_id=str(job.pk)).only("result").first()
-    if job.state != JobState.SUCCEEDED or found is None or found.result is None:
+    outcome = TaskResult.objects.filter(task_id=str(job.pk)).only("result").first()
+    if job.state != JobState.SUCCEEDED or outcome is None or outcome.result is None:
         raise Http404("The job has no result.")
-    return {"result": json.loads(found.result)}
+    return {"result": json.loads(outcome.result)}
 
 
 @api.post("/jobs/{uuid:job_id}/cancel", response={200: CancelledOut, **PROBLEMS}, tags=["jobs"])
@@ -92,7 +91,7 @@ def cancel(request: HttpRequest, job_id: UUID, payload: CancelIn = WITHOUT) -> A
     tags=["jobs"],
 )
 def run_again(request: HttpRequest, job_id: UUID, payload: AgainIn = WITHOUT) -> Any:
-    """Submit a job like an earlier one, perhaps changed; 200 and 409 as for a submission."""
+    """Submit a job again, optionally with changes; 200 and 409 as for a submission."""
     roles.require_submit(request.user)
     job, request_id = _job(request, job_id), getattr(request, "request_id", "")
     try:
@@ -116,6 +115,6 @@ def _job(request: HttpRequest, job_id: UUID) -> Job:
 
 
 def _below_params(error: InvalidParameters) -> InvalidParameters:
-    """Name a value as the caller does: a parameter below `params`, the key as the header that it came in."""
-    own = {"copies": "copies", "params": "params", "pool": "pool", "idempotency_key": _KEY}
-    return InvalidParameters({own.get(name, f"params.{name}"): text for name, text in error.errors.items()})
+    """Return the error with the caller's names: a parameter under `params`, the key by its header."""
+    names = {"copies": "copies", "params": "params", "pool": "pool", "idempotency_key": _KEY}
+    return InvalidParameters({names.get(name, f"params.{name}"): text for name, text in error.errors.items()})

@@ -1,4 +1,4 @@
-"""Pools: their state, their queues, and what an operator does to them."""
+"""Pools: their state, their queues, and an operator's actions."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ POOL = Pause.Kind.POOL
 
 @api.get("/pools", response={200: list[PoolOut], **PROBLEMS}, tags=["pools"])
 def list_pools(request: HttpRequest) -> Any:
-    """List the pools with what is live about them."""
+    """List the pools with their live state."""
     now = pools_now()
     return [_out(now.pools[name]) for name in all_pools()]
 
@@ -33,31 +33,31 @@ def get_pool_(request: HttpRequest, name: str) -> Any:
 
 @api.get("/pools/{name}/queue", response={200: QueueOut, **PROBLEMS}, tags=["pools"])
 def get_queue(request: HttpRequest, name: str) -> Any:
-    """Return how long a pool's queue is, how old its oldest job, and how many workers serve it."""
+    """Return the length of a pool's queue, the age of its oldest job, and the number of workers."""
     return back_pressure.queue_state(get_pool(name).name)
 
 
 @api.post("/pools/{name}/pause", response={200: ActionOut, **PROBLEMS}, tags=["operate"])
 def pause_pool(request: HttpRequest, name: str, payload: Reason) -> Any:
-    """Begin no more jobs of a pool; they stay queued."""
+    """Pause a pool: running jobs finish; queued and new jobs wait."""
     return operate(control.pause, request, payload, POOL, name)
 
 
 @api.post("/pools/{name}/drain", response={200: ActionOut, **PROBLEMS}, tags=["operate"])
 def drain_pool(request: HttpRequest, name: str, payload: Reason) -> Any:
-    """Pause a pool so that it runs empty; `running` of the pool says how far it is."""
+    """Drain a pool: as pause; `running` of the pool shows how many jobs are left."""
     return operate(control.drain, request, payload, name)
 
 
 @api.post("/pools/{name}/resume", response={200: ActionOut, **PROBLEMS}, tags=["operate"])
 def resume_pool(request: HttpRequest, name: str, payload: Reason) -> Any:
-    """Let the jobs of a pool begin again."""
+    """Resume a pool."""
     return operate(control.resume, request, payload, POOL, name)
 
 
 @api.post("/pools/{name}/purge", response={200: PurgedOut, **PROBLEMS}, tags=["operate"])
 def purge_pool(request: HttpRequest, name: str, payload: PurgeIn) -> Any:
-    """Cancel every queued job of a pool; it cannot be undone."""
+    """Cancel all queued jobs of a pool. This cannot be undone."""
     return operate(control.purge, request, payload, name, permission=PURGE)
 
 

@@ -1,4 +1,4 @@
-"""What stands behind the `?` of a call: as in a body, an unknown name is a mistake worth hearing of."""
+"""Query parameters: an unknown name is an error, as in a request body."""
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +12,7 @@ from poolwise.support import InvalidParameters
 
 
 def strict[**P, T](view: Callable[P, T]) -> Callable[P, T]:
-    """Let an endpoint refuse the parameters of a query that it does not take."""
+    """Make an endpoint refuse unknown query parameters."""
 
     @functools.wraps(view)
     def wrapper(*args: P.args, **values: P.kwargs) -> T:
@@ -24,12 +24,14 @@ def strict[**P, T](view: Callable[P, T]) -> Callable[P, T]:
 
 
 def _refuse_unknown(request: HttpRequest, values: dict[str, Any]) -> None:
-    """Raise InvalidParameters for what is not among an endpoint's values; one that changes something has a body instead."""
+    """Raise InvalidParameters for unknown query parameters; only GET takes any."""
     match = request.resolver_match
     in_path = match.kwargs if match else {}
     taken = list(_names(values, in_path)) if request.method == "GET" else []
     detail = (
-        f"Unknown; this takes {', '.join(taken)}." if taken else "Unknown; this takes no parameters here."
+        f"Unknown parameter; allowed: {', '.join(taken)}."
+        if taken
+        else "Unknown parameter; none are allowed."
     )
     if unknown := [name for name in request.GET if name not in taken]:
         raise InvalidParameters(dict.fromkeys(unknown, detail))

@@ -1,4 +1,4 @@
-"""What the API takes."""
+"""The request bodies of the API."""
 
 from typing import Any, Literal
 
@@ -10,29 +10,29 @@ from poolwise.lab import Design
 
 
 class In(Schema):
-    """What a caller sends; an unknown name is a mistake worth hearing of."""
+    """A request body; an unknown name is an error."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-#: For what a body may be left out: nothing in it has to be said.
+#: The default of an optional body.
 WITHOUT: Any = Body({}, validate_default=True)
 
 
 class Reason(In):
-    """Why an act is done; the audit log keeps it."""
+    """The reason for an action, for the audit log."""
 
     reason: str = Field(min_length=1, max_length=300)
 
 
 class PurgeIn(Reason):
-    """A purge says that it is meant."""
+    """A purge must be confirmed."""
 
     confirm: Literal[True]
 
 
 class CancelIn(In):
-    """Why a job is cancelled; the audit log keeps it for a job of somebody else."""
+    """Why a job is cancelled; kept in the audit log for another user's job."""
 
     reason: str = Field("", max_length=300)
 
@@ -54,7 +54,7 @@ class AgainIn(In):
 
 
 class ComparisonIn(In, Design):
-    """A comparison, with the values of the page's form."""
+    """A comparison, with the fields of the page's form."""
 
     definition: str = Field(max_length=200)
     params: dict[str, Any] = {}

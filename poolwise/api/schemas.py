@@ -1,4 +1,4 @@
-"""What the API answers."""
+"""The responses of the API."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -20,7 +20,7 @@ Params = Annotated[dict[str, Any], BeforeValidator(_without_secrets)]
 
 
 class QueueOut(Schema):
-    """A pool's queue; `scheduled` jobs wait for their time, not for a slot; `workers` is null while Redis is away."""
+    """A pool's queue; `scheduled` jobs wait for their time, not for a slot; `workers` is null while Redis is unavailable."""
 
     pool: str
     queued: int
@@ -30,7 +30,7 @@ class QueueOut(Schema):
 
 
 class Problem(Schema):
-    """An error: a sentence, and a sentence for each value at fault."""
+    """An error: a sentence, and a sentence for each invalid field."""
 
     detail: str
     fields: dict[str, str] = {}
@@ -56,7 +56,7 @@ class DefinitionOut(Schema):
 
 
 class JobOut(Schema):
-    """A job of a list; `due_at` is when it may run, where it was scheduled or is tried again after a while."""
+    """A job of a list; `due_at` is when it may run if it is scheduled or will be retried."""
 
     id: UUID
     definition: str
@@ -82,13 +82,13 @@ class JobOut(Schema):
 
     @staticmethod
     def resolve_due_at(job: Any) -> datetime | None:
-        """Return when the job may run; the ledger's `due_at` is the coordinator's own, and gone once it published."""
-        found: datetime | None = job.run_after
-        return found
+        """Return `run_after`: the column `due_at` is for the coordinator, which clears it after publishing."""
+        run_after: datetime | None = job.run_after
+        return run_after
 
 
 class JobDetailOut(JobOut):
-    """All of a job but its result."""
+    """A job without its result."""
 
     kind: str
     chosen_by: str
@@ -112,7 +112,7 @@ class JobDetailOut(JobOut):
 
 
 class SubmittedOut(Schema):
-    """What was submitted."""
+    """The submitted jobs."""
 
     jobs: list[JobOut]
 
@@ -120,7 +120,7 @@ class SubmittedOut(Schema):
 class JobPageOut(Schema):
     """One page of jobs, newest first; `older` and `newer` are the cursors of its neighbours.
 
-    `is_cut` where there are older jobs that the filters were not tried on.
+    `is_cut`: there are older jobs, which were not searched.
     """
 
     jobs: list[JobOut]
@@ -136,14 +136,14 @@ class ResultOut(Schema):
 
 
 class CancelledOut(Schema):
-    """What a request to cancel came to: `cancelled`, `asked` (its worker was) or `ended` (before)."""
+    """The outcome of a cancel request: `cancelled`, `asked` or `unstoppable` (running), or `ended` (before)."""
 
     outcome: str
     job: JobOut
 
 
 class PoolOut(Schema):
-    """A pool; what is live about it is null while Redis is away."""
+    """A pool; `workers` is null while Redis is unavailable."""
 
     name: str
     model: str
@@ -176,14 +176,14 @@ class ActionOut(Schema):
 
 
 class PurgedOut(Schema):
-    """How many jobs were cancelled, and messages taken off the broker (null: it cannot be looked into)."""
+    """How many jobs were cancelled, and messages removed from the broker (null: unknown)."""
 
     cancelled: int
     messages: int | None
 
 
 class ComparisonOut(Schema):
-    """A comparison of a list; `verdict` is the sentence of its report, once that is frozen."""
+    """A comparison of a list; `verdict` is the sentence of its report, null before."""
 
     id: UUID
     definition: str
@@ -200,11 +200,11 @@ class ComparisonOut(Schema):
     @staticmethod
     def resolve_verdict(comparison: Any) -> str | None:
         """Return the sentence of the verdict."""
-        return getattr(comparison, "sentence", None)  # one that was just planned has none
+        return getattr(comparison, "sentence", None)  # a new comparison has none
 
 
 class ComparisonDetailOut(ComparisonOut):
-    """A comparison with its report, how far it is, and what it waits for."""
+    """A comparison with its report, its progress, and what it waits for."""
 
     report: Report | None
     progress: dict[str, Any]
