@@ -1,4 +1,7 @@
-"""The admin: a viewer of the ledger whose actions call `submission`, and a dashboard on its index."""
+"""The admin: read-only lists whose actions call `submission` and `control`, and a dashboard on its index.
+
+`base` and `filters` are what the lists share; then one file per model; `actions` and `export` belong to the job list.
+"""
 
 from django.contrib import admin
 
@@ -9,7 +12,7 @@ __all__ = ["audit", "comparison", "job", "pause", "pin", "pool", "result", "toke
 admin.site.site_header = "Poolwise"
 admin.site.site_title = "Poolwise admin"
 admin.site.index_title = "Dashboard"
-# The lists are wide, and what there is to choose from fits on the index.
+# The lists are wide, and the index shows every model.
 admin.site.enable_nav_sidebar = False
-# A name of its own: `admin/index.html` itself belongs to django.contrib.admin, which the site lists first.
+# Not `admin/index.html`: INSTALLED_APPS lists django.contrib.admin first, so its template would win.
 admin.site.index_template = "admin/poolwise/index.html"

@@ -1,4 +1,4 @@
-"""What can be done with chosen jobs: each action calls `submission` and says in words what came of it."""
+"""Actions on chosen jobs: each calls `submission` and shows the outcome as a message."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from poolwise.models import Job
 from poolwise.reports import CANCEL_LEVELS
 from poolwise.support import PoolwiseError
 
-#: One action touches at most so many jobs: it runs within a web request.
+#: The most jobs that one action takes: it runs within a web request.
 ACTION_LIMIT = 1_000
 _SHOWN_ERRORS = 3
 
 
 @admin.action(permissions=["submit"], description="Run again")
 def run_again(model_admin: Any, request: HttpRequest, jobs: QuerySet[Job]) -> None:
-    """Submit each job once more, with its parameters, to its pool."""
+    """Submit each job again, with the same parameters to the same pool."""
     if (chosen := _within_limit(model_admin, request, jobs)) is None:
         return
     submitted, errors = [], Counter[str]()

@@ -17,12 +17,12 @@ ACTIONS = ("pause", "resume", "drain", "purge", "pin", "unpin", "cancel", "creat
 
 
 class ActionFilter(ExactFilter):
-    """Entries of one kind of act."""
+    """Entries of one action."""
 
     title, parameter_name = "action", "action"
 
     def lookups(self, request: HttpRequest, model_admin: "admin.ModelAdmin[Any]") -> Choices:
-        """Return the acts that are written down."""
+        """Return the actions that the audit log records."""
         return [(action, action.capitalize()) for action in ACTIONS]
 
 
@@ -32,11 +32,11 @@ class TimeFilter(SimpleListFilter):
     title, parameter_name = "time", "within_days"
 
     def lookups(self, request: HttpRequest, model_admin: "admin.ModelAdmin[Any]") -> Choices:
-        """Return the spans."""
+        """Return the periods."""
         return [("1", "Last 24 hours"), ("7", "Last 7 days"), ("30", "Last 30 days")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the entries of the span, or all."""
+        """Return the entries of the period, or all."""
         days = self.value()
         if days not in ("1", "7", "30"):
             return queryset

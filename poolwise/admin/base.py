@@ -1,4 +1,4 @@
-"""What the viewers share: nothing can be changed, and no list counts or skips without a bound."""
+"""What the read-only admins share: no row can be changed, and no list counts or skips rows without a limit."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ class ShortList(ChangeList):
     """A list of a table that stays small."""
 
     def get_filters(self, request: HttpRequest) -> Any:
-        """Return the filters and lookups. Raise IncorrectLookupParameters for a text that no row can hold."""
+        """Return the filters and lookups. Raise IncorrectLookupParameters for text that the database cannot store."""
         filters = super().get_filters(request)
         given = [text for name in filters[2] for text in self.filter_params.get(name, ())]
         # PostgreSQL's driver raises, but only once rows are read.
@@ -41,7 +41,7 @@ class LongList(ShortList):
         return list(self.model_admin.get_ordering(request))
 
     def get_results(self, request: HttpRequest) -> None:
-        """Read the page that the address asks for, `?p=before-<cursor>` or `?p=after-<cursor>`."""
+        """Read the page that the URL asks for, `?p=before-<cursor>` or `?p=after-<cursor>`."""
         way, _, cursor = request.GET.get(PAGE_VAR, "").partition("-")
         moment = self.get_ordering(request, self.queryset)[0].removeprefix("-")
         self.page = paging.page_of(self.queryset, {way: cursor}, moment=moment)
@@ -54,7 +54,7 @@ class LongList(ShortList):
         self.older = self.page.older and self.get_query_string({PAGE_VAR: f"before-{self.page.older}"})
 
     def url_for_result(self, result: Any) -> str:
-        """Return the address of the row's own page on the site, if it has one, else that of the admin."""
+        """Return the URL of the row's page on the site, if it has one, else of its page in the admin."""
         return (
             result.get_absolute_url()
             if hasattr(result, "get_absolute_url")
@@ -84,25 +84,25 @@ class Viewer(_ModelAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show the list, titled by what it lists."""
+        """Show the list, titled by its model."""
         title = capfirst(str(self.opts.verbose_name_plural))
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Return that rows come from the platform alone."""
+        """Return False: only the platform adds rows."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
-        """Return that rows change by the platform alone."""
+        """Return False: only the platform changes rows."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
-        """Return that rows go by the platform alone."""
+        """Return False: only the platform deletes rows."""
         return False
 
 
 class PageViewer(Viewer):
-    """A read-only admin of rows that have a page of their own on the site: there are their details."""
+    """A read-only admin of rows whose details are on a page of the site."""
 
     def changeform_view(
         self,
@@ -111,12 +111,12 @@ class PageViewer(Viewer):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """Lead to the row's page whom the admin would show the row."""
+        """Redirect to the row's page, if the user may see the row here."""
         response = super().changeform_view(request, object_id, form_url, extra_context)
         row = self.get_object(request, object_id) if object_id and response.status_code == 200 else None
         return HttpResponseRedirect(row.get_absolute_url()) if row else response
 
 
 def badge(kind: str, text: str) -> SafeString:
-    """Return a state as a coloured word."""
+    """Return a state as a coloured label."""
     return format_html('<span class="pw-badge pw-{}">{}</span>', kind, text)

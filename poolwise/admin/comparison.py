@@ -1,4 +1,4 @@
-"""Comparisons in the admin: a list that leads to their pages."""
+"""Comparisons in the admin: a list that links to their pages."""
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -29,7 +29,7 @@ class ComparisonAdmin(PageViewer):
 
     @admin.display(description="State")
     def state_badge(self, comparison: Comparison) -> str:
-        """Return the state as a coloured word."""
+        """Return the state as a coloured label."""
         return badge(_BADGES[comparison.state], comparison.get_state_display())
 
     @admin.display(description="Parameters")

@@ -1,4 +1,4 @@
-"""Jobs as CSV and JSON, streamed, so that a hundred thousand of them need no memory."""
+"""Export jobs as CSV or JSON, streamed so that memory does not grow with their number."""
 
 import csv
 import json
@@ -13,7 +13,7 @@ from django.utils import timezone
 from poolwise.models import Job
 from poolwise.support import shown
 
-#: The newest so many of the chosen jobs are exported.
+#: The most jobs that one export holds, the newest of those chosen.
 EXPORT_LIMIT = 100_000
 _COLUMNS = (
     *("id", "definition", "kind", "pool", "state", "user__username", "created_at", "run_after"),
@@ -25,12 +25,12 @@ _COLUMNS = (
 )
 _NAMES = {"user__username": "user", "run_after": "due_at"}
 _TITLES = tuple(_NAMES.get(column, column) for column in _COLUMNS)
-#: A spreadsheet takes a cell that begins with one of these for a formula.
+#: A spreadsheet reads a cell that begins with one of these as a formula.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class _Echo:
-    """A file whose `write` hands back what it is given."""
+    """A file whose `write` returns its argument."""
 
     def write(self, text: str) -> str:
         """Return the text."""

@@ -1,4 +1,4 @@
-"""Filters whose choices come from the code: none reads the table for which values it holds."""
+"""Filters whose choices come from the code: none reads the table for its values."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -21,7 +21,7 @@ class ExactFilter(SimpleListFilter):
     parameter_name: str
 
     def value(self) -> str | None:
-        """Return the choice; None for a text that no row can hold. What was once a pool or definition is a choice."""
+        """Return the choice, None for text that the database cannot store; a pool or definition that is gone is a choice."""
         text = super().value()
         return text if text and is_storable(text) else None
 
@@ -36,11 +36,11 @@ class _JobFilter(ExactFilter):
     offer: Callable[[], Choices]
 
     def lookups(self, request: HttpRequest, model_admin: "ModelAdmin[Any]") -> Choices:
-        """Return what can be chosen."""
+        """Return the choices."""
         return type(self).offer()
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return all."""
+        """Return all rows: `reports.list_jobs` filters them."""
         return queryset
 
 
@@ -54,11 +54,13 @@ def _named(names: Iterable[str]) -> Choices:
     return [(name, name) for name in names]
 
 
-#: The filters of the job list; the pools are those that the settings declare, and those that jobs ran or wait on.
+#: The filters of the job list; its pools are the declared ones and those that jobs still name.
 JOB_FILTERS = (
     _job_filter("state", lambda: JobState.choices),
     _job_filter("pool", lambda: _named(known_pools())),
     _job_filter("age", lambda: [(key, title) for key, (title, _) in AGES.items()]),
     _job_filter("kind", lambda: _named(definitions.KINDS)),
-    _job_filter("definition", lambda: _named(one.name for one in definitions.all_definitions())),
+    _job_filter(
+        "definition", lambda: _named(definition.name for definition in definitions.all_definitions())
+    ),
 )

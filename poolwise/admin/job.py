@@ -18,7 +18,7 @@ from poolwise.support import percent, seconds
 
 
 class JobList(LongList):
-    """The jobs that `reports` lists for the filters and the search."""
+    """The jobs that `reports.list_jobs` returns for the filters and the search."""
 
     cut_to = ""
 
@@ -30,7 +30,7 @@ class JobList(LongList):
         return filters
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Job]:
-        """Return what filters and search leave."""
+        """Return the jobs that match the filters and the search."""
         jobs: Any = super().get_queryset(request, exclude_parameters)
         specs: Any = self.filter_specs
         values: dict[str, Any] = {spec.parameter_name: spec.value() or "" for spec in specs}
@@ -66,7 +66,7 @@ class JobAdmin(PageViewer):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Job], search_term: str
     ) -> tuple[QuerySet[Job], bool]:
-        """Return all: `reports` searches."""
+        """Return all: `reports.list_jobs` searches."""
         return queryset, False
 
     def has_submit_permission(self, request: HttpRequest) -> bool:
@@ -79,7 +79,7 @@ class JobAdmin(PageViewer):
 
     @admin.display(description="State")
     def state_badge(self, job: Job) -> str:
-        """Return the state as a coloured word."""
+        """Return the state as a coloured label."""
         return badge(job.state, job.get_state_display())
 
     @admin.display(description="Created")

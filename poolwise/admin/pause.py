@@ -1,4 +1,4 @@
-"""Switches in the admin: what is paused, and the pages that pause, drain, resume and purge."""
+"""Pauses in the admin: the list of them, and the pages that pause, drain, resume and purge."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,38 +19,37 @@ from poolwise.reports import PoolNow, pools_now
 from poolwise.support import PoolwiseError, UnknownDefinition, UnknownPool
 
 _ACTIONS = {"pool": ("pause", "resume", "drain", "purge"), "definition": ("pause", "resume")}
-_MEANS = {
-    "pause": "Within 2 s no worker begins a job of it. What runs goes on to its end; what waits and what comes stays "
-    "queued. A worker that starts later obeys, too.",
-    "drain": "Within 2 s no worker begins a job of it, and what runs goes on to its end: then the pool is drained, and "
-    "its workers can be stopped. What waits and what comes stays queued.",
-    "resume": "Its jobs begin again, the oldest first.",
-    "purge": "They end as cancelled, and their messages are taken off the broker. It cannot be undone. What runs goes "
-    "on to its end; what is submitted from now on stays.",
+_EFFECTS = {
+    "pause": "Running jobs finish; queued and new jobs wait. All workers follow within 2 s, also those that start later.",
+    "drain": "Running jobs finish; queued and new jobs wait. Once no job runs, the pool is drained and its workers can "
+    "be stopped.",
+    "resume": "Queued jobs start again, the oldest first.",
+    "purge": "The queued jobs are cancelled and their messages removed from the broker. This cannot be undone. Running "
+    "jobs finish; jobs submitted from now on stay queued.",
 }
 
 
 class ReasonForm(forms.Form):
-    """Why an act is done; with `chooses`, on which definition."""
+    """The reason for an action; with `chooses`, also the definition."""
 
     reason = forms.CharField(
         max_length=300,
         widget=forms.TextInput(attrs={"autocomplete": "off", "size": 60}),
         help_text="The audit log keeps it.",
-        error_messages={"required": "Say why: the audit log keeps it."},
+        error_messages={"required": "Give a reason for the audit log."},
     )
 
     def __init__(self, *args: Any, chooses: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if chooses:
-            names = [(found.name, found.name) for found in all_definitions()]
+            names = [(definition.name, definition.name) for definition in all_definitions()]
             field = forms.ChoiceField(choices=[("", "---------"), *names], label="Definition")
             self.fields = {"definition": field, **self.fields}
 
 
 @admin.register(Pause)
 class PauseAdmin(Viewer):
-    """The pools and definitions that begin no jobs now."""
+    """The pools and definitions whose jobs wait."""
 
     changelist = ShortList
     list_display = ("name", "kind", "state_badge", "reason", "user", "at", "resume_link")
@@ -60,17 +59,17 @@ class PauseAdmin(Viewer):
 
     @admin.display(description="State")
     def state_badge(self, pause: Pause) -> str:
-        """Return the state as a coloured word."""
+        """Return the state as a coloured label."""
         return badge("queued", pause.get_state_display())
 
     @admin.display(description="")
     def resume_link(self, pause: Pause) -> str:
-        """Return the link that resumes it."""
+        """Return a link to the page that resumes it."""
         url = reverse("admin:poolwise_pause_action", args=[pause.kind, pause.name, "resume"])
         return format_html('<a href="{}">Resume…</a>', url)
 
     def get_urls(self) -> list[URLPattern]:
-        """Return the views, and the page of an act."""
+        """Return the URLs, with those of the actions."""
         view = self.admin_site.admin_view(self.action_view)
         pages = [
             path("pause-definition/", view, name="poolwise_pause_choose"),
@@ -81,9 +80,9 @@ class PauseAdmin(Viewer):
     def action_view(
         self, request: HttpRequest, kind: str = "definition", name: str = "", action: str = "pause"
     ) -> HttpResponse:
-        """Say what an act would do and ask for the reason; on POST do it."""
+        """Show what an action would do and ask for the reason; on POST do it."""
         if action not in _ACTIONS.get(kind, ()):
-            raise Http404("There is no such act.")
+            raise Http404("Unknown action.")
         roles.require(request.user, roles.PURGE if action == "purge" else roles.OPERATE)
         form = ReasonForm(request.POST if request.method == "POST" else None, chooses=not name)
         if form.is_valid():
@@ -107,12 +106,12 @@ class PauseAdmin(Viewer):
         live = pools_now()
         return {
             **self.admin_site.each_context(request),
-            "title": f"{action.capitalize()} the {kind} {name}".strip(),
+            "title": f"{action.capitalize()} the {kind} {name}" if name else "Pause a definition",
             "opts": self.opts,
             "kind": kind,
             "name": name,
             "action": action,
-            "means": _MEANS[action],
+            "effect": _EFFECTS[action],
             "form": form,
             "queued": Job.objects.queued().filter(**{kind: name}).count() if name else None,
             "pool_live": live.pools.get(name, PoolNow(name, ())) if kind == "pool" else None,
@@ -125,7 +124,7 @@ def _do(request: HttpRequest, kind: str, name: str, action: str, reason: str) ->
     user: Any = request.user
     if action == "purge":
         purged = control.purge(name, user=user, reason=reason, by="admin")
-        return f"{purged.cancelled:,} queued jobs of {name} are cancelled."
+        return f"{purged.cancelled:,} queued jobs of {name} cancelled."
     if action == "drain":
         return control.drain(name, user=user, reason=reason, by="admin").text
     change: Callable[..., control.ActionResult] = control.pause if action == "pause" else control.resume

@@ -21,9 +21,9 @@ else:
 
 
 class PinForm(_ModelForm):
-    """A definition of the catalogue and one of the pools."""
+    """A definition and the pool to pin it to."""
 
-    definition = forms.ChoiceField(help_text="Jobs of it that are submitted to auto go to the pool below.")
+    definition = forms.ChoiceField(help_text="Its jobs that are submitted to auto go to the pool below.")
     pool = forms.ChoiceField()
 
     class Meta:
@@ -33,7 +33,7 @@ class PinForm(_ModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         known = {
-            "definition": [found.name for found in all_definitions()],
+            "definition": [definition.name for definition in all_definitions()],
             "pool": list(all_pools()),
         }
         for name in self.fields.keys() & known.keys():  # the definition of a stored pin is read-only
@@ -43,40 +43,40 @@ class PinForm(_ModelForm):
 
 @admin.register(PinnedDefinition)
 class PinnedDefinitionAdmin(_ModelAdmin):
-    """The pins; whoever may change them decides where `auto` runs a definition."""
+    """The pins: where `auto` runs a definition."""
 
     form = PinForm
     list_display = ("definition", "pool", "reason")
     ordering = ("definition",)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        """Return the list that refuses what no row can hold."""
+        """Return the list that refuses text that the database cannot store."""
         return ShortList
 
     def save_model(self, request: HttpRequest, obj: PinnedDefinition, form: Any, change: bool) -> None:
-        """Store a pin, and write it down."""
+        """Store a pin and add an audit entry."""
         super().save_model(request, obj, form, change)
         user: Any = request.user
         audit.record("pin", f"definition {obj.definition}", user=user, reason=obj.reason, pool=obj.pool)
 
     def delete_model(self, request: HttpRequest, obj: PinnedDefinition) -> None:
-        """Delete a pin, and write it down."""
-        _write_down_unpin(request, obj)
+        """Delete a pin and add an audit entry."""
+        _record_unpin(request, obj)
         super().delete_model(request, obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[PinnedDefinition]) -> None:
-        """Delete pins, and write each down."""
+        """Delete pins and add an audit entry for each."""
         for pin in queryset:
-            _write_down_unpin(request, pin)
+            _record_unpin(request, pin)
         super().delete_queryset(request, queryset)
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: PinnedDefinition | None = None
     ) -> tuple[str, ...]:
-        """Keep the definition of a stored pin, which is its key."""
+        """Return the definition for a stored pin: it is the primary key."""
         return ("definition",) if obj else ()
 
 
-def _write_down_unpin(request: HttpRequest, pin: PinnedDefinition) -> None:
+def _record_unpin(request: HttpRequest, pin: PinnedDefinition) -> None:
     user: Any = request.user
     audit.record("unpin", f"definition {pin.definition}", user=user, reason=pin.reason, pool=pin.pool)

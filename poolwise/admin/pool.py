@@ -1,4 +1,4 @@
-"""Pools in the admin: declared by the settings, alive by their workers."""
+"""Pools in the admin: as the settings declare them, with the live state of their workers."""
 
 from typing import Any
 
@@ -18,10 +18,10 @@ from poolwise.support import seconds
 
 
 class PoolList(ShortList):
-    """The pools, each with what is live about it."""
+    """The pools, each with its live state."""
 
     def get_results(self, request: HttpRequest) -> None:
-        """Read the pools, and the signs of life of all of them at once."""
+        """Read the pools, and the heartbeats of all of them at once."""
         super().get_results(request)
         self.live = pools_now()
         self.result_list = list(self.result_list)
@@ -41,7 +41,7 @@ class PoolAdmin(Viewer):
     fields = ("name",)
 
     def get_urls(self) -> list[URLPattern]:
-        """Return the views, and the script that draws charts."""
+        """Return the URLs, with that of the script that draws charts."""
         script = path("vega-<slug:digest>.js", vega.serve_bundle, name="poolwise_vega")
         return [script, *super().get_urls()]
 
@@ -52,7 +52,7 @@ class PoolAdmin(Viewer):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """Show one pool with what is live about it."""
+        """Show one pool with its live state."""
         now, name = pools_now(), unquote(object_id)
         live = {
             "live": now,
@@ -72,16 +72,16 @@ class PoolAdmin(Viewer):
 
     @admin.display(description="Slots in use")
     def slots(self, pool: Any) -> str | None:
-        """Return the slots in use of those there are."""
+        """Return the slots in use and the total."""
         return f"{pool.live.in_use} of {pool.live.slots}" if pool.live.workers else None
 
     @admin.display(description="Queued")
     def queued(self, pool: Any) -> str:
-        """Return the length of the queue, and how many jobs are for later."""
+        """Return the length of the queue, and how many jobs are scheduled for later."""
         later = f" + {pool.live.scheduled:,} scheduled" if pool.live.scheduled else ""
         return f"{pool.live.queued:,}{later}"
 
-    @admin.display(description="Oldest waits")
+    @admin.display(description="Oldest job waits")
     def oldest(self, pool: Any) -> str:
         """Return the age of the oldest queued job."""
         return seconds(pool.live.oldest_s)
@@ -98,11 +98,11 @@ class PoolAdmin(Viewer):
 
     @admin.display(description="Loop lag")
     def loop_lag(self, pool: Any) -> str | None:
-        """Return the longest lag of a loop, in the models that have one."""
+        """Return the longest event-loop lag, for models with a loop."""
         return seconds(pool.live.loop_lag_s) if pool.model in ("gevent", "asyncio") else None
 
     @admin.display(description="Last heartbeat")
     def heartbeat(self, pool: Any) -> str | None:
-        """Return the age of the last sign of life."""
+        """Return the age of the last heartbeat."""
         age_s = pool.live.seen_s_ago
         return None if age_s is None else f"{seconds(age_s)} ago"

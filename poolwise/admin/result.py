@@ -1,4 +1,4 @@
-"""What jobs returned, as django-celery-results keeps it: its own admin takes seconds at a million rows."""
+"""Results of django-celery-results, whose own admin takes seconds at a million rows."""
 
 import importlib
 from typing import Any
@@ -31,13 +31,13 @@ class StatusFilter(ExactFilter):
     title, parameter_name = f"status (newest {SEARCH_LIMIT:,})", "status"
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[TaskResult]) -> QuerySet[TaskResult]:
-        """Return the newest results of the choice: all with a status would have to be sorted by date."""
+        """Return the newest results with the status: sorting all of them by date would be slow."""
         if not self.value():
             return queryset
         newest = queryset.order_by("-date_done").values_list("date_done", flat=True)
         if edge := newest[SEARCH_LIMIT : SEARCH_LIMIT + 1].first():
             queryset = queryset.filter(date_done__gte=edge)
-        # An expression, so that the database walks the index of dates and not the one of statuses.
+        # An expression, so that the database uses the index of dates and not the one of statuses.
         return queryset.alias(known_status=Coalesce("status", Value(""))).filter(known_status=self.value())
 
     def lookups(self, request: HttpRequest, model_admin: "admin.ModelAdmin[Any]") -> Choices:
@@ -45,9 +45,9 @@ class StatusFilter(ExactFilter):
         return [(state, state.capitalize()) for state in (*_BADGES, states.RETRY)]
 
 
-# Their own admin must be registered before it can go, whatever the order of the installed apps.
+# Import it first: unregister needs its registration, whatever the order of the installed apps.
 importlib.import_module("django_celery_results.admin")
-# Groups are not used here, and their admin has the same date hierarchy.
+# Groups are unused, and their admin has the same slow date hierarchy.
 admin.site.unregister([TaskResult, GroupResult])
 
 
@@ -76,17 +76,19 @@ class TaskResultAdmin(Viewer):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[TaskResult], search_term: str
     ) -> tuple[QuerySet[TaskResult], bool]:
-        """Return the result of an id; nothing else is searched, since no index would help."""
+        """Return the result with that id; no index would help a search for anything else."""
         text = search_term.strip()
         pk = as_uuid(text)
         return (queryset.filter(task_id=str(pk) if pk else text) if text else queryset), False
 
     @admin.display(description="Status")
     def status_badge(self, result: TaskResult) -> str:
-        """Return the state as a coloured word."""
+        """Return the state as a coloured label."""
         return badge(_BADGES.get(result.status, "queued"), result.status.capitalize())
 
     @admin.display(description="Job")
     def job(self, result: TaskResult) -> str:
         """Return a link to the job of the same id."""
-        return format_html('<a href="{}">{}</a>', reverse("poolwise:job", args=[result.task_id]), "The job")
+        return format_html(
+            '<a href="{}">{}</a>', reverse("poolwise:job", args=[result.task_id]), "Open the job"
+        )

@@ -1,4 +1,4 @@
-"""API tokens in the admin: made there, shown once, revoked, never read again."""
+"""API tokens in the admin: created, shown once, revoked."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from poolwise.models import ApiToken
 
 
 class TokenForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Whose token it is, and what for."""
+    """The user and the purpose of a token."""
 
     class Meta:
         model = ApiToken
@@ -22,7 +22,7 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(Viewer):
-    """Tokens; the text of a new one is shown once."""
+    """Tokens; a new one is shown once."""
 
     form = TokenForm
     list_display = ("name", "user", "state", "created_at", "last_used_at")
@@ -32,28 +32,28 @@ class ApiTokenAdmin(Viewer):
     actions = ("revoke",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Return whether the user may make tokens."""
+        """Return whether the user may create tokens."""
         return request.user.has_perm("poolwise.add_apitoken")
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         """Return whether the user may revoke tokens."""
-        # A revoked token stays in the list and is ended all the same: nothing of it is ever changed.
+        # Revoking takes the permission to delete: a revoked token is useless, though it stays in the list.
         return request.user.has_perm("poolwise.delete_apitoken")
 
     def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, change: bool) -> None:
-        """Make the token, and show its text this once."""
+        """Create the token and show it once."""
         user: Any = request.user
         made, text = tokens.create(obj.user, obj.name, by=user)
         obj.pk, obj.digest = made.pk, made.digest
-        message = f"The token is shown this once, copy it now: {text}"
+        message = f"Copy the token now, it is not shown again: {text}"
         self.message_user(request, message, messages.WARNING)
 
     @admin.action(permissions=["revoke"], description="Revoke")
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
-        """End the chosen tokens."""
+        """Revoke the chosen tokens."""
         user: Any = request.user
-        ended = sum(tokens.revoke(token, by=user) for token in queryset.select_related("user"))
-        self.message_user(request, f"{ended} revoked.", messages.SUCCESS)
+        revoked = sum(tokens.revoke(token, by=user) for token in queryset.select_related("user"))
+        self.message_user(request, f"{revoked} revoked.", messages.SUCCESS)
 
     @admin.display(description="State")
     def state(self, token: ApiToken) -> str:

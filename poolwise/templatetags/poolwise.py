@@ -1,4 +1,4 @@
-"""What the pages' templates draw and how values read in them."""
+"""Template tags and filters of the pages: bars, times, and how values are formatted."""
 
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,7 @@ for show in (formats.seconds, formats.percent, formats.parameters, formats.param
 
 @register.filter
 def seconds_left(value: float) -> str:
-    """Return an estimate of a duration, in no more digits than an estimate has."""
+    """Return an estimated duration, rounded."""
     whole = max(1, round(value))
     if whole < 90:
         return f"{whole if whole < 10 else round(whole, -1) if whole > 30 else whole} s"
@@ -26,9 +26,9 @@ def seconds_left(value: float) -> str:
 
 @register.filter
 def with_code(text: str) -> SafeString:
-    """Return a docstring's text with `code` marked up."""
+    """Return text with `code` as HTML code elements."""
     parts = text.split("`")
-    if len(parts) % 2 == 0:  # an odd backtick stands for itself
+    if len(parts) % 2 == 0:  # an unpaired backtick is text
         return conditional_escape(text)
     return format_html_join(
         "", "{}", [[format_html("<code>{}</code>", part) if i % 2 else part] for i, part in enumerate(parts)]
@@ -37,7 +37,7 @@ def with_code(text: str) -> SafeString:
 
 @register.filter
 def username(user: Any) -> str:
-    """Return whose a job or comparison is."""
+    """Return the user of a job or comparison."""
     return user.get_username() if user else "code (no user)"
 
 
@@ -49,7 +49,7 @@ def bar(pieces: list[Any]) -> dict[str, Any]:
 
 @register.simple_tag
 def moment(value: datetime | None, *, style: str = "ago") -> SafeString | str:
-    """Return a time element that the page's script keeps current: `ago`, `since` (it runs on), `exact`."""
+    """Return a time element that the page's script updates: `ago`, `since` (still counting) or `exact`."""
     if value is None:
         return "–"
     local = timezone.localtime(value)

@@ -52,7 +52,7 @@ def test_a_pool_is_paused_and_every_page_says_so_until_it_is_resumed(ada: Client
     assert "Pause…" in page
     assert "Resume…" not in page
     answer = ada.post(action("pool", "gevent", "pause"), {"reason": "a leak"}, follow=True)
-    assert "The pool gevent is paused: within 2 s no worker begins a job of it" in text_of(answer)
+    assert "The pool gevent is paused: within 2 s no worker starts a job of it" in text_of(answer)
     for address in ("/admin/poolwise/pool/gevent/change/", "/admin/", "/admin/poolwise/pool/"):
         assert "The pool gevent is paused" in text_of(ada.get(address)), address
     assert "The pool gevent is paused: its jobs stay queued" in text_of(ada.get(job.get_absolute_url()))
@@ -80,7 +80,7 @@ def test_an_action_asks_for_the_reason_and_does_nothing_without(
     queued(2)
     assert ada.get(action("pool", "gevent", what)).status_code == 200
     answer = ada.post(action("pool", "gevent", what), {"reason": "  "})
-    assert "Say why: the audit log keeps it." in text_of(answer)
+    assert "Give a reason for the audit log." in text_of(answer)
     assert not AuditEntry.objects.exists()
     assert not Pause.objects.exists()
     assert Job.objects.queued().count() == 2
@@ -92,7 +92,7 @@ def test_a_purge_shows_the_count_first_and_then_cancels(ada: Client, queued: Cal
         ada.get(action("pool", "gevent", "purge"))
     )
     answer = ada.post(action("pool", "gevent", "purge"), {"reason": "twice"}, follow=True)
-    assert "1,203 queued jobs of gevent are cancelled." in text_of(answer)
+    assert "1,203 queued jobs of gevent cancelled." in text_of(answer)
     assert set(Job.objects.values_list("state", flat=True)) == {JobState.CANCELLED}
     assert AuditEntry.objects.get().details["cancelled"] == 1_203
 

@@ -118,7 +118,7 @@ def test_the_list_shows_state_waits_and_share_of_cpu(admin: Client) -> None:
 def test_an_empty_database_shows_where_to_submit(admin: Client) -> None:
     assert "No job has been submitted yet" in text_of(admin, JOBS)
     make()
-    assert "No job fits" in text_of(admin, f"{JOBS}?state=failed")
+    assert "No matching job" in text_of(admin, f"{JOBS}?state=failed")
 
 
 @pytest.mark.parametrize(
@@ -384,7 +384,7 @@ def test_a_pool_that_nobody_serves_says_how_to_start_it(admin: Client) -> None:
     make(pool="threads")
     for address in ("/admin/", "/admin/poolwise/pool/", page_of(Pool.objects.get(pk="threads"))):
         text = text_of(admin, address)
-        assert "No worker serves the pool threads.</strong> Queued there: 1 job" in text
+        assert "No worker serves the pool threads.</strong> 1 job queued" in text
         assert "python manage.py pool threads" in text
 
 
@@ -396,7 +396,7 @@ def test_a_pool_without_its_broker_is_shown_wherever_pools_are(
         text = text_of(admin, address)
         assert "Workers of the pool gevent have lost their broker" in text
         assert "1 of 1" in text
-    assert "Up, but without its broker" in text
+    assert "Up, but without a broker" in text
 
 
 @pytest.mark.usefixtures("no_redis")
@@ -405,7 +405,7 @@ def test_without_redis_the_pages_stand_and_say_so(admin: Client) -> None:
     for address in ("/admin/", "/admin/poolwise/pool/", page_of(Pool.objects.get(pk="gevent"))):
         text = text_of(admin, address)
         assert "Redis does not answer" in text
-        assert "Unknown: Redis is away" in text
+        assert "Unknown: Redis is unavailable" in text
 
 
 # --- the dashboard ----------------------------------------------------------------------------------------------
@@ -421,7 +421,7 @@ def test_the_index_shows_figures_of_every_pool_and_the_chart(admin: Client) -> N
         "500 ms",
         "Backlog, service time and throughput",
         "Wait and run over time",
-        "Waiting against working",
+        "Waiting and working",
         "Most failing",
         "No comparison has ended yet",
         "data-chart",
