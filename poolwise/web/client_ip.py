@@ -1,4 +1,4 @@
-"""Where a login comes from: attempts are counted by name and address together."""
+"""The client's IP address: failed logins are counted by user name and address together."""
 
 from ipaddress import ip_address
 
@@ -9,7 +9,7 @@ from django.http import HttpRequest
 def client_address(request: HttpRequest) -> str:
     """Return the address of the client, as the outermost of PROXY_COUNT trusted proxies saw it.
 
-    What a client writes into X-Forwarded-For itself stands further left, and is not looked at.
+    Entries that the client itself adds to X-Forwarded-For are further left and ignored.
     """
     peer = str(request.META.get("REMOTE_ADDR", ""))
     if settings.PROXY_COUNT < 1:

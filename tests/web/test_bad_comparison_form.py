@@ -25,7 +25,7 @@ POSTED: list[tuple[dict[str, Any], str]] = [
         ("x", "whole number"), ("1e2", "whole number"), ("", "Give a number, or choose a preset."), (HUGE, "whole number"),
     ]),
     *(({"pools": value}, text) for value, text in [
-        ([], "Tick at least one pool."), (["nowhere"], "nowhere"), (["threads", "nowhere"], "nowhere"),
+        ([], "Choose at least one pool."), (["nowhere"], "nowhere"), (["threads", "nowhere"], "nowhere"),
         (["auto"], "auto is not one of"), (["coordinator"], "coordinator is not one of"), (["THREADS"], "THREADS is not"),
         (["<b>"], "<b> is not one of"), (["threads,gevent"], "threads,gevent is not"),
     ]),
@@ -63,7 +63,7 @@ def test_a_design_that_does_not_fit(bob: Client, changes: dict[str, Any], text: 
     answer = bob.post("/comparisons/new/?definition=io.wait", GOOD | changes)
     page = str(answer.content.decode())
     assert answer.status_code == 200
-    assert "Nothing was started." in page
+    assert "The comparison was not started." in page
     assert escape(text) in page
     assert not Comparison.objects.exists()
 

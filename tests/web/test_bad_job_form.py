@@ -75,7 +75,7 @@ TYPED: list[tuple[str, str, str]] = [
 ]  # fmt: skip
 #: What is posted beside the parameters, and what the page says.
 BESIDE: list[tuple[dict[str, Any], str]] = [
-    ({"pools": []}, "Tick at least one pool."), ({"pools": ["nowhere"]}, "nowhere"), ({"pools": ["gevent", "x"]}, "x"),
+    ({"pools": []}, "Choose at least one pool."), ({"pools": ["nowhere"]}, "nowhere"), ({"pools": ["gevent", "x"]}, "x"),
     ({"pools": ["GEVENT"]}, "GEVENT"), ({"pools": ["coordinator"]}, "coordinator"), ({"pools": ["\x00"]}, "valid choice"),
     ({"copies": ""}, "required"), ({"copies": "0"}, "greater than or equal to 1"), ({"copies": "-1"}, "greater than"),
     ({"copies": "1001"}, "less than or equal to 1000"), ({"copies": "1.5"}, "whole number"),

@@ -349,7 +349,7 @@ def test_who_may_not_submit_sees_no_button_that_would(people: dict[str, Any], th
     viewer = _browser(people["viewer"])
     form = viewer.get("/definitions/io.wait/").content.decode()
     assert "disabled>Submit" in form
-    assert "ask an administrator for the role submitter" in form
+    assert "Submitting needs the role submitter" in form
     page = viewer.get(things["job"].get_absolute_url()).content.decode()
     assert "again-form" not in page
     assert "cancel-form" not in page

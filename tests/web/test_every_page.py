@@ -23,4 +23,4 @@ def test_a_page_needs_no_inline_style_or_script(bob: Client, path: str) -> None:
 def test_an_error_page_renders_with_no_context_at_all(template: str) -> None:
     from django.template.loader import get_template
 
-    assert "To the catalogue" in get_template(template).render()
+    assert "Go to the catalogue" in get_template(template).render()

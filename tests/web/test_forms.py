@@ -142,7 +142,7 @@ def test_copies_out_of_bounds_are_refused(copies: str) -> None:
 
 
 def test_at_least_one_known_pool_must_be_ticked() -> None:
-    assert SubmitForm(QueryDict("copies=1")).errors["pools"] == ["Tick at least one pool."]
+    assert SubmitForm(QueryDict("copies=1")).errors["pools"] == ["Choose at least one pool."]
     assert "pools" in SubmitForm(QueryDict("copies=1&pools=gevent&pools=nowhere")).errors
     assert SubmitForm(QueryDict("copies=1&pools=gevent&pools=threads")).is_valid()
 

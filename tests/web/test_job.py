@@ -83,7 +83,7 @@ def test_earlier_attempts_are_listed(bob: Client, make: Callable[..., Job]) -> N
 def test_a_job_has_a_page_in_every_state_before_anything_was_measured(
     bob: Client, make: Callable[..., Job], state: str
 ) -> None:
-    assert "Where its time went" in text_of(bob.get(make(state=state).get_absolute_url()))
+    assert ">Time<" in text_of(bob.get(make(state=state).get_absolute_url()))
 
 
 def test_a_long_result_is_cut_on_the_page_and_whole_in_the_download(
@@ -196,7 +196,7 @@ def test_the_page_says_what_the_run_was_made_of_and_names_the_job_that_stalled_i
     assert "250 ms on a core" in page
     assert "700 ms blocked" in page
     assert "50 ms unattributed" in page
-    assert "stood still for up to 800 ms during the run: another person’s job kept it" in page
+    assert "stalled for up to 800 ms during the run: another user’s job kept it" in page
     assert str(culprit.pk) not in page
     Job.objects.filter(pk=culprit.pk).update(user=user)
     assert culprit.get_absolute_url() in text_of(bob.get(stalled.get_absolute_url()))

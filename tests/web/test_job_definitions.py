@@ -32,7 +32,7 @@ def test_the_search_leaves_what_fits(bob: Client, query: str, found: str, absent
 
 
 def test_a_search_without_a_hit_says_so(bob: Client) -> None:
-    assert "No definition fits" in text_of(bob.get("/", {"q": "<b>"}))
+    assert "No definition matches" in text_of(bob.get("/", {"q": "<b>"}))
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="it can run on PostgreSQL")
@@ -55,7 +55,7 @@ def test_workers_that_lost_their_broker_are_shown_at_their_pool(bob: Client, own
     heartbeats.send(own_keys, Heartbeat("a", "threads", 1, "here", slots=1, is_connected=False))
     heartbeats.send(own_keys, Heartbeat("b", "threads", 2, "here", slots=1))
     page = text_of(bob.get("/pools/"))
-    assert page.count("1 of its 2 workers lost the broker, and gets no jobs until it is back") == 1
+    assert page.count("1 of its 2 workers lost the broker and receives no jobs until it is back") == 1
 
 
 def test_a_redis_that_is_away_is_named_in_plain_words(bob: Client, no_redis: None) -> None:

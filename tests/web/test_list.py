@@ -41,12 +41,12 @@ def test_a_filter_that_does_not_exist_is_named(bob: Client, make: Callable[..., 
     make()
     response = bob.get(f"/jobs/?{query}")
     assert response.status_code == 200
-    assert "These filters cannot be used" in text_of(response)
+    assert "Invalid filters" in text_of(response)
 
 
 def test_the_list_is_friendly_when_empty(bob: Client) -> None:
     assert "You have no jobs yet" in text_of(bob.get("/jobs/"))
-    assert "No job fits these filters" in text_of(bob.get("/jobs/?q=x"))
+    assert "No job matches these filters" in text_of(bob.get("/jobs/?q=x"))
 
 
 def _ids(page: str) -> list[str]:
@@ -109,7 +109,7 @@ def test_filters_together_read_the_newest_jobs_and_the_page_says_so(
         page = text_of(bob.get(f"/jobs/?{query}"))
         assert str(jobs[0].pk) in page
         assert str(jobs[5].pk) not in page
-        assert "Looked for among the newest 3 of your jobs only" in page
+        assert "Searched only the newest 3 of your jobs only" in page
 
 
 def test_nothing_is_noted_where_all_was_searched(

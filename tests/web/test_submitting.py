@@ -76,7 +76,7 @@ def test_each_form_has_a_token_of_its_own(bob: Client) -> None:
     [
         ({"param-duration_s": "601"}, "less than or equal to 600"),
         ({"param-duration_s": "soon"}, "Enter a number"),
-        ({"pools": []}, "Tick at least one pool"),
+        ({"pools": []}, "Choose at least one pool"),
         ({"pools": ["nowhere"]}, "nowhere is not one of the available choices"),
         ({"copies": "1001"}, "less than or equal to 1000"),
     ],

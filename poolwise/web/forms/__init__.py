@@ -1,4 +1,4 @@
-"""Forms of the pages."""
+"""Forms of the pages: submitting a job, planning a comparison, filtering the job list."""
 
 from poolwise.web.forms.comparisons import CompareForm
 from poolwise.web.forms.fields import form_field

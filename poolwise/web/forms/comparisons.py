@@ -1,4 +1,4 @@
-"""The form of a new comparison: which pools, how much of it, and how the jobs arrive."""
+"""The form of a new comparison: pools, size, load and slots."""
 
 from typing import Any
 
@@ -17,54 +17,54 @@ class CompareForm(forms.Form):
 
     pools = forms.MultipleChoiceField(
         widget=forms.CheckboxSelectMultiple,
-        help_text="Each runs the same jobs, one pool at a time.",
-        error_messages={"required": "Tick at least one pool."},
+        help_text="Every pool runs the same jobs, one pool at a time.",
+        error_messages={"required": "Choose at least one pool."},
     )
     baseline = forms.ChoiceField(
-        required=False, help_text="The pool that the others are compared with; one of those ticked."
+        required=False, help_text="The pool to compare the others with; must be one of the chosen pools."
     )
     vary = forms.ChoiceField(
         required=False, label="Compare the variants of",
-        help_text="Each value of that parameter is measured on each pool ticked; its value above is not used.",
+        help_text="Every value of this parameter runs on every chosen pool; the value above is ignored.",
     )  # fmt: skip
     preset = forms.ChoiceField(widget=forms.RadioSelect, required=False, initial="standard")
     rounds = forms.IntegerField(
         required=False, min_value=1, max_value=_MAX_ROUNDS, initial=5,
-        help_text="Each runs every pool once, in a new order. More pools need more rounds for a verdict; 5 tell four apart.",
+        help_text="Each runs every pool once, in a new order. Four pools need 5 rounds for a verdict; more pools need more.",
     )  # fmt: skip
-    copies = forms.IntegerField(required=False, min_value=1, initial=50, label="Copies in a batch")
+    copies = forms.IntegerField(required=False, min_value=1, initial=50, label="Copies per batch")
     warmup = forms.BooleanField(
         required=False,
         initial=True,
         label="Warm up first",
-        help_text="One batch a pool that counts for nothing.",
+        help_text="One extra batch per pool that is not counted.",
     )
     calibrate = forms.BooleanField(
         required=False,
         initial=True,
         label="Measure the overhead",
-        help_text="One batch of no-op jobs a pool.",
+        help_text="One batch of no-op jobs per pool.",
     )
     in_flight = forms.IntegerField(
-        required=False, min_value=1, max_value=MAX_IN_FLIGHT, label="Jobs in flight at most",
-        help_text="A closed loop: the next job is sent when one has ended. Empty: all at once.",
+        required=False, min_value=1, max_value=MAX_IN_FLIGHT, label="Maximum jobs in flight",
+        help_text="Closed loop: send the next job when one has ended. Leave empty to send all at once.",
     )  # fmt: skip
     arrival_rate_per_s = forms.FloatField(
         required=False, min_value=0.01, max_value=1_000, label="Arrivals per second",
         widget=forms.NumberInput(attrs={"step": "any"}),
-        help_text="An open loop: jobs arrive at this rate, finished or not, so that queues show. Empty: all at once.",
+        help_text="Open loop: send jobs at this rate, regardless of how many are running. Leave empty to send all at once.",
     )  # fmt: skip
     slots = forms.IntegerField(
         required=False, min_value=1, max_value=10_000, label="Equal slots",
-        help_text="The same number of slots for every pool. Empty: each pool’s own.",
+        help_text="The same number of slots for every pool. Leave empty for each pool’s own.",
     )  # fmt: skip
     is_sweep = forms.BooleanField(
         required=False, label="Sweep over concurrency",
-        help_text="Repeats it with 1, 2, 4 … slots up to each pool’s own, and finds the knee.",
+        help_text="Repeats it with 1, 2, 4 … slots up to the pool’s own and finds the knee.",
     )  # fmt: skip
     seed = forms.IntegerField(
         required=False, min_value=0, max_value=MAX_SEED,
-        help_text="Repeats the same order of the pools. Empty: by chance.",
+        help_text="Repeats the same order of the pools. Leave empty for a random order.",
     )  # fmt: skip
 
     def __init__(self, *args: Any, definition: Definition, **kwargs: Any) -> None:
@@ -72,10 +72,10 @@ class CompareForm(forms.Form):
         names = list(all_pools())
         fields: Any = self.fields
         self._choices = choices(definition)
-        fields["vary"].choices = [("", "nothing: compare pools"), *self._variants(definition)]
+        fields["vary"].choices = [("", "nothing (compare pools)"), *self._variants(definition)]
         fields["pools"].choices = [(name, name) for name in names]
         fields["baseline"].choices = [
-            ("", "a pool of processes, if one is ticked"),
+            ("", "the first prefork pool, if chosen"),
             *((name, name) for name in names),
         ]
         fields["preset"].choices = [*((key, key) for key in PRESETS), (OWN, "own numbers")]
@@ -94,12 +94,12 @@ class CompareForm(forms.Form):
 
     @property
     def varied(self) -> Vary | None:
-        """Return the values that are compared, by the name of their parameter; None where pools are."""
+        """Return the values that are compared, by parameter name; None if pools are compared."""
         name = self["vary"].value()
         return {name: list(self._choices[name])} if name in self._choices else None
 
     def clean(self) -> dict[str, Any]:
-        """Refuse what excludes each other."""
+        """Refuse values that exclude each other."""
         cleaned = super().clean() or {}
         for name, text in self.design.faults(self.varied).items():
             if name not in self.errors:
@@ -108,6 +108,6 @@ class CompareForm(forms.Form):
 
     @property
     def design(self) -> Design:
-        """Return what the form holds, as far as it is valid."""
+        """Return the form's valid values."""
         given = {name: value for name, value in self.cleaned_data.items() if value is not None}
         return Design(**{name: value for name, value in given.items() if name in Design.model_fields})

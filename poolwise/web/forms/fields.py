@@ -12,7 +12,7 @@ _LONG_TEXT_CHARS = 200
 
 
 def _exact_field(parameter: ParameterField, **options: Any) -> forms.Field:
-    # The bounds that a schema gives are floats: the browser may use them, but the definition alone decides.
+    # The limits of a schema are floats: the browser may use them, but only the definition decides.
     limits = {"min": parameter.minimum, "max": parameter.maximum}
     attrs = {"step": "any", **{name: limit for name, limit in limits.items() if limit is not None}}
     return forms.DecimalField(widget=forms.NumberInput(attrs=attrs), **options)
@@ -20,13 +20,13 @@ def _exact_field(parameter: ParameterField, **options: Any) -> forms.Field:
 
 def _number_field(field: type[forms.IntegerField], parameter: ParameterField, **options: Any) -> forms.Field:
     options |= {"min_value": parameter.minimum, "max_value": parameter.maximum}
-    if field is forms.FloatField:  # without it browsers accept whole steps from the minimum only
+    if field is forms.FloatField:  # else browsers accept only whole steps from the minimum
         options["widget"] = forms.NumberInput(attrs={"step": "any"})
     return field(**options)
 
 
 def _text_field(parameter: ParameterField, **options: Any) -> forms.Field:
-    if parameter.is_secret:  # the widget never shows a value again, not even one that was just typed
+    if parameter.is_secret:  # this widget never shows its value again
         widget = forms.PasswordInput(attrs={"autocomplete": "off"})
         return forms.CharField(max_length=parameter.max_length, strip=False, widget=widget, **options)
     is_long = parameter.max_length is None or parameter.max_length > _LONG_TEXT_CHARS
@@ -40,7 +40,7 @@ def _text_field(parameter: ParameterField, **options: Any) -> forms.Field:
 def _array_field(parameter: ParameterField, **options: Any) -> forms.Field:
     if not parameter.lines:
         return JsonField(**options)
-    help_text = f"One a line. {options['help_text']}".strip()
+    help_text = f"One per line. {options['help_text']}".strip()
     return LinesField(items=parameter.lines, **{**options, "help_text": help_text})
 
 
@@ -53,7 +53,7 @@ def _boolean_field(parameter: ParameterField, **options: Any) -> forms.Field:
 def _choice_field(parameter: ParameterField, **options: Any) -> forms.Field:
     values = {str(choice): choice for choice in parameter.choices if choice is not None}
     if len(values) + (None in parameter.choices) < len(parameter.choices) or "" in values:
-        return _value_field(parameter, **options)  # as choices, some would look the same
+        return _value_field(parameter, **options)  # some choices would look the same
     blank = [("", "—")] if parameter.nullable else []
     choices = [*blank, *((name, name) for name in values)]
     return forms.TypedChoiceField(choices=choices, coerce=values.__getitem__, empty_value=None, **options)
@@ -61,7 +61,7 @@ def _choice_field(parameter: ParameterField, **options: Any) -> forms.Field:
 
 def _value_field(parameter: ParameterField, **options: Any) -> forms.Field:
     may_be_text = "string" in parameter.types
-    help_text = f"{options['help_text']} {'JSON, or else a text.' if may_be_text else 'As JSON.'}".strip()
+    help_text = f"{options['help_text']} {'JSON, or text.' if may_be_text else 'As JSON.'}".strip()
     rows = 2 if {"string", "array", "object"} & {*parameter.types} else 1
     widget = forms.Textarea(attrs={"rows": rows, "spellcheck": "false"})
     return ValueField(parameter=parameter, **{**options, "help_text": help_text, "widget": widget})
@@ -78,7 +78,7 @@ _BY_TYPE: dict[str, Callable[..., forms.Field]] = {
 
 
 def limits_text(parameter: ParameterField) -> str:
-    """Return the bounds of a parameter as a sentence, empty when there are none."""
+    """Return the limits of a parameter as a sentence, empty if there are none."""
     counted = {"array": " items", "string": " characters"}.get(parameter.type, "")
     low, high = parameter.minimum, parameter.maximum
     if counted:
@@ -91,11 +91,11 @@ def limits_text(parameter: ParameterField) -> str:
 
 
 def form_field(parameter: ParameterField) -> forms.Field:
-    """Return the form field of one parameter; what has no field of its own is typed as JSON."""
+    """Return the form field of one parameter; types without a field are entered as JSON."""
     options = {
         "label": parameter.label,
         "help_text": " ".join(filter(None, [parameter.help, limits_text(parameter)])),
-        "required": parameter.required and not parameter.nullable,  # empty, it stands for null
+        "required": parameter.required and not parameter.nullable,  # empty means null
         "initial": parameter.default,
     }
     if parameter.choices:

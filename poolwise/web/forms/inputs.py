@@ -1,4 +1,4 @@
-"""Inputs for values that Django has no form field for."""
+"""Form fields for types that Django has none for."""
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
@@ -15,7 +15,7 @@ _READ: Mapping[str, Callable[[str], Any]] = {"string": str, "integer": int, "num
 
 
 class TextField(forms.CharField):
-    """A text with the line ends that programs write, not those that browsers send."""
+    """Text with \n at line ends, where browsers send \r\n."""
 
     def to_python(self, value: Any) -> str:
         """Return the text."""
@@ -23,23 +23,23 @@ class TextField(forms.CharField):
 
 
 def with_plain_ends(text: str) -> str:
-    """Return a text whose lines end as programs write them."""
+    """Return the text with \n at line ends."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 class LinesField(forms.CharField):
-    """A list, one item a line; `items` are the types of the first lines, the last of them holds for the rest."""
+    """A list, one item per line; `items` are the types of the lines, the last one for all further lines."""
 
     def __init__(self, *, items: Sequence[str], **options: Any) -> None:
         super().__init__(widget=forms.Textarea(attrs=_LINES), **options)
         self.items = [_READ[item] for item in items]
 
     def prepare_value(self, value: Any) -> Any:
-        """Return a list as lines, and what a person typed as it is."""
+        """Return a list as lines, and submitted text unchanged."""
         return "\n".join(map(str, value)) if isinstance(value, list | tuple) else value
 
     def to_python(self, value: Any) -> Any:
-        """Return the items that are not blank. Raise ValidationError that names the line at fault."""
+        """Return the items that are not blank. Raise ValidationError that names the invalid line."""
         lines = [line.strip() for line in (super().to_python(value) or "").splitlines()]
         typed = [(number, line) for number, line in enumerate(lines, start=1) if line]
         return [self._item(place, number, line) for place, (number, line) in enumerate(typed)]
@@ -62,24 +62,24 @@ class JsonField(forms.JSONField):
         super().__init__(decoder=Decoder, **{"widget": forms.Textarea(attrs=_LINES), **options})
 
     def to_python(self, value: Any) -> Any:
-        """Return the value. Raise ValidationError for what is no JSON, or more than can be read."""
+        """Return the value. Raise ValidationError for text that is not JSON, or too long or nested too deeply."""
         try:
             return super().to_python(value)
         except (ValueError, RecursionError):  # a number of thousands of digits, brackets within brackets
             raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from None
 
     def bound_data(self, data: Any, initial: Any) -> Any:
-        """Return what was typed as it is: read and written again, a number would lose digits."""
+        """Return submitted text unchanged: parsed and formatted again, a number would lose digits."""
         return data if data is None else InvalidJSONInput(data)
 
     def prepare_value(self, value: Any) -> Any:
-        """Return the value as a page can show it again: JSON may hold half a surrogate pair, UTF-8 may not."""
+        """Return the value as a page can show it: JSON may contain half a surrogate pair, UTF-8 may not."""
         text = super().prepare_value(value)
         return storable(text) if isinstance(text, str) else text
 
 
 class ValueField(JsonField):
-    """A value of one of several types: JSON, or else a text where the parameter may be one."""
+    """A value of one of several types: JSON, or plain text if the parameter may be a string."""
 
     def __init__(self, *, parameter: ParameterField, **options: Any) -> None:
         super().__init__(**options)
@@ -90,7 +90,7 @@ class ValueField(JsonField):
         return None if value in self.empty_values else value_of(self.parameter, with_plain_ends(value))
 
     def prepare_value(self, value: Any) -> Any:
-        """Return the value as one would type it: a text without quotes, if it reads as the same text."""
+        """Return the value as a user would enter it: text without quotes, if that is parsed as the same text."""
         if value is None:
             return value
         is_plain = isinstance(value, str) and value_of(self.parameter, value) == value

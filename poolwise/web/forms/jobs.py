@@ -1,4 +1,4 @@
-"""Forms about jobs: where they run, and which of them a list shows."""
+"""Forms about jobs: submitting them, and filtering the list."""
 
 from secrets import token_urlsafe
 from typing import Any
@@ -13,14 +13,14 @@ from poolwise.reports import known_pools
 
 
 class SubmitForm(forms.Form):
-    """Where a job runs, and how many times."""
+    """The pools that a job runs on, and how many copies."""
 
     pools = forms.MultipleChoiceField(
         widget=forms.CheckboxSelectMultiple,
-        help_text="One job, or as many as there are copies, goes to each pool that you tick.",
-        error_messages={"required": "Tick at least one pool."},
+        help_text="Each chosen pool gets one job, or as many as there are copies.",
+        error_messages={"required": "Choose at least one pool."},
     )
-    #: The same form sent twice, by a second click or after a lost answer, submits once.
+    #: The same form sent twice, by a second click or after a lost response, submits once.
     token = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput, initial=token_urlsafe)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -29,16 +29,16 @@ class SubmitForm(forms.Form):
         names = [*all_pools(), AUTO]
         self.fields["pools"].choices = [(name, name) for name in names]  # type: ignore[attr-defined]
         self.fields["copies"] = forms.IntegerField(
-            label="Copies on each pool",
+            label="Copies per pool",
             min_value=1,
             max_value=most,
             initial=1,
-            help_text=f"From 1 to {most:,}: the same job, that many times.",
+            help_text=f"From 1 to {most:,} identical jobs.",
         )
 
 
 class JobFilterForm(forms.Form):
-    """Which jobs the list shows."""
+    """The filters of the job list."""
 
     q = forms.CharField(
         required=False,
@@ -67,5 +67,5 @@ class JobFilterForm(forms.Form):
 
     @property
     def is_filtered(self) -> bool:
-        """Return whether anything is chosen."""
+        """Return whether any filter is set."""
         return any(self.data.get(name) for name in self.fields)

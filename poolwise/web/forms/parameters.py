@@ -1,4 +1,4 @@
-"""The form of a definition's parameters; `Definition.validate` alone decides whether they fit."""
+"""The form of a definition's parameters; only `Definition.validate` decides whether they are valid."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +24,7 @@ class ParametersForm(forms.Form):
         self.fields |= {name: form_field(parameter) for name, parameter in self._parameters.items()}
 
     def clean(self) -> dict[str, Any]:
-        """Validate the parameters as the definition does, and name each field at fault."""
+        """Validate the parameters as the definition does, and add its errors to the fields."""
         cleaned = super().clean() or {}
         try:
             self.params = self.definition.validate(self._given(cleaned))
@@ -33,15 +33,15 @@ class ParametersForm(forms.Form):
         return cleaned
 
     def name_errors(self, errors: Mapping[str, str]) -> None:
-        """Put each error at its field, and at the form what belongs to none."""
+        """Add each error to its field, or to the form if it has none."""
         for name, text in errors.items():
             if name not in self.fields:
                 self.add_error(None, f"{name}: {text}")
-            elif name not in self.errors:  # the form's own words are enough
+            elif name not in self.errors:  # keep the form's own error
                 self.add_error(name, text)
 
     def _given(self, cleaned: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what was filled in; an empty input stands for null where allowed, else for the default."""
+        """Return the values; an empty input means null where allowed, else the default."""
         given = {}
         for name, value in cleaned.items():
             parameter = self._parameters[name]
@@ -55,13 +55,13 @@ class ParametersForm(forms.Form):
         return given
 
     def _is_untouched(self, name: str) -> bool:
-        """Return whether an input holds what it shows of the default: then the default holds, to the letter."""
+        """Return whether an input still shows the default: then the exact default is used."""
         parameter, bound = self._parameters[name], self[name]
         shown = bound.field.widget.format_value(bound.field.prepare_value(parameter.default))
         return not parameter.required and _as_text(shown) == _as_text(bound.data)
 
     def _is_empty(self, name: str, value: Any) -> bool:
-        if isinstance(self.fields[name], JsonField):  # there, null and "" can be typed
+        if isinstance(self.fields[name], JsonField):  # null and "" can be entered there
             return not self[name].data
         return value in (None, "")
 

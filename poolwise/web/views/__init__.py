@@ -1,4 +1,4 @@
-"""The pages. Everything that changes a job goes through `submission`."""
+"""The views of the pages; all changes go through `lifecycle.submission`, `lab` and `control`."""
 
 from poolwise.web.views.catalogue import catalogue, pools
 from poolwise.web.views.comparison_files import comparison_bundle, comparison_chart

@@ -19,17 +19,17 @@ from poolwise.web.views.live import LivePart, PageRequest, live_answer, live_par
 POOLS_EVERY_S = 3.0
 _ENDINGS = "endings."
 _GROUPS = (
-    ("io", "Waits", "I/O: these jobs wait for a clock, a disk, a socket or a server."),
-    ("cpu", "Computes", "CPU: these jobs keep a core busy."),
-    ("mixed", "Mixed", "Some waiting and some computing."),
-    ("ending", "Endings", "Jobs whose way to end you choose: for tests and for a demonstration."),
-    ("hazard", "Hazards", "These harm the worker that runs them, on purpose."),
+    ("io", "Waits", "Jobs that wait for I/O: a timer, a disk, a socket or a server."),
+    ("cpu", "Computes", "Jobs that keep a core busy."),
+    ("mixed", "Mixed", "Jobs that wait and compute."),
+    ("ending", "Endings", "Jobs that end as you choose, for tests and demonstrations."),
+    ("hazard", "Hazards", "Common mistakes: these jobs harm their worker on purpose."),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One definition as a template may see it: a template would call the body of one."""
+    """One definition for a template, which would call the definition itself."""
 
     name: str
     title: str
@@ -38,8 +38,8 @@ class Card:
     is_hazard: bool
     is_async_only: bool
     has_async_body: bool
-    attempts: int
-    """0 when it is not tried again after a failure."""
+    retries: int
+    """0 if a failure is final."""
     unavailable: str | None
     """Why it cannot run here."""
 
@@ -55,7 +55,7 @@ class Card:
             is_hazard=definition.kind == "hazard",
             is_async_only=definition.is_async_only,
             has_async_body=definition.async_body is not None,
-            attempts=definition.max_attempts if definition.retry_on else 0,
+            retries=definition.max_attempts - 1 if definition.retry_on else 0,
             unavailable=definition.unavailable(),
         )
 
@@ -70,14 +70,14 @@ class Group:
     cards: list[Card]
 
 
-def _fits(definition: Definition, query: str) -> bool:
+def _matches(definition: Definition, query: str) -> bool:
     text = f"{definition.name} {definition.title} {definition.summary} {definition.kind}".casefold()
     return all(word in text for word in query.casefold().split())
 
 
 def _groups(query: str) -> list[Group]:
-    found = [Card.of(definition) for definition in all_definitions() if _fits(definition, query)]
-    groups = [Group(*group, [card for card in found if card.group == group[0]]) for group in _GROUPS]
+    cards = [Card.of(definition) for definition in all_definitions() if _matches(definition, query)]
+    groups = [Group(*group, [card for card in cards if card.group == group[0]]) for group in _GROUPS]
     return [group for group in groups if group.cards]
 
 
@@ -91,7 +91,7 @@ def _live_pools(request: PageRequest) -> LivePart:
 @require_safe
 @signed_in
 def catalogue(request: PageRequest) -> HttpResponse:
-    """Show what can be run, and to htmx the definitions that fit the search alone."""
+    """Show the pools and the definitions; to htmx only the definitions that match the search."""
     query = request.GET.get("q", "")[:200]
     context = {"groups": _groups(query), "q": query}
     if request.htmx:

@@ -1,4 +1,4 @@
-"""How far a comparison has come, as its page shows it."""
+"""The progress of a comparison, as its page shows it."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ class Tile:
 
     @property
     def state(self) -> str:
-        """Return void, done, running or waiting."""
+        """Return `void`, `done`, `running` or `waiting`."""
         if self.batch.void_reason:
             return "void"
         if self.batch.finished_at:
@@ -29,7 +29,7 @@ class Tile:
 
     @property
     def name(self) -> str:
-        """Return what the batch is for, in a word or two."""
+        """Return the round, or the role of an uncounted batch."""
         measured = self.batch.role == Batch.Role.MEASURED
         return f"round {self.batch.round}" if measured else str(self.batch.get_role_display()).lower()
 
@@ -43,14 +43,14 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a comparison has come."""
+    """The progress of a comparison."""
 
     lanes: list[tuple[str, list[Tile]]]
     """The batches of each pool, in the order of their release."""
 
     @property
     def tiles(self) -> list[Tile]:
-        """Return every batch that counts, in the order of release."""
+        """Return every valid batch, in the order of release."""
         tiles = (tile for _, lane in self.lanes for tile in lane if tile.state != "void")
         return sorted(tiles, key=lambda tile: tile.batch.position)
 

@@ -20,35 +20,36 @@ log = structlog.get_logger(__name__)
 @require_safe
 @signed_in
 def comparison_chart(request: PageRequest, pk: UUID, key: str, kind: str) -> HttpResponse:
-    """Answer with one chart as SVG or PNG, light, with its title and what it is of."""
-    found = get_object_or_404(Comparison.objects.visible_to(request.user), pk=pk)
-    chart = _chart(found, key)
+    """Answer with one chart as SVG or PNG, in light colours, with title and subtitle."""
+    comparison = get_object_or_404(Comparison.objects.visible_to(request.user), pk=pk)
+    chart = _chart(comparison, key)
     if kind not in export.CONTENT_TYPES or chart is None:
-        raise Http404("There is no such picture of this comparison.")
+        raise Http404("No such chart.")
     try:
-        picture = export.draw(chart.spec, kind, subtitle=subtitle_of(found))
+        picture = export.draw(chart.spec, kind, subtitle=subtitle_of(comparison))
     except (subprocess.SubprocessError, OSError) as error:
-        log.error("a chart could not be drawn", chart=key, error=str(error))
-        return HttpResponse(
-            "The picture could not be drawn; try again, or use the page's own chart.", status=503
-        )
-    name = f"{found.definition}-{key}-{found.pk.hex[:8]}.{kind}"
+        log.error("drawing a chart failed", chart=key, error=str(error))
+        return HttpResponse("Drawing the chart failed. Try again, or use the chart on the page.", status=503)
+    name = f"{comparison.definition}-{key}-{comparison.pk.hex[:8]}.{kind}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return HttpResponse(picture, content_type=export.CONTENT_TYPES[kind], headers=headers)
 
 
-def _chart(found: Comparison, key: str) -> Chart | None:
-    frozen = report.load(found)
-    if frozen is None or key not in charts.KEYS:
+def _chart(comparison: Comparison, key: str) -> Chart | None:
+    stored = report.load(comparison)
+    if stored is None or key not in charts.KEYS:
         return None
-    return charts.chart(key, frozen, report.samples(found))
+    return charts.chart(key, stored, report.samples(comparison))
 
 
-def subtitle_of(found: Comparison) -> str:
-    """Return the line under a picture's title: of what it is, and how much was measured."""
-    rounds = "1 round" if found.rounds == 1 else f"{found.rounds} rounds"
+def subtitle_of(comparison: Comparison) -> str:
+    """Return the subtitle of a chart: job, parameters and size of the comparison."""
+    rounds = "1 round" if comparison.rounds == 1 else f"{comparison.rounds} rounds"
     return " · ".join(
-        filter(None, [found.definition, parameters(found.shown_params), f"{rounds} of {found.copies}"])
+        filter(
+            None,
+            [comparison.definition, parameters(comparison.shown_params), f"{rounds} of {comparison.copies}"],
+        )
     )
 
 
@@ -56,8 +57,10 @@ def subtitle_of(found: Comparison) -> str:
 @signed_in
 def comparison_bundle(request: PageRequest, pk: UUID) -> HttpResponse:
     """Answer with the result bundle: manifest, samples, figures, charts, and the command that repeats it."""
-    found = get_object_or_404(Comparison.objects.visible_to(request.user), pk=pk)
-    if not found.report:
+    comparison = get_object_or_404(Comparison.objects.visible_to(request.user), pk=pk)
+    if not comparison.report:
         raise Http404("This comparison has no report.")
-    headers = {"Content-Disposition": f'attachment; filename="{found.definition}-{found.pk.hex[:8]}.zip"'}
-    return HttpResponse(bundle.write(found), content_type="application/zip", headers=headers)
+    headers = {
+        "Content-Disposition": f'attachment; filename="{comparison.definition}-{comparison.pk.hex[:8]}.zip"'
+    }
+    return HttpResponse(bundle.write(comparison), content_type="application/zip", headers=headers)

@@ -1,4 +1,4 @@
-"""The form of one definition, and what happens on Submit."""
+"""The page of one definition: its form, and submitting it."""
 
 import json
 from typing import Any
@@ -30,39 +30,39 @@ from poolwise.support import (
 from poolwise.web.forms import ParametersForm, SubmitForm
 from poolwise.web.views.live import PageRequest, signed_in
 
-#: When a Redis that is away is worth another try.
+#: When to try again after Redis was unavailable.
 RETRY_AFTER_S = 10
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @signed_in
 def definition(request: PageRequest, name: str) -> HttpResponse:
-    """Show the form of a definition; on Submit enqueue the jobs and go to them."""
-    found = _definition(name)
-    origin = _origin(request, found)
+    """Show the form of a definition; on POST submit the jobs and redirect to them."""
+    definition = _definition(name)
+    origin = _origin(request, definition)
     if request.method != "POST":
-        return _page(request, found, *_forms(found, origin), origin)
+        return _page(request, definition, *_forms(definition, origin), origin)
     require_submit(request.user)
-    parameters, where = ParametersForm(found, request.POST), SubmitForm(request.POST)
+    parameters, where = ParametersForm(definition, request.POST), SubmitForm(request.POST)
     if not (parameters.is_valid() & where.is_valid()):
-        return _page(request, found, parameters, where, origin)
+        return _page(request, definition, parameters, where, origin)
     try:
-        jobs = _submit(request, found, parameters.params, where.cleaned_data, origin)
+        jobs = _submit(request, definition, parameters.params, where.cleaned_data, origin)
     except InvalidParameters as error:
         parameters.name_errors(error.errors)
-        return _page(request, found, parameters, where, origin)
+        return _page(request, definition, parameters, where, origin)
     except (QueueFull, BrokerUnavailable) as error:
         where.add_error(None, str(error))
-        return busy(_page(request, found, parameters, where, origin, refused=error), error)
+        return busy(_page(request, definition, parameters, where, origin, refused=error), error)
     except PoolwiseError as error:
         where.add_error(None, str(error))
-        return _page(request, found, parameters, where, origin)
+        return _page(request, definition, parameters, where, origin)
     announce(request, jobs)
     return _to_jobs(request, jobs)
 
 
 def busy(response: HttpResponse, error: QueueFull | BrokerUnavailable) -> HttpResponse:
-    """Give a page that shows why nothing was submitted its status, and say when to try again."""
+    """Set the status and Retry-After of a page that shows why nothing was submitted."""
     response.status_code = getattr(error, "status", 503)
     response["Retry-After"] = str(getattr(error, "retry_after_s", RETRY_AFTER_S))
     return response
@@ -75,27 +75,31 @@ def _definition(name: str) -> Definition:
         raise Http404(str(error)) from error
 
 
-def _origin(request: PageRequest, found: Definition) -> Job | None:
+def _origin(request: PageRequest, definition: Definition) -> Job | None:
     """Return the job that is run again with changes."""
     try:
         pk = UUID(request.GET.get("from", ""))
     except ValueError:
         return None
-    return Job.objects.visible_to(request.user).filter(pk=pk, definition=found.name).first()
+    return Job.objects.visible_to(request.user).filter(pk=pk, definition=definition.name).first()
 
 
-def _forms(found: Definition, origin: Job | None) -> tuple[ParametersForm, SubmitForm]:
-    pool = origin.pool if origin else found.pool or settings.JOB_DEFAULT_POOLS.get(found.kind)
+def _forms(definition: Definition, origin: Job | None) -> tuple[ParametersForm, SubmitForm]:
+    pool = origin.pool if origin else definition.pool or settings.JOB_DEFAULT_POOLS.get(definition.kind)
     where = SubmitForm(initial={"pools": [pool]})
-    return ParametersForm(found, initial=origin.params if origin else None), where
+    return ParametersForm(definition, initial=origin.params if origin else None), where
 
 
 def _submit(
-    request: PageRequest, found: Definition, params: dict[str, Any], where: dict[str, Any], origin: Job | None
+    request: PageRequest,
+    definition: Definition,
+    params: dict[str, Any],
+    where: dict[str, Any],
+    origin: Job | None,
 ) -> list[Job]:
-    """Submit to all the pools or to none."""
+    """Submit to all pools or to none."""
     pools, copies = where["pools"], where["copies"]
-    key = _key(found.in_clear(params), where)
+    key = _key(definition.in_clear(params), where)
     if origin and copies == 1 and len(pools) == 1:
         again = submission.run_again(
             origin,
@@ -111,7 +115,7 @@ def _submit(
             job
             for pool in pools
             for job in submission.submit(
-                found.name,
+                definition.name,
                 params,
                 pool=pool,
                 copies=copies,
@@ -122,26 +126,29 @@ def _submit(
             )
         ]
     first = {job.pk: job for job in reversed(jobs)}
-    return [job for job in jobs if first[job.pk] is job]  # all pools share the one job of a unique definition
+    return [job for job in jobs if first[job.pk] is job]  # a unique definition has one job for all pools
 
 
 def _key(params: dict[str, Any], where: dict[str, Any]) -> str:
-    """Return the key of what the form says: sent again with changes, it is another submission."""
+    """Return the idempotency key of the form's values: sent with other values, it is another submission."""
     if not where["token"]:
         return ""
     fields = json.dumps([params, where["copies"]], sort_keys=True, default=str)
-    return f"form {where['token']} {signing.sign(signing.FORM, fields)[:16]}"  # sealed: it may hold secrets
+    return f"form {where['token']} {signing.sign(signing.FORM, fields)[:16]}"  # signed, as it may contain secrets
 
 
 def announce(request: PageRequest, jobs: list[Job]) -> None:
-    """Tell the person what was submitted, and what keeps it from running."""
+    """Show messages: what was submitted, and what keeps it from running."""
     if all(job.was_there for job in jobs):
-        text = "This was submitted already: nothing new was stored. Open the form again to run it once more."
+        text = "Already submitted; nothing new was stored. Open the form again to submit another job."
         messages.info(request, text)
         return
-    what = f"{len(jobs)} jobs" if len(jobs) > 1 else "The job"
-    were = "were" if len(jobs) > 1 else "was"
-    messages.success(request, f"{what} of {jobs[0].definition} {were} submitted.")
+    what = (
+        f"{len(jobs)} jobs of {jobs[0].definition} were"
+        if len(jobs) > 1
+        else f"The job {jobs[0].definition} was"
+    )
+    messages.success(request, f"{what} submitted.")
     wanted, now = {job.pool for job in jobs}, pools_now()
     for notice in [
         pool.unserved_notice for pool in now.pools.values() if pool.name in wanted and pool.state == "down"
@@ -153,8 +160,8 @@ def announce(request: PageRequest, jobs: list[Job]) -> None:
         messages.warning(request, str(now.platform))
 
 
-def _limit_warnings(found: Definition, pools: list[str]) -> list[str]:
-    return [text for pool in pools for text in limit_support.warnings(found, pool)]
+def _limit_warnings(definition: Definition, pools: list[str]) -> list[str]:
+    return [text for pool in pools for text in limit_support.warnings(definition, pool)]
 
 
 def _to_jobs(request: PageRequest, jobs: list[Job]) -> HttpResponseRedirect:
@@ -165,7 +172,7 @@ def _to_jobs(request: PageRequest, jobs: list[Job]) -> HttpResponseRedirect:
 
 def _page(
     request: PageRequest,
-    found: Definition,
+    definition: Definition,
     parameters: ParametersForm,
     where: SubmitForm,
     origin: Job | None,
@@ -174,18 +181,18 @@ def _page(
     now, paused = pools_now(), pauses.paused_now()
     boxes = [(box, now.pools.get(str(box.data["value"]))) for box in where["pools"].subwidgets]
     context = {
-        "definition": found,
+        "definition": definition,
         "parameters": parameters,
         "where": where,
         "boxes": boxes,
-        "auto": pool_choice.choose(found),
+        "auto": pool_choice.choose(definition),
         "origin": origin,
-        "varied": found.lesson.parameter if found.lesson else "",
-        "has_async_body": found.async_body is not None,  # a template would call the body itself
-        "unavailable": found.unavailable(),
-        "limit_warnings": _limit_warnings(found, list(now.pools)),
+        "varied": definition.lesson.parameter if definition.lesson else "",
+        "has_async_body": definition.async_body is not None,  # a template would call the body itself
+        "unavailable": definition.unavailable(),
+        "limit_warnings": _limit_warnings(definition, list(now.pools)),
         "failed": bool(parameters.errors or where.errors),
         "refused": refused,
-        "pause_state": paused.definitions.get(found.name),
+        "pause_state": paused.definitions.get(definition.name),
     }
     return render(request, "poolwise/definition.html", context)

@@ -1,4 +1,4 @@
-"""What a request gets that ended in a fault."""
+"""Responses to requests that failed."""
 
 import sys
 
@@ -7,20 +7,20 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template import loader
 from django.views import defaults
 
-#: The database is away, locked past its time-out, full or out of connections: worth another try.
+#: The database is unavailable, locked past its time-out, full or out of connections: the client may retry.
 _PASSING = (OperationalError, InterfaceError)
 RETRY_AFTER_S = 5
 
 
 def nowhere(request: HttpRequest) -> HttpResponse:
-    """Raise Http404 for an address with a NUL: PostgreSQL's driver raises wherever such a name is looked up."""
-    raise Http404("No address holds a NUL character.")
+    """Raise Http404 for a URL with a NUL: PostgreSQL's driver raises an error when it looks such a name up."""
+    raise Http404("No URL contains a NUL character.")
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer 503 where the database does not answer, and 500 for every other fault."""
+    """Answer 503 when the database is unavailable, and 500 for every other error."""
     if not isinstance(sys.exc_info()[1], _PASSING):
         return defaults.server_error(request)
-    # Without the request: its context would ask the database who the user is.
+    # Without the request, whose context would read the user from the database.
     page = loader.get_template("503.html").render()
     return HttpResponse(page, status=503, headers={"Retry-After": str(RETRY_AFTER_S)})

@@ -21,14 +21,14 @@ from poolwise.web.views.definition import announce, busy
 from poolwise.web.views.live import PageRequest, live_page, signed_in
 
 LIVE_EVERY_S = 1.0
-#: A longer result is shown in part; the whole of it is a download.
+#: A longer result is cut off; the download is complete.
 RESULT_SHOWN_CHARS = 20_000
-#: A shorter stall of hub or loop is no news.
+#: A shorter stall of the event loop is not shown.
 SHOWN_STALL_S = 0.02
 _SHOWN_PART_S = 0.00005
 _PARTS = {
-    "cpu": "on a core",
-    "run_queue": "ready, without a core",
+    "cpu": "on CPU",
+    "run_queue": "waiting for a core",
     "gil_wait": "waiting for the GIL",
     "blocked": "blocked",
     "unattributed": "unattributed",
@@ -44,71 +44,69 @@ def _job(request: PageRequest, pk: UUID) -> Job:
 @require_safe
 @signed_in
 def job(request: PageRequest, pk: UUID) -> HttpResponse:
-    """Show one job; htmx asks for what changes until the job has ended."""
-    found = _job(request, pk)
-    context = {**_page_context(request, found), **_live_context(found), **_stall_context(request, found)}
-    every_s = None if found.has_ended else LIVE_EVERY_S
+    """Show one job; htmx requests the live part until the job has ended."""
+    job = _job(request, pk)
+    context = {**_page_context(request, job), **_live_context(job), **_stall_context(request, job)}
+    every_s = None if job.has_ended else LIVE_EVERY_S
     return live_page(request, "poolwise/job.html", "poolwise/_job.html", context, every_s=every_s)
 
 
-def _page_context(request: PageRequest, found: Job) -> dict[str, Any]:
-    reruns = (
-        Job.objects.visible_to(request.user).filter(parent=found).only("pk", "state", "definition", "pool")
-    )
+def _page_context(request: PageRequest, job: Job) -> dict[str, Any]:
+    reruns = Job.objects.visible_to(request.user).filter(parent=job).only("pk", "state", "definition", "pool")
     return {
-        "job": found,
-        "definition": definitions.find(found.definition),
+        "job": job,
+        "definition": definitions.find(job.definition),
         "reruns": reruns[:10],
-        "may_cancel": may_cancel(request.user, found),
+        "may_cancel": may_cancel(request.user, job),
     }
 
 
-def _live_context(found: Job) -> dict[str, Any]:
-    outcome = TaskResult.objects.filter(task_id=str(found.pk)).only("result", "traceback").first()
-    text = result_text(found, outcome)
-    now = None if found.has_ended else pools_now()
+def _live_context(job: Job) -> dict[str, Any]:
+    outcome = TaskResult.objects.filter(task_id=str(job.pk)).only("result", "traceback").first()
+    text = result_text(job, outcome)
+    now = None if job.has_ended else pools_now()
     return {
-        "pieces": timeline.pieces(timeline.timings_now(found, timezone.now())),
-        "cpu_share": timeline.cpu_share(found),
-        "cannot_be_stopped": _cannot_be_stopped(found),
-        "is_late": found.due_at is not None and found.due_at < timezone.now(),
+        "pieces": timeline.pieces(timeline.timings_now(job, timezone.now())),
+        "cpu_share": timeline.cpu_share(job),
+        "cannot_be_stopped": _cannot_be_stopped(job),
+        "is_late": job.due_at is not None and job.due_at < timezone.now(),
         "now": now,
-        "pool": now and now.pools.get(found.pool),
+        "pool": now and now.pools.get(job.pool),
         "pause_reason": ""
-        if found.state != JobState.QUEUED
-        else pauses.paused_now().reason(found.pool, found.definition),
-        "attempts": [{**entry, "pieces": timeline.pieces(entry, without=["lag"])} for entry in found.history],
-        "logs": list(found.logs.all()),
+        if job.state != JobState.QUEUED
+        else pauses.paused_now().reason(job.pool, job.definition),
+        "attempts": [{**entry, "pieces": timeline.pieces(entry, without=["lag"])} for entry in job.history],
+        "logs": list(job.logs.all()),
         "result": text and text[:RESULT_SHOWN_CHARS],
         "result_is_cut": bool(text) and len(text or "") > RESULT_SHOWN_CHARS,
-        "traceback": outcome.traceback if outcome and found.state == JobState.FAILED else "",
+        "traceback": outcome.traceback if outcome and job.state == JobState.FAILED else "",
     }
 
 
-def _cannot_be_stopped(found: Job) -> bool:
-    if found.has_ended or found.cancel_requested_at is None:
+def _cannot_be_stopped(job: Job) -> bool:
+    if job.has_ended or job.cancel_requested_at is None:
         return False
-    return cancellation.can_be_stopped(found) is cancellation.CancelOutcome.UNSTOPPABLE
+    return cancellation.can_be_stopped(job) is cancellation.CancelOutcome.UNSTOPPABLE
 
 
-def _stall_context(request: PageRequest, found: Job) -> dict[str, Any]:
-    """Return what the run was made of, and which job stalled the hub or loop meanwhile, if one is known to have."""
-    parts = time_split(found) if found.has_ended else {}
-    is_stalled = (found.stall_s or 0.0) >= SHOWN_STALL_S
-    culprit = stalled_by(found) if is_stalled else None
+def _stall_context(request: PageRequest, job: Job) -> dict[str, Any]:
+    """Return the parts of the run, and the job that stalled the event loop meanwhile, if known."""
+    parts = time_split(job) if job.has_ended else {}
+    is_stalled = (job.stall_s or 0.0) >= SHOWN_STALL_S
+    blocker = stalled_by(job) if is_stalled else None
     return {
         "run_parts": [(_PARTS[name], seconds) for name, seconds in parts.items() if seconds >= _SHOWN_PART_S],
         "is_stalled": is_stalled,
-        "has_stalled": (found.caused_stall_s or 0.0) >= SHOWN_STALL_S,
-        "culprit": culprit,
-        "may_see_culprit": culprit is not None
-        and Job.objects.visible_to(request.user).filter(pk=culprit.pk).exists(),
+        "has_stalled": (job.caused_stall_s or 0.0) >= SHOWN_STALL_S,
+        "stalled_by": blocker,
+        "may_see_stalled_by": blocker is not None
+        and Job.objects.visible_to(request.user).filter(pk=blocker.pk).exists(),
     }
 
 
-def result_text(found: Job, outcome: TaskResult | None) -> str | None:
-    """Return what the job returned as indented JSON, or None when there is nothing."""
-    if found.state != JobState.SUCCEEDED or outcome is None or outcome.result is None:
+def result_text(job: Job, outcome: TaskResult | None) -> str | None:
+    """Return what the job returned as indented JSON, or None if there is none."""
+    if job.state != JobState.SUCCEEDED or outcome is None or outcome.result is None:
         return None
     try:
         return pretty(json.loads(outcome.result))
@@ -120,28 +118,28 @@ def result_text(found: Job, outcome: TaskResult | None) -> str | None:
 @signed_in
 def result(request: PageRequest, pk: UUID) -> HttpResponse:
     """Answer with what the job returned, as a JSON file."""
-    found = _job(request, pk)
-    text = result_text(found, TaskResult.objects.filter(task_id=str(found.pk)).first())
+    job = _job(request, pk)
+    text = result_text(job, TaskResult.objects.filter(task_id=str(job.pk)).first())
     if text is None:
         raise Http404("The job has no result.")
-    headers = {"Content-Disposition": f'attachment; filename="{found.definition}-{found.pk}.json"'}
+    headers = {"Content-Disposition": f'attachment; filename="{job.definition}-{job.pk}.json"'}
     return HttpResponse(text, content_type="application/json", headers=headers)
 
 
 @require_POST
 @signed_in
 def run_again(request: PageRequest, pk: UUID) -> HttpResponse:
-    """Submit the job once more, with the same parameters on the same pool, and go to the new job."""
-    found = _job(request, pk)
+    """Submit the job again, with the same parameters to the same pool, and redirect to the new job."""
+    job = _job(request, pk)
     require_submit(request.user)
     try:
-        again = submission.run_again(found, user=request.user, request_id=request.request_id)
+        again = submission.run_again(job, user=request.user, request_id=request.request_id)
     except QueueFull as error:
-        context = {"error": error, "back": found.get_absolute_url(), "title": f"Run {found.definition} again"}
+        context = {"error": error, "back": job.get_absolute_url(), "title": f"Run {job.definition} again"}
         return busy(render(request, "poolwise/busy.html", context), error)
     except PoolwiseError as error:
         messages.error(request, str(error))
-        return redirect(found)
+        return redirect(job)
     announce(request, [again])
     return redirect(again)
 
@@ -150,13 +148,13 @@ def run_again(request: PageRequest, pk: UUID) -> HttpResponse:
 @signed_in
 def cancel(request: PageRequest, pk: UUID) -> HttpResponse:
     """Cancel the job, or ask its worker to stop it."""
-    found = _job(request, pk)
-    require_cancel(request.user, found)
+    job = _job(request, pk)
+    require_cancel(request.user, job)
     try:
         reason = request.POST.get("reason", "")
-        outcome = submission.cancel(found, user=request.user, reason=reason)
+        outcome = submission.cancel(job, user=request.user, reason=reason)
     except PoolwiseError as error:
         messages.error(request, str(error))
     else:
         messages.add_message(request, CANCEL_LEVELS[outcome], outcome.sentence("the job"))
-    return redirect(found)
+    return redirect(job)

@@ -27,7 +27,7 @@ class Row:
 @require_safe
 @signed_in
 def jobs(request: PageRequest) -> HttpResponse:
-    """List the person's jobs; htmx gets the rows and counts alone."""
+    """List the user's jobs; htmx gets only the rows and counts."""
     form = JobFilterForm(request.GET, sees_all=request.user.has_perm("poolwise.view_job"))
     chosen = JobFilter(**form.cleaned_data) if form.is_valid() else JobFilter()
     listed = list_jobs(request.user, chosen) if form.is_valid() else JobList(Job.objects.none())
@@ -47,13 +47,13 @@ def jobs(request: PageRequest) -> HttpResponse:
         "clear": _query(request.GET, submission=None),
     }
     every_s = LIVE_EVERY_S if counts.live else IDLE_EVERY_S
-    return _named(
+    return _with_url(
         request, live_page(request, "poolwise/jobs.html", "poolwise/_jobs.html", context, every_s=every_s)
     )
 
 
 def _rows(jobs: list[Job]) -> list[Row]:
-    """Return the jobs with bars of one scale: the longest job of the page fills its bar."""
+    """Return the jobs with bars on one scale: the longest job of the page fills its bar."""
     longest_s = max(map(timeline.total_s, jobs), default=0.0)
     return [
         Row(
@@ -66,8 +66,8 @@ def _rows(jobs: list[Job]) -> list[Row]:
     ]
 
 
-def _named(request: PageRequest, response: HttpResponse) -> HttpResponse:
-    """Let the address bar follow the filters; not the refresh, which asks for what is there already."""
+def _with_url(request: PageRequest, response: HttpResponse) -> HttpResponse:
+    """Update the address bar with the filters, except for a refresh."""
     if request.htmx and "seen" not in request.GET:
         response["HX-Replace-Url"] = _query(request.GET) or request.path
     return response

@@ -1,4 +1,4 @@
-"""Pages with a live part that htmx asks for again and again, and who may see them."""
+"""Pages with a live part that htmx refreshes, and the login that they need."""
 
 import functools
 import hashlib
@@ -20,7 +20,7 @@ from django_htmx.middleware import HtmxDetails
 
 
 class PageRequest(HttpRequest):
-    """A request of a person who is logged in, past the middleware."""
+    """A request of a logged-in user, past the middleware."""
 
     user: User
     htmx: HtmxDetails
@@ -30,7 +30,7 @@ class PageRequest(HttpRequest):
 def signed_in[**P](
     view: Callable[Concatenate[PageRequest, P], HttpResponse],
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
-    """Send whoever is not logged in to the login page: the whole page, also from a live part."""
+    """Redirect to the login page unless the user is logged in; from a live part, redirect the whole page."""
 
     @functools.wraps(view)
     def wrapper(request: Any, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
@@ -60,7 +60,7 @@ def live_part(
     url: str,
     every_s: float | None,
 ) -> LivePart:
-    """Render a part that htmx renews from `url` every `every_s` seconds; None: not again."""
+    """Render a part that htmx refreshes from `url` every `every_s` seconds, never if None."""
     body = render_to_string(template, context, request)
     version = hashlib.sha256(f"{every_s} {body}".encode()).hexdigest()[:16]
     values = {
@@ -73,22 +73,22 @@ def live_part(
     return LivePart(render_to_string("poolwise/_live.html", values), version)
 
 
-def own_address(request: PageRequest) -> str:
-    """Return the address of the page, without what the live part adds to it."""
+def own_url(request: PageRequest) -> str:
+    """Return the URL of the page, without the live part's parameter."""
     query = request.GET.copy()
     query.pop("seen", None)
     return f"{request.path}?{query.urlencode()}" if query else request.path
 
 
 def live_answer(request: PageRequest, part: LivePart, page: str, context: dict[str, Any]) -> HttpResponse:
-    """Answer with the page; to htmx with its live part alone, or 204 when the browser shows that already."""
+    """Answer with the page; to htmx with only its live part, or 204 if the browser shows it already."""
     if not request.htmx:
         response = render(request, page, {**context, "live": part.html})
     elif request.GET.get("seen") == part.version:
         response = HttpResponse(status=204)
     else:
         response = HttpResponse(part.html)
-    # Without these the browser's Back button may show the part alone.
+    # Without these the browser's Back button may show only the part.
     patch_vary_headers(response, ["HX-Request"])
     patch_cache_control(response, no_store=True)
     return response
@@ -97,6 +97,6 @@ def live_answer(request: PageRequest, part: LivePart, page: str, context: dict[s
 def live_page(
     request: PageRequest, page: str, part: str, context: dict[str, Any], *, every_s: float | None
 ) -> HttpResponse:
-    """Answer with a page whose live part is made anew at the page's own address; see `live_part`."""
-    live = live_part(request, part, context, name="live", url=own_address(request), every_s=every_s)
+    """Answer with a page whose live part comes from the page's own URL; see `live_part`."""
+    live = live_part(request, part, context, name="live", url=own_url(request), every_s=every_s)
     return live_answer(request, live, page, context)

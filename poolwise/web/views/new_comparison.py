@@ -1,4 +1,4 @@
-"""The form of a new comparison, and how long it would take."""
+"""The form of a new comparison, with estimates of its duration."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,36 +30,42 @@ _KINDS = {"io": "Waits", "cpu": "Computes", "mixed": "Mixed", "hazard": "Hazards
 @require_http_methods(["GET", "HEAD", "POST"])
 @signed_in
 def new_comparison(request: PageRequest) -> HttpResponse:
-    """Show the form of a comparison; on Start plan it and go to its page."""
+    """Show the form of a comparison; on POST plan it and redirect to its page."""
     if request.method == "POST":
         require_submit(request.user)
     origin = _origin(request)
-    found = _definition(request, origin)
-    if request.method != "POST" or found is None:
+    definition = _definition(request, origin)
+    if request.method != "POST" or definition is None:
         forms = (
-            (ParametersForm(found, initial=origin and origin.params), _initial(request, found, origin))
-            if found
+            (
+                ParametersForm(definition, initial=origin and origin.params),
+                _initial(request, definition, origin),
+            )
+            if definition
             else None
         )
-        return _page(request, found, forms, origin)
-    parameters, design = ParametersForm(found, request.POST), CompareForm(request.POST, definition=found)
+        return _page(request, definition, forms, origin)
+    parameters, design = (
+        ParametersForm(definition, request.POST),
+        CompareForm(request.POST, definition=definition),
+    )
     if not (parameters.is_valid() & design.is_valid()):
-        return _page(request, found, (parameters, design), origin)
+        return _page(request, definition, (parameters, design), origin)
     try:
         options = design.design.options(design.varied)
-        planned = planning.plan(found.name, parameters.params, user=request.user, **options)
+        planned = planning.plan(definition.name, parameters.params, user=request.user, **options)
     except InvalidParameters as error:
         _name_errors(parameters, design, error.errors)
-        return _page(request, found, (parameters, design), origin)
+        return _page(request, definition, (parameters, design), origin)
     except PoolwiseError as error:
         design.add_error(None, str(error))
-        return _page(request, found, (parameters, design), origin)
-    messages.success(request, "The comparison is planned; it begins as soon as the coordinator takes it.")
+        return _page(request, definition, (parameters, design), origin)
+    messages.success(request, "Comparison planned; the coordinator starts it next.")
     return redirect("poolwise:comparison", planned.pk)
 
 
 def _name_errors(parameters: ParametersForm, design: CompareForm, errors: Mapping[str, str]) -> None:
-    """Put each error at the field that it is about, in whichever form that is."""
+    """Add each error to its field, in whichever form that is."""
     for name, text in errors.items():
         if name in design.fields:
             design.add_error(name, text)
@@ -84,13 +90,13 @@ def _origin(request: PageRequest) -> Comparison | None:
     return Comparison.objects.visible_to(request.user).filter(pk=pk).first()
 
 
-def _initial(request: HttpRequest, found: Definition, origin: Comparison | None) -> CompareForm:
-    if origin is None or origin.definition != found.name:
+def _initial(request: HttpRequest, definition: Definition, origin: Comparison | None) -> CompareForm:
+    if origin is None or origin.definition != definition.name:
         vary = request.GET.get("vary", "")
-        # Many variants on many pools are too many to compare.
-        pools = [_pool_for_variants(found)] if vary else list(settings.JOB_POOLS)
+        # All variants on all pools would be too many.
+        pools = [_pool_for_variants(definition)] if vary else list(settings.JOB_POOLS)
         preset = "quick" if vary else "standard"
-        return CompareForm(initial={"pools": pools, "preset": preset, "vary": vary}, definition=found)
+        return CompareForm(initial={"pools": pools, "preset": preset, "vary": vary}, definition=definition)
     fields = (
         "rounds",
         "copies",
@@ -106,36 +112,36 @@ def _initial(request: HttpRequest, found: Definition, origin: Comparison | None)
     initial |= {"pools": pools, "preset": origin.preset or OWN, "vary": next(iter(origin.vary or {}), "")}
     if origin.vary:
         initial["baseline"] = ""
-    return CompareForm(initial=initial, definition=found)
+    return CompareForm(initial=initial, definition=definition)
 
 
-def _pool_for_variants(found: Definition) -> str:
-    """Return a pool that shows what the variants of a definition do."""
-    models = found.lesson.models if found.lesson else ()
+def _pool_for_variants(definition: Definition) -> str:
+    """Return a pool on which the variants of the definition differ."""
+    models = definition.lesson.models if definition.lesson else ()
     shown = next(
         (pool.name for model in models for pool in all_pools().values() if pool.model == model), None
     )
-    return shown or pool_choice.by_kind(found).pool
+    return shown or pool_choice.by_kind(definition).pool
 
 
 def _page(
     request: PageRequest,
-    found: Definition | None,
+    definition: Definition | None,
     forms: tuple[ParametersForm, CompareForm] | None,
     origin: Comparison | None,
 ) -> HttpResponse:
-    context: dict[str, Any] = {"groups": _groups(), "definition": found, "origin": origin}
-    if found and forms:
+    context: dict[str, Any] = {"groups": _groups(), "definition": definition, "origin": origin}
+    if definition and forms:
         parameters, design = forms
         now = pools_now()
         context |= {
             "parameters": parameters,
             "design": design,
             "boxes": [(box, now.pools[str(box.data["value"])]) for box in design["pools"].subwidgets],
-            "presets": _presets(design, found, _given(parameters), _chosen(design)),
-            "can_vary": bool(planning.choices(found)),
+            "presets": _presets(design, definition, _given(parameters), _chosen(design)),
+            "can_vary": bool(planning.choices(definition)),
             "optional": [design[name] for name in ("slots", "in_flight", "arrival_rate_per_s", "seed")],
-            "unavailable": found.unavailable(),
+            "unavailable": definition.unavailable(),
             "failed": bool(parameters.errors or design.errors),
             "now": now,
         }
@@ -149,7 +155,7 @@ def _page(
 
 def _groups() -> list[tuple[str, list[tuple[str, str]]]]:
     """Return the definitions that can run here, by kind."""
-    can_run = [found for found in all_definitions() if not found.unavailable()]
+    can_run = [definition for definition in all_definitions() if not definition.unavailable()]
     groups = [
         (title, [(d.name, d.title) for d in can_run if d.kind == kind]) for kind, title in _KINDS.items()
     ]
@@ -157,7 +163,7 @@ def _groups() -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 def _given(parameters: ParametersForm) -> dict[str, Any]:
-    """Return the parameters of the form, or the defaults while they do not fit."""
+    """Return the parameters of the form, or the defaults while they are invalid."""
     if parameters.is_bound and parameters.is_valid():
         return parameters.params
     return {**parameters.definition.example(), **(parameters.initial or {})}
@@ -169,9 +175,9 @@ def _chosen(design: CompareForm) -> list[str]:
 
 
 def _presets(
-    design: CompareForm, found: Definition, params: Mapping[str, Any], pools: list[str]
+    design: CompareForm, definition: Definition, params: Mapping[str, Any], pools: list[str]
 ) -> list[dict[str, Any]]:
-    """Return the presets with what each measures and about how long it takes."""
+    """Return the presets with their size and estimated duration."""
     vary = design.varied
     has_own = design.is_bound and design.is_valid() and design.cleaned_data["preset"] not in PRESETS
     own = design.design.amount(vary) if has_own else None
@@ -181,14 +187,14 @@ def _presets(
         key = str(radio.data["value"])
         preset = PRESETS[key].for_variants(variants) if key in PRESETS else own
         title, summary = (preset.title, preset.summary) if preset else OWN_LABEL
-        takes_s = _takes_s(found, params, pools, preset, vary) if preset else None
+        takes_s = _takes_s(definition, params, pools, preset, vary) if preset else None
         amount = preset if key != OWN else None
         rows.append(
             {
                 "radio": radio,
                 "key": key,
                 "title": title,
-                "worth": summary,
+                "summary": summary,
                 "amount": amount,
                 "takes_s": takes_s,
             }
@@ -197,10 +203,14 @@ def _presets(
 
 
 def _takes_s(
-    found: Definition, params: Mapping[str, Any], pools: list[str], preset: Preset, vary: planning.Vary | None
+    definition: Definition,
+    params: Mapping[str, Any],
+    pools: list[str],
+    preset: Preset,
+    vary: planning.Vary | None,
 ) -> float | None:
     try:
-        return planning.estimate_before(found.name, params, pools, preset, vary) if pools else None
+        return planning.estimate_before(definition.name, params, pools, preset, vary) if pools else None
     except PoolwiseError:  # parameters that have no default yet
         return None
 
@@ -208,10 +218,13 @@ def _takes_s(
 @require_POST
 @signed_in
 def estimate(request: PageRequest) -> HttpResponse:
-    """Answer with how long each preset takes with what the form holds; nothing is stored."""
-    found = _definition(request, None)
-    if found is None:
-        raise Http404("Name a definition.")
-    parameters, design = ParametersForm(found, request.POST), CompareForm(request.POST, definition=found)
-    presets = _presets(design, found, _given(parameters), _chosen(design))
+    """Answer with the duration of each preset for the form's values; nothing is stored."""
+    definition = _definition(request, None)
+    if definition is None:
+        raise Http404("Not found: name a definition.")
+    parameters, design = (
+        ParametersForm(definition, request.POST),
+        CompareForm(request.POST, definition=definition),
+    )
+    presets = _presets(design, definition, _given(parameters), _chosen(design))
     return render(request, "poolwise/_comparison_estimates.html", {"presets": presets})

@@ -1,11 +1,12 @@
-"""What a comparison's report says, as its page tells it."""
+"""A comparison's report as its page shows it: texts, tables, and the environment."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.template.defaultfilters import filesizeformat
 
-from poolwise.lab import CANNOT_TELL, MIN_STALL_S, BatchFigures, Report, VariantFigures, charts, report
+from poolwise.lab import CANNOT_TELL, MIN_STALL_S, BatchFigures, Report, VariantFigures, charts
+from poolwise.lab import report as lab_report
 from poolwise.models import Comparison
 from poolwise.support import percent, seconds, times
 
@@ -17,39 +18,39 @@ _BYTES = "_bytes"
 
 
 def context_of(comparison: Comparison) -> dict[str, Any]:
-    """Return what the page of an ended comparison shows; of one without a report the raw figures alone."""
-    found = report.load(comparison)
-    if found is None:
-        return {"table": raw_table(report.figures(comparison), comparison.vary)}
+    """Return the context of an ended comparison's page; without a report only the raw figures."""
+    report = lab_report.load(comparison)
+    if report is None:
+        return {"table": raw_table(lab_report.figures(comparison), comparison.vary)}
     return {
-        "report": found,
-        "validity": validity_of(found),
-        "charts": charts.charts(found, report.samples(comparison)),
-        "environment": environment_of(found.environment or comparison.environment),
-        "table": raw_table(found.pools, comparison.vary),
-        "batches": batch_table(found.pools, comparison.vary),
-        "culprits": culprits_of(comparison, found),
-        "verdicts": verdict_rows(found),
-        "lesson": found.lesson or report.lesson_and_results(comparison)[0],
+        "report": report,
+        "validity": validity_of(report),
+        "charts": charts.charts(report, lab_report.samples(comparison)),
+        "environment": environment_of(report.environment or comparison.environment),
+        "table": raw_table(report.pools, comparison.vary),
+        "batches": batch_table(report.pools, comparison.vary),
+        "stalls": stalls_of(comparison, report),
+        "verdicts": verdict_rows(report),
+        "lesson": report.lesson or lab_report.lesson_and_results(comparison)[0],
     }
 
 
-def validity_of(found: Report) -> dict[str, Any]:
-    """Return the checks, those that failed first, and why a verdict is withheld."""
-    checks = sorted(found.validity.checks, key=lambda check: (check.passed, not check.matters))
+def validity_of(report: Report) -> dict[str, Any]:
+    """Return the checks, failed ones first, and the reasons why a verdict is withheld."""
+    checks = sorted(report.validity.checks, key=lambda check: (check.passed, not check.matters))
     return {
         "checks": checks,
         "passed": sum(check.passed for check in checks),
-        "all_withheld": all(verdict.outcome == CANNOT_TELL for verdict in found.verdicts.values()),
+        "all_withheld": all(verdict.outcome == CANNOT_TELL for verdict in report.verdicts.values()),
         "withheld": [check.reason for check in checks if check.withholds],
     }
 
 
-def culprits_of(comparison: Comparison, found: Report) -> list[dict[str, Any]]:
-    """Return the jobs that stalled their pool's hub or loop the longest; those of a bundle are not here to be shown."""
+def stalls_of(comparison: Comparison, report: Report) -> list[dict[str, Any]]:
+    """Return the longest stall of each pool with the job that caused it; the jobs of an imported bundle are not here."""
     if comparison.imported_at is not None:
         return []
-    stalls = [(pool.name, pool.stall) for pool in found.pools if pool.stall]
+    stalls = [(pool.name, pool.stall) for pool in report.pools if pool.stall]
     return [
         {"pool": name, "took": seconds(stall.max_s), "job": stall.caused_by}
         for name, stall in stalls
@@ -57,16 +58,16 @@ def culprits_of(comparison: Comparison, found: Report) -> list[dict[str, Any]]:
     ]
 
 
-def verdict_rows(found: Report) -> list[dict[str, Any]]:
+def verdict_rows(report: Report) -> list[dict[str, Any]]:
     """Return each pool's verdict against the baseline, the fastest first."""
-    verdicts = sorted(found.verdicts.items(), key=lambda entry: -(entry[1].ratio or 0.0))
+    verdicts = sorted(report.verdicts.items(), key=lambda entry: -(entry[1].ratio or 0.0))
     return [
         {
             "pool": pool,
             "outcome": verdict.outcome,
             "times": times(verdict.ratio),
-            # The sentence above may say it already.
-            "reason": "" if verdict.reason in found.sentence else verdict.reason,
+            # The sentence above may contain it.
+            "reason": "" if verdict.reason in report.sentence else verdict.reason,
         }
         for pool, verdict in verdicts
     ]

@@ -18,10 +18,10 @@ from poolwise.support import parameter_value, quantile, seconds, times
 from poolwise.web.views import presenter
 from poolwise.web.views.live import PageRequest
 
-#: Charts that are worth a look in pairs.
+#: The charts that are shown in pairs.
 _KEYS = ("time", "distributions", "sweep")
 _CHOICES = 30
-_HELP = "Right of 1.0× a pool is faster than it was; the whiskers hold the 95 % interval over rounds."
+_HELP = "Right of 1.0× a pool became faster; the whiskers show the 95 % interval over rounds."
 _SETTINGS = (
     "copies",
     "rounds",
@@ -42,32 +42,34 @@ class Side(NamedTuple):
     report: lab_report.Report
 
 
-def choices(user: User, found: Comparison) -> list[Comparison]:
-    """Return the comparisons that this one may be set beside: of the same definition, with a report, newest first."""
-    others = Comparison.objects.visible_to(user).filter(definition=found.definition, report__isnull=False)
-    return list(others.exclude(pk=found.pk).defer("report", "environment")[:_CHOICES])
+def choices(user: User, comparison: Comparison) -> list[Comparison]:
+    """Return the comparisons to compare this one with: of the same definition, with a report, newest first."""
+    others = Comparison.objects.visible_to(user).filter(
+        definition=comparison.definition, report__isnull=False
+    )
+    return list(others.exclude(pk=comparison.pk).defer("report", "environment")[:_CHOICES])
 
 
-def other_of(request: PageRequest, found: Comparison) -> Comparison | None:
-    """Return the comparison that the address names by `with`. Raise Http404 where it is not to be seen."""
+def other_of(request: PageRequest, comparison: Comparison) -> Comparison | None:
+    """Return the comparison that `?with=` names. Raise Http404 if the user may not see it."""
     text = request.GET.get("with", "")
     if not text:
         return None
     try:
         other = get_object_or_404(Comparison.objects.visible_to(request.user), pk=UUID(text))
     except ValueError as error:
-        raise Http404("That is no comparison's number.") from error
-    if not (found.report and other.report) or other.pk == found.pk:
-        raise Http404("Two comparisons with a report can be set side by side, and these are not.")
+        raise Http404("Not a comparison's id.") from error
+    if not (comparison.report and other.report) or other.pk == comparison.pk:
+        raise Http404("Both comparisons need a report.")
     return other
 
 
-def page(request: PageRequest, found: Comparison, other: Comparison) -> HttpResponse:
-    """Show two comparisons side by side, the older as what was before."""
+def page(request: PageRequest, comparison: Comparison, other: Comparison) -> HttpResponse:
+    """Show two comparisons side by side, the older one as before."""
     before, after = (
         Side(name, comparison, lab_report.Report.model_validate(comparison.report))
         for name, comparison in zip(
-            ("before", "after"), sorted((found, other), key=lambda one: one.created_at), strict=True
+            ("before", "after"), sorted((comparison, other), key=lambda side: side.created_at), strict=True
         )
     )
     verdicts = changes_of(before, after)
@@ -80,9 +82,9 @@ def page(request: PageRequest, found: Comparison, other: Comparison) -> HttpResp
         ]
     )
     context = {
-        "comparison": found,
+        "comparison": comparison,
         "sides": (before, after),
-        "ratios": ratios and replace(ratios, title="Each pool against itself before", help=_HELP),
+        "ratios": ratios and replace(ratios, title="Each pool, after / before", help=_HELP),
         "changes": _rows(before, after, verdicts),
         "differences": differences(before, after),
         "pairs": [[(side.name, charts.get(key)) for side, charts in zip((before, after), drawn, strict=True)]
@@ -100,7 +102,7 @@ def _on_one_scale(sides: list[dict[str, Chart]]) -> list[dict[str, Chart]]:
 
 
 def changes_of(before: Side, after: Side) -> dict[str, Verdict]:
-    """Return, for each pool that both measured, how many times as fast it is now."""
+    """Return, for each pool that both measured, its verdict against before."""
     old, new = bundle.rounds_of(before.report), bundle.rounds_of(after.report)
     return {
         pool: compare(old[pool], new[pool], seed=before.comparison.seed)
@@ -118,8 +120,8 @@ def _rows(before: Side, after: Side, verdicts: Mapping[str, Verdict]) -> list[di
             "reason": verdict.reason,
             "times": times(verdict.ratio),
             **{
-                name: seconds(_middle(one[pool]))
-                for name, one in zip(("before", "after"), rounds, strict=True)
+                name: seconds(_middle(rounds_of_pool[pool]))
+                for name, rounds_of_pool in zip(("before", "after"), rounds, strict=True)
             },
         }
         for pool, verdict in verdicts.items()
@@ -127,20 +129,20 @@ def _rows(before: Side, after: Side, verdicts: Mapping[str, Verdict]) -> list[di
 
 
 def _middle(rounds: list[list[float]]) -> float | None:
-    return quantile([per_job_s for one in rounds for per_job_s in one], 0.5)
+    return quantile([per_job_s for round_ in rounds for per_job_s in round_], 0.5)
 
 
 def differences(before: Side, after: Side) -> list[tuple[str, str, str]]:
-    """Return what was not the same: parameters, design and environment, each with both values."""
+    """Return what differs: parameters, design and environment, each with both values."""
     old, new = (_facts(side.comparison, side.report) for side in (before, after))
     keys = dict.fromkeys([*old, *new])
     return [(key, old.get(key, "–"), new.get(key, "–")) for key in keys if old.get(key) != new.get(key)]
 
 
-def _facts(comparison: Comparison, found: lab_report.Report) -> dict[str, str]:
+def _facts(comparison: Comparison, report: lab_report.Report) -> dict[str, str]:
     facts = {f"Parameter {name}": parameter_value(value) for name, value in comparison.shown_params.items()}
     for name in _SETTINGS:
         value = getattr(comparison, name)
         facts[name.replace("_", " ").capitalize()] = "–" if value in (None, "") else str(value)
-    facts |= {f"Slots of {pool.name}": str(pool.slots) for pool in found.pools}
-    return facts | dict(presenter.environment_of(found.environment or comparison.environment))
+    facts |= {f"Slots of {pool.name}": str(pool.slots) for pool in report.pools}
+    return facts | dict(presenter.environment_of(report.environment or comparison.environment))

@@ -73,7 +73,7 @@ def test_filters_work_without_a_reload_and_stay_in_the_address(page: Page, make:
     page.get_by_label("Pool").select_option("threads")
     expect(page.locator("table.jobs tbody tr")).to_have_count(1)
     page.get_by_label("Search").fill("nothing")
-    expect(page.get_by_text("No job fits these filters")).to_be_visible()
+    expect(page.get_by_text("No job matches these filters")).to_be_visible()
     assert page.url.endswith("/jobs/?q=nothing&pool=threads")
     assert page.evaluate("window.untouched")
 

@@ -21,7 +21,7 @@ def submit(page: Page, definition: str, *, pools: list[str], copies: int = 1, **
         box.uncheck()
     for pool in pools:
         page.get_by_role("checkbox", name=re.compile(rf"^\s*{pool}")).check()
-    page.get_by_label("Copies on each pool").fill(str(copies))
+    page.get_by_label("Copies per pool").fill(str(copies))
     page.get_by_role("button", name="Submit").click()
 
 
