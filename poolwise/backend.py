@@ -76,7 +76,7 @@ class PoolwiseBackend(BaseTaskBackend):
         except (Job.DoesNotExist, ValueError) as error:
             raise TaskResultDoesNotExist(f"There is no job {result_id!r}.") from error
         except UnknownDefinition as error:
-            raise TaskResultDoesNotExist(f"The task of job {result_id} is gone: {error}") from error
+            raise TaskResultDoesNotExist(f"The task of job {result_id} no longer exists: {error}") from error
         return self._result(job, task)
 
     def _result(self, job: Job, task: AnyTask) -> AnyResult:
@@ -100,12 +100,12 @@ class PoolwiseBackend(BaseTaskBackend):
         return result
 
     def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
-        """Return no messages of its own: `poolwise.checks` speaks for all of Poolwise."""
+        """Return no messages: `poolwise.checks` has all of Poolwise's checks."""
         return []
 
 
 def pool_for(task: AnyTask, definition: Definition) -> str:
-    """Return the name of the pool that serves the task's queue; for the default queue, the one for its kind."""
+    """Return the pool of the task's queue; for the default queue, the pool for the definition's kind."""
     if task.queue_name != DEFAULT_TASK_QUEUE_NAME:
         return next(pool.name for pool in all_pools().values() if pool.queue == task.queue_name)
     return pool_choice.by_kind(definition).pool
@@ -123,7 +123,7 @@ def _add_ending(result: AnyResult, job: Job) -> None:
 
 
 def _class_path(error_type: str, traceback: str) -> str:
-    """Return where the class of an error can be imported; for what the platform itself ends, PoolwiseError."""
+    """Return the import path of an error's class; that of PoolwiseError if the platform ended the job."""
     if isinstance(getattr(builtins, error_type, None), type):
         return f"builtins.{error_type}"
     named = re.findall(rf"^([\w.]+\.{re.escape(error_type)})(?::|$)", traceback, re.MULTILINE)

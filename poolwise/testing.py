@@ -1,4 +1,4 @@
-"""Help for a project's tests: jobs are collected and asserted, or run inline. Neither a broker nor a worker is needed.
+"""Helpers for a project's tests: collect jobs and assert them, or run them inline. Needs neither broker nor worker.
 
 with testing.manual():                 with testing.inline():
     place_order(7)                         place_order(7)
@@ -43,7 +43,7 @@ def manual() -> Iterator[None]:
 def inline() -> Iterator[None]:
     """Run each job in this process as soon as it is submitted, and record how it ended.
 
-    What a body raises fails its job, not its submitter; scheduled jobs stay queued.
+    An exception of the body fails the job, not the code that submitted it; scheduled jobs stay queued.
     """
     with patch.object(submission, "deliver", _run_all):
         yield
@@ -64,7 +64,7 @@ def all_enqueued(job: JobLike | None = None, *, pool: str | None = None, **param
 def assert_enqueued(job: JobLike, *, pool: str | None = None, count: int | None = None, **params: Any) -> Job:
     """Check that a job of this definition is queued with at least these parameters; return the oldest.
 
-    `count` asks for exactly that many. Raise AssertionError that lists what is queued.
+    With `count`, exactly that many. Raise AssertionError, which lists the queued jobs.
     """
     jobs = all_enqueued(job, pool=pool, **params)
     if not jobs or (count is not None and len(jobs) != count):
@@ -82,9 +82,9 @@ def refute_enqueued(job: JobLike, *, pool: str | None = None, **params: Any) -> 
 
 
 def run_enqueued(job: JobLike | None = None, *, with_scheduled: bool = False, **params: Any) -> list[Job]:
-    """Run the queued jobs in this process, those that they submit and their retries too; return all that ran.
+    """Run the queued jobs in this process, with their retries and the jobs that they submit; return all that ran.
 
-    Scheduled jobs, and retries that wait, run only `with_scheduled`.
+    Scheduled jobs and delayed retries run only `with_scheduled`.
     """
     ran: dict[Any, Job] = {}
     while waiting := [row for row in all_enqueued(job, **params) if with_scheduled or not row.is_scheduled]:

@@ -195,7 +195,7 @@ def test_a_failed_task_has_its_error_as_a_class_and_its_traceback(failing: Any, 
 @pytest.mark.parametrize(
     ("error_type", "traceback", "expected"),
     [
-        ("FlakyError", "x\njobs.catalog.ending.FlakyError: no", FlakyError),
+        ("FlakyError", "x\njobs.endings.FlakyError: no", FlakyError),
         ("Cancelled", "", PoolwiseError), ("WorkerLost", "", PoolwiseError), ("", "", PoolwiseError),
         ("print", "", PoolwiseError),
     ],

@@ -1,4 +1,4 @@
-"""Pause, drain, resume: a row in the ledger, an audit entry, and the copy that the workers obey."""
+"""Pause, drain, resume: each writes a row, an audit entry, and the copy in Redis that workers read."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ _MAX_REASON_CHARS = 300
 
 @dataclass(frozen=True, slots=True)
 class ActionResult:
-    """What an act came to; `is_in_redis` says whether Redis has it already, else the coordinator tells it."""
+    """The result of an action. Without `is_in_redis`, the coordinator writes it to Redis later."""
 
     kind: str
     name: str
@@ -32,38 +32,38 @@ class ActionResult:
 
     @property
     def text(self) -> str:
-        """Return what came of it, in a sentence or two."""
+        """Return the result in a sentence or two."""
         what = f"The {self.kind} {self.name}"
         if not self.has_changed:
             return f"{what} was {self.state} already."
         if not self.is_in_redis:
-            return f"{what} is {self.state} in the ledger. Redis does not answer; the workers follow when it does."
+            return f"{what} is {self.state} in the database. Redis does not answer; the workers follow when it does."
         if self.state == "running":
             return f"{what} is resumed."
-        return (
-            f"{what} is {self.state}: within 2 s no worker begins a job of it. What runs goes on to its end."
-        )
+        return f"{what} is {self.state}: within 2 s no worker starts a job of it. Running jobs finish."
 
 
 def pause(kind: str, name: str, *, user: "User | None", reason: str, **details: Any) -> ActionResult:
-    """Begin no more jobs of a pool or a definition; they stay queued. Raise PoolwiseError for what is unknown."""
+    """Start no more jobs of a pool or a definition; they stay queued. Raise PoolwiseError if it is unknown."""
     return _pause(kind, name, Pause.State.PAUSED, user, reason, details)
 
 
 def drain(name: str, *, user: "User | None", reason: str, **details: Any) -> ActionResult:
-    """Pause a pool so that it runs empty, for maintenance. Raise PoolwiseError for what is unknown."""
+    """Pause a pool for maintenance, once its running jobs have finished. Raise PoolwiseError if it is unknown."""
     return _pause(Pause.Kind.POOL, name, Pause.State.DRAINING, user, reason, details)
 
 
 def resume(kind: str, name: str, *, user: "User | None", reason: str, **details: Any) -> ActionResult:
-    """Let jobs begin again. Raise PoolwiseError for what is unknown."""
+    """Let jobs start again. Raise PoolwiseError if the pool or definition is unknown."""
     reason = required(reason)
     with transaction.atomic():
         deleted, _ = Pause.objects.filter(kind=kind, name=storable(name)).delete()
         if deleted:
             audit.record("resume", f"{kind} {name}", user=user, reason=reason, **details)
         else:
-            _check_known(kind, name)  # what the code no longer knows can be resumed all the same
+            _check_known(
+                kind, name
+            )  # a paused pool or definition that is no longer declared can be resumed, too
     return ActionResult(kind, name, "running", bool(deleted), _write_copy())
 
 
@@ -85,9 +85,9 @@ def _pause(
 
 
 def required(reason: str) -> str:
-    """Return a reason as the ledger can hold it. Raise InvalidParameters without one."""
+    """Return a reason that the database can store. Raise InvalidParameters if it is empty or too long."""
     if not (reason := storable(" ".join(reason.split()))):
-        raise InvalidParameters({"reason": "Say why: the audit log keeps it."})
+        raise InvalidParameters({"reason": "Give a reason for the audit log."})
     if len(reason) > _MAX_REASON_CHARS:
         raise InvalidParameters({"reason": f"At most {_MAX_REASON_CHARS} characters."})
     return reason
@@ -101,10 +101,10 @@ def _check_known(kind: str, name: str) -> None:
 
 
 def _write_copy() -> bool:
-    """Write the copy in Redis now; every coordinator writes it each second, too."""
+    """Write the copy in Redis; return whether that succeeded. Coordinators write it each second, too."""
     try:
         pauses.write_copy(web_client(), pauses.paused_now())
     except REDIS_ERRORS as error:
-        log.warning("the workers are told by the coordinator once Redis is back", error=str(error))
+        log.warning("Redis is unavailable; the coordinator writes the pause state later", error=str(error))
         return False
     return True

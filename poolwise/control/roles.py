@@ -1,6 +1,6 @@
-"""Roles: named groups of permissions. `migrate` makes them and sets them anew; docs/security.md says what each may do.
+"""Roles: named groups of permissions, described in docs/security.md. Every `migrate` sets them again.
 
-Another mix is a group of one's own. Staff status, which opens the admin, is given to a user apart from the role.
+For another mix, make a group of your own. Staff status, which opens the admin, is separate from roles.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -46,7 +46,7 @@ _PEOPLE = tuple(
     f"auth.{action}_{what}" for what in ("user", "group") for action in ("add", "change", "delete", "view")
 )
 
-#: Each role's permissions; a later role may do all that an earlier one may, but for `viewer` and `submitter`, which differ.
+#: The permissions by role. `viewer` and `submitter` are independent; `operator` includes both, `administrator` all.
 ROLES: dict[str, tuple[str, ...]] = {
     "viewer": _SEE,
     "submitter": (SUBMIT,),
@@ -56,15 +56,15 @@ ROLES: dict[str, tuple[str, ...]] = {
 
 
 def make_roles(**_: Any) -> None:
-    """Make the groups of the roles, each with its permissions and no other. Runs after every `migrate`."""
+    """Create the groups of the roles, each with exactly its permissions. Runs after every `migrate`."""
     known = {
-        f"{found.content_type.app_label}.{found.codename}": found
-        for found in Permission.objects.select_related("content_type")
+        f"{permission.content_type.app_label}.{permission.codename}": permission
+        for permission in Permission.objects.select_related("content_type")
     }
-    for name, wanted in ROLES.items():
-        group, _created = Group.objects.get_or_create(name=name)
-        # An app whose permissions are not there yet sends its own signal later.
-        group.permissions.set(known[permission] for permission in wanted if permission in known)
+    for role, wanted in ROLES.items():
+        group, _created = Group.objects.get_or_create(name=role)
+        # Permissions of an app that is migrated later are set after its own signal.
+        group.permissions.set(known[name] for name in wanted if name in known)
 
 
 def require(user: Any, permission: str) -> None:
@@ -79,12 +79,12 @@ def require_submit(user: Any) -> None:
         raise PermissionDenied("You may not submit jobs. Ask an administrator for the role submitter.")
 
 
-def require_cancel(user: Any, found: Job | Comparison) -> None:
+def require_cancel(user: Any, target: Job | Comparison) -> None:
     """Raise PermissionDenied unless the job or comparison is the user's own, or they may cancel any."""
-    if not may_cancel(user, found):
-        raise PermissionDenied(f"You may cancel your own {type(found).__name__.lower()}s only.")
+    if not may_cancel(user, target):
+        raise PermissionDenied(f"You may cancel your own {type(target).__name__.lower()}s only.")
 
 
-def may_cancel(user: "User", found: Job | Comparison) -> bool:
-    """Return whether a person may cancel this job or comparison: their own, or any with the permission."""
-    return found.user_id == user.pk or user.has_perm(CANCEL)
+def may_cancel(user: "User", target: Job | Comparison) -> bool:
+    """Return whether a user may cancel this job or comparison: their own, or any with the permission."""
+    return target.user_id == user.pk or user.has_perm(CANCEL)

@@ -1,4 +1,4 @@
-"""Tokens of the HTTP API: long random texts, of which only a hash is stored."""
+"""Tokens of the HTTP API: long random strings, of which only a hash is stored."""
 
 import hashlib
 import secrets
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 _PREFIX = "pw_"
-_NOTED_EVERY = timedelta(minutes=1)
+_NOTE_USE_EVERY = timedelta(minutes=1)
 
 
 def create(user: "User", name: str, *, by: "User | None" = None) -> tuple[ApiToken, str]:
-    """Make a token for a user; return its row and, for this once, its text."""
+    """Create a token for a user; return its row and its text, which is not stored."""
     text = _PREFIX + secrets.token_urlsafe(32)
     token = ApiToken.objects.create(user=user, name=name, digest=_digest(text))
     audit.record("create token", f"token {token.pk} of {user.get_username()}", user=by, name=name)
@@ -26,7 +26,7 @@ def create(user: "User", name: str, *, by: "User | None" = None) -> tuple[ApiTok
 
 
 def revoke(token: ApiToken, *, by: "User | None" = None) -> bool:
-    """End a token; return whether it was not revoked before."""
+    """Revoke a token; return False if it was revoked before."""
     revoked = ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now())
     if revoked:
         audit.record("revoke token", f"token {token.pk} of {token.user.get_username()}", user=by)
@@ -34,15 +34,15 @@ def revoke(token: ApiToken, *, by: "User | None" = None) -> bool:
 
 
 def user_of(text: str) -> "User | None":
-    """Return the user that a token speaks for; None if it is unknown, revoked, or the user may not log in."""
-    # A digest of so much chance cannot be found by trying, so a plain hash and an index are enough.
-    found = ApiToken.objects.select_related("user").filter(digest=_digest(text), revoked_at=None).first()
-    if found is None or not found.user.is_active:
+    """Return the user of a token; None if the token is unknown or revoked, or the user may not log in."""
+    # 256 random bits cannot be guessed, so a plain hash with an index is enough.
+    token = ApiToken.objects.select_related("user").filter(digest=_digest(text), revoked_at=None).first()
+    if token is None or not token.user.is_active:
         return None
     now = timezone.now()
-    stale = Q(last_used_at=None) | Q(last_used_at__lt=now - _NOTED_EVERY)
-    ApiToken.objects.filter(stale, pk=found.pk).update(last_used_at=now)
-    user: User = found.user
+    stale = Q(last_used_at=None) | Q(last_used_at__lt=now - _NOTE_USE_EVERY)
+    ApiToken.objects.filter(stale, pk=token.pk).update(last_used_at=now)
+    user: User = token.user
     return user
 
 

@@ -1,4 +1,12 @@
-"""The process beside web and workers: records outcomes and runs periodic duties."""
+"""The coordinator: the process that records outcomes and runs periodic duties. Read in this order:
+
+1. `loop`: the loop of the process
+2. `recording`: read reports from the stream, record them, acknowledge them
+3. `duties`: the periodic duties of the platform; the lab adds its own
+4. `recovery/`: find lost jobs, and publish or try them again
+5. `pool_samples`, `pool_history`: figures and configurations of the pools over time
+6. `retention`: delete old rows
+"""
 
 from poolwise.coordinator.duties import platform_duties
 from poolwise.coordinator.loop import Coordinator, own_reader

@@ -22,19 +22,19 @@ log = structlog.get_logger(__name__)
 
 
 def platform_duties(reader: stream.Reader) -> list[duty.Duty]:
-    """Return what a coordinator does that reads the stream as `reader`; several may run, none needs the others."""
-    client, stranded = reader.client, UndeclaredPools()
+    """Return the duties of a coordinator with this reader. Several coordinators may run, independently."""
+    client, undeclared = reader.client, UndeclaredPools()
     own_heartbeat, recovery = _Heartbeat(reader), _Recovery(client)
     sample_every_s = settings.JOB_SAMPLE_EVERY_S
     return [
         duty.Duty("heartbeat", settings.JOB_HEARTBEAT_S, own_heartbeat.send, stop=own_heartbeat.leave),
-        # First: what is held must be so before anything is published into a Redis that lost its data.
+        # First: after Redis lost its data, pauses must be there before anything is published.
         _pauses(client),
         duty.Duty("publish", 0.25, publishing.publish_due),
         duty.Duty("recovery", 1.0, recovery.run, begin=recovery.begin),
         _cancelling(client),
         duty.Duty("adopt", 2.0, lambda: record_adopted(reader)),
-        _alone(reader, "sample", sample_every_s, lambda: stranded.warn(sample(client))),
+        _alone(reader, "sample", sample_every_s, lambda: undeclared.warn(sample(client))),
         _alone(reader, "prune", 3600.0, prune_samples),
         _alone(reader, "retention", 1.0, retention.Turns().take),
         duty.Duty("connections", 30.0, close_old_connections),
@@ -55,10 +55,10 @@ def _cancelling(client: Client) -> duty.Duty:
 
 
 def _alone(reader: stream.Reader, name: str, every_s: float, run: Callable[[], object]) -> duty.Duty:
-    """Return a duty that only one of several coordinators does each time."""
+    """Return a duty that one of several coordinators runs each time."""
 
     def run_if_first() -> None:
-        # A little shorter than the interval, so that the one who had it finds it free again.
+        # A little shorter than the interval, so that the lock has expired by the next time.
         if reader.client.set(key("duty", name), reader.name, nx=True, px=max(1, int(every_s * 900))):
             run()
 
@@ -66,15 +66,15 @@ def _alone(reader: stream.Reader, name: str, every_s: float, run: Callable[[], o
 
 
 class _Heartbeat:
-    """The sign of life of a coordinator."""
+    """The heartbeat of a coordinator."""
 
     def __init__(self, reader: stream.Reader) -> None:
         self._client, self._name = reader.client, reader.name
-        self._started_at, self._facts = wall_now(), environment.versions()
+        self._started_at, self._versions = wall_now(), environment.versions()
         self._stats = process_stats.ProcessStats(os.getpid())
 
     def send(self) -> None:
-        """Send it. Raise redis-py's errors."""
+        """Send a heartbeat. Raise redis-py's errors."""
         heartbeat = heartbeats.Heartbeat(
             name=self._name,
             pool=heartbeats.COORDINATOR,
@@ -82,34 +82,34 @@ class _Heartbeat:
             host=socket.gethostname(),
             memory_bytes=self._stats.memory_bytes(self._stats.process_tree()),
             started_at=self._started_at,
-            versions=self._facts,
+            versions=self._versions,
         )
         heartbeats.send(self._client, heartbeat)
 
     def leave(self) -> None:
-        """Take the coordinator off the list; it stops on purpose."""
+        """Remove the heartbeat: the coordinator stops on purpose."""
         try:
             heartbeats.withdraw(self._client, self._name)
         except REDIS_ERRORS as error:
-            log.warning("the sign of life stays until it is too old", error=str(error))
+            log.warning("cannot remove the heartbeat; it expires by age", error=str(error))
 
 
 class _Recovery:
-    """Looks for what went missing; after an outage each worker first gets the time for a sign of life."""
+    """Recovers lost jobs; after an outage each worker first gets time for a heartbeat."""
 
     def __init__(self, client: Client) -> None:
         self._recovery = Recovery(client)
-        self._nobody_dead_until_mono = 0.0
+        self._grace_until_mono = 0.0
 
     def begin(self, is_after_outage: bool) -> None:
-        """Take no worker for dead before it can have given a sign of life."""
-        # At first all there is to go by is Redis' clock, which may just have been set.
+        """Count no worker as dead before it can have sent a heartbeat."""
+        # At first only Redis' clock gives the age of a heartbeat, and it may just have been set.
         grace_s = settings.JOB_WORKER_DEAD_AFTER_S if is_after_outage else 1.5 * settings.JOB_HEARTBEAT_S
-        self._nobody_dead_until_mono = time.monotonic() + grace_s
+        self._grace_until_mono = time.monotonic() + grace_s
         if is_after_outage:
             self._recovery.reset()
 
     def run(self) -> None:
-        """Recover what is missing. Raise the errors of Redis and the database."""
-        with suppress(BrokerUnavailable):  # publishing says so already
-            self._recovery.sweep(is_after_outage=time.monotonic() < self._nobody_dead_until_mono)
+        """Recover lost jobs. Raise the errors of Redis and the database."""
+        with suppress(BrokerUnavailable):  # publishing logs it already
+            self._recovery.sweep(is_after_outage=time.monotonic() < self._grace_until_mono)

@@ -1,6 +1,6 @@
-"""The one process besides web and workers: it records outcomes, and runs the duties that are handed to it.
+"""The loop of the coordinator: it records outcomes and runs the duties that it is given.
 
-Several may run; none of them needs to know of the others.
+Several coordinators may run, independently.
 """
 
 import math
@@ -17,21 +17,21 @@ from poolwise.lifecycle import heartbeats, stream
 from poolwise.support import Client, duty, worker_client
 
 log = structlog.get_logger(__name__)
-#: Reports that come within this time are recorded together: one by one, they cost 17 ms of a core for each job.
+#: Reports that arrive within this time are recorded together: recording one alone costs 17 ms of a core.
 _GATHER_S = 0.1
 _PAUSE_AFTER_FAULT_S = 1.0
-#: So long at most a coordinator that is told to stop records; what remains waits for the next.
+#: How long at most a stopping coordinator still records; the next one records the rest.
 _LAST_REPORTS_S = 3.0
 
 
 def own_reader(client: Client | None = None) -> stream.Reader:
-    """Return how this process reads the stream; it shows itself under the same name."""
+    """Return the reader of this process; its name is also that of the coordinator's heartbeat."""
     name = f"{heartbeats.COORDINATOR}@{socket.gethostname()}:{os.getpid()}"
     return stream.Reader(worker_client() if client is None else client, name)
 
 
 class Coordinator:
-    """Records what `reader` finds and runs the duties, in one loop, until `stop` is called."""
+    """Records what `reader` reads and runs the duties, in one loop, until `stop` is called."""
 
     def __init__(self, reader: stream.Reader, duties: Sequence[duty.Duty]) -> None:
         self._reader, self._duties = reader, duties
@@ -39,7 +39,7 @@ class Coordinator:
         self._logged_fault = ""
 
     def run(self) -> None:
-        """Work until told to stop; a fault of Redis or the database is logged and waited out."""
+        """Run until `stop` is called; log faults of Redis or the database, and wait until they are over."""
         while not self._stopping:
             try:
                 self._begin_unless_ready()
@@ -56,11 +56,11 @@ class Coordinator:
 
     @property
     def is_stopping(self) -> bool:
-        """Tell whether `stop` was called."""
+        """Return whether `stop` was called."""
         return self._stopping
 
     def stop(self) -> None:
-        """End the loop after the step at hand."""
+        """End the loop after the current step."""
         self._stopping = True
 
     def _begin_unless_ready(self) -> None:
@@ -74,15 +74,17 @@ class Coordinator:
         self._is_ready, self._had_outage = (
             False,
             True,
-        )  # the group may be gone with Redis' data: it is made anew
+        )  # the group may be gone with Redis' data: make it again
         if str(error) != self._logged_fault:
             self._logged_fault = str(error)
-            log.error("the coordinator waits", error=str(error), type=type(error).__name__)
+            log.error(
+                "the coordinator waits for Redis or the database", error=str(error), type=type(error).__name__
+            )
         close_old_connections()
         time.sleep(_PAUSE_AFTER_FAULT_S)
 
     def _record_rest(self) -> None:
-        """Record what has been reported by now: whoever ends the workers and then this one has no other to do it."""
+        """Record what is reported by now: if workers and coordinator stop together, no other one does it."""
         until_mono = time.monotonic() + _LAST_REPORTS_S
         try:
             while record_new(self._reader, wait_ms=0) and time.monotonic() < until_mono:
@@ -97,17 +99,17 @@ def _do_what_is_due(duties: Sequence[duty.Duty], recorded: int) -> None:
             each.run_now()
         except FAULTS:
             raise
-        except Exception:  # one duty's mistake must not end the others
+        except Exception:  # an error in one duty must not stop the others
             log.exception("a duty failed", duty=each.name)
 
 
 def _gather_s(duties: Sequence[duty.Duty]) -> float:
-    """Return how long to let reports come together: as a duty asks, else a little."""
-    asked = (each.pacing.gather_s for each in duties)
-    return next((seconds for seconds in asked if seconds is not None), _GATHER_S)
+    """Return how long to gather reports: as long as a duty asks for, else `_GATHER_S`."""
+    wanted = (each.pacing.gather_s for each in duties)
+    return next((seconds for seconds in wanted if seconds is not None), _GATHER_S)
 
 
 def _wait_ms(duties: Sequence[duty.Duty]) -> int:
-    """Return how long to wait for news: until the next duty is due."""
+    """Return how long to wait for reports: until the next duty is due."""
     wait_s = min((each.due_mono for each in duties), default=time.monotonic() + 1.0) - time.monotonic()
     return max(0, math.ceil(wait_s * 1000))

@@ -1,4 +1,4 @@
-"""What each pool ran with, and from when: the coordinator notes it, the dashboard marks its changes."""
+"""The configurations of each pool over time: the coordinator stores changes, the dashboard marks them."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,7 +12,7 @@ from poolwise.reports import PoolDetails, latest_configurations
 
 
 def details_of(spec: PoolSpec, workers: Sequence[heartbeats.WorkerHeartbeat]) -> PoolDetails:
-    """Return what a pool runs with: its model, the slots of all its workers, their versions."""
+    """Return a pool's configuration: its model, the slots of all its workers, their versions."""
     versions: dict[str, set[str]] = {}
     for worker in workers:
         for name, value in worker.versions.items():
@@ -23,23 +23,23 @@ def details_of(spec: PoolSpec, workers: Sequence[heartbeats.WorkerHeartbeat]) ->
 
 
 def note(alive: Sequence[heartbeats.WorkerHeartbeat], now: datetime) -> int:
-    """Write a row for each pool that runs with something else than before; return how many.
+    """Store the configuration of each pool where it changed; return how many.
 
-    A pool without workers runs with nothing that is worth a mark, and while a comparison runs, it sets slots.
+    Pools without workers are skipped, and so are all while a comparison runs, since it sets slots.
     """
     if Comparison.objects.filter(Q(state=Comparison.State.RUNNING) | Q(changed_slots__isnull=False)).exists():
         return 0
-    before = latest_configurations()
-    found = []
+    latest = latest_configurations()
+    changed = []
     for name, spec in all_pools().items():
         workers = [heartbeat for heartbeat in alive if heartbeat.pool == name]
-        if workers and (details := details_of(spec, workers)) != before.get(name):
-            found.append(PoolConfiguration(pool=name, at=now, details=details))
-    PoolConfiguration.objects.bulk_create(found)
-    return len(found)
+        if workers and (details := details_of(spec, workers)) != latest.get(name):
+            changed.append(PoolConfiguration(pool=name, at=now, details=details))
+    PoolConfiguration.objects.bulk_create(changed)
+    return len(changed)
 
 
 def prune(keep_from: datetime) -> None:
-    """Delete what is older than the samples, save what each pool runs with still."""
+    """Delete configurations before `keep_from`, except the latest of each pool."""
     newest = PoolConfiguration.objects.filter(pool=OuterRef("pool")).order_by("-at", "-pk").values("pk")[:1]
     PoolConfiguration.objects.filter(at__lt=keep_from).exclude(pk=Subquery(newest)).delete()

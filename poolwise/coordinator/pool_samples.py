@@ -1,4 +1,4 @@
-"""What each pool looks like, every few seconds: the history that charts and configurations are made of."""
+"""Samples of each pool every few seconds: the data of the charts over time."""
 
 from datetime import datetime, timedelta
 
@@ -14,14 +14,14 @@ from poolwise.support import Client
 
 
 def sample(client: Client) -> dict[str, Queue]:
-    """Store what each pool looks like now; return the queues, also those of pools that are not declared."""
+    """Store a sample of each pool; return the queues, including those of undeclared pools."""
     alive = [heartbeat for heartbeat in heartbeats.read_all(client) if heartbeat.is_alive]
-    found, now = queues(), timezone.now()
+    queues_by_pool, now = queues(), timezone.now()
     PoolSample.objects.bulk_create(
-        _sample_of(name, found.get(name, Queue()), alive, now) for name in all_pools()
+        _sample_of(name, queues_by_pool.get(name, Queue()), alive, now) for name in all_pools()
     )
     pool_history.note(alive, now)
-    return found
+    return queues_by_pool
 
 
 def _sample_of(name: str, queue: Queue, alive: list[heartbeats.WorkerHeartbeat], now: datetime) -> PoolSample:
@@ -39,7 +39,7 @@ def _sample_of(name: str, queue: Queue, alive: list[heartbeats.WorkerHeartbeat],
 
 
 def prune_samples() -> None:
-    """Delete samples and configurations that are older than the settings keep."""
+    """Delete samples and configurations older than `JOB_SAMPLE_KEEP_DAYS`."""
     keep_from = timezone.now() - timedelta(days=settings.JOB_SAMPLE_KEEP_DAYS)
     PoolSample.objects.filter(at__lt=keep_from).delete()
     pool_history.prune(keep_from)

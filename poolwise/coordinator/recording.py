@@ -1,4 +1,4 @@
-"""From the stream to the ledger: batches of reports, recorded and then acknowledged."""
+"""From the stream to the database: read a batch of reports, record it, then acknowledge it."""
 
 import structlog
 from django.db import DatabaseError, DataError
@@ -7,21 +7,21 @@ from poolwise.lifecycle import cancellation, recorder, stream
 from poolwise.support import REDIS_ERRORS, worker_client
 
 log = structlog.get_logger(__name__)
-#: More at once cost hardly less CPU time for each, and a tenth more memory that stays.
+#: A larger batch needs hardly less CPU time per report, and a tenth more memory for good.
 BATCH = 200
-#: Entries that another coordinator took and did not acknowledge for so long are ours.
+#: After this time, entries that another coordinator took and did not acknowledge are adopted.
 _ADOPT_IDLE_MS = 5_000
-#: What is waited out: Redis or the database is away. A ResponseError is NOGROUP after Redis lost its data.
+#: Redis or the database is unavailable; the loop waits. A ResponseError is NOGROUP after Redis lost its data.
 FAULTS = (*REDIS_ERRORS, DatabaseError)
 
 
 def record_new(reader: stream.Reader, *, wait_ms: int = 100) -> int:
-    """Record what is new on the stream, waiting a moment for it; return how many entries."""
+    """Record new entries of the stream, waiting up to `wait_ms` for one; return how many."""
     return _record(reader, reader.read(count=BATCH, block_ms=wait_ms))
 
 
 def record_adopted(reader: stream.Reader) -> int:
-    """Record what a reader took and never acknowledged; return how many entries."""
+    """Record entries that another reader took and did not acknowledge; return how many."""
     return _record(reader, reader.adopt(idle_ms=_ADOPT_IDLE_MS, count=BATCH))
 
 
@@ -33,11 +33,11 @@ def _record(reader: stream.Reader, raw: list[tuple[str, str]]) -> int:
         try:
             entries.append(stream.decode(text))
         except ValueError as error:
-            log.error("a report cannot be read and is dropped", entry=entry_id, error=str(error))
+            log.error("cannot read a report; dropped", entry=entry_id, error=str(error))
     try:
         _record_together(entries)
     except Exception as error:
-        if _is_passing(error):
+        if _is_temporary(error):
             raise
         for entry in entries:
             _record_or_drop(entry)
@@ -57,11 +57,11 @@ def _record_or_drop(entry: stream.Entry) -> None:
     try:
         _record_together([entry])
     except Exception as error:
-        if _is_passing(error):
+        if _is_temporary(error):
             raise
-        log.exception("a report cannot be recorded and is dropped", job=entry.job_id, error=str(error))
+        log.exception("cannot record a report; dropped", job=entry.job_id, error=str(error))
 
 
-def _is_passing(error: Exception) -> bool:
-    """Tell whether Redis or the database is away; else it is the values of one report, or a mistake of ours."""
+def _is_temporary(error: Exception) -> bool:
+    """Return whether Redis or the database is unavailable; else the cause is in one report, or a bug."""
     return isinstance(error, FAULTS) and not isinstance(error, DataError)

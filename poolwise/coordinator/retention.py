@@ -1,7 +1,7 @@
-"""Retention: old rows go, in batches of one short transaction each, so that claims and records are not held up.
+"""Retention: delete old rows in batches, one short transaction each, so that recording is not delayed.
 
-Only what has ended goes, with its log lines and its result. The jobs of a comparison go once its report is frozen,
-or it was cancelled and none will come.
+Only ended jobs are deleted, with their log lines and results. Jobs of a comparison are kept until it has its report or
+is cancelled.
 """
 
 import time
@@ -21,21 +21,21 @@ from poolwise.models import AuditEntry, Comparison, Job, JobLog, JobQuerySet
 from poolwise.support import as_uuid
 
 BATCH = 500
-#: Between two batches others write.
+#: Pause between two batches, in which others can write.
 _PAUSE_S = 0.02
-#: How often the coordinator prunes; sooner where a turn did not get to the end.
+#: How often the coordinator prunes; sooner if the last turn did not finish.
 EVERY_S, AGAIN_S = 300.0, 2.0
 _TURN_S = 0.3
 
-#: A moment and a primary key: where a walk along an index goes on.
+#: A time and a primary key: where a walk along an index continues.
 _Key = tuple[datetime, Any]
-#: The field of `Pruned` that a step counts for, and how many rows it deleted.
+#: The field of `Pruned` that counts a step, and how many rows the step deleted.
 _Step = tuple[str, int]
 
 
 @dataclass(slots=True)
 class Pruned:
-    """How many rows went, or would go; `is_complete` where nothing is left to prune."""
+    """How many rows were deleted, or would be; `is_complete` if nothing is left to prune."""
 
     jobs: int = 0
     results: int = 0
@@ -44,7 +44,7 @@ class Pruned:
     longest_s: float = 0.0  # of one step: a batch's transaction
 
     def add(self, step: _Step, seconds: float) -> None:
-        """Count what a step deleted, and how long it took."""
+        """Count the rows of a step, and its duration."""
         name, deleted = step
         setattr(self, name, getattr(self, name) + deleted)
         self.longest_s = max(self.longest_s, seconds)
@@ -52,19 +52,19 @@ class Pruned:
 
 @dataclass(slots=True)
 class Turns:
-    """The coordinator's duty: a bounded amount a turn, every few minutes, or soon again while there is more.
+    """The coordinator's duty: prune for a limited time every few minutes, or soon again while there is more.
 
-    A turn goes on where the last one stopped and takes one step at least: however slow the ledger is, it gets on.
+    A turn continues where the last one stopped and takes at least one step, however slow the database is.
     """
 
     _due_mono: float = field(default=0.0)
     _steps: Iterator[_Step] | None = field(default=None)
 
     def take(self) -> Pruned | None:
-        """Prune for a moment if it is time; return what went."""
+        """Prune for `_TURN_S` if it is time; return what was deleted."""
         if time.monotonic() < self._due_mono:
             return None
-        steps, self._steps = self._steps or _all_steps(), None  # what fails is begun anew
+        steps, self._steps = self._steps or _all_steps(), None  # after an error the next turn starts again
         pruned = _walk(steps, budget_s=_TURN_S)
         self._steps = None if pruned.is_complete else steps
         self._due_mono = time.monotonic() + (EVERY_S if pruned.is_complete else AGAIN_S)
@@ -72,7 +72,7 @@ class Turns:
 
 
 def prune() -> Pruned:
-    """Delete all that is older, or more, than the settings keep."""
+    """Delete everything that is older, or more, than the settings keep."""
     return _walk(_all_steps())
 
 
@@ -85,7 +85,7 @@ def would_prune() -> Pruned:
 
 
 def _walk(steps: Iterator[_Step], *, budget_s: float | None = None) -> Pruned:
-    """Take a step, and more until the budget is spent; None: to the end."""
+    """Take at least one step, and more until the budget is spent; without a budget, all."""
     pruned = Pruned(is_complete=False)
     began = step_began = time.monotonic()
     for step in steps:
@@ -99,7 +99,7 @@ def _walk(steps: Iterator[_Step], *, budget_s: float | None = None) -> Pruned:
 
 
 def _all_steps() -> Iterator[_Step]:
-    """Delete a batch at each step: by age first, which needs no count of the jobs."""
+    """Delete one batch per step: by age first, which needs no count of the jobs."""
     now = timezone.now()
     yield from _delete_jobs(_too_old(now))
     yield from _delete_jobs(_too_many())
@@ -112,7 +112,7 @@ def _all_steps() -> Iterator[_Step]:
 
 
 def _prunable() -> JobQuerySet:
-    """Return the ended jobs, the oldest first, but for those that a comparison still needs."""
+    """Return the ended jobs, oldest first, without those that a comparison still needs."""
     has_report = Q(batch__comparison__report__isnull=False)
     has_report |= Q(batch__comparison__state=Comparison.State.CANCELLED)
     return Job.objects.ended().filter(Q(batch=None) | has_report).order_by("created_at", "id")
@@ -125,7 +125,7 @@ def _too_old(now: datetime) -> JobQuerySet:
 
 
 def _too_many() -> JobQuerySet:
-    """Return the jobs beyond the number that is kept."""
+    """Return the jobs beyond `JOB_KEEP_MAX`."""
     keep = settings.JOB_KEEP_MAX
     if not keep:
         return _prunable()
@@ -137,7 +137,7 @@ def _too_many() -> JobQuerySet:
 
 
 def _beyond[Rows: QuerySet[Any]](rows: Rows, way: str, name: str, key: _Key | None) -> Rows:
-    """Return the rows on one side of a key, `lt` or `gt`, by the moment of that name and the primary key."""
+    """Return the rows before (`lt`) or after (`gt`) a key, by the time field of that name and the primary key."""
     if key is None:
         return rows
     at, pk = key
@@ -148,10 +148,10 @@ def _beyond[Rows: QuerySet[Any]](rows: Rows, way: str, name: str, key: _Key | No
 
 def _delete_jobs(jobs: JobQuerySet) -> Iterator[_Step]:
     key: _Key | None = None
-    while found := list(_beyond(jobs, "gt", "created_at", key).values_list("created_at", "pk")[:BATCH]):
-        key = found[-1]
-        _delete([pk for _, pk in found])
-        yield "jobs", len(found)
+    while rows := list(_beyond(jobs, "gt", "created_at", key).values_list("created_at", "pk")[:BATCH]):
+        key = rows[-1]
+        _delete([pk for _, pk in rows])
+        yield "jobs", len(rows)
 
 
 def _delete(ids: list[UUID]) -> None:
@@ -159,19 +159,19 @@ def _delete(ids: list[UUID]) -> None:
         JobLog.objects.filter(job__in=ids).delete()
         TaskResult.objects.filter(task_id__in=[str(pk) for pk in ids]).delete()
         Job.objects.filter(parent__in=ids).update(parent=None)
-        # Ended jobs stay ended; the condition costs nothing and says so.
+        # Ended jobs stay ended; the condition costs nothing and guards it.
         Job.objects.ended().filter(pk__in=ids)._raw_delete(using=Job.objects.db)
 
 
 def _orphans(now: datetime) -> Iterator[list[int]]:
-    """Find old results that no job of the ledger has, walking the index of dates once, a batch at a time."""
+    """Yield batches of old results without a job, walking the index of dates once."""
     before = now - timedelta(days=settings.JOB_KEEP_DAYS)
     results: QuerySet[Any] = TaskResult.objects.filter(date_done__lt=before).order_by("date_done", "pk")
     results, key = results.values_list("date_done", "pk", "task_id"), None
     while rows := list(_beyond(results, "gt", "date_done", key)[:BATCH]):
         key = rows[-1][:2]
         ids = {pk: as_uuid(task_id) for _, pk, task_id in rows}
-        wanted = [one for one in ids.values() if one]
+        wanted = [job_id for job_id in ids.values() if job_id]
         known = set(Job.objects.filter(pk__in=wanted).values_list("pk", flat=True))
         yield [pk for pk, job_id in ids.items() if job_id not in known]
 

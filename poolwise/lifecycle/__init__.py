@@ -1,9 +1,25 @@
-"""The way of a job."""
+"""The way of a job, from its submission to its record. Read these files in order:
 
-from poolwise.lifecycle.pauses.redis_copy import read_copy
+1. `submission`: validate the parameters, insert the job, publish its message after the commit
+2. `publishing`: send the messages, within a time budget in a web request, else from the coordinator
+3. `messages`: sign a message when publishing, verify it when a worker receives it
+4. `poolwise.worker.task`: the Celery task `poolwise.run`, which hands a message to `execution`
+5. `execution`: one attempt as named steps: claim, run, report; it never touches the database
+6. `stream`: the Redis stream of reports, `started` and `ended`
+7. `recorder`: fold the reports into the database, exactly once
+
+Beside them:
+
+- before a job is stored: `pool_choice`, `back_pressure`, `deduplication`, `limit_support`, `environment`
+- at the broker: `broker`, `broker_queues`, `duplicate_deliveries`
+- while jobs wait or run: `cancellation`, `pauses`, `heartbeats`
+
+This file imports none of them: the watchdog of a worker needs `stream` and `heartbeats`, and loads no models.
+"""
 
 __all__ = [
     "back_pressure",
+    "broker",
     "broker_queues",
     "cancellation",
     "environment",
@@ -14,7 +30,6 @@ __all__ = [
     "pauses",
     "pool_choice",
     "publishing",
-    "read_copy",
     "recorder",
     "stream",
     "submission",

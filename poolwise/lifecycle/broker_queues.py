@@ -1,13 +1,13 @@
-"""What waits at the broker. Only Redis can be read; another broker tells the length of a queue and no more."""
+"""The messages that wait at the broker. Only Redis lists them; other brokers give the length of a queue."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from kombu.utils.json import loads
 
+from poolwise.lifecycle.broker import background_connection
 from poolwise.lifecycle.heartbeats import AttemptId
 from poolwise.lifecycle.messages import HEADER
-from poolwise.lifecycle.publishing import background_connection
 from poolwise.pools import get_pool
 from poolwise.transport import Transport
 
@@ -32,7 +32,7 @@ def _declared(connection: Any, queue: str) -> int:
 
 
 def waiting(pool: str) -> set[AttemptId] | None:
-    """Return the attempts whose messages wait at the broker; None where that cannot be told.
+    """Return the attempts whose messages wait at the broker; None if the broker cannot list them.
 
     Raise BrokerUnavailable.
     """
@@ -51,7 +51,7 @@ def _attempts(channel: Any, queue: str) -> Iterator[AttemptId]:
 
 
 def attempt_of(raw: bytes | str) -> AttemptId | None:
-    """Return whose message this is; None where it is none of ours."""
+    """Return the attempt of a message; None if it is not one of Poolwise."""
     try:
         headers = loads(raw)["headers"]
         return str(headers["id"]), int((headers.get(HEADER) or {}).get("attempt", 1))
@@ -60,7 +60,7 @@ def attempt_of(raw: bytes | str) -> AttemptId | None:
 
 
 def _messages(channel: Any, name: str) -> Iterator[bytes]:
-    # From the end that producers push to: what moves on between two chunks is read twice, never passed over.
+    # From the end that producers push to: a message that moves between two reads is read twice, never skipped.
     first = 0
     while chunk := channel.client.lrange(name, first, first + _CHUNK - 1):
         yield from chunk

@@ -1,4 +1,4 @@
-"""Submissions that stand for the same: by a key that the caller chose, or by a definition that wants one job at a time."""
+"""Equal submissions: by an idempotency key of the caller, or by a unique definition, of which one job runs at a time."""
 
 import hashlib
 import json
@@ -14,14 +14,14 @@ MAX_KEY_CHARS = 250
 
 
 def mark(jobs: Sequence[Job], *, key: str) -> None:
-    """Give each job of a submission its idempotency key: the caller's own, since users do not share keys.
+    """Give each job of a submission its idempotency key. It is scoped to the user: users do not share keys.
 
-    Raise InvalidParameters for a key that is too long or cannot be printed.
+    Raise InvalidParameters for a key that is too long or not printable.
     """
     if len(key) > MAX_KEY_CHARS or not key.isprintable():
         raise InvalidParameters(
             {
-                "idempotency_key": f"Use 1 to {MAX_KEY_CHARS} printable characters, the same ones when you try again."
+                "idempotency_key": f"Use 1 to {MAX_KEY_CHARS} printable characters, and the same key for each retry."
             }
         )
     for number, job in enumerate(jobs):
@@ -29,19 +29,19 @@ def mark(jobs: Sequence[Job], *, key: str) -> None:
 
 
 def unique_keys(definition: Definition, params: Mapping[str, Any]) -> list[str]:
-    """Return what jobs of a unique definition with the same parameters share: as stored now, then under earlier keys."""
+    """Return the keys that equal jobs of a unique definition share: the one stored now, then those of older secrets."""
     fields = [definition.name, definition.in_clear(params)]
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
     if any(is_hidden(params.get(name)) for name in definition.secret_names):
-        # A plain digest would let secrets be tried out.
+        # Against a plain digest, secrets could be guessed.
         return list(signing.signatures(signing.UNIQUE, text))
     return [hashlib.sha256(text.encode()).hexdigest()]
 
 
 def earlier(jobs: Sequence[Job]) -> list[Job]:
-    """Return the stored jobs that these stand for, in their order; nothing if they are new.
+    """Return the stored jobs that are equal to these, in their order; nothing if these are new.
 
-    Raise InvalidParameters where the key belongs to another submission, UnderWay for a job that the user may not see.
+    Raise InvalidParameters if the key belongs to another submission, UnderWay for a job that the user may not see.
     """
     first = jobs[0]
     if first.idempotency_key:
@@ -56,31 +56,31 @@ def _by_idempotency_key(jobs: Sequence[Job]) -> list[Job]:
     stored = {job.idempotency_key: job for job in Job.objects.filter(idempotency_key__in=keys)}
     if not stored:
         return _under_way(jobs[0]) if jobs[0].unique_key else []
-    if len(stored) != len(jobs) or not all(_ask_the_same(job, jobs[0]) for job in stored.values()):
+    if len(stored) != len(jobs) or not all(_is_same_submission(job, jobs[0]) for job in stored.values()):
         raise InvalidParameters(
             {
                 "idempotency_key": "It belongs to another submission, with other parameters or copies; choose a new one."
             }
         )
-    return _noted([stored[key] for key in keys])
+    return _marked([stored[key] for key in keys])
 
 
-def _ask_the_same(stored: Job, asked: Job) -> bool:
-    # What is stored of a secret differs each time it is given, so that its readers cannot tell which are equal.
-    in_clear = definitions.get(asked.definition).in_clear
-    return stored.definition == asked.definition and in_clear(stored.params) == in_clear(asked.params)
+def _is_same_submission(stored: Job, new: Job) -> bool:
+    # A secret is stored differently each time, so that readers of the table cannot see which ones are equal.
+    in_clear = definitions.get(new.definition).in_clear
+    return stored.definition == new.definition and in_clear(stored.params) == in_clear(new.params)
 
 
-def _under_way(asked: Job) -> list[Job]:
-    keys = unique_keys(definitions.get(asked.definition), asked.params)
-    found = _noted(Job.objects.filter(unique_key__in=keys, state__in=LIVE)[:1])
-    if found and asked.user and not Job.objects.visible_to(asked.user).filter(pk=found[0].pk).exists():
-        raise UnderWay  # and says of it what the refusal cannot hide, no more
-    return found
+def _under_way(new: Job) -> list[Job]:
+    keys = unique_keys(definitions.get(new.definition), new.params)
+    live = _marked(Job.objects.filter(unique_key__in=keys, state__in=LIVE)[:1])
+    if live and new.user and not Job.objects.visible_to(new.user).filter(pk=live[0].pk).exists():
+        raise UnderWay  # without any detail of the job
+    return live
 
 
-def _noted(jobs: Iterable[Job]) -> list[Job]:
-    found = list(jobs)
-    for job in found:
+def _marked(jobs: Iterable[Job]) -> list[Job]:
+    stored = list(jobs)
+    for job in stored:
         job.was_there = True
-    return found
+    return stored

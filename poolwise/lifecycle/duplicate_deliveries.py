@@ -1,4 +1,7 @@
-"""Attempts that may have a message already when they are published: their claims are kept until the last one has come."""
+"""Attempts whose message may be at the broker already when they are published.
+
+Their claims in Redis are kept for long, so that no message of theirs runs a second time, however late it comes.
+"""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,7 +12,7 @@ from poolwise.models import Job
 from poolwise.support import REDIS_ERRORS, worker_client
 
 log = structlog.get_logger(__name__)
-#: By a write whose outcome this process does not know, or by another process that did not come to say so.
+#: Sent with an unknown result by this process, or perhaps sent by another one that ended before it noted it.
 _perhaps_sent: set[tuple[str, int]] = set()
 
 
@@ -18,22 +21,24 @@ def _attempts(jobs: Iterable[Job]) -> list[tuple[str, int]]:
 
 
 def suspect_duplicates(jobs: Iterable[Job]) -> None:
-    """Take these for perhaps published from now on."""
+    """Note that messages of these jobs may have been sent."""
     _perhaps_sent.update(_attempts(jobs))
 
 
 def clear_duplicates(jobs: Iterable[Job]) -> None:
-    """Take these for published as often as is known."""
+    """Note that it is known how often these jobs were published."""
     _perhaps_sent.difference_update(_attempts(jobs))
 
 
 def prepare_for_duplicates(jobs: Sequence[Job]) -> bool:
-    """Prepare for second messages of these jobs where there may be any; return False while Redis cannot be told."""
+    """Mark those of these jobs in Redis that may have a second message; return False while Redis is unavailable."""
     attempts = _perhaps_sent.intersection(_attempts(jobs))
     try:
         if attempts:
             expect_duplicates(worker_client(), attempts)
     except REDIS_ERRORS as error:
-        log.warning("nothing is published while Redis cannot be told of doubles", error=str(error))
+        log.warning(
+            "cannot mark possible duplicates in Redis; publishing nothing meanwhile", error=str(error)
+        )
         return False
     return True

@@ -1,4 +1,4 @@
-"""The environment card: where a measurement ran, so that two of them are compared only where that is fair."""
+"""The environment of a measurement: machine, versions, broker and database, so that only like is compared with like."""
 
 import functools
 import hashlib
@@ -28,7 +28,7 @@ _LIBRARIES = (
     "psycopg", "numpy", "scipy",
 )  # fmt: skip
 _PACKAGE = Path(__file__).resolve().parent.parent
-#: The kernel's own, which the containers of a machine share; their names and files are each one's own.
+#: The first belongs to the kernel, so that all containers of a machine share it; host names and files differ.
 _IDENTITY = (Path("/proc/sys/kernel/random/boot_id"), Path("/etc/machine-id"))
 _GIT_TIMEOUT_S = 5.0
 #: Folders of other people's code beside ours.
@@ -37,7 +37,7 @@ _BROKER_TIMEOUT_S = 1
 
 
 def capture() -> dict[str, Any]:
-    """Return the card of this machine, this code, the broker and the database; what cannot be told is None."""
+    """Return the environment: machine, code, broker and database; unknown values are None."""
     return {
         "cores": cores(),
         "cpu_quota": cpu_quota(),
@@ -48,8 +48,8 @@ def capture() -> dict[str, Any]:
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "gil": _gil(),
         "libraries": libraries(),
-        "broker": _asked(_broker),
-        "database": _asked(_database),
+        "broker": _known(_broker),
+        "database": _known(_database),
         "code": code_version(),
         "revision": revision(),
         "prefetch": settings.CELERY_WORKER_PREFETCH_MULTIPLIER,
@@ -61,7 +61,7 @@ def _gil() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Return what a reader needs to know of the software of this process."""
+    """Return the versions that heartbeats and pages show of this process."""
     return {
         "python": platform.python_version(),
         "gil": _gil(),
@@ -73,9 +73,9 @@ def versions() -> dict[str, str]:
 
 
 def machine(files: Sequence[Path] = _IDENTITY) -> str:
-    """Return a digest that tells this machine, since its last start, from others, and gives nothing away.
+    """Return a digest that identifies this machine since its last start, and reveals nothing about it.
 
-    The first file that can be read decides, else the host's name; containers of one machine agree.
+    It is of the first readable file, else of the host's name; containers of one machine have the same.
     """
     for file in files:
         with suppress(OSError):
@@ -84,8 +84,8 @@ def machine(files: Sequence[Path] = _IDENTITY) -> str:
 
 
 def libraries() -> dict[str, str]:
-    """Return the versions of the libraries that a measurement depends on; without those that are absent."""
-    return {name: found for name in _LIBRARIES if (found := _version(name))}
+    """Return the versions of the installed libraries that a measurement depends on."""
+    return {name: installed for name in _LIBRARIES if (installed := _version(name))}
 
 
 def _version(name: str) -> str | None:
@@ -97,9 +97,9 @@ def _version(name: str) -> str | None:
 
 @functools.cache
 def code_version() -> str:
-    """Return a digest of our own sources, as they were on disk when first asked: the apps' and the settings'.
+    """Return a digest of the sources of the project's apps and settings, as they were on disk at the first call.
 
-    It reads files only: a worker asks from a native thread, where gevent's subprocesses would wait for ever.
+    It only reads files: a worker calls it in a native thread, where gevent's subprocesses would wait for ever.
     """
     settings_file = getattr(sys.modules.get(os.environ.get("DJANGO_SETTINGS_MODULE", "")), "__file__", None)
     folders = {_PACKAGE, *([Path(settings_file).resolve().parent] if settings_file else [])}
@@ -112,9 +112,9 @@ def code_version() -> str:
 
 
 def revision() -> str | None:
-    """Return the commit that is checked out, with a mark if files differ from it; None where git knows none."""
+    """Return the commit that is checked out, marked as dirty if files differ from it; None without git."""
     root = _PACKAGE.parent
-    if not (root / ".git").exists():  # a repository around an installed copy says nothing
+    if not (root / ".git").exists():  # a repository around an installed copy is not of this code
         return None
     return _git(root, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
 
@@ -159,11 +159,11 @@ def _memory_bytes() -> int | None:
         return None
 
 
-def _asked(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def _known(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
-        return ask()
-    except Exception as error:  # the card is no reason for a comparison to fail
-        log.warning("the environment card is incomplete", error=str(error))
+        return read()
+    except Exception as error:  # a comparison does not fail for this
+        log.warning("the environment is incomplete", error=str(error))
         return {"kind": None, "version": None}
 
 
@@ -187,5 +187,5 @@ def _redis_version() -> str | None:
 
 def _database() -> dict[str, Any]:
     connection.ensure_connection()
-    found = connection.get_database_version()
-    return {"kind": connection.vendor, "version": ".".join(str(part) for part in found)}
+    numbers = connection.get_database_version()
+    return {"kind": connection.vendor, "version": ".".join(str(part) for part in numbers)}

@@ -1,5 +1,7 @@
-"""One attempt, as named steps: claim → run → report. Only `_run` may see the body raise; nothing here touches
-the database."""
+"""One attempt as named steps: claim → run → report. Only `_run` handles what the body raises.
+
+Nothing here touches the database.
+"""
 
 import json
 import os
@@ -28,7 +30,7 @@ from poolwise.lifecycle.stream import (
     encode,
     report,
 )
-from poolwise.metering import UNKNOWN
+from poolwise.metering import UNATTRIBUTED
 from poolwise.pools import api, body_probe, prefork
 from poolwise.support import (
     REDIS_ERRORS,
@@ -51,7 +53,7 @@ _MAX_TRACEBACK_CHARS = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A message as a worker received it; it carries all that the attempt needs."""
+    """A message that a worker received: everything the attempt needs."""
 
     job_id: str
     attempt: int
@@ -66,9 +68,9 @@ class Delivery:
 
 
 def execute(delivery: Delivery) -> Outcome | None:
-    """Run a delivered attempt to its report; return the outcome, or None where it was not ours to run.
+    """Run a delivered attempt and report it; return its outcome, or None if the claim was refused.
 
-    Raise, after the report, what the pool stopped the attempt by: `bridge.Interrupted`, in prefork SystemExit.
+    If the pool stopped the attempt, raise its exception after the report: `api.Interrupted`, in prefork SystemExit.
     """
     with structlog.contextvars.bound_contextvars(**_log_context(delivery)):
         started, watch = _begin(delivery)
@@ -84,7 +86,7 @@ def execute(delivery: Delivery) -> Outcome | None:
 
 
 def run_here(delivery: Delivery) -> tuple[Started, Outcome]:
-    """Run an attempt in this process without a claim or a report; return its start and its outcome, for tests."""
+    """Run an attempt in this process, for tests, without claim or report; return its start and its outcome."""
     started, watch = _begin(delivery)
     outcome, _ = _run(delivery, started, watch)
     return started, outcome
@@ -110,7 +112,7 @@ def _begin(delivery: Delivery) -> tuple[Started, Stopwatch]:
 
 
 def _claim(started: Started, delivery: Delivery) -> bool:
-    # The token makes asking again harmless where the answer, not the question, was lost.
+    # With the same token the claim can be repeated, should only its answer have been lost.
     token = claim_token(started.place.worker, secrets.token_hex(8))
     of = {"pool": delivery.pool, "definition": delivery.definition}
     answer = _retrying(lambda: claim(worker_client(), started, token, **of))
@@ -124,7 +126,7 @@ def _run(delivery: Delivery, started: Started, watch: Stopwatch) -> tuple[Outcom
     outcome = Outcome(delivery.job_id, delivery.attempt, started.place, started.timings, Ending.SUCCEEDED)
     stop: BaseException | None = None
     definition: Definition | None = None
-    timings: Timings | None = None  # set once the body has ended: storing its result is not its time
+    timings: Timings | None = None  # set once the body has ended, so that encoding its result does not count
     token = logs.attempt_log.set(buffer)
     probe: body_probe.BodyProbe | None = None
     watch.start()  # again, so that the claim's round trip counts as waiting
@@ -138,7 +140,7 @@ def _run(delivery: Delivery, started: Started, watch: Stopwatch) -> tuple[Outcom
         outcome = replace(outcome, timings=timings, waits=waits, offloaded=offloaded, result=_as_json(value))
     except BaseException as error:  # a body may raise anything, SystemExit and GreenletExit too
         timings = timings or watch.stop()
-        outcome = replace(outcome, waits=UNKNOWN if probe is None else probe.end(timings.cpu_s))
+        outcome = replace(outcome, waits=UNATTRIBUTED if probe is None else probe.end(timings.cpu_s))
         interrupted = error if isinstance(error, api.Interrupted) else prefork.stop_behind(error)
         if interrupted is None:
             outcome = _failed(outcome, error, definition, delivery.attempt, timings)
@@ -151,7 +153,7 @@ def _run(delivery: Delivery, started: Started, watch: Stopwatch) -> tuple[Outcom
 
 
 def _without_secrets(outcome: Outcome, secret_values: tuple[str, ...]) -> Outcome:
-    """Return what the body left behind with dots in the place of its secret parameters."""
+    """Return the outcome with dots in place of the values of secret parameters."""
     return replace(
         outcome,
         error=redacted(outcome.error, secret_values),
@@ -161,7 +163,7 @@ def _without_secrets(outcome: Outcome, secret_values: tuple[str, ...]) -> Outcom
 
 
 def _call(definition: Definition, delivery: Delivery, probe: body_probe.BodyProbe) -> tuple[Any, bool]:
-    """Run the body that suits this pool; return its value and whether it was offloaded to a thread."""
+    """Run the sync or async body, as fits the pool; return its value and whether it was offloaded to a thread."""
     arguments = definition.call_arguments(dict(delivery.params))
     args: tuple[Any, ...] = ()
     if definition.takes_context:
@@ -177,16 +179,16 @@ def _call(definition: Definition, delivery: Delivery, probe: body_probe.BodyProb
 def _as_json(value: Any) -> str:
     try:
         text = json.dumps(value, cls=DjangoJSONEncoder, allow_nan=False)
-        if "\\ud" in text:  # perhaps half a surrogate pair, which no page could show
+        if "\\ud" in text:  # perhaps half a surrogate pair, which no page can show
             json.dumps(json.loads(text), ensure_ascii=False).encode()
-    except Exception as error:  # an encoder calls the value's own methods
+    except Exception as error:  # encoding calls the value's own methods
         raise ResultRefused(
             f"The result of type {type(value).__name__} cannot be stored as JSON ({_text_of(error)}): "
-            "return numbers, texts, lists and dictionaries."
+            "return numbers, strings, lists and dictionaries."
         ) from error
     if (size := len(text.encode())) > settings.JOB_RESULT_MAX_BYTES:
         raise ResultRefused(
-            f"The result has {size} bytes, the bound is {settings.JOB_RESULT_MAX_BYTES} (JOB_RESULT_MAX_BYTES): "
+            f"The result has {size} bytes; the limit is {settings.JOB_RESULT_MAX_BYTES} (JOB_RESULT_MAX_BYTES): "
             "store it elsewhere and return a reference."
         )
     return text
@@ -197,7 +199,7 @@ def _stopped(
 ) -> Outcome:
     outcome = replace(outcome, timings=timings)
     limit_s = definition.time_limit_s if definition else None
-    # prefork ends the process of a job past its limit by the same signal as at shutdown.
+    # prefork uses the same signal for a job past its limit and at shutdown.
     past_limit = limit_s is not None and (timings.run_s or 0.0) >= limit_s
     if stop.why == "hard" or (stop.why == "shutdown" and past_limit):
         text = f"The time limit of {limit_s} s was exceeded."
@@ -227,8 +229,8 @@ def _failed(
 def _retry_in_s(error: BaseException, definition: Definition | None, attempt: int) -> float | None:
     if definition is None or isinstance(error, PoolwiseError) or not isinstance(error, definition.retry_on):
         return None
-    # Jitter over a doubling delay keeps retries of one fault from arriving together; the bound keeps the
-    # hundredth attempt within what a clock can say.
+    # Jitter over a doubling delay spreads the retries of one fault; the maximum keeps the hundredth attempt
+    # within the range of a datetime.
     delay_s = min(definition.retry_delay_s * 2.0 ** (attempt - 1), _MAX_RETRY_DELAY_S)
     return delay_s * uniform(0.5, 1.0)  # noqa: S311 - no secret
 
@@ -253,17 +255,17 @@ def _report(outcome: Outcome) -> None:
 
 
 def _retrying[T](call: Callable[[], T]) -> T:
-    """Return what `call` returns, trying again until Redis is back: the job's own time is already measured."""
+    """Return what `call` returns; retry while Redis is unavailable. This time does not count as the job's."""
     pause_s = 0.05
     while True:
         try:
             return cast(T, api.offload(call))
         except REDIS_ERRORS as error:
-            log.warning("Redis is away, trying again", error=str(error), pause_s=pause_s)
+            log.warning("Redis is unavailable; retrying", error=str(error), pause_s=pause_s)
             api.sleep(pause_s)
             pause_s = min(pause_s * 2, _MAX_BACK_OFF_S)
         except SoftTimeLimitExceeded:
-            continue  # prefork's limit is a signal, which may come after the body; asking again does no harm
+            continue  # prefork's limit is a signal, which may come after the body; the call can be repeated
 
 
 def _announce(outcome: Outcome) -> None:

@@ -1,4 +1,4 @@
-"""Signs of life: each worker writes one, by Redis' own clock; pages and the coordinator read them."""
+"""Heartbeats: each worker sends one every 2 s, stamped by Redis' clock; pages and the coordinator read them."""
 
 import json
 import logging
@@ -26,42 +26,44 @@ COORDINATOR = "coordinator"
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """What a worker, or the coordinator, says of itself."""
+    """What a worker or a coordinator reports of itself."""
 
     name: str
     pool: str
     pid: int
     host: str
-    machine: str = ""  # the same for all containers of one; see poolwise/lifecycle/environment.py
+    machine: str = ""  # the same in all containers of one machine; see poolwise/lifecycle/environment.py
     slots: int = 0
     in_use: int = 0
     memory_bytes: int = 0
     loop_lag_s: float = 0.0
     started_at: float = 0.0
     versions: Mapping[str, str] = field(default_factory=dict)
-    cpu_s: float = 0.0  # of the worker and its children, since it began
-    peak_memory_bytes: int = 0  # the most that a beat has found since then
-    db_connections: int | None = None  # open now; None where it cannot be told
-    is_patched: bool | None = None  # of gevent workers: whether the standard library waits for the hub
-    stall_max_s: float = 0.0  # of hub or loop, since the worker began
-    refused: int = 0  # messages that it took for forged or malformed and dropped, since it began
-    is_connected: bool = True  # of a worker: whether it has its broker, or lost it only just now
+    cpu_s: float = 0.0  # of the worker and its children, since its start
+    peak_memory_bytes: int = 0  # the highest value of all heartbeats
+    db_connections: int | None = None  # open now; None if unknown
+    is_patched: bool | None = None  # of gevent workers: whether the standard library is patched
+    stall_max_s: float = 0.0  # of hub or loop, since the worker started
+    refused: int = 0  # forged or malformed messages that it dropped, since its start
+    is_connected: bool = (
+        True  # of a worker: whether it has a connection to the broker, or lost it a moment ago
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerHeartbeat:
-    """A beat as its reader sees it."""
+    """A heartbeat with its age."""
 
     heartbeat: Heartbeat
     seen_s_ago: float
-    stamp: float = 0.0  # by Redis' clock; another one with each sign
+    stamp: float = 0.0  # by Redis' clock; every heartbeat has another one
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.heartbeat, name)
 
     @property
     def is_alive(self) -> bool:
-        """Return whether the last sign of life is recent enough."""
+        """Return whether the last heartbeat is recent enough."""
         return self.seen_s_ago < float(settings.JOB_WORKER_DEAD_AFTER_S)
 
 
@@ -70,7 +72,7 @@ def _keys() -> list[str]:
 
 
 def send(client: Client, heartbeat: Heartbeat, reserved: Iterable[AttemptId] | None = None) -> None:
-    """Write a sign of life and, of a worker, the attempts that it holds. Raise redis-py's errors."""
+    """Send a heartbeat and, of a worker, the attempts that it has reserved. Raise redis-py's errors."""
     args = [heartbeat.name, json.dumps(asdict(heartbeat))]
     if reserved is not None:
         args.append(json.dumps(list(reserved)))
@@ -82,12 +84,12 @@ def send(client: Client, heartbeat: Heartbeat, reserved: Iterable[AttemptId] | N
 def _touch(file: Path) -> None:
     try:
         file.touch()
-    except OSError as error:  # a full disk must not silence a worker that lives
+    except OSError as error:  # a full disk must not stop the heartbeats
         logging.getLogger(__name__).warning("JOB_HEARTBEAT_FILE cannot be written: %s", error)
 
 
 def renew(client: Client, name: str) -> None:
-    """Renew a worker's last sign of life, if there is one, for a worker that lives and cannot give one itself."""
+    """Renew the last heartbeat, if there is one, of a worker that runs and cannot send one itself."""
     heartbeats, at, _ = _keys()
     seconds, micros = client.time()
     if client.hexists(heartbeats, name):
@@ -95,21 +97,21 @@ def renew(client: Client, name: str) -> None:
 
 
 def withdraw(client: Client, name: str) -> None:
-    """Take a worker off the list, as it stops on purpose."""
+    """Remove a worker that stops on purpose."""
     heartbeats, at, reserved = _keys()
     client.pipeline().hdel(heartbeats, name).zrem(at, name).hdel(reserved, name).execute()
 
 
 def _parse(text: str) -> Heartbeat | None:
-    known = {f.name for f in fields(Heartbeat)}  # a newer or older release may say more or less
+    known = {f.name for f in fields(Heartbeat)}  # another release may have more or fewer fields
     try:
         return Heartbeat(**{name: value for name, value in json.loads(text).items() if name in known})
     except (ValueError, TypeError, AttributeError):
-        return None  # too much less: the worker is as good as silent
+        return None  # unreadable: as if the worker had sent none
 
 
 def read_all(client: Client) -> list[WorkerHeartbeat]:
-    """Return every sign of life that Redis holds, the silent ones too. Raise redis-py's errors."""
+    """Return every heartbeat in Redis, old ones too. Raise redis-py's errors."""
     heartbeats, at, _ = _keys()
     (seconds, micros), seen, raw = (
         client.pipeline(transaction=False)
@@ -120,7 +122,7 @@ def read_all(client: Client) -> list[WorkerHeartbeat]:
     )
     now = seconds + micros / 1e6
     parsed = [(_parse(raw[name]), stamp) for name, stamp in seen if name in raw]
-    # A stamp of the future is from before Redis' clock was set back: whoever lives has soon given another.
+    # A stamp in the future is from before Redis' clock was set back: a living worker soon sends another.
     return [
         WorkerHeartbeat(heartbeat, abs(now - stamp), stamp)
         for heartbeat, stamp in parsed
@@ -129,9 +131,9 @@ def read_all(client: Client) -> list[WorkerHeartbeat]:
 
 
 def reserved_attempts(client: Client) -> dict[str, frozenset[AttemptId]]:
-    """Return by worker which attempts it held at its last sign of life, begun or only received.
+    """Return by worker the attempts that it ran or had received at its last heartbeat.
 
-    A worker that cannot tell is absent. Raise redis-py's errors.
+    Workers that do not report them are absent. Raise redis-py's errors.
     """
     return {name: _attempts(text) for name, text in client.hgetall(_keys()[2]).items()}
 
@@ -144,29 +146,27 @@ def _attempts(text: str) -> frozenset[AttemptId]:
 
 
 def remove_dead(client: Client, age_s_by_worker: Mapping[str, float]) -> None:
-    """Drop the beats of workers that have been silent for an hour; `age_s_by_worker` says for how many seconds each has."""
+    """Remove the heartbeats that are older than an hour; `age_s_by_worker` has the age of each in seconds."""
     for name, seconds in age_s_by_worker.items():
         if seconds > _REMOVE_AFTER_S:
             withdraw(client, name)
 
 
 def workers() -> list[WorkerHeartbeat]:
-    """Return the living workers of all pools. Raise BrokerUnavailable within 0.3 s if Redis is away."""
-    try:
-        heartbeats = read_all(web_client())
-    except REDIS_ERRORS as error:
-        raise BrokerUnavailable() from error
-    return [b for b in heartbeats if b.is_alive and b.pool != COORDINATOR]
+    """Return the living workers of all pools. Raise BrokerUnavailable within 0.3 s if Redis is unavailable."""
+    return [heartbeat for heartbeat in _alive() if heartbeat.pool != COORDINATOR]
 
 
 def coordinator_is_up(host: str | None = None) -> bool:
-    """Return whether a coordinator lives, on that host if one is named. Raise BrokerUnavailable if Redis is away."""
+    """Return whether a coordinator runs, on that host if one is named. Raise BrokerUnavailable."""
+    return any(heartbeat.pool == COORDINATOR and host in (None, heartbeat.host) for heartbeat in _alive())
+
+
+def _alive() -> list[WorkerHeartbeat]:
     try:
-        heartbeats = read_all(web_client())
+        return [heartbeat for heartbeat in read_all(web_client()) if heartbeat.is_alive]
     except REDIS_ERRORS as error:
         raise BrokerUnavailable() from error
-    coordinators = (b for b in heartbeats if b.is_alive and b.pool == COORDINATOR)
-    return any(host in (None, b.host) for b in coordinators)
 
 
 def pools_up() -> dict[str, list[WorkerHeartbeat]]:

@@ -1,4 +1,4 @@
-"""What a pool's limits and cancelling do to a job of a definition; what a submission is warned of."""
+"""Whether time limits, memory limits and cancelling work for a job of a definition on a pool, and the warnings."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from poolwise.definitions import Definition, default_time_limit_s
 from poolwise.pools import get_pool, limits
 
-#: The better first.
+#: Best first.
 _ORDER = tuple(limits.Support)
 _ACTIVITIES_OF_KIND = {"io": (limits.WAITS,), "cpu": (limits.COMPUTES,)}
 _LABELS = {limits.SOFT: "Soft time limit", limits.HARD: "Time limit", limits.CANCEL: "Cancel"}
 _ACTIVITY_LABELS = {
     limits.WAITS: "it waits",
     limits.COMPUTES: "it computes",
-    limits.CALLS_C: "it is inside one call of C",
+    limits.CALLS_C: "it is inside a C call",
 }
 
 
@@ -23,7 +23,7 @@ def can_cancel(definition: Definition, pool: str) -> bool:
 
 
 def _support(limit: str, definition: Definition, pool: str) -> set[limits.Support]:
-    """Return what the limit does to the job in each state that its kind can be in."""
+    """Return how the pool supports the limit while the job does what its kind does: wait, compute or both."""
     model = get_pool(pool).model
     if limit == limits.MEMORY:
         return {limits.memory_support(model)}
@@ -51,14 +51,15 @@ def warnings(definition: Definition, pool: str) -> list[str]:
 
 _MEANINGS = {
     limits.Support.RESTARTS: "a job that does not yield is ended with its worker, whose other jobs then run again.",
-    limits.Support.AT_NEXT_YIELD: "it reaches the job when that yields: at an await, a switch, or the end of a call.",
+    limits.Support.AT_NEXT_YIELD: "it reaches the job only when the job yields: at an await, "
+    "a switch, or the end of a call.",
     limits.Support.NONE: "it is not enforced there; submit to a pool of the model prefork.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class LimitRow:
-    """One line of the table: a limit, what the job is doing, and a cell for each pool."""
+    """A row of the table: a limit, what the job does meanwhile, and a cell per pool."""
 
     limit: str
     activity: str
@@ -66,12 +67,12 @@ class LimitRow:
 
     @property
     def label(self) -> str:
-        """Return what the line is about, in words."""
+        """Return the heading of the row."""
         return f"{self.limit}, while {self.activity}" if self.activity else self.limit
 
 
 def matrix(models: Iterable[str]) -> list[LimitRow]:
-    """Return the table for pools of these models: a cell says what functions and coroutines share, or each."""
+    """Return the table for pools of these models; a cell names functions and coroutines apart if they differ."""
     columns = list(models)
     rows = [
         LimitRow(label, _ACTIVITY_LABELS[activity], tuple(_cell(model, limit, activity) for model in columns))

@@ -1,4 +1,4 @@
-"""A job's message: sealed when it is published, opened before a worker believes any of it."""
+"""A job's message: signed when it is published, verified before a worker uses any of it."""
 
 import json
 import reprlib
@@ -11,7 +11,7 @@ from poolwise.support import RefusedMessage, signing
 TASK = "poolwise.run"
 HEADER = "poolwise"
 _MAX_ATTEMPT = 100_000
-#: What Celery would do beside the job: none of it is Poolwise's, so that nothing unsealed can ask for it.
+#: Headers by which a message could ask Celery for more than the job. Poolwise uses none, and they are not signed.
 _NEUTRAL: dict[str, Any] = {
     "lang": "py", "task": TASK, "eta": None, "expires": None, "group": None, "group_index": None, "retries": 0,
     "parent_id": None, "kwargsrepr": "{}", "ignore_result": True, "replaced_task_nesting": 0, "stamped_headers": None,
@@ -24,7 +24,7 @@ def signed_options(
     request_id: str = "", soft_time_limit_s: float | None = None, time_limit_s: float | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Return the options of `send_task` for one attempt; times are POSIX seconds and seconds."""
-    # As a text, since kombu's decoder takes {"__type__": …} within parameters for a value of its own.
+    # As text: kombu's decoder would replace {"__type__": …} within parameters by a value of its own.
     text = json.dumps(params, separators=(",", ":"))
     header = {"attempt": attempt, "published_at": published_at, "request_id": request_id}
     limits = [time_limit_s, soft_time_limit_s]
@@ -36,7 +36,7 @@ def signed_options(
         "task_id": job_id,
         "shadow": definition,
         "headers": {HEADER: header},
-        "argsrepr": f"({definition!r},)",  # Celery would write the parameters there, secret ones too
+        "argsrepr": f"({definition!r},)",  # else Celery writes all parameters there, secret ones too
         "kwargsrepr": "{}",
         "soft_time_limit": soft_time_limit_s,
         "time_limit": time_limit_s,
@@ -57,20 +57,21 @@ def _signed_text(job_id: str, definition: str, text: str, header: Mapping[str, A
 
 
 def verified_headers(message: Any) -> dict[str, Any]:
-    """Return the headers that a received message may have, free of what was not sealed. Raise RefusedMessage."""
-    headers = message.headers
-    if not isinstance(headers, dict) or headers.get("task") != TASK:
-        named = headers.get("task") if isinstance(headers, dict) else None
-        raise RefusedMessage(f"its task is {reprlib.repr(named)}, and only {TASK} runs here")
+    """Return the headers of a received message, without any that are not signed. Raise RefusedMessage."""
+    headers = message.headers if isinstance(message.headers, dict) else {}
+    if (task := headers.get("task")) != TASK:
+        raise RefusedMessage(f"its task is {reprlib.repr(task)}; only {TASK} runs here")
     definition, text = _body(message)
     header, limits, job_id = headers.get(HEADER), headers.get("timelimit"), headers.get("id")
     if not isinstance(header, dict) or "signature" not in header:
-        raise RefusedMessage("it is not sealed")
-    if not _fits(header, limits, job_id):
+        raise RefusedMessage("it is not signed")
+    if not _is_well_formed(header, limits, job_id):
         raise RefusedMessage("its headers are malformed")
     signed = _signed_text(str(job_id), definition, text, header, limits)
     if not signing.is_signed(signing.MESSAGE, signed, header["signature"]):
-        raise RefusedMessage("its seal is wrong: not published by this installation, or changed since")
+        raise RefusedMessage(
+            "its signature is wrong: it was not published by this installation, or changed since"
+        )
     return {
         **_NEUTRAL, "id": job_id, "root_id": job_id, "shadow": definition, "timelimit": limits,
         "argsrepr": f"({definition!r},)", HEADER: header, "origin": "",
@@ -86,14 +87,14 @@ def _body(message: Any) -> tuple[str, str]:
         args, kwargs, embed = message.payload
         definition, text = args
         is_plain = not kwargs and not any(embed.values())
-    except Exception as error:  # a decoder may raise anything over what a stranger wrote
+    except Exception as error:  # a decoder may raise anything for a forged body
         raise RefusedMessage(f"its body cannot be read ({type(error).__name__})") from error
     if not isinstance(definition, str) or not isinstance(text, str) or not is_plain:
-        raise RefusedMessage("its body holds more or other than a definition and its parameters")
+        raise RefusedMessage("its body is not a definition and its parameters")
     return definition, text
 
 
-def _fits(header: Mapping[str, Any], limits: Any, job_id: object) -> bool:
+def _is_well_formed(header: Mapping[str, Any], limits: Any, job_id: object) -> bool:
     attempt, published_at = header.get("attempt"), header.get("published_at")
     return (
         isinstance(job_id, str)

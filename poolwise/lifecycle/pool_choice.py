@@ -1,4 +1,4 @@
-"""Which pool `auto` stands for: a pin, else the newest valid report, else the definition's kind."""
+"""Choose the pool for `auto`: a pin, else the newest valid report, else the definition's kind."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from poolwise.lifecycle.environment import code_version
 from poolwise.models import Comparison, PinnedDefinition
 from poolwise.pools import AUTO
 
-#: Only the newest so many comparisons of a definition are looked at.
+#: How many comparisons of a definition are considered, the newest first.
 _CONSIDERED = 20
 _MAX_WHY_CHARS = 300
 
@@ -27,18 +27,18 @@ class Choice:
 
 
 def chosen(definition: str, pool: str) -> Choice:
-    """Return the pool to submit to: the one that is named, or what `auto` stands for. Raise UnknownDefinition."""
+    """Return the pool to submit to: the named one, or a choice for `auto`. Raise UnknownDefinition."""
     return choose(definitions.get(definition)) if pool == AUTO else Choice(pool, "")
 
 
 def choose(definition: Definition) -> Choice:
-    """Return the pool for a definition that was submitted to `auto`; there always is one."""
+    """Return the pool for a definition that was submitted to `auto`."""
     choice = pinned(definition.name) or proven(definition.name) or by_kind(definition)
     return Choice(choice.pool, choice.why[:_MAX_WHY_CHARS])
 
 
 def pinned(name: str) -> Choice | None:
-    """Return the pool that an administrator pinned the definition to, as long as there is such a pool."""
+    """Return the pool that an administrator pinned the definition to, if that pool is still declared."""
     pin = PinnedDefinition.objects.filter(definition=name).first()
     if pin is None or pin.pool not in settings.JOB_POOLS:
         return None
@@ -46,10 +46,9 @@ def pinned(name: str) -> Choice | None:
 
 
 def proven(name: str) -> Choice | None:
-    """Return what the newest valid report recommends, that of the present code before that of another.
+    """Return what the newest valid report recommends; reports of the current code first.
 
-    A report that found no difference does not count, nor does an imported one, which is of
-    another machine.
+    Reports without a difference do not count, nor do imported ones, which are of another machine.
     """
     is_proof = {"report__validity__valid": True, "report__advice__proven": True, "imported_at": None}
     rows = (
@@ -69,7 +68,7 @@ def _why(row: Mapping[str, Any]) -> str:
 
 
 def by_kind(definition: Definition) -> Choice:
-    """Return the definition's own pool, else the settings' one for its kind, else the first there is."""
+    """Return the pool that the definition names, else the one in the settings for its kind, else the first."""
     if definition.pool in settings.JOB_POOLS:
         return Choice(
             str(definition.pool), "kind: the definition names this pool, and there is no valid report"

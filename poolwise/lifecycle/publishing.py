@@ -1,9 +1,10 @@
-"""Messages: from a committed row to the broker, within a budget of time, or left to the coordinator."""
+"""From a committed row to a message at the broker: within a time budget, or later by the coordinator.
 
-import functools
+`Job.due_at` is when the coordinator publishes a queued job; it is null once its message is known to be at the broker.
+"""
+
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import batched
 from typing import Any
@@ -19,21 +20,20 @@ from kombu.exceptions import BatchPublishError, LimitExceeded  # type: ignore[at
 from kombu.exceptions import OperationalError as BrokerError
 
 from poolwise import definitions
-from poolwise.lifecycle import duplicate_deliveries, pauses
+from poolwise.lifecycle import broker, duplicate_deliveries, pauses
 from poolwise.lifecycle.messages import TASK, signed_options
 from poolwise.models import Job
 from poolwise.pools import get_pool
-from poolwise.support import BrokerUnavailable, PoolwiseError, UnknownPool, wall_now
+from poolwise.support import PoolwiseError, UnknownPool, wall_now
 
 log = structlog.get_logger(__name__)
-#: After a failure no web request tries the broker for so long; the coordinator goes on trying.
+#: For how long after a failure no web request tries the broker; the coordinator keeps trying.
 _BREAKER_OPEN_S = 5.0
-#: How long a job waits whose pool the settings no longer declare, so that it is not in the way of others.
+#: For how long a job is postponed whose pool the settings no longer declare, so that others get their turn.
 _POSTPONED_S = 30.0
-_BACKGROUND_TIMEOUT_S = 5.0
-#: Messages that go to the broker in one write, where its transport can; of so many the outcome is then uncertain.
+#: Messages that go to the broker in one write, where its transport can; if it fails, all of these are uncertain.
 _BATCH = 50
-#: How long a coordinator has what it is about to publish to itself; past it, another one tries.
+#: For how long the jobs that a coordinator takes are its own; after that, another one publishes them.
 _TAKEN_FOR = timedelta(seconds=10)
 
 
@@ -54,82 +54,10 @@ class _Breaker:
 _breaker = _Breaker()
 
 
-@functools.cache
-def _connection(timeout_s: float) -> Any:
-    options = {
-        **current_app.conf.broker_transport_options,
-        "socket_timeout": timeout_s,
-        "socket_connect_timeout": timeout_s,
-        "connect_timeout": timeout_s,
-        "read_timeout": timeout_s,
-        "write_timeout": timeout_s,
-        "max_retries": 0,
-    }
-    connection: Any = current_app.connection_for_write(transport_options=options, connect_timeout=timeout_s)
-    return connection
-
-
-def web_connection() -> Any:
-    """Return the connection of web requests to the broker: every wait on it ends within the budget."""
-    return _connection(settings.JOB_PUBLISH_BUDGET_S)
-
-
-@contextmanager
-def background_connection() -> Iterator[Any]:
-    """Yield a connection to the broker for what is in no hurry. Raise BrokerUnavailable within some seconds."""
-    connection = _connection(_BACKGROUND_TIMEOUT_S)
-    try:
-        yield connection
-    except (*connection.recoverable_connection_errors, BrokerError, OSError) as error:
-        connection.close()  # the next one begins anew
-        raise BrokerUnavailable(f"The broker does not answer: {error}") from error
-
-
-def publish(jobs: Sequence[Job], *, budget_s: float, paused: pauses.Paused | None = None) -> int:
-    """Publish the jobs' messages, in order, until the budget is spent; return how many went out.
-
-    What did not go out keeps its `due_at`, and the coordinator publishes it; what is held it publishes once it is
-    resumed. Never raises for a broker's fault.
-    """
-    paused = pauses.paused_now() if paused is None else paused
-    jobs = [job for job in jobs if not paused.includes(job.pool, job.definition)]
-    if not jobs:
-        return 0
-    until_mono = time.monotonic() + budget_s
-    sent: list[Job] = []
-    try:
-        # Without blocking: after a fault kombu's emptied pool would wait out its time-out before it connects anew.
-        with (
-            pools.producers[_connection(budget_s)].acquire(block=False) as producer,
-            producer.batch() as batch,
-        ):
-            sender = _Sender(producer)
-            # Elsewhere each message goes out at once, and is known to have.
-            size = _BATCH if producer.supports_batch_publish else 1
-            for together in batched(jobs, size, strict=False):
-                if time.monotonic() > until_mono:
-                    break
-                going = [job for job in together if sender.send_or_postpone(job)]
-                batch.flush()
-                sent += going
-    except (
-        *_connection(budget_s).recoverable_connection_errors,
-        BatchPublishError,  # whether it arrived cannot be told: the coordinator publishes it, perhaps again
-        BrokerError,
-        LimitExceeded,
-        OSError,
-    ) as error:
-        log.warning("the broker does not answer; the coordinator will publish", error=str(error))
-        _breaker.trip()
-        pools.producers[_connection(budget_s)].force_close_all(close_pool=False)
-    _mark_published(sent)
-    return len(sent)
-
-
 def publish_from_web(jobs: Sequence[Job]) -> int:
-    """Publish within the budget of a web request; while the broker is known to be away, not at all.
+    """Publish within the budget of a web request; not at all while the breaker is open.
 
-    The jobs are stored: what the ledger fails at now is no reason to tell the user that they are not.
+    The jobs are stored, so a database that fails now is only logged: the submission has succeeded.
     """
     if _breaker.is_open:
         return 0
@@ -137,109 +65,67 @@ def publish_from_web(jobs: Sequence[Job]) -> int:
         return publish(jobs, budget_s=settings.JOB_PUBLISH_BUDGET_S)
     except (OperationalError, InterfaceError) as error:
         log.warning(
-            "the ledger does not answer; the coordinator will publish, perhaps again", error=str(error)
+            "the database does not answer; the coordinator will publish, perhaps again", error=str(error)
         )
         return 0
 
 
-def revoke(job_id: str, *, terminate: bool, signal: str) -> None:
-    """Ask every worker to drop a job, or to stop it too. Raise the broker's errors within twice the budget."""
-    ask_workers("revoke", {"task_id": job_id, "terminate": terminate, "signal": signal})
+def publish(jobs: Sequence[Job], *, budget_s: float, paused: pauses.Paused | None = None) -> int:
+    """Publish the jobs' messages, in order, until the budget is spent; return how many were sent.
 
-
-def ask_workers(command: str, arguments: dict[str, Any], *, only: Sequence[str] | None = None) -> None:
-    """Send a command of Celery's remote control. Raise the broker's errors within twice the budget of a request."""
-    connection = web_connection()
-    producers = pools.producers[connection]
-    control: Any = current_app.control  # the stubs do not know its mailbox
-    mailbox = control.mailbox(connection)
-    mailbox.producer_pool = producers  # else the app's own connections, which wait for a broker that hangs
-    names = None if only is None else list(only)
+    Jobs that were not sent keep their `due_at`, and the coordinator publishes them; paused ones once they are resumed.
+    Never raises the broker's errors.
+    """
+    paused = pauses.paused_now() if paused is None else paused
+    jobs = [job for job in jobs if not paused.includes(job.pool, job.definition)]
+    if not jobs:
+        return 0
+    connection = broker.connection(budget_s)
+    sent: list[Job] = []
     try:
-        mailbox._broadcast(command, arguments, destination=names)
-    except connection.recoverable_connection_errors:
-        # The connection may be of before the broker's restart; a new one tells whether it is back.
-        producers.force_close_all(close_pool=False)
-        connection.close()
-        mailbox._broadcast(command, arguments, destination=names)
+        _send_all(jobs, connection, time.monotonic() + budget_s, sent)
+    except (
+        *connection.recoverable_connection_errors,
+        BatchPublishError,  # nobody knows whether it arrived: the coordinator publishes it, perhaps again
+        BrokerError,
+        LimitExceeded,
+        OSError,
+    ) as error:
+        log.warning("the broker does not answer; the coordinator will publish", error=str(error))
+        _breaker.trip()
+        pools.producers[connection].force_close_all(close_pool=False)
+    _mark_published(sent)
+    return len(sent)
 
 
-def publish_due(*, limit: int = 500, budget_s: float = _BACKGROUND_TIMEOUT_S) -> int:
-    """Publish what is due and not known to be at the broker; return how many messages went out."""
-    now = timezone.now()
-    if not Job.objects.unpublished(now=now).exists():
-        return 0  # nearly always: no transaction for that
-    paused = pauses.paused_now()
-    due = _take_due(paused, limit, now)
-    sent = (
-        _publish_taken(due, budget_s, paused)
-        if due and duplicate_deliveries.prepare_for_duplicates(due)
-        else 0
-    )
-    if sent < len(due):
-        ids = [job.pk for job in due]
-        Job.objects.queued().filter(pk__in=ids, due_at=now + _TAKEN_FOR).update_in_order(due_at=now)
-    return sent
-
-
-def _take_due(paused: pauses.Paused, limit: int, now: datetime) -> list[Job]:
-    """Return due jobs that no other coordinator publishes meanwhile, their `due_at` put off; none that are held."""
-    free = paused.without_paused(Job.objects.unpublished(now=now)).order_by("due_at")
-    with transaction.atomic():
-        rows = free.select_for_update(skip_locked=database.features.has_select_for_update_skip_locked)
-        due = list(rows[:limit])
-        duplicate_deliveries.suspect_duplicates(job for job in due if _is_fresh(job))
-        for job in due:
-            job.due_at = now + _TAKEN_FOR
-        Job.objects.filter(pk__in=[job.pk for job in due]).update(due_at=now + _TAKEN_FOR)
-    return due
-
-
-def _is_fresh(job: Job) -> bool:
-    """Tell whether the process that inserted the job may have published it and did not come to say so."""
-    waited = (job.due_at or timezone.now()) - job.created_at
-    return job.attempt == 1 and timedelta(0) < waited <= grace()
-
-
-def _publish_taken(due: Sequence[Job], budget_s: float, paused: pauses.Paused) -> int:
-    # until it is known: a write may fail, or the ledger once the messages have gone out
-    duplicate_deliveries.suspect_duplicates(due)
-    sent = publish(due, budget_s=budget_s, paused=paused)
-    duplicate_deliveries.clear_duplicates(job for job in due if job.is_published)
-    return sent
-
-
-def grace() -> timedelta:
-    """Return for how long the process that inserts a job may publish it before the coordinator does."""
-    return timedelta(seconds=settings.JOB_PUBLISH_BUDGET_S * 2 + 1.0)
-
-
-def _mark_published(jobs: Sequence[Job]) -> None:
-    for job in jobs:
-        job.due_at = None
-    attempts: dict[int, list[Any]] = {}
-    for job in jobs:
-        attempts.setdefault(job.attempt, []).append(job.pk)
-    for attempt, ids in attempts.items():
-        for start in range(0, len(ids), 500):
-            # Only while the row is still at the attempt that was published: a fast worker may have ended it.
-            rows = Job.objects.queued().filter(pk__in=ids[start : start + 500], attempt=attempt)
-            rows.update_in_order(due_at=None)
+def _send_all(jobs: Sequence[Job], connection: Any, until_mono: float, sent: list[Job]) -> None:
+    """Send the jobs' messages until that time, and add to `sent` what arrived. Raise the broker's errors."""
+    # Without blocking: after a fault kombu's emptied pool would wait out its time-out before it connects again.
+    with pools.producers[connection].acquire(block=False) as producer, producer.batch() as batch:
+        sender = _Sender(producer)
+        # Without batches each message is sent at once, and its arrival is known.
+        size = _BATCH if producer.supports_batch_publish else 1
+        for chunk in batched(jobs, size, strict=False):
+            if time.monotonic() > until_mono:
+                break
+            sending = [job for job in chunk if sender.send_or_postpone(job)]
+            batch.flush()
+            sent += sending
 
 
 class _Sender:
-    """Sends messages by one producer; what many of them need is looked up, and declared, once."""
+    """Sends messages with one producer; each queue is resolved and declared once."""
 
     def __init__(self, producer: Any) -> None:
         self._producer = producer
         self._queues: dict[str, str] = {}
 
     def send_or_postpone(self, job: Job) -> bool:
-        """Send a job's message; return False where its pool is no longer declared, and the job waits for that."""
+        """Send a job's message; where its pool is no longer declared, postpone the job and return False."""
         try:
             self._send(job)
         except UnknownPool as error:
-            # Each of them, every half minute: the coordinator warns of all together, once.
+            # At debug level: the coordinator warns once of all jobs of such a pool.
             log.debug("a job waits for its pool to be declared again", job=str(job.pk), error=str(error))
             job.due_at = timezone.now() + timedelta(seconds=_POSTPONED_S)
             Job.objects.queued().filter(pk=job.pk).update(due_at=job.due_at)
@@ -261,7 +147,7 @@ class _Sender:
         )
         if not is_first:
             options["declare"] = ()  # else Celery declares the queue with each message
-        # By its name: who publishes loads nothing of the worker.
+        # By the task's name: a web process imports nothing of the worker.
         current_app.send_task(
             TASK,
             queue=self._queues[job.pool],
@@ -276,5 +162,69 @@ def _limits(job: Job) -> dict[str, float | None]:
     try:
         definition = definitions.resolve(job.definition)
     except PoolwiseError:
-        return {}  # the worker reports it as failed, which the ledger then shows
+        return {}  # the worker reports the job as failed, with this error
     return {"soft_time_limit_s": definition.soft_time_limit_s, "time_limit_s": definition.time_limit_s}
+
+
+def _mark_published(jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        job.due_at = None
+    attempts: dict[int, list[Any]] = {}
+    for job in jobs:
+        attempts.setdefault(job.attempt, []).append(job.pk)
+    for attempt, ids in attempts.items():
+        for start in range(0, len(ids), 500):
+            # Only while the row is still at the attempt that was published: a fast worker may have ended it.
+            rows = Job.objects.queued().filter(pk__in=ids[start : start + 500], attempt=attempt)
+            rows.update_in_order(due_at=None)
+
+
+# The coordinator's part.
+
+
+def publish_due(*, limit: int = 500, budget_s: float = broker.BACKGROUND_TIMEOUT_S) -> int:
+    """Publish the jobs that are due; return how many messages were sent."""
+    now = timezone.now()
+    if not Job.objects.unpublished(now=now).exists():
+        return 0  # nearly always: it needs no transaction
+    paused = pauses.paused_now()
+    due = _take_due(paused, limit, now)
+    sent = 0
+    if due and duplicate_deliveries.prepare_for_duplicates(due):
+        sent = _publish_taken(due, budget_s, paused)
+    if sent < len(due):
+        ids = [job.pk for job in due]
+        Job.objects.queued().filter(pk__in=ids, due_at=now + _TAKEN_FOR).update_in_order(due_at=now)
+    return sent
+
+
+def _take_due(paused: pauses.Paused, limit: int, now: datetime) -> list[Job]:
+    """Return due jobs that are not paused; put off their `due_at`, so that no other coordinator publishes them too."""
+    free = paused.without_paused(Job.objects.unpublished(now=now)).order_by("due_at")
+    with transaction.atomic():
+        rows = free.select_for_update(skip_locked=database.features.has_select_for_update_skip_locked)
+        due = list(rows[:limit])
+        duplicate_deliveries.suspect_duplicates(job for job in due if _is_fresh(job))
+        for job in due:
+            job.due_at = now + _TAKEN_FOR
+        Job.objects.filter(pk__in=[job.pk for job in due]).update(due_at=now + _TAKEN_FOR)
+    return due
+
+
+def _is_fresh(job: Job) -> bool:
+    """Return whether the process that inserted the job may have published it and ended before it noted that."""
+    waited = (job.due_at or timezone.now()) - job.created_at
+    return job.attempt == 1 and timedelta(0) < waited <= grace()
+
+
+def _publish_taken(due: Sequence[Job], budget_s: float, paused: pauses.Paused) -> int:
+    # Suspected until it is known: the write may fail, or the database once the messages were sent.
+    duplicate_deliveries.suspect_duplicates(due)
+    sent = publish(due, budget_s=budget_s, paused=paused)
+    duplicate_deliveries.clear_duplicates(job for job in due if job.is_published)
+    return sent
+
+
+def grace() -> timedelta:
+    """Return for how long the process that inserts a job may publish it before the coordinator does."""
+    return timedelta(seconds=settings.JOB_PUBLISH_BUDGET_S * 2 + 1.0)

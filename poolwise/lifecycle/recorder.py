@@ -1,7 +1,7 @@
-"""The only writer of outcomes: folds the stream's entries into jobs, exactly once.
+"""The only writer of outcomes: fold the entries of the stream into jobs, exactly once.
 
-An entry counts only for the attempt that the job is at, and the first ending of an attempt wins; so recording
-the same entry twice, or an old attempt's, changes nothing.
+An entry counts only for the current attempt of its job, and the first ending of an attempt wins. So an entry that is
+recorded twice, or belongs to an older attempt, changes nothing.
 """
 
 import json
@@ -49,13 +49,13 @@ _CELERY_STATES = {
 
 @dataclass(slots=True)
 class Recorded:
-    """What a batch came to."""
+    """The result of recording a batch."""
 
     applied: int = 0
     stale: int = 0  # of an older attempt, or after the first ending
-    unknown: int = 0  # of a job that the ledger does not have
+    unknown: int = 0  # of a job that is not in the database
     ended: list[Job] = field(default_factory=list)
-    unwanted: list[UUID] = field(default_factory=list)  # begun though they had ended
+    unwanted: list[UUID] = field(default_factory=list)  # started after they had ended
 
     def counts(self) -> Counter[str]:
         """Return the counts by name, for logs."""
@@ -63,7 +63,7 @@ class Recorded:
 
 
 def record(entries: Iterable[Entry]) -> Recorded:
-    """Fold entries, in stream order, into the ledger in one transaction. Raise the database's errors."""
+    """Fold entries into the database, in stream order and one transaction. Raise the database's errors."""
     entries = [_storable(entry) for entry in entries]
     recorded = Recorded()
     now = timezone.now()
@@ -84,7 +84,7 @@ def record(entries: Iterable[Entry]) -> Recorded:
                 recorded.applied += 1
                 changed[job.pk] = job
                 if isinstance(entry, Outcome) and entry.ending is not Ending.PAUSED:
-                    # As it is now: a later entry of this batch may say that its next attempt has begun.
+                    # The state now: a later entry of this batch may start the next attempt.
                     outcomes[job.pk] = (job, entry, _CELERY_STATES[JobState(job.state)])
                     logs += _log_of(entry)
         _write(changed.values())
@@ -95,7 +95,7 @@ def record(entries: Iterable[Entry]) -> Recorded:
 
 
 def fold(job: Job, entry: Entry, *, now: datetime) -> bool:
-    """Apply one entry to a job in memory; return whether it changed anything. Touches no database."""
+    """Apply one entry to a job in memory; return whether it changed anything. Uses no database."""
     if entry.attempt != job.attempt or job.has_ended:
         return False
     if isinstance(entry, Started):
@@ -105,7 +105,7 @@ def fold(job: Job, entry: Entry, *, now: datetime) -> bool:
     if entry.ending is Ending.PAUSED:
         return _fold_paused(job)
     if entry.ending is Ending.CANCELLED and entry.timings.started_at is None and job.state != JobState.QUEUED:
-        return False  # said of another message than the one that runs
+        return False  # of another message than the one that runs
     _set_place(job, entry.place)
     _set_timings(job, entry.timings)
     _set_waits(job, entry.waits)
@@ -126,8 +126,8 @@ def fold(job: Job, entry: Entry, *, now: datetime) -> bool:
 
 def _why_no_more(job: Job) -> str:
     if all(past.get("ending") == Ending.LOST for past in job.history):
-        return f"Each of its {job.attempt} attempts ended so: it is taken for poison and not tried again."
-    return f"It was its last attempt of {job.max_attempts}: it is not tried again."
+        return f"All {job.attempt} attempts ended so: the job is taken for poison and not tried again."
+    return f"It was the last attempt of {job.max_attempts}: the job is not tried again."
 
 
 def _fold_started(job: Job, entry: Started) -> bool:
@@ -141,14 +141,14 @@ def _fold_started(job: Job, entry: Started) -> bool:
 
 
 def _took_over(job: Job, entry: Started) -> bool:
-    # Two workers start the same attempt only if the first has given it back, and its word of that may come late.
+    # Two workers start the same attempt only if the first released it; its report of that may arrive late.
     at = to_datetime(entry.timings.started_at)
     is_later = job.started_at is not None and at is not None and at > job.started_at
     return job.state == JobState.RUNNING and job.worker != entry.place.worker[:200] and is_later
 
 
 def _is_unwanted(job: Job, entry: Started) -> bool:
-    """Tell whether a start is another one than that of the run which ended the job, whose word may come late or twice."""
+    """Return whether a start is not that of the run which ended the job: that one may be reported late or twice."""
     if not job.has_ended or job.worker != entry.place.worker[:200]:
         return job.has_ended
     at = to_datetime(entry.timings.started_at)
@@ -156,17 +156,17 @@ def _is_unwanted(job: Job, entry: Started) -> bool:
 
 
 def _fold_released(job: Job, entry: Outcome, *, now: datetime) -> bool:
-    # Only the worker that holds the job can give it back: a late word of its former holder is not heard.
+    # Only the worker that runs the job can release it: a late report of an earlier worker is ignored.
     if job.state != JobState.RUNNING or job.worker != entry.place.worker:
         return False
     for name, default in _ATTEMPT_DEFAULTS.items():
         setattr(job, name, default)
-    if job.cancel_requested_at is not None:  # nobody would begin it again
+    if job.cancel_requested_at is not None:  # it must not start again
         job.state, job.finished_at, job.recorded_at = JobState.CANCELLED, now, now
         job.error_type, job.error = "Cancelled", "Cancelled while it ran; its worker was shut down."
         return True
     job.state = JobState.QUEUED
-    # Its message goes back to its queue; `coordinator.recovery` checks that it got there.
+    # Its message returns to its queue; `coordinator.recovery` checks that it arrived.
     job.due_at = None
     return True
 
@@ -174,16 +174,18 @@ def _fold_released(job: Job, entry: Outcome, *, now: datetime) -> bool:
 def _fold_paused(job: Job) -> bool:
     if job.state != JobState.QUEUED:
         return False
-    # Its message is gone. It is published again once it may begin, in the order of submission.
+    # Its message is gone. The job is published again once it is resumed, in the order of submission.
     job.due_at = job.created_at
     return True
 
 
 def _runs_again(job: Job, outcome: Outcome) -> bool:
-    wanted = outcome.ending is Ending.LOST or (
-        outcome.ending is Ending.FAILED and outcome.retry_in_s is not None
+    is_retried = outcome.ending is Ending.FAILED and outcome.retry_in_s is not None
+    return (
+        (is_retried or outcome.ending is Ending.LOST)
+        and job.attempt < job.max_attempts
+        and job.cancel_requested_at is None
     )
-    return wanted and job.attempt < job.max_attempts and job.cancel_requested_at is None
 
 
 def _next_attempt(job: Job, outcome: Outcome, *, now: datetime) -> None:
@@ -199,7 +201,7 @@ def _next_attempt(job: Job, outcome: Outcome, *, now: datetime) -> None:
 
 
 def summary_of(job: Job, outcome: Outcome) -> dict[str, object]:
-    """Return what `Job.history` keeps of an attempt that did not end the job."""
+    """Return the entry of `Job.history` for an attempt that did not end the job."""
     return {
         "attempt": outcome.attempt,
         "ending": outcome.ending.value,
@@ -252,13 +254,13 @@ def _set_waits(job: Job, waits: Waits) -> None:
 
 def _lock(job_ids: Iterable[str]) -> dict[UUID | None, Job]:
     ids = [job_id for job_id in map(as_uuid, job_ids) if job_id]
-    # In one order, so that two coordinators cannot wait for each other.
+    # In one order, so that two coordinators cannot deadlock.
     rows = Job.objects.select_for_update().filter(pk__in=ids).order_by("pk")
     return {job.pk: job for job in rows}
 
 
 def _write(jobs: Iterable[Job]) -> None:
-    # The rows exist and are locked, so this upsert only ever updates; it is one statement a batch.
+    # The rows exist and are locked, so this upsert only updates, with one statement per batch.
     Job.objects.bulk_create(
         sorted(jobs, key=lambda job: job.pk),
         update_conflicts=True,

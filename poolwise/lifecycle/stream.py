@@ -1,4 +1,7 @@
-"""The Redis stream between workers and the coordinator: at most two entries a job, `started` and `ended`."""
+"""The Redis stream between workers and the coordinator: at most two entries per attempt, `started` and `ended`.
+
+Beside it stand the claims: an attempt is claimed once, so that a message delivered twice runs once.
+"""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -10,16 +13,16 @@ from typing import Any
 
 import redis
 
-from poolwise.metering import UNKNOWN, Waits
+from poolwise.metering import UNATTRIBUTED, Waits
 from poolwise.support import Client, Timings, key, script, signing, wall_now
 
 GROUP = "recorder"
-#: How long a claim outlives its attempt: a message redelivered within it is known as a duplicate.
+#: How long a claim outlives its attempt: a message redelivered within this time is a duplicate.
 CLAIM_AFTERLIFE_S = 300
-#: How long where another message of the attempt may wait behind a backlog; only for those, so that memory stays small.
+#: The same for an attempt of which another message may wait behind a backlog. Only for these: claims take memory.
 CLAIM_LONG_AFTERLIFE_S = 30 * 86_400
 CLAIM_TTL_S = 86_400
-#: A message may wait for its workers for days.
+#: A message may wait for a worker for days.
 CANCEL_TTL_S = 30 * 86_400
 
 _CLAIM = """
@@ -27,8 +30,8 @@ local holder = redis.call('GET', KEYS[1])
 if holder == ARGV[1] then return 'claimed' end
 if holder then return 'taken' end
 if redis.call('EXISTS', KEYS[2]) == 1 then return 'cancelled' end
-local held = redis.call('HMGET', KEYS[4], ARGV[4], ARGV[5])
-if held[1] or held[2] then
+local paused = redis.call('HMGET', KEYS[4], ARGV[4], ARGV[5])
+if paused[1] or paused[2] then
     redis.call('XADD', KEYS[3], '*', 'e', ARGV[6])
     return 'paused'
 end
@@ -59,9 +62,9 @@ class Ending(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
-    LOST = "lost"  # its process went away
-    RELEASED = "released"  # given back unfinished at shutdown; the same attempt runs again
-    PAUSED = "paused"  # not begun, since its pool or definition is held; the same attempt is published later
+    LOST = "lost"  # its process ended without a report
+    RELEASED = "released"  # returned unfinished at shutdown; the same attempt runs again
+    PAUSED = "paused"  # not started: pool or definition is paused; the same attempt is published later
 
 
 class Claim(StrEnum):
@@ -85,7 +88,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A worker has claimed an attempt and begins it."""
+    """A worker claimed an attempt and starts it."""
 
     job_id: str
     attempt: int
@@ -95,7 +98,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The frozen value that an attempt ends with."""
+    """How an attempt ended, with everything that is recorded of it."""
 
     job_id: str
     attempt: int
@@ -109,21 +112,21 @@ class Outcome:
     log: Sequence[tuple[float, str, str]] = field(default_factory=tuple)
     log_dropped: int = 0
     offloaded: bool = False
-    retry_in_s: float | None = None  # set where the definition wants another attempt
-    waits: Waits = UNKNOWN
+    retry_in_s: float | None = None  # set if the definition retries this error
+    waits: Waits = UNATTRIBUTED
 
 
 Entry = Started | Outcome
 
 
-#: In the order of the fields; `dataclasses.astuple` copies each value besides, and this runs four times a job.
+#: The fields in order. `dataclasses.astuple` also copies each value, and this runs four times per job.
 _place_of, _timings_of, _waits_of = (
     attrgetter(*(each.name for each in fields(kind))) for kind in (Place, Timings, Waits)
 )
 
 
 def encode(entry: Entry) -> str:
-    """Return an entry as compact JSON behind its seal."""
+    """Return an entry as compact JSON, with its signature in front."""
     data: dict[str, Any] = {
         "id": entry.job_id,
         "n": entry.attempt,
@@ -135,7 +138,7 @@ def encode(entry: Entry) -> str:
         optional = {
             "r": entry.result, "y": entry.error_type, "x": entry.error, "b": entry.traceback, "l": list(entry.log),
             "d": entry.log_dropped, "o": entry.offloaded, "w": entry.retry_in_s,
-            "q": [] if entry.waits == UNKNOWN else _waits_of(entry.waits),
+            "q": [] if entry.waits == UNATTRIBUTED else _waits_of(entry.waits),
         }  # fmt: skip
         data |= {
             k: v
@@ -147,10 +150,10 @@ def encode(entry: Entry) -> str:
 
 
 def decode(text: str) -> Entry:
-    """Return a sealed entry. Raise ValueError when it is none of ours."""
+    """Verify and parse an entry. Raise ValueError if it was not written by this installation."""
     signature, _, text = text.partition(" ")
     if not signing.is_signed(signing.REPORT, text, signature):
-        raise ValueError("not a report: its seal is wrong or missing")
+        raise ValueError("not a report: its signature is wrong or missing")
     try:
         data = json.loads(text)
         common = (str(data["id"]), int(data["n"]), Place(*data["p"]), Timings(*data["t"]))
@@ -179,7 +182,7 @@ def stream_key() -> str:
 
 
 def backlog_s(client: Client) -> float:
-    """Return the age of the oldest report that nobody has recorded, in seconds. Raise redis-py's errors."""
+    """Return the age in seconds of the oldest report that is not recorded yet. Raise redis-py's errors."""
     (seconds, micros), oldest = (
         client.pipeline(transaction=False).time().xrange(stream_key(), count=1).execute()
     )
@@ -198,20 +201,20 @@ def _duplicate_key(job_id: str, attempt: int) -> str:
 
 
 def pauses_key() -> str:
-    """Return the key of the hash that says which pools and definitions begin no jobs now."""
+    """Return the key of the hash of paused pools and definitions."""
     return key("pauses")
 
 
 def claim_token(worker: str, unique: str = "") -> str:
-    """Return by what a claim knows its holder: a worker and, of its claims, this one."""
+    """Return the value of a claim: the worker, and what distinguishes this claim from its others."""
     return f"{worker} {unique}"
 
 
 def claim(client: Client, entry: Started, token: str, *, pool: str = "", definition: str = "") -> Claim:
-    """Claim an attempt and report it as started, in one step; the same token may ask again. Raise redis-py's errors.
+    """Claim an attempt and report it as started, in one step. Raise redis-py's errors.
 
-    While its pool or definition is held, the attempt is reported as given back instead; where the job was cancelled and
-    nobody had begun it, as cancelled.
+    The claim may be repeated with the same token. While the pool or definition is paused, the attempt is reported as
+    paused instead; if the job was cancelled before it started, as cancelled.
     """
     claimed, cancelled = _claim_key(entry.job_id, entry.attempt), key("cancelled", entry.job_id)
     keys = [claimed, cancelled, stream_key(), pauses_key()]
@@ -220,12 +223,12 @@ def claim(client: Client, entry: Started, token: str, *, pool: str = "", definit
     args = [token, CLAIM_TTL_S, encode(entry), *names, encode(paused)]
     answer = Claim(script(client, _CLAIM)(keys=keys, args=args, client=client))
     if answer is Claim.CANCELLED:
-        # Whoever set the mark may have been cut off before the ledger. The mark stays: this need not be one step.
-        report(client, _never_begun(entry))
+        # The process that cancelled it may have ended before it wrote the row. The mark stays, so two steps are safe.
+        report(client, _never_started(entry))
     return answer
 
 
-def _never_begun(entry: Started) -> Outcome:
+def _never_started(entry: Started) -> Outcome:
     return Outcome(
         entry.job_id,
         entry.attempt,
@@ -238,11 +241,11 @@ def _never_begun(entry: Started) -> Outcome:
 
 
 def report(client: Client, outcome: Outcome) -> None:
-    """Report how an attempt ended. Raise redis-py's errors; saying it twice does no harm."""
+    """Report how an attempt ended; a second report changes nothing. Raise redis-py's errors."""
     of = (outcome.job_id, outcome.attempt)
     keys = [_claim_key(*of), stream_key(), _duplicate_key(*of)]
     if outcome.ending is Ending.RELEASED:
-        # A child and its worker both say so: what another worker has begun in between, it keeps.
+        # A child process and its worker both report it. Another worker's claim made in between stays.
         args = [encode(outcome), claim_token(outcome.place.worker)]
         script(client, _RELEASE)(keys=keys[:2], args=args, client=client)
     else:
@@ -251,17 +254,17 @@ def report(client: Client, outcome: Outcome) -> None:
 
 
 def expect_duplicates(client: Client, attempts: Iterable[tuple[str, int]]) -> None:
-    """Let no late second message of these attempts run, however long it waits. Raise redis-py's errors."""
-    for some in batched(attempts, 1000, strict=False):
+    """Keep the claims of these attempts so long that no late second message runs. Raise redis-py's errors."""
+    for batch in batched(attempts, 1000, strict=False):
         pipe = client.pipeline(transaction=False)
-        for attempt in some:
+        for attempt in batch:
             pipe.set(_duplicate_key(*attempt), 1, ex=CLAIM_LONG_AFTERLIFE_S)
-            pipe.expire(_claim_key(*attempt), CLAIM_LONG_AFTERLIFE_S)  # it may have ended by now
+            pipe.expire(_claim_key(*attempt), CLAIM_LONG_AFTERLIFE_S)  # if it has ended already
         pipe.execute()
 
 
 def begin_no_more(client: Client, job_id: str, attempt: int) -> bool:
-    """Let no worker claim the job from now on; return whether one has claimed this attempt. Raise redis-py's errors."""
+    """Let no worker claim the job from now on; return whether this attempt is claimed. Raise redis-py's errors."""
     keys = [_claim_key(job_id, attempt), key("cancelled", job_id)]
     return bool(script(client, _BEGIN_NO_MORE)(keys=keys, args=[CANCEL_TTL_S], client=client))
 
@@ -275,7 +278,7 @@ def mark_cancelled(client: Client, job_ids: Sequence[str]) -> None:
 
 
 def begun(client: Client, attempts: Sequence[tuple[str, int]]) -> list[str]:
-    """Return the ids of those whose attempt a worker has claimed. Raise redis-py's errors."""
+    """Return the ids of the jobs whose attempt a worker has claimed. Raise redis-py's errors."""
     pipe = client.pipeline(transaction=False)
     for job_id, attempt in attempts:
         pipe.exists(_claim_key(job_id, attempt))
@@ -290,7 +293,7 @@ class Reader:
     name: str
 
     def prepare(self) -> None:
-        """Create the stream and the group where they are missing. Raise redis-py's errors."""
+        """Create the stream and its group if they are missing. Raise redis-py's errors."""
         try:
             self.client.xgroup_create(stream_key(), GROUP, id="0", mkstream=True)
         except redis.ResponseError as error:
@@ -299,18 +302,18 @@ class Reader:
 
     def read(self, *, count: int, block_ms: int) -> list[tuple[str, str]]:
         """Return new entries as (id, text), waiting up to `block_ms`, or not at all if that is 0."""
-        # To Redis 0 stands for «without end», and 1 ms for as long as its event loop sleeps, some 30 ms.
+        # For Redis, 0 means without end, and 1 ms lasts as long as its event loop sleeps, about 30 ms.
         wait_ms = block_ms or None
         answer = self.client.xreadgroup(GROUP, self.name, {stream_key(): ">"}, count=count, block=wait_ms)
         return _flatten(answer)
 
     def adopt(self, *, idle_ms: int, count: int) -> list[tuple[str, str]]:
-        """Return entries that a reader took and never acknowledged."""
+        """Return entries that another reader took and did not acknowledge for `idle_ms`."""
         answer = self.client.xautoclaim(stream_key(), GROUP, self.name, idle_ms, count=count)
         return [(entry_id, fields.get("e", "")) for entry_id, fields in answer[1] if fields]
 
     def acknowledge(self, ids: Sequence[str]) -> None:
-        """Take recorded entries off the stream."""
+        """Remove recorded entries from the stream."""
         if ids:
             self.client.pipeline(transaction=True).xack(stream_key(), GROUP, *ids).xdel(
                 stream_key(), *ids

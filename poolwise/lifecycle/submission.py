@@ -1,4 +1,4 @@
-"""What people and programs ask for: submit a job, run it again, cancel it."""
+"""Submit a job, run it again, cancel it: what pages, API, commands and code call."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CancelOutcome", "cancel", "get_job", "get_result", "prepare", "run_again", "submit"]
 log = structlog.get_logger(__name__)
-#: What refuses an insert may be gone before it is looked for.
+#: The row that refused an insert may be gone before it is read.
 _TRIES = 3
 
 
@@ -36,7 +36,7 @@ def publish_after_commit(jobs: Sequence[Job]) -> None:
     transaction.on_commit(lambda: publish_from_web(jobs))
 
 
-#: What happens to jobs that were stored; `poolwise.testing` puts something else in its place.
+#: Called with the jobs that were stored; `poolwise.testing` replaces it.
 deliver = publish_after_commit
 
 
@@ -55,11 +55,11 @@ def submit(
 ) -> list[Job]:
     """Store `copies` jobs and publish them once the surrounding transaction commits; return them.
 
-    The pool `auto` is the one that pins, reports or the definition's kind choose; `Job.chosen_by` says which.
-    Where the user submitted the same under the same idempotency key, or a job of a unique definition has not ended,
-    nothing is stored: what was there is returned, marked by `was_there`.
-    Raise UnknownDefinition, UnknownPool, Unavailable, InvalidParameters, UnderWay, QueueFull or UserLimitReached; then
-    nothing is stored.
+    For the pool `auto`, a pin, a report or the definition's kind chooses the pool; `Job.chosen_by` has the reason.
+    If the user submitted the same under the same idempotency key before, or an equal job of a unique definition has
+    not ended, nothing is stored: the earlier jobs are returned, with `was_there` set.
+    Raise UnknownDefinition, UnknownPool, Unavailable, InvalidParameters, UnderWay, QueueFull or UserLimitReached;
+    nothing is stored then.
     """
     choice = chosen(definition, pool)
     pool = choice.pool
@@ -78,8 +78,8 @@ def submit(
         deduplication.mark(jobs, key=idempotency_key)
     if run_after is not None:
         _schedule(jobs, run_after)
-    if found := _earlier_or_stored(jobs, batch, user):
-        return found
+    if earlier := _earlier_or_stored(jobs, batch, user):
+        return earlier
     if run_after is None and batch is None:
         deliver(jobs)
     log.info("jobs submitted", definition=definition, pool=pool, copies=copies, request_id=request_id)
@@ -87,10 +87,10 @@ def submit(
 
 
 def _earlier_or_stored(jobs: Sequence[Job], batch: Batch | None, user: "User | None") -> list[Job]:
-    """Return the stored jobs that these stand for; else store these and return nothing. Raise as `submit` does."""
+    """Return the earlier jobs equal to these; if there are none, store these and return nothing. Raise as `submit`."""
     for tries_left in reversed(range(_TRIES)):
-        if found := deduplication.earlier(jobs):
-            return found
+        if earlier := deduplication.earlier(jobs):
+            return earlier
         try:
             with transaction.atomic():
                 if batch is None:
@@ -99,46 +99,46 @@ def _earlier_or_stored(jobs: Sequence[Job], batch: Batch | None, user: "User | N
                     )
                 Job.objects.bulk_create(jobs, batch_size=500)
             break
-        except IntegrityError:  # somebody was faster, and may have ended by the next look
+        except IntegrityError:  # an equal job was stored meanwhile; it may have ended by the next try
             if not tries_left:
                 raise
     return []
 
 
 def _schedule(jobs: Sequence[Job], run_after: "datetime") -> None:
-    """Put the jobs off; they are scheduled where that time is still to come."""
-    is_to_come = run_after > timezone.now()
+    """Let the jobs start at that time; they are scheduled if it is in the future."""
+    is_future = run_after > timezone.now()
     for job in jobs:
         job.due_at = run_after
-        job.run_after = run_after if is_to_come else None
+        job.run_after = run_after if is_future else None
 
 
 def prepare(
     definition: str, params: Mapping[str, Any], *, pool: str, copies: int, **fields: Any
 ) -> list[Job]:
     """Return unsaved jobs for validated parameters. Raise as `submit` does."""
-    found = definitions.get(definition)
+    registered = definitions.get(definition)
     get_pool(pool)
-    if reason := found.unavailable():
+    if reason := registered.unavailable():
         raise Unavailable(f"{definition} cannot run here: {reason}")
     if not 1 <= copies <= settings.JOB_MAX_COPIES:
         raise InvalidParameters({"copies": f"Choose 1 to {settings.JOB_MAX_COPIES} copies."})
-    valid = found.validate(params)
-    if found.unique and fields.get("batch") is None:  # a comparison runs its copies all the same
+    valid = registered.validate(params)
+    if registered.unique and fields.get("batch") is None:  # a comparison runs its copies nevertheless
         if copies > 1:
             raise InvalidParameters(
                 {"copies": f"{definition} is unique: one job with the same parameters at a time."}
             )
-        fields["unique_key"] = deduplication.unique_keys(found, valid)[0]
+        fields["unique_key"] = deduplication.unique_keys(registered, valid)[0]
     size = len(json.dumps(valid).encode())
     now = timezone.now()
     return [
         Job(
-            definition=found.name,
-            kind=found.kind,
+            definition=registered.name,
+            kind=registered.kind,
             params=valid,
             pool=pool,
-            max_attempts=found.max_attempts,
+            max_attempts=registered.max_attempts,
             payload_bytes=size,
             created_at=now,
             due_at=now + grace(),
@@ -158,7 +158,7 @@ def get_job(job_id: str | UUID) -> Job:
 
 
 def get_result(job: Job) -> Any:
-    """Return what a job that succeeded has returned, as JSON values; None for any other."""
+    """Return the JSON value that a succeeded job returned; None for any other job."""
     if job.state != JobState.SUCCEEDED:
         return None
     text = TaskResult.objects.filter(task_id=str(job.pk)).values_list("result", flat=True).first()
@@ -174,7 +174,8 @@ def run_again(
     request_id: str = "",
     idempotency_key: str = "",
 ) -> Job:
-    """Submit a job like an earlier one, perhaps changed; the new one names it as its parent. Raise as `submit`."""
+    """Submit an earlier job again, with other parameters or on another pool if given; it becomes the parent of the new
+    one. Raise as `submit`."""
     return submit(
         job.definition,
         job.params if params is None else params,
@@ -187,7 +188,7 @@ def run_again(
 
 
 def cancel(job: Job, *, user: "User | None", reason: str = "") -> CancelOutcome:
-    """Cancel a job that has not begun, or ask the worker of one that has to stop it; another's goes into the audit log."""
+    """Cancel a queued job, or ask its worker to stop a running one. The audit log records it for another user's job."""
     outcome = cancellation.cancel(job)
     is_others = user is not None and job.user_id != user.pk
     if is_others and job.batch_id is None and outcome is not CancelOutcome.ENDED:

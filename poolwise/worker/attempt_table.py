@@ -1,8 +1,8 @@
-"""The attempts that run in this process, in memory that another process can read while this one answers nothing.
+"""The running attempts of a worker, in memory that its watchdog can read while the worker is blocked.
 
-A job that computes in a hub or loop, or holds the interpreter's lock inside one call of C, lets no thread of its
-process act. What it is and when its time is over must therefore stand where the watchdog finds it.
-Nothing but the standard library is imported here: the watchdog is to be small.
+While a job computes in a hub or loop, or keeps the interpreter's lock inside a C call, no thread of its process runs.
+So the job and its deadline must stand where the watchdog finds them.
+Only the standard library is imported here: the watchdog must stay small.
 """
 
 import itertools
@@ -19,38 +19,38 @@ from typing import Self
 
 ROW_BYTES = 1_024
 MAX_ROWS = 10_000
-#: Row 0 holds how many rows were ever used and when the next sign of life is overdue, which the worker writes, and
-#: when the watchdog last looked, which that writes. All times are CLOCK_MONOTONIC, which all processes share.
+#: Row 0: the number of rows ever used and the time at which the next heartbeat is overdue, written by the worker; the
+#: time of the last check, written by the watchdog. All times are CLOCK_MONOTONIC, which all processes share.
 _USED = struct.Struct("=I")
 _TIME = struct.Struct("=d")
 _CHECKED_AT, _HEARTBEAT_DUE_AT = 8, 16
 #: The length of the text, 0 while the row is free, and the deadline (infinite if there is none).
 _ROW = struct.Struct("=Id")
 _LENGTH = struct.Struct("=I")
-#: The watchdog looks every `CHECK_EVERY_S`; silent for so long, it is taken for gone.
+#: The watchdog checks every `CHECK_EVERY_S`; after `_GONE_AFTER_S` without a check it counts as gone.
 CHECK_EVERY_S = 0.25
 _GONE_AFTER_S = 3.0
 NO_LIMIT = float("inf")
-#: Where a watchdog finds, as JSON, the settings that it needs. Without them it reads all, and loads Celery for that.
+#: The environment variable with the settings that a watchdog needs, as JSON. Reading all settings would load Celery.
 SETTINGS_VARIABLE = "POOLWISE_WATCHDOG_SETTINGS"
 
 
 @dataclass(frozen=True, slots=True)
 class WatchedAttempt:
-    """A running attempt: its encoded `started` entry, and the monotonic time at which its time limit is over."""
+    """A running attempt: its encoded `started` entry, and its deadline by the monotonic clock."""
 
     text: str
     deadline_mono: float
 
 
 class RowRemover:
-    """Strikes an attempt off the table, the first time that it is called."""
+    """Removes an attempt from the table at its first call."""
 
     def __init__(self, table: "AttemptTable", row: int) -> None:
         self._table, self._rows = table, [row]
 
     def __call__(self) -> None:
-        """Free the row, unless that was done."""
+        """Free the row, unless it is free already."""
         with suppress(IndexError):
             self._table.clear(self._rows.pop())
 
@@ -72,10 +72,10 @@ class AttemptTable:
         os.set_inheritable(descriptor, True)
         return cls(descriptor), descriptor
 
-    # The process that runs the jobs.
+    # Called by the worker.
 
     def note(self, text: str, deadline_mono: float) -> Callable[[], None]:
-        """Note an attempt; return what strikes it off, once. Without a free row it runs unwatched."""
+        """Add an attempt; return the function that removes it. Without a free row it runs unwatched."""
         row = self._take()
         if row is None:
             return _nothing
@@ -83,22 +83,22 @@ class AttemptTable:
         return RowRemover(self, row)
 
     def clear(self, row: int) -> None:
-        """Let the row be used again."""
+        """Free a row."""
         _LENGTH.pack_into(self._memory, row * ROW_BYTES, 0)
         self._free.append(row)
 
     @property
     def is_watched(self) -> bool:
-        """Tell whether a watchdog looks at this table."""
+        """Return whether a watchdog checks this table."""
         return time.monotonic() - self.checked_at_mono < _GONE_AFTER_S
 
     @property
     def checked_at_mono(self) -> float:
-        """Return when the watchdog last looked; 0 if it never did."""
+        """Return the time of the watchdog's last check; 0 if there was none."""
         return float(_TIME.unpack_from(self._memory, _CHECKED_AT)[0])
 
     def note_heartbeat(self, *, next_within_s: float) -> None:
-        """Note a sign of life, and by when the next one is to come."""
+        """Note a heartbeat, and by when the next one is due."""
         _TIME.pack_into(self._memory, _HEARTBEAT_DUE_AT, time.monotonic() + next_within_s)
 
     def _take(self) -> int | None:
@@ -106,7 +106,7 @@ class AttemptTable:
             return self._free.pop()
         except IndexError:
             pass
-        row = next(self._numbers)  # one step of C: no two threads get the same
+        row = next(self._numbers)  # atomic: no two threads get the same row
         if row > MAX_ROWS:
             return None
         _USED.pack_into(self._memory, 0, max(row, *_USED.unpack_from(self._memory)))
@@ -116,26 +116,26 @@ class AttemptTable:
         raw, at = text.encode()[: ROW_BYTES - _ROW.size], row * ROW_BYTES
         self._memory[at + _ROW.size : at + _ROW.size + len(raw)] = raw
         _ROW.pack_into(self._memory, at, 0, deadline_mono)
-        _LENGTH.pack_into(self._memory, at, len(raw))  # last: from here on the row counts
+        _LENGTH.pack_into(self._memory, at, len(raw))  # last: from here on the row is in use
 
-    # The watchdog.
+    # Called by the watchdog.
 
     def note_check(self) -> None:
-        """Say that the watchdog is there."""
+        """Note the time of this check."""
         _TIME.pack_into(self._memory, _CHECKED_AT, time.monotonic())
 
     @property
     def is_heartbeat_overdue(self) -> bool:
-        """Tell whether the worker owes a sign of life."""
+        """Return whether the worker's next heartbeat is overdue."""
         (heartbeat_due_at,) = _TIME.unpack_from(self._memory, _HEARTBEAT_DUE_AT)
         return bool(0 < heartbeat_due_at < time.monotonic())
 
     def attempts(self) -> list[WatchedAttempt]:
-        """Return the attempts that run."""
-        return [found for row in self._rows() if (found := self._read(row)) is not None]
+        """Return the running attempts."""
+        return [attempt for row in self._rows() if (attempt := self._read(row)) is not None]
 
     def next_deadline_mono(self) -> float:
-        """Return the earliest time at which an attempt's limit is over; cheaper than reading them all."""
+        """Return the earliest deadline; cheaper than reading all attempts."""
         rows = (_ROW.unpack_from(self._memory, row * ROW_BYTES) for row in self._rows())
         return min((deadline_mono for length, deadline_mono in rows if length), default=NO_LIMIT)
 

@@ -1,7 +1,4 @@
-"""The sign of life of a worker process.
-
-It comes from a real OS thread, so that no job, greenlet or loop can hold it up.
-"""
+"""The heartbeat of a worker, sent from a real OS thread, which no job, greenlet or event loop can delay."""
 
 import os
 import socket
@@ -22,48 +19,48 @@ from poolwise.worker.process_stats_thread import ProcessStats, slots_of
 
 log = structlog.get_logger(__name__)
 _CHECK_EVERY_S = 0.2
-#: A worker in which nothing runs at so many looks in a row has come to rest; by then its reports are recorded.
-_CHECKS_AT_REST = 3
-#: A worker that has been without its broker for so long says so; what it finds again sooner is nobody's concern.
+#: After this many checks in a row without a running job a worker is idle; by then its reports are recorded.
+_IDLE_CHECKS = 3
+#: A worker reports that it has no broker after this time; shorter interruptions do not matter.
 _UNCONNECTED_AFTER_S = 10.0
 
 
 class HeartbeatThread:
-    """Writes a worker's sign of life every few seconds, from a thread of its own."""
+    """Sends a worker's heartbeat every `JOB_HEARTBEAT_S`, in a thread of its own."""
 
     _stats: ProcessStats
-    #: What does not change while the worker lives.
+    #: The values that do not change while the worker runs.
     _facts: dict[str, Any]
 
     def __init__(self) -> None:
         self._stopped = False
         self._name = ""
-        #: Where the watchdog sees that this thread gets to run.
+        #: Where the watchdog sees whether this thread runs.
         self.table: AttemptTable | None = None
         self._lock = original("_thread", "allocate_lock")()
 
     def start(self, consumer: Any, pool: str) -> None:
-        """Begin to beat for the worker whose consumer this is."""
+        """Start to send heartbeats for the worker with this consumer."""
         self._name, self._stopped = str(consumer.hostname), False
-        self._stats = ProcessStats(consumer)  # here: whoever imported this may have forked since
+        self._stats = ProcessStats(consumer)  # here: the process may have forked since the import
         self._facts = {
             "name": self._name,
             "pool": pool,
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "machine": environment.machine(),
-            "versions": environment.versions(),  # here, since gevent's processes can only be started where its hub runs
+            "versions": environment.versions(),  # here: under gevent a process can only be started where the hub runs
         }
         start_native_thread(lambda: self._send_repeatedly(consumer), "heartbeat")
 
     def stop(self) -> None:
-        """Take the worker off the list; it stops on purpose."""
-        with self._lock:  # a beat under way must not come after the farewell
+        """Stop, and remove the worker's heartbeat."""
+        with self._lock:  # no heartbeat may follow the removal
             self._stopped = True
         try:
             heartbeats.withdraw(connect(timeout_s=1.0, max_connections=1), self._name)
         except REDIS_ERRORS as error:
-            log.warning("the sign of life stays until it is too old", error=str(error))
+            log.warning("cannot remove the heartbeat; it expires by age", error=str(error))
 
     def _send_repeatedly(self, consumer: Any) -> None:
         sleep, started_at = original("time", "sleep"), time.time()
@@ -75,25 +72,27 @@ class HeartbeatThread:
             try:
                 self._send(client, consumer, self._heartbeat(consumer, started_at))
             except REDIS_ERRORS as error:
-                log.warning("no sign of life could be written", error=str(error))
-            except Exception:  # whatever it is: without this thread every running job would run twice
-                log.exception("no sign of life could be made")
-            self._rest(sleep)
+                log.warning("cannot send the heartbeat", error=str(error))
+            except (
+                Exception
+            ):  # whatever it is: without this thread every running job would be recovered and run twice
+                log.exception("cannot make the heartbeat")
+            self._wait(sleep)
 
     def _send(self, client: Any, consumer: Any, heartbeat: heartbeats.Heartbeat) -> None:
         with self._lock:
             if not self._stopped:
                 heartbeats.send(client, heartbeat, consumer.reserved_attempts())
 
-    def _rest(self, sleep: Callable[[float], None]) -> None:
-        """Wait for the next beat, which comes early once the last job has ended: comparisons wait for it."""
+    def _wait(self, sleep: Callable[[float], None]) -> None:
+        """Wait until the next heartbeat is due: at once when the last job has ended, since comparisons wait for that."""
         until_mono = time.monotonic() + settings.JOB_HEARTBEAT_S
         received, was_busy = api.jobs_received(), api.slots_in_use() > 0
-        checks_at_rest = 0
-        while (left_s := until_mono - time.monotonic()) > 0 and checks_at_rest < _CHECKS_AT_REST:
+        idle_checks = 0
+        while (left_s := until_mono - time.monotonic()) > 0 and idle_checks < _IDLE_CHECKS:
             sleep(min(_CHECK_EVERY_S, left_s))
             was_busy = was_busy or api.jobs_received() != received
-            checks_at_rest = checks_at_rest + 1 if was_busy and not api.slots_in_use() else 0
+            idle_checks = idle_checks + 1 if was_busy and not api.slots_in_use() else 0
 
     def _heartbeat(self, consumer: Any, started_at: float) -> heartbeats.Heartbeat:
         _, lag_s = api.loop_lag_s()

@@ -1,7 +1,7 @@
-"""The memory limit of a job that has a process of its own: the main process looks, and ends what takes too much.
+"""The memory limit of prefork jobs: the main process measures their processes and kills those above the limit.
 
-Counted is what the process takes beyond what it had when the job began. Where jobs share a process nobody can say
-whose memory it is, and no limit is kept.
+What counts is the memory beyond that at the start of the job. Where jobs share a process, memory belongs to no single
+job and no limit is enforced.
 """
 
 import threading
@@ -14,13 +14,13 @@ import structlog
 from celery.worker import state
 
 log = structlog.get_logger(__name__)
-#: How often the processes are looked at: at a gibibyte a second a job is at most 100 MiB over its limit.
+#: How often the processes are measured: at 1 GiB per second a job exceeds its limit by at most 100 MiB.
 CHECK_EVERY_S = 0.1
 
 
 @dataclass(slots=True)
 class Watched:
-    """A running job, its process, and what that had at its start."""
+    """A running job, its process, and the memory of that at its start."""
 
     request: Any
     pid: int
@@ -29,7 +29,7 @@ class Watched:
     before_bytes: int = 0
 
     def used_bytes(self) -> int:
-        """Return what the process takes beyond what it had when it was first asked. Raise psutil.Error or OSError."""
+        """Return the memory beyond that at the first call. Raise psutil.Error or OSError."""
         if self.process is None:
             process = psutil.Process(self.pid)
             self.before_bytes, self.process = process.memory_info().rss, process
@@ -37,7 +37,7 @@ class Watched:
 
 
 class MemoryWatch:
-    """Looks at the processes of jobs that have a memory limit, while there are any."""
+    """Measures the processes of jobs with a memory limit, while there are any."""
 
     def __init__(self) -> None:
         self._watched: list[Watched] = []
@@ -45,22 +45,22 @@ class MemoryWatch:
         self._is_checking = False
 
     def watch(self, request: Any, pid: int, limit_bytes: int | None) -> None:
-        """Watch a job that begins in the process `pid`; nothing without a limit."""
+        """Watch a job that starts in the process `pid`; does nothing without a limit."""
         if limit_bytes is None:
             return
         watched = Watched(request, pid, limit_bytes)
         try:
             watched.used_bytes()
         except psutil.Error:
-            return  # its loss is noted elsewhere
+            return  # the process is gone, which is noted elsewhere
         except OSError as error:
-            # No file can be opened just now; the first look that can finds what it begins with.
-            log.warning("the memory of a job cannot be read yet", job=request.id, error=str(error))
+            # No file can be opened now; the first check that succeeds reads the memory at the start.
+            log.warning("cannot read the memory of a job yet", job=request.id, error=str(error))
         with self._lock:
             self._watched.append(watched)
             if not self._is_checking:
                 threading.Thread(target=self._check_repeatedly, name="memory-limits", daemon=True).start()
-                self._is_checking = True  # only now: the machine may have no thread to give
+                self._is_checking = True  # only now: starting a thread may fail
 
     def _check_repeatedly(self) -> None:
         while self._check():
@@ -68,26 +68,26 @@ class MemoryWatch:
 
     def _check(self) -> bool:
         with self._lock:
-            self._watched = [watched for watched in self._watched if self._goes_on(watched)]
+            self._watched = [watched for watched in self._watched if self._stays_watched(watched)]
             self._is_checking = bool(self._watched)
             return self._is_checking
 
     @staticmethod
-    def _goes_on(watched: Watched) -> bool:
+    def _stays_watched(watched: Watched) -> bool:
         if watched.request not in state.active_requests:
             return False
         try:
-            return _keeps_within(watched)
+            return _is_within_limit(watched)
         except psutil.Error:
             return False
         except OSError:
-            return True  # no file can be opened just now: the next look tells
-        except Exception:  # the limits of all other jobs hang on this thread
-            log.exception("a memory limit could not be kept", job=watched.request.id)
+            return True  # no file can be opened now: the next check decides
+        except Exception:  # this thread enforces the limits of all other jobs
+            log.exception("cannot check a memory limit", job=watched.request.id)
             return True
 
 
-def _keeps_within(watched: Watched) -> bool:
+def _is_within_limit(watched: Watched) -> bool:
     used_bytes = watched.used_bytes()
     if used_bytes > watched.limit_bytes:
         watched.request.end_over_memory(used_bytes, watched.limit_bytes)

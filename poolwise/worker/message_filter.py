@@ -1,4 +1,4 @@
-"""Where messages enter a worker: what is not sealed by this installation never becomes a job."""
+"""Where messages enter a worker: a message without a valid signature never becomes a job."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,8 +9,8 @@ from poolwise.lifecycle import messages
 from poolwise.support import RefusedMessage
 from poolwise.transport import PoolConsumer, refuse
 
-#: Celery's remote control, as far as Poolwise and Flower's views need it. Whoever reaches the broker may send a command,
-#: and nothing seals it; so what ends a worker, changes its limits or loads code is not there.
+#: The commands of Celery's remote control that Poolwise and Flower's views need. Anybody who reaches the broker can send
+#: commands, which are not signed; so those that end a worker, change limits or load code are removed.
 REMOTE_COMMANDS = frozenset((
     "revoke", "pool_grow", "pool_shrink",
     "ping", "hello", "clock", "heartbeat", "stats", "active", "reserved", "scheduled", "revoked", "registered",
@@ -19,7 +19,7 @@ REMOTE_COMMANDS = frozenset((
 
 
 class JobConsumer(PoolConsumer):
-    """A consumer that drops what nobody of this installation sealed, before Celery reads any of it."""
+    """A consumer that drops messages without a valid signature, before Celery reads any of them."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         for name in Panel.data.keys() - REMOTE_COMMANDS:
@@ -27,7 +27,7 @@ class JobConsumer(PoolConsumer):
         super().__init__(*args, **kwargs)
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
-        """Return what takes a received message: it opens the seal, then Celery's own handler goes on."""
+        """Return a handler of received messages: it verifies the signature, then calls Celery's own handler."""
         handle = super().create_task_handler(*args, **kwargs)
 
         def on_task_received(message: Any) -> None:
@@ -41,7 +41,7 @@ class JobConsumer(PoolConsumer):
         return on_task_received
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
-        """Drop what kombu could not even unpack."""
+        """Drop a message that kombu cannot unpack."""
         self._drop(message, f"it cannot be unpacked ({type(exc).__name__})")
 
     def _drop(self, message: Any, reason: str) -> None:
@@ -51,8 +51,8 @@ class JobConsumer(PoolConsumer):
 
 
 class _NoLogger:
-    """The broker went away meanwhile: the message comes again, and is refused again."""
+    """Logs nothing: if the broker became unavailable, the message is delivered and refused again."""
 
     @staticmethod
     def critical(*_: Any, **__: Any) -> None:
-        """Say nothing: the refusal is logged already."""
+        """Do nothing: the refusal is logged already."""

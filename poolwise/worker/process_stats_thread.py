@@ -13,15 +13,15 @@ from poolwise.pools import base
 from poolwise.support import original, start_native_thread
 
 log = structlog.get_logger(__name__)
-#: What took so long to read is read again after so many times as long.
+#: After a slow reading the thread waits this many times as long as the reading took.
 _REST_FOR_EACH_S = 5.0
 
 
 class ProcessStats:
-    """The figures of a worker: read before each heartbeat, or beside them in a thread of its own.
+    """The figures of a worker: read before each heartbeat, or by a thread of its own.
 
-    The thread is for a worker whose jobs compute in its own process: whoever reads many files there waits for the
-    interpreter's lock each time, with sixteen such jobs for twenty seconds, and no heartbeat may wait for that.
+    The thread is for workers whose jobs share their process: reading many files there waits for the interpreter's
+    lock each time, for twenty seconds with sixteen computing jobs, and no heartbeat may wait for that.
     """
 
     def __init__(self, consumer: Any) -> None:
@@ -32,13 +32,13 @@ class ProcessStats:
         self.peak_memory_bytes = 0
 
     def start(self, is_stopped: Callable[[], bool]) -> None:
-        """Read the figures; where a thread is to go on with that, start it. Called in the heartbeat's thread."""
+        """Where jobs share the process, read the figures and start the thread. Called in the heartbeat's thread."""
         if self._is_shared:
             self._read()
-            start_native_thread(lambda: self._read_on(is_stopped), "process-stats")
+            start_native_thread(lambda: self._read_repeatedly(is_stopped), "process-stats")
 
     def refresh(self) -> None:
-        """Read the figures now, unless a thread does that."""
+        """Read the figures now, unless the thread does."""
         if not self._is_shared:
             self._read()
 
@@ -46,7 +46,7 @@ class ProcessStats:
         """Return the CPU seconds that the worker and its children have used."""
         return round(process_stats.cpu_s(self._stats.last_tree), 2)
 
-    def _read_on(self, is_stopped: Callable[[], bool]) -> None:
+    def _read_repeatedly(self, is_stopped: Callable[[], bool]) -> None:
         sleep, rest_s = original("time", "sleep"), settings.JOB_HEARTBEAT_S
         while not is_stopped():
             sleep(rest_s)
@@ -58,11 +58,11 @@ class ProcessStats:
         try:
             self.last = self._stats.read(slots_of(self._consumer), settings.DATABASES["default"])
         except Exception:  # a heartbeat with older figures is better than none
-            log.exception("memory and connections cannot be read")
+            log.exception("cannot read memory and connections")
         self.peak_memory_bytes = max(self.peak_memory_bytes, self.last.memory_bytes)
 
 
 def slots_of(consumer: Any) -> int:
-    """Return how many jobs the worker may run at a time."""
+    """Return how many jobs the worker can run at a time."""
     # Celery's own pool of processes keeps its first `limit` when it grows or shrinks.
     return int(getattr(consumer.pool, "num_processes", None) or getattr(consumer.pool, "limit", None) or 0)

@@ -1,4 +1,4 @@
-"""Reports from a worker's main process, sent by a thread: the loop that makes them must not block."""
+"""Sends the reports of a worker's main process in a thread: the worker's loop must not block."""
 
 import os
 import queue
@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 
 class _Poster:
-    """Sends reports from a thread of its own, in order, until Redis has them."""
+    """Sends reports in order, in a thread of its own, until Redis has them."""
 
     def __init__(self) -> None:
         self._waiting: queue.SimpleQueue[tuple[float, stream.Outcome]] = queue.SimpleQueue()
@@ -29,10 +29,10 @@ class _Poster:
         with self._lock:
             self._unsent += 1
             if self._running_in_pid != os.getpid():
-                threading.Thread(target=self._send_on, name="reports", daemon=True).start()
-                self._running_in_pid = os.getpid()  # only now: the machine may have no thread to give
+                threading.Thread(target=self._send_repeatedly, name="reports", daemon=True).start()
+                self._running_in_pid = os.getpid()  # only now: starting a thread may fail
 
-    def _send_on(self) -> None:
+    def _send_repeatedly(self) -> None:
         client = connect(timeout_s=5.0, max_connections=1)
         while True:
             due_mono, outcome = self._waiting.get()
@@ -56,8 +56,8 @@ class _Poster:
         except REDIS_ERRORS as error:
             log.warning("a report waits for Redis", job=outcome.job_id, error=str(error))
             return False
-        except Exception:  # the coordinator rescues its job; those of the others must not wait behind it
-            log.exception("a report cannot be sent and is dropped", job=outcome.job_id)
+        except Exception:  # the coordinator recovers its job; other reports must not wait behind it
+            log.exception("cannot send a report; dropped", job=outcome.job_id)
         return True
 
 
@@ -65,7 +65,7 @@ _poster = _Poster()
 
 
 def post(outcome: stream.Outcome, *, after_s: float = 0.0) -> None:
-    """Report an outcome without waiting, at once or later: the caller is the worker's loop, which must not block."""
+    """Report an outcome without waiting, after `after_s`: the caller is the worker's loop, which must not block."""
     _poster.post(outcome, after_s)
 
 

@@ -1,4 +1,4 @@
-"""A message as a worker's main process holds it, which reports the endings that only this process can know of."""
+"""A received message in a worker's main process, which reports the endings that only this process sees."""
 
 import os
 import time
@@ -15,15 +15,15 @@ from poolwise.support import PoolwiseError, Timings, elapsed_wall_s, wall_now
 from poolwise.worker.memory_watch import MemoryWatch
 from poolwise.worker.report_thread import post
 
-#: How long a stopped job has to report for itself, with all its timings; only then is the main process heard.
-_OWN_WORD_S = 3.0
+#: How long a stopped job has to send its own report, with all its timings; then the main process sends one.
+_OWN_REPORT_S = 3.0
 
 _memory = MemoryWatch()
 _Request: Any = celery_request.Request  # the stubs know only a part of it
 
 
 class JobRequest(_Request):
-    """A received message; reports what only the worker's main process can know of its ending."""
+    """A received message; reports the endings that only the worker's main process sees."""
 
     is_over_memory = False
 
@@ -33,7 +33,7 @@ class JobRequest(_Request):
 
     @property
     def attempt(self) -> int:
-        """Return the number of the attempt that the message asks for; 1 where it says nothing sensible."""
+        """Return the attempt number of the message; 1 if it has none."""
         attempt = (self._request_dict.get(messages.HEADER) or {}).get("attempt", 1)
         return attempt if isinstance(attempt, int) else 1
 
@@ -63,13 +63,13 @@ class JobRequest(_Request):
         """Report a hard time limit: the process that ran the job cannot."""
         if not soft and not worker_state.should_terminate:
             text = f"The time limit of {timeout} s was exceeded."
-            # Only the child of a prefork worker may still have a word of its own to say.
-            after_s = 0.0 if base.running_pool() else _OWN_WORD_S
+            # Only a child process of a prefork worker may still send its own report.
+            after_s = 0.0 if base.running_pool() else _OWN_REPORT_S
             post(self._outcome(stream.Ending.FAILED, "TimeLimitExceeded", text), after_s=after_s)
         super().on_timeout(soft, timeout)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
-        """Report a child process that ended under its job."""
+        """Report a child process that ended while it ran its job."""
         error = getattr(exc_info.exception, "exc", exc_info.exception)
         stopped = self._already_cancelled or self._already_revoked or worker_state.should_terminate
         stopped = stopped or self.is_over_memory
@@ -91,13 +91,13 @@ class JobRequest(_Request):
         pool.terminate_job(self.worker_pid, signal)
 
     def on_accepted(self, pid: int, time_accepted: float) -> None:
-        """Note that the job begins, and watch its memory if that has a limit here."""
+        """Note that the job starts, and watch its memory if it has a limit."""
         super().on_accepted(pid, time_accepted)
         if pid != os.getpid() and base.running_pool() is None:
             _memory.watch(self, pid, _memory_limit_bytes(self.args))
 
     def end_over_memory(self, used_bytes: int, limit_bytes: int) -> None:
-        """Report a memory limit, once, and kill the process of the job. Raise OSError where no file can be opened."""
+        """Report an exceeded memory limit, once, and kill the job's process. Raise OSError if no file can be opened."""
         text = f"The job took {used_bytes / 2**20:.0f} MiB; its limit is {limit_bytes / 2**20:.0f} MiB."
         if not self.is_over_memory:
             post(self._outcome(stream.Ending.FAILED, "MemoryLimitExceeded", text))
@@ -105,9 +105,9 @@ class JobRequest(_Request):
         prefork.kill_if_unresponsive(self.worker_pid, after_s=0.0)
 
     def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
-        if not terminated or base.running_pool() is None:  # else the job has reported for itself
+        if not terminated or base.running_pool() is None:  # else the job has sent its own report
             outcome = self._outcome(stream.Ending.CANCELLED, "Cancelled", "Cancelled before it ended.")
-            post(outcome, after_s=_OWN_WORD_S if terminated else 0.0)
+            post(outcome, after_s=_OWN_REPORT_S if terminated else 0.0)
         super()._announce_revoked(reason, terminated, signum, expired)
 
     def _announce_cancelled(self, emit_retry: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""What a worker process does at its start and its end, beside its jobs. Importing this module connects it."""
+"""What a worker process starts and stops beside its jobs. Importing this module connects the signal handlers."""
 
 import os
 from typing import Any
@@ -25,7 +25,7 @@ def _mask_prints(**_: Any) -> None:
 
 @signals.worker_ready.connect
 def _on_worker_ready(sender: Any = None, **_: Any) -> None:
-    connections.close_all()  # Django's checks at start opened one; from here on only jobs need any
+    connections.close_all()  # Django's system checks opened one; from here on only jobs need connections
     if pool := os.environ.get(POOL_ENV):
         _guard_limits()
         _heartbeat.start(sender, pool)
@@ -33,10 +33,10 @@ def _on_worker_ready(sender: Any = None, **_: Any) -> None:
 
 
 def _guard_limits() -> None:
-    """Have the limits of jobs that share this process kept even where the process cannot."""
+    """Start the watchdog, which enforces time limits where jobs share this process and block it."""
     workers = base.running_pool()
     if workers is not None:
-        workers.on_given_up = lambda job: drain(f"{job.name} was given up and may run on")
+        workers.on_given_up = lambda job: drain(f"{job.name} could not be stopped and may still run")
         workers.table = _heartbeat.table = _watchdog_process.start()
 
 

@@ -1,4 +1,4 @@
-"""The one Celery task, `poolwise.run`. No logic of its own."""
+"""The Celery task `poolwise.run`, which runs every job. All its logic is in `poolwise.lifecycle.execution`."""
 
 import json
 import os
@@ -6,27 +6,27 @@ from typing import Any
 
 from celery import shared_task
 
-import poolwise.worker.signals  # noqa: F401 - connects what a worker does at its start and its end
+import poolwise.worker.signals  # noqa: F401 - connects the signal handlers
 from poolwise.lifecycle import execution, messages, stream
 from poolwise.pools import POOL_ENV, task
 
 
 class JobFailed(Exception):
-    """The job ended as failed; its outcome is already reported. Raised so that Celery's events say so too."""
+    """The job failed, and its outcome is reported. Raised so that Celery's events show a failure too."""
 
 
 class RunTask(task.PoolTask):
     """The base of `poolwise.run`."""
 
     abstract = True
-    #: Execution hands the job's own body to the bridge, so that no limit can hit a claim or a report.
+    #: `execution` makes only the body interruptible, so that no limit hits a claim or a report.
     runs_own_body = True
     Request = "poolwise.worker.request:JobRequest"
 
     def plain_backend(self) -> Any:
-        """Return the result backend, which has nothing to store for this task."""
+        """Return the app's result backend, which stores nothing for this task."""
         if self._backend is None:
-            # One for all: the app makes one for each thread, and so for each greenlet.
+            # One for all threads: the app makes one for each thread, and so for each greenlet.
             self._backend = self.app.backend
         return self._backend
 
@@ -35,7 +35,7 @@ class RunTask(task.PoolTask):
     name=messages.TASK, base=RunTask, bind=True, ignore_result=True, throws=(JobFailed,), acks_late=True
 )
 def run(self: Any, definition: str, params: str) -> None:
-    """Run one attempt of a job; its id is the task's id, `params` its parameters as JSON text."""
+    """Run one attempt of a job. The task's id is the job's id; `params` is JSON text."""
     request = self.request
     headers = request.get(messages.HEADER) or {}
     received_at, received_mono = request.get("received") or (None, None)

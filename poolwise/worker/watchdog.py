@@ -1,8 +1,8 @@
-"""The process beside a worker that keeps its time limits when the worker itself cannot.
+"""The process beside a worker that enforces time limits when the worker itself is blocked.
 
 `python -m poolwise.worker.watchdog DESCRIPTOR PID`: PID is the worker, its parent; DESCRIPTOR belongs to the worker's
-`poolwise.worker.attempt_table.AttemptTable`. Pools that run jobs in processes of their own need none. It imports little
-until it may have to act, and ends with its worker.
+`poolwise.worker.attempt_table.AttemptTable`. Prefork pools need none. It imports little until a job comes near its
+limit, and ends with its worker.
 """
 
 import os
@@ -14,23 +14,23 @@ from types import ModuleType
 
 from poolwise.worker.attempt_table import CHECK_EVERY_S, NO_LIMIT, AttemptTable
 
-#: How long after its limit a job has for ending by the worker's own hand (interrupted, then given up).
+#: How long after its limit the worker itself has to end a job (by interrupting it, then giving it up).
 MARGIN_S = 3.5
 _FREEZE_S = 0.05
-#: From so long before a limit what it takes to act is in memory: on a busy machine loading it takes seconds.
+#: How long before a deadline the watchdog imports what it needs to act: on a busy machine that takes seconds.
 _READY_BEFORE_S = 10.0
 _RENEW_EVERY_S = 1.0
 
 
 class Watchdog:
-    """Looks for attempts past their limit, until the worker has ended."""
+    """Checks for attempts past their deadline until the worker has ended."""
 
     def __init__(self, table: AttemptTable, worker_pid: int) -> None:
         self._table, self._pid = table, worker_pid
         self._renew_at_mono = 0.0
 
     def run(self) -> None:
-        """Watch; return once the worker is gone."""
+        """Check repeatedly; return once the worker is gone."""
         while os.getppid() == self._pid:
             self._table.note_check()
             late_s = time.monotonic() - self._table.next_deadline_mono()
@@ -43,7 +43,7 @@ class Watchdog:
             time.sleep(CHECK_EVERY_S)
 
     def _renew_heartbeat(self) -> None:
-        """Renew the worker's heartbeat, while a job with a limit keeps all its threads from sending one."""
+        """Renew the worker's heartbeat while a job with a time limit keeps all its threads from sending one."""
         now = time.monotonic()
         attempts = [a for a in self._table.attempts() if now < a.deadline_mono + MARGIN_S < NO_LIMIT]
         if not attempts or now < self._renew_at_mono:
@@ -55,7 +55,7 @@ class Watchdog:
             actions.renew_heartbeat_of(worker)
 
     def _end_worker(self) -> bool:
-        # Stopped, so that nothing is reported, or begun, between reading and killing.
+        # Stopped first, so that it starts and reports nothing between reading and killing.
         os.kill(self._pid, signal.SIGSTOP)
         time.sleep(_FREEZE_S)
         attempts, now = self._table.attempts(), time.monotonic()
@@ -71,7 +71,7 @@ class Watchdog:
 
 @cache
 def _actions() -> ModuleType:
-    """Return the module of what it takes to act, which most watchdogs never need."""
+    """Return the module with the actions, which most watchdogs never need."""
     from poolwise.worker import watchdog_actions
 
     watchdog_actions.configure_settings()
@@ -81,7 +81,7 @@ def _actions() -> ModuleType:
 def main() -> None:
     """Watch the parent process."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # meant for the worker, whose end is awaited
+        signal.signal(number, signal.SIG_IGN)  # meant for the worker; the watchdog ends after it
     Watchdog(AttemptTable(int(sys.argv[1])), int(sys.argv[2])).run()
 
 

@@ -1,6 +1,6 @@
-"""What a watchdog does once it has to act: renew its worker's heartbeat, or report what its worker held.
+"""The actions of a watchdog: renew its worker's heartbeat, or report its worker's running attempts.
 
-`poolwise.worker.watchdog` imports this only when a job comes near its limit: it takes three times the memory of looking.
+`poolwise.worker.watchdog` imports this only when a job comes near its limit: it triples the watchdog's memory.
 """
 
 import json
@@ -17,28 +17,28 @@ from poolwise.lifecycle import heartbeats, stream
 from poolwise.support import REDIS_ERRORS, connect, elapsed_wall_s, wall_now
 from poolwise.worker.attempt_table import SETTINGS_VARIABLE, WatchedAttempt
 
-#: How long the reports may take; the worker is ended in any case, and the coordinator rescues what it held.
+#: How long the reports may take; the worker is killed in any case, and the coordinator recovers the rest.
 _REPORT_WITHIN_S = 8.0
 
 
 def configure_settings() -> None:
-    """Take the settings that the worker handed over; read them all where it handed over none."""
+    """Use the settings that the worker passed on; without them, read all settings."""
     if not settings.configured and (text := os.environ.get(SETTINGS_VARIABLE)):
         settings.configure(**json.loads(text))
-    bool(settings.REDIS_URL)  # the first to be read loads them all
+    bool(settings.REDIS_URL)  # reading one loads them all
 
 
 def runs(pid: int) -> bool:
-    """Tell whether a process is not stopped: of a stopped one, the jobs are to run elsewhere."""
+    """Return whether a process runs: the jobs of a stopped one shall run elsewhere."""
     return psutil.Process(pid).status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
 
 
 def renew_heartbeat_of(worker: str) -> None:
-    """Renew the heartbeat of a worker that lives and cannot send one."""
+    """Renew the heartbeat of a worker that runs and cannot send one."""
     try:
         heartbeats.renew(connect(timeout_s=1.0, max_connections=1), worker)
     except REDIS_ERRORS as error:
-        print(f"watchdog: Redis is away: {error}", file=sys.stderr)  # noqa: T201
+        print(f"watchdog: Redis is unavailable: {error}", file=sys.stderr)  # noqa: T201
 
 
 def worker_of(attempt: WatchedAttempt) -> str:
@@ -50,7 +50,7 @@ def worker_of(attempt: WatchedAttempt) -> str:
 
 
 def report_all(attempts: list[WatchedAttempt]) -> None:
-    """Report the overdue attempts as failed and the others as given back."""
+    """Report the overdue attempts as failed and the others as released."""
     client = connect(timeout_s=2.0, max_connections=1)
     until_mono = time.monotonic() + _REPORT_WITHIN_S
     waiting = list(attempts)
@@ -60,7 +60,7 @@ def report_all(attempts: list[WatchedAttempt]) -> None:
                 _report(client, waiting[0])
                 waiting.pop(0)
         except REDIS_ERRORS as error:
-            print(f"watchdog: Redis is away: {error}", file=sys.stderr)  # noqa: T201
+            print(f"watchdog: Redis is unavailable: {error}", file=sys.stderr)  # noqa: T201
             time.sleep(0.5)
 
 
@@ -71,11 +71,11 @@ def _report(client: Any, attempt: WatchedAttempt) -> None:
 
 
 def outcome_of(attempt: WatchedAttempt) -> stream.Outcome | None:
-    """Return how the attempt ends: past its limit as failed, else as given back; None if the row is unreadable."""
+    """Return the outcome of an attempt: failed if past its limit, else released; None if the row is unreadable."""
     try:
         started = stream.decode(attempt.text)
     except ValueError:
-        return None  # the coordinator rescues it
+        return None  # the coordinator recovers it
     now = wall_now()
     run_s = elapsed_wall_s(started.timings.started_at or now, now)
     timings = replace(started.timings, finished_at=now, run_s=run_s)
@@ -86,5 +86,5 @@ def outcome_of(attempt: WatchedAttempt) -> stream.Outcome | None:
     return stream.Outcome(
         *place,
         stream.Ending.RELEASED,
-        error="Its worker was ended, for another job past its time limit did not yield.",
+        error="Its worker was ended because another job past its time limit did not yield.",
     )

@@ -1,4 +1,4 @@
-"""Starts the watchdog of a worker, and starts it again should it end before the worker."""
+"""Starts the watchdog of a worker, and starts it again if it ends before the worker."""
 
 import json
 import os
@@ -11,9 +11,9 @@ from poolwise.support import original, start_native_thread
 from poolwise.worker.attempt_table import CHECK_EVERY_S, SETTINGS_VARIABLE, AttemptTable
 
 log = structlog.get_logger(__name__)
-#: A watchdog that ends at once is not started again and again without a pause.
+#: The pause before a watchdog that ended is started again.
 _PAUSE_S = 2.0
-#: To report and to vouch; reading all settings takes three times as long as loading the rest, just when it must act.
+#: What a watchdog needs to report and to renew heartbeats. Reading all settings would take three times as long.
 _NEEDED_SETTINGS = ("REDIS_URL", "JOB_KEY_PREFIX", "SECRET_KEY", "SECRET_KEY_FALLBACKS")
 
 
@@ -25,29 +25,29 @@ class WatchdogProcess:
         self._pid = 0
 
     def start(self) -> AttemptTable:
-        """Start the watchdog and return the table that it watches."""
+        """Start the watchdog; return the table that it checks."""
         table, descriptor = AttemptTable.create()
-        start_native_thread(lambda: self._keep(descriptor), "watchdog")
+        start_native_thread(lambda: self._keep_running(descriptor), "watchdog")
         return table
 
     def stop(self) -> None:
-        """Let the watchdog not be started again; it ends with its worker."""
+        """Do not start the watchdog again; it ends with its worker."""
         self._stopped = True
 
-    def _keep(self, descriptor: int) -> None:
-        # As gevent found them: its own would want the hub, which is just what may be stuck.
+    def _keep_running(self, descriptor: int) -> None:
+        # The unpatched functions: gevent's need the hub, which may be blocked.
         sleep, wait = original("time", "sleep"), original("os", "waitpid")
-        # It is told whose it is: the worker may be gone before it can ask who its parent is.
+        # With our PID as an argument: the worker may be gone before the watchdog can ask for its parent.
         command = [sys.executable, "-m", "poolwise.worker.watchdog", str(descriptor), str(os.getpid())]
         while not self._stopped:
             try:
                 self._pid = original("os", "posix_spawn")(sys.executable, command, _environment())
                 while not self._stopped and _is_alive(self._pid, wait):
                     sleep(CHECK_EVERY_S)
-            except Exception:  # no memory or no process to be had just now
-                log.exception("the watchdog could not be started")
+            except Exception:  # no memory or no process available
+                log.exception("cannot start the watchdog")
             if not self._stopped:
-                log.error("the watchdog ended and is started again", pid=self._pid)
+                log.error("the watchdog ended; starting it again", pid=self._pid)
                 sleep(_PAUSE_S)
 
 
@@ -59,5 +59,5 @@ def _environment() -> dict[str, str]:
 def _is_alive(pid: int, wait: object) -> bool:
     try:
         return bool(wait(pid, os.WNOHANG)[0] == 0)  # type: ignore[operator]
-    except ChildProcessError:  # somebody else has waited for it
+    except ChildProcessError:  # another thread has waited for it
         return False

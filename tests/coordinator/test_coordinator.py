@@ -99,7 +99,7 @@ def test_a_coordinator_ends_without_redis_too(own_redis: OwnRedis) -> None:
         stopped.run()
     assert [line["event"] for line in logged] == [
         "reports stay on the stream for the next coordinator",
-        "the sign of life stays until it is too old",
+        "cannot remove the heartbeat; it expires by age",
     ]
 
 
@@ -180,7 +180,7 @@ def test_what_a_dead_reader_took_is_adopted_and_recorded_once(
     taken = Reader(own_keys, "dead").read(count=10, block_ms=1)
     assert record_new(reader) == 0
     assert record_adopted(reader) == 0, "it may still be at it"
-    monkeypatch.setattr(loop, "_ADOPT_IDLE_MS", 0)
+    monkeypatch.setattr(recording, "_ADOPT_IDLE_MS", 0)
     assert record_adopted(reader) == 1
     before = Job.objects.values().get()
     recording._record(reader, taken)

@@ -58,7 +58,7 @@ def test_a_users_limit_counts_all_pools_and_no_comparison_and_no_command(
     settings.JOB_MAX_QUEUED_PER_USER = 3
     submit("io.wait", {}, pool="gevent", copies=2, user=user)
     submit("io.wait", {}, pool="threads", user=user)
-    with pytest.raises(UserLimitReached, match="3 of your jobs are queued, and 3 may be") as caught:
+    with pytest.raises(UserLimitReached, match="3 of your jobs are queued; the limit is 3") as caught:
         submit("io.wait", {}, pool="asyncio", user=user)
     assert (caught.value.status, caught.value.queue.pool) == (429, "asyncio")
     submit("io.wait", {}, pool="asyncio")
@@ -125,7 +125,7 @@ def test_bulk_submission_waits_for_room_and_goes_on(
     call_command("submit", "io.wait", "--pool", "gevent", "--copies", "8", stdout=out, stderr=err)
     assert Job.objects.count() == 8
     assert "8 jobs of io.wait submitted to gevent." in out.getvalue()
-    assert "5 jobs wait for room: The queue of gevent holds 3 jobs" in err.getvalue()
+    assert "5 jobs wait to be submitted: The queue of gevent has 3 jobs" in err.getvalue()
 
 
 @pytest.mark.django_db
@@ -133,7 +133,7 @@ def test_bulk_submission_waits_for_room_and_goes_on(
     ("arguments", "words"),
     [
         (["io.wiat"], "Did you mean io.wait"),
-        (["io.wait", "--copies", "0"], "from 1"),
+        (["io.wait", "--copies", "0"], "at least 1"),
         (["io.wait", "--pool", "x"], "no pool"),
         (["io.wait", "--user", "x"], "no user"),
         (["io.wait", "--param", "duration_s"], "NAME=VALUE"),

@@ -14,8 +14,8 @@ from celery import current_app
 from kombu import Message, pools
 
 from poolwise.lifecycle import messages
+from poolwise.lifecycle.broker import web_connection
 from poolwise.lifecycle.messages import HEADER, signed_options, verified_headers
-from poolwise.lifecycle.publishing import web_connection
 from poolwise.support import signing
 from poolwise.support.errors import RefusedMessage
 from poolwise.worker.task import run
@@ -67,35 +67,35 @@ NULL_EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 CHAINED = {**NULL_EMBED, "callbacks": [{"task": "celery.map", "args": []}]}
 TEXT = json.dumps(PARAMS, separators=(",", ":"))
 FORGED = {
-    "another id": (lambda: changed("id", str(uuid4())), "seal is wrong"),
+    "another id": (lambda: changed("id", str(uuid4())), "signature is wrong"),
     "a numeric id": (lambda: changed("id", 7), "malformed"),
     "no id": (lambda: changed("id", None), "malformed"),
     "another task": (lambda: changed("task", "celery.map"), "its task is 'celery.map'"),
     "a task that is a list": (lambda: changed("task", []), "its task is"),
-    "no time limit": (lambda: changed("timelimit", [None, None]), "seal is wrong"),
+    "no time limit": (lambda: changed("timelimit", [None, None]), "signature is wrong"),
     "a time limit that is none": (lambda: changed("timelimit", "soon"), "malformed"),
-    "a later attempt": (lambda: changed_header("attempt", 3), "seal is wrong"),
+    "a later attempt": (lambda: changed_header("attempt", 3), "signature is wrong"),
     "attempt 0": (lambda: changed_header("attempt", 0), "malformed"),
     "attempt true": (lambda: changed_header("attempt", True), "malformed"),
     "attempt as text": (lambda: changed_header("attempt", "2"), "malformed"),
     "an endless attempt": (lambda: changed_header("attempt", 10**9), "malformed"),
-    "another time": (lambda: changed_header("published_at", 1.0), "seal is wrong"),
+    "another time": (lambda: changed_header("published_at", 1.0), "signature is wrong"),
     "a time that is none": (lambda: changed_header("published_at", "now"), "malformed"),
-    "another request": (lambda: changed_header("request_id", "r-2"), "seal is wrong"),
+    "another request": (lambda: changed_header("request_id", "r-2"), "signature is wrong"),
     "a request that is none": (lambda: changed_header("request_id", {}), "malformed"),
-    "no seal": (lambda: changed(HEADER, {"attempt": 2}), "not sealed"),
-    "no header": (lambda: changed(HEADER, None), "not sealed"),
-    "a seal of another kind": (lambda: changed_header("signature", 5), "seal is wrong"),
-    "a seal beyond ASCII": (lambda: changed_header("signature", "é" * 43), "seal is wrong"),
-    "a report's seal": (
-        lambda: changed_header("signature", signing.sign(signing.REPORT, "text")), "seal is wrong"
+    "no signature": (lambda: changed(HEADER, {"attempt": 2}), "not signed"),
+    "no header": (lambda: changed(HEADER, None), "not signed"),
+    "a signature of another kind": (lambda: changed_header("signature", 5), "signature is wrong"),
+    "a signature beyond ASCII": (lambda: changed_header("signature", "é" * 43), "signature is wrong"),
+    "a report's signature": (
+        lambda: changed_header("signature", signing.sign(signing.REPORT, "text")), "signature is wrong"
     ),
     "no headers": (lambda: published(headers=None), "its task is None"),
     "another definition": (
-        lambda: published(body=json.dumps([["cpu.primes", TEXT], {}, NULL_EMBED])), "seal is wrong"
+        lambda: published(body=json.dumps([["cpu.primes", TEXT], {}, NULL_EMBED])), "signature is wrong"
     ),
     "another parameter": (
-        lambda: published(body=json.dumps([["io.wait", TEXT + " "], {}, NULL_EMBED])), "seal is wrong"
+        lambda: published(body=json.dumps([["io.wait", TEXT + " "], {}, NULL_EMBED])), "signature is wrong"
     ),
     "unpacked parameters": (
         lambda: published(body=json.dumps([["io.wait", PARAMS], {}, NULL_EMBED])), "cannot be read|more or other"
@@ -131,21 +131,21 @@ FORGED = {
     "no content type": (lambda: published(content_type=None), "not application/json"),
     "an unknown encoding": (lambda: published(content_encoding="rot13"), "not application/json"),
     "an id that is a list": (lambda: changed("id", [JOB_ID]), "malformed"),
-    "an endless id": (lambda: changed("id", "x" * 100_000), "seal is wrong"),
+    "an endless id": (lambda: changed("id", "x" * 100_000), "signature is wrong"),
     "attempt -1": (lambda: changed_header("attempt", -1), "malformed"),
     "attempt 2.0": (lambda: changed_header("attempt", 2.0), "malformed"),
     "no attempt": (lambda: changed_header("attempt", None), "malformed"),
     "no time": (lambda: changed_header("published_at", None), "malformed"),
-    "a time that is no number": (lambda: changed_header("published_at", float("nan")), "seal is wrong"),
+    "a time that is no number": (lambda: changed_header("published_at", float("nan")), "signature is wrong"),
     "no request": (lambda: changed_header("request_id", None), "malformed"),
     "no limits": (lambda: changed("timelimit", None), "malformed"),
-    "longer limits": (lambda: changed("timelimit", [9_999, None]), "seal is wrong"),
-    "swapped limits": (lambda: changed("timelimit", [None, 9.5]), "seal is wrong"),
-    "an empty seal": (lambda: changed_header("signature", ""), "seal is wrong"),
-    "half a seal": (lambda: changed_header("signature", "A" * 20), "seal is wrong"),
-    "a list of headers": (lambda: changed(HEADER, ["signature"]), "not sealed"),
-    "an empty definition": (lambda: published(body=json.dumps([["", TEXT], {}, NULL_EMBED])), "seal is wrong"),
-    "no parameters": (lambda: published(body=json.dumps([["io.wait", ""], {}, NULL_EMBED])), "seal is wrong"),
+    "longer limits": (lambda: changed("timelimit", [9_999, None]), "signature is wrong"),
+    "swapped limits": (lambda: changed("timelimit", [None, 9.5]), "signature is wrong"),
+    "an empty signature": (lambda: changed_header("signature", ""), "signature is wrong"),
+    "half a signature": (lambda: changed_header("signature", "A" * 20), "signature is wrong"),
+    "a list of headers": (lambda: changed(HEADER, ["signature"]), "not signed"),
+    "an empty definition": (lambda: published(body=json.dumps([["", TEXT], {}, NULL_EMBED])), "signature is wrong"),
+    "no parameters": (lambda: published(body=json.dumps([["io.wait", ""], {}, NULL_EMBED])), "signature is wrong"),
     "a chord": (lambda: published(body=json.dumps([["io.wait", TEXT], {}, {"chord": {"task": "x"}}])), "more or other"),
     "an embed that is a list": (lambda: published(body=json.dumps([["io.wait", TEXT], {}, []])), "cannot be read"),
     "null": (lambda: published(body="null"), "cannot be read"),
@@ -185,7 +185,7 @@ def test_a_key_can_be_changed_while_messages_wait(settings: Any) -> None:
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "a new one", [settings.SECRET_KEY]
     assert verified_headers(waiting)["id"] == JOB_ID
     settings.SECRET_KEY_FALLBACKS = []
-    with pytest.raises(RefusedMessage, match="seal is wrong"):
+    with pytest.raises(RefusedMessage, match="signature is wrong"):
         verified_headers(waiting)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from poolwise.lifecycle import environment
 from poolwise.lifecycle.environment import capture, machine
-from poolwise.support.cpu_quota import cores
+from poolwise.support.cpu import cores
 
 
 def write(root: Path, name: str, text: str) -> None:

@@ -16,7 +16,7 @@ from poolwise.lifecycle import execution, stream
 from poolwise.lifecycle.execution import Delivery, execute
 from poolwise.lifecycle.stream import Claim, Ending, Outcome, Started
 from poolwise.metering import run_queue
-from poolwise.metering.waits import UNKNOWN
+from poolwise.metering.waits import UNATTRIBUTED
 from poolwise.pools.interrupts import HardStop, Interrupted, RevokedStop, ShutdownStop
 from poolwise.support.redis import key
 from poolwise.support.timing import wall_now
@@ -232,7 +232,7 @@ def test_a_result_that_cannot_be_stored_is_refused_with_the_remedy(
 ) -> None:
     outcome = run(define, give_odd, {"kind": kind}, retry_on=Exception)
     assert (outcome.ending, outcome.error_type, outcome.result) == (Ending.FAILED, "ResultRefused", None)
-    assert "return numbers, texts, lists and dictionaries" in outcome.error
+    assert "return numbers, strings, lists and dictionaries" in outcome.error
     assert outcome.retry_in_s is None
 
 
@@ -257,7 +257,7 @@ def test_a_result_may_have_as_many_bytes_as_the_limit(
 
 def test_the_body_gets_the_number_of_its_attempt(own_keys: Any, define: Any) -> None:
     outcome = run(define, show_context, takes_context=True, attempt=2)
-    assert outcome.result == f'["{outcome.job_id}", 2, "t.tell", "threads"]'
+    assert outcome.result == f'["{outcome.job_id}", 2, "t.show_context", "threads"]'
 
 
 # --- stops ----------------------------------------------------------------------------------------------
@@ -363,7 +363,7 @@ def test_a_job_runs_unmeasured_where_its_thread_cannot_be_asked_for_its_waits(
         run_queue._forget()
         unmeasured = run(define, give, {"value": 1})
     assert unmeasured.ending is Ending.SUCCEEDED
-    assert unmeasured.waits == UNKNOWN
+    assert unmeasured.waits == UNATTRIBUTED
     assert run(define, give, {"value": 1}).ending is Ending.SUCCEEDED
 
 
@@ -373,7 +373,7 @@ def test_an_attempt_whose_probe_cannot_be_made_is_reported(
     def refuse() -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(execution, "BodyProbe", refuse)
+    monkeypatch.setattr(execution.body_probe, "BodyProbe", refuse)
     outcome = run(define, give, {"value": 1})
     assert (outcome.ending, outcome.error_type) == (Ending.FAILED, "OSError")
     assert reports(own_keys)[-1] == outcome

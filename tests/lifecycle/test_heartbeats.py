@@ -24,7 +24,7 @@ from poolwise.lifecycle.heartbeats import (
     workers,
 )
 from poolwise.metering import process_stats
-from poolwise.support.cpu_quota import usable_cores
+from poolwise.support.cpu import usable_cores
 from poolwise.support.errors import BrokerUnavailable
 from poolwise.support.redis import key
 from poolwise.worker import heartbeat_thread as worker
@@ -205,7 +205,7 @@ def test_heartbeats_go_on_while_slow_figures_are_read_where_jobs_share_the_proce
     monkeypatch.setattr(process_stats.ProcessStats, "read", read)
     pool = consumer.pool if is_shared else None
     monkeypatch.setattr(process_stats_thread, "base", SimpleNamespace(running_pool=lambda: pool))
-    monkeypatch.setattr(worker, "send", lambda *values: (heartbeats.send(*values), sent.release()))
+    monkeypatch.setattr(worker.heartbeats, "send", lambda *values: (send(*values), sent.release()))
     heartbeat_thread = HeartbeatThread()
     heartbeat_thread.start(consumer, "threads")
     try:
@@ -295,7 +295,7 @@ def test_without_a_file_descriptor_figures_of_a_process_stay_or_are_nothing(
     assert stats.process_tree("after") == found
     database = {"ENGINE": "django.db.backends.sqlite3", "NAME": "x"}
     assert stats.read("after", database) == process_stats.MemoryReading(0, 0)
-    assert process_stats.cpu_s(stats.found) == 0
+    assert process_stats.cpu_s(stats.last_tree) == 0
 
 
 def test_a_report_that_cannot_be_sent_delays_no_other(
@@ -311,7 +311,7 @@ def test_a_report_that_cannot_be_sent_delays_no_other(
     def refuse(self: Any) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(report_thread, "report", report)
+    monkeypatch.setattr(report_thread.stream, "report", report)
     poster = report_thread._Poster()
     outcomes = [SimpleNamespace(job_id=name) for name in ("first", "bad", "last")]
     with monkeypatch.context() as patch:

@@ -14,7 +14,7 @@ from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 from kombu.exceptions import LimitExceeded
 
-from poolwise.lifecycle import duplicate_deliveries, pauses, publishing
+from poolwise.lifecycle import broker, duplicate_deliveries, pauses, publishing
 from poolwise.lifecycle.publishing import publish, publish_due, publish_from_web
 from poolwise.lifecycle.submission import submit
 from poolwise.models import Job, JobQuerySet, JobState
@@ -193,7 +193,7 @@ def test_a_pool_of_connections_in_use_by_others_is_a_fault_of_the_broker_too(
         def force_close_all(self, **_: Any) -> None:
             pass
 
-    monkeypatch.setattr(publishing.pools, "producers", {publishing._connection(0.5): Busy()})
+    monkeypatch.setattr(publishing.pools, "producers", {broker.connection(0.5): Busy()})
     monkeypatch.setattr(publishing, "_breaker", publishing._Breaker())
     assert publish([waiting(unserved_pool)], budget_s=0.5) == 0
     assert publishing._breaker.is_open
@@ -335,7 +335,7 @@ def test_a_message_goes_to_the_queue_that_its_pool_declares(
 
 
 def test_the_tests_do_not_publish_to_a_redis_of_somebody_else(own_redis: Any, settings: Any) -> None:
-    assert publishing.web_connection().as_uri().endswith(f"@127.0.0.1:{own_redis.port}/0")
+    assert broker.web_connection().as_uri().endswith(f"@127.0.0.1:{own_redis.port}/0")
     assert os.environ["REDIS_URL"] != settings.REDIS_URL
 
 

@@ -94,7 +94,7 @@ def test_attempts_are_bounded(job: Job) -> None:
     recorder.record([ended(job, Ending.LOST, attempt=2, error="gone")])
     job.refresh_from_db()
     assert (job.state, job.attempt) == (JobState.FAILED, 2)
-    assert job.error == "gone Each of its 2 attempts ended so: it is taken for poison and not tried again."
+    assert job.error == "gone All 2 attempts ended so: the job is taken for poison and not tried again."
 
 
 def test_an_older_attempt_is_dropped(job: Job) -> None:

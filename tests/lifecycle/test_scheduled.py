@@ -73,7 +73,7 @@ def test_scheduled_jobs_leave_the_queue_to_what_runs_now(settings: Any) -> None:
     later(copies=3)
     assert back_pressure.room("gevent") == 3
     submit("io.wait", {}, pool="gevent", copies=3)
-    with pytest.raises(QueueFull, match="The queue of gevent holds 3 jobs"):
+    with pytest.raises(QueueFull, match="The queue of gevent has 3 jobs"):
         submit("io.wait", {}, pool="gevent")
 
 
@@ -81,7 +81,7 @@ def test_scheduled_jobs_are_limited_too_and_the_answer_says_when_the_next_is_due
     settings.JOB_MAX_QUEUED = 3
     later(timedelta(seconds=20))
     later(copies=2)
-    with pytest.raises(QueueFull, match="gevent holds 3 scheduled jobs, its bound is 3") as caught:
+    with pytest.raises(QueueFull, match="gevent has 3 scheduled jobs; the limit is 3") as caught:
         later()
     assert 15 <= caught.value.retry_after_s <= 20
     assert (caught.value.queue.queued, caught.value.queue.scheduled) == (0, 3)
@@ -93,7 +93,7 @@ def test_a_users_scheduled_jobs_have_their_own_limit(settings: Any, user: Any) -
     settings.JOB_MAX_QUEUED_PER_USER = 2
     later(copies=2, user=user)
     submit("io.wait", {}, pool="gevent", copies=2, user=user)
-    with pytest.raises(UserLimitReached, match="2 of your jobs are scheduled, and 2 may be"):
+    with pytest.raises(UserLimitReached, match="2 of your jobs are scheduled; the limit is 2"):
         later(user=user)
 
 

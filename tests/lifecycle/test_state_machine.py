@@ -27,7 +27,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from poolwise.lifecycle import publishing, recorder, stream, submission
+from poolwise.lifecycle import broker, publishing, recorder, stream, submission
 from poolwise.lifecycle.stream import Claim, Ending, Entry, Outcome, Place, Started
 from poolwise.models import ENDED, Job, JobLog, JobState
 from poolwise.support.timing import Timings
@@ -339,7 +339,7 @@ def machine(
     redis_client: redis.Redis, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[type[Life]]:
     settings.JOB_KEY_PREFIX = "machine:"
-    monkeypatch.setattr(publishing, "ask_workers", lambda *_, **__: None)  # no worker listens
+    monkeypatch.setattr(broker, "ask_workers", lambda *_, **__: None)  # no worker listens
     Life.client = redis_client
     yield Life
     if keys := redis_client.keys("machine:*"):

@@ -42,7 +42,7 @@ def test_an_outcome_survives_the_wire(entry: Outcome) -> None:
 def test_what_is_no_report_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - json's own error is one too
         stream.decode(text)
-    with pytest.raises(ValueError):  # noqa: PT011 - sealed nonsense is nonsense still
+    with pytest.raises(ValueError):  # noqa: PT011 - signed nonsense is still refused
         stream.decode(f"{signing.sign(signing.REPORT, text)} {text}")
 
 
@@ -54,7 +54,7 @@ def test_a_report_that_was_changed_or_never_signed_is_refused() -> None:
         f"{signature[:-1]}A {text}",
         f" {text}",
     ):
-        with pytest.raises(ValueError, match="seal is wrong or missing"):
+        with pytest.raises(ValueError, match="signature is wrong or missing"):
             stream.decode(forged)
 
 

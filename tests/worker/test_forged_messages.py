@@ -12,9 +12,9 @@ import pytest
 import redis
 from django.conf import settings
 
+from poolwise.lifecycle.broker import ask_workers
 from poolwise.lifecycle.heartbeats import pools_up
 from poolwise.lifecycle.messages import HEADER, signed_options
-from poolwise.lifecycle.publishing import ask_workers
 from poolwise.lifecycle.stream import stream_key
 from poolwise.lifecycle.submission import submit
 from poolwise.models import Job, JobState
@@ -85,8 +85,8 @@ def _forgeries(client: redis.Redis, pool: str, witness: Path) -> dict[str, bytes
         "the first protocol": forged(
             headers={"task": None}, body=_body({"task": "poolwise.run", "id": "x", "args": []})
         ),
-        "not sealed": forged(headers={HEADER: {"attempt": 1}}),
-        "a wrong seal": forged(
+        "not signed": forged(headers={HEADER: {"attempt": 1}}),
+        "a wrong signature": forged(
             headers={HEADER: {**ours, "signature": signing.sign("message", "another text")}}
         ),
         "another's definition": forged(body=_body([["endings.exit_process", "{}"], {}, {"chain": None}])),

@@ -1,8 +1,8 @@
-"""Finds again what went missing, so that no accepted job is lost.
+"""Recovery: find lost jobs, so that no accepted job stays unfinished. Read `sweep` first.
 
-The ledger is the truth; workers, broker and stream only hold hints. A job that has not ended must be somewhere: run
-or held by a living worker, or waiting at the broker. What is nowhere for long enough is tried or published again.
-Doing so needlessly is harmless: an attempt can be claimed once only.
+The database is the truth; workers, broker and stream only give hints. A job that has not ended must be running or
+reserved at a living worker, or its message must wait at the broker. A job that is in neither place for long enough is
+tried or published again. Doing so without need is harmless: an attempt can be claimed only once.
 """
 
 from poolwise.coordinator.recovery.sweep import Recovery

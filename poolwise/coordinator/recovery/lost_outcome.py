@@ -1,4 +1,4 @@
-"""The outcome of an attempt whose end nobody could report."""
+"""The outcome of an attempt whose end was never reported."""
 
 from collections.abc import Container
 
@@ -8,11 +8,11 @@ from poolwise.support import Timings, elapsed_wall_s, wall_now
 
 
 def lost(job: Job, alive: Container[str]) -> stream.Outcome:
-    """Return the outcome of a running job that its worker cannot end any more."""
+    """Return the outcome of a running job whose worker is gone or no longer has the job."""
     text = (
-        f"The worker {job.worker} does not run the job any more and its report never came."
+        f"The worker {job.worker} no longer runs the job, and no report arrived."
         if job.worker in alive
-        else f"The worker {job.worker} went away while it ran the job."
+        else f"The worker {job.worker} was lost while it ran the job."
     )
     return stream.Outcome(
         str(job.pk),

@@ -1,4 +1,4 @@
-"""Queued jobs against the messages that stand for them."""
+"""Reconcile queued jobs with the messages at the broker."""
 
 from collections.abc import Iterable
 from uuid import UUID
@@ -17,8 +17,8 @@ _BATCH = 500
 
 
 def _ids(attempts: Iterable[heartbeats.AttemptId]) -> list[UUID]:
-    # Signs of life are not sealed: whoever reaches Redis may have written them.
-    return [found for job_id, _ in attempts if (found := as_uuid(job_id)) is not None]
+    # Heartbeats are not signed: anybody who reaches Redis can write them.
+    return [pk for job_id, _ in attempts if (pk := as_uuid(job_id)) is not None]
 
 
 def _published() -> JobQuerySet:
@@ -26,7 +26,7 @@ def _published() -> JobQuerySet:
 
 
 def published(living: frozenset[heartbeats.AttemptId]) -> dict[str, int]:
-    """Return by pool how many published jobs wait that no living worker holds; pools without any are absent."""
+    """Return by pool how many published jobs wait that no living worker has reserved; pools without any are absent."""
     rows = _published().exclude(pk__in=_ids(living)).values_list("pool")
     declared = all_pools()
     return {pool: count for pool, count in rows.annotate(count=Count("id")) if pool in declared}
@@ -39,19 +39,19 @@ def pools_of(attempts: Iterable[heartbeats.AttemptId]) -> set[str]:
 
 
 def unaccounted(pool: str, living: frozenset[heartbeats.AttemptId]) -> set[heartbeats.AttemptId]:
-    """Return the published attempts of a pool that neither a living worker nor the broker has.
+    """Return the published attempts of a pool that are neither at a living worker nor at the broker.
 
     Raise BrokerUnavailable.
     """
-    # The ledger first: what is published after this moment is not looked for.
-    found = _published().filter(pool=pool).values_list("pk", "attempt")
-    rows = {(str(pk), attempt) for pk, attempt in found} - living
+    # The database first: messages published after this moment are not missed.
+    published_jobs = _published().filter(pool=pool).values_list("pk", "attempt")
+    rows = {(str(pk), attempt) for pk, attempt in published_jobs} - living
     waiting = broker_queues.waiting(pool) if rows else None
     return set() if waiting is None else rows - waiting
 
 
 def publish_again(gone: Iterable[heartbeats.AttemptId]) -> int:
-    """Let the coordinator publish these attempts; return how many were still queued."""
+    """Make these attempts due for publishing; return how many were still queued."""
     now, count = timezone.now(), 0
     by_attempt: dict[int, list[str]] = {}
     for job_id, attempt in gone:
@@ -61,5 +61,5 @@ def publish_again(gone: Iterable[heartbeats.AttemptId]) -> int:
             batch = Job.objects.queued().filter(pk__in=ids[start : start + _BATCH], due_at=None)
             count += batch.filter(attempt=attempt).update_in_order(due_at=now)
     if count:
-        log.warning("messages are missing and are published again", jobs=count)
+        log.warning("messages are missing; publishing them again", jobs=count)
     return count

@@ -1,4 +1,4 @@
-"""Remembers since when something is missing, so that one unlucky look does not decide."""
+"""Remembers since when something is missing, so that no single check decides."""
 
 import time
 from collections.abc import Hashable, Iterable
@@ -12,16 +12,16 @@ class MissingSince[Key: Hashable]:
     since_mono: dict[Key, float] = field(default_factory=dict)
 
     def longer_than(self, seconds: float, missing: Iterable[Key]) -> set[Key]:
-        """Note what is missing now, forget what is back, and return what has been missing for `seconds`."""
+        """Note what is missing now, forget the rest, and return what has been missing for `seconds`."""
         now = time.monotonic()
-        self.since_mono = {found: self.since_mono.get(found, now) for found in missing}
-        return {found for found, since in self.since_mono.items() if now - since >= seconds}
+        self.since_mono = {key: self.since_mono.get(key, now) for key in missing}
+        return {key for key, since in self.since_mono.items() if now - since >= seconds}
 
     def reset(self) -> None:
-        """Begin anew, as after an outage during which nothing could be seen."""
+        """Start again, as after an outage during which nothing could be checked."""
         self.since_mono = {}
 
     def discard(self, keys: Iterable[Key]) -> None:
-        """Forget these: they are taken care of, and have their time again before they count as missing."""
+        """Forget these: they were recovered, and count as missing only after the full time again."""
         for key in keys:
             self.since_mono.pop(key, None)

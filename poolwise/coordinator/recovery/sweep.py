@@ -1,4 +1,4 @@
-"""The looks that a coordinator takes every second or so, and what it remembers between them."""
+"""The sweep: compare the database with heartbeats and broker every second, and recover what is lost."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,21 +16,20 @@ from poolwise.support import Client
 
 log = structlog.get_logger(__name__)
 _BATCH = 500
-#: While reports that old wait to be recorded, the ledger is behind and says little about what is missing.
+#: While reports older than this wait to be recorded, the database is behind, and jobs only seem to be missing.
 _BACKLOG_S = 2.0
-#: With older ones still, queues are read at every so many looks only: reading them holds up the recording.
+#: Beyond this age queues are read at one sweep in five only: reading them delays the recording.
 _FAR_BEHIND_S = 10.0
 _SWEEPS_A_READ_BEHIND = 5
-#: So much longer than the oldest unrecorded report is old must a message be missing.
+#: A message must be missing for this much longer than the age of the oldest unrecorded report.
 _MARGIN_S = 0.5
-#: A queue that is as long as it should be is read all the same every so many looks: a message delivered twice
-#: can make up for one that is missing.
+#: Every 30th sweep reads a queue even if its length is right: a duplicate can make up for a missing message.
 _SWEEPS_A_READ = 30
 
 
 @dataclass(slots=True)
 class Recovery:
-    """Tries again what silent workers ran, and publishes again what nobody holds."""
+    """Tries the jobs of dead workers again, and publishes missing messages again."""
 
     client: Client
     _runs: MissingSince[heartbeats.AttemptId] = field(default_factory=MissingSince)
@@ -39,16 +38,16 @@ class Recovery:
     _sweeps: int = 0
 
     def reset(self) -> None:
-        """Give every worker the time for a sign of life again, as after an outage of Redis."""
+        """Give every worker time for a heartbeat again, as after an outage of Redis."""
         self._ages.reset()
         self._runs.reset()
         self._messages.clear()
 
     def sweep(self, *, is_after_outage: bool = False) -> int:
-        """Rescue what is missing; return how many jobs. Raise the errors of Redis, broker and database.
+        """Recover lost jobs; return how many. Raise the errors of Redis, broker and database.
 
-        Shortly after an outage no worker is taken for dead, since none could give a sign of life. What is out of sight
-        is noted all the same, and its messages are found, for by then each living worker has named what it holds.
+        Shortly after an outage no worker counts as dead, since none could send a heartbeat. Missing runs are noted
+        nevertheless, and missing messages recovered, since each living worker has reported its attempts by then.
         """
         received = heartbeats.read_all(self.client)
         reserved = heartbeats.reserved_attempts(self.client)
@@ -74,7 +73,7 @@ class Recovery:
         reserved: Mapping[str, frozenset[heartbeats.AttemptId]],
         backlog_s: float,
     ) -> list[heartbeats.AttemptId]:
-        """Note what runs by the ledger and nowhere else; return what ran on workers long silent, or is long unknown."""
+        """Note jobs that run only by the database; return those of dead workers, and those missing for long."""
         running = Job.objects.running().order_by("started_at").values_list("pk", "attempt", "worker")
         where = {(str(pk), attempt): worker for pk, attempt, worker in running}
         missing = [
@@ -82,33 +81,33 @@ class Recovery:
             for attempt, worker in where.items()
             if worker not in alive or attempt not in reserved.get(worker, {attempt})
         ]
-        if backlog_s > _BACKLOG_S:  # the end of what a living worker does not hold may wait to be recorded
+        if backlog_s > _BACKLOG_S:  # the end of a job that its worker no longer has may wait to be recorded
             self._runs.reset()
         missing_long = self._runs.longer_than(settings.JOB_WORKER_DEAD_AFTER_S, missing)
-        # What a silent worker reported is older than its silence.
+        # A dead worker's reports are older than its last heartbeat.
         dead_long = dead if backlog_s < _dead_age_s() else set()
         return [attempt for attempt in missing if where[attempt] in dead_long or attempt in missing_long]
 
     def _record_lost(self, gone: Iterable[heartbeats.AttemptId], alive: set[str]) -> int:
         attempts = dict(gone)
-        if not attempts:  # nearly always; to make a query that finds nothing takes half a millisecond
+        if not attempts:  # nearly always; a query takes half a millisecond
             return 0
         jobs = Job.objects.running().filter(pk__in=attempts)
         outcomes = [lost(job, alive) for job in jobs if job.attempt == attempts[str(job.pk)]]
         if outcomes:
-            log.warning("jobs of silent workers are rescued", jobs=len(outcomes))
+            log.warning("recovering the jobs of dead workers", jobs=len(outcomes))
             recorder.record(outcomes)
-            # The broker may have kept their messages, and hands them on some time.
+            # The broker may still deliver their messages.
             stream.expect_duplicates(self.client, [(outcome.job_id, outcome.attempt) for outcome in outcomes])
         return len(outcomes)
 
     def _recover_messages(
         self, alive: set[str], reserved: Mapping[str, frozenset[heartbeats.AttemptId]], backlog_s: float
     ) -> int:
-        """Publish again the queued jobs whose message is at no broker and at no living worker; return how many.
+        """Publish queued jobs again whose message is neither at the broker nor at a living worker; return how many.
 
-        A job whose end waits to be recorded looks the same. What a worker no longer holds it has reported before, so
-        that what is missing for longer than the oldest unrecorded report is old has no report.
+        A job whose end waits to be recorded looks the same. A worker reports an attempt before it drops it from its
+        heartbeat, so an attempt missing for longer than the age of the oldest unrecorded report has no report.
         """
         if backlog_s > _FAR_BEHIND_S and self._sweeps % _SWEEPS_A_READ_BEHIND:
             return 0
@@ -120,7 +119,7 @@ class Recovery:
             frozenset[heartbeats.AttemptId]().union(*(reserved[name] for name in reserved.keys() - alive))
             - living
         )
-        if backlog_s >= _dead_age_s():  # the silent one may have reported them
+        if backlog_s >= _dead_age_s():  # the dead worker may have reported them
             orphaned = frozenset()
         orphaned_on = pools_of(orphaned) if orphaned else set()
         gone: set[heartbeats.AttemptId] = set()
@@ -131,24 +130,24 @@ class Recovery:
             gone_here = missing_since.longer_than(unseen_s, missing) | (missing & orphaned)
             missing_since.discard(gone_here)
             gone |= gone_here
-        stream.expect_duplicates(self.client, gone)  # out of sight is not gone
+        stream.expect_duplicates(self.client, gone)  # a missing message may still turn up
         return publish_again(gone)
 
     def _is_read(
         self, pool: str, count: int, missing_since: MissingSince[heartbeats.AttemptId], *, has_orphans: bool
     ) -> bool:
-        """Tell whether a queue is read whole: on suspicion, in its turn, or since it is shorter than it should be."""
+        """Return whether to read the whole queue: every 30th time, on suspicion, or if it is shorter than it should be."""
         if self._sweeps % _SWEEPS_A_READ == 0 or has_orphans:
             return True
-        # Once something is missing, each time: a look in between must not make it forgotten.
+        # While something is missing, at each sweep: skipping one would forget since when.
         return bool(missing_since.since_mono) or broker_queues.length(pool) < count
 
 
 def _dead_age_s() -> float:
-    """Return how long a worker that is taken for dead has at least been silent, in seconds."""
+    """Return the least time since the last report of a worker that counts as dead, in seconds."""
     return float(settings.JOB_WORKER_DEAD_AFTER_S - settings.JOB_HEARTBEAT_S - 0.5)
 
 
 def _unseen_s() -> float:
-    """Return for how long a message may be out of sight, in seconds: until its worker's sign of life names it."""
+    """Return how long a message may seem missing, in seconds: until its worker's next heartbeat contains it."""
     return float(3 * settings.JOB_HEARTBEAT_S + 1.0)

@@ -1,4 +1,4 @@
-"""Jobs whose pool was taken out of the settings: nothing can be done for them here, so an operator is told."""
+"""Warn of jobs whose pool is no longer declared in the settings: they wait until an operator acts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class UndeclaredPools:
-    """Remembers what it has told, so that each pool is named once for as long as jobs wait there."""
+    """Warns once per pool for as long as jobs wait there."""
 
     _warned: set[str] = field(default_factory=set)
 

@@ -172,7 +172,7 @@ def test_a_job_whose_living_worker_does_not_know_of_it_is_tried_again(
     forgotten.refresh_from_db()
     known.refresh_from_db()
     assert (known.state, forgotten.state, forgotten.attempt) == (JobState.RUNNING, JobState.QUEUED, 2)
-    assert "its report never came" in forgotten.history[0]["error"]
+    assert "no report arrived" in forgotten.history[0]["error"]
 
 
 def test_jobs_of_a_worker_that_does_not_report_what_it_reserved_are_left_alone(
