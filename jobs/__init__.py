@@ -1,7 +1,7 @@
 """The jobs of this site: a Django app that uses nothing of the library but `from poolwise import …`. Add yours here.
 
 `io`, `cpu` and `mixed` do real work with limits and repeatable results; `endings` fail or crash on purpose; `hazards`
-show common mistakes. `http` and `egress` fetch from the network, `demo_server` answers, `data` makes seeded data.
+show common mistakes. `http`, `egress` and `addresses` fetch from the network, `demo_server` answers, `data` generates.
 """
 
 from importlib import import_module

@@ -12,8 +12,9 @@ import httpx
 from django.conf import settings
 from pydantic import AfterValidator, Field
 
+from jobs import addresses as ip_addresses
 from jobs import egress
-from jobs.egress import FetchRefused
+from jobs.addresses import FetchRefused
 
 __all__ = [
     "Address",
@@ -89,8 +90,8 @@ def _check_unlisted(host: str, port: int) -> None:
         raise FetchRefused(
             f"{where}: only ports 80 and 443 are allowed, unless JOB_HTTP_ALLOWED_HOSTS lists it; ask the operator."
         )
-    if ip := egress.literal(host):
-        egress.checked(host, [str(ip)])
+    if ip := ip_addresses.literal(host):
+        ip_addresses.checked(host, [str(ip)])
 
 
 def _listed(address: str) -> str:

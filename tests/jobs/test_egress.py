@@ -13,7 +13,7 @@ import httpx
 import pytest
 from django.conf import settings
 
-from jobs import egress, http
+from jobs import addresses, egress, http
 from poolwise import definitions
 from poolwise.lifecycle.submission import submit
 from poolwise.support.errors import InvalidParameters
@@ -51,12 +51,12 @@ SPELLINGS = [
 
 @pytest.mark.parametrize("address", INNER)
 def test_a_private_address_is_not_public(address: str) -> None:
-    assert not egress.is_public(address)
+    assert not addresses.is_public(address)
 
 
 @pytest.mark.parametrize("address", OUTSIDE)
 def test_a_public_address_is_public(address: str) -> None:
-    assert egress.is_public(address)
+    assert addresses.is_public(address)
 
 
 class Listener:

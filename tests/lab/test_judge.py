@@ -1,4 +1,4 @@
-"""Reports are built beside the coordinator's loop."""
+"""Reports are built in a thread beside the coordinator's loop."""
 
 import threading
 from collections.abc import Callable
@@ -19,10 +19,10 @@ ROUNDS = {"threads": [1.0, 1.01, 0.99, 1.02, 1.0], "gevent": [0.1, 0.101, 0.099,
 @pytest.fixture
 def comparison() -> Comparison:
     """A comparison whose last batch has ended and whose report is not built."""
-    found = compared(ROUNDS)
+    comparison = compared(ROUNDS)
     Comparison.objects.update(state=Comparison.State.RUNNING, finished_at=None)
-    found.refresh_from_db()
-    return found
+    comparison.refresh_from_db()
+    return comparison
 
 
 def test_the_loop_goes_on_while_a_report_is_built(
@@ -30,10 +30,10 @@ def test_the_loop_goes_on_while_a_report_is_built(
 ) -> None:
     begun, may_end, freeze = threading.Event(), threading.Event(), background.freeze
 
-    def slowly(found: Comparison) -> None:
+    def slowly(ended: Comparison) -> None:
         begun.set()
         may_end.wait(20)
-        freeze(found)
+        freeze(ended)
 
     monkeypatch.setattr(background, "freeze", slowly)
     own = ReportBuilder()
@@ -50,12 +50,12 @@ def test_the_loop_goes_on_while_a_report_is_built(
     assert [pool["name"] for pool in comparison.report["pools"]] == ["threads", "gevent"]
 
 
-def test_a_database_that_is_away_is_waited_for(
+def test_a_report_waits_for_an_unavailable_database(
     comparison: Comparison, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     faults: list[Exception] = [OperationalError("database is locked")]
 
-    def once(found: Comparison) -> None:
+    def once(ended: Comparison) -> None:
         if faults:
             raise faults.pop()
 
@@ -68,10 +68,10 @@ def test_a_database_that_is_away_is_waited_for(
     assert answers == [False, False, True], "it begins, begins again, and has ended"
 
 
-def test_a_report_that_cannot_be_built_does_not_hold_up_the_others(
+def test_a_report_that_cannot_be_built_does_not_block_the_others(
     comparison: Comparison, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def wrong(found: Comparison) -> None:
+    def wrong(ended: Comparison) -> None:
         raise ValueError("no such figure")
 
     monkeypatch.setattr(background, "freeze", wrong)

@@ -1,4 +1,4 @@
-"""What the dashboard says of the newest reports."""
+"""The newest verdicts and misplaced definitions of the dashboard."""
 
 from datetime import timedelta
 from typing import Any
@@ -18,35 +18,40 @@ def pair(base: str, other: str, outcome: str, ratio: float) -> dict[str, Any]:
 
 
 def compared(*, ago_s: int = 0, pairs: Any = (), advised: str = "gevent", **fields: Any) -> Comparison:
-    found = report(pairs=list(pairs), advice={**ADVICE, "pool": advised}, **fields.pop("report", {}))
-    found = found.model_dump(mode="json")
+    stored = report(pairs=list(pairs), advice={**ADVICE, "pool": advised}, **fields.pop("report", {}))
+    stored = stored.model_dump(mode="json")
     at = timezone.now() - timedelta(seconds=ago_s)
     return Comparison.objects.create(
-        **({"definition": "io.wait", "copies": 50, "report": found, "created_at": at} | fields)
+        **({"definition": "io.wait", "copies": 50, "report": stored, "created_at": at} | fields)
     )
 
 
-def test_the_newest_verdicts_come_first_and_those_that_still_run_not_at_all() -> None:
+def test_the_newest_verdicts_come_first_without_running_comparisons() -> None:
     old, new = compared(ago_s=60), compared()
     Comparison.objects.create(definition="io.wait", copies=1)
-    found = latest.newest_verdicts(5)
-    assert [one.comparison for one in found] == [new.pk, old.pk]
-    assert (found[0].outcome, found[0].reason) == ("faster", "")
-    assert found[0].sentence.startswith("gevent ran this job 16.8× faster")
+    newest = latest.newest_verdicts(5)
+    assert [recent.comparison for recent in newest] == [new.pk, old.pk]
+    assert (newest[0].outcome, newest[0].reason) == ("faster", "")
+    assert newest[0].sentence.startswith("gevent ran this job 16.8× faster")
 
 
 def test_a_withheld_verdict_comes_with_its_reason() -> None:
     outcomes = {"gevent": verdict("cannot tell", 3.0, 1.0, 9.0)}
     compared(report={"verdicts": outcomes, "validity": validity(alone="12 other jobs ran")})
-    [one] = latest.newest_verdicts(5)
-    assert (one.outcome, one.reason) == ("cannot tell", "12 other jobs ran")
+    [recent] = latest.newest_verdicts(5)
+    assert (recent.outcome, recent.reason) == ("cannot tell", "12 other jobs ran")
 
 
 def test_a_definition_on_a_slower_pool_is_named_with_the_better_one() -> None:
     comparison = compared(pairs=[pair("gevent", "prefork", "slower", 0.25)])
-    [one] = latest.misplaced({"io.wait": {"prefork": 7, "gevent": 3}})
-    assert (one.pool, one.better, one.jobs, one.comparison) == ("prefork", "gevent", 7, comparison.pk)
-    assert one.ratio == pytest.approx(4.0)
+    [use] = latest.misplaced({"io.wait": {"prefork": 7, "gevent": 3}})
+    assert (use.pool, use.better, use.jobs, use.comparison) == (
+        "prefork",
+        "gevent",
+        7,
+        comparison.pk,
+    )
+    assert use.ratio == pytest.approx(4.0)
 
 
 @pytest.mark.parametrize("outcome", ["no difference detected", "cannot tell"])

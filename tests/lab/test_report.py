@@ -1,4 +1,4 @@
-"""Report of a comparison in the ledger: its figures, its verdict, and what withholds it."""
+"""The report of a comparison: its figures, its verdict, and what withholds it."""
 
 import json
 from datetime import timedelta
@@ -25,34 +25,34 @@ def _pools(settings: Any) -> None:
     }
 
 
-def check(found: Report, key: str) -> ValidityCheck:
-    return next(one for one in found.validity.checks if one.id == key)
+def check(built: Report, key: str) -> ValidityCheck:
+    return next(check for check in built.validity.checks if check.id == key)
 
 
-def pool(found: Report, name: str) -> VariantFigures:
-    return next(one for one in found.pools if one.name == name)
+def pool(built: Report, name: str) -> VariantFigures:
+    return next(pool for pool in built.pools if pool.name == name)
 
 
 def test_the_faster_pool_is_named_in_one_sentence_with_its_ratio_and_interval() -> None:
-    found = report.build(compared({"prefork": SLOW, "gevent": FAST}))
-    assert found.validity.valid, found.validity
-    assert found.sentence.startswith("gevent ran this job 10.0× faster than prefork (95 % CI ")
-    assert found.verdicts.keys() == {"gevent"}
-    assert found.verdicts["gevent"].outcome == "faster"
-    assert found.baseline == "prefork"
+    built = report.build(compared({"prefork": SLOW, "gevent": FAST}))
+    assert built.validity.valid, built.validity
+    assert built.sentence.startswith("gevent ran this job 10.0× faster than prefork (95 % CI ")
+    assert built.verdicts.keys() == {"gevent"}
+    assert built.verdicts["gevent"].outcome == "faster"
+    assert built.baseline == "prefork"
 
 
-def test_a_frozen_report_is_plain_json_and_kept_with_the_comparison() -> None:
+def test_a_stored_report_is_plain_json_on_the_comparison() -> None:
     comparison = compared({"prefork": SLOW, "gevent": FAST})
-    found = report.freeze(comparison)
+    built = report.freeze(comparison)
     comparison.refresh_from_db()
-    assert comparison.report == json.loads(json.dumps(comparison.report)) == found.model_dump(mode="json")
-    assert report.load(comparison) == found
+    assert comparison.report == json.loads(json.dumps(comparison.report)) == built.model_dump(mode="json")
+    assert report.load(comparison) == built
 
 
 def test_a_pool_has_its_batches_with_the_ideal_beside_the_makespan() -> None:
-    found = pool(report.build(compared({"prefork": SLOW, "gevent": FAST})), "prefork")
-    first = found.batches[0]
+    figures = pool(report.build(compared({"prefork": SLOW, "gevent": FAST})), "prefork")
+    first = figures.batches[0]
     assert first.makespan_s == first.ideal_makespan_s == 1.0
     assert first.efficiency == 1
     assert first.jobs_per_s == 4
@@ -66,16 +66,16 @@ def test_warm_up_calibration_and_void_batches_are_shown_and_do_not_count() -> No
     batch(comparison, "prefork", 0, 9.0, role=Batch.Role.WARMUP)
     batch(comparison, "prefork", 0, 0.02, role=Batch.Role.CALIBRATION)
     batch(comparison, "prefork", 1, 8.0, void_reason="its worker was killed")
-    found = pool(report.build(comparison), "prefork")
-    assert [one.role for one in found.batches] == ["measured"] * 5 + [
+    figures = pool(report.build(comparison), "prefork")
+    assert [batch.role for batch in figures.batches] == ["measured"] * 5 + [
         "warmup",
         "calibration",
         "measured",
     ]
-    assert found.batches[-1].void_reason == "its worker was killed"
-    assert found.makespans_s == SLOW
-    assert found.jobs == 20
-    assert found.overhead_s == pytest.approx(0.005)
+    assert figures.batches[-1].void_reason == "its worker was killed"
+    assert figures.makespans_s == SLOW
+    assert figures.jobs == 20
+    assert figures.overhead_s == pytest.approx(0.005)
 
 
 def test_the_time_of_the_runs_adds_up_to_the_runs() -> None:
@@ -94,10 +94,10 @@ def test_the_job_that_caused_the_longest_stall_is_named() -> None:
     comparison = compared({"gevent": FAST, "prefork": SLOW})
     jobs = list(comparison.batches.filter(pool="gevent").first().jobs.all())
     type(jobs[0]).objects.filter(pk=jobs[0].pk).update(stall_s=0.5, caused_stall_s=0.5)
-    found = report.build(comparison)
-    assert pool(found, "gevent").stall == Stall(max_s=0.5, caused_by=str(jobs[0].pk))
-    assert not check(found, "stalls").passed
-    assert found.validity.valid  # it is what the comparison shows, not a disturbance
+    built = report.build(comparison)
+    assert pool(built, "gevent").stall == Stall(max_s=0.5, caused_by=str(jobs[0].pk))
+    assert not check(built, "stalls").passed
+    assert built.validity.valid  # it is what the comparison shows, not a disturbance
 
 
 def test_a_foreign_job_during_a_batch_withholds_the_verdict_of_its_pool_alone() -> None:
@@ -105,49 +105,49 @@ def test_a_foreign_job_during_a_batch_withholds_the_verdict_of_its_pool_alone() 
     comparison.batches.filter(pool="threads").update(
         probe={**probe("threads", 4), "foreign": {"pool": 1, "others": 0}}
     )
-    found = report.build(comparison)
-    assert not found.validity.valid
-    assert found.verdicts["threads"].outcome == "cannot tell"
-    assert "threads (5 in the pool)" in found.verdicts["threads"].reason
-    assert found.verdicts["gevent"].outcome == "faster"
-    assert {pair.outcome for pair in found.pairs if "threads" in (pair.base, pair.other)} == {"cannot tell"}
+    built = report.build(comparison)
+    assert not built.validity.valid
+    assert built.verdicts["threads"].outcome == "cannot tell"
+    assert "threads (5 in the pool)" in built.verdicts["threads"].reason
+    assert built.verdicts["gevent"].outcome == "faster"
+    assert {pair.outcome for pair in built.pairs if "threads" in (pair.base, pair.other)} == {"cannot tell"}
 
 
-def test_a_withheld_verdict_says_why_in_its_sentence() -> None:
+def test_a_withheld_verdict_has_its_reason_in_the_sentence() -> None:
     comparison = compared({"prefork": SLOW, "gevent": FAST})
     comparison.batches.filter(pool="gevent").first().jobs.update(state=JobState.FAILED)
-    found = report.build(comparison)
-    assert found.sentence.startswith("No verdict between gevent and prefork")
-    assert "4 of 20 on gevent" in found.sentence
-    assert found.advice.text.startswith("Judging by the kind of job alone, gevent")
+    built = report.build(comparison)
+    assert built.sentence.startswith("No verdict between gevent and prefork")
+    assert "4 of 20 on gevent" in built.sentence
+    assert built.advice.text.startswith("Judging by the kind of job alone, gevent")
 
 
 def test_a_pool_whose_slots_are_secretly_1_is_caught(settings: Any) -> None:
     comparison = compared({"prefork": SLOW, "gevent": FAST}, copies=10)
-    for one in comparison.batches.filter(pool="gevent"):
-        for number, job in enumerate(one.jobs.all()):  # one after another
-            job.started_at = one.released_at + timedelta(seconds=0.102 * number)
+    for row in comparison.batches.filter(pool="gevent"):
+        for number, job in enumerate(row.jobs.all()):  # one after another
+            job.started_at = row.released_at + timedelta(seconds=0.102 * number)
             job.finished_at = job.started_at + timedelta(seconds=0.1)
             job.save()
-    found = check(report.build(comparison), "concurrency")
-    assert not found.passed
-    assert found.matters
-    assert found.reason == "gevent ran 1 job at a time although it has 4 slots."
+    outcome = check(report.build(comparison), "concurrency")
+    assert not outcome.passed
+    assert outcome.matters
+    assert outcome.reason == "gevent ran 1 job at a time although it has 4 slots."
 
 
 def test_a_pool_with_fewer_slots_than_declared_is_caught(settings: Any) -> None:
     settings.JOB_POOLS["gevent"]["concurrency"] = 50
-    found = check(report.build(compared({"prefork": SLOW, "gevent": FAST})), "concurrency")
-    assert found.reason == "gevent had 4 of its 50 slots."
+    outcome = check(report.build(compared({"prefork": SLOW, "gevent": FAST})), "concurrency")
+    assert outcome.reason == "gevent had 4 of its 50 slots."
 
 
 def test_workers_of_another_version_or_host_fail_a_validity_check() -> None:
     comparison = compared({"prefork": SLOW, "gevent": FAST})
     other = probe("gevent", 4, host="barn", versions={"python": "3.14.0"})
     comparison.batches.filter(pool="gevent").update(probe=other)
-    found = report.build(comparison)
-    assert check(found, "machine").reason == "The pools ran on different machines: barn, box."
-    assert "python 3.14.0" in check(found, "code").reason
+    built = report.build(comparison)
+    assert check(built, "machine").reason == "The pools ran on different machines: barn, box."
+    assert "python 3.14.0" in check(built, "code").reason
 
 
 def test_containers_of_one_machine_pass_the_validity_checks() -> None:
@@ -170,12 +170,12 @@ def test_a_pool_that_may_use_fewer_cores_fails_a_validity_check() -> None:
     for pool, cores in (("prefork", "4"), ("gevent", "1.5")):
         moment = probe(pool, 4, versions={"python": "3.13.5", "cores": cores})
         comparison.batches.filter(pool=pool).update(probe=moment)
-    found = report.build(comparison)
+    built = report.build(comparison)
     assert (
-        check(found, "machine").reason
+        check(built, "machine").reason
         == "The pools could use different numbers of cores: gevent 1.5, prefork 4."
     )
-    assert check(found, "code").passed
+    assert check(built, "code").passed
 
 
 def test_a_batch_with_other_parameters_fails_a_validity_check() -> None:
@@ -186,18 +186,18 @@ def test_a_batch_with_other_parameters_fails_a_validity_check() -> None:
 
 def test_stamps_out_of_order_fail_a_validity_check() -> None:
     comparison = compared({"prefork": SLOW, "gevent": FAST})
-    for one in comparison.batches.filter(pool="gevent"):
-        one.jobs.update(received_at=one.released_at - timedelta(seconds=0.25))
-    found = check(report.build(comparison), "clocks")
-    assert found.reason == "The stamps of 20 of 40 jobs are out of order, by up to 250 ms: clocks differ."
+    for row in comparison.batches.filter(pool="gevent"):
+        row.jobs.update(received_at=row.released_at - timedelta(seconds=0.25))
+    outcome = check(report.build(comparison), "clocks")
+    assert outcome.reason == "The stamps of 20 of 40 jobs are out of order, by up to 250 ms: clocks differ."
 
 
-def test_a_wide_spread_withholds_only_what_it_could_explain() -> None:
+def test_a_wide_spread_withholds_only_the_differences_it_could_explain() -> None:
     noisy = [1.0, 1.4, 0.9, 1.3, 0.8]
-    found = report.build(compared({"prefork": noisy, "gevent": FAST, "threads": SLOW}))
-    assert not check(found, "spread").passed
-    assert check(found, "spread").pools == ("threads",)
-    assert found.verdicts["gevent"].outcome == "faster"
+    built = report.build(compared({"prefork": noisy, "gevent": FAST, "threads": SLOW}))
+    assert not check(built, "spread").passed
+    assert check(built, "spread").pools == ("threads",)
+    assert built.verdicts["gevent"].outcome == "faster"
 
 
 def test_a_missing_round_fails_a_validity_check_and_a_repeated_one_is_noted() -> None:
@@ -206,50 +206,50 @@ def test_a_missing_round_fails_a_validity_check_and_a_repeated_one_is_noted() ->
     Batch.objects.filter(pk=lost.pk).update(void_reason="Its worker was lost.")
     assert check(report.build(comparison), "complete").reason == "Batches are missing: gevent lacks round 3."
     batch(comparison, "gevent", 3, 0.1)
-    found = check(report.build(comparison), "complete")
-    assert (found.passed, found.matters) == (False, False)
-    assert found.reason == "A batch was void and repeated: Its worker was lost."
+    outcome = check(report.build(comparison), "complete")
+    assert (outcome.passed, outcome.matters) == (False, False)
+    assert outcome.reason == "A batch was void and repeated: Its worker was lost."
 
 
-def test_a_sweep_has_its_points_and_speaks_of_the_most_slots() -> None:
+def test_a_sweep_has_its_points_and_compares_the_most_slots() -> None:
     comparison = compared({"threads": [0.1]}, is_sweep=True)
     comparison.batches.all().delete()
     for slots, span_s in ((1, 4.0), (2, 2.0), (4, 1.9)):
         batch(comparison, "threads", 1, span_s, slots=slots, wanted_slots=slots)
-    found = report.build(comparison)
-    points = found.sweep["threads"]
+    built = report.build(comparison)
+    points = built.sweep["threads"]
     assert [(point.slots, point.jobs_per_s) for point in points] == [
         (1, 1),
         (2, 2),
         (4, pytest.approx(4 / 1.9)),
     ]
     assert [point.slots for point in points if point.is_knee] == [2]
-    assert pool(found, "threads").makespans_s == [1.9]
-    assert found.advice.slots == 2
+    assert pool(built, "threads").makespans_s == [1.9]
+    assert built.advice.slots == 2
 
 
 def test_an_open_loop_compares_how_long_jobs_took_to_complete() -> None:
-    found = report.build(compared({"prefork": SLOW, "gevent": FAST}, arrival_rate_per_s=2.0))
-    assert found.metric == "completion time: published to finished"
-    assert found.verdicts["gevent"].ratio == pytest.approx(1.002 / 0.102, rel=0.02)
+    built = report.build(compared({"prefork": SLOW, "gevent": FAST}, arrival_rate_per_s=2.0))
+    assert built.metric == "completion time: published to finished"
+    assert built.verdicts["gevent"].ratio == pytest.approx(1.002 / 0.102, rel=0.02)
 
 
 def test_a_comparison_that_has_not_begun_has_a_report_without_figures() -> None:
     comparison = Comparison.objects.create(definition="io.wait", copies=2)
     Batch.objects.create(comparison=comparison, pool="gevent", round=1, position=1)
-    found = report.build(comparison)
-    assert found.advice is None
-    assert found.pools[0].jobs == 0
-    assert found.sentence == "Nothing to compare: fewer than two pools have a completed batch."
-    assert json.dumps(found.model_dump(mode="json"))
+    built = report.build(comparison)
+    assert built.advice is None
+    assert built.pools[0].jobs == 0
+    assert built.sentence == "Nothing to compare: fewer than two pools have a completed batch."
+    assert json.dumps(built.model_dump(mode="json"))
 
 
 def test_one_pool_alone_is_not_compared_and_still_advised_on() -> None:
-    found = report.build(compared({"gevent": FAST}))
-    assert found.verdicts == {}
-    assert found.advice.pool == "gevent"
-    assert "no other pool was compared" in found.advice.text
-    assert not found.advice.proven
+    built = report.build(compared({"gevent": FAST}))
+    assert built.verdicts == {}
+    assert built.advice.pool == "gevent"
+    assert "no other pool was compared" in built.advice.text
+    assert not built.advice.proven
 
 
 def test_samples_are_the_jobs_in_seconds_with_their_batch(django_assert_max_num_queries: Any) -> None:

@@ -1,4 +1,4 @@
-"""Figures of batches and comparisons: what they count, and what they leave unattributed."""
+"""The figures of batches and comparisons."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -74,7 +74,7 @@ def test_the_makespan_of_a_retried_job_counts_from_its_first_attempt(comparison:
     assert figures.makespan_s == 11
 
 
-def test_the_slowest_pool_is_what_the_others_are_faster_than(comparison: Comparison) -> None:
+def test_the_speed_up_is_relative_to_the_slowest_pool(comparison: Comparison) -> None:
     for position, (pool, run_s) in enumerate([("prefork", 8.0), ("gevent", 2.0)], start=1):
         ended(pool, batch=batch_of(comparison, pool, position), run_s=run_s)
     pools = report.figures(comparison)

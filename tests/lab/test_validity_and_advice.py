@@ -36,19 +36,19 @@ def test_what_differs_between_pools_withholds_the_verdict(rule: Any) -> None:
 
 
 @pytest.mark.parametrize("rule", [fairness.code, on_machines, fairness.prefetch])
-def test_what_was_not_recorded_is_no_pass_and_withholds_nothing(rule: Any) -> None:
+def test_what_was_not_recorded_does_not_pass_and_withholds_nothing(rule: Any) -> None:
     check = rule({"prefork": [], "gevent": [""]})
     assert not check.passed
     assert not check.withholds
     assert "recorded" in check.reason
 
 
-def test_pools_that_all_ran_on_the_same_two_machines_had_the_same_chance() -> None:
+def test_pools_on_the_same_two_machines_pass() -> None:
     assert on_machines({"prefork": ["a", "b"], "gevent": ["b", "a"]}).passed
     assert on_machines({"prefork": ["a", "b"], "gevent": ["a"]}).withholds
 
 
-def test_pools_that_may_use_as_many_cores_had_the_same_chance() -> None:
+def test_pools_with_the_same_number_of_cores_pass() -> None:
     assert on_machines(ONE, prefork=["2", "1.5"], gevent=["1.5", "2"]).passed
     assert on_machines(ONE, prefork=["2"], gevent=[]).passed
     check = on_machines(ONE, prefork=["2"], gevent=["2", "1.5"])
@@ -124,17 +124,17 @@ def test_jobs_as_fast_as_they_can_be_started_are_not_limited_by_slots() -> None:
         {"jobs": 5},
     ],
 )
-def test_what_else_bounds_the_concurrency_is_no_fault_of_the_slots(bound: dict[str, Any]) -> None:
+def test_other_limits_of_the_concurrency_pass(bound: dict[str, Any]) -> None:
     assert not effects.is_far_below(replace(WAITING, peak=1, mean=0.9, **bound))
 
 
-def test_a_loop_that_computes_runs_one_job_at_a_time_by_nature_and_processes_do_not() -> None:
+def test_one_computing_job_at_a_time_passes_on_a_loop_but_not_on_prefork() -> None:
     computing = replace(WAITING, cpu_s=0.099, peak=1, mean=0.99)
     assert not effects.is_far_below(computing)
     assert effects.is_far_below(replace(computing, model="prefork", slots=2))
 
 
-def test_a_pool_with_half_of_its_declared_slots_is_not_what_it_is_called() -> None:
+def test_a_pool_with_half_of_its_declared_slots_fails() -> None:
     assert effects.concurrency({}, {"threads": (16, 32)}).reason == "threads had 16 of its 32 slots."
     assert effects.concurrency({}, {"threads": (17, 32)}).passed
 
@@ -148,7 +148,7 @@ def test_a_stall_that_no_job_caused_is_a_disturbance() -> None:
     assert stall_check(0.5, None).withholds
     assert not stall_check(0.5, "job").withholds
     assert stall_check(0.09, None).passed
-    assert stall_check(0.5, None, makespan_s=20.0).passed  # beside such a batch it is nothing
+    assert stall_check(0.5, None, makespan_s=20.0).passed  # short relative to the batch
 
 
 def test_spread_matters_where_it_could_explain_the_difference() -> None:
@@ -198,29 +198,29 @@ def report(
     )  # fmt: skip
 
 
-def test_the_advice_names_pool_and_slots_with_the_figures_that_carry_it() -> None:
+def test_the_advice_names_pool_and_slots_with_the_figures_behind_it() -> None:
     gevent = figures("gevent", 960, slots=200, peak_memory_bytes=70_000_000, batches=[])
-    found = decide.advise(report(figures("prefork", 100), gevent), cores=2)
-    assert found is not None
-    assert found.text == (
+    advice = decide.advise(report(figures("prefork", 100), gevent), cores=2)
+    assert advice is not None
+    assert advice.text == (
         "Run it on gevent with 200 slots: the job waits for 99 % of its run, and it did 960 jobs/s, 9.6× prefork "
         "(95 % CI 9.3–9.9). A slot takes 0.35 MB there and 20 MB on prefork."
     )
-    assert found.proven
-    assert "computes for more than 30 % of its run (now 1.0 %)" in found.would_change
+    assert advice.proven
+    assert "computes for more than 30 % of its run (now 1.0 %)" in advice.would_change
 
 
 def test_an_equal_rival_is_named_with_its_figures() -> None:
     lean = figures("gevent", 950, slots=200, peak_memory_bytes=60_000_000, batches=[])
     equal = pair("gevent", "asyncio", "no difference detected")
     given = report(figures("prefork", 100), lean, figures("asyncio", 960), more_pairs=[equal])
-    found = decide.advise(given, cores=2)
-    assert found is not None
-    assert (found.pool, found.proven) == ("gevent", True)
-    assert "(95 % CI 9.3–9.9), against 960 on asyncio, no difference detected." in found.text
+    advice = decide.advise(given, cores=2)
+    assert advice is not None
+    assert (advice.pool, advice.proven) == ("gevent", True)
+    assert "(95 % CI 9.3–9.9), against 960 on asyncio, no difference detected." in advice.text
 
 
-def test_of_equal_pools_the_one_with_less_memory_is_advised_and_none_that_stalls() -> None:
+def test_of_equal_pools_one_without_stalls_then_with_less_memory_is_advised() -> None:
     small = figures("gevent", 99, peak_memory_bytes=60_000_000)
     pools = [figures("threads", 100), small]
     pairs = [Pair.model_validate(pair("threads", "gevent", "no difference detected"))]
@@ -233,7 +233,7 @@ def test_of_equal_pools_the_one_with_less_memory_is_advised_and_none_that_stalls
     ("cpu_share", "busy_cores", "pool"),
     [(0.02, 0.1, "gevent"), (0.5, 0.5, "threads"), (0.95, 1.0, "prefork"), (0.95, 1.9, "threads")],
 )
-def test_by_kind_waiting_goes_to_a_loop_and_computing_to_processes_or_free_threads(
+def test_by_kind_waiting_goes_to_a_loop_and_computing_to_processes_or_threads(
     cpu_share: float, busy_cores: float, pool: str
 ) -> None:
     pools = [figures(name, 100, busy_s=busy_cores) for name in ("prefork", "threads", "gevent")]
@@ -244,24 +244,24 @@ def test_by_kind_waiting_goes_to_a_loop_and_computing_to_processes_or_free_threa
     ("outcome", "valid", "reason"),
     [("cannot tell", True, "3 rounds are too few"), ("faster", False, "Other jobs ran")],
 )
-def test_figures_that_prove_nothing_are_named_as_such(outcome: str, valid: bool, reason: str) -> None:
-    found = decide.advise(
+def test_the_advice_gives_the_reason_why_there_is_no_verdict(outcome: str, valid: bool, reason: str) -> None:
+    advice = decide.advise(
         report(figures("prefork", 100), figures("gevent", 960), outcome=outcome, valid=valid), cores=2
     )
-    assert found is not None
-    assert not found.proven
-    assert f"but there is no verdict ({reason})." in found.text
+    assert advice is not None
+    assert not advice.proven
+    assert f"but there is no verdict ({reason})." in advice.text
 
 
-def test_the_rival_that_may_be_as_fast_is_named_where_others_are_slower() -> None:
+def test_the_rival_without_a_verdict_is_named_where_others_are_slower() -> None:
     noise = pair("gevent", "asyncio", "cannot tell", "too noisy: the ratio is between")
     pools = figures("prefork", 100), figures("gevent", 950), figures("asyncio", 960)
     given = report(*pools, more_pairs=[noise])
-    found = decide.advise(given, cores=2)
-    assert found is not None
-    assert not found.proven
+    advice = decide.advise(given, cores=2)
+    assert advice is not None
+    assert not advice.proven
     assert (
-        "but there is no verdict between asyncio and gevent (too noisy: the ratio is between)." in found.text
+        "but there is no verdict between asyncio and gevent (too noisy: the ratio is between)." in advice.text
     )
 
 
@@ -275,7 +275,7 @@ def test_slots_are_the_knee_the_cores_or_what_was_used() -> None:
     assert decide.slots_for(report(pool), full, 2, 0.01) == 40
 
 
-def test_computing_threads_tell_whether_the_lock_is_released() -> None:
+def test_the_cores_of_computing_threads_show_whether_the_gil_is_released() -> None:
     free = figures("threads", 100, cpu_share=0.95, busy_s=1.9)
     assert kinds.releases_gil([free])
     assert "used 1.9 of 2 cores, so the GIL is released" in sentences.costs(free, [free], 2)
@@ -288,5 +288,5 @@ def test_computing_threads_tell_whether_the_lock_is_released() -> None:
     ("model", "cpu_share"),
     [("gevent", 0.1), ("threads", 0.9), ("prefork", 0.9), ("prefork", 0.1), ("threads", None)],
 )
-def test_every_advice_says_what_would_change_it(model: str, cpu_share: float | None) -> None:
+def test_every_advice_has_what_would_change_it(model: str, cpu_share: float | None) -> None:
     assert sentences.would_change(figures(model, 1), cpu_share).endswith(".")

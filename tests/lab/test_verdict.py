@@ -1,4 +1,4 @@
-"""Verdicts: the outcomes by rule, agreement with SciPy and pyperf, and properties that no sample may break."""
+"""Verdicts: the outcomes by rule, agreement with SciPy and pyperf, and properties that hold for every sample."""
 
 import math
 import random
@@ -89,7 +89,7 @@ def test_no_sample_raises_and_too_few_rounds_cannot_tell(a: list[list[float]], b
 
 
 @pytest.mark.parametrize("least", [5e-324, 1e-308, 1e-200])
-def test_durations_of_which_the_ratio_is_no_number_give_no_verdict(least: float) -> None:
+def test_durations_whose_ratio_overflows_give_no_verdict(least: float) -> None:
     a, b = [[least]] * 5, [[1e300]] * 5
     for verdict in (compare(a, b), compare(b, a), compare([[least], [1e300]] * 3, b)):
         assert (verdict.outcome, verdict.reason) == (
@@ -101,9 +101,9 @@ def test_durations_of_which_the_ratio_is_no_number_give_no_verdict(least: float)
 @given(st.lists(st.floats(min_value=0, max_value=1), min_size=1, max_size=12))
 def test_holm_corrects_in_order_and_never_below_the_raw_value(p_values: list[float]) -> None:
     corrected = holm(p_values)
-    for raw, found in zip(p_values, corrected, strict=True):
-        assert raw <= found <= 1
-    assert [found for _, found in sorted(zip(p_values, corrected, strict=True))] == sorted(corrected)
+    for raw, fixed in zip(p_values, corrected, strict=True):
+        assert raw <= fixed <= 1
+    assert [fixed for _, fixed in sorted(zip(p_values, corrected, strict=True))] == sorted(corrected)
 
 
 def test_holm_agrees_with_the_published_procedure() -> None:
@@ -120,7 +120,7 @@ def test_the_rank_test_is_that_of_scipy(a: list[float], b: list[float]) -> None:
     assert rank_test(a, b) == scipy.stats.mannwhitneyu(a, b).pvalue
 
 
-def test_values_that_are_all_the_same_are_no_sign_of_a_difference() -> None:
+def test_equal_values_show_no_difference() -> None:
     assert rank_test([1.0] * 5, [1.0] * 5) == 1
     assert rank_test([], [1.0]) == 1
 
@@ -152,7 +152,7 @@ def test_the_ratio_agrees_with_pyperf_on_the_same_samples(factor: float) -> None
     verdict = compare(base, other)
     theirs = pyperf_benchmark(base), pyperf_benchmark(other)
     assert verdict.ratio == pytest.approx(theirs[0].median() / theirs[1].median())
-    assert (verdict.n_base, verdict.n_other) == tuple(one.get_nvalue() for one in theirs)
+    assert (verdict.n_base, verdict.n_other) == tuple(benchmark.get_nvalue() for benchmark in theirs)
     significant = _pyperf_says_significant(theirs[0], theirs[1])
     assert (verdict.outcome == FASTER) == significant
 
@@ -165,14 +165,14 @@ def _pyperf_says_significant(a: pyperf.Benchmark, b: pyperf.Benchmark) -> bool:
 
 def test_rounds_of_many_values_count_as_one_each() -> None:
     chance = random.Random(3)
-    # One round in five was disturbed: 1000 values of few rounds must not be taken for 1000 witnesses.
+    # One round in five was disturbed: 1000 values of few rounds must not count as 1000 independent values.
     base = [[middle + chance.gauss(0, 0.01) for _ in range(200)] for middle in (1.0, 1.02, 1.04, 1.3, 1.01)]
     other = [[middle + chance.gauss(0, 0.01) for _ in range(200)] for middle in (1.01, 1.03, 1.0, 1.02, 1.05)]
     assert scipy.stats.mannwhitneyu(np.ravel(base), np.ravel(other)).pvalue < 0.001
     assert compare(base, other).outcome == NO_DIFFERENCE
 
 
-def test_the_sentence_is_the_one_of_the_page() -> None:
+def test_the_sentence_reads_as_documented() -> None:
     verdict = compare(around(9.6, seed=1), around(1.0, seed=2))
     assert verdict.outcome == FASTER
     text = sentence(verdict, "gevent", "prefork", 5, 200)
@@ -181,13 +181,13 @@ def test_the_sentence_is_the_one_of_the_page() -> None:
     assert text.endswith(", 5 rounds of 200)")
 
 
-def test_a_slower_pool_is_said_to_be_slower_by_a_factor_above_one() -> None:
+def test_a_slower_pool_is_slower_by_a_factor_above_one() -> None:
     text = sentence(compare(around(1.0, seed=1), around(1.5, seed=2)), "threads", "prefork", 5, 50)
     assert text.startswith("threads ran this job 1.")
     assert "× slower than prefork (95 % CI 1." in text
 
 
-def test_a_difference_within_the_band_is_none_however_sure() -> None:
+def test_a_difference_within_the_band_is_none_whatever_its_p_value() -> None:
     verdict = compare(around(1.01, sigma=1e-4), around(1.0, sigma=1e-4))
     assert verdict.p_value == pytest.approx(2 / 252)
     assert verdict.outcome == NO_DIFFERENCE
@@ -204,7 +204,7 @@ def test_a_difference_within_the_band_is_none_however_sure() -> None:
         (batches([1, 9, 1, 9, 5]), batches([2, 3, 8, 1, 8]), "too noisy"),
     ],
 )
-def test_cannot_tell_says_why(base: list[list[float]], other: list[list[float]], reason: str) -> None:
+def test_cannot_tell_has_a_reason(base: list[list[float]], other: list[list[float]], reason: str) -> None:
     verdict = compare(base, other)
     assert verdict.outcome == CANNOT_TELL
     assert reason in verdict.reason
@@ -213,23 +213,23 @@ def test_cannot_tell_says_why(base: list[list[float]], other: list[list[float]],
 
 def test_four_pools_need_five_rounds_for_a_verdict_and_five_pools_six() -> None:
     samples = {name: around(middle, seed=middle) for name, middle in zip("abcd", (1, 2, 4, 8), strict=True)}
-    found = compare_all(samples, "d")
-    assert {other: one.outcome for (base, other), one in found.items() if base == "d"} == dict.fromkeys(
-        "abc", FASTER
-    )
-    assert len(found) == 6
+    verdicts = compare_all(samples, "d")
+    assert {
+        other: verdict.outcome for (base, other), verdict in verdicts.items() if base == "d"
+    } == dict.fromkeys("abc", FASTER)
+    assert len(verdicts) == 6
     assert [fewest_rounds(pools) for pools in (2, 3, 4, 5)] == [4, 5, 5, 6]
     assert compare_all({**samples, "e": around(16)}, "a")["a", "e"].reason.startswith(
         "5 rounds are too few: comparing 5 pools takes"
     )
 
 
-def test_the_seed_decides_and_a_page_can_wait_for_it() -> None:
+def test_the_seed_decides_and_a_verdict_is_quick() -> None:
     chance = np.random.default_rng(1)
     samples = {name: chance.lognormal(0, 0.2, (5, 200)).tolist() for name in "abcd"}
-    found = compare_all(samples, "a", seed=7)
+    verdicts = compare_all(samples, "a", seed=7)
     begin_cpu_s = time.process_time()
-    assert compare_all(samples, "a", seed=7) == found
+    assert compare_all(samples, "a", seed=7) == verdicts
     assert time.process_time() - begin_cpu_s < limit_s(0.3)
 
 
@@ -243,15 +243,15 @@ def test_simulated_comparisons_get_the_right_verdict_19_times_in_20(factor: floa
 
 @given(st.lists(st.tuples(st.floats(0, 10), st.floats(0, 10)), max_size=30))
 def test_concurrency_lies_between_nothing_and_all(intervals: list[tuple[float, float]]) -> None:
-    found = achieved_concurrency(intervals)
-    assert 0 <= found.mean <= found.peak + 1e-9
-    assert found.peak <= len(intervals)
+    achieved = achieved_concurrency(intervals)
+    assert 0 <= achieved.mean <= achieved.peak + 1e-9
+    assert achieved.peak <= len(intervals)
     assert all(count >= 0 for _, count in running_over_time(intervals))
 
 
 def test_one_slot_in_disguise_shows_in_the_achieved_concurrency() -> None:
-    found = achieved_concurrency([(n * 0.1, (n + 1) * 0.1) for n in range(10)])
-    assert (found.peak, round(found.mean, 6)) == (1, 1.0)
+    achieved = achieved_concurrency([(n * 0.1, (n + 1) * 0.1) for n in range(10)])
+    assert (achieved.peak, round(achieved.mean, 6)) == (1, 1.0)
     intervals = [(100.0, 102.0), (101.0, 103.0)]
     overlapping = achieved_concurrency(intervals)
     assert running_over_time(intervals) == [(0.0, 1), (1.0, 2), (2.0, 1), (3.0, 0)]
@@ -265,7 +265,7 @@ def test_the_ideal_waits_in_waves_and_computes_on_cores() -> None:
     assert ideal_makespan_s(waiting=False, slots=1, **figures) == 20.0
 
 
-def test_the_knee_is_where_more_slots_stop_to_pay() -> None:
+def test_beyond_the_knee_more_slots_do_not_help() -> None:
     assert knee([(1, 10), (2, 20), (4, 38), (8, 40), (16, 41)]) == 2
     assert knee([(1, 10), (2, 20), (4, 40), (8, 80)]) is None
     assert knee([(1, 10), (2, 10), (4, 10)]) is None
@@ -275,8 +275,8 @@ def test_the_knee_is_where_more_slots_stop_to_pay() -> None:
 @given(st.lists(durations, max_size=20))
 def test_the_spread_is_relative(values: list[float]) -> None:
     assume(len(values) != 1)
-    found = spread(values)
-    assert found is None or found >= 0
+    relative = spread(values)
+    assert relative is None or relative >= 0
     assert spread([]) is None
     assert spread([9, 10, 11]) == pytest.approx(0.1)
 
