@@ -49,7 +49,7 @@ def states(*jobs: Job) -> set[str]:
 
 
 def submit_past_the_pause(monkeypatch: pytest.MonkeyPatch, pool: str, copies: int) -> list[Job]:
-    """Publish as a process would that has not heard of the pause yet."""
+    """Publish as a process would that does not know of the pause yet."""
     with monkeypatch.context() as patch:
         patch.setattr(pauses, "paused_now", Paused)
         patch.setattr(settings, "JOB_PUBLISH_BUDGET_S", 30.0)  # a loaded machine publishes all of them, too
@@ -97,7 +97,7 @@ def test_a_paused_definition_begins_nothing_while_others_go_on(platform: Platfor
     paused += submit("io.wait", {"duration_s": 0.2}, pool=pool)
     time.sleep(1.0)
     assert begun(pool) == before
-    eventually(lambda: at_the_broker(pool) == 0)  # what was there went back to the ledger
+    eventually(lambda: at_the_broker(pool) == 0)  # what was there is in the database only
     assert not Job.objects.queued().filter(due_at=None).exists()
     resume("definition", "io.wait", user=None, reason="a test")
     platform.wait_for(*paused, timeout_s=60)
@@ -144,7 +144,7 @@ def test_a_purge_cancels_what_is_queued_and_takes_its_messages_alone(
     sent = Job.objects.queued().filter(due_at=None).count()
     purged = purge("asyncio", user=None, reason="too many")
     assert (purged.cancelled, purged.messages) == (705, sent)
-    assert sent == 700  # more than one look at the queue
+    assert sent == 700  # more than one read of the queue
     assert states(*published, *unpublished) == {JobState.CANCELLED}
     assert at_the_broker("asyncio") == 1
     assert AuditEntry.objects.get(action="purge").details == {"cancelled": 705, "messages": sent}

@@ -56,7 +56,7 @@ def ended(job: Job, ending: Ending = Ending.SUCCEEDED, place: Place = PLACE, **f
 
 
 def age_heartbeat(client: Any, worker: str, for_s: float) -> None:
-    """Put a worker's last sign of life into the past."""
+    """Put a worker's last heartbeat into the past."""
     client.zincrby(key("heartbeats", "at"), -for_s, worker)
 
 
@@ -285,9 +285,9 @@ def test_a_coordinator_that_begins_gives_every_worker_the_time_for_another_sign(
     sweep = Recovery.sweep
 
     def sweep_before_the_next_heartbeat(self: Recovery, **how: bool) -> int:
-        found = sweep(self, **how)
+        recovered = sweep(self, **how)
         send(own_keys, Heartbeat("w1@host", "threads", 42, "host"))
-        return found
+        return recovered
 
     monkeypatch.setattr(Recovery, "sweep", sweep_before_the_next_heartbeat)
     coordinate(lambda: Job.objects.queued().exists(), monkeypatch, within_s=12)
@@ -304,9 +304,15 @@ def test_a_sample_says_of_each_pool_what_waits_runs_and_serves(own_keys: Any, se
     running()
     make(state=JobState.SUCCEEDED)
     sample(own_keys)
-    found = PoolSample.objects.get(pool="threads")
-    assert (found.queued, found.running, found.workers, found.slots, found.memory_bytes) == (2, 1, 2, 6, 150)
-    assert 30 <= found.oldest_s < 40
+    row = PoolSample.objects.get(pool="threads")
+    assert (row.queued, row.running, row.workers, row.slots, row.memory_bytes) == (
+        2,
+        1,
+        2,
+        6,
+        150,
+    )
+    assert 30 <= row.oldest_s < 40
     idle = PoolSample.objects.get(pool="gevent")
     assert (idle.queued, idle.running, idle.oldest_s, idle.workers) == (0, 0, 0.0, 0)
     assert PoolSample.objects.count() == len(settings.JOB_POOLS)

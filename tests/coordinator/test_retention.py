@@ -117,7 +117,7 @@ def test_results_without_a_job_and_old_audit_entries_go_by_age() -> None:
 
 @pytest.fixture
 def turns(monkeypatch: pytest.MonkeyPatch) -> retention.Turns:
-    """Turns that follow each other at once, in a ledger whose every answer takes longer than a turn may."""
+    """Turns that follow each other at once, in a database where every query takes longer than a turn may."""
     monkeypatch.setattr(retention, "_TURN_S", 0.0)
     monkeypatch.setattr(retention, "AGAIN_S", 0.0)
     return retention.Turns()

@@ -130,7 +130,7 @@ def test_bulk_submission_waits_for_room_and_goes_on(
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["io.wiat"], "Did you mean io.wait"),
         (["io.wait", "--copies", "0"], "at least 1"),
@@ -139,8 +139,8 @@ def test_bulk_submission_waits_for_room_and_goes_on(
         (["io.wait", "--param", "duration_s"], "NAME=VALUE"),
     ],
 )
-def test_bulk_submission_refuses_bad_input(arguments: list[str], words: str) -> None:
-    with pytest.raises(CommandError, match=words):
+def test_bulk_submission_refuses_bad_input(arguments: list[str], message: str) -> None:
+    with pytest.raises(CommandError, match=message):
         call_command("submit", *arguments)
 
 

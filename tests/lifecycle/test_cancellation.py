@@ -1,4 +1,4 @@
-"""Cancelling without workers: who may still begin, what the ledger says, and what the coordinator makes good."""
+"""Cancelling without workers: which claims are refused, what the database has, and what the coordinator repairs."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -42,7 +42,7 @@ def test_a_job_that_was_claimed_a_moment_ago_is_asked_to_stop_and_not_called_can
     own_keys: redis.Redis, revoked: list[str]
 ) -> None:
     job = make()
-    assert claim(own_keys, started(job), "t") is Claim.CLAIMED  # and the ledger does not know yet
+    assert claim(own_keys, started(job), "t") is Claim.CLAIMED  # and its start is not recorded yet
     assert cancel(job) is CancelOutcome.ASKED
     job.refresh_from_db()
     assert (job.state, job.cancel_requested_at is not None) == (JobState.QUEUED, True)

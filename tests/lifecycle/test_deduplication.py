@@ -117,8 +117,8 @@ def test_fifty_at_once_with_one_key_store_one_job(user: Any) -> None:
             connection.close()
 
     with ThreadPoolExecutor(10) as threads:
-        found = set(threads.map(once, range(50)))
-    assert found == {str(Job.objects.get().pk)}
+        job_ids = set(threads.map(once, range(50)))
+    assert job_ids == {str(Job.objects.get().pk)}
 
 
 # --- unique definitions ---------------------------------------------------------------------------------
@@ -196,8 +196,8 @@ def test_copies_of_a_unique_job_are_refused_except_in_a_comparison(unique: Defin
 @pytest.mark.django_db
 def test_a_key_beside_uniqueness_returns_what_runs(unique: Definition, user: Any) -> None:
     [job] = submit("test.tidy", {"folder": "a"}, pool="threads", user=user)
-    [found] = submit("test.tidy", {"folder": "a"}, pool="threads", user=user, idempotency_key="k")
-    assert found.pk == job.pk
+    [earlier] = submit("test.tidy", {"folder": "a"}, pool="threads", user=user, idempotency_key="k")
+    assert earlier.pk == job.pk
 
 
 @pytest.mark.django_db(transaction=True)

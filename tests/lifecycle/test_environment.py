@@ -88,12 +88,12 @@ import os; os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 import django; django.setup()
 from poolwise.lifecycle.environment import code_version
 from poolwise.support.native_threads import start_native_thread
-told = []
-start_native_thread(lambda: told.append(code_version()), "asks")
+digests = []
+start_native_thread(lambda: digests.append(code_version()), "digest")
 import time
 for _ in range(500):
-    if told: break
+    if digests: break
     time.sleep(0.02)
-raise SystemExit(0 if told == [code_version()] else 1)
+raise SystemExit(0 if digests == [code_version()] else 1)
 """
     assert subprocess.run([sys.executable, "-c", program], timeout=120).returncode == 0

@@ -94,18 +94,18 @@ def test_a_worker_that_stops_on_purpose_is_gone_at_once(own_keys: Any) -> None:
     assert read_all(own_keys) == []
 
 
-@pytest.mark.parametrize("said", ["", "{", "[]", "null", '{"name": "w2@h"}', '"text"'])
-def test_what_cannot_be_read_is_passed_over(own_keys: Any, said: str) -> None:
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"name": "w2@h"}', '"text"'])
+def test_what_cannot_be_read_is_passed_over(own_keys: Any, text: str) -> None:
     send(own_keys, heartbeat("w1@h"))
     send(own_keys, heartbeat("w2@h"))
-    own_keys.hset(key("heartbeats"), "w2@h", said)
+    own_keys.hset(key("heartbeats"), "w2@h", text)
     assert [read.name for read in read_all(own_keys)] == ["w1@h"]
 
 
-@pytest.mark.parametrize("said", ["", "{", "[]", "null", "[[1]]", '[["a", "x"]]', "7"])
-def test_what_a_worker_reserved_is_nothing_where_it_cannot_be_read(own_keys: Any, said: str) -> None:
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "[[1]]", '[["a", "x"]]', "7"])
+def test_what_a_worker_reserved_is_nothing_where_it_cannot_be_read(own_keys: Any, text: str) -> None:
     send(own_keys, heartbeat("w1@h"), [("a", 1), ("b", 3)])
-    own_keys.hset(key("heartbeats", "reserved"), "w2@h", said)
+    own_keys.hset(key("heartbeats", "reserved"), "w2@h", text)
     assert heartbeats.reserved_attempts(own_keys) == {"w1@h": {("a", 1), ("b", 3)}, "w2@h": frozenset()}
     withdraw(own_keys, "w1@h")
     assert set(heartbeats.reserved_attempts(own_keys)) == {"w2@h"}
@@ -113,8 +113,8 @@ def test_what_a_worker_reserved_is_nothing_where_it_cannot_be_read(own_keys: Any
 
 def test_another_release_may_send_more_or_leave_out_what_has_a_default(own_keys: Any) -> None:
     send(own_keys, heartbeat())
-    said = {"name": "w1@h", "pool": "threads", "pid": 1, "host": "h", "mood": "good"}
-    own_keys.hset(key("heartbeats"), "w1@h", json.dumps(said))
+    values = {"name": "w1@h", "pool": "threads", "pid": 1, "host": "h", "mood": "good"}
+    own_keys.hset(key("heartbeats"), "w1@h", json.dumps(values))
     assert read_all(own_keys)[0].slots == 0
 
 
@@ -131,7 +131,7 @@ def test_workers_are_found_by_pool_and_the_coordinator_is_none_of_them(own_keys:
     assert (pools_up(), coordinator_is_up()) == ({}, False)
     for name, pool in (("a", "threads"), ("b", "threads"), ("c", "gevent"), ("d", COORDINATOR)):
         send(own_keys, heartbeat(name, pool))
-    assert {pool: {w.name for w in found} for pool, found in pools_up().items()} == {
+    assert {pool: {w.name for w in workers} for pool, workers in pools_up().items()} == {
         "threads": {"a", "b"},
         "gevent": {"c"},
     }
@@ -287,12 +287,12 @@ def test_without_a_file_descriptor_figures_of_a_process_stay_or_are_nothing(
         raise OSError(errno.EMFILE, "Too many open files")
 
     stats = process_stats.ProcessStats(os.getpid())
-    found = stats.process_tree("before")
+    processes = stats.process_tree("before")
     monkeypatch.setattr(psutil, "Process", refuse)
     monkeypatch.setattr(psutil._psplatform.Process, "memory_info", refuse)
     monkeypatch.setattr(psutil._psplatform.Process, "cpu_times", refuse)
     monkeypatch.setattr(psutil._psplatform.Process, "open_files", refuse)
-    assert stats.process_tree("after") == found
+    assert stats.process_tree("after") == processes
     database = {"ENGINE": "django.db.backends.sqlite3", "NAME": "x"}
     assert stats.read("after", database) == process_stats.MemoryReading(0, 0)
     assert process_stats.cpu_s(stats.last_tree) == 0

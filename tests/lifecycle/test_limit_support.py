@@ -23,11 +23,11 @@ async def limited_async(x: int = 1) -> int:
 
 
 def test_a_limit_that_is_not_enforced_is_warned_of(define: Callable[..., Any]) -> None:
-    found = define(
+    definition = define(
         limited, name="t.l", kind="io", time_limit_s=5, soft_time_limit_s=2, memory_limit_bytes=MIB
     )
-    assert limit_support.warnings(found, "prefork") == []
-    soft, hard, memory = limit_support.warnings(found, "threads")
+    assert limit_support.warnings(definition, "prefork") == []
+    soft, hard, memory = limit_support.warnings(definition, "threads")
     assert soft.startswith(
         "The soft time limit of t.l on threads: it reaches the job only when the job yields"
     )
@@ -38,9 +38,9 @@ def test_a_limit_that_is_not_enforced_is_warned_of(define: Callable[..., Any]) -
 def test_the_limit_that_the_site_gives_every_definition_is_nothing_to_warn_of(
     define: Callable[..., Any], settings: Any
 ) -> None:
-    found = define(limited, name="t.l", kind="io")
-    assert found.time_limit_s == settings.JOB_TIME_LIMIT_S
-    assert limit_support.warnings(found, "threads") == []
+    definition = define(limited, name="t.l", kind="io")
+    assert definition.time_limit_s == settings.JOB_TIME_LIMIT_S
+    assert limit_support.warnings(definition, "threads") == []
 
 
 def test_what_counts_is_what_the_kind_does_and_how_the_body_is_called(define: Callable[..., Any]) -> None:

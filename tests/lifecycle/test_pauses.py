@@ -1,4 +1,4 @@
-"""The switches' ledger and copy, the claim that obeys them, and what stands between."""
+"""Pauses: their rows and their copy in Redis, the claims that they refuse, and the worker that follows them."""
 
 import time
 from contextlib import suppress
@@ -11,10 +11,9 @@ import redis
 
 from dev.own_redis import OwnRedis
 from poolwise.control import pause, purge, resume
-from poolwise.control import purge as purging
 from poolwise.lab import plan
 from poolwise.lab.progress import waits_for
-from poolwise.lifecycle import cancellation, heartbeats, pauses, publishing, recorder, stream
+from poolwise.lifecycle import broker, cancellation, heartbeats, pauses, publishing, recorder, stream
 from poolwise.lifecycle.heartbeats import COORDINATOR, Heartbeat
 from poolwise.lifecycle.pauses import Paused, read_copy, write_copy
 from poolwise.lifecycle.stream import Claim, Place, Started
@@ -97,7 +96,7 @@ def test_paused_jobs_are_not_published_and_are_in_order_once_they_may(
 
 
 class Loop:
-    """A worker's consumer, as far as a brake knows it."""
+    """A worker's consumer, as far as a pause watcher uses it."""
 
     def __init__(self) -> None:
         self.task_consumer: Any = self
@@ -154,10 +153,10 @@ def test_a_pause_watcher_outlives_whatever_its_check_raises(
 
     monkeypatch.setattr(pause_watcher, "_CHECK_EVERY_S", 0.01)
     monkeypatch.setattr(PauseWatcher, "check", check)
-    found = PauseWatcher()
-    found.start(Loop(), "gevent", "q")
+    watcher = PauseWatcher()
+    watcher.start(Loop(), "gevent", "q")
     eventually(lambda: len(checks) > 2)
-    found.stop()
+    watcher.stop()
 
 
 def test_a_pause_while_redis_is_away_is_stored_and_workers_follow_later(
@@ -200,7 +199,7 @@ def test_a_purge_stops_what_began_a_moment_ago_unknown_to_the_database(
     own_keys: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(purging, "revoke", lambda job_id, **_: asked.append(job_id))
+    monkeypatch.setattr(broker, "revoke", lambda job_id, **_: asked.append(job_id))
     jobs = [make(pool="gone") for _ in range(3)]
     stream.claim(own_keys, started(str(jobs[1].pk)), "t")
     assert purge("gone", user=None, reason="x").cancelled == 3
@@ -214,7 +213,7 @@ def test_a_purge_that_cannot_notify_the_workers_leaves_that_to_the_coordinator(
 ) -> None:
     job = make(pool="gone")
     with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
-        patch.setattr(purging, "mark_cancelled", mock.Mock(side_effect=fault))
+        patch.setattr(stream, "mark_cancelled", mock.Mock(side_effect=fault))
         purge("gone", user=None, reason="x")
     job.refresh_from_db()
     assert (job.state, job.due_at) == (JobState.CANCELLED, job.finished_at)

@@ -1,4 +1,4 @@
-"""`auto`: a pin, else the newest valid report, else the kind; the job says which and why."""
+"""`auto`: a pin, else the newest valid report, else the kind; the job has the reason."""
 
 from datetime import timedelta
 from typing import Any
@@ -34,14 +34,14 @@ def _pools(settings: Any, own_keys: Any) -> Any:
 def found_best(
     pool: str, *, valid: bool = True, proven: bool = True, age_days: int = 0, code: str = "", **fields: Any
 ) -> Comparison:
-    found = {
+    report = {
         "sentence": f"{pool} ran this job 9.6× faster than prefork",
         "validity": {"valid": valid, "checks": []},
         "environment": {"code": code or code_version()},
         "advice": {"pool": pool, "slots": 2, "proven": proven},
     }
     at = timezone.now() - timedelta(days=age_days)
-    return Comparison.objects.create(definition=WAIT, copies=1, report=found, created_at=at, **fields)
+    return Comparison.objects.create(definition=WAIT, copies=1, report=report, created_at=at, **fields)
 
 
 def chosen() -> Choice:
@@ -54,8 +54,8 @@ def test_without_a_report_the_kind_chooses(settings: Any) -> None:
 
 
 def test_a_definition_that_names_its_pool_runs_there() -> None:
-    found = definitions.Definition(**{**vars(definitions.get(WAIT)), "pool": "threads"})
-    assert by_kind(found).pool == "threads"
+    definition = definitions.Definition(**{**vars(definitions.get(WAIT)), "pool": "threads"})
+    assert by_kind(definition).pool == "threads"
 
 
 def test_the_newest_valid_report_chooses() -> None:

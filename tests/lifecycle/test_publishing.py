@@ -36,7 +36,7 @@ def waiting(pool: str, **fields: Any) -> Job:
     return Job.objects.create(kind="io", pool=pool, **fields)
 
 
-# --- Redis is away --------------------------------------------------------------------------------------
+# --- Redis is unavailable -------------------------------------------------------------------------------
 def test_a_submission_while_redis_is_down_returns_soon_and_loses_nothing(
     own_redis: Any,
     unserved_pool: str,
@@ -349,7 +349,7 @@ def test_two_coordinators_never_publish_the_same_message(
 
     def send(due: list[Job], *, budget_s: float, paused: Any) -> int:
         sent.extend(job.pk for job in due)
-        time.sleep(0.02)  # the other one looks meanwhile
+        time.sleep(0.02)  # meanwhile the other one checks
         return len(due)
 
     def coordinate(_: int) -> int:
@@ -384,7 +384,7 @@ def test_a_coordinator_asks_the_database_once_a_turn_what_is_paused(
     monkeypatch.setattr(pauses, "paused_now", lambda: asked.append(original()) or asked[-1])
     waiting(unserved_pool)
     assert publish_due() == 1
-    assert asked == [pauses.Paused()]  # which is false: nothing is held
+    assert asked == [pauses.Paused()]  # which is false: nothing is paused
 
 
 def test_what_a_coordinator_took_and_never_published_is_due_later(unserved_pool: str) -> None:

@@ -116,7 +116,7 @@ def test_a_released_job_waits_again_with_the_same_attempt(job: Job) -> None:
 def test_a_job_that_has_ended_and_is_begun_once_more_is_unwanted(job: Job, ending: Ending) -> None:
     first = [started(job), ended(job, ending)]
     assert recorder.record(first).unwanted == []
-    assert recorder.record(first).unwanted == []  # the same run, said again
+    assert recorder.record(first).unwanted == []  # the same run, reported again
     again = [replace(timings(), started_at=wall_now() + 1), timings()]
     for at, place in zip(again, (PLACE, Place("w2@host")), strict=True):
         recorded = recorder.record([Started(str(job.pk), 1, place, at)])

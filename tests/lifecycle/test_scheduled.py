@@ -32,7 +32,7 @@ def later(after: timedelta = TOMORROW, **options: Any) -> list[Job]:
 
 
 def had_time(ago: timedelta) -> datetime:
-    """Store a job that was scheduled a day before its time, which came so long ago; return the time."""
+    """Store a job that was scheduled a day before its time, which was that long ago; return the time."""
     at = timezone.now() - ago
     Job.objects.create(definition="io.wait", kind="io", pool="gevent", created_at=at - TOMORROW, run_after=at)
     return at
@@ -58,8 +58,8 @@ def test_the_oldest_job_is_the_one_that_waits_longest_scheduled_or_not() -> None
 def test_a_sample_of_a_pool_leaves_out_what_is_scheduled(own_keys: redis.Redis) -> None:
     later(copies=3)
     sample(own_keys)
-    found = PoolSample.objects.get(pool="gevent")
-    assert (found.queued, found.oldest_s) == (0, 0.0)
+    row = PoolSample.objects.get(pool="gevent")
+    assert (row.queued, row.oldest_s) == (0, 0.0)
 
 
 def test_a_time_that_has_passed_makes_no_scheduled_job() -> None:

@@ -1,4 +1,4 @@
-"""The same submission twice where a parameter is secret, and so is encrypted anew each time that it is given."""
+"""The same submission twice where a parameter is secret, and so is encrypted differently each time."""
 
 import hashlib
 import json

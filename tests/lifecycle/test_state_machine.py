@@ -1,9 +1,9 @@
 """The life of jobs under every order of events that Hypothesis can think of.
 
-Three workers claim and report by the real scripts of Redis; they may stop, die, come back from the dead and say things
+Three workers claim and report by the real scripts of Redis; they may stop, die, come back and report things
 twice. The recorder gets the stream's entries out of order and again. The clock is a fake one. What the broker and the
-coordinator's rescue do is a model of a few lines: messages come twice or go missing, and what nobody holds is tried or
-published again.
+coordinator's recovery do is a model of a few lines: messages come twice or go missing, and what nobody has reserved
+is tried or published again.
 """
 
 import os
@@ -39,7 +39,7 @@ BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 #: Of a job that has ended, nothing of this may ever change.
 FROZEN = ("state", "attempt", "history", "finished_at", "recorded_at", "error", "worker", "run_s", "due_at")
 POOL = "threads"
-#: About five seconds; POOLWISE_EXAMPLES=2000 looks for longer, and differently each time.
+#: About five seconds; POOLWISE_EXAMPLES=2000 searches longer, and differently each time.
 EXAMPLES = int(os.environ.get("POOLWISE_EXAMPLES", "60"))
 FATES = (
     "runs", "runs", "succeeded", "failed", "fails and is tried again", "cancelled", "lost", "stops", "dies",
@@ -48,7 +48,7 @@ FATES = (
 MOST_JOBS = 6
 STEPS = (
     *["a worker takes a message"] * 6, *["a run goes on"] * 3, *["the coordinator records"] * 3,
-    *["the coordinator rescues"] * 3, "a person acts", "a message goes missing", "a report is sent twice",
+    *["the coordinator recovers"] * 3, "a person acts", "a message goes missing", "a report is sent twice",
     "the dead speaks", "the dead speaks", "a coordinator takes and dies", "the coordinator adopts",
     "a batch is recorded again",
 )  # fmt: skip
@@ -108,7 +108,7 @@ class Life(RuleBasedStateMachine):
             while self.batches:
                 self._record(self.batches.pop(0))
             self._record(self.read(500))
-            self.rescue()
+            self.recover()
 
     # --- people
     @initialize(limits=st.lists(st.integers(1, 3), min_size=2, max_size=4))
@@ -160,10 +160,10 @@ class Life(RuleBasedStateMachine):
         if self.messages:
             self.messages.remove(self.draw(self.messages))
 
-    def rescue(self) -> None:
+    def recover(self) -> None:
         """Try again what no living worker runs, publish again what nobody has; as `poolwise.coordinator.recovery` does."""
         if self.batches:
-            return  # the ledger is behind
+            return  # the database is behind
         lost = [
             self._outcome((str(job.pk), job.attempt), job.worker, Ending.LOST)
             for job in self._in_order(Job.objects.running())
@@ -264,7 +264,7 @@ class Life(RuleBasedStateMachine):
 
     def the_coordinator_recovers(self) -> None:
         self._record(self.read(500))
-        self.rescue()
+        self.recover()
         self.publish()
 
     def a_coordinator_takes_and_dies(self) -> None:
@@ -288,7 +288,7 @@ class Life(RuleBasedStateMachine):
         self.recorded.append(entries)
 
     def _fold(self, entries: list[Entry]) -> None:
-        """Record, and see that the word of an attempt that is over, or not begun yet, changes nothing."""
+        """Record, and see that a report of an attempt that is over, or not started yet, changes nothing."""
         attempts = dict(Job.objects.values_list("pk", "attempt"))
         stale = {entry.job_id for entry in entries} - {
             entry.job_id for entry in entries if attempts[UUID(entry.job_id)] == entry.attempt
@@ -310,7 +310,7 @@ class Life(RuleBasedStateMachine):
         assert before == list(Job.objects.exclude(pk__in=released).order_by("pk").values(*names))
         assert results == list(TaskResult.objects.order_by("pk").values("task_id", "status", "result"))
 
-    # --- what holds at all times; in few looks at the ledger, for it is asked after every step
+    # --- the invariants; with few queries, since they are checked after every step
     @invariant()
     def all_is_well(self) -> None:
         jobs = {str(row.pop("pk")): row for row in Job.objects.values("pk", "max_attempts", *FROZEN)}
@@ -321,7 +321,7 @@ class Life(RuleBasedStateMachine):
             assert row["attempt"] <= row["max_attempts"]
             assert [past["attempt"] for past in row["history"]] == list(range(1, row["attempt"]))
         for pk, row in ended.items():
-            if row["run_s"] is not None:  # an outcome is what its own attempt said
+            if row["run_s"] is not None:  # an outcome is what its own attempt reported
                 outcome = self.outcomes[row["run_s"]]
                 assert (outcome.job_id, outcome.attempt) == (pk, row["attempt"])
         reported = {JobState.SUCCEEDED: "SUCCESS", JobState.FAILED: "FAILURE", JobState.CANCELLED: "REVOKED"}

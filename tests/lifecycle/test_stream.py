@@ -116,7 +116,7 @@ def test_a_claim_outlives_for_long_an_attempt_whose_second_message_may_come(
         )
     if not is_expected_first:
         stream.expect_duplicates(redis_client, [attempt])
-    stream.report(redis_client, outcome())  # said twice, it is forgotten no sooner
+    stream.report(redis_client, outcome())  # a second report shortens nothing
     assert redis_client.ttl(stream._claim_key(*attempt)) > 29 * 86_400
     assert redis_client.ttl(stream._claim_key(other.job_id, 1)) <= stream.CLAIM_AFTERLIFE_S
 

@@ -288,7 +288,7 @@ def test_a_job_is_cancelled_in_the_database_though_redis_is_away(own_redis: Any,
 def test_the_workers_are_notified_of_a_cancelled_job_also_after_a_restart_of_redis(
     own_redis: Any, unserved_pool: str
 ) -> None:
-    for state in (JobState.QUEUED, JobState.RUNNING):  # a queued one may have begun, unknown to the ledger
+    for state in (JobState.QUEUED, JobState.RUNNING):  # a queued one may have started; it is not recorded yet
         own_redis.start()
         [job] = submit("io.wait", {}, pool=unserved_pool)
         Job.objects.filter(pk=job.pk).update(state=state)

@@ -66,8 +66,8 @@ def test_no_action_of_the_api_finds_such_a_name(post: Any, address: str) -> None
         *(
             "pool/a%00b/change/",
             "pool/a%00b/history/",
-            "switch/pool/a%00b/pause/",
-            "switch/definition/%00/resume/",
+            "pause/pool/a%00b/pause/",
+            "pause/definition/%00/resume/",
         ),
         *(
             "pinneddefinition/a%00b/change/",
@@ -97,8 +97,8 @@ def test_a_filter_ignores_what_no_row_can_hold(admin: Client, address: str) -> N
 def test_a_filter_still_finds_the_jobs_of_a_pool_that_is_no_more(admin: Client) -> None:
     for pool in ("gone", "gevent"):
         Job.objects.create(definition="io.wait", kind="io", pool=pool)
-    [found] = admin.get(f"{JOBS}?pool=gone").context["cl"].result_list
-    assert found.pool == "gone"
+    [job] = admin.get(f"{JOBS}?pool=gone").context["cl"].result_list
+    assert job.pool == "gone"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The thread that looks at the memory of jobs, with a process that a test makes up."""
+"""The thread that measures the memory of jobs, with a fake process."""
 
 import errno
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ class Request:
 
 
 class Process:
-    """What psutil tells of it: the answers, of which the last stays, or what is raised instead."""
+    """The results of psutil: values, of which the last repeats, or an error that is raised."""
 
     def __init__(self, *answers: int | Exception) -> None:
         self.answers = list(answers)

@@ -28,9 +28,9 @@ from tests.helpers.pace import limit_s
 @pytest.fixture
 def posted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Outcome, float]]:
     """What the worker's main process reports, and how much later."""
-    found: list[tuple[Outcome, float]] = []
-    monkeypatch.setattr(task_request, "post", lambda outcome, after_s=0.0: found.append((outcome, after_s)))
-    return found
+    posted: list[tuple[Outcome, float]] = []
+    monkeypatch.setattr(task_request, "post", lambda outcome, after_s=0.0: posted.append((outcome, after_s)))
+    return posted
 
 
 def request_of(headers: Any = None) -> JobRequest:
@@ -102,7 +102,7 @@ def test_a_hard_limit_is_reported_with_every_time_known(posted: Any, monkeypatch
     request.on_timeout(soft=False, timeout=1)
     [(outcome, after_s)] = posted
     assert (outcome.ending, outcome.error_type, outcome.attempt) == (Ending.FAILED, "TimeLimitExceeded", 2)
-    assert after_s > 0, "the job's own word comes first"
+    assert after_s > 0, "the job's own report comes first"
     assert 0.9 < outcome.timings.run_s < limit_s(5)
     assert outcome.timings.broker_wait_s > 1.5
     assert outcome.place.worker == "w1@h"

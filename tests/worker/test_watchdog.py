@@ -84,7 +84,7 @@ def test_an_attempt_past_its_limit_has_failed_and_the_others_are_given_back() ->
 
 
 def start_worker(tmp_path: Path, text: str, late_s: float, is_alive: bool = True) -> subprocess.Popen[bytes]:
-    """Start a process that looks like a worker within one call of C, and its watchdog."""
+    """Start a process that blocks like a worker inside a C call, and its watchdog."""
     code = f"""
 import ctypes, os, subprocess, sys, time
 from poolwise.worker.attempt_table import AttemptTable

@@ -33,7 +33,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clock by which the rescuer remembers."""
+    """The monotonic clock of recovery."""
     clock = Clock()
     for module in (missing_since, heartbeat_ages):
         monkeypatch.setattr(module, "time", clock)
@@ -42,7 +42,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def recovery(db: None, own_keys: Any, clock: Clock, settings: Any) -> Recovery:
-    """A rescuer for workers that beat each second and are dead after five."""
+    """Recovery for workers that send heartbeats each second and are dead after five."""
     settings.JOB_HEARTBEAT_S, settings.JOB_WORKER_DEAD_AFTER_S = 1.0, 5.0
     return Recovery(own_keys)
 
@@ -83,7 +83,7 @@ def published(make: Callable[..., Job], unserved_pool: str) -> Callable[..., Job
 
 @pytest.fixture
 def heartbeat(own_keys: Any) -> Callable[..., None]:
-    """Give a worker's sign of life, `ago_s` seconds ago; `holds` are attempts."""
+    """Send a worker's heartbeat, dated `ago_s` seconds ago; `reserved` are its attempts."""
 
     def heartbeat(
         name: str = "w1@host", *, ago_s: float = 0.0, reserved: list[AttemptId] | None = None

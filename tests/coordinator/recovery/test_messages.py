@@ -22,12 +22,12 @@ pytestmark = pytest.mark.django_db
 
 
 def sweeps(recovery: Recovery, clock: Clock, count: int = 6) -> int:
-    """Look each second; return how many jobs were rescued in all."""
-    found = 0
+    """Sweep each second; return how many jobs were recovered in all."""
+    recovered = 0
     for _ in range(count):
-        found += recovery.sweep()
+        recovered += recovery.sweep()
         clock.advance(1.0)
-    return found
+    return recovered
 
 
 def test_a_lost_message_is_published_again(
@@ -39,7 +39,7 @@ def test_a_lost_message_is_published_again(
     assert sweeps(recovery, clock, 4) == 0  # a worker may have just fetched it
     assert sweeps(recovery, clock, 2) == 1
     publishing.publish_due()
-    assert {found["headers"]["id"] for found in messages(broker, unserved_pool)} == {
+    assert {message["headers"]["id"] for message in messages(broker, unserved_pool)} == {
         str(lost.pk),
         str(kept.pk),
     }
@@ -66,11 +66,11 @@ def test_after_an_outage_messages_are_looked_for_while_no_worker_is_taken_for_de
     broker: redis.Redis,
 ) -> None:
     lost, reserved = published(), published()
-    runs = make(pool=unserved_pool, state=JobState.RUNNING, worker="silent@host", started_at=timezone.now())
+    runs = make(pool=unserved_pool, state=JobState.RUNNING, worker="dead@host", started_at=timezone.now())
     broker.delete(unserved_pool)
-    heartbeat("silent@host", ago_s=30, reserved=[(str(reserved.pk), 1)])  # of before the outage
+    heartbeat("dead@host", ago_s=30, reserved=[(str(reserved.pk), 1)])  # of before the outage
     for _ in range(4):
-        assert recovery.sweep(is_after_outage=True) == 0, "one that was silent may still hold it"
+        assert recovery.sweep(is_after_outage=True) == 0, "a worker without heartbeats may still have it"
         clock.advance(1)
     assert recovery.sweep(is_after_outage=True) == 2
     runs.refresh_from_db()
@@ -180,7 +180,7 @@ def test_what_was_published_again_is_known_as_begun_for_as_long_as_the_other_mes
         assert stream.claim(own_keys, started, "t") is stream.Claim.CLAIMED
         stream.report(own_keys, ended)
 
-    if is_over:  # and the ledger does not know it yet
+    if is_over:  # and it is not recorded yet
         run()
     assert sweeps(recovery, clock) == 1
     assert publishing.publish_due() == 1
@@ -198,7 +198,7 @@ def test_what_was_published_again_has_its_time_before_it_is_so_once_more(
     broker.delete(unserved_pool)
     assert sweeps(recovery, clock, 5) == 1
     assert publishing.publish_due() == 1
-    broker.delete(unserved_pool)  # a worker has it, whose sign of life has yet to name it
+    broker.delete(unserved_pool)  # a worker has it, and its next heartbeat will contain it
     assert sweeps(recovery, clock, 4) == 0
     assert sweeps(recovery, clock, 2) == 1
 

@@ -52,8 +52,8 @@ def test_a_job_recovered_after_its_last_attempt_has_failed_with_its_durations(
 
 
 def set_redis_clock(client: Any, by_s: int) -> None:
-    """Let Redis' clock be so far off from here on, as far as the rescuer can tell."""
-    client.set_response_callback("TIME", lambda told, **_: (int(told[0]) + by_s, int(told[1])))
+    """Let Redis' clock be so far off from here on, as far as recovery can see."""
+    client.set_response_callback("TIME", lambda time, **_: (int(time[0]) + by_s, int(time[1])))
 
 
 def test_redis_clock_set_forward_has_nobody_taken_for_dead(
@@ -66,7 +66,7 @@ def test_redis_clock_set_forward_has_nobody_taken_for_dead(
         set_redis_clock(own_keys, 30 * times)
         clock.advance(1)
         assert recovery.sweep() == 0
-        heartbeat(ago_s=-30 * times, reserved=reserved)  # the next sign, by the clock as it is now
+        heartbeat(ago_s=-30 * times, reserved=reserved)  # the next heartbeat, by the clock as it is now
         assert recovery.sweep() == 0
     clock.advance(4.9)
     assert recovery.sweep() == 0

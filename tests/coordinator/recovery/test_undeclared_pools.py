@@ -1,4 +1,4 @@
-"""Jobs on a pool that was taken out of the settings: they can be found, and an operator hears of them."""
+"""Jobs on a pool that was taken out of the settings: they can be found, and an operator is warned."""
 
 from typing import Any
 
@@ -37,9 +37,9 @@ def test_known_pools_are_found_along_an_index_and_not_in_every_job() -> None:
         pytest.skip("PostgreSQL takes no index for a table without rows")
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
-        looks = [row[3] for row in cursor.fetchall() if "poolwise_job" in row[3]]
-    assert looks
-    assert all(look.startswith("SEARCH") and "COVERING INDEX" in look for look in looks)
+        steps = [row[3] for row in cursor.fetchall() if "poolwise_job" in row[3]]
+    assert steps
+    assert all(step.startswith("SEARCH") and "COVERING INDEX" in step for step in steps)
 
 
 def test_the_list_the_api_and_the_admin_offer_a_pool_that_jobs_still_name(

@@ -25,7 +25,7 @@ ENVIRONMENT = {
     "DJANGO_SETTINGS_MODULE": "tests.worker.stuck.settings",
     "JOB_POOLS": json.dumps(POOLS),
     "DRAIN_GRACE_S": "8",
-    "JOB_WORKER_DEAD_AFTER_S": "10",  # as it is by default: a watchdog needs a moment to vouch for its worker
+    "JOB_WORKER_DEAD_AFTER_S": "10",  # the default: a watchdog needs a moment to renew the heartbeat of its worker
 }
 
 

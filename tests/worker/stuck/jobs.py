@@ -1,4 +1,4 @@
-"""Jobs that get stuck: each says how long at most, so that a limit that fails ends the test, not the machine."""
+"""Jobs that get stuck, each for a limited time, so that a limit that fails ends the test, not the machine."""
 
 import asyncio
 import hashlib
@@ -44,13 +44,13 @@ async def awaits(seconds: float = 20.0) -> None:
 
 @job(name="stuck.hashes", kind="cpu", time_limit_s=LIMIT_S)
 def hashes(iterations: int = 30_000_000) -> str:
-    """Spend about 15 s in one call of C, without the interpreter's lock."""
+    """Spend about 15 s in one C call, without the interpreter's lock."""
     return hashlib.pbkdf2_hmac("sha256", b"x", b"y", iterations).hex()
 
 
 @job(name="stuck.matches", kind="cpu", time_limit_s=LIMIT_S, max_attempts=1)
 def matches(length: int = 30) -> bool:
-    """Spend about 30 s in one call of C that keeps the interpreter's lock: a pattern that tries every way."""
+    """Spend about 30 s in one C call that keeps the interpreter's lock: a pattern that tries every way."""
     return re.fullmatch(r"(a+)+b", "a" * length) is not None
 
 
@@ -110,7 +110,7 @@ def _note(witness: str, what: str) -> None:
 
 @job(name="stuck.hashes_unlimited", kind="cpu", time_limit_s=None)
 def hashes_unlimited(iterations: int = 30_000_000) -> str:
-    """Spend about 15 s in one call of C."""
+    """Spend about 15 s in one C call."""
     return hashlib.pbkdf2_hmac("sha256", b"x", b"y", iterations).hex()
 
 
@@ -132,8 +132,8 @@ def _compute(seconds: float) -> None:
         sum(range(200))
 
 
-@job(name="stuck.tells", kind="io")
-def tells(token: Annotated[str, Secret()]) -> None:
+@job(name="stuck.prints", kind="io")
+def prints(token: Annotated[str, Secret()]) -> None:
     """Keep no secret."""
     print("it is", token, flush=True)
-    print(f"told to stderr: {token}", file=sys.stderr)
+    print(f"printed to stderr: {token}", file=sys.stderr)

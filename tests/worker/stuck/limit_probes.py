@@ -1,6 +1,6 @@
 """Probes of what limits and cancelling do in a worker: small bodies of each sort, interrupted beside its jobs.
 
-A body waits, computes, or is inside one call of C; it is a function or a coroutine. Where it would keep the thread
+A body waits, computes, or is inside a C call; it is a function or a coroutine. Where it would keep the thread
 that all jobs share, it does so for 20 ms at most.
 """
 
@@ -50,7 +50,7 @@ def key(interrupt: str, style: str, doing: str) -> str:
 
 
 class Body:
-    """A body of one sort; tells whether something interrupted it before it had done what it was to do."""
+    """A body of one kind; notes whether it was interrupted before it was done."""
 
     def __init__(self, doing: str, compute_s: float, rounds: int = ROUNDS) -> None:
         self._doing, self._compute_s, self._rounds = doing, compute_s, rounds
@@ -131,14 +131,14 @@ def probe_all(pool: Any, pause: Callable[[float], None]) -> dict[str, str]:
     """
     _await_watchdog(pool, pause)
     restarts = pool.table is not None and pool.table.is_watched
-    words = {}
+    support = {}
     for doing, style, interrupt in product(ACTIVITIES, STYLES, INTERRUPTS):
         if _try(pool, interrupt, style, doing, pause):
-            words[key(interrupt, style, doing)] = Support.ENFORCED
+            support[key(interrupt, style, doing)] = Support.ENFORCED
         else:
             ends = interrupt == HARD and restarts
-            words[key(interrupt, style, doing)] = Support.RESTARTS if ends else Support.AT_NEXT_YIELD
-    return words
+            support[key(interrupt, style, doing)] = Support.RESTARTS if ends else Support.AT_NEXT_YIELD
+    return support
 
 
 def _await_watchdog(pool: Any, pause: Callable[[float], None]) -> None:

@@ -42,14 +42,14 @@ def _no_fork_warning() -> Any:
 
 def probe_all() -> dict[str, str]:
     """Return what each interrupt does to each sort of body."""
-    words: dict[str, str] = {}
+    support: dict[str, str] = {}
     for doing, style, interrupt in product(ACTIVITIES, STYLES, INTERRUPTS):
         # What came too late on a busy machine is tried again, but for what can only land at a yield.
         lands_late = interrupt == SOFT and (style == COROUTINE or doing == CALLS_C)
         children = (ProbeChild(doing, style, is_short=lands_late) for _ in range(1 if lands_late else 2))
         holds = any(child.interrupt(interrupt) for child in children)
-        words[key(interrupt, style, doing)] = Support.ENFORCED if holds else Support.AT_NEXT_YIELD
-    return words
+        support[key(interrupt, style, doing)] = Support.ENFORCED if holds else Support.AT_NEXT_YIELD
+    return support
 
 
 class ProbeChild:
@@ -80,7 +80,7 @@ class ProbeChild:
             self._reap(signal.SIGKILL)
 
     def _ends_early(self, interrupt: str) -> bool:
-        # Killed, or left by SystemExit, it says nothing: the pipe just ends.
+        # Killed, or left by SystemExit, it writes nothing: the pipe just ends.
         if interrupt == SOFT:
             return os.read(self._told, 1) == _CUT_SHORT
         until_mono = time.monotonic() + _KILL_AFTER_S

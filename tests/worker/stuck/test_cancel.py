@@ -1,4 +1,4 @@
-"""Cancelling on real workers: what stops does, what cannot says so, and what waited never runs."""
+"""Cancelling on real workers: running jobs stop or are reported as unstoppable, and queued ones never run."""
 
 import time
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def test_a_running_job_stops_where_it_can_be_stopped_and_is_not_called_cancelled
         begin("stuck.hashes_unlimited", PREFORK),
     ]
     goes_on = [
-        begin("io.wait", THREADS, duration_s=15),  # one call of C
+        begin("io.wait", THREADS, duration_s=15),  # one C call
         begin("stuck.unlimited_coroutine", THREADS, seconds=3, computing=True),
     ]
     jobs = [*stops, *goes_on]

@@ -14,11 +14,11 @@ pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True), pyt
 
 
 def test_no_pool_prints_a_secret(stuck: Platform, eventually: Callable) -> None:
-    jobs = [submit("stuck.tells", {"token": f"canary-{pool}"}, pool=pool)[0] for pool in POOLS]
+    jobs = [submit("stuck.prints", {"token": f"canary-{pool}"}, pool=pool)[0] for pool in POOLS]
     stuck.wait_for(*jobs)
     assert {job.state for job in jobs} == {JobState.SUCCEEDED}
     for pool in POOLS:
         printed = (DIRECTORY / f"{pool}.log").read_text()
         assert "it is ••••••" in printed
-        assert "told to stderr: ••••••" in printed
+        assert "printed to stderr: ••••••" in printed
         assert "canary" not in printed
