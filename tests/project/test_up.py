@@ -49,7 +49,7 @@ sys.exit(status)
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    for folder in ("dev", "jobs", "project"):
+    for folder in ("dev", "jobs", "poolwise", "project"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ("manage.py", "Procfile"):
         shutil.copy(ROOT / file, tmp_path)
@@ -147,6 +147,7 @@ def test_make_up_leads_from_nothing_to_the_address_and_ctrl_c_to_nothing(project
         "var",
         "dev",
         "jobs",
+        "poolwise",
         "project",
         "manage.py",
         "Procfile",
