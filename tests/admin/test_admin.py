@@ -48,7 +48,7 @@ def admin(client: Client, administrator: Any) -> Client:
 
 @pytest.fixture
 def viewer(client: Client, user: Any) -> Client:
-    """A member of staff who may look at jobs and do nothing else."""
+    """A member of staff who may only see jobs."""
     user.groups.clear()  # no submitter
     user.is_staff = True
     user.save()
@@ -379,7 +379,7 @@ def test_pools_show_their_workers_queue_and_memory(admin: Client, redis_client: 
     assert "g@here" in text_of(admin, page_of(Pool.objects.get(pk="gevent")))
 
 
-@pytest.mark.usefixtures("own_keys")  # else with what workers of other tests said
+@pytest.mark.usefixtures("own_keys")  # other tests' heartbeats would count
 def test_a_pool_that_nobody_serves_says_how_to_start_it(admin: Client) -> None:
     make(pool="threads")
     for address in ("/admin/", "/admin/poolwise/pool/", page_of(Pool.objects.get(pk="threads"))):

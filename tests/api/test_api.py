@@ -67,7 +67,7 @@ def grant(user: Any, *codenames: str) -> None:
 
 
 def test_definitions_come_with_the_schema_of_their_parameters(bob: Caller) -> None:
-    listed = {one["name"]: one for one in bob.get("/definitions").json()}
+    listed = {definition["name"]: definition for definition in bob.get("/definitions").json()}
     assert listed["io.wait"] == bob.get("/definitions/io.wait").json()
     assert listed["io.wait"]["parameters"]["properties"]["duration_s"]["maximum"] == 600
 

@@ -43,8 +43,8 @@ def test_a_job_is_run_again_and_cancelled_without_a_body(ada: Client) -> None:
 
 
 def test_a_comparison_is_cancelled_without_a_body(ada: Client) -> None:
-    found = Comparison.objects.create(definition="io.wait", copies=1)
-    answer = post(ada, f"/comparisons/{found.pk}/cancel")
+    comparison = Comparison.objects.create(definition="io.wait", copies=1)
+    answer = post(ada, f"/comparisons/{comparison.pk}/cancel")
     assert (answer.status_code, answer.json()["state"]) == (200, "cancelled")
 
 
@@ -65,9 +65,7 @@ def test_a_call_without_its_body_names_the_missing_value(ada: Client, path: str,
 
 def test_the_schema_says_where_a_body_may_be_left_out() -> None:
     paths = api.get_openapi_schema()["paths"]
-    bodies = {
-        path: found["post"]["requestBody"]["required"] for path, found in paths.items() if "post" in found
-    }
+    bodies = {path: item["post"]["requestBody"]["required"] for path, item in paths.items() if "post" in item}
     left_out = {path for path, is_required in bodies.items() if not is_required}
     assert left_out == {
         "/api/jobs/{job_id}/cancel", "/api/jobs/{job_id}/again", "/api/comparisons/{comparison_id}/cancel"
@@ -101,7 +99,7 @@ def test_a_mistyped_filter_is_answered_with_those_there_are(ada: Client) -> None
 def test_every_filter_and_cursor_of_the_schema_is_taken(ada: Client) -> None:
     for path in ("/api/jobs", "/api/comparisons"):
         parameters = api.get_openapi_schema()["paths"][path]["get"]["parameters"]
-        assert ada.get(path, {one["name"]: "" for one in parameters}).status_code == 200
+        assert ada.get(path, {parameter["name"]: "" for parameter in parameters}).status_code == 200
 
 
 def test_what_belongs_into_a_body_is_not_lost_in_the_query(ada: Client) -> None:

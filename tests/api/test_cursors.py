@@ -32,13 +32,13 @@ def many(user: Any) -> None:
 
 @pytest.mark.parametrize("what", LISTS)
 def test_cursors_are_followed_to_the_end_as_they_are_printed(get: Any, many: None, what: str) -> None:
-    address, found = f"/api/{what}", []
-    while address and len(found) < 4:
+    address, pages = f"/api/{what}", []
+    while address and len(pages) < 4:
         page = get(address).json()
-        found.append({one["id"] for one in page[what]})
+        pages.append({row["id"] for row in page[what]})
         address = page["older"] and f"/api/{what}?before={page['older']}"
-    assert [len(ids) for ids in found] == [50, 50, 20]
-    assert len(set.union(*found)) == 120
+    assert [len(ids) for ids in pages] == [50, 50, 20]
+    assert len(set.union(*pages)) == 120
 
 
 @pytest.mark.parametrize("what", LISTS)

@@ -36,9 +36,9 @@ def call(user: Any) -> Caller:
 def problem_of(response: Any) -> dict[str, Any]:
     assert response["Content-Type"] == "application/json; charset=utf-8"
     assert response["Content-Length"] == str(len(response.content))
-    found: dict[str, Any] = response.json()
-    assert found["fields"] == {}
-    return found
+    problem: dict[str, Any] = response.json()
+    assert problem["fields"] == {}
+    return problem
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, name: str, error: Exception) -> None:
@@ -112,5 +112,7 @@ def test_pages_for_people_stay_pages(client: Client) -> None:
 
 @pytest.mark.slow
 def test_the_schema_says_that_any_call_may_end_so() -> None:
-    operations = [one for path in api.get_openapi_schema()["paths"].values() for one in path.values()]
-    assert all({500, 503} <= one["responses"].keys() for one in operations)
+    operations = [
+        operation for path in api.get_openapi_schema()["paths"].values() for operation in path.values()
+    ]
+    assert all({500, 503} <= operation["responses"].keys() for operation in operations)

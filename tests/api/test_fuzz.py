@@ -45,7 +45,7 @@ def test_whatever_is_sent_the_answer_is_as_the_schema_says(token: str, subtests:
     schema.app = application
     # A definition that does not exist fits the schema and is refused; each call bears a token, whatever cookie it has.
     not_here = [positive_data_acceptance, ignored_auth]
-    operations = [found.ok() for found in schema.get_all_operations()]
+    operations = [operation.ok() for operation in schema.get_all_operations()]
     assert operations
     for operation in operations:
         with subtests.test(operation.label), transaction.atomic():

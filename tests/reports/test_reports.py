@@ -37,8 +37,8 @@ def ended(pool: str, *, start: datetime = NOON, run_s: float = 1.0, **fields: An
     return Job.objects.create(**(defaults | fields))
 
 
-def pool_of(found: reports.Dashboard, name: str) -> reports.PoolFigures:
-    return next(figures for figures in found.pools if figures.name == name)
+def pool_of(dashboard: reports.Dashboard, name: str) -> reports.PoolFigures:
+    return next(figures for figures in dashboard.pools if figures.name == name)
 
 
 def test_the_dashboard_counts_what_ended_within_the_window() -> None:
@@ -57,9 +57,9 @@ def test_the_dashboard_counts_what_ended_within_the_window() -> None:
 
 
 def test_a_pool_without_jobs_has_no_failure_rate() -> None:
-    found = reports.dashboard(HOUR)
-    assert found.is_empty
-    assert pool_of(found, "prefork").failure_rate is None
+    dashboard = reports.dashboard(HOUR)
+    assert dashboard.is_empty
+    assert pool_of(dashboard, "prefork").failure_rate is None
 
 
 def test_the_dashboard_pairs_backlog_with_service_time_in_the_same_buckets() -> None:
@@ -69,8 +69,8 @@ def test_the_dashboard_pairs_backlog_with_service_time_in_the_same_buckets() -> 
             pool="gevent", at=NOON + timedelta(seconds=queued), queued=queued, running=1, workers=1, slots=1,
             memory_bytes=1,
         )  # fmt: skip
-    found = reports.dashboard(HOUR, now=NOON + timedelta(minutes=2))
-    [point] = [point for point in found.points if point.at == NOON]
+    dashboard = reports.dashboard(HOUR, now=NOON + timedelta(minutes=2))
+    [point] = [point for point in dashboard.points if point.at == NOON]
     assert (point.queued, point.queued_max, point.run_p50_s) == (20, 30, 2)
 
 
@@ -83,10 +83,10 @@ def test_many_jobs_are_read_in_part_yet_every_bucket_has_its_point(monkeypatch: 
     monkeypatch.setattr(ended_jobs, "MAX_ROWS", 20)  # 5 for each of 4 pools
     for minute in range(30):
         ended("gevent", start=NOON - timedelta(minutes=minute), run_s=1.0 + minute)
-    found = reports.dashboard(HOUR, now=NOON + timedelta(seconds=59))
-    figures = pool_of(found, "gevent")
+    dashboard = reports.dashboard(HOUR, now=NOON + timedelta(seconds=59))
+    figures = pool_of(dashboard, "gevent")
     assert (figures.done, figures.run.n, figures.is_partial) == (30, 5, True)
-    assert len([point for point in found.points if point.run_p50_s]) == 30
+    assert len([point for point in dashboard.points if point.run_p50_s]) == 30
 
 
 def test_the_dashboard_reads_within_its_limit(django_assert_max_num_queries: Callable[..., Any]) -> None:
@@ -99,8 +99,8 @@ def test_the_dashboard_reads_within_its_limit(django_assert_max_num_queries: Cal
 def test_throughput_is_jobs_a_minute_and_zero_where_none_ended() -> None:
     for second in (0, 10, 20):
         ended("gevent", start=NOON + timedelta(seconds=second), run_s=1)
-    found = reports.dashboard(HOUR, now=NOON + timedelta(minutes=2, seconds=5))
-    rates = {point.at: point.per_minute for point in found.points if point.pool == "gevent"}
+    dashboard = reports.dashboard(HOUR, now=NOON + timedelta(minutes=2, seconds=5))
+    rates = {point.at: point.per_minute for point in dashboard.points if point.pool == "gevent"}
     assert rates[NOON] == 3
     assert rates[NOON + timedelta(minutes=1)] == 0
     assert NOON + timedelta(minutes=2) not in rates  # it has only begun
@@ -117,9 +117,9 @@ def test_definitions_are_ranked_by_their_median_run_and_by_their_failures() -> N
     ended("threads", definition="cpu.primes", run_s=9.0)
     for state in (JobState.FAILED, JobState.FAILED, JobState.SUCCEEDED):
         ended("gevent", definition="endings.flaky", run_s=0.1, state=state)
-    found = reports.dashboard(HOUR, now=NOON + timedelta(minutes=1)).definitions
-    assert [one.name for one in reports.slowest(found, 2)] == ["cpu.primes", "io.wait"]
-    [worst] = reports.most_failing(found, 5)
+    definitions = reports.dashboard(HOUR, now=NOON + timedelta(minutes=1)).definitions
+    assert [definition.name for definition in reports.slowest(definitions, 2)] == ["cpu.primes", "io.wait"]
+    [worst] = reports.most_failing(definitions, 5)
     assert (worst.name, worst.failed, worst.done) == ("endings.flaky", 2, 3)
 
 
@@ -128,8 +128,8 @@ def test_the_jobs_of_a_comparison_do_not_count_as_where_a_definition_runs() -> N
     batch = Batch.objects.create(comparison=comparison, pool="prefork", round=1, position=1)
     ended("prefork", batch=batch)
     ended("gevent")
-    [one] = reports.dashboard(HOUR, now=NOON + timedelta(minutes=1)).definitions
-    assert (one.done, one.pools) == (2, {"gevent": 1})
+    [definition] = reports.dashboard(HOUR, now=NOON + timedelta(minutes=1)).definitions
+    assert (definition.done, definition.pools) == (2, {"gevent": 1})
 
 
 def configured(pool: str, at: datetime, **details: Any) -> None:

@@ -20,7 +20,7 @@ def bob(client: Client, user: Any) -> Client:
 
 @pytest.fixture
 def make(user: Any) -> Callable[..., Job]:
-    """Store a job of the user, as the ledger would hold it."""
+    """Store a job of the user."""
 
     def make_job(**fields: Any) -> Job:
         defaults = {

@@ -30,7 +30,7 @@ POSTED: list[tuple[dict[str, Any], str]] = [
         (["<b>"], "<b> is not one of"), (["threads,gevent"], "threads,gevent is not"),
     ]),
     *(({"baseline": value}, text) for value, text in [
-        ("prefork", "Tick prefork as well"), ("nowhere", "valid choice"), ("auto", "valid choice"), ("x" * 99, "valid"),
+        ("prefork", "Choose prefork too"), ("nowhere", "valid choice"), ("auto", "valid choice"), ("x" * 99, "valid"),
     ]),
     *(({"preset": value}, "valid choice") for value in ("huge", "QUICK", "0", "quick ;", "<i>")),
     *(({"in_flight": value}, text) for value, text in [

@@ -27,8 +27,8 @@ def form(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in (plain | changes).items() if value is not None}
 
 
-def address(found: Comparison, more: str = "") -> str:
-    return f"/comparisons/{found.pk}/{more}"
+def address(comparison: Comparison, more: str = "") -> str:
+    return f"/comparisons/{comparison.pk}/{more}"
 
 
 @pytest.fixture
@@ -40,13 +40,15 @@ def finished(user: Any) -> Comparison:
 @pytest.fixture
 def running(user: Any) -> Comparison:
     """A comparison of the user with two batches ended, one running and the rest to come."""
-    found = sample.store(user, state="running", report=None, finished_at=None)
-    found.batches.filter(position__gt=2).update(finished_at=None)
-    found.batches.filter(position__gt=3).update(released_at=None)
-    Job.objects.filter(batch__comparison=found, batch__position__gt=3).delete()
-    now = list(Job.objects.filter(batch__comparison=found, batch__position=3).values_list("pk", flat=True))
+    comparison = sample.store(user, state="running", report=None, finished_at=None)
+    comparison.batches.filter(position__gt=2).update(finished_at=None)
+    comparison.batches.filter(position__gt=3).update(released_at=None)
+    Job.objects.filter(batch__comparison=comparison, batch__position__gt=3).delete()
+    now = list(
+        Job.objects.filter(batch__comparison=comparison, batch__position=3).values_list("pk", flat=True)
+    )
     Job.objects.filter(pk__in=now[:8]).update(state="running")
-    return found
+    return comparison
 
 
 @pytest.mark.parametrize("more", ["", "bundle.zip", "charts/ratios.svg"])
@@ -67,17 +69,17 @@ def test_who_may_view_all_sees_anothers_but_cannot_cancel_it(
 def test_the_list_shows_each_with_its_sentence(bob: Client, finished: Comparison) -> None:
     page = text_of(bob.get("/comparisons/"))
     assert "gevent ran this job 16.8× faster than prefork" in page
-    assert "verdict withheld" not in page
+    assert "no verdict" not in page
 
 
 def test_the_list_says_where_a_verdict_is_withheld(bob: Client, user: Any) -> None:
     sample.store(user, report=sample.report(validity=sample.validity(spread="It spreads.")))
-    assert "verdict withheld" in text_of(bob.get("/comparisons/"))
+    assert "no verdict" in text_of(bob.get("/comparisons/"))
 
 
 def test_an_empty_list_says_what_to_do(bob: Client) -> None:
     page = text_of(bob.get("/comparisons/"))
-    assert "Nothing has been compared yet" in page
+    assert "No comparisons yet" in page
     assert "/comparisons/new/" in page
 
 
@@ -122,8 +124,8 @@ def test_a_withheld_verdict_says_why(bob: Client, user: Any) -> None:
 
 
 def test_a_comparison_without_a_report_shows_its_figures(bob: Client, user: Any) -> None:
-    found = sample.store(user, report=None, state="cancelled", end_reason="Its pool is gone.")
-    page = text_of(bob.get(address(found)))
+    comparison = sample.store(user, report=None, state="cancelled", end_reason="Its pool is gone.")
+    page = text_of(bob.get(address(comparison)))
     assert "Its pool is gone." in page
     assert "Figures" in page
     assert "data-chart=" not in page
@@ -137,7 +139,7 @@ def test_a_sweep_shows_its_charts(bob: Client, user: Any) -> None:
 def test_a_hazard_shows_its_lesson(bob: Client, user: Any) -> None:
     page = text_of(bob.get(address(sample.store(user, definition="hazard.blocked_loop"))))
     assert "Lesson." in page
-    assert "holds up every other job" in page
+    assert "blocks every other job" in page
 
 
 def test_a_running_comparison_shows_each_batch(bob: Client, running: Comparison, redis_client: Any) -> None:
@@ -196,19 +198,30 @@ def test_another_job_is_chosen_without_a_reload(bob: Client) -> None:
 
 def test_a_preset_plans_its_rounds_and_copies(bob: Client, user: Any) -> None:
     response = bob.post(NEW, form(baseline="threads", seed="7"))
-    found = Comparison.objects.get()
-    assert response["Location"] == address(found)
-    assert (found.rounds, found.copies, found.preset, found.warmup) == (5, 100, "standard", True)
-    assert (found.baseline, found.seed, found.user, found.params) == ("threads", 7, user, {"duration_s": 0.1})
-    assert set(found.batches.values_list("pool", flat=True)) == {"threads", "gevent"}
+    comparison = Comparison.objects.get()
+    assert response["Location"] == address(comparison)
+    assert (comparison.rounds, comparison.copies, comparison.preset, comparison.warmup) == (
+        5,
+        100,
+        "standard",
+        True,
+    )
+    assert (comparison.baseline, comparison.seed) == ("threads", 7)
+    assert (comparison.user, comparison.params) == (user, {"duration_s": 0.1})
+    assert set(comparison.batches.values_list("pool", flat=True)) == {"threads", "gevent"}
 
 
 def test_own_numbers_and_the_load_are_planned(bob: Client) -> None:
     own = {"preset": "own", "rounds": "2", "copies": "30", "in_flight": "4", "slots": "8"}
     bob.post(NEW, form(**own, calibrate="on"))
-    found = Comparison.objects.get()
-    assert (found.rounds, found.copies, found.preset) == (2, 30, "")
-    assert (found.warmup, found.calibrate, found.in_flight, found.slots) == (False, True, 4, 8)
+    comparison = Comparison.objects.get()
+    assert (comparison.rounds, comparison.copies, comparison.preset) == (2, 30, "")
+    assert (comparison.warmup, comparison.calibrate, comparison.in_flight, comparison.slots) == (
+        False,
+        True,
+        4,
+        8,
+    )
 
 
 def test_a_sweep_is_planned(bob: Client) -> None:
@@ -224,7 +237,7 @@ def test_a_sweep_is_planned(bob: Client) -> None:
         ({"preset": "own"}, "Give a number, or choose a preset."),
         ({"in_flight": "3", "arrival_rate_per_s": "10"}, "not both"),
         ({"is_sweep": "on", "slots": "4"}, "A sweep sets the slots itself"),
-        ({"baseline": "prefork"}, "Tick prefork as well"),
+        ({"baseline": "prefork"}, "Choose prefork too"),
         ({"preset": "own", "rounds": "5", "copies": "100000"}, "less than or equal to 1000"),
         ({"slots": "500", "pools": ["prefork"]}, "Choose 1 to"),
     ],
@@ -329,11 +342,11 @@ def test_variants_are_planned_and_repeated_with_changes(bob: Client) -> None:
     posted = {"param-updates": "50", "param-guard": "none", "param-workers": "4", "param-window_us": "200",
               "param-seed": "1", "pools": ["threads"], "preset": "quick", "vary": "guard"}  # fmt: skip
     assert bob.post("/comparisons/new/?definition=hazard.shared_counter", posted).status_code == 302
-    found = Comparison.objects.get()
-    assert found.vary == {"guard": ["none", "lock", "queue", "save", "f"]}
-    assert found.rounds == 6
-    assert "guard=lock" in text_of(bob.get(address(found)))
-    again = text_of(bob.get(f"/comparisons/new/?from={found.pk}"))
+    comparison = Comparison.objects.get()
+    assert comparison.vary == {"guard": ["none", "lock", "queue", "save", "f"]}
+    assert comparison.rounds == 6
+    assert "guard=lock" in text_of(bob.get(address(comparison)))
+    again = text_of(bob.get(f"/comparisons/new/?from={comparison.pk}"))
     assert 'value="guard" selected' in again
     wrong = bob.post("/comparisons/new/?definition=hazard.shared_counter", {**posted, "baseline": "threads"})
     assert "Variants are compared with their first" in text_of(wrong)

@@ -2,7 +2,7 @@
 
 The answers of a row are, in this order, for: a stranger (not logged in), nobody (logged in, no role), a viewer, a
 submitter, an operator, an administrator (of the role), and staff without a role. All but the first two have staff status.
-The job, comparison and result asked for belong to somebody else.
+The job, comparison and result asked for belong to another user.
 """
 
 import logging
@@ -180,7 +180,7 @@ ADDRESSES = dict(_walk(get_resolver().url_patterns))
 
 @pytest.fixture
 def things(administrator: Any) -> dict[str, Any]:
-    """Somebody else's job with its result, and a comparison."""
+    """Another user's job with its result, and a comparison."""
     job = Job.objects.create(
         definition="io.wait",
         kind="io",
@@ -201,7 +201,7 @@ def things(administrator: Any) -> dict[str, Any]:
 
 
 def _address(name: str, pattern: URLPattern, things: dict[str, Any]) -> str:
-    """Return an address that the pattern matches, of what belongs to somebody else."""
+    """Return an address that the pattern matches, of another user's things."""
     known = {
         "poolwise:definition": ["io.wait"],
         "poolwise:comparison-chart": [things["comparison"].pk, "makespan", "svg"],
@@ -239,12 +239,12 @@ def _key(name: str, things: dict[str, Any]) -> Any:
 @pytest.fixture
 def people(db: None) -> dict[str, Any]:
     """One person a role."""
-    found: dict[str, Any] = {"stranger": None}
+    people: dict[str, Any] = {"stranger": None}
     for name in PEOPLE[1:]:
-        found[name] = get_user_model().objects.create_user(name, is_staff=name != "nobody")
+        people[name] = get_user_model().objects.create_user(name, is_staff=name != "nobody")
         if name in ROLES:
-            found[name].groups.add(Group.objects.get(name=name))
-    return found
+            people[name].groups.add(Group.objects.get(name=name))
+    return people
 
 
 def _browser(person: Any) -> Client:
@@ -289,15 +289,15 @@ def test_every_address_answers_each_role_as_the_table_says(
     def log_in() -> list[Client]:
         return [_browser(people[name]) for name in PEOPLE]
 
-    found, browsers = {}, log_in()
+    rows, browsers = {}, log_in()
     for name, pattern in ADDRESSES.items():
         address, before = _address(name, pattern, things), _stored()
         answers = _answers(browsers, "get", address)
         assert _stored() == before, f"GET {address} changed something"
-        found[name] = (answers, _answers(browsers, "post", address, **_posted(name)))
+        rows[name] = (answers, _answers(browsers, "post", address, **_posted(name)))
         if "login" in name or "logout" in name:  # whoever has logged out is in again for the next address
             browsers = log_in()
-    assert {name: row for name, row in found.items() if row != TABLE[name]} == {}
+    assert {name: row for name, row in rows.items() if row != TABLE[name]} == {}
 
 
 def _stored() -> Any:
@@ -317,8 +317,8 @@ def test_no_address_takes_a_post_without_the_token_against_forgery(
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(administrator)
     answers = {
-        name: browser.post(_address(name, one, things), **_posted(name)).status_code
-        for name, one in ADDRESSES.items()
+        name: browser.post(_address(name, pattern, things), **_posted(name)).status_code
+        for name, pattern in ADDRESSES.items()
     }
     # Django asks for the token first, the API after it has looked whether an address takes a POST at all.
     nothing = {name for name, (_, posted) in TABLE.items() if name.startswith("api:") and posted == NO}
@@ -328,8 +328,10 @@ def test_no_address_takes_a_post_without_the_token_against_forgery(
 
 def test_the_roles_are_groups_with_these_permissions_and_no_others() -> None:
     for name, wanted in ROLES.items():
-        found = Group.objects.get(name=name).permissions.values_list("content_type__app_label", "codename")
-        assert {".".join(pair) for pair in found} == set(wanted), name
+        permissions = Group.objects.get(name=name).permissions.values_list(
+            "content_type__app_label", "codename"
+        )
+        assert {".".join(pair) for pair in permissions} == set(wanted), name
     assert set(ROLES["viewer"]) < set(ROLES["operator"]) < set(ROLES["administrator"])
     assert set(ROLES["submitter"]) < set(ROLES["operator"])
 

@@ -36,7 +36,7 @@ PLACE = {
 SHOWN = (
     "Broker wait / 10 ms / Worker wait / 200 ms / On CPU / 100 ms / Off CPU / 400 ms / Record lag / 30 ms / "
     "gevent@host / 4711 / MainThread / Greenlet-3 / offloaded / req-9 / 2 of 3 / größe / disk is slow / "
-    "4 more lines / Attempt 1 / Lost / of which 20 % on a CPU"
+    "4 more lines / Attempt 1 / Lost / 20 % on CPU"
 )
 
 
@@ -191,15 +191,15 @@ def test_the_page_says_what_the_run_was_made_of_and_names_the_job_that_stalled_i
     stalled = Job.objects.create(
         **beside, user=user, stall_s=0.8, blocked_s=0.7, greenlet_or_task="Greenlet-1"
     )
-    culprit = Job.objects.create(**beside, user=administrator, caused_stall_s=0.8)
+    blocker = Job.objects.create(**beside, user=administrator, caused_stall_s=0.8)
     page = text_of(bob.get(stalled.get_absolute_url()))
     assert "250 ms on a core" in page
     assert "700 ms blocked" in page
     assert "50 ms unattributed" in page
-    assert "stalled for up to 800 ms during the run: another user’s job kept it" in page
-    assert str(culprit.pk) not in page
-    Job.objects.filter(pk=culprit.pk).update(user=user)
-    assert culprit.get_absolute_url() in text_of(bob.get(stalled.get_absolute_url()))
-    assert "kept the others of its worker waiting for up to 800 ms" in text_of(
-        bob.get(culprit.get_absolute_url())
+    assert "stalled for up to 800 ms during the run, blocked by another user’s job" in page
+    assert str(blocker.pk) not in page
+    Job.objects.filter(pk=blocker.pk).update(user=user)
+    assert blocker.get_absolute_url() in text_of(bob.get(stalled.get_absolute_url()))
+    assert "blocked the other jobs of its worker for up to 800 ms" in text_of(
+        bob.get(blocker.get_absolute_url())
     )

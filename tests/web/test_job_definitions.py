@@ -18,16 +18,17 @@ def test_the_catalogue_groups_every_definition_by_kind(bob: Client) -> None:
     heads = [page.index(f'id="kind-{kind}"') for kind in ("io", "cpu", "mixed", "ending")]
     assert heads == sorted(heads)
     assert page.index("endings.succeed") > heads[-1]
-    assert "asyncio body" in page
+    assert "native async" in page
 
 
 @pytest.mark.parametrize(
-    ("query", "found", "absent"), [("prime", "cpu.primes", "io.wait"), ("IO timed", "io.wait", "io.http_get")]
+    ("query", "listed", "absent"),
+    [("prime", "cpu.primes", "io.wait"), ("IO timed", "io.wait", "io.http_get")],
 )
-def test_the_search_leaves_what_fits(bob: Client, query: str, found: str, absent: str) -> None:
+def test_the_search_lists_matching_definitions(bob: Client, query: str, listed: str, absent: str) -> None:
     for headers in ({}, HTMX):
         page = text_of(bob.get("/", {"q": query}, headers=headers))
-        assert found in page
+        assert listed in page
         assert absent not in page
 
 

@@ -94,7 +94,7 @@ def test_no_query_of_the_list_counts_without_limit_or_skips_rows(
     sql = [query["sql"] for query in queries if "poolwise_job" in query["sql"]]
     assert sql
     assert all("LIMIT" in text for text in sql)
-    # Whom an index tells where the looking ends is the only one that skips: rows of the index, not of the table.
+    # Only the query for the edge of the search uses OFFSET, on rows of the index.
     assert all(text.startswith('SELECT "poolwise_job"."created_at" AS') for text in sql if "OFFSET" in text)
 
 

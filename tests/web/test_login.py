@@ -1,4 +1,4 @@
-"""Logging in: throttled by name and address together, and nothing is told of who exists."""
+"""Logging in: throttled by name and address together; responses do not reveal which users exist."""
 
 from typing import Any
 

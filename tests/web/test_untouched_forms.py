@@ -1,4 +1,4 @@
-"""A form that nobody touched submits exactly the defaults, and each declared type can be typed."""
+"""An untouched form submits exactly the defaults, and each declared type can be typed."""
 
 import typing
 from collections.abc import Callable
@@ -94,7 +94,11 @@ DECLARED: list[tuple[Any, Any]] = [
     (Annotated[str, Secret()], "hunter22"), (Annotated[str | None, Secret()], None), (Annotated[str, Secret()] | None, "ab"),
 ]  # fmt: skip
 jobs.load()
-CATALOGUE = [found.name for found in definitions.all_definitions() if found.module_path.startswith("jobs")]
+CATALOGUE = [
+    definition.name
+    for definition in definitions.all_definitions()
+    if definition.module_path.startswith("jobs")
+]
 
 
 def declared(define: Callable[..., Definition], annotation: Any, *default: Any) -> Definition:

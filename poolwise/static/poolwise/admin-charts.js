@@ -1,4 +1,4 @@
-// How the charts of the dashboard look: in the colours of the theme in use.
+// The style of the dashboard's charts: in the colours of the current theme.
 "use strict";
 {
     const narrow = 480;
@@ -26,7 +26,7 @@
             view: { stroke: null },
             title: { color: text, anchor: "start", fontSize: 14, fontWeight: 600, offset: 8 },
             axis: { ...label, gridColor: grid, domainColor: line, tickColor: line, titlePadding: 10 },
-            // The panels' titles take turns with their axes; a bar's names need the room that they need.
+            // Titles of panels alternate with their axes; the names beside bars need their full width.
             axisY: spec.vconcat || spec.concat ? { minExtent: 46, maxExtent: 46, tickCount: 4 } : { grid: false },
             legend: { ...label, labelFontSize: 13, titleFontSize: 13 },
         };
@@ -39,7 +39,7 @@
     function fit(spec, width) {
         const small = width < narrow;
         if (spec.concat) {
-            // Side by side where there is room, else one below the other.
+            // Side by side if there is room, else one below the other.
             spec.columns = width < stacked ? 1 : spec.columns;
             for (const panel of spec.concat) panel.width = Math.floor((width - 14) / spec.columns) - axisRoom;
         } else if (spec.vconcat) {
@@ -51,7 +51,7 @@
         for (const layer of panelsOf(spec).flatMap((panel) => [panel, ...(panel.layer ?? [])])) {
             const { x, color, strokeDash } = layer.encoding ?? {};
             if (x?.axis && width / (spec.columns ?? 1) < narrow) x.axis.tickCount = 3;
-            // Names side by side would run out of a phone's screen.
+            // Names side by side would not fit a phone's screen.
             if (small && color?.legend) color.legend.columns = spec.vconcat ? 2 : 1;
             if (small && strokeDash?.legend) strokeDash.legend.columns = 1;
         }

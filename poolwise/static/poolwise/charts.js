@@ -1,4 +1,4 @@
-// How the charts of the site look: in the colours of the page, as wide as their place.
+// The style of the site's charts: in the colours of the page, as wide as their container.
 "use strict";
 {
   const narrow = 460;

@@ -1,4 +1,4 @@
-// Draws each [data-chart] from the JSON that it names, again when its place or the colours change.
+// Draws each [data-chart] from the JSON that it names, and again when its size or the colours change.
 "use strict";
 {
   async function draw(element, { config, fit }) {
@@ -39,7 +39,7 @@
     draw(element, look);
   }
 
-  // `config(element, spec)` gives Vega its fonts and colours, `fit(spec, width)` makes a chart as wide as its place.
+  // `config(element, spec)` gives Vega its fonts and colours, `fit(spec, width)` makes a chart as wide as its container.
   window.drawCharts = (look) => {
     document.addEventListener("DOMContentLoaded", () => {
       document.querySelectorAll("[data-chart]").forEach((element) => watch(element, look));

@@ -1,4 +1,4 @@
-// Live parts refresh themselves through htmx; this pauses them, keeps their times current and says what changed.
+// Live parts refresh themselves through htmx; this pauses them, updates their times and announces changes.
 "use strict";
 
 const PAUSED = "poolwise-paused";
@@ -39,12 +39,12 @@ function showTimes() {
 
 function announce() {
   const source = document.querySelector("[data-announce]");
-  const said = source?.textContent;
+  const text = source?.textContent;
   if (source?.dataset.title) document.title = source.dataset.title;
-  if (said && announcer.dataset.said !== said) {
-    // The first text is what the person reads anyway.
-    if (announcer.dataset.said) announcer.textContent = said;
-    announcer.dataset.said = said;
+  if (text && announcer.dataset.announced !== text) {
+    // Not the first text: screen readers read it with the page.
+    if (announcer.dataset.announced) announcer.textContent = text;
+    announcer.dataset.announced = text;
   }
 }
 

@@ -6,7 +6,7 @@ from django import forms
 from django.conf import settings
 
 from poolwise.definitions import Definition
-from poolwise.lab import MAX_IN_FLIGHT, MAX_SEED, OWN, PRESETS, Design, Vary, choices
+from poolwise.lab import MAX_IN_FLIGHT, MAX_SEED, OWN, OWN_LABEL, PRESETS, Design, Vary, choices
 from poolwise.pools import all_pools
 
 _MAX_ROUNDS = 100
@@ -78,7 +78,7 @@ class CompareForm(forms.Form):
             ("", "the first prefork pool, if chosen"),
             *((name, name) for name in names),
         ]
-        fields["preset"].choices = [*((key, key) for key in PRESETS), (OWN, "own numbers")]
+        fields["preset"].choices = [*((key, key) for key in PRESETS), (OWN, OWN_LABEL[0])]
         most = int(settings.JOB_MAX_COPIES)
         fields["copies"].validators.append(forms.IntegerField(max_value=most).validators[-1])
         fields["copies"].widget.attrs["max"] = most
