@@ -117,6 +117,6 @@ class PageViewer(Viewer):
         return HttpResponseRedirect(row.get_absolute_url()) if row else response
 
 
-def badge(kind: str, text: str) -> SafeString:
+def state_label(kind: str, text: str) -> SafeString:
     """Return a state as a coloured label."""
-    return format_html('<span class="pw-badge pw-{}">{}</span>', kind, text)
+    return format_html('<span class="pw-state_label pw-{}">{}</span>', kind, text)

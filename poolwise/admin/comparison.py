@@ -4,18 +4,18 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from poolwise.admin.base import PageViewer, badge
+from poolwise.admin.base import PageViewer, state_label
 from poolwise.models import Comparison
 from poolwise.support import parameters
 
-_BADGES = {"planned": "queued", "running": "running", "finished": "succeeded", "cancelled": "cancelled"}
+_LABEL_KINDS = {"planned": "queued", "running": "running", "finished": "succeeded", "cancelled": "cancelled"}
 
 
 @admin.register(Comparison)
 class ComparisonAdmin(PageViewer):
     """Comparisons, newest first."""
 
-    list_display = ("definition", "state_badge", "params_line", "copies", "rounds", "user", "created_at")
+    list_display = ("definition", "state_cell", "params_line", "copies", "rounds", "user", "created_at")
     list_select_related = ("user",)
     search_fields = ("definition__startswith",)
     search_help_text = "The beginning of a definition's name."
@@ -28,9 +28,9 @@ class ComparisonAdmin(PageViewer):
         return comparisons.defer("environment", "report")
 
     @admin.display(description="State")
-    def state_badge(self, comparison: Comparison) -> str:
+    def state_cell(self, comparison: Comparison) -> str:
         """Return the state as a coloured label."""
-        return badge(_BADGES[comparison.state], comparison.get_state_display())
+        return state_label(_LABEL_KINDS[comparison.state], comparison.get_state_display())
 
     @admin.display(description="Parameters")
     def params_line(self, comparison: Comparison) -> str:

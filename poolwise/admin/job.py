@@ -10,7 +10,7 @@ from django.utils import timezone
 from pydantic import ValidationError
 
 from poolwise.admin import actions
-from poolwise.admin.base import LongList, PageViewer, badge
+from poolwise.admin.base import LongList, PageViewer, state_label
 from poolwise.admin.filters import JOB_FILTERS
 from poolwise.models import Job
 from poolwise.reports import JobFilter, list_jobs, timeline
@@ -48,7 +48,7 @@ class JobAdmin(PageViewer):
     """Jobs, newest first."""
 
     changelist = JobList
-    list_display = ("definition", "state_badge", "pool", "user", "created", "wait", "run", "cpu_share")
+    list_display = ("definition", "state_cell", "pool", "user", "created", "wait", "run", "cpu_share")
     list_display_links = ("definition",)
     list_filter = JOB_FILTERS
     list_select_related = ("user",)
@@ -78,9 +78,9 @@ class JobAdmin(PageViewer):
         return request.user.has_perm("poolwise.cancel_job")
 
     @admin.display(description="State")
-    def state_badge(self, job: Job) -> str:
+    def state_cell(self, job: Job) -> str:
         """Return the state as a coloured label."""
-        return badge(job.state, job.get_state_display())
+        return state_label(job.state, job.get_state_display())
 
     @admin.display(description="Created")
     def created(self, job: Job) -> str:

@@ -11,7 +11,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
 from poolwise import control
-from poolwise.admin.base import ShortList, Viewer, badge
+from poolwise.admin.base import ShortList, Viewer, state_label
 from poolwise.control import roles
 from poolwise.definitions import all_definitions
 from poolwise.models import Job, Pause
@@ -52,15 +52,15 @@ class PauseAdmin(Viewer):
     """The pools and definitions whose jobs wait."""
 
     changelist = ShortList
-    list_display = ("name", "kind", "state_badge", "reason", "user", "at", "resume_link")
+    list_display = ("name", "kind", "state_cell", "reason", "user", "at", "resume_link")
     list_display_links = None
     list_select_related = ("user",)
     ordering = ("kind", "name")
 
     @admin.display(description="State")
-    def state_badge(self, pause: Pause) -> str:
+    def state_cell(self, pause: Pause) -> str:
         """Return the state as a coloured label."""
-        return badge("queued", pause.get_state_display())
+        return state_label("queued", pause.get_state_display())
 
     @admin.display(description="")
     def resume_link(self, pause: Pause) -> str:

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern, path
 
-from poolwise.admin.base import ShortList, Viewer, badge
+from poolwise.admin.base import ShortList, Viewer, state_label
 from poolwise.charts import vega
 from poolwise.lifecycle import limit_support
 from poolwise.models import Pool
@@ -67,8 +67,8 @@ class PoolAdmin(Viewer):
     def state(self, pool: Any) -> str:
         """Return whether workers serve the pool."""
         if pool.live.pause_state:
-            return badge("queued", pool.live.pause_text)
-        return badge(pool.live.state, pool.live.state_text)
+            return state_label("queued", pool.live.pause_text)
+        return state_label(pool.live.state, pool.live.state_text)
 
     @admin.display(description="Slots in use")
     def slots(self, pool: Any) -> str | None:

@@ -12,12 +12,12 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django_celery_results.models import GroupResult, TaskResult
 
-from poolwise.admin.base import Viewer, badge
+from poolwise.admin.base import Viewer, state_label
 from poolwise.admin.filters import Choices, ExactFilter
 from poolwise.reports import SEARCH_LIMIT
 from poolwise.support import as_uuid
 
-_BADGES = {
+_LABEL_KINDS = {
     states.SUCCESS: "succeeded",
     states.FAILURE: "failed",
     states.REVOKED: "cancelled",
@@ -42,7 +42,7 @@ class StatusFilter(ExactFilter):
 
     def lookups(self, request: HttpRequest, model_admin: "admin.ModelAdmin[Any]") -> Choices:
         """Return the states that Poolwise records."""
-        return [(state, state.capitalize()) for state in (*_BADGES, states.RETRY)]
+        return [(state, state.capitalize()) for state in (*_LABEL_KINDS, states.RETRY)]
 
 
 # Import it first: unregister needs its registration, whatever the order of the installed apps.
@@ -55,7 +55,7 @@ admin.site.unregister([TaskResult, GroupResult])
 class TaskResultAdmin(Viewer):
     """Results, newest first; each belongs to the job of the same id."""
 
-    list_display = ("task_id", "task_name", "status_badge", "worker", "date_done")
+    list_display = ("task_id", "task_name", "status_cell", "worker", "date_done")
     list_filter = (StatusFilter,)
     search_fields = ("task_id",)
     search_help_text = "The id of a job."
@@ -82,9 +82,9 @@ class TaskResultAdmin(Viewer):
         return (queryset.filter(task_id=str(pk) if pk else text) if text else queryset), False
 
     @admin.display(description="Status")
-    def status_badge(self, result: TaskResult) -> str:
+    def status_cell(self, result: TaskResult) -> str:
         """Return the state as a coloured label."""
-        return badge(_BADGES.get(result.status, "queued"), result.status.capitalize())
+        return state_label(_LABEL_KINDS.get(result.status, "queued"), result.status.capitalize())
 
     @admin.display(description="Job")
     def job(self, result: TaskResult) -> str:

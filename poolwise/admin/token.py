@@ -7,7 +7,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from poolwise.admin.base import Viewer, badge
+from poolwise.admin.base import Viewer, state_label
 from poolwise.control import tokens
 from poolwise.models import ApiToken
 
@@ -58,4 +58,4 @@ class ApiTokenAdmin(Viewer):
     @admin.display(description="State")
     def state(self, token: ApiToken) -> str:
         """Return whether it is valid."""
-        return badge("cancelled", "Revoked") if token.revoked_at else badge("succeeded", "Valid")
+        return state_label("cancelled", "Revoked") if token.revoked_at else state_label("succeeded", "Valid")
