@@ -85,10 +85,10 @@ def check_definition_pools(app_configs: Sequence[AppConfig] | None = None, **_: 
     """Return a warning for each definition that prefers a pool which does not exist in this installation."""
     return [
         Warning(
-            f"The definition {found.name} names the pool {found.pool!r}, which JOB_POOLS does not declare.",
+            f"The definition {definition.name} names the pool {definition.pool!r}, which JOB_POOLS does not declare.",
             hint="It runs where its kind does; declare the pool, or correct pool= in its @job(...).",
             id="poolwise.W002",
         )
-        for found in definitions.all_definitions()
-        if found.pool and found.pool not in settings.JOB_POOLS
+        for definition in definitions.all_definitions()
+        if definition.pool and definition.pool not in settings.JOB_POOLS
     ]
