@@ -5,6 +5,7 @@ from typing import Any
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
 from django.db.models.signals import post_migrate
 
 from poolwise.conf import set_defaults
@@ -64,6 +65,8 @@ def _sync_pools(**_: object) -> None:
     from poolwise.models import Pool
     from poolwise.pools import all_pools
 
+    if Pool._meta.db_table not in connection.introspection.table_names():
+        return  # `migrate poolwise zero` has just removed it
     pools = all_pools()
     Pool.objects.exclude(pk__in=pools).delete()
     Pool.objects.bulk_create(
