@@ -116,7 +116,7 @@ def test_all_pools_of_a_form_share_the_one_job(others: Job, bob: Client) -> None
     response = bob.post("/definitions/test.tidy/", sent)
     job = Job.objects.exclude(pk=others.pk).get()
     assert response["Location"] == job.get_absolute_url()
-    assert "The job of test.tidy was submitted" in text_of(bob.get(response["Location"]))
+    assert "The job test.tidy was submitted" in text_of(bob.get(response["Location"]))
 
 
 @pytest.mark.parametrize("path", ["/api/jobs", "/api/jobs/{job_id}/again"])

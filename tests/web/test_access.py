@@ -77,7 +77,7 @@ def test_cancelling_anothers_job_on_its_page_asks_why_and_is_written_down(
 ) -> None:
     client.force_login(administrator)
     job = make()
-    assert "Why it is cancelled, for the audit log" in text_of(client.get(job.get_absolute_url()))
+    assert "Reason, for the audit log" in text_of(client.get(job.get_absolute_url()))
     client.post(reverse("poolwise:cancel", args=[job.pk]), {"reason": "runs away"})
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.target, entry.reason) == ("cancel", f"job {job.pk}", "runs away")

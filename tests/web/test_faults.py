@@ -25,7 +25,7 @@ def test_a_database_that_does_not_answer_is_a_503_that_says_to_try_again(
     monkeypatch.setattr("poolwise.lifecycle.submission.Job.objects.bulk_create", fail)
     response = browser.post(WAIT, form())
     assert (response.status_code, response["Retry-After"]) == (503, "5")
-    assert "Nothing of this request was stored" in text_of(response)
+    assert "Nothing was stored. Try again" in text_of(response)
     assert not Job.objects.exists()
 
 
@@ -35,4 +35,4 @@ def test_any_other_fault_is_a_500(user: Any, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("poolwise.lifecycle.submission.submit", lambda *_, **__: 1 / 0)
     response = browser.post(WAIT, form())
     assert response.status_code == 500
-    assert "Something went wrong" in text_of(response)
+    assert "Server error" in text_of(response)
