@@ -40,9 +40,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     Those that share a platform come first: together they take longest, see `tests/helpers/spread.py`.
     """
-    slow = {
-        item.path for item in items if any(item.iter_markers("services")) or any(item.iter_markers("browser"))
-    }
+    markers = ("services", "browser", "slow")
+    slow = {item.path for item in items if any(item.get_closest_marker(name) for name in markers)}
     _shared.update(item.path for item in items if "platform" in item.fixturenames)
     items.sort(
         key=lambda item: (item.path not in _shared, item.path.parent.name != "stuck", item.path not in slow)
