@@ -12,6 +12,7 @@ from django.utils import timezone
 from poolwise.lifecycle import heartbeats
 from poolwise.models import Job, JobQuerySet, waiting
 from poolwise.support import BrokerUnavailable, QueueFull, UserLimitReached
+from poolwise.support import count as counted
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -112,7 +113,8 @@ def _count(jobs: JobQuerySet, limit: int) -> int:
 
 
 def _pool_is_full(pool: str, count: int, limit: int, for_later: bool) -> tuple[type[QueueFull], str]:
-    queue = f"{pool} has {count} scheduled jobs" if for_later else f"The queue of {pool} has {count} jobs"
+    scheduled, queued = counted(count, "scheduled job"), counted(count, "job")
+    queue = f"{pool} has {scheduled}" if for_later else f"The queue of {pool} has {queued}"
     return QueueFull, f"{queue}; the limit is {limit} (JOB_MAX_QUEUED). Try again later."
 
 

@@ -109,7 +109,7 @@ def test_copies_are_bounded(settings: Any, unserved_pool: str, copies: int) -> N
 def test_a_queue_takes_jobs_up_to_its_limit_and_not_one_more(settings: Any, unserved_pool: str) -> None:
     settings.JOB_MAX_QUEUED = 3
     submit("io.wait", {}, pool=unserved_pool, copies=3)
-    with pytest.raises(QueueFull, match="bound is 3 \\(JOB_MAX_QUEUED\\)"):
+    with pytest.raises(QueueFull, match="limit is 3 \\(JOB_MAX_QUEUED\\)"):
         submit("io.wait", {}, pool=unserved_pool)
     assert Job.objects.count() == 3
 

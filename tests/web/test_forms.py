@@ -89,7 +89,7 @@ def test_the_form_shows_defaults_limits_and_help(definition: Definition) -> None
     assert 'max="9"' in count
     assert form["count"].help_text == "How many. From 1 to 9."
     assert "\na\nb</textarea>" in str(form["addresses"])
-    assert form["addresses"].help_text == "One a line. At most 3 items."
+    assert form["addresses"].help_text == "One per line. At most 3 items."
     assert "checked" in str(form["fast"])
     assert 'value="2" selected' in str(form["level"])
     assert 'step="any"' in str(form["ratio"])

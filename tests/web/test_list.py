@@ -109,7 +109,7 @@ def test_filters_together_read_the_newest_jobs_and_the_page_says_so(
         page = text_of(bob.get(f"/jobs/?{query}"))
         assert str(jobs[0].pk) in page
         assert str(jobs[5].pk) not in page
-        assert "Searched only the newest 3 of your jobs only" in page
+        assert "Searched only the newest 3 of your jobs" in page
 
 
 def test_nothing_is_noted_where_all_was_searched(

@@ -105,7 +105,7 @@ def test_a_full_queue_refuses_all_pools_at_once(bob: Client, settings: Any, make
     make(pool="threads")
     response = bob.post(WAIT, form(pools=["gevent", "threads"], copies="3"))
     assert (response.status_code, response["Retry-After"]) == (503, "60")
-    assert "The queue of threads holds 1 job" in text_of(response)
+    assert "The queue of threads has 1 job;" in text_of(response)
     assert Job.objects.count() == 1
 
 
@@ -128,4 +128,4 @@ def test_a_job_submitted_while_redis_is_away_is_stored_and_says_so(
     response = bob.post(WAIT, form(), follow=True)
     assert response.status_code == 200
     assert "Submitted jobs are stored, and published when Redis is back" in text_of(response)
-    assert "it will be sent to the workers when Redis is back" in text_of(response)
+    assert "The job is stored and will be published when Redis is back" in text_of(response)
