@@ -199,7 +199,7 @@ def test_the_command_prints_the_variants_and_the_lesson() -> None:
 
 def test_the_command_lists_the_hazards_and_refuses_an_unknown_one() -> None:
     assert all(name in printed() for name in VARIANT)
-    with pytest.raises(CommandError, match=r"there are backlog, .*shared_counter"):
+    with pytest.raises(CommandError, match=r"choose one of backlog, .*shared_counter"):
         printed("nonsense")
     with pytest.raises(CommandError, match="held"):
         printed("lock_held", "--param", "held=perhaps")

@@ -210,5 +210,5 @@ def test_whether_or_not_is_a_choice_of_three(define: Callable[..., Definition]) 
 
 
 def test_the_help_says_where_json_is_read(define: Callable[..., Definition]) -> None:
-    assert ParametersForm(declared(define, int | str, 5))["it"].help_text == "JSON, or else a text."
+    assert ParametersForm(declared(define, int | str, 5))["it"].help_text == "JSON, or text."
     assert ParametersForm(declared(define, int | float, 5))["it"].help_text == "As JSON."
