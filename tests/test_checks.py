@@ -4,13 +4,8 @@ import pytest
 from django.core.checks import Error, Warning, run_checks
 
 from poolwise import pools
-from poolwise.checks import (
-    check_addresses,
-    check_default_pools,
-    check_definition_pools,
-    check_numbers,
-    check_pools,
-)
+from poolwise.checks import check_default_pools, check_definition_pools, check_pools
+from poolwise.support.settings_checks import check_addresses, check_numbers
 
 SOUND = {"model": "threads", "queue": "q", "concurrency": 2}
 
@@ -76,7 +71,7 @@ def test_a_model_whose_library_is_missing_is_an_error_that_says_what_to_install(
 ) -> None:
     settings.JOB_POOLS = {"a": {**SOUND, "model": model}}
     assert check_pools() == []
-    monkeypatch.setattr(pools.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(pools.spec.importlib.util, "find_spec", lambda name: None)
     [message] = check_pools()
     assert (message.id, library in message.msg) == ("poolwise.E004", True)
     assert f"pip install {library}" in message.hint
@@ -150,14 +145,14 @@ def test_a_time_that_cannot_be_one_is_an_error(settings: Any, name: str, value: 
         ),
         ("redis://a:6379/0", "", "poolwise.E010", "unset it to use REDIS_URL"),
         ("redis://a:6379/0", "user:pass@a", "poolwise.E010", "BROKER_URL begins with '…'"),
-        ("redis://a:port/0", "redis://a:port/0", "poolwise.E011", "REDIS_URL names a port"),
+        ("redis://a:port/0", "redis://a:port/0", "poolwise.E011", "REDIS_URL has a port"),
         (
             "redis://a:6379/0",
             "amqp://u:p/w@a:5672//",
             "poolwise.E011",
-            "signs such as / and # of the password",
+            "with / and # in the password",
         ),
-        ("redis://a:6379/0", "amqp://a:5672;amqp://b:x", "poolwise.E011", "BROKER_URL names a port"),
+        ("redis://a:6379/0", "amqp://a:5672;amqp://b:x", "poolwise.E011", "BROKER_URL has a port"),
     ],
 )
 def test_an_address_that_nothing_connects_to_is_an_error_with_its_remedy(

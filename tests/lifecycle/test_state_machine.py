@@ -49,7 +49,7 @@ MOST_JOBS = 6
 STEPS = (
     *["a worker takes a message"] * 6, *["a run goes on"] * 3, *["the coordinator records"] * 3,
     *["the coordinator recovers"] * 3, "a person acts", "a message goes missing", "a report is sent twice",
-    "the dead speaks", "the dead speaks", "a coordinator takes and dies", "the coordinator adopts",
+    "a late report arrives", "a late report arrives", "a coordinator takes and dies", "the coordinator adopts",
     "a batch is recorded again",
 )  # fmt: skip
 

@@ -70,7 +70,10 @@ def test_a_number_stays_with_its_unit(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.django_db
 def test_one_round_gives_advice_by_kind_and_how_to_get_a_verdict() -> None:
     text = " ".join(text_of(compared({"prefork": [1.0], "gevent": [0.1]})).split())
-    assert "1 round is too few: comparing 2 pools takes 4 (1 round of 4). For a verdict use --rounds 4 or" in text
+    assert (
+        "1 round is too few: comparing 2 pools takes 4 (1 round of 4). For a verdict use --rounds 4 or"
+        in text
+    )
     assert "Advice, by kind of job: gevent with 4 slots Judging by the kind of job alone" in text
 
 
@@ -81,9 +84,7 @@ def test_a_failed_check_that_matters_is_shown_once() -> None:
         disturbed.probe["foreign"] = {"pool": 0, "others": 3}
         disturbed.save()
     assert (
-        text_of(comparison).count(
-            "Failed validity check “No other jobs”: Other jobs ran during the batches"
-        )
+        text_of(comparison).count("Failed validity check “No other jobs”: Other jobs ran during the batches")
         == 1
     )
 

@@ -13,7 +13,7 @@ from celery.contrib.testing.mocks import TaskMessage
 from celery.worker import control
 from celery.worker import state as worker_state
 
-import poolwise.worker.message_filter  # noqa: F401 - has the remote commands
+import poolwise.transport.remote_control  # noqa: F401 - registers the remote commands
 from poolwise.lifecycle import execution
 from poolwise.lifecycle.stream import Ending, Outcome, Place
 from poolwise.support.timing import Timings, wall_now
