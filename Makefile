@@ -9,7 +9,6 @@ SPREAD = --dist loadfile --no-loadscope-reorder
 # The tests that start no server, no worker and no browser, and take less than a second of a core each.
 QUICK = not (services or redis or browser or postgres or slow)
 # Without a cache, two processes check types faster; with a cache they take three times as long as one.
-MYPY = --num-workers 2
 # Tests that do not depend on the kind of database.
 WITHOUT_DATABASE = $(addprefix --ignore tests/,pools transport worker/stuck worker/test_forged_messages.py jobs/test_egress.py project/test_drills.py project/test_rabbitmq.py project/test_up.py)
 
@@ -39,7 +38,7 @@ style: .installed-dev ## Check style and format
 	$(BIN)/ruff format --check
 
 types: .installed-dev ## Check types
-	$(BIN)/mypy $(MYPY)
+	$(BIN)/mypy
 
 secrets: .installed-dev ## Search the repository for secrets
 	@$(RUN) -m dev.secret_scan
@@ -53,7 +52,7 @@ check: .installed-dev ## Check settings and that no migration is missing
 	$(RUN) manage.py makemigrations --check --dry-run
 
 quick: .installed-dev ## Check style and types, and run the tests that need no service: a minute at most
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target MYPY= style types & checks=$$!; \
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target style types & checks=$$!; \
 	$(RUN) -m pytest --numprocesses 2 $(SPREAD) -m "$(QUICK)" $(ARGS); tests=$$?; \
 	wait $$checks && exit $$tests
 
