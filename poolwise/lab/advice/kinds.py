@@ -9,7 +9,6 @@ from poolwise.lab.validity.measured import MIN_STALL_S
 WAITS, COMPUTES = 0.3, 0.7
 #: Threads that use more than this many cores release the GIL.
 RELEASES_GIL = 1.25
-ONE_LOOP = ("gevent", "asyncio")
 
 
 def least_contended_share(pools: Sequence[VariantFigures]) -> float | None:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from poolwise.lab.advice.kinds import (
     COMPUTES,
-    ONE_LOOP,
     WAITS,
     busy_cores,
     least_contended_share,
@@ -14,6 +13,7 @@ from poolwise.lab.advice.kinds import (
 from poolwise.lab.report.figures import VariantFigures
 from poolwise.lab.report.model import Pair, Report, outcome_between
 from poolwise.lab.statistics import CANNOT_TELL, FASTER, NO_DIFFERENCE
+from poolwise.lab.validity.measured import ONE_LOOP
 from poolwise.support import count, percent, rate, seconds
 
 _MB = 1_000_000

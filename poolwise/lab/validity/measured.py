@@ -16,7 +16,7 @@ MIN_STALL_S = 0.1
 MIN_STALL_SHARE = 0.05
 _MIN_JOBS = 8
 _WAITS = 0.5
-_ONE_LOOP = ("gevent", "asyncio")
+ONE_LOOP = ("gevent", "asyncio")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def is_far_below(load: Load) -> bool:
     if load.jobs < _MIN_JOBS or load.run_s <= 0:
         return False
     waits = 1 - (load.cpu_s + load.run_queue_s) / load.run_s
-    if load.model in _ONE_LOOP and waits < _WAITS:
+    if load.model in ONE_LOOP and waits < _WAITS:
         return False  # a job that computes blocks its loop: one at a time is how the pool works, not a fault
     return load.peak <= FAR_BELOW * reachable(load) and _is_one_after_another(load)
 
