@@ -21,8 +21,8 @@ from poolwise.support import InvalidParameters, UnknownDefinition, UnknownPool
 
 
 def _visible(request: HttpRequest) -> Any:
-    """Return the comparisons that the caller may see, each with the sentence of its verdict."""
-    return Comparison.objects.visible_to(request.user).annotate(sentence=F("report__sentence"))
+    """Return the comparisons that the caller may see, each with the text of its answer."""
+    return Comparison.objects.visible_to(request.user).annotate(answer_text=F("report__answer__text"))
 
 
 @api.get("/comparisons", response={200: ComparisonPageOut, **PROBLEMS}, tags=["comparisons"])
@@ -38,7 +38,7 @@ def list_comparisons(request: HttpRequest, before: str = "", after: str = "") ->
     "/comparisons/{uuid:comparison_id}", response={200: ComparisonDetailOut, **PROBLEMS}, tags=["comparisons"]
 )
 def get_comparison(request: HttpRequest, comparison_id: UUID) -> Any:
-    """Return one comparison with its verdict and report."""
+    """Return one comparison with its answer and report."""
     comparison: Any = get_object_or_404(_visible(request), pk=comparison_id)
     comparison.progress = planning.progress(comparison)
     comparison.waits_for = waits_for(comparison)[1] if not comparison.has_ended else ""

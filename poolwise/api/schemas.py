@@ -183,7 +183,7 @@ class PurgedOut(Schema):
 
 
 class ComparisonOut(Schema):
-    """A comparison of a list; `verdict` is the sentence of its report, null before."""
+    """A comparison of a list; `answer` is the text of its answer, null before."""
 
     id: UUID
     definition: str
@@ -192,15 +192,16 @@ class ComparisonOut(Schema):
     copies: int
     rounds: int
     preset: str
+    budget_s: float | None
     created_at: datetime
     finished_at: datetime | None
     end_reason: str
-    verdict: str | None
+    answer: str | None
 
     @staticmethod
-    def resolve_verdict(comparison: Any) -> str | None:
-        """Return the sentence of the verdict."""
-        return getattr(comparison, "sentence", None)  # a new comparison has none
+    def resolve_answer(comparison: Any) -> str | None:
+        """Return the text of the answer."""
+        return getattr(comparison, "answer_text", None)  # a new comparison has none
 
 
 class ComparisonDetailOut(ComparisonOut):

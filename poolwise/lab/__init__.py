@@ -1,8 +1,8 @@
 """Comparisons of pools: which pool fits a job?
 
 In reading order: `plan` stores a comparison with its batches (`presets`, `variants`, `design`); `run` releases them one
-after another (`feed`, `slots`, `probes`, `voiding`) from the coordinator's `duties`; `report` builds the report from
-`validity`, `statistics` and `advice`; `charts` draws it, `bundle` exports it; pages show `progress`, `estimate` and
+after another (`feed`, `slots`, `probes`, `voiding`) from the coordinator's `duties`, and `rounds` adds rounds that `sizing`
+sizes; `report` builds the report from `validity`, `statistics` and `answer`; `charts` draws it, `bundle` exports it; pages show `progress`, `estimate` and
 `latest`. One comparison and one pool run at a time, and a disturbed batch is repeated.
 """
 
@@ -15,32 +15,38 @@ from poolwise.lab.feed import copies_of
 from poolwise.lab.plan import plan
 from poolwise.lab.presets import PRESETS, Preset
 from poolwise.lab.progress import progress, waits_for
-from poolwise.lab.report import Advice, BatchFigures, Report, ResultsTable, SweepPoint, VariantFigures
-from poolwise.lab.report.lesson import lesson, table, variants, with_lessons
-from poolwise.lab.run import stop
-from poolwise.lab.statistics import (
+from poolwise.lab.report import (
     CANNOT_TELL,
-    NO_DIFFERENCE,
+    EQUALLY_FAST,
+    FASTER,
     SLOWER,
-    Verdict,
-    compare,
-    fewest_rounds,
-    spread,
+    Answer,
+    BatchFigures,
+    Report,
+    ResultsTable,
+    Standing,
+    SweepPoint,
+    VariantFigures,
 )
+from poolwise.lab.report.lesson import lesson, table, variants, with_lessons
+from poolwise.lab.rounds import Status, status
+from poolwise.lab.run import stop
+from poolwise.lab.statistics import rank
 from poolwise.lab.validity.measured import MIN_STALL_S
 from poolwise.lab.variants import Vary, choices, variants_of
 
 __all__ = [
     "CANNOT_TELL",
+    "EQUALLY_FAST",
+    "FASTER",
     "MAX_IN_FLIGHT",
     "MAX_SEED",
     "MIN_STALL_S",
-    "NO_DIFFERENCE",
     "OWN",
     "OWN_LABEL",
     "PRESETS",
     "SLOWER",
-    "Advice",
+    "Answer",
     "BatchFigures",
     "Bundle",
     "Chart",
@@ -48,25 +54,25 @@ __all__ = [
     "Preset",
     "Report",
     "ResultsTable",
+    "Standing",
+    "Status",
     "SweepPoint",
     "VariantFigures",
     "Vary",
-    "Verdict",
     "bundle",
     "charts",
     "choices",
-    "compare",
     "copies_of",
     "estimate_before",
     "estimate_s",
-    "fewest_rounds",
     "lab_duties",
     "latest",
     "lesson",
     "plan",
     "progress",
+    "rank",
     "report",
-    "spread",
+    "status",
     "stop",
     "table",
     "variants",

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from poolwise.lab.presets import PRESETS, Preset
-from poolwise.lab.variants import Vary, variants_of
+from poolwise.lab.variants import Vary
 from poolwise.support import InvalidParameters
 
 #: Custom numbers instead of a preset.
@@ -46,17 +46,17 @@ class Design(BaseModel):
             faults |= dict.fromkeys(missing, "Give a number, or choose a preset.")
         return faults
 
-    def amount(self, vary: Vary | None = None) -> Preset:
-        """Return the preset, adapted to the number of variants, or the custom numbers as a preset."""
+    def amount(self) -> Preset:
+        """Return the preset, or the custom numbers as a preset."""
         if self.preset in PRESETS:
-            return PRESETS[self.preset].for_variants(len(variants_of(self.pools, vary)))
-        return Preset(OWN, *OWN_LABEL, self.copies or 0, self.rounds or 0, self.warmup, self.calibrate)
+            return PRESETS[self.preset]
+        return Preset(OWN, *OWN_LABEL, None, self.copies or 0, self.rounds or 0, self.warmup, self.calibrate)
 
     def options(self, vary: Vary | None = None) -> dict[str, Any]:
         """Return the arguments of `plan`, with a random seed if none is given. Raise InvalidParameters."""
         if faults := self.faults(vary):
             raise InvalidParameters(faults)
-        amount = self.amount(vary).options()
+        amount = self.amount().options(is_sweep=self.is_sweep)
         seed = random.randrange(MAX_SEED) if self.seed is None else self.seed  # noqa: S311 - keeps no secret
         load = self.model_dump(
             include={"pools", "in_flight", "arrival_rate_per_s", "slots", "is_sweep", "baseline"}

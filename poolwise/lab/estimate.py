@@ -9,6 +9,7 @@ from typing import Any
 from django.utils import timezone
 
 from poolwise import definitions
+from poolwise.lab import rounds
 from poolwise.lab.feed import copies_of
 from poolwise.lab.presets import PRESETS, Preset
 from poolwise.lab.run import LIVE
@@ -22,6 +23,8 @@ _PAST_JOBS = 100
 #: Assumed overhead where there was no earlier batch.
 _COST_PER_JOB_S = 0.003
 _COST_PER_BATCH_S = 1.0
+#: What a pilot or a calibration takes.
+_BEFORE_ROUNDS_S = 1.5
 
 type _Key = tuple[str, str, int | None]
 
@@ -34,6 +37,8 @@ def estimate_s(comparison: Comparison) -> float | None:
     """Return the seconds left, from the batches that have ended, or else from earlier runs; None without either."""
     if comparison.state not in LIVE:
         return 0.0
+    if comparison.budget_s is not None:
+        return _left_of_budget_s(comparison)
     batches = list(comparison.batches.order_by("position"))
     took = _took(batches)
     if not took:
@@ -46,6 +51,13 @@ def estimate_s(comparison: Comparison) -> float | None:
                 expected_s = max(0.0, expected_s - (timezone.now() - batch.released_at).total_seconds())
             left_s += expected_s
     return left_s
+
+
+def _left_of_budget_s(comparison: Comparison) -> float:
+    """Return the seconds at most until the budget is spent, with the batches before the first round."""
+    batches = list(comparison.batches.order_by("position"))
+    before = sum(batch.role != Batch.Role.MEASURED and batch.finished_at is None for batch in batches)
+    return rounds.status(comparison, batches).left_s + before * _BEFORE_ROUNDS_S
 
 
 def _took(batches: Sequence[Batch]) -> dict[_Key, list[float]]:
@@ -96,7 +108,9 @@ def estimate_before(
     Raise UnknownDefinition, InvalidParameters, and KeyError for an unknown preset.
     """
     compared = variants_of(pools, vary)
-    chosen = (PRESETS[preset] if isinstance(preset, str) else preset).for_variants(len(compared))
+    chosen = PRESETS[preset] if isinstance(preset, str) else preset
+    if chosen.budget_s is not None:
+        return chosen.budget_s + len(compared) * _BEFORE_ROUNDS_S * (1 + chosen.calibrate)
     costs = _costs_per_job_s(definition, definitions.get(definition).validate(params), compared)
     if not costs:
         return None

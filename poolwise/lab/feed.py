@@ -7,10 +7,12 @@ import math
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, Q
 from django.utils import timezone
 
+from poolwise.lab import sizing
 from poolwise.lifecycle import back_pressure, pauses, publishing, submission
 from poolwise.models import LIVE, Batch, Comparison, Job
 
@@ -18,6 +20,7 @@ from poolwise.models import LIVE, Batch, Comparison, Job
 NO_OP = "endings.succeed"
 _PUBLISH_BUDGET_S = 10.0
 _WARMUP_JOBS_PER_SLOT = 2
+_CALIBRATION_JOBS = 100
 #: How late a job may be published before its batch is void.
 _ON_TIME_S = 2.0
 _ON_TIME_PER_JOB_S = 0.01
@@ -45,7 +48,13 @@ def delay_reason(batch: Batch) -> str:
 
 
 def copies_of(comparison: Comparison, batch: Batch) -> int:
-    """Return how many jobs a batch has; a warm-up has two for each slot at most."""
+    """Return how many jobs a batch has; a warm-up has two for each slot at most, a pilot about as many."""
+    if batch.copies:
+        return batch.copies
+    if batch.role == Batch.Role.PILOT:
+        return min(settings.JOB_MAX_COPIES, _WARMUP_JOBS_PER_SLOT * (batch.slots or 1))
+    if batch.role == Batch.Role.CALIBRATION and comparison.budget_s is not None:
+        return min(settings.JOB_MAX_COPIES, _CALIBRATION_JOBS)
     if batch.role == Batch.Role.WARMUP and batch.slots:
         return min(comparison.copies, _WARMUP_JOBS_PER_SLOT * batch.slots)
     return comparison.copies
@@ -59,6 +68,8 @@ def count(batch: Batch) -> Counted:
 
 def is_over(comparison: Comparison, batch: Batch, counted: Counted) -> bool:
     """Return whether every job of a released batch is stored and has ended; of a void one, those already stored."""
+    if batch.role == Batch.Role.PILOT and not batch.void_reason:
+        return not counted.live and bool(counted.made) and not _pilot_wave(batch, counted, timezone.now())
     return not counted.live and (bool(batch.void_reason) or counted.made >= copies_of(comparison, batch))
 
 
@@ -68,9 +79,11 @@ def _has_arrival_rate(comparison: Comparison, batch: Batch) -> bool:
 
 def missing(comparison: Comparison, batch: Batch, counted: Counted, *, now: datetime) -> int:
     """Return how many jobs are due now and not stored yet."""
-    left = copies_of(comparison, batch) - counted.made
     if batch.void_reason or batch.released_at is None:
         return 0
+    if batch.role == Batch.Role.PILOT:
+        return _pilot_wave(batch, counted, now)
+    left = copies_of(comparison, batch) - counted.made
     if batch.role != Batch.Role.MEASURED:
         return left
     if comparison.arrival_rate_per_s is not None:
@@ -80,6 +93,13 @@ def missing(comparison: Comparison, batch: Batch, counted: Counted, *, now: date
     if comparison.in_flight is not None:
         return max(0, min(left, comparison.in_flight - counted.live))
     return left
+
+
+def _pilot_wave(batch: Batch, counted: Counted, now: datetime) -> int:
+    if counted.live or batch.released_at is None:
+        return 0
+    wave = sizing.next_wave(counted.made, batch.slots or 1, (now - batch.released_at).total_seconds())
+    return min(wave, settings.JOB_MAX_COPIES - counted.made)
 
 
 class FeedTiming(NamedTuple):
@@ -96,7 +116,7 @@ def feed_timing() -> FeedTiming | None:
     batch = (
         Batch.objects.filter(
             comparison__state=Comparison.State.RUNNING,
-            role=Batch.Role.MEASURED,
+            role__in=(Batch.Role.MEASURED, Batch.Role.PILOT),
             released_at__isnull=False,
             finished_at=None,
             void_reason="",
@@ -108,10 +128,12 @@ def feed_timing() -> FeedTiming | None:
     if batch is None or batch.released_at is None:
         return None
     rate_per_s = batch.comparison.arrival_rate_per_s
+    if batch.role == Batch.Role.PILOT:
+        return FeedTiming(by_endings=True)
     if rate_per_s is None:
         return FeedTiming(by_endings=batch.comparison.in_flight is not None)
     made = Job.objects.filter(batch=batch).count()
-    if made >= batch.comparison.copies:
+    if made >= copies_of(batch.comparison, batch):
         return FeedTiming()
     due = batch.released_at + timedelta(seconds=made / rate_per_s)
     return FeedTiming(arrival_s=max(0.0, (due - timezone.now()).total_seconds()))
@@ -171,7 +193,7 @@ def lateness_s(comparison: Comparison, batch: Batch) -> float:
 
 
 def _due_times(comparison: Comparison, batch: Batch, ends: list[datetime | None]) -> list[datetime]:
-    if batch.released_at is None:
+    if batch.released_at is None or batch.role == Batch.Role.PILOT:  # the waves of a pilot have no due times
         return []
     if _has_arrival_rate(comparison, batch):
         rate = comparison.arrival_rate_per_s or 1.0

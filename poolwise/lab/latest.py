@@ -1,4 +1,4 @@
-"""For the dashboard: the newest verdicts, and definitions whose jobs run on a slower pool than measured."""
+"""For the dashboard: the newest answers, and definitions whose jobs run on a pool that is out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,33 +9,29 @@ from uuid import UUID
 from django.db.models import F
 from pydantic import TypeAdapter
 
-from poolwise.lab.report.model import Pair, outcome_between
-from poolwise.lab.statistics import CANNOT_TELL, FASTER, NO_DIFFERENCE, SLOWER
+from poolwise.lab.report.model import Answer
 from poolwise.models import Comparison
 
-#: How many of the most used definitions, and of their newest comparisons, are searched for a report.
+#: How many of the most used definitions, and of their newest comparisons, are searched for an answer.
 _DEFINITIONS, _COMPARISONS = 50, 200
-#: A list reads and validates only the parts of a report that it shows.
-_PAIRS = TypeAdapter(list[Pair])
-_RANKS = {FASTER: 3, SLOWER: 2, NO_DIFFERENCE: 1}
+#: A list reads and validates only the part of a report that it shows.
+_ANSWER = TypeAdapter(Answer)
 
 
 @dataclass(frozen=True, slots=True)
-class RecentVerdict:
-    """The verdict of one comparison; `reason` says why it was withheld."""
+class RecentAnswer:
+    """The answer of one comparison."""
 
     comparison: UUID
     definition: str
     at: datetime
-    outcome: str
-    sentence: str
-    reason: str
+    answer: Answer
     is_imported: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Misplaced:
-    """A definition whose jobs run on a pool although a report shows that `better` is faster, `ratio` times."""
+    """A definition whose jobs run on a pool although an answer recommends `better`, which is `ratio` times as fast."""
 
     definition: str
     pool: str
@@ -46,72 +42,58 @@ class Misplaced:
     at: datetime
 
 
-def newest_verdicts(limit: int) -> list[RecentVerdict]:
-    """Return the verdicts of the newest comparisons."""
+def newest_answers(limit: int) -> list[RecentAnswer]:
+    """Return the answers of the newest comparisons."""
     rows = (
         Comparison.objects.filter(report__isnull=False)
         .order_by("-created_at")
-        .values("pk", "definition", "created_at", "imported_at", sentence=F("report__sentence"),
-                verdicts=F("report__verdicts"), validity=F("report__validity"))[:limit]
-    )  # fmt: skip
-    return [_recent_verdict(row) for row in rows]
-
-
-def _recent_verdict(row: Mapping[str, Any]) -> RecentVerdict:
-    outcomes = [str(verdict.get("outcome")) for verdict in (row["verdicts"] or {}).values()]
-    validity = row["validity"] or {}
-    failed = [check for check in validity.get("checks", ()) if check["matters"] and not check["passed"]]
-    reason = "" if validity.get("valid", True) or not failed else failed[0]["reason"] or failed[0]["title"]
-    outcome = max(outcomes, key=lambda outcome: _RANKS.get(outcome, 0), default=CANNOT_TELL)
-    return RecentVerdict(
-        row["pk"],
-        row["definition"],
-        row["created_at"],
-        outcome,
-        row["sentence"] or "",
-        reason,
-        row["imported_at"] is not None,
+        .values("pk", "definition", "created_at", "imported_at", answer=F("report__answer"))[:limit]
     )
+    return [
+        RecentAnswer(
+            row["pk"],
+            row["definition"],
+            row["created_at"],
+            _ANSWER.validate_python(row["answer"]),
+            row["imported_at"] is not None,
+        )
+        for row in rows
+    ]
 
 
 def misplaced(uses: Mapping[str, Mapping[str, int]]) -> list[Misplaced]:
-    """Return the definitions that run on a slower pool, by their newest valid report.
+    """Return the definitions that run on a pool which their newest answer rules out.
 
     `uses` counts a definition's jobs by pool. An imported report does not count: it is of another machine.
     """
     most_used = sorted(uses, key=lambda name: -sum(uses[name].values()))[:_DEFINITIONS]
     slower = [
         use
-        for name, row in _reports_of(most_used).items()
+        for name, row in _answers_of(most_used).items()
         for pool, jobs in uses[name].items()
         if (use := _misplaced(row, name, pool, jobs))
     ]
     return sorted(slower, key=lambda use: (-use.jobs, use.definition, use.pool))
 
 
-def _reports_of(names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+def _answers_of(names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     rows = (
-        Comparison.objects.filter(definition__in=names, report__isnull=False, imported_at=None)
+        Comparison.objects.filter(definition__in=names, report__isnull=False, imported_at=None, vary=None)
         .order_by("-created_at")
-        .values("pk", "definition", "created_at", valid=F("report__validity__valid"), advice=F("report__advice"),
-                pairs=F("report__pairs"))[:_COMPARISONS]
-    )  # fmt: skip
+        .values("pk", "definition", "created_at", answer=F("report__answer"))[:_COMPARISONS]
+    )
     newest: dict[str, Mapping[str, Any]] = {}
     for row in rows:
-        if row["valid"] and row["advice"] and row["definition"] not in newest:
-            newest[row["definition"]] = {**row, "pairs": _PAIRS.validate_python(row["pairs"])}
+        answer = _ANSWER.validate_python(row["answer"])
+        if answer.pool:
+            newest.setdefault(row["definition"], {**row, "answer": answer})
     return newest
 
 
 def _misplaced(row: Mapping[str, Any], name: str, pool: str, jobs: int) -> Misplaced | None:
-    better, pairs = row["advice"]["pool"], row["pairs"]
-    if outcome_between(pairs, pool, better) != FASTER:
+    answer: Answer = row["answer"]
+    here, better = answer.standing(pool), answer.standing(answer.pool)
+    if here is None or here.role != "out":
         return None
-    return Misplaced(name, pool, jobs, better, _ratio(pairs, pool, better), row["pk"], row["created_at"])
-
-
-def _ratio(pairs: Sequence[Pair], base: str, other: str) -> float | None:
-    for pair in pairs:
-        if pair.ratio and {pair.base, pair.other} == {base, other}:
-            return pair.ratio if pair.base == base else 1 / pair.ratio
-    return None
+    ratio = here.ratio / better.ratio if here.ratio and better and better.ratio else None
+    return Misplaced(name, pool, jobs, answer.pool, ratio, row["pk"], row["created_at"])

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _MAX_ROUNDS = 100
 _MAX_RATE_PER_S = 1000.0
+MAX_BUDGET_S = 3600.0
 #: A prefork pool is not grown beyond it, since each process takes memory.
 _MAX_PROCESSES = 64
 #: The round of warm-up and calibration batches.
@@ -36,6 +37,7 @@ class PlanOptions(TypedDict, total=False):
     calibrate: bool
     baseline: str
     preset: str
+    budget_s: float | None
     in_flight: int | None
     arrival_rate_per_s: float | None
     slots: int | None
@@ -54,8 +56,8 @@ def plan(
 ) -> Comparison:
     """Store a comparison with its batches; the coordinator runs it.
 
-    The variants are the pools, or with `vary` (values of parameters by name) each value on each pool; their order is
-    shuffled in each round. Raise UnknownDefinition, UnknownPool, Unavailable or InvalidParameters and store nothing.
+    The variants are the pools, or with `vary` (values of parameters by name) each value on each pool. With `budget_s` only
+    the pilots are planned: `rounds` adds the rounds. Raise UnknownDefinition, UnknownPool, Unavailable or InvalidParameters and store nothing.
     """
     declared = definitions.get(definition)
     comparison = Comparison(
@@ -97,6 +99,11 @@ def _faults(
         ),
         "preset": (comparison.preset in ("", *PRESETS), f"Choose one of {', '.join(PRESETS)}."),
     }
+    if comparison.budget_s is not None:
+        rules["budget_s"] = (
+            0 < comparison.budget_s <= MAX_BUDGET_S and not comparison.is_sweep,
+            f"Choose a budget up to {MAX_BUDGET_S:g} s; a sweep has rounds and copies instead.",
+        )
     faults = {name: text for name, (holds, text) in rules.items() if not holds}
     if reason := declared.unavailable():
         faults["definition"] = reason
@@ -127,18 +134,20 @@ def _slots_faults(comparison: Comparison, pools: Sequence[PoolSpec]) -> dict[str
 
 def _batches(comparison: Comparison, pools: Sequence[str], planned: Sequence[Variant]) -> list[Batch]:
     points = _points(comparison, pools)
+    entries = [(variant, slots) for variant in planned for slots in points[variant.pool]]
     rows: list[tuple[int, str, Variant, int | None]] = []
-    if comparison.warmup:
+    if comparison.budget_s is not None:
+        rows += [(BEFORE_ROUNDS, Batch.Role.PILOT, *entry) for entry in entries]
+    elif comparison.warmup:
         rows += [(BEFORE_ROUNDS, Batch.Role.WARMUP, variant, points[variant.pool][-1]) for variant in planned]
     if comparison.calibrate:  # the no-op job has no variants
         first = {variant.pool: variant for variant in reversed(planned)}
         rows += [(BEFORE_ROUNDS, Batch.Role.CALIBRATION, first[pool], points[pool][-1]) for pool in pools]
-    order = random.Random(comparison.seed)  # noqa: S311 - reproducible by its seed, no secret
-    for number in range(1, comparison.rounds + 1):
-        entries = [(variant, slots) for variant in planned for slots in points[variant.pool]]
-        if comparison.rounds > 1:
-            order.shuffle(entries)
-        rows += [(number, Batch.Role.MEASURED, variant, slots) for variant, slots in entries]
+    if comparison.budget_s is None:
+        orders = balanced_orders(entries, comparison.seed)
+        for number in range(1, comparison.rounds + 1):
+            order = orders[(number - 1) % len(orders)]
+            rows += [(number, Batch.Role.MEASURED, variant, slots) for variant, slots in order]
     return [
         Batch(
             comparison=comparison,
@@ -152,6 +161,21 @@ def _batches(comparison: Comparison, pools: Sequence[str], planned: Sequence[Var
         )
         for position, (number, role, variant, slots) in enumerate(rows, start=1)
     ]
+
+
+def balanced_orders[T](entries: Sequence[T], seed: int) -> list[list[T]]:
+    """Return orders in which each entry comes equally often at each place and after each other, shuffled by the seed.
+
+    Source: E. J. Williams, Experimental designs balanced for the estimation of residual effects of treatments, 1949. An
+    odd number of entries takes twice as many orders.
+    """
+    shuffled = list(entries)
+    random.Random(seed).shuffle(shuffled)  # noqa: S311 - reproducible by its seed, no secret
+    size = len(shuffled)
+    zigzag = [(step + 1) // 2 if step % 2 else (size - step // 2) % size for step in range(size)]
+    rows = [[(place + shift) % size for place in zigzag] for shift in range(size)]
+    rows += [row[::-1] for row in rows] if size % 2 and size > 1 else []
+    return [[shuffled[index] for index in row] for row in rows]
 
 
 def _points(comparison: Comparison, pools: Sequence[str]) -> dict[str, list[int | None]]:

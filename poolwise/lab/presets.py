@@ -1,41 +1,47 @@
-"""Presets: how many copies and rounds a comparison has."""
+"""Presets: how long a comparison measures."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Self
-
-from poolwise.lab.statistics import fewest_rounds
+from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """Copies, rounds, and whether warm-up and calibration run before them."""
+    """A time budget, or copies and rounds; and whether warm-up and calibration run before them.
+
+    With a budget, a pilot sizes the batches and rounds are added until the answer is settled. A sweep has the copies and
+    rounds.
+    """
 
     name: str
     title: str
     summary: str
+    budget_s: float | None
     copies: int
     rounds: int
     warmup: bool
     calibrate: bool
 
-    def options(self) -> dict[str, Any]:
+    def options(self, *, is_sweep: bool = False) -> dict[str, Any]:
         """Return the preset as arguments of `plan`."""
-        chosen = {
-            name: value for name, value in asdict(self).items() if name not in ("name", "title", "summary")
+        sized = self.budget_s is not None and not is_sweep
+        return {
+            "preset": self.name,
+            "budget_s": self.budget_s if sized else None,
+            "copies": self.copies,
+            "rounds": 1 if sized else self.rounds,
+            "warmup": self.warmup and not sized,
+            "calibrate": self.calibrate,
         }
-        return {**chosen, "preset": self.name}
-
-    def for_variants(self, variants: int) -> Self:
-        """Return the preset with enough rounds for a verdict on that many variants."""
-        return replace(self, rounds=max(self.rounds, fewest_rounds(max(2, variants))))
 
 
 PRESETS: Mapping[str, Preset] = {
     preset.name: preset
     for preset in (
-        Preset("quick", "Quick", "Finds large differences only.", 12, 5, True, False),
-        Preset("standard", "Standard", "Enough rounds for a verdict in most cases.", 100, 5, True, True),
-        Preset("thorough", "Thorough", "Finds small differences; takes longest.", 200, 10, True, True),
+        Preset("quick", "Quick", "Differences of a third and more.", 30.0, 12, 5, True, False),
+        Preset("standard", "Standard", "Settles most comparisons.", 120.0, 100, 5, True, True),
+        Preset("thorough", "Thorough", "Finds small differences.", 600.0, 200, 10, True, True),
     )
 }
+#: Into how many rounds a preset divides its budget; the others have no budget.
+ROUNDS_AIMED = {"quick": 6, "standard": 10, "thorough": 20}

@@ -6,18 +6,17 @@
 | `end` | the same, with heartbeats sent after the last job |
 | `busy` | `{"at", "machine_cpu_s"}` when the last job was recorded |
 | `watched` | the largest `memory_bytes`, `db_connections` and `loop_lag_s` in between |
-| `foreign` | how many other jobs ran meanwhile, on this `pool` and on `others` |
+| `others` | what other jobs took meanwhile: `slot_s` of this pool, `cpu_s` in all |
 | `late_s` | by how much the latest job was published late |
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 import psutil
 from django.conf import settings
-from django.db.models import Count
 from django.utils import timezone
 
 from poolwise.lifecycle import heartbeats
@@ -69,14 +68,19 @@ def watched(probe: Mapping[str, Any], workers: Sequence[heartbeats.WorkerHeartbe
     return {name: max(before.get(name, 0), now[name]) for name in _WATCHED}
 
 
-def foreign(batch: Batch, start: datetime, end: datetime) -> dict[str, int]:
-    """Return how many jobs outside the batch ran between start and end, on its pool and on the others."""
-    others = Job.objects.exclude(batch=batch).filter(started_at__lte=end).order_by()
-    counts = dict.fromkeys(("pool", "others"), 0)
-    for jobs in (others.filter(pool__in=list(all_pools()), finished_at__gte=start), others.running()):
-        for pool, number in jobs.values_list("pool").annotate(number=Count("id")):
-            counts["pool" if pool == batch.pool else "others"] += number
-    return counts
+def others(batch: Batch, start: datetime, end: datetime) -> dict[str, float]:
+    """Return what jobs outside the batch took between start and end: slot seconds of its pool, CPU seconds in all."""
+    jobs = Job.objects.exclude(batch=batch).filter(started_at__lte=end, pool__in=list(all_pools())).order_by()
+    slot_s = cpu_s = 0.0
+    for part in (jobs.filter(finished_at__gte=start), jobs.running()):
+        rows: Iterable[Any] = part.values_list("pool", "started_at", "finished_at", "cpu_s")
+        for pool, begun, ended, used_s in rows:
+            overlap_s = (min(ended or end, end) - max(begun, start)).total_seconds()
+            slot_s += max(0.0, overlap_s) * (pool == batch.pool)
+            # Of a job that still runs, the CPU time is not known; a waiting one must not count.
+            whole_s = ((ended or end) - begun).total_seconds()
+            cpu_s += (used_s or 0.0) * max(0.0, overlap_s) / whole_s if whole_s > 0 else 0.0
+    return {"slot_s": round(slot_s, 4), "cpu_s": round(cpu_s, 4)}
 
 
 def open_probes(comparison: Comparison) -> list[Batch]:

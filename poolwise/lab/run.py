@@ -11,9 +11,11 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from poolwise.lab import feed, probes, slots, voiding
+from poolwise.lab import feed, probes, rounds, slots, voiding
+from poolwise.lab.report import pairs
+from poolwise.lab.report.runs import read_runs
 from poolwise.lifecycle import environment, heartbeats, submission
-from poolwise.models import Batch, Comparison, Job, audit
+from poolwise.models import Batch, Comparison, Job, JobState, audit
 from poolwise.pools import get_pool
 from poolwise.support import BrokerUnavailable, PoolwiseError, storable
 
@@ -90,6 +92,8 @@ def _advance(comparison: Comparison, freeze: Freeze | None) -> int:
     up = heartbeats.pools_up() if open_probes or batch is not None else {}
     open_probes = probes.close(open_probes, up) if open_probes else []
     if batch is None:
+        if rounds.add_round(comparison):
+            return _advance(comparison, freeze) if open_batch(comparison) else 0
         return 0 if open_probes else _close(comparison, freeze)
     if any(ended.pool == batch.pool for ended in open_probes):
         return 0  # its heartbeats must be read before the pool runs another batch
@@ -129,7 +133,11 @@ def release(comparison: Comparison, batch: Batch, up: Workers) -> bool:
 def _finish(comparison: Comparison, batch: Batch) -> None:
     """End a batch; repeat it if it is void, or end the comparison after too many void ones."""
     now = timezone.now()
-    batch.probe |= {"busy": probes.at_busy_end(), **_disturbances(comparison, batch)}
+    batch.probe |= {
+        "busy": probes.at_busy_end(),
+        **_disturbances(comparison, batch),
+        **_measured(comparison, batch),
+    }
     if not batch.void_reason:
         late = voiding.fault_of_timing(batch.probe["late_s"], feed.copies_of(comparison, batch))
         batch.void_reason = voiding.find(batch, _up_or_none()) or late
@@ -146,8 +154,18 @@ def _finish(comparison: Comparison, batch: Batch) -> None:
 
 def _disturbances(comparison: Comparison, batch: Batch) -> dict[str, Any]:
     now = timezone.now()
-    foreign = probes.foreign(batch, batch.released_at or now, now)
-    return {"late_s": round(feed.lateness_s(comparison, batch), 4), "foreign": foreign}
+    others = probes.others(batch, batch.released_at or now, now)
+    return {"late_s": round(feed.lateness_s(comparison, batch), 4), "others": others}
+
+
+def _measured(comparison: Comparison, batch: Batch) -> dict[str, Any]:
+    """Return what the next round is decided by."""
+    if comparison.budget_s is None or batch.role != Batch.Role.MEASURED:
+        return {}
+    jobs = read_runs([batch])
+    value_s = pairs.value_s(batch, jobs, comparison.arrival_rate_per_s)
+    failed = sum(run.state != JobState.SUCCEEDED for run in jobs)
+    return {rounds.VALUE_S: value_s, rounds.FAILED_SHARE: failed / max(1, len(jobs))}
 
 
 def _up_or_none() -> Workers | None:

@@ -102,6 +102,7 @@ def repeat(batch: Batch) -> bool:
         pool=batch.pool,
         round=batch.round,
         role=batch.role,
+        copies=batch.copies,
         params=batch.params,
         label=batch.label,
         wanted_slots=batch.wanted_slots,

@@ -1,4 +1,4 @@
-"""Choose the pool for `auto`: a pin, else the newest valid report, else the definition's kind."""
+"""Choose the pool for `auto`: a pin, else the newest answer of a comparison, else the definition's kind."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,25 +46,26 @@ def pinned(name: str) -> Choice | None:
 
 
 def proven(name: str) -> Choice | None:
-    """Return what the newest valid report recommends; reports of the current code first.
+    """Return what the newest answer recommends; answers of the current code first.
 
-    Reports without a difference do not count, nor do imported ones, which are of another machine.
+    Imported reports do not count: they are of another machine. Nor do comparisons of parameters.
     """
-    is_proof = {"report__validity__valid": True, "report__advice__proven": True, "imported_at": None}
     rows = (
-        Comparison.objects.filter(definition=name, **is_proof).order_by("-created_at")
-        .values("pk", "created_at", advice=F("report__advice"), sentence=F("report__sentence"),
-                code=F("report__environment__code"))[:_CONSIDERED]
-    )  # fmt: skip
-    usable = [row for row in rows if (row["advice"] or {}).get("pool") in settings.JOB_POOLS]
+        Comparison.objects.filter(definition=name, imported_at=None, vary=None, report__isnull=False)
+        .order_by("-created_at")
+        .values("pk", "created_at", answer=F("report__answer"), code=F("report__environment__code"))[
+            :_CONSIDERED
+        ]
+    )
+    usable = [row for row in rows if (row["answer"] or {}).get("pool") in settings.JOB_POOLS]
     same_code = (row for row in usable if row["code"] == code_version())
     row = next(same_code, usable[0] if usable else None)
-    return Choice(row["advice"]["pool"], _why(row)) if row else None
+    return Choice(row["answer"]["pool"], _why(row)) if row else None
 
 
 def _why(row: Mapping[str, Any]) -> str:
     is_older = "" if row["code"] == code_version() else ", by an earlier version of the code"
-    return f"measured: comparison {str(row['pk'])[:8]} of {row['created_at']:%Y-%m-%d}{is_older}: {row['sentence']}"
+    return f"measured: comparison {str(row['pk'])[:8]} of {row['created_at']:%Y-%m-%d}{is_older}: {row['answer']['text']}"
 
 
 def by_kind(definition: Definition) -> Choice:

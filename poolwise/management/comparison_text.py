@@ -1,4 +1,4 @@
-"""The result of a comparison as text for a terminal: tables, verdict and advice."""
+"""The result of a comparison as text for a terminal: tables, failed checks, and the answer."""
 
 import re
 import shutil
@@ -6,22 +6,21 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-from poolwise.lab import Advice, Report, ResultsTable, fewest_rounds, report
+from poolwise.lab import Report, ResultsTable, report
 from poolwise.management.text_table import aligned, comparison_table, sweep_table
 from poolwise.models import Comparison
-from poolwise.support import count
 
 #: Longer lines are hard to read, however wide the terminal is.
 _MAX_TEXT_CHARS = 100
 _AFTER_NUMBER = re.compile(r"(?<=\d) (?=\S)")
 #: What `--json` contains of the comparison and the report, and what it leaves out of each pool.
-_PLANNED = ("definition", "copies", "rounds")
+_PLANNED = ("definition", "copies", "rounds", "budget_s")
 _NOT_OF_A_POOL = {"batches", "time", "overhead_s", "stall", "peak_memory_bytes"}
-_REPORT_KEYS = ("verdicts", "validity", "advice", "sweep")
+_REPORT_KEYS = ("answer", "pairs", "validity", "sweep")
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
-    """Return the figures with the verdicts, the validity checks, the advice and the sweep; null where there is no report."""
+    """Return the figures with the answer, the pairs, the validity checks and the sweep; null where there is no report."""
     built = comparison.report or {}
     pools = report.figures(comparison)
     return {
@@ -33,7 +32,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
 
 
 def comparison_text(comparison: Comparison) -> str:
-    """Return tables, verdict, failed checks and lesson; the advice comes last, where it stays in view."""
+    """Return tables, failed checks and lesson; the answer comes last, where it stays in view."""
     loaded = report.load(comparison)
     if loaded is None:
         return comparison_table(comparison, report.figures(comparison))
@@ -42,9 +41,9 @@ def comparison_text(comparison: Comparison) -> str:
         sweep_table(swept) if swept else "",
         comparison_table(comparison, loaded.pools, at_most_slots=bool(swept)),
     ]
-    verdict = map(wrapped, [_verdict(comparison, loaded), *_failed_checks(loaded)])
+    checks = map(wrapped, _failed_checks(loaded))
     lesson = [_results_table(loaded.results_table), wrapped(loaded.lesson)]
-    return "\n\n".join(filter(None, [*tables, *verdict, *lesson, _advice(loaded)]))
+    return "\n\n".join(filter(None, [*tables, *checks, *lesson, _answer(loaded)]))
 
 
 def wrapped(text: str, indent: str = "") -> str:
@@ -67,34 +66,15 @@ def _results_table(results_table: ResultsTable | None) -> str:
     return "\n".join(aligned([results_table.head, *results_table.rows])) if results_table else ""
 
 
-def _verdict(comparison: Comparison, loaded: Report) -> str:
-    """Return the verdict, and how to get one where the rounds were too few."""
-    sentence = f"{loaded.sentence.rstrip('.')}."
-    wanted = fewest_rounds(len(loaded.verdicts) + 1)
-    if not loaded.verdicts or comparison.rounds >= wanted or comparison.imported_at is not None:
-        return sentence
-    return f"{sentence} For a verdict use --rounds {wanted} or --preset quick."
-
-
 def _failed_checks(loaded: Report) -> Iterator[str]:
-    """Yield why verdicts are withheld, unless the verdict's sentence has the reason."""
+    """Yield why pools do not count, unless the answer has the reason."""
     for check in loaded.validity.checks:
-        if check.withholds and check.reason.rstrip(".") not in loaded.sentence:
+        reason = check.reason.rstrip(".")
+        if check.withholds and reason[1:] not in loaded.answer.text:
             yield f"Failed validity check “{check.title}”: {check.reason}"
 
 
-def _advice(loaded: Report) -> str:
-    advice = loaded.advice
-    if advice is None:
-        return ""
-    head = f"Advice, {_basis(loaded, advice)}: {advice.pool} with {count(advice.slots, 'slot')}"
-    return f"{wrapped(head)}\n{wrapped(advice.text, indent='  ')}"
-
-
-def _basis(loaded: Report, advice: Advice) -> str:
-    """Return what the advice is based on."""
-    if advice.proven:
-        return "as measured"
-    if loaded.has_knee(advice.pool, advice.slots):
-        return "slots as measured" + ", pool by kind of job" * (len(loaded.pools) > 1)
-    return "by kind of job"
+def _answer(loaded: Report) -> str:
+    answer = loaded.answer
+    rest = (answer.next_step, answer.why)
+    return "\n".join([wrapped(answer.text), *(wrapped(text, indent="  ") for text in rest if text)])

@@ -9,8 +9,11 @@ from poolwise.lab import PRESETS, Vary, choices
 from poolwise.support import PoolwiseError
 
 _DEFAULTS: Mapping[str, Any] = {"copies": 100, "rounds": 1}
+#: Without a size, this is measured.
+_DEFAULT_PRESET = "quick"
+_SIZES = ("copies", "rounds", "budget_s")
 _NAMES = (
-    "copies", "rounds", "seed", "warmup", "calibrate", "baseline", "preset", "in_flight", "arrival_rate_per_s",
+    "copies", "rounds", "seed", "warmup", "calibrate", "baseline", "preset", "budget_s", "in_flight", "arrival_rate_per_s",
     "slots", "is_sweep",
 )  # fmt: skip
 
@@ -23,12 +26,25 @@ def add_plan_arguments(parser: ArgumentParser) -> None:
 
 
 def _add_amount(parser: ArgumentParser) -> None:
-    presets = "; ".join(
-        f"{preset.name}: {preset.rounds} rounds of {preset.copies}" for preset in PRESETS.values()
+    presets = "; ".join(f"{preset.name}: at most {preset.budget_s:g} s" for preset in PRESETS.values())
+    parser.add_argument(
+        "--preset",
+        choices=tuple(PRESETS),
+        help=f"how long to measure ({presets}); rounds are added until the answer is settled (default {_DEFAULT_PRESET})",
     )
-    parser.add_argument("--preset", choices=tuple(PRESETS), help=f"how much to measure ({presets})")
-    parser.add_argument("--copies", type=int, help="jobs per pool per round (default 100)")
-    parser.add_argument("--rounds", type=int, help="rounds; each runs every pool once (default 1)")
+    parser.add_argument(
+        "--budget",
+        dest="budget_s",
+        type=float,
+        metavar="SECONDS",
+        help="measure at most this long instead of a preset",
+    )
+    parser.add_argument(
+        "--copies", type=int, help="jobs per pool per round, instead of a budget (default 100)"
+    )
+    parser.add_argument(
+        "--rounds", type=int, help="rounds, instead of a budget; each runs every pool once (default 1)"
+    )
     flag: dict[str, Any] = {"action": BooleanOptionalAction, "default": None}
     parser.add_argument("--warmup", **flag, help="run one uncounted batch per pool first")
     parser.add_argument(
@@ -71,11 +87,15 @@ def _add_load(parser: ArgumentParser) -> None:
     )
 
 
-def plan_options(given: Mapping[str, Any], *, variants: int = 2) -> dict[str, Any]:
-    """Return the arguments of `lab.plan`: the preset's for that many variants, overridden by the given options."""
-    preset = given.get("preset")
+def plan_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `lab.plan`: the preset's, overridden by the given options."""
     chosen = {name: given[name] for name in _NAMES if given.get(name) is not None}
-    return {**_DEFAULTS, **(PRESETS[preset].for_variants(variants).options() if preset else {}), **chosen}
+    sized = any(name in chosen for name in _SIZES)
+    preset = chosen.get("preset", "" if sized else _DEFAULT_PRESET)
+    options = PRESETS[preset].options(is_sweep=bool(given.get("is_sweep"))) if preset else {}
+    if "copies" in chosen or "rounds" in chosen:
+        options |= {"budget_s": None, "preset": ""}
+    return {**_DEFAULTS, **options, **chosen}
 
 
 def vary_of(definition: Definition, texts: Sequence[str]) -> Vary | None:

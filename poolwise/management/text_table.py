@@ -7,7 +7,7 @@ from poolwise.models import Comparison
 from poolwise.support import percent, rate, seconds
 
 _HEADINGS = (
-    "pool", "slots", "jobs", "median run", "p95 run", "wait p50", "makespan", "speed-up", "on CPU", "failed",
+    "pool", "slots", "jobs", "median run", "p95 run", "wait p50", "jobs/s", "speed-up", "on CPU", "failed",
 )  # fmt: skip
 
 
@@ -21,8 +21,7 @@ def comparison_table(
 
 def _title(comparison: Comparison) -> str:
     params = ", ".join(f"{name}={value!r}" for name, value in comparison.shown_params.items())
-    rounds = f", {comparison.rounds} rounds" if comparison.rounds > 1 else ""
-    return f"{comparison.definition}({params}) × {comparison.copies}{rounds}"
+    return f"{comparison.definition}({params}), {comparison.size}"
 
 
 def sweep_table(sweep: Mapping[str, Sequence[SweepPoint]]) -> str:
@@ -53,7 +52,7 @@ def _row(pool: VariantFigures) -> tuple[str, ...]:
         seconds(pool.run_s.p50),
         seconds(pool.run_s.p95),
         seconds(wait_s),
-        seconds(pool.makespan_s),
+        "–" if pool.jobs_per_s is None else rate(pool.jobs_per_s),
         "–" if pool.speed_up is None else f"{pool.speed_up:.1f}×",
         percent(pool.cpu_share),
         str(pool.failed),

@@ -8,6 +8,8 @@ from django.db import models
 from django.urls import reverse
 from django.utils import timezone
 
+from poolwise.support import count
+
 
 class ComparisonQuerySet(models.QuerySet["Comparison"]):
     """Comparisons, and which of them a user may see."""
@@ -44,6 +46,11 @@ class Comparison(models.Model):
         max_length=100, blank=True, help_text="The pool that the others are compared with."
     )
     preset = models.CharField(max_length=20, blank=True)
+    budget_s = models.FloatField(
+        null=True,
+        blank=True,
+        help_text="Rounds are added until the answer is settled or this much time is spent.",
+    )
     in_flight = models.PositiveIntegerField(
         null=True,
         blank=True,
@@ -64,7 +71,7 @@ class Comparison(models.Model):
     report = models.JSONField(
         null=True,
         blank=True,
-        help_text="Figures, verdict, validity checks and advice, frozen when the last batch ended.",
+        help_text="Answer, figures and validity checks, frozen when the last batch ended.",
     )
     imported_at = models.DateTimeField(null=True, blank=True, help_text="When it was imported from a bundle.")
     end_reason = models.CharField(max_length=300, blank=True, help_text="Why it ended before its last batch.")
@@ -93,6 +100,14 @@ class Comparison(models.Model):
         return reverse("poolwise:comparison", args=[self.pk])
 
     @property
+    def size(self) -> str:
+        """Return how much is measured: 5 rounds of 12 jobs, or as many rounds as the answer takes."""
+        rounds = count(self.rounds, "round")
+        if self.budget_s is None:
+            return f"{rounds} of {count(self.copies, 'job')}"
+        return f"{rounds} of up to {count(self.copies, 'job')}, at most {self.budget_s:g} s"
+
+    @property
     def has_ended(self) -> bool:
         """Return whether nothing more will happen to the comparison."""
         return self.state in (Comparison.State.FINISHED, Comparison.State.CANCELLED)
@@ -117,6 +132,7 @@ class Batch(models.Model):
         MEASURED = "measured", "Measured"
         WARMUP = "warmup", "Warm-up"
         CALIBRATION = "calibration", "Overhead calibration"
+        PILOT = "pilot", "Pilot"
 
     id: int
     comparison = models.ForeignKey(Comparison, on_delete=models.CASCADE, related_name="batches")
@@ -124,6 +140,9 @@ class Batch(models.Model):
     round = models.PositiveIntegerField()
     position = models.PositiveIntegerField(help_text="Batches run one after another, in this order.")
     role = models.CharField(max_length=12, choices=Role, default=Role.MEASURED)
+    copies = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Jobs of this batch; empty: as many as the comparison says."
+    )
     params = models.JSONField(
         null=True, blank=True, help_text="What differs from the comparison's parameters."
     )

@@ -56,6 +56,12 @@ def percent(share: float | None) -> str:
     return f"{share * 100:.1f} %" if 0 < share < 0.0995 else f"{share * 100:.0f} %"
 
 
+def megabytes(size_bytes: float) -> str:
+    """Return a size in MB with two digits at least: 0.63 MB, 45 MB."""
+    size = size_bytes / 1_000_000
+    return f"{size:.0f} MB" if size >= 10 else f"{size:.2g} MB"
+
+
 def rate(per_s: float) -> str:
     """Return a rate with three digits: 0.512, 74.1, 1,890."""
     return f"{per_s:.3g}" if per_s < 999.5 else f"{float(f'{per_s:.3g}'):,.0f}"

@@ -62,7 +62,7 @@ def _new_board(window: Window) -> dict[str, Any]:
         "time_split": charts.time_split(dashboard) if any(pool.time.n for pool in dashboard.pools) else None,
         "slowest": reports.slowest(dashboard.definitions, _SHOWN),
         "most_failing": reports.most_failing(dashboard.definitions, _SHOWN),
-        "verdicts": latest.newest_verdicts(_SHOWN),
+        "answers": latest.newest_answers(_SHOWN),
         "misplaced": latest.misplaced(
             {definition.name: definition.pools for definition in dashboard.definitions if definition.pools}
         ),

@@ -38,6 +38,7 @@ class PlannedComparison(Frozen):
     calibrate: bool = False
     baseline: Annotated[str, Field(max_length=300)] = ""
     preset: Annotated[str, Field(max_length=20)] = ""
+    budget_s: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] | None = None
     in_flight: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     arrival_rate_per_s: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] | None = None
     slots: Annotated[int, Field(ge=1, le=1_000_000)] | None = None

@@ -64,7 +64,7 @@ def _manifest(comparison: Comparison, loaded: Report, files: dict[str, bytes]) -
         "version": VERSION,
         "written_at": timezone.now().isoformat(timespec="seconds"),
         "created_at": comparison.created_at.isoformat(timespec="seconds"),
-        "sentence": loaded.sentence,
+        "answer": loaded.answer.text,
         "comparison": plan_options(comparison, loaded),
         "environment": loaded.environment,
         "files": {
@@ -77,7 +77,7 @@ def _manifest(comparison: Comparison, loaded: Report, files: dict[str, bytes]) -
 def plan_options(comparison: Comparison, loaded: Report) -> dict[str, Any]:
     """Return the arguments of `lab.plan` that repeat the comparison; the pools in the order of the report."""
     names = ("definition", "params", "copies", "rounds", "seed", "warmup", "calibrate", "baseline", "preset",
-             "in_flight", "arrival_rate_per_s", "slots", "is_sweep", "vary")  # fmt: skip
+             "budget_s", "in_flight", "arrival_rate_per_s", "slots", "is_sweep", "vary")  # fmt: skip
     pools = dict.fromkeys(variant.pool for variant in loaded.pools)
     return {**{name: getattr(comparison, name) for name in names}, "pools": list(pools)}
 
@@ -93,6 +93,9 @@ def command(comparison: Comparison, loaded: Report) -> str:
     """Return the command that runs the same comparison again."""
     given = plan_options(comparison, loaded)
     arguments = ["manage.py", "compare", given["definition"], "--pools", ",".join(given["pools"])]
+    if given["budget_s"] is not None:  # the pilot sizes the batches again
+        arguments += ["--budget", f"{given['budget_s']:g}"]
+        given |= {"copies": None, "rounds": None, "warmup": False}
     for option, name in _OPTIONS.items():
         arguments += [option, str(given[name])] if given[name] not in (None, "") else []
     arguments += [option for option, name in _FLAGS.items() if given[name]]
@@ -105,11 +108,10 @@ def command(comparison: Comparison, loaded: Report) -> str:
 
 def charts(comparison: Comparison, loaded: Report, samples: list[Sample]) -> dict[str, bytes]:
     """Return every chart that the report has data for, as SVG by its path; none when they cannot be drawn."""
-    rounds = "1 round" if comparison.rounds == 1 else f"{comparison.rounds} rounds"
     subtitle = " · ".join(
         filter(
             None,
-            [comparison.definition, parameters(comparison.shown_params), f"{rounds} of {comparison.copies}"],
+            [comparison.definition, parameters(comparison.shown_params), comparison.size],
         )
     )
     try:

@@ -48,8 +48,8 @@ class _Kind:
 _KINDS = {
     kind.key: kind
     for kind in (
-        _Kind("ratios", "ratios", "Speed against {baseline}",
-              "Right of 1.0× a {variant} is faster than {baseline}; the whiskers show the 95 % interval over rounds."),
+        _Kind("ratios", "ratios", "Time per job against {fastest}",
+              "A job takes this many times as long; lines are 95 % intervals; in the band, a {variant} is equally fast."),
         _Kind("time", "times", "Where a job’s time went",
               "Mean time of a job: waiting to start, then the parts of its run."),
         _Kind("distributions", "distributions", "Distribution of waits and runs",
@@ -71,7 +71,7 @@ def chart(key: str, report: Report, samples: Samples) -> Chart | None:
         return None
     head, body = rows
     terms = {
-        "baseline": report.baseline or "the baseline",
+        "fastest": next(iter(report.answer.candidates), "the fastest"),
         "variant": "variant" if report.vary else "pool",
     }
     title = kind.title.format(**terms)

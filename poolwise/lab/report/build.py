@@ -2,13 +2,14 @@
 
 import structlog
 
-from poolwise.lab.advice import decide
-from poolwise.lab.report import facts, verdict
+from poolwise.lab.answer import decide
+from poolwise.lab.report import facts, pairs
 from poolwise.lab.report import lesson as hazard
 from poolwise.lab.report.figures import VariantFigures
 from poolwise.lab.report.model import Report, Validity
 from poolwise.lab.report.pools import all_figures
 from poolwise.lab.report.sweep import sweep
+from poolwise.lab.statistics import spreads
 from poolwise.lab.validity import inputs
 from poolwise.lab.validity.measured import spread
 from poolwise.models import Comparison
@@ -19,30 +20,37 @@ log = structlog.get_logger(__name__)
 def build(comparison: Comparison) -> Report:
     """Build the report of a comparison, which may still be running."""
     measured = facts.read(comparison)
-    verdicts = verdict.Verdicts(measured)
-    checks = [
-        *inputs.validity_checks(measured),
-        spread(inputs.spreads(measured), verdicts.ratios, measured.baseline),
-    ]
-    verdicts.withhold(checks)
+    samples = pairs.samples_of(measured)
+    checks = [*inputs.validity_checks(measured), spread(spreads(samples))]
     lesson, results_table = hazard.lesson_and_results(comparison)
-    report = Report(
-        sentence=verdicts.sentence(),
-        metric=verdict.metric(measured),
+    figures, swept = all_figures(measured), sweep(measured)
+    inputs_of_answer = decide.Inputs(
+        job=comparison.definition,
+        samples=samples,
+        checks=checks,
+        pools=figures,
+        cores=measured.cores,
+        looked=comparison.budget_s is not None,
+        is_vary=bool(comparison.vary),
+        sweep=swept,
+    )
+    return Report(
+        answer=decide.decide(inputs_of_answer),
+        metric=pairs.metric(measured),
         baseline=measured.baseline,
         vary=comparison.vary,
-        verdicts=verdicts.against,
-        pairs=verdicts.pairs,
-        pools=all_figures(measured),
+        pairs=pairs.pairs(inputs_of_answer.ranking, _baseline_first(measured)),
+        pools=figures,
         validity=Validity.of(checks),
         environment=comparison.environment,
-        sweep=sweep(measured),
+        sweep=swept,
         lesson=lesson,
         results_table=results_table,
     )
-    if comparison.vary:  # advice is about pools, not about parameters
-        return report
-    return report.model_copy(update={"advice": decide.advise(report, measured.cores)})
+
+
+def _baseline_first(measured: facts.Facts) -> list[str]:
+    return sorted(measured.pools, key=lambda name: name != measured.baseline)
 
 
 def freeze(comparison: Comparison) -> Report:
@@ -50,7 +58,7 @@ def freeze(comparison: Comparison) -> Report:
     report = build(comparison)
     comparison.report = report.model_dump(mode="json")
     comparison.save(update_fields=["report"])
-    log.info("report stored", comparison=str(comparison.pk), sentence=report.sentence)
+    log.info("report stored", comparison=str(comparison.pk), answer=report.answer.text)
     return report
 
 

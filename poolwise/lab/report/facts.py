@@ -61,6 +61,8 @@ class VariantRuns:
     batches: Sequence[MeasuredBatch]
     calibration: Sequence[MeasuredBatch] = ()
     """The batches of no-op jobs on its pool."""
+    planned: frozenset[int] = frozenset()
+    """The rounds that it was to run in."""
 
     @cached_property
     def counted(self) -> list[MeasuredBatch]:
@@ -128,14 +130,15 @@ def read(comparison: Comparison) -> Facts:
         for batch in batches
         if batch.pk in by_batch
     ]
+    planned = list(comparison.batches.order_by("position").defer("probe"))
     pools = {}
-    for batch in comparison.batches.order_by("position").defer("probe"):
+    for batch in planned:
         if batch.variant not in pools:
-            pools[batch.variant] = _pool(batch, measured)
+            pools[batch.variant] = _pool(batch, planned, measured)
     return Facts(comparison, pools, baseline_of(comparison, pools))
 
 
-def _pool(first: Batch, measured: Sequence[MeasuredBatch]) -> VariantRuns:
+def _pool(first: Batch, planned: Sequence[Batch], measured: Sequence[MeasuredBatch]) -> VariantRuns:
     return VariantRuns(
         name=first.variant,
         pool=first.pool,
@@ -146,6 +149,11 @@ def _pool(first: Batch, measured: Sequence[MeasuredBatch]) -> VariantRuns:
             for batch in measured
             if batch.row.pool == first.pool and batch.has_role(Batch.Role.CALIBRATION)
         ],
+        planned=frozenset(
+            batch.round
+            for batch in planned
+            if batch.variant == first.variant and batch.role == Batch.Role.MEASURED
+        ),
     )
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from poolwise.lab.statistics import Concurrency
 from poolwise.support import Count, Frozen, Name, Number, Seconds, ShortText, Text, VariantName
 
-type Role = Literal["measured", "warmup", "calibration"]
+type Role = Literal["measured", "warmup", "calibration", "pilot"]
 
 
 class Percentiles(Frozen):

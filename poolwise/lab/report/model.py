@@ -3,12 +3,11 @@
 Durations are seconds; None: not measured.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field
 
 from poolwise.lab.report.figures import VariantFigures
-from poolwise.lab.statistics import CANNOT_TELL, FASTER, SLOWER, Verdict, VerdictOutcome
 from poolwise.support import (
     MAX_COMPARED,
     Count,
@@ -16,6 +15,7 @@ from poolwise.support import (
     Json,
     Name,
     Number,
+    Ratio,
     Seconds,
     ShortText,
     Text,
@@ -26,11 +26,27 @@ from poolwise.support import (
 VERSION: Literal[1] = 1
 
 
-class Pair(Verdict):
-    """The verdict on one pair: a ratio above 1 means that `other` is faster than `base`."""
+type Outcome = Literal["faster", "slower", "equally fast", "cannot tell"]
+FASTER: Final = "faster"
+SLOWER: Final = "slower"
+EQUALLY_FAST: Final = "equally fast"
+CANNOT_TELL: Final = "cannot tell"
+
+
+class Pair(Frozen):
+    """The outcome of `other` compared with `base`; a ratio above 1: `other` is that many times as fast.
+
+    `low` and `high` are simultaneous 95 % bounds over all pairs with the fastest variant.
+    """
 
     base: VariantName
     other: VariantName
+    outcome: Outcome
+    ratio: Ratio | None = None
+    low: Ratio | None = None
+    high: Ratio | None = None
+    rounds: Count = 0
+    reason: Text = ""
 
 
 class ValidityCheck(Frozen):
@@ -61,14 +77,52 @@ class Validity(Frozen):
         return cls(valid=not any(check.withholds for check in checks), checks=checks)
 
 
-class Advice(Frozen):
-    """The recommended pool and slots, why, what would change it; `proven`: whether a verdict supports it."""
+class Standing(Frozen):
+    """Where a variant stands: how many times as long its jobs take as on the fastest one, with simultaneous 95 % bounds.
 
-    pool: Name
-    slots: Count
+    `net_ratio` has the calibrated overhead of each pool taken out. `reason`: why it was not measured, or what limits it.
+    """
+
+    name: VariantName
+    role: Literal["best", "candidate", "out", "not measured"]
+    ratio: Ratio | None = None
+    low: Ratio | None = None
+    high: Ratio | None = None
+    net_ratio: Ratio | None = None
+    net_low: Ratio | None = None
+    net_high: Ratio | None = None
+    reason: Text = ""
+
+
+class Answer(Frozen):
+    """Which variant fits the job: the decision that page, command, API, `auto` and the dashboard speak from.
+
+    `settled`: one variant is left, or those left are equally fast within the margin; `open`: more rounds would settle
+    it; `none`: nothing can be said, `text` says why and `next_step` what to do. `pool` is the recommended variant, also of
+    an open answer; empty without an answer. `within`: by how much the candidates differ at most, as a share.
+    """
+
+    state: Literal["settled", "open", "none"]
     text: Text
-    would_change: Text
-    proven: bool
+    pool: Annotated[str, Field(max_length=300)] = ""
+    slots: Count | None = None
+    tie_reason: Text = ""
+    next_step: Text = ""
+    why: Text = ""
+    would_change: Text = ""
+    margin: Number = 0.05
+    within: Number | None = None
+    rounds: Count = 0
+    standings: Annotated[list[Standing], Field(max_length=MAX_COMPARED)] = []
+
+    @property
+    def candidates(self) -> list[str]:
+        """Return the variants that may be the fastest, the fastest first."""
+        return [standing.name for standing in self.standings if standing.role in ("best", "candidate")]
+
+    def standing(self, name: str) -> Standing | None:
+        """Return where a variant stands; None if it was not compared."""
+        return next((standing for standing in self.standings if standing.name == name), None)
 
 
 class SweepPoint(Frozen):
@@ -96,31 +150,14 @@ class Report(Frozen):
     """The report of a comparison."""
 
     version: Literal[1] = VERSION
-    sentence: Text
+    answer: Answer
     metric: Text
     baseline: Annotated[str, Field(max_length=300)]
     vary: dict[Name, Values] | None = None
-    verdicts: Annotated[dict[VariantName, Verdict], Field(max_length=MAX_COMPARED)]
     pairs: Annotated[list[Pair], Field(max_length=MAX_COMPARED**2)]
     pools: Annotated[list[VariantFigures], Field(max_length=MAX_COMPARED)]
     validity: Validity
     environment: Json
-    advice: Advice | None = None
     sweep: dict[VariantName, Annotated[list[SweepPoint], Field(max_length=100)]] | None = None
     lesson: Text = ""
     results_table: ResultsTable | None = None
-
-    def has_knee(self, pool: str, slots: int) -> bool:
-        """Return whether the sweep of the pool has its knee at this number of slots."""
-        return any(point.is_knee and point.slots == slots for point in (self.sweep or {}).get(pool, ()))
-
-
-def outcome_between(pairs: list[Pair], base: str, other: str) -> VerdictOutcome:
-    """Return the outcome of `other` compared with `base`, in whichever order the pair was compared."""
-    turned: dict[VerdictOutcome, VerdictOutcome] = {FASTER: SLOWER, SLOWER: FASTER}
-    for pair in pairs:
-        if (pair.base, pair.other) == (base, other):
-            return pair.outcome
-        if (pair.base, pair.other) == (other, base):
-            return turned.get(pair.outcome, pair.outcome)
-    return CANNOT_TELL

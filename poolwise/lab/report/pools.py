@@ -19,11 +19,13 @@ _COMPUTES = 0.5
 
 
 def all_figures(facts: Facts) -> list[VariantFigures]:
-    """Return the figures of every pool, with its speed-up over the slowest, by makespan."""
+    """Return the figures of every pool, with its speed-up over the slowest, by jobs per second."""
     pools = [pool_figures(facts, pool) for pool in facts.pools.values()]
-    slowest_s = max((pool.makespan_s for pool in pools if pool.makespan_s), default=0.0)
+    slowest = min((pool.jobs_per_s for pool in pools if pool.jobs_per_s), default=0.0)
     return [
-        pool.model_copy(update={"speed_up": slowest_s / pool.makespan_s if pool.makespan_s else None})
+        pool.model_copy(
+            update={"speed_up": pool.jobs_per_s / slowest if pool.jobs_per_s and slowest else None}
+        )
         for pool in pools
     ]
 

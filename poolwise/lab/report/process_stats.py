@@ -23,8 +23,10 @@ class Probe:
     cpu_s: float | None
     peak_memory_bytes: int | None
     db_connections: int | None
-    foreign_in_pool: int
-    foreign_elsewhere: int
+    others_slot_s: float
+    """Slot seconds of the pool that jobs outside the batch held."""
+    others_cpu_s: float
+    """CPU seconds that jobs outside the batch used."""
     other_load: float | None
     """Cores that other programs used on average, Redis and the coordinator included."""
 
@@ -32,7 +34,7 @@ class Probe:
 def read(probe: Mapping[str, Any]) -> Probe:
     """Return the measurements of a batch; what was not recorded is None."""
     before, after = (probe.get(moment, {}).get("workers", ()) for moment in ("release", "end"))
-    both, watched, foreign = [*before, *after], probe.get("watched", {}), probe.get("foreign", {})
+    both, watched, others = [*before, *after], probe.get("watched", {}), probe.get("others", {})
     cpu_s = _cpu_s(before, after)
     return Probe(
         machines={str(worker.get("machine") or worker["host"]): str(worker["host"]) for worker in both},
@@ -43,8 +45,8 @@ def read(probe: Mapping[str, Any]) -> Probe:
         cpu_s=cpu_s,
         peak_memory_bytes=_peak(before, after, watched),
         db_connections=_largest(_totals(before, after, "db_connections"), watched.get("db_connections")),
-        foreign_in_pool=foreign.get("pool", 0),
-        foreign_elsewhere=foreign.get("others", 0),
+        others_slot_s=others.get("slot_s", 0.0),
+        others_cpu_s=others.get("cpu_s", 0.0),
         other_load=_other_load(probe, cpu_s),
     )
 

@@ -1,8 +1,22 @@
-"""Statistics: samples of rounds give *faster*, *slower*, *no difference detected* or *cannot tell*. docs/statistics.md.
+"""Statistics: samples of rounds give the variants that may be the fastest. docs/statistics.md.
 
-`ratio` has the interval and the test, `verdicts` decides, `concurrency` counts runs at once and finds knees.
+`best` ranks variants on paired rounds, `spread` tells how much rounds differ, `concurrency` counts runs at once and finds
+knees.
 """
 
+from poolwise.lab.statistics.best import (
+    ALPHA,
+    FEWEST_ROUNDS,
+    LOOKS,
+    MARGIN,
+    Difference,
+    Ranking,
+    Sample,
+    difference,
+    is_look,
+    rank,
+    rounds_to_settle,
+)
 from poolwise.lab.statistics.concurrency import (
     Concurrency,
     achieved_concurrency,
@@ -10,53 +24,25 @@ from poolwise.lab.statistics.concurrency import (
     knee,
     running_over_time,
 )
-from poolwise.lab.statistics.ratio import (
-    Interval,
-    Rounds,
-    holm,
-    rank_test,
-    ratio_interval,
-    round_medians,
-    spread,
-)
-from poolwise.lab.statistics.verdicts import (
-    BAND,
-    CANNOT_TELL,
-    FASTER,
-    NO_DIFFERENCE,
-    SLOWER,
-    Verdict,
-    VerdictOutcome,
-    compare,
-    compare_all,
-    fewest_rounds,
-    sentence,
-    time_per_job,
-)
+from poolwise.lab.statistics.spread import spreads, time_per_job
 
 __all__ = [
-    "BAND",
-    "CANNOT_TELL",
-    "FASTER",
-    "NO_DIFFERENCE",
-    "SLOWER",
+    "ALPHA",
+    "FEWEST_ROUNDS",
+    "LOOKS",
+    "MARGIN",
     "Concurrency",
-    "Interval",
-    "Rounds",
-    "Verdict",
-    "VerdictOutcome",
+    "Difference",
+    "Ranking",
+    "Sample",
     "achieved_concurrency",
-    "compare",
-    "compare_all",
-    "fewest_rounds",
-    "holm",
+    "difference",
     "ideal_makespan_s",
+    "is_look",
     "knee",
-    "rank_test",
-    "ratio_interval",
-    "round_medians",
+    "rank",
+    "rounds_to_settle",
     "running_over_time",
-    "sentence",
-    "spread",
+    "spreads",
     "time_per_job",
 ]

@@ -21,6 +21,24 @@ TITLES = {
     "spread": "Low spread",
 }
 
+_REPEAT = "Repeat the comparison"
+_REMEDIES = {
+    "complete": f"{_REPEAT} with the workers of every pool running.",
+    "code": "Restart the workers, so that all run the same code, and repeat the comparison.",
+    "machine": f"{_REPEAT} with all pools on the same machine.",
+    "prefetch": "Give all workers the same prefetch, and repeat the comparison.",
+    "alone": f"{_REPEAT} while no other jobs run.",
+    "failures": "Mend what makes the jobs fail, and repeat the comparison.",
+    "concurrency": f"{_REPEAT} after a restart of the pool's workers.",
+    "clocks": "Synchronise the clocks of the machines, and repeat the comparison.",
+    "patched": "Start the gevent pool with `manage.py pool`, and repeat the comparison.",
+}
+
+
+def remedy(check: str) -> str:
+    """Return what to do when a check fails."""
+    return _REMEDIES.get(check, f"{_REPEAT}.")
+
 
 def passed(check: str) -> ValidityCheck:
     """Return a check that passes."""

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 
 from poolwise.lab.report.model import ValidityCheck
 from poolwise.lab.validity.checks import failed, passed
+from poolwise.support import percent
 
 #: Observed values, by pool.
 type Observed = Mapping[str, Collection[str]]
@@ -14,6 +15,8 @@ CLOCK_TOLERANCE_S = 0.001
 MAX_FAILED_SHARE = 0.01
 #: The largest share of the cores that Redis, the coordinator and the database may use.
 MAX_OTHER_LOAD = 0.5
+#: The largest share of a pool's slots, or of the cores, that other jobs may take.
+MAX_TAKEN = 0.05
 
 
 def _listed(values: Collection[str]) -> str:
@@ -68,17 +71,22 @@ def prefetch(observed: Observed) -> ValidityCheck:
     return passed("prefetch")
 
 
-def alone(in_pool: Mapping[str, int], elsewhere: Mapping[str, int]) -> ValidityCheck:
-    """Check the number of other jobs during each pool's batches, in the pool or on the machine."""
-    affected = sorted({pool for counts in (in_pool, elsewhere) for pool, n in counts.items() if n})
+def alone(of_slots: Mapping[str, float], of_cores: Mapping[str, float]) -> ValidityCheck:
+    """Check the share of each pool's slots, and of the cores, that jobs of others took during its batches."""
+    parts = [
+        f"{pool} ({', '.join(taken)})"
+        for pool in sorted({*of_slots, *of_cores})
+        if (taken := _taken(of_slots.get(pool, 0.0), of_cores.get(pool, 0.0)))
+    ]
+    affected = [part.partition(" (")[0] for part in parts]
     if not affected:
         return passed("alone")
-    parts = []
-    for pool in affected:
-        inside, outside = in_pool.get(pool, 0), elsewhere.get(pool, 0)
-        where = [f"{inside} in the pool"] * bool(inside) + [f"{outside} on the machine"] * bool(outside)
-        parts.append(f"{pool} ({', '.join(where)})")
-    return failed("alone", f"Other jobs ran during the batches of {', '.join(parts)}.", affected)
+    return failed("alone", f"Other jobs took slots or CPU from {', '.join(parts)}.", affected)
+
+
+def _taken(of_slots: float, of_cores: float) -> list[str]:
+    slots = [f"{percent(of_slots)} of its slots"] * (of_slots > MAX_TAKEN)
+    return slots + [f"{percent(of_cores)} of the cores"] * (of_cores > MAX_TAKEN)
 
 
 def other_load(busy_cores: Mapping[str, float | None], cores: int) -> ValidityCheck:

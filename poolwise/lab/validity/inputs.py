@@ -1,7 +1,7 @@
 """The validity checks of a comparison, and the inputs that each needs."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
@@ -24,12 +24,12 @@ def validity_checks(facts: Facts) -> list[ValidityCheck]:
     environment = facts.comparison.environment
     prefetch = str(environment.get("prefetch") or "")
     return [
-        fairness.complete(_by_pool(facts, lambda pool: missing_rounds(facts, pool)), _by_pool(facts, _void_reasons)),
+        fairness.complete(_by_pool(facts, missing_rounds), _by_pool(facts, _void_reasons)),
         fairness.code(_by_pool(facts, lambda pool: _software(pool, str(environment.get("code") or "")))),
         fairness.machine(_by_pool(facts, _machines), _by_pool(facts, _cores)),
         fairness.parameters(_by_pool(facts, lambda pool: _parameters(facts, pool))),
         fairness.prefetch(_by_pool(facts, lambda pool: _prefetches(pool) or {prefetch})),
-        fairness.alone(_by_pool(facts, _foreign_in_pool), _by_pool(facts, _foreign_elsewhere)),
+        fairness.alone(_by_pool(facts, _others_slot_share), _by_pool(facts, lambda pool: _others_cpu_share(facts, pool))),
         fairness.other_load(_by_pool(facts, _other_load), facts.cores),
         fairness.failures(_by_pool(facts, _failures)),
         measured.concurrency(_by_pool(facts, lambda pool: _loads(facts, pool)), _slots(facts)),
@@ -43,10 +43,10 @@ def _by_pool(facts: Facts, input_of: Any) -> dict[str, Any]:
     return {name: input_of(pool) for name, pool in facts.pools.items()}
 
 
-def missing_rounds(facts: Facts, pool: VariantRuns) -> list[int]:
+def missing_rounds(pool: VariantRuns) -> list[int]:
     """Return the rounds without a completed batch of the pool."""
     done = {batch.row.round for batch in pool.counted if batch.makespan_s is not None}
-    return [number for number in range(1, facts.comparison.rounds + 1) if number not in done]
+    return sorted(pool.planned - done)
 
 
 def _void_reasons(pool: VariantRuns) -> list[str]:
@@ -80,12 +80,18 @@ def _prefetches(pool: VariantRuns) -> set[str]:
     return {text for batch in pool.counted for text in batch.probe.prefetches}
 
 
-def _foreign_in_pool(pool: VariantRuns) -> int:
-    return sum(batch.probe.foreign_in_pool for batch in pool.counted)
+def _others_slot_share(pool: VariantRuns) -> float:
+    """Return the largest share of the pool's slots that jobs of others held during a batch."""
+    return max((_share(b.probe.others_slot_s, b.slots, b.makespan_s) for b in pool.counted), default=0.0)
 
 
-def _foreign_elsewhere(pool: VariantRuns) -> int:
-    return sum(batch.probe.foreign_elsewhere for batch in pool.counted)
+def _others_cpu_share(facts: Facts, pool: VariantRuns) -> float:
+    """Return the largest share of the cores that jobs of others used during a batch."""
+    return max((_share(b.probe.others_cpu_s, facts.cores, b.makespan_s) for b in pool.counted), default=0.0)
+
+
+def _share(used_s: float, of: int, makespan_s: float | None) -> float:
+    return used_s / (of * makespan_s) if of and makespan_s else 0.0
 
 
 def _other_load(pool: VariantRuns) -> float | None:
@@ -147,8 +153,3 @@ def load(facts: Facts, pool: VariantRuns, batch: MeasuredBatch) -> Load:
 
 def _median(values: Iterable[float | None]) -> float:
     return quantile(values, 0.5) or 0.0
-
-
-def spreads(facts: Facts) -> Mapping[str, float | None]:
-    """Return the relative spread of each pool's time per job over its rounds; None for fewer than two rounds."""
-    return _by_pool(facts, lambda pool: statistics.spread(span_s or None for span_s in pool.makespans_s))

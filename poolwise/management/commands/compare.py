@@ -1,4 +1,4 @@
-"""`manage.py compare DEFINITION`: run one job on several pools and print figures, verdict and advice."""
+"""`manage.py compare DEFINITION`: run one job on several pools and print figures and the answer."""
 
 import json
 import signal
@@ -34,7 +34,7 @@ _MIN_POLL_S, _MAX_POLL_S, _POLL_SHARE = 0.1, 1.0, 0.1
 
 
 class Command(BaseCommand):
-    """Plan a comparison, wait for its end, and print its tables, verdict and advice."""
+    """Plan a comparison, wait for its end, and print its tables and the answer."""
 
     help = "Run a job on several pools and compare them. Starts the workers and the coordinator that are not running."
 
@@ -146,7 +146,7 @@ def _planned(definition: str, pools: str, options: dict[str, Any]) -> tuple[Comp
     try:
         declared = definitions.get(definition)
         params, vary = parameters(declared, options["param"]), vary_of(declared, options["vary"])
-        chosen = plan_options(options, variants=len(lab.variants_of(names, vary)))
+        chosen = plan_options(options)
         return lab.plan(definition, params, names, vary=vary, **chosen), names
     except PoolwiseError as error:
         raise CommandError(str(error)) from error

@@ -27,10 +27,10 @@ class CompareForm(forms.Form):
         required=False, label="Compare the variants of",
         help_text="Every value of this parameter runs on every chosen pool; the value above is ignored.",
     )  # fmt: skip
-    preset = forms.ChoiceField(widget=forms.RadioSelect, required=False, initial="standard")
+    preset = forms.ChoiceField(widget=forms.RadioSelect, required=False, initial="quick")
     rounds = forms.IntegerField(
         required=False, min_value=1, max_value=_MAX_ROUNDS, initial=5,
-        help_text="Each runs every pool once, in a new order. Four pools need 5 rounds for a verdict; more pools need more.",
+        help_text="Each runs every pool once, in a new order. An interval takes 3 rounds; more narrow it.",
     )  # fmt: skip
     copies = forms.IntegerField(required=False, min_value=1, initial=50, label="Copies per batch")
     warmup = forms.BooleanField(

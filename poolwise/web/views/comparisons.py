@@ -1,4 +1,4 @@
-"""The list of comparisons, and the page of one: live while it runs, then its verdict and report."""
+"""The list of comparisons, and the page of one: live while it runs, then its answer and report."""
 
 import math
 from typing import Any
@@ -31,7 +31,7 @@ def comparisons(request: PageRequest) -> HttpResponse:
     """List the comparisons that the user may see, newest first."""
     visible = Comparison.objects.visible_to(request.user).select_related("user")
     wanted = visible.defer("environment", "report").annotate(
-        sentence=F("report__sentence"), is_valid=F("report__validity__valid")
+        answer_text=F("report__answer__text"), answer_state=F("report__answer__state")
     )
     page = page_of(wanted, request.GET)
     context = {
@@ -85,6 +85,7 @@ def _context(request: PageRequest, comparison: Comparison) -> dict[str, Any]:
         "may_cancel": is_live and may_cancel(request.user, comparison),
         "progress": comparing.progress_of(comparison),
         "left_s": _left_s(comparison) if is_live else None,
+        "so_far": planning.status(comparison) if is_live and comparison.budget_s is not None else None,
         "waits_for": waits_for(comparison)[1] if is_live else "",
         "vega_url": vega.script_url(),
     }

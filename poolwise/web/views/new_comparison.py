@@ -95,8 +95,7 @@ def _initial(request: HttpRequest, definition: Definition, origin: Comparison | 
         vary = request.GET.get("vary", "")
         # All variants on all pools would be too many.
         pools = [_pool_for_variants(definition)] if vary else list(settings.JOB_POOLS)
-        preset = "quick" if vary else "standard"
-        return CompareForm(initial={"pools": pools, "preset": preset, "vary": vary}, definition=definition)
+        return CompareForm(initial={"pools": pools, "preset": "quick", "vary": vary}, definition=definition)
     fields = (
         "rounds",
         "copies",
@@ -180,12 +179,11 @@ def _presets(
     """Return the presets with their size and estimated duration."""
     vary = design.varied
     has_own = design.is_bound and design.is_valid() and design.cleaned_data["preset"] not in PRESETS
-    own = design.design.amount(vary) if has_own else None
-    variants = len(planning.variants_of(pools, vary))
+    own = design.design.amount() if has_own else None
     rows = []
     for radio in design["preset"].subwidgets:
         key = str(radio.data["value"])
-        preset = PRESETS[key].for_variants(variants) if key in PRESETS else own
+        preset = PRESETS.get(key, own)
         title, summary = (preset.title, preset.summary) if preset else OWN_LABEL
         takes_s = _takes_s(definition, params, pools, preset, vary) if preset else None
         amount = preset if key != OWN else None

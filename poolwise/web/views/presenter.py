@@ -5,7 +5,7 @@ from typing import Any
 
 from django.template.defaultfilters import filesizeformat
 
-from poolwise.lab import CANNOT_TELL, MIN_STALL_S, BatchFigures, Report, VariantFigures, charts
+from poolwise.lab import MIN_STALL_S, BatchFigures, Report, VariantFigures, charts
 from poolwise.lab import report as lab_report
 from poolwise.models import Comparison
 from poolwise.support import percent, seconds, times
@@ -30,19 +30,19 @@ def context_of(comparison: Comparison) -> dict[str, Any]:
         "table": raw_table(report.pools, comparison.vary),
         "batches": batch_table(report.pools, comparison.vary),
         "stalls": stalls_of(comparison, report),
-        "verdicts": verdict_rows(report),
+        "standings": standing_rows(report),
+        "pairs": pair_table(report),
         "lesson": report.lesson or lab_report.lesson_and_results(comparison)[0],
     }
 
 
 def validity_of(report: Report) -> dict[str, Any]:
-    """Return the checks, failed ones first, and the reasons why a verdict is withheld."""
+    """Return the checks, failed ones first."""
     checks = sorted(report.validity.checks, key=lambda check: (check.passed, not check.matters))
     return {
         "checks": checks,
         "passed": sum(check.passed for check in checks),
-        "all_withheld": all(verdict.outcome == CANNOT_TELL for verdict in report.verdicts.values()),
-        "withheld": [check.reason for check in checks if check.withholds],
+        "all_passed": all(check.passed for check in checks),
     }
 
 
@@ -58,19 +58,47 @@ def stalls_of(comparison: Comparison, report: Report) -> list[dict[str, Any]]:
     ]
 
 
-def verdict_rows(report: Report) -> list[dict[str, Any]]:
-    """Return each pool's verdict against the baseline, the fastest first."""
-    verdicts = sorted(report.verdicts.items(), key=lambda entry: -(entry[1].ratio or 0.0))
+_ROLES = {
+    "best": "fastest",
+    "candidate": "may be the fastest",
+    "out": "slower",
+    "not measured": "not measured",
+}
+
+
+def standing_rows(report: Report) -> list[dict[str, str]]:
+    """Return where each variant stands: its role, how many times as long it takes as the fastest, and the interval."""
     return [
         {
-            "pool": pool,
-            "outcome": verdict.outcome,
-            "times": times(verdict.ratio),
-            # The sentence above may contain it.
-            "reason": "" if verdict.reason in report.sentence else verdict.reason,
+            "name": standing.name,
+            "role": standing.role,
+            "label": _ROLES[standing.role],
+            "times": "" if standing.role in ("best", "not measured") else f"{times(standing.ratio)} as long",
+            "interval": _interval(standing.low, standing.high)
+            if standing.role in ("candidate", "out")
+            else "",
+            "net": f"{times(standing.net_ratio)} net of overhead" if standing.net_ratio else "",
+            "reason": standing.reason,
         }
-        for pool, verdict in verdicts
+        for standing in report.answer.standings
     ]
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"{times(low)} to {times(high)}"
+
+
+def pair_table(report: Report) -> dict[str, Any]:
+    """Return the outcome of every pair as a table."""
+    kind = _compared(report.vary).lower()
+    rows = [
+        [pair.other, pair.base, pair.outcome, times(pair.ratio), _interval(pair.low, pair.high), pair.reason]
+        for pair in report.pairs
+    ]
+    return {
+        "head": [kind.capitalize(), f"Against {kind}", "Outcome", "Times as fast", "95 % interval", "Remark"],
+        "rows": rows,
+    }
 
 
 def raw_table(pools: Sequence[VariantFigures], vary: object = None) -> dict[str, Any]:

@@ -5,17 +5,35 @@ from collections.abc import Sequence
 from poolwise.lab.report.figures import VariantFigures
 from poolwise.lab.validity.measured import MIN_STALL_S
 
-#: A job with at most the first CPU share waits; with at least the second it computes.
+#: A job that computes for at most the first share of its run waits; for at least the second, it computes.
 WAITS, COMPUTES = 0.3, 0.7
 #: Threads that use more than this many cores release the GIL.
 RELEASES_GIL = 1.25
+#: A job whose run is a smaller share of its time per job costs mostly overhead.
+_TINY = 0.2
 
 
-def least_contended_share(pools: Sequence[VariantFigures]) -> float | None:
-    """Return the CPU share on the pool with the shortest run, which adds the least waiting of its own."""
-    known = [pool for pool in pools if pool.cpu_share is not None and pool.run_s.p50]
+def computing_share(pools: Sequence[VariantFigures]) -> float | None:
+    """Return the share of the run that the job computes, on the pool with the shortest run, which adds the least waiting.
+
+    Waiting for a core or for the GIL counts as computing.
+    """
+    known = [pool for pool in pools if _own_share(pool) is not None and pool.run_s.p50]
     fastest = min(known, key=lambda pool: pool.run_s.p50 or 0.0, default=None)
-    return None if fastest is None else fastest.cpu_share
+    return None if fastest is None else _own_share(fastest)
+
+
+def _own_share(pool: VariantFigures) -> float | None:
+    time = pool.time
+    computing_s = time.cpu_s + time.run_queue_s + time.gil_wait_s
+    run_s = computing_s + time.blocked_s + time.unattributed_s
+    return computing_s / run_s if run_s > 0 else None
+
+
+def is_tiny(pool: VariantFigures) -> bool:
+    """Return whether a job of the pool costs mostly overhead: its slots are idle while messages are handled."""
+    seconds_per_job = 1 / pool.jobs_per_s if pool.jobs_per_s else 0.0
+    return pool.run_s.p50 is not None and pool.run_s.p50 < _TINY * seconds_per_job
 
 
 def is_stalled(pool: VariantFigures) -> bool:

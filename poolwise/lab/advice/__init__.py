@@ -1,1 +1,0 @@
-"""Advice: which pool fits the job, and with how many slots. Read `decide`; `kinds` and `sentences` help it."""
