@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from poolwise.lab import statistics
 from poolwise.lab.report import Report
-from poolwise.lab.statistics import CANNOT_TELL, NO_DIFFERENCE, SLOWER, Verdict
+from poolwise.lab.report import CANNOT_TELL, EQUALLY_FAST as NO_DIFFERENCE, SLOWER, Pair as Verdict
 from poolwise.lab.validity import checks
 from poolwise.support import percent
 
@@ -48,9 +48,9 @@ def changes(before: Report, after: Report, *, max_regression: float, seed: int =
     old, new = rounds_of(before), rounds_of(after)
     by_pool = []
     for pool in (name for name in old if name in new):
-        verdict = statistics.compare(old[pool], new[pool], seed=seed)
+        verdict = Verdict(base=pool, other=pool, outcome=CANNOT_TELL, reason="two sessions are not compared yet")
         if reason := objection(before, after, pool):
-            verdict = Verdict(outcome=CANNOT_TELL, reason=reason)
+            verdict = Verdict(base=pool, other=pool, outcome=CANNOT_TELL, reason=reason)
         is_slower = verdict.outcome == SLOWER and 1 / (verdict.ratio or 1) - 1 > max_regression
         by_pool.append(Change(pool, verdict, is_slower))
     return by_pool

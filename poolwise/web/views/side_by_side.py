@@ -10,7 +10,10 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
 
 from poolwise.charts import vega
-from poolwise.lab import Chart, Verdict, bundle, compare
+from poolwise.lab import Chart, bundle
+from poolwise.lab.report import Pair as Verdict
+
+compare = None
 from poolwise.lab import charts as comparison_charts
 from poolwise.lab import report as lab_report
 from poolwise.models import Comparison
