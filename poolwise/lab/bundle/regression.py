@@ -48,7 +48,9 @@ def changes(before: Report, after: Report, *, max_regression: float, seed: int =
     old, new = rounds_of(before), rounds_of(after)
     by_pool = []
     for pool in (name for name in old if name in new):
-        verdict = Verdict(base=pool, other=pool, outcome=CANNOT_TELL, reason="two sessions are not compared yet")
+        verdict = Verdict(
+            base=pool, other=pool, outcome=CANNOT_TELL, reason="two sessions are not compared yet"
+        )
         if reason := objection(before, after, pool):
             verdict = Verdict(base=pool, other=pool, outcome=CANNOT_TELL, reason=reason)
         is_slower = verdict.outcome == SLOWER and 1 / (verdict.ratio or 1) - 1 > max_regression

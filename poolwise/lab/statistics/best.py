@@ -20,6 +20,8 @@ MARGIN = 0.05
 ALPHA = 0.05
 #: Two rounds give an interval of no use.
 FEWEST_ROUNDS = 3
+#: A report stores ratios up to 1e200.
+_LARGEST_LOG = 460.0
 #: The numbers of rounds after which a comparison with a time budget decides whether to go on.
 LOOKS = (3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 64, 80, 100)
 
@@ -69,21 +71,21 @@ def difference(slow: Sample, fast: Sample, *, share: float = 1.0, looked: bool =
     Student's t on the logarithms of the ratios within rounds; no bounds for fewer than FEWEST_ROUNDS. Raise ValueError
     without a common round.
     """
-    logs = [math.log(slow[number] / fast[number]) for number in slow if number in fast]
+    logs = [math.log(slow[number]) - math.log(fast[number]) for number in slow if number in fast]
     if not logs:
         raise ValueError("The samples have no common round.")
     mean = math.fsum(logs) / len(logs)
     if len(logs) < FEWEST_ROUNDS:
-        return Difference(math.exp(mean), None, None, len(logs))
+        return Difference(_exp(mean), None, None, len(logs))
     variance = math.fsum((value - mean) ** 2 for value in logs) / (len(logs) - 1)
     half = _quantile(len(logs) - 1, share * alpha_at(len(logs), looked=looked)) * math.sqrt(
         variance / len(logs)
     )
-    return Difference(math.exp(mean), _exp(mean - half), _exp(mean + half), len(logs))
+    return Difference(_exp(mean), _exp(mean - half), _exp(mean + half), len(logs))
 
 
 def _exp(logarithm: float) -> float:
-    return math.exp(min(700.0, logarithm))
+    return math.exp(min(_LARGEST_LOG, logarithm))
 
 
 @cache
