@@ -78,7 +78,9 @@ def misplaced(uses: Mapping[str, Mapping[str, int]]) -> list[Misplaced]:
 
 def _answers_of(names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     rows = (
-        Comparison.objects.filter(definition__in=names, report__isnull=False, imported_at=None, vary=None)
+        Comparison.objects.filter(
+            definition__in=names, report__isnull=False, imported_at=None, vary__isnull=True
+        )
         .order_by("-created_at")
         .values("pk", "definition", "created_at", answer=F("report__answer"))[:_COMPARISONS]
     )

@@ -49,7 +49,7 @@ def add_round(comparison: Comparison) -> bool:
     measured = [batch for batch in batches if batch.role == Batch.Role.MEASURED]
     now = status(comparison, batches)
     if measured and now.ends_because:
-        log.info("rounds ended", comparison=str(comparison.pk), rounds=now.rounds, reason=now.ends_because)
+        log.debug("rounds ended", comparison=str(comparison.pk), rounds=now.rounds, reason=now.ends_because)
         return False
     number = now.rounds + 1
     with transaction.atomic():

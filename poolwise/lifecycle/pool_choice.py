@@ -51,7 +51,7 @@ def proven(name: str) -> Choice | None:
     Imported reports do not count: they are of another machine. Nor do comparisons of parameters.
     """
     rows = (
-        Comparison.objects.filter(definition=name, imported_at=None, vary=None, report__isnull=False)
+        Comparison.objects.filter(definition=name, imported_at=None, vary__isnull=True, report__isnull=False)
         .order_by("-created_at")
         .values("pk", "created_at", answer=F("report__answer"), code=F("report__environment__code"))[
             :_CONSIDERED

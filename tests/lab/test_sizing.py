@@ -1,6 +1,7 @@
 """The waves of a pilot, and the size of a batch by what its last wave showed."""
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -94,7 +95,7 @@ def test_orders_are_balanced(number: int) -> None:
     for place in range(number):
         at_place = [order[place] for order in orders]
         assert {at_place.count(name) for name in names} == {len(orders) // number}
-    pairs = [pair for order in orders for pair in zip(order, order[1:], strict=False)]
+    pairs = [pair for order in orders for pair in pairwise(order)]
     assert len({pairs.count(pair) for pair in {*pairs}}) <= 1
     assert len({*pairs}) == number * (number - 1)
     assert balanced_orders(names, seed=3) == orders
