@@ -133,7 +133,7 @@ def test_make_up_leads_from_nothing_to_the_address_and_ctrl_c_to_nothing(project
     output = read_until(process, "Ctrl-C stops it", times=2)
     assert time.monotonic() - began < READY_S
     assert f"Poolwise is ready: http://127.0.0.1:{port}/" in output
-    assert output.count("First comparison") == 2
+    assert output.count("Comparing the pools on") == 2
     with urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as answer:
         assert answer.status == 200
     family = psutil.Process(process.pid).children(recursive=True)
