@@ -15,7 +15,7 @@ from poolwise.support import quantile
 
 @dataclass(frozen=True)
 class MeasuredBatch:
-    """A batch with its jobs; `counts` is whether the verdict uses it."""
+    """A batch with its jobs; `counts` is whether the answer uses it."""
 
     row: Batch
     runs: Sequence[Run]
@@ -100,7 +100,7 @@ class VariantRuns:
 
 @dataclass(frozen=True)
 class Facts:
-    """The input of figures, validity checks, verdict and advice."""
+    """The input of figures, validity checks and answer."""
 
     comparison: Comparison
     pools: Mapping[str, VariantRuns]

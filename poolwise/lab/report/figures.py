@@ -21,7 +21,7 @@ class Percentiles(Frozen):
 
 
 class BatchFigures(Frozen):
-    """The figures of a batch; `counts` is whether the verdict uses it (in a sweep: those with the most slots)."""
+    """The figures of a batch; `counts` is whether the answer uses it (in a sweep: those with the most slots)."""
 
     round: Count
     role: Role

@@ -61,12 +61,12 @@ class ValidityCheck(Frozen):
 
     @property
     def withholds(self) -> bool:
-        """Return whether this check withholds the verdict."""
+        """Return whether a failure takes away an answer."""
         return self.matters and not self.passed
 
 
 class Validity(Frozen):
-    """The validity checks; `valid`: no check withholds the verdict."""
+    """The validity checks; `valid`: no failure takes away an answer."""
 
     valid: bool
     checks: Annotated[list[ValidityCheck], Field(max_length=100)]

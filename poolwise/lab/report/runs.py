@@ -68,7 +68,7 @@ def makespan_s(runs: Sequence[Run]) -> float | None:
 
 
 def counted(batches: Iterable[Batch]) -> list[Batch]:
-    """Return the batches that the verdict uses: measured, not void; in a sweep those with the most slots."""
+    """Return the batches that the answer uses: measured, not void; in a sweep those with the most slots."""
     measured = [batch for batch in batches if batch.role == Batch.Role.MEASURED and not batch.void_reason]
     most: dict[str, int] = {}
     for batch in measured:

@@ -1,1 +1,1 @@
-"""Validity checks: what can withhold a verdict. Read `inputs`, then `fairness` and `measured`, whose checks are pure."""
+"""Validity checks: what can take variants out of the answer. Read `inputs`, then `fairness` and `measured`, whose checks are pure."""

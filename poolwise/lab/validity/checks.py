@@ -54,7 +54,7 @@ def failed(check: str, reason: str, pools: Iterable[str] = (), *, matters: bool 
 
 
 def objection(checks: Iterable[ValidityCheck], *pools: str) -> str:
-    """Return why there is no verdict on these pools, or ""."""
+    """Return why these variants do not count, or ""."""
     reasons = (
         check.reason
         for check in checks

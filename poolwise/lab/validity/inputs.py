@@ -19,7 +19,7 @@ from poolwise.support import quantile
 
 
 def validity_checks(facts: Facts) -> list[ValidityCheck]:
-    """Return the checks that do not depend on the verdict."""
+    """Return the checks that do not depend on the samples."""
     pools = facts.pools
     environment = facts.comparison.environment
     prefetch = str(environment.get("prefetch") or "")
