@@ -1,7 +1,7 @@
 """Reports: the read side of pages, admin, API and commands; only this room reads many rows.
 
-Now: `queues`, `pools_now`, `notices`. Lists: `job_list`, `paging`, `known_pools`. The dashboard: `windows` over
-`ended_jobs`, `by_definition`, `changes`, `epoch`. One job: `timeline`, `time_split`.
+Now: `queues`, `pools_now`, `notices`. Lists: `job_list`, `paging`, `known_pools`; `one_submission` by pool. The dashboard:
+`windows` over `ended_jobs`, `by_definition`, `changes`, `epoch`. One job: `timeline`, `time_split`.
 """
 
 from poolwise.reports.by_definition import DefinitionFigures, most_failing, slowest
@@ -15,6 +15,7 @@ from poolwise.reports.changes import (
 from poolwise.reports.job_list import AGES, SEARCH_LIMIT, Counts, JobFilter, JobList, list_jobs
 from poolwise.reports.known_pools import known_pools
 from poolwise.reports.notices import CANCEL_LEVELS, REDIS_AWAY, no_coordinator, no_worker
+from poolwise.reports.one_submission import Submission, newest_of, submission
 from poolwise.reports.paging import COUNT_LIMIT, Page, page_of
 from poolwise.reports.pools_now import PoolNow, PoolsNow, pools_now
 from poolwise.reports.queues import Queue, queues
@@ -42,6 +43,7 @@ __all__ = [
     "PoolPoint",
     "PoolsNow",
     "Queue",
+    "Submission",
     "TimeSplit",
     "Window",
     "changes",
@@ -51,6 +53,7 @@ __all__ = [
     "latest_configurations",
     "list_jobs",
     "most_failing",
+    "newest_of",
     "no_coordinator",
     "no_worker",
     "page_of",
@@ -59,6 +62,7 @@ __all__ = [
     "queues",
     "slowest",
     "stalled_by",
+    "submission",
     "time_split",
     "timeline",
 ]

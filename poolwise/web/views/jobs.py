@@ -6,8 +6,9 @@ from typing import Any
 from django.http import HttpResponse, QueryDict
 from django.views.decorators.http import require_safe
 
+from poolwise import definitions
 from poolwise.models import Job, JobState
-from poolwise.reports import COUNT_LIMIT, Counts, JobFilter, JobList, Page, list_jobs, timeline
+from poolwise.reports import COUNT_LIMIT, Counts, JobFilter, JobList, Page, list_jobs, submission, timeline
 from poolwise.web.forms import JobFilterForm
 from poolwise.web.views.live import PageRequest, live_page, signed_in
 
@@ -46,10 +47,24 @@ def jobs(request: PageRequest) -> HttpResponse:
         "links": _links(request.GET, page),
         "clear": _query(request.GET, submission=None),
     }
+    if chosen.submission:
+        context |= _card(request, chosen)
     every_s = LIVE_EVERY_S if counts.live else IDLE_EVERY_S
     return _with_url(
         request, live_page(request, "poolwise/jobs.html", "poolwise/_jobs.html", context, every_s=every_s)
     )
+
+
+def _card(request: PageRequest, chosen: JobFilter) -> dict[str, Any]:
+    """Return the figures of one submission, and whether a comparison can be filled in from it."""
+    card = submission(request.user, chosen)
+    definition = definitions.find(card.definition) if card.definition else None
+    may_compare = request.user.has_perm("poolwise.submit_job")
+    return {
+        "card": card,
+        "can_compare": may_compare and definition is not None and not definition.unavailable(),
+        "compare_query": _query(QueryDict(), submission=chosen.submission, owner=chosen.owner),
+    }
 
 
 def _rows(jobs: list[Job]) -> list[Row]:

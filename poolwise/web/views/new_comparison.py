@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
@@ -17,11 +16,12 @@ from poolwise.control import require_submit
 from poolwise.definitions import Definition, all_definitions
 from poolwise.lab import OWN, OWN_LABEL, PRESETS, Preset
 from poolwise.lifecycle import pool_choice
-from poolwise.models import Comparison
 from poolwise.pools import all_pools
 from poolwise.reports import pools_now
 from poolwise.support import InvalidParameters, PoolwiseError, UnknownDefinition
 from poolwise.web.forms import CompareForm, ParametersForm
+from poolwise.web.views import comparison_origin
+from poolwise.web.views.comparison_origin import Origin
 from poolwise.web.views.live import PageRequest, signed_in
 
 _KINDS = {"io": "Waits", "cpu": "Computes", "mixed": "Mixed", "hazard": "Hazards"}
@@ -33,7 +33,7 @@ def new_comparison(request: PageRequest) -> HttpResponse:
     """Show the form of a comparison; on POST plan it and redirect to its page."""
     if request.method == "POST":
         require_submit(request.user)
-    origin = _origin(request)
+    origin = comparison_origin.origin(request)
     definition = _definition(request, origin)
     if request.method != "POST" or definition is None:
         forms = (
@@ -73,7 +73,7 @@ def _name_errors(parameters: ParametersForm, design: CompareForm, errors: Mappin
             parameters.name_errors({name: text})
 
 
-def _definition(request: HttpRequest, origin: Comparison | None) -> Definition | None:
+def _definition(request: HttpRequest, origin: Origin | None) -> Definition | None:
     name = request.GET.get("definition") or (origin.definition if origin else "")
     try:
         return definitions.get(name) if name else None
@@ -81,37 +81,13 @@ def _definition(request: HttpRequest, origin: Comparison | None) -> Definition |
         raise Http404(str(error)) from error
 
 
-def _origin(request: PageRequest) -> Comparison | None:
-    """Return the comparison that is repeated with changes."""
-    try:
-        pk = UUID(request.GET.get("from", ""))
-    except ValueError:
-        return None
-    return Comparison.objects.visible_to(request.user).filter(pk=pk).first()
-
-
-def _initial(request: HttpRequest, definition: Definition, origin: Comparison | None) -> CompareForm:
-    if origin is None or origin.definition != definition.name:
-        vary = request.GET.get("vary", "")
-        # All variants on all pools would be too many.
-        pools = [_pool_for_variants(definition)] if vary else list(settings.JOB_POOLS)
-        return CompareForm(initial={"pools": pools, "preset": "quick", "vary": vary}, definition=definition)
-    fields = (
-        "rounds",
-        "copies",
-        "warmup",
-        "calibrate",
-        "in_flight",
-        "arrival_rate_per_s",
-        "slots",
-        "is_sweep",
-    )
-    initial = {name: getattr(origin, name) for name in (*fields, "baseline", "seed")}
-    pools = origin.pools
-    initial |= {"pools": pools, "preset": origin.preset or OWN, "vary": next(iter(origin.vary or {}), "")}
-    if origin.vary:
-        initial["baseline"] = ""
-    return CompareForm(initial=initial, definition=definition)
+def _initial(request: HttpRequest, definition: Definition, origin: Origin | None) -> CompareForm:
+    if origin is not None and origin.definition == definition.name:
+        return CompareForm(initial=origin.design, definition=definition)
+    vary = request.GET.get("vary", "")
+    # All variants on all pools would be too many.
+    pools = [_pool_for_variants(definition)] if vary else list(settings.JOB_POOLS)
+    return CompareForm(initial={"pools": pools, "preset": "quick", "vary": vary}, definition=definition)
 
 
 def _pool_for_variants(definition: Definition) -> str:
@@ -127,7 +103,7 @@ def _page(
     request: PageRequest,
     definition: Definition | None,
     forms: tuple[ParametersForm, CompareForm] | None,
-    origin: Comparison | None,
+    origin: Origin | None,
 ) -> HttpResponse:
     context: dict[str, Any] = {"groups": _groups(), "definition": definition, "origin": origin}
     if definition and forms:
