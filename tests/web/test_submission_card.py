@@ -28,8 +28,10 @@ def ran(make: Callable[..., Job]) -> Callable[..., Job]:
 
     def ran_job(pool: str, run_s: float | None, *, after_s: float = 1.0, **fields: Any) -> Job:
         finished_at = START + timedelta(seconds=after_s)
-        values = {"state": "succeeded", "run_s": run_s, "cpu_s": run_s and run_s / 4, "broker_wait_s": 0.01, "worker_wait_s": 0.02,
-                  "published_at": START, "finished_at": finished_at, "request_id": "s-1"}  # fmt: skip
+        values = {
+            "state": "succeeded", "run_s": run_s, "cpu_s": run_s and run_s / 4, "broker_wait_s": 0.01, "worker_wait_s": 0.02,
+            "published_at": START, "finished_at": finished_at, "request_id": "s-1",
+        }  # fmt: skip
         return make(pool=pool, **values | fields)
 
     return ran_job

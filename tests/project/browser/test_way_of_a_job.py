@@ -58,6 +58,17 @@ def test_many_copies_show_their_progress_without_a_reload(page: Page, platform: 
     expect(page.get_by_role("link", name=re.compile(r"Succeeded\s+40"))).to_be_visible()
 
 
+def test_a_submission_to_two_pools_leads_to_their_comparison(page: Page, platform: Platform) -> None:
+    submit(page, "io.wait", pools=["threads", "gevent"], duration="0.3")
+    expect(page.get_by_role("rowheader", name="threads")).to_be_visible()
+    expect(page.get_by_text("2 of 2 jobs ended")).to_be_visible(timeout=SLOW_MS)
+    expect(page.get_by_text("not finished")).to_have_count(0)
+    page.get_by_role("link", name="Compare properly").click()
+    expect(page.get_by_label("Duration")).to_have_value("0.3")
+    chosen = page.get_by_role("group", name="Pools").get_by_role("checkbox", checked=True)
+    expect(chosen).to_have_count(2)
+
+
 def test_a_failure_shows_its_traceback_and_runs_again_with_changes(page: Page, platform: Platform) -> None:
     submit(page, "endings.raise_error", pools=["threads"], message="it broke <b>here</b>")
     expect(page.locator(".pill.big")).to_have_text("Failed", timeout=SLOW_MS)
