@@ -17,6 +17,7 @@ urlpatterns = [
     path("comparisons/", views.comparisons, name="comparisons"),
     path("comparisons/new/", views.new_comparison, name="new-comparison"),
     path("comparisons/estimate/", views.estimate, name="estimate"),
+    path("comparisons/disturbances/", views.disturbances, name="disturbances"),
     path("comparisons/<uuid:pk>/", views.comparison, name="comparison"),
     path("comparisons/<uuid:pk>/cancel/", views.cancel_comparison, name="cancel-comparison"),
     path("comparisons/<uuid:pk>/bundle.zip", views.comparison_bundle, name="comparison-bundle"),

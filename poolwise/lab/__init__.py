@@ -9,6 +9,7 @@ sizes; `report` builds the report from `validity`, `statistics` and `answer`; `c
 from poolwise.lab.bundle import Bundle
 from poolwise.lab.charts import Chart
 from poolwise.lab.design import MAX_IN_FLIGHT, MAX_SEED, OWN, OWN_LABEL, Design
+from poolwise.lab.disturbances import disturbances
 from poolwise.lab.duties import lab_duties
 from poolwise.lab.estimate import estimate_before, estimate_s
 from poolwise.lab.feed import copies_of
@@ -63,6 +64,7 @@ __all__ = [
     "charts",
     "choices",
     "copies_of",
+    "disturbances",
     "estimate_before",
     "estimate_s",
     "lab_duties",

@@ -148,7 +148,7 @@ def test_compare_without_redis_names_its_address_and_leaves_nothing_planned(
     ) as caught:
         call_command("compare", "io.wait")
     assert "secret" not in str(caught.value)
-    assert Comparison.objects.get().state == Comparison.State.CANCELLED
+    assert not Comparison.objects.exists()
 
 
 def test_compare_cancels_after_its_timeout(db: None, own_keys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +165,8 @@ def test_compare_ends_when_its_comparison_is_cancelled(
         Comparison.objects.update(state=Comparison.State.CANCELLED)
         return []
 
-    monkeypatch.setattr(local_processes.LocalProcesses, "start_missing", cancel_it)
+    monkeypatch.setattr(local_processes.LocalProcesses, "start_missing", lambda self, pools: [])
+    monkeypatch.setattr(local_processes.LocalProcesses, "start_again", cancel_it)
     with pytest.raises(CommandError, match="was cancelled"):
         call_command("compare", "io.wait")
 
@@ -264,6 +265,20 @@ def test_an_interrupted_compare_cancels_its_jobs_and_leaves_no_process(site: Sit
     becomes(lambda: [child for child in children if is_running(child)], [], timeout_s=5)
     assert site.rows("select state, count(*) from poolwise_job group by state") == [("cancelled", 3)]
     assert site.rows("select state from poolwise_comparison") == [("cancelled",)]
+
+
+@pytest.mark.services
+def test_a_compare_that_is_interrupted_while_it_waits_plans_nothing_and_leaves_no_process(site: Site) -> None:
+    site.start("pause", "threads", "--reason", "test").communicate(timeout=60)
+    process = site.start("compare", "io.wait", "--pools", "threads", "--wait-until-idle")
+    assert process.stdout is not None
+    assert any("The pool threads is paused" in line for line in process.stdout)
+    children = psutil.Process(process.pid).children(recursive=True)
+    end(process, signal.SIGTERM)
+    assert process.returncode == 130
+    assert len(children) >= 2
+    becomes(lambda: [child for child in children if is_running(child)], [], timeout_s=5)
+    assert site.rows("select count(*) from poolwise_comparison") == [(0,)]
 
 
 # --- pool -----------------------------------------------------------------------------------------------

@@ -149,6 +149,7 @@ TABLE = {
     "poolwise:comparison-chart": (ABSENT, NO),
     "poolwise:comparisons": (SIGNED_IN, NO),
     "poolwise:definition": (SIGNED_IN, SUBMITTERS),
+    "poolwise:disturbances": (SIGNED_IN, NO),
     "poolwise:estimate": (NO, ABSENT),
     "poolwise:favicon": (MOVED, NO),
     "poolwise:healthz": (ANYBODY, NO),

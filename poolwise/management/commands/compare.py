@@ -7,13 +7,16 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 
 from poolwise import definitions, lab
 from poolwise.management.arguments import add_parameters, parameters
+from poolwise.management.before_the_start import show_disturbances, wait_until_idle
 from poolwise.management.bundle_arguments import (
     add_bundle_arguments,
     import_bundle,
@@ -54,6 +57,11 @@ class Command(BaseCommand):
             help="cancel after this time (default 3600)",
         )
         parser.add_argument(
+            "--wait-until-idle",
+            action="store_true",
+            help="start only when no other job runs and the machine is idle; give up after --timeout",
+        )
+        parser.add_argument(
             "--json",
             type=Path,
             metavar="FILE",
@@ -71,11 +79,19 @@ class Command(BaseCommand):
             self._end(comparison, options)
             return
         earlier = None if options["check"] is None else read_bundle(options["check"])
-        comparison, names = _planned(definition, pools, options) if earlier is None else planned_as(earlier)
+        plan = (
+            partial(planned_as, earlier)
+            if earlier is not None
+            else partial(_planned, definition, pools, options)
+        )
+        names = _checked(plan)
         try:
-            with LocalProcesses() as processes, _stopped_unless_finished(comparison):
+            with LocalProcesses() as processes, _interrupted_by_sigterm():
                 self._show_started(processes.start_missing(names))
-                self._follow(comparison, options["timeout"], lambda: processes.start_again(names))
+                self._before_the_start(names, options)
+                comparison, _ = plan()
+                with _stopped_unless_finished(comparison):
+                    self._follow(comparison, options["timeout"], lambda: processes.start_again(names))
         except KeyboardInterrupt:
             raise SystemExit(130) from None
         except (BrokerUnavailable, TimeoutError) as error:
@@ -88,6 +104,12 @@ class Command(BaseCommand):
     def _end(self, comparison: Comparison, options: dict[str, Any]) -> None:
         self._show(comparison, options["json"])
         write_files(comparison, options["bundle"], options["plot"])
+
+    def _before_the_start(self, pools: list[str], options: dict[str, Any]) -> None:
+        if options["wait_until_idle"]:
+            wait_until_idle(pools, options["timeout"], self.stderr.write)
+        else:
+            show_disturbances(pools, self.stderr.write)
 
     def _show_started(self, started: list[str]) -> None:
         for name in started:
@@ -152,17 +174,32 @@ def _planned(definition: str, pools: str, options: dict[str, Any]) -> tuple[Comp
         raise CommandError(str(error)) from error
 
 
+def _checked(plan: Callable[[], tuple[Comparison, list[str]]]) -> list[str]:
+    """Return the pools of the plan, and store nothing: what is wrong shows before anything starts or waits."""
+    with transaction.atomic():
+        _, names = plan()
+        transaction.set_rollback(True)
+    return names
+
+
+@contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """Raise KeyboardInterrupt on SIGTERM too, so that what was started is stopped."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 @contextmanager
 def _stopped_unless_finished(comparison: Comparison) -> Iterator[None]:
     """Cancel the comparison on any error or signal, before its workers are stopped."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except BaseException:
         lab.stop(comparison)
         raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _check_writable(option: str, file: Path | None) -> None:

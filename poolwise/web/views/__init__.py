@@ -8,7 +8,7 @@ from poolwise.web.views.faults import nowhere, server_error
 from poolwise.web.views.health import favicon, healthz
 from poolwise.web.views.job import cancel, job, result, run_again
 from poolwise.web.views.jobs import jobs
-from poolwise.web.views.new_comparison import estimate, new_comparison
+from poolwise.web.views.new_comparison import disturbances, estimate, new_comparison
 
 __all__ = [
     "cancel",
@@ -19,6 +19,7 @@ __all__ = [
     "comparison_chart",
     "comparisons",
     "definition",
+    "disturbances",
     "estimate",
     "favicon",
     "healthz",

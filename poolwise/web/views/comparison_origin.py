@@ -64,5 +64,5 @@ def _submission(request: PageRequest) -> Origin | None:
         return None
     used = [pool.name for pool in submission(request.user, chosen).pools if pool.name in settings.JOB_POOLS]
     # One pool compares nothing.
-    design = {"pools": used if len(used) > 1 else list(settings.JOB_POOLS), "preset": "standard"}
+    design = {"pools": used if len(used) > 1 else list(settings.JOB_POOLS), "preset": "quick"}
     return Origin(job.definition, job.params, design, submission=chosen, is_mixed=is_mixed)

@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.cache import patch_vary_headers
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from poolwise import definitions
 from poolwise import lab as planning
@@ -24,6 +24,8 @@ from poolwise.web.views import comparison_origin
 from poolwise.web.views.comparison_origin import Origin
 from poolwise.web.views.live import PageRequest, signed_in
 
+#: How long a request measures whether the machine is busy.
+_CPU_OVER_S = 0.25
 _KINDS = {"io": "Waits", "cpu": "Computes", "mixed": "Mixed", "hazard": "Hazards"}
 
 
@@ -119,6 +121,7 @@ def _page(
             "unavailable": definition.unavailable(),
             "failed": bool(parameters.errors or design.errors),
             "now": now,
+            "disturbances": planning.disturbances(_chosen(design)),
         }
     template = "poolwise/_comparison_form.html" if request.htmx else "poolwise/comparison_new.html"
     response = render(request, template, context)
@@ -202,3 +205,12 @@ def estimate(request: PageRequest) -> HttpResponse:
     )
     presets = _presets(design, definition, _given(parameters), _chosen(design))
     return render(request, "poolwise/_comparison_estimates.html", {"presets": presets})
+
+
+@require_safe
+@signed_in
+def disturbances(request: PageRequest) -> HttpResponse:
+    """Answer with what would disturb a comparison of the chosen pools now."""
+    pools = [name for name in request.GET.getlist("pools") if name in settings.JOB_POOLS]
+    found = planning.disturbances(list(dict.fromkeys(pools)), cpu_over_s=_CPU_OVER_S)
+    return render(request, "poolwise/_disturbances.html", {"disturbances": found})
