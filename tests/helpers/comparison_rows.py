@@ -22,7 +22,7 @@ def probe(pool: str, slots: int, *, cpu_s: float = 0.2, **changes: Any) -> dict[
         "release": {"at": 0.0, "machine_cpu_s": 10.0, "workers": [worker]},
         "busy": {"at": 10.0, "machine_cpu_s": 11.0},
         "end": {"at": 12.0, "machine_cpu_s": 11.5, "workers": [later]},
-        "foreign": {"pool": 0, "others": 0},
+        "others": {"slot_s": 0.0, "cpu_s": 0.0},
     }
 
 

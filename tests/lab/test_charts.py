@@ -84,29 +84,57 @@ def test_vega_compiles_every_chart(key: str) -> None:
 
 @pytest.mark.parametrize("key", KEYS)
 def test_a_comparison_without_figures_has_no_chart(key: str) -> None:
-    assert chart(key, sample.report(pools=[], verdicts={}), []) is None
+    assert chart(key, sample.report(pools=[], answer=sample.answer(standings=[])), []) is None
 
 
-def test_pools_are_sorted_around_the_baseline_by_their_ratio() -> None:
-    verdicts = {
-        "threads": sample.verdict("slower", 0.5, 0.4, 0.6),
-        "gevent": sample.verdict("faster", 3, 2.8, 3.1),
-    }
-    rows = [row for row in values(spec_of("ratios", verdicts=verdicts)) if row]
-    assert [(row["pool"], row["outcome"]) for row in rows] == [
-        ("gevent", "faster"), ("prefork", "baseline"), ("threads", "slower"),
-    ]  # fmt: skip
+def ratios_of(*standings: dict[str, Any], **changes: Any) -> list[dict[str, Any]]:
+    """Return the rows of the chart of ratios with these standings beside the fastest, gevent."""
+    given = sample.answer(standings=[sample.standing("gevent", "best", 1.0, 1.0, 1.0), *standings], **changes)
+    return [row for row in values(spec_of("ratios", answer=given)) if row]
+
+
+def test_pools_come_in_the_order_of_the_answer_with_their_standing() -> None:
+    rows = ratios_of(
+        sample.standing("asyncio", "candidate", 1.1, 0.97, 1.2),
+        sample.standing("prefork", "out", 16.8, 15.9, 17.6),
+    )
+    assert [(row["pool"], row["role"], row["label"]) for row in rows] == [
+        ("gevent", "fastest", "1.00×"),
+        ("asyncio", "may be the fastest", "1.10×"),
+        ("prefork", "slower", "16.8×"),
+    ]
+    assert (rows[1]["low"], rows[1]["high"]) == (0.97, 1.2)
+
+
+def test_the_band_spans_the_margin_in_which_pools_count_as_equal() -> None:
+    band = spec_of("ratios", answer=sample.answer(margin=0.1))["layer"][0]
+    assert band["mark"]["type"] == "rect"
+    assert [band["encoding"][end]["datum"] for end in ("x", "x2")] == [pytest.approx(1 / 1.1), 1.1]
 
 
 def test_a_ratio_without_an_interval_has_no_whiskers() -> None:
-    verdicts = {"gevent": sample.verdict("cannot tell", 2.0, None, None, reason="one round")}
-    row = values(spec_of("ratios", verdicts=verdicts), pool="gevent")[0]
+    row = ratios_of(sample.standing("threads", "candidate", 2.0))[1]
     assert row["low"] == row["high"] == 2.0
+    drawn = chart("ratios", sample.report(answer=sample.answer(
+        standings=[sample.standing("gevent", "best", 1.0), sample.standing("threads", "candidate", 2.0)]
+    )), SAMPLES)  # fmt: skip
+    assert drawn is not None
+    assert drawn.rows[1] == ["threads", "2.0×", "–", "may be the fastest"]
 
 
 def test_a_pool_without_a_ratio_is_left_out() -> None:
-    verdicts = {"gevent": sample.verdict("cannot tell", None, None, None)}
-    assert chart("ratios", sample.report(verdicts=verdicts), SAMPLES) is None
+    failing = sample.standing("threads", "not measured", reason="Jobs did not succeed.")
+    out = sample.standing("prefork", "out", 16.8, 15.9, 17.6)
+    assert [row["pool"] for row in ratios_of(failing, out)] == ["gevent", "prefork"]
+    alone = sample.answer(standings=[sample.standing("gevent", "best", 1.0), failing])
+    assert chart("ratios", sample.report(answer=alone), SAMPLES) is None
+
+
+def test_the_chart_of_ratios_names_the_fastest() -> None:
+    drawn = chart("ratios", REPORT, SAMPLES)
+    assert drawn is not None
+    assert drawn.title == "Time per job against gevent"
+    assert drawn.help.endswith("in the band, a pool is equally fast.")
 
 
 @pytest.mark.parametrize(("ratio", "text"), [(9.63, "9.6×"), (1.043, "1.04×"), (120.4, "120×"), (None, "–")])
@@ -189,7 +217,7 @@ def test_charts_without_data_are_left_out_of_all() -> None:
 @pytest.mark.slow
 def test_an_image_is_drawn_once_with_its_title_and_subtitle(monkeypatch: pytest.MonkeyPatch) -> None:
     svg = export.draw(spec_of("ratios"), "svg", subtitle="io.wait, 5 rounds of 50").decode()
-    for text in ("<svg", "Speed against prefork", "io.wait, 5 rounds of 50", "16.8×"):
+    for text in ("<svg", "Time per job against gevent", "io.wait, 5 rounds of 50", "16.8×"):
         assert text in svg
     monkeypatch.setattr(export, "_drawn", lambda text, kind: pytest.fail("drawn again"))
     assert export.draw(spec_of("ratios"), "svg", subtitle="io.wait, 5 rounds of 50").decode() == svg
