@@ -109,7 +109,15 @@ def standing(
 def pair(base: str, other: str, outcome: str, ratio: float, **changes: Any) -> dict[str, Any]:
     """Return the outcome of one pair."""
     bounds = {"low": ratio * 0.95, "high": ratio * 1.05}
-    return {"base": base, "other": other, "outcome": outcome, "ratio": ratio, "rounds": ROUNDS, **bounds, **changes}
+    return {
+        "base": base,
+        "other": other,
+        "outcome": outcome,
+        "ratio": ratio,
+        "rounds": ROUNDS,
+        **bounds,
+        **changes,
+    }
 
 
 def _pool(name: str, jobs: list[Sample]) -> dict[str, Any]:
