@@ -11,7 +11,6 @@ from poolwise.support import PoolwiseError
 _DEFAULTS: Mapping[str, Any] = {"copies": 100, "rounds": 1}
 #: Without a size, this is measured.
 _DEFAULT_PRESET = "quick"
-_SIZES = ("copies", "rounds", "budget_s")
 _NAMES = (
     "copies", "rounds", "seed", "warmup", "calibrate", "baseline", "preset", "budget_s", "in_flight", "arrival_rate_per_s",
     "slots", "is_sweep",
@@ -88,13 +87,14 @@ def _add_load(parser: ArgumentParser) -> None:
 
 
 def plan_options(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of `lab.plan`: the preset's, overridden by the given options."""
+    """Return the arguments of `lab.plan`: the preset's, overridden by the given options. Raise PoolwiseError."""
     chosen = {name: given[name] for name in _NAMES if given.get(name) is not None}
-    sized = any(name in chosen for name in _SIZES)
-    preset = chosen.get("preset", "" if sized else _DEFAULT_PRESET)
-    options = PRESETS[preset].options(is_sweep=bool(given.get("is_sweep"))) if preset else {}
-    if "copies" in chosen or "rounds" in chosen:
-        options |= {"budget_s": None, "preset": ""}
+    has_rounds = "copies" in chosen or "rounds" in chosen
+    if has_rounds and "budget_s" in chosen:
+        raise PoolwiseError("--budget: give a budget, or --copies and --rounds, not both.")
+    preset = chosen.get("preset", "" if has_rounds or "budget_s" in chosen else _DEFAULT_PRESET)
+    is_fixed = has_rounds or bool(given.get("is_sweep"))
+    options = PRESETS[preset].options(is_sweep=is_fixed) if preset else {}
     return {**_DEFAULTS, **options, **chosen}
 
 
