@@ -1,4 +1,4 @@
-"""`auto`: a pin, else the newest valid report, else the kind; the job has the reason."""
+"""`auto`: a pin, else the newest answer, else the kind; the job has the reason."""
 
 from datetime import timedelta
 from typing import Any
@@ -32,13 +32,11 @@ def _pools(settings: Any, own_keys: Any) -> Any:
 
 
 def found_best(
-    pool: str, *, valid: bool = True, proven: bool = True, age_days: int = 0, code: str = "", **fields: Any
+    pool: str, *, state: str = "settled", age_days: int = 0, code: str = "", **fields: Any
 ) -> Comparison:
     report = {
-        "sentence": f"{pool} ran this job 9.6× faster than prefork",
-        "validity": {"valid": valid, "checks": []},
+        "answer": {"state": state, "text": f"Run io.wait on {pool or 'none'} (2 slots).", "pool": pool},
         "environment": {"code": code or code_version()},
-        "advice": {"pool": pool, "slots": 2, "proven": proven},
     }
     at = timezone.now() - timedelta(days=age_days)
     return Comparison.objects.create(definition=WAIT, copies=1, report=report, created_at=at, **fields)
@@ -58,26 +56,34 @@ def test_a_definition_that_names_its_pool_runs_there() -> None:
     assert by_kind(definition).pool == "threads"
 
 
-def test_the_newest_valid_report_chooses() -> None:
+def test_the_newest_answer_chooses() -> None:
     found_best("threads", age_days=2)
     newest = found_best("asyncio", age_days=1)
-    found_best("prefork", valid=False)
+    found_best("", state="none")
     assert chosen().pool == "asyncio"
     assert chosen().why.startswith(f"measured: comparison {str(newest.pk)[:8]} of ")
-    assert chosen().why.endswith("asyncio ran this job 9.6× faster than prefork")
+    assert chosen().why.endswith(": Run io.wait on asyncio (2 slots).")
 
 
 def test_a_report_of_the_present_code_goes_before_a_newer_one_of_another() -> None:
     found_best("threads", age_days=2)
     found_best("asyncio", code="0ld")
     assert chosen().pool == "threads"
-    Comparison.objects.filter(report__advice__pool="threads").delete()
+    Comparison.objects.filter(report__answer__pool="threads").delete()
     assert chosen().pool == "asyncio"
     assert "by an earlier version of the code" in chosen().why
 
 
-def test_report_that_proved_nothing_chooses_nothing(settings: Any) -> None:
-    found_best("threads", proven=False)
+def test_an_open_answer_chooses_too() -> None:
+    found_best("asyncio", age_days=1)
+    found_best("threads", state="open")
+    assert chosen().pool == "threads"
+
+
+def test_a_comparison_without_an_answer_or_of_parameters_chooses_nothing(settings: Any) -> None:
+    found_best("", state="none")
+    found_best("threads", vary={"duration_s": [1, 2]})
+    Comparison.objects.create(definition=WAIT, copies=1)
     assert chosen().pool == settings.JOB_DEFAULT_POOLS["io"]
 
 
