@@ -42,15 +42,19 @@ def swept(pools: tuple[str, ...] = ("threads",), spans: tuple[float, ...] = (4.0
 
 
 @pytest.mark.django_db
-def test_the_advice_comes_last_with_its_basis() -> None:
+def test_the_answer_comes_last_with_the_reason_beneath() -> None:
     text = text_of(compared({"prefork": SLOW, "gevent": FAST}))
-    assert "\n\ngevent ran this job 10.0× faster than prefork (95 % CI" in text
-    advice = text[text.index("Advice") :]
-    assert advice.startswith(
-        "Advice, as measured: gevent with 4 slots\n  Run it on gevent with 4 slots: the job"
-    )
-    assert "--rounds" not in text
+    assert text.startswith("io.wait(duration_s=0.1), 5 rounds of 4 jobs\n")
+    answer = text.split("\n\n")[-1].splitlines()
+    assert answer[0] == "Run io.wait on gevent (4 slots). It is 10× as fast as prefork."
+    assert answer[1].startswith("  The job waits for 99 % of its run.")
     assert "Failed validity check" not in text
+
+
+@pytest.mark.django_db
+def test_a_budget_is_part_of_the_title() -> None:
+    text = text_of(compared({"prefork": SLOW, "gevent": FAST}, budget_s=30))
+    assert text.startswith("io.wait(duration_s=0.1), 5 rounds of up to 4 jobs, at most 30 s\n")
 
 
 @pytest.mark.django_db
@@ -68,25 +72,33 @@ def test_a_number_stays_with_its_unit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.django_db
-def test_one_round_gives_advice_by_kind_and_how_to_get_a_verdict() -> None:
+def test_one_round_answers_openly_and_says_what_to_do_next() -> None:
     text = " ".join(text_of(compared({"prefork": [1.0], "gevent": [0.1]})).split())
-    assert (
-        "1 round is too few: comparing 2 pools takes 4 (1 round of 4). For a verdict use --rounds 4 or"
-        in text
-    )
-    assert "Advice, by kind of job: gevent with 4 slots Judging by the kind of job alone" in text
+    assert "Run io.wait on gevent or prefork. 1 round did not tell them apart." in text
+    assert "An interval takes 3 rounds: repeat it with the preset quick, which takes 30 s." in text
+
+
+def disturbed(comparison: Comparison, pool: str) -> Comparison:
+    """Return the comparison after jobs of others took slots of one of its pools."""
+    for batch in comparison.batches.filter(pool=pool):
+        batch.probe["others"] = {"slot_s": 2.0, "cpu_s": 0.0}
+        batch.save()
+    return comparison
 
 
 @pytest.mark.django_db
-def test_a_failed_check_that_matters_is_shown_once() -> None:
-    comparison = compared({"prefork": SLOW, "threads": SLOW, "gevent": FAST})
-    for disturbed in comparison.batches.filter(pool="threads"):
-        disturbed.probe["foreign"] = {"pool": 0, "others": 3}
-        disturbed.save()
-    assert (
-        text_of(comparison).count("Failed validity check “No other jobs”: Other jobs ran during the batches")
-        == 1
-    )
+def test_a_failed_check_is_shown_once_beside_the_answer_for_the_others() -> None:
+    text = text_of(disturbed(compared({"prefork": SLOW, "threads": SLOW, "gevent": FAST}), "threads"))
+    assert text.count("Failed validity check “No other jobs”: Other jobs took slots or CPU from threads") == 1
+    assert "\n\nRun io.wait on gevent (4 slots). It is 10× as fast as prefork.\n" in text
+
+
+@pytest.mark.django_db
+def test_a_reason_that_the_answer_gives_is_not_repeated() -> None:
+    text = text_of(disturbed(compared({"prefork": SLOW, "threads": SLOW}), "threads"))
+    assert "Failed validity check" not in text
+    assert text.count("ther jobs took slots or CPU from threads") == 1
+    assert text.splitlines()[-1] == "  Repeat the comparison while no other jobs run."
 
 
 @pytest.mark.django_db
@@ -99,45 +111,41 @@ def test_failed_jobs_are_counted() -> None:
 
 
 @pytest.mark.django_db
-def test_the_sweep_of_one_pool_is_a_table_and_its_knee_a_sentence() -> None:
-    table, most, sentence, advice = text_of(swept()).split("\n\n")
+def test_the_sweep_of_one_pool_is_a_table_and_its_knee_the_answer() -> None:
+    table, most, answer = text_of(swept()).split("\n\n")
     assert [line.split() for line in table.splitlines()[2:]] == [
         ["threads", "1", "1", "4.00", "s"],
         ["threads", "2", "2", "2.00", "s", "←", "knee"],
         ["threads", "4", "2.11", "1.90", "s"],
     ]
-    assert "× 4, at the maximum slots\n" in most
-    expected = "The knee of threads is at 2 slots: 2 jobs/s, at most 2.11 jobs/s, at 4 (1 round of 4)."
-    assert " ".join(sentence.split()) == expected
-    head, text = advice.split("\n", 1)
-    assert head == "Advice, slots as measured: threads with 2 slots"
-    assert "Its sweep levels off at 2 slots: the job waits for 99 % of its run." in text
+    assert ", at the maximum slots\n" in most
+    assert answer == "Run io.wait on threads (2 slots): more slots add little."
 
 
 @pytest.mark.django_db
-def test_a_sweep_without_a_knee_names_its_maximum() -> None:
-    sentence = report.build(swept(spans=(4.0, 2.0, 1.0))).sentence
-    assert sentence == "threads has no knee from 1 to 4 slots: at most 4 jobs/s, at 4 (1 round of 4)"
+def test_a_sweep_of_one_pool_without_a_knee_has_nothing_to_compare() -> None:
+    answer = report.build(swept(spans=(4.0, 2.0, 1.0))).answer
+    assert (answer.state, answer.text) == ("none", "Nothing to compare: choose at least two pools.")
 
 
 @pytest.mark.django_db
-def test_a_sweep_of_two_pools_has_their_verdict_and_both_in_its_table() -> None:
+def test_a_sweep_of_two_pools_has_an_answer_and_both_in_its_table() -> None:
     text = text_of(swept(("prefork", "threads")))
     assert text.count("← knee") == 2
-    assert "Advice, slots as measured, pool by kind of job: threads with 2 slots\n" in text
-    assert "No verdict between threads and prefork" in text
+    assert "Run io.wait on prefork or threads. 1 round did not tell them apart." in text
 
 
 @pytest.mark.django_db
 def test_the_json_has_the_report_beside_the_figures() -> None:
     comparison = swept(("prefork", "threads"))
     figures = as_json(comparison)
-    assert figures["advice"] is None, "no report, as of an older coordinator"
+    assert figures["answer"] is None, "no report, as of an older coordinator"
     report.freeze(comparison)
     reported = json.loads(json.dumps(as_json(comparison)))
-    assert set(reported) == set(figures) > {"definition", "pools", "verdicts", "validity", "advice", "sweep"}
-    assert reported["advice"]["slots"] == 2
-    assert reported["verdicts"]["threads"]["outcome"] == "cannot tell"
+    assert set(reported) == set(figures) > {"definition", "budget_s", "answer", "pairs", "validity", "sweep"}
+    assert (reported["answer"]["state"], reported["answer"]["slots"]) == ("open", 2)
+    assert [standing["name"] for standing in reported["answer"]["standings"]] == ["prefork", "threads"]
+    assert reported["pairs"][0]["outcome"] == "cannot tell"
     assert reported["validity"]["checks"]
     assert [point["slots"] for point in reported["sweep"]["prefork"]] == [1, 2, 4]
 
@@ -154,18 +162,17 @@ def test_an_imported_comparison_is_printed_like_one_that_ran_here(tmp_path: Path
     call_command("compare", "--import", str(file), "--json", str(tmp_path / "out.json"), stdout=out)
     assert out.getvalue().split("\n", 1)[1].strip() == text
     assert "10.0×" in text.split("\n\n")[0]
-    assert json.loads((tmp_path / "out.json").read_text())["advice"]["pool"] == "gevent"
+    assert json.loads((tmp_path / "out.json").read_text())["answer"]["pool"] == "gevent"
 
 
 @pytest.mark.django_db
-def test_the_results_of_a_hazard_and_its_lesson_follow_the_verdict() -> None:
+def test_the_results_of_a_hazard_and_its_lesson_come_before_the_answer() -> None:
     comparison = compared({"prefork": SLOW, "gevent": FAST})
     results_table = {"head": ["guard", "lost"], "rows": [["none", "644"], ["lock", "0"]]}
     built = report.build(comparison).model_dump(mode="json")
-    comparison.report = built | {"results_table": results_table, "lesson": "Lock it.", "advice": None}
-    text = comparison_text(comparison)
-    assert text.endswith("\n\nguard  lost\n───────────\nnone    644\nlock      0\n\nLock it.")
-    assert "faster than prefork" in text.split("\n\n")[1]
+    comparison.report = built | {"results_table": results_table, "lesson": "Lock it."}
+    lesson = "\n\nguard  lost\n───────────\nnone    644\nlock      0\n\nLock it.\n\nRun io.wait on gevent"
+    assert lesson in comparison_text(comparison)
 
 
 @pytest.mark.django_db
