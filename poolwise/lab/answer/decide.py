@@ -81,7 +81,7 @@ def decide(inputs: Inputs) -> Answer:
 def _none(inputs: Inputs) -> Answer:
     failed = next((check for check in inputs.checks if check.withholds), None)
     if len(inputs.samples) < 2:
-        return Answer(state="none", text=_of_one(inputs), standings=_not_measured(inputs))
+        return _of_one(inputs)
     reason = failed.reason if failed else "fewer than two pools have a completed round."
     step = remedy(failed.id) if failed else "Repeat the comparison with the workers of every pool running."
     return Answer(
@@ -92,12 +92,16 @@ def _none(inputs: Inputs) -> Answer:
     )
 
 
-def _of_one(inputs: Inputs) -> str:
+def _of_one(inputs: Inputs) -> Answer:
     """Return the answer where one pool alone was measured: where its sweep levels off, if it is one."""
     for name, points in (inputs.sweep or {}).items():
         if knee := next((point for point in points if point.is_knee), None):
-            return f"Run {inputs.job} on {texts.with_slots(name, knee.slots)}: more slots add little."
-    return "Nothing to compare: choose at least two pools."
+            text = f"Run {inputs.job} on {texts.with_slots(name, knee.slots)}: more slots add little."
+            return Answer(state="settled", text=text, slots=knee.slots)
+        if len(points) > 1:
+            text = f"{name} has no knee from {points[0].slots} to {count(points[-1].slots, 'slot')}."
+            return Answer(state="none", text=text)
+    return Answer(state="none", text="Nothing to compare: choose at least two pools.")
 
 
 def _chosen(inputs: Inputs) -> tuple[VariantFigures, str]:
