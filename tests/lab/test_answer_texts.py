@@ -181,12 +181,18 @@ def test_a_pool_without_a_round_is_not_measured() -> None:
 def test_one_pool_alone_is_nothing_to_compare() -> None:
     given = answer({"gevent": 0.1})
     assert (given.state, given.text) == ("none", "Nothing to compare: choose at least two pools.")
+    assert given.standings == []
 
 
 def test_a_sweep_of_one_pool_is_answered_by_its_knee() -> None:
-    sweep = {"gevent": [SweepPoint.model_validate(point) for point in sample.sweep()["gevent"]]}
-    given = answer({"gevent": 0.1}, sweep=sweep)
+    points = [SweepPoint.model_validate(point) for point in sample.sweep()["gevent"]]
+    given = answer({"gevent": 0.1}, sweep={"gevent": points})
     assert given.text == "Run io.wait on gevent (16 slots): more slots add little."
+    assert (given.state, given.slots) == ("settled", 16)
+    assert given.pool == "", "no other pool was measured, so that it is not recommended"
+    level = [point.model_copy(update={"is_knee": False}) for point in points]
+    without = answer({"gevent": 0.1}, sweep={"gevent": level})
+    assert (without.state, without.text) == ("none", "gevent has no knee from 1 to 32 slots.")
 
 
 # --- variants -------------------------------------------------------------------------------------------
