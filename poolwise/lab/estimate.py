@@ -147,7 +147,7 @@ def _cost_per_job_s(definition: str, params: Mapping[str, Any], variant: Variant
         .order_by("-finished_at")[:_PAST_BATCHES]
     )
     past = [
-        (batch.finished_at - batch.released_at).total_seconds() / batch.comparison.copies
+        (batch.finished_at - batch.released_at).total_seconds() / copies_of(batch.comparison, batch)
         for batch in batches
         if batch.finished_at and batch.released_at
     ]
