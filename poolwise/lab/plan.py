@@ -144,7 +144,8 @@ def _batches(comparison: Comparison, pools: Sequence[str], planned: Sequence[Var
         first = {variant.pool: variant for variant in reversed(planned)}
         rows += [(BEFORE_ROUNDS, Batch.Role.CALIBRATION, first[pool], points[pool][-1]) for pool in pools]
     if comparison.budget_s is None:
-        orders = balanced_orders(entries, comparison.seed)
+        # One round keeps the order of the pools, values and slots: there is nothing to balance.
+        orders = balanced_orders(entries, comparison.seed) if comparison.rounds > 1 else [entries]
         for number in range(1, comparison.rounds + 1):
             order = orders[(number - 1) % len(orders)]
             rows += [(number, Batch.Role.MEASURED, variant, slots) for variant, slots in order]

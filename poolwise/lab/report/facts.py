@@ -9,6 +9,7 @@ from django.conf import settings
 from poolwise.lab.report import process_stats as probe
 from poolwise.lab.report import runs
 from poolwise.lab.report.runs import Run
+from poolwise.lab.variants import variants_of
 from poolwise.models import Batch, Comparison
 from poolwise.support import quantile
 
@@ -161,5 +162,8 @@ def baseline_of(comparison: Comparison, pools: Mapping[str, VariantRuns]) -> str
     """Return the pool that the others are compared with: as chosen, else a prefork pool, else the first."""
     if comparison.baseline in pools:
         return comparison.baseline
-    prefork = (name for name, pool in pools.items() if pool.model == "prefork")
-    return next(prefork, next(iter(pools), ""))
+    # The batches may come in another order than the values that are compared.
+    planned = variants_of(list(dict.fromkeys(pool.pool for pool in pools.values())), comparison.vary)
+    names = [variant.name for variant in planned if variant.name in pools] or list(pools)
+    prefork = (name for name in names if pools[name].model == "prefork")
+    return next(prefork, next(iter(names), ""))
