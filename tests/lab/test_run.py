@@ -1,10 +1,11 @@
+import time
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
-from poolwise.lab import estimate_s, progress, run, stop
+from poolwise.lab import estimate_s, probes, progress, run, stop
 from poolwise.lab.run import advance
 from poolwise.lifecycle.heartbeats import COORDINATOR, Heartbeat, send
 from poolwise.models import Batch, Comparison, Job, JobState
@@ -165,20 +166,37 @@ def test_the_environment_is_kept_when_a_comparison_starts(bench: Bench) -> None:
     assert comparison.environment["broker"]["kind"] == "redis"
 
 
-def test_jobs_of_others_that_ran_during_a_batch_are_counted(bench: Bench) -> None:
+def other_job(pool: str, start: Any, *, ran_s: float | None, cpu_s: float | None = None) -> None:
+    """Store a job of nobody's batch that ran for so long, or still runs."""
+    end = None if ran_s is None else start + timedelta(seconds=ran_s)
+    state = JobState.RUNNING if end is None else JobState.SUCCEEDED
+    Job.objects.create(
+        definition="io.wait", kind="io", params={}, pool=pool, state=state, started_at=start, finished_at=end, cpu_s=cpu_s
+    )  # fmt: skip
+
+
+def test_what_others_took_is_counted_in_slots_of_the_pool_and_cpu_of_all(bench: Bench) -> None:
     comparison = planned(("alpha",))
     bench.tick()
-    now = timezone.now()
-    other = {"definition": "io.wait", "kind": "io", "params": {}}
-    Job.objects.create(pool="alpha", state=JobState.RUNNING, started_at=now, **other)
-    Job.objects.create(pool="beta", state=JobState.SUCCEEDED, started_at=now, finished_at=now, **other)
-    hour_ago = now - timedelta(hours=1)
-    Job.objects.create(
-        pool="beta", state=JobState.SUCCEEDED, started_at=hour_ago, finished_at=hour_ago, **other
-    )
-    Job.objects.filter(batch__isnull=False).update(state=JobState.SUCCEEDED, finished_at=now)
+    batch, end = running_batch(comparison), timezone.now()
+    start = end - timedelta(seconds=10)
+    other_job("alpha", start + timedelta(seconds=2), ran_s=3, cpu_s=0.6)
+    other_job("beta", start - timedelta(seconds=4), ran_s=8, cpu_s=4.0)  # half of it before the batch
+    other_job("beta", start - timedelta(hours=1), ran_s=5, cpu_s=5.0)
+    assert probes.others(batch, start, end) == {"slot_s": 3.0, "cpu_s": pytest.approx(0.6 + 2.0)}
+    other_job("alpha", start + timedelta(seconds=6), ran_s=None)
+    assert probes.others(batch, start, end) == {"slot_s": 7.0, "cpu_s": pytest.approx(2.6)}
+
+
+def test_an_ended_batch_keeps_what_others_took(bench: Bench) -> None:
+    comparison = planned(("alpha",))
     bench.tick()
-    assert comparison.batches.get().probe["foreign"] == {"pool": 1, "others": 1}
+    start = running_batch(comparison).released_at
+    other_job("alpha", start - timedelta(seconds=1), ran_s=1.5, cpu_s=0.75)
+    bench.end_jobs()
+    time.sleep(0.5)
+    bench.tick()
+    assert comparison.batches.get().probe["others"] == {"slot_s": 0.5, "cpu_s": 0.25}
 
 
 # --- ending early ---------------------------------------------------------------------------------------
@@ -265,6 +283,18 @@ def test_the_time_left_is_estimated_from_the_batches_that_have_ended(bench: Benc
     stop(comparison)
     comparison.refresh_from_db()
     assert estimate_s(comparison) == 0.0
+
+
+def test_the_time_left_of_a_budget_is_what_is_not_spent_with_the_pilots(bench: Bench) -> None:
+    comparison = planned(("alpha", "beta"), budget_s=30.0)
+    assert estimate_s(comparison) == pytest.approx(30 + 2 * 1.5)
+    comparison.batches.filter(pool="alpha").update(finished_at=timezone.now())
+    assert estimate_s(comparison) == pytest.approx(30 + 1.5)
+    now = timezone.now()
+    Batch.objects.create(
+        comparison=comparison, pool="alpha", round=1, position=9, released_at=now - timedelta(seconds=12), finished_at=now
+    )  # fmt: skip
+    assert estimate_s(comparison) == pytest.approx(18 + 1.5)
 
 
 def test_one_query_shows_whether_a_comparison_is_wanted(bench: Bench, django_assert_num_queries: Any) -> None:

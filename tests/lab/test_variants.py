@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from poolwise.definitions import get
-from poolwise.lab import PRESETS, choices, estimate_before, plan
+from poolwise.lab import Preset, choices, estimate_before, plan
 from poolwise.lab.progress import progress
-from poolwise.management.plan_arguments import plan_options, vary_of
+from poolwise.lab.report import facts
+from poolwise.management.plan_arguments import vary_of
 from poolwise.models import Batch, Comparison, Job
 from poolwise.support.errors import InvalidParameters
 from tests.lab.conftest import Bench
@@ -30,6 +31,11 @@ def test_each_value_has_a_batch_in_each_round_in_an_order_that_the_seed_decides(
     variants = [f"guard={guard}" for guard in GUARDS]
     for number in range(1, 5):
         assert sorted(label for round_, label in orders[0] if round_ == number) == sorted(variants)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_first_value_is_the_baseline_whatever_order_the_rounds_have(bench: Bench, seed: int) -> None:
+    assert facts.read(counter(rounds=3, seed=seed)).baseline == "guard=none"
 
 
 def test_the_jobs_of_a_batch_have_its_own_value(bench: Bench) -> None:
@@ -60,9 +66,12 @@ def test_progress_and_estimate_are_by_variant(bench: Bench) -> None:
     bench.run_on(past)
     assert [done["ended"] for done in progress(past).values()] == [2, 2, 2]
     params = past.params
-    estimate = estimate_before("hazard.shared_counter", params, ["alpha"], "quick", {"guard": GUARDS})
+    own = Preset("own", "Own", "", None, 10, 2, warmup=False, calibrate=False)
+    estimate = estimate_before("hazard.shared_counter", params, ["alpha"], own, {"guard": GUARDS})
     assert estimate is not None
-    assert estimate > 0
+    assert estimate > 2 * 3 * 1.0, "a batch takes a second beside its jobs"
+    quick = estimate_before("hazard.shared_counter", params, ["alpha"], "quick", {"guard": GUARDS})
+    assert quick == pytest.approx(30 + 3 * 1.5)
 
 
 def test_a_void_batch_of_a_variant_is_repeated_as_that_variant(bench: Bench) -> None:
@@ -100,15 +109,11 @@ def test_a_value_that_does_not_fit_into_a_name_is_refused(bench: Bench) -> None:
         plan("endings.raise_error", {}, ("alpha",), 1, vary={"message": ["a", "b\nc"]})
 
 
-def test_a_preset_has_the_rounds_that_its_variants_need() -> None:
-    assert [PRESETS["quick"].for_variants(variants).rounds for variants in (1, 2, 4, 5, 12)] == [
-        5,
-        5,
-        5,
-        6,
-        7,
+def test_with_a_budget_each_variant_has_a_pilot_of_its_own(bench: Bench) -> None:
+    comparison = counter(budget_s=30.0)
+    assert list(comparison.batches.order_by("position").values_list("role", "label")) == [
+        ("pilot", f"guard={guard}") for guard in GUARDS
     ]
-    assert plan_options({"preset": "thorough"}, variants=5)["rounds"] == 10
 
 
 def test_the_command_names_values_or_takes_all_choices() -> None:
