@@ -78,7 +78,7 @@ def test_beyond_the_number_that_is_kept_the_oldest_go(settings: Any) -> None:
 @pytest.mark.parametrize(
     ("state", "report", "goes"),
     [
-        ("finished", {"sentence": "x"}, True),
+        ("finished", {"answer": {"state": "none", "text": "x"}}, True),
         ("cancelled", None, True),
         ("running", None, False),
         ("finished", None, False),

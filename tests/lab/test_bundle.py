@@ -17,7 +17,7 @@ from poolwise.lab.bundle import writing
 from poolwise.lab.report import Report
 from poolwise.models import Comparison, Job
 from poolwise.support.errors import BadBundle, PoolwiseError
-from tests.helpers.comparison_rows import ENVIRONMENT, compared
+from tests.helpers.comparison_rows import ENVIRONMENT, batch, compared
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 SLOW, FAST = [1.0, 1.01, 0.99, 1.02, 1.0], [0.1, 0.101, 0.099, 0.102, 0.1]
@@ -95,6 +95,26 @@ def test_the_command_repeats_the_comparison() -> None:
     )
 
 
+def test_the_command_repeats_a_comparison_with_a_budget_by_its_budget() -> None:
+    comparison = frozen(budget_s=30.0)
+    command = bundles.command(comparison, report.load(comparison))
+    assert command == (
+        "manage.py compare io.wait --pools prefork,gevent --budget 30 --seed 7 --param duration_s=0.1"
+    )
+
+
+@pytest.mark.usefixtures("_no_charts")
+def test_a_bundle_keeps_pilots_and_the_budget() -> None:
+    comparison = compared({"prefork": SLOW, "gevent": FAST}, seed=7, budget_s=30.0)
+    batch(comparison, "gevent", 0, 0.1, role="pilot")
+    report.freeze(comparison)
+    imported = bundles.store(bundles.read(io.BytesIO(bundles.write(comparison))))
+    assert imported.budget_s == 30
+    assert (
+        imported.batches.filter(role="pilot").count() == comparison.batches.filter(role="pilot").count() == 1
+    )
+
+
 @pytest.mark.usefixtures("_no_charts")
 def test_an_imported_bundle_is_the_same_report_without_a_job() -> None:
     comparison = frozen()
@@ -168,8 +188,9 @@ def test_a_zip_bomb_is_refused_by_its_directory_and_by_what_it_unpacks_to(
         ("figures.json", b'"outcome": "faster"', b'"outcome": "great"', r"pairs.0.outcome: Input should be"),
         ("figures.json", b'"ratio": ', b'"ratio": -', "greater than or equal to 0"),
         ("figures.json", b'"ratio": ', b'"ratio": NaN, "x": ', "finite number"),
-        ("figures.json", b'"sentence": "', b'"sentence": "\\u0000', "NUL"),
-        ("figures.json", b'"sentence": "', b'"sentence": "' + b"x" * 3000, "at most 2000 characters"),
+        ("figures.json", b'"text": "', b'"text": "\\u0000', "NUL"),
+        ("figures.json", b'"text": "', b'"text": "' + b"x" * 3000, "at most 2000 characters"),
+        ("figures.json", b'"role": "best"', b'"role": "worst"', r"answer.standings.0.role: Input should be"),
         ("manifest.json", b'"version": 1', b'"version": 2', "version"),
         ("manifest.json", b'"definition": "io.wait"', b'"definition": "<b>"', "definition"),
         ("manifest.json", b'"created_at": "2', b'"created_at": "x2', "created_at"),
@@ -250,8 +271,11 @@ def test_a_comparison_of_variants_comes_back_with_its_variants_and_their_pool() 
         batches = comparison.batches.filter(pool=pool)
         batches.update(pool="gevent", label=f"duration_s={value}", params={"duration_s": value})
     report.freeze(comparison)
-    assert comparison.report["advice"] is None
-    assert comparison.report["verdicts"]["duration_s=1"]["ratio"] == pytest.approx(0.1)
+    assert (
+        comparison.report["answer"]["text"]
+        == "duration_s=0.1 is the fastest. It is 10× as fast as duration_s=1."
+    )
+    assert comparison.report["pairs"][0]["ratio"] == pytest.approx(0.1)
     content = bundles.write(comparison)
     command = files_of(content)["command.txt"].decode()
     assert "--pools gevent " in command

@@ -66,15 +66,20 @@ def test_who_may_view_all_sees_anothers_but_cannot_cancel_it(
     assert bob.post(address(other, "cancel/")).status_code == 403
 
 
-def test_the_list_shows_each_with_its_sentence(bob: Client, finished: Comparison) -> None:
+def test_the_list_shows_each_with_its_answer(bob: Client, finished: Comparison) -> None:
     page = text_of(bob.get("/comparisons/"))
-    assert "gevent ran this job 16.8× faster than prefork" in page
-    assert "no verdict" not in page
+    assert "Run io.wait on gevent (50 slots). It is 17× as fast as prefork" in page
+    assert "5 rounds of 20 jobs" in page
+    assert "no answer" not in page
+    assert "not settled" not in page
 
 
-def test_the_list_says_where_a_verdict_is_withheld(bob: Client, user: Any) -> None:
-    sample.store(user, report=sample.report(validity=sample.validity(spread="It spreads.")))
-    assert "no verdict" in text_of(bob.get("/comparisons/"))
+@pytest.mark.parametrize(("state", "tag"), [("none", "no answer"), ("open", "not settled")])
+def test_the_list_says_where_an_answer_is_missing_or_open(
+    bob: Client, user: Any, state: str, tag: str
+) -> None:
+    sample.store(user, report=sample.report(answer=sample.answer(state=state)))
+    assert tag in text_of(bob.get("/comparisons/"))
 
 
 def test_an_empty_list_says_what_to_do(bob: Client) -> None:
@@ -88,17 +93,17 @@ def test_the_list_goes_on_over_the_page(bob: Client, user: Any, monkeypatch: pyt
     for copies in (1, 2):
         Comparison.objects.create(definition="io.wait", copies=copies, user=user, state="cancelled")
     first = bob.get("/comparisons/")
-    assert "of 2 ·" in text_of(first)
-    assert "of 1 ·" in text_of(bob.get("/comparisons/", {"before": first.context["page"].older}))
+    assert "of 2 jobs ·" in text_of(first)
+    assert "of 1 job ·" in text_of(bob.get("/comparisons/", {"before": first.context["page"].older}))
 
 
-def test_the_verdict_comes_first_and_everything_that_carries_it_follows(
+def test_the_answer_comes_first_and_everything_that_carries_it_follows(
     bob: Client, finished: Comparison
 ) -> None:
     page = text_of(bob.get(address(finished)))
     wanted = [
-        "gevent ran this job 16.8× faster", "Speed against prefork", "Where a job’s time went", "Advice",
-        "Validity checks", "Distribution of waits and runs", "Achieved concurrency", "Figures", "Overhead",
+        "Run io.wait on gevent (50 slots)", "Time per job against gevent", "Where a job’s time went", "Validity checks",
+        "Distribution of waits and runs", "Achieved concurrency", "Figures", "Every pair", "Overhead",
         "Environment", "Before and after",
     ]  # fmt: skip
     places = [page.index(words) for words in wanted]
@@ -114,13 +119,38 @@ def test_every_chart_names_its_data_and_has_a_table(bob: Client, finished: Compa
     assert page.count("As a table") == 4
 
 
-def test_a_withheld_verdict_says_why(bob: Client, user: Any) -> None:
-    verdicts = {"gevent": sample.verdict("cannot tell", 9.0, 8.0, 10.0, reason="It spreads.")}
-    changed = sample.report(verdicts=verdicts, validity=sample.validity(spread="It spreads by 14 %."))
+def test_each_pool_stands_with_its_ratio_and_interval(bob: Client, finished: Comparison) -> None:
+    page = re.sub(r"<[^>]+>", "", text_of(bob.get(address(finished))))
+    assert "fastest gevent" in page
+    assert "slower prefork 16.8× as long (15.9× to 17.6×)" in page
+
+
+def test_a_pool_that_was_not_measured_says_why_beside_the_answer(bob: Client, user: Any) -> None:
+    out = sample.standing("threads", "not measured", reason="Jobs did not succeed: 9 of 20 on threads.")
+    given = sample.answer(standings=[sample.standing("gevent", "best", 1.0, 1.0, 1.0), out])
+    changed = sample.report(answer=given, validity=sample.validity(failures="Jobs did not succeed."))
     page = text_of(bob.get(address(sample.store(user, report=changed))))
-    assert "No verdict" in page
-    assert "It spreads by 14 %." in page
+    assert "Jobs did not succeed: 9 of 20 on threads." in page
+    assert "is-withheld" not in page
+
+
+def test_a_missing_answer_says_why_and_what_to_do(bob: Client, user: Any) -> None:
+    step = "Repeat the comparison while no other jobs run."
+    given = sample.answer(state="none", text="No answer: 12 jobs ran.", pool="", next_step=step, standings=[])
+    changed = sample.report(answer=given, validity=sample.validity(alone="12 jobs ran."))
+    page = text_of(bob.get(address(sample.store(user, report=changed))))
+    assert "No answer: 12 jobs ran." in page
+    assert f'<p class="note warning">{step}</p>' in page
+    assert "is-withheld" in page
     assert "9 of 10 passed" in page
+
+
+def test_the_checks_are_folded_if_all_pass(bob: Client, user: Any, finished: Comparison) -> None:
+    assert "<details><summary>10 of 10 passed" in text_of(bob.get(address(finished)))
+    failing = sample.report(validity=sample.validity(spread="It spreads by 14 %."))
+    page = text_of(bob.get(address(sample.store(user, report=failing))))
+    assert "<details open><summary>9 of 10 passed" in page
+    assert "It spreads by 14 %." in page
 
 
 def test_a_comparison_without_a_report_shows_its_figures(bob: Client, user: Any) -> None:
@@ -187,7 +217,8 @@ def test_the_form_asks_for_a_job_first_and_then_shows_its_parameters(bob: Client
     page = text_of(bob.get(NEW))
     assert 'name="param-duration_s"' in page
     assert len(re.findall(r'name="pools" value="\w+"[^>]* checked', page)) == 4
-    assert re.findall(r'name="preset" value="(\w+)"[^>]* checked', page) == ["standard"]
+    assert re.findall(r'name="preset" value="(\w+)"[^>]* checked', page) == ["quick"]
+    assert "at most 30 s" in re.sub(r"\s+", " ", page)
 
 
 def test_another_job_is_chosen_without_a_reload(bob: Client) -> None:
@@ -196,16 +227,12 @@ def test_another_job_is_chosen_without_a_reload(bob: Client) -> None:
     assert "<html" not in text_of(response)
 
 
-def test_a_preset_plans_its_rounds_and_copies(bob: Client, user: Any) -> None:
+def test_a_preset_plans_its_budget(bob: Client, user: Any) -> None:
     response = bob.post(NEW, form(baseline="threads", seed="7"))
     comparison = Comparison.objects.get()
     assert response["Location"] == address(comparison)
-    assert (comparison.rounds, comparison.copies, comparison.preset, comparison.warmup) == (
-        5,
-        100,
-        "standard",
-        True,
-    )
+    assert (comparison.budget_s, comparison.preset, comparison.warmup) == (120, "standard", False)
+    assert set(comparison.batches.values_list("role", flat=True)) == {"pilot", "calibration"}
     assert (comparison.baseline, comparison.seed) == ("threads", 7)
     assert (comparison.user, comparison.params) == (user, {"duration_s": 0.1})
     assert set(comparison.batches.values_list("pool", flat=True)) == {"threads", "gevent"}
@@ -216,6 +243,7 @@ def test_own_numbers_and_the_load_are_planned(bob: Client) -> None:
     bob.post(NEW, form(**own, calibrate="on"))
     comparison = Comparison.objects.get()
     assert (comparison.rounds, comparison.copies, comparison.preset) == (2, 30, "")
+    assert comparison.budget_s is None
     assert (comparison.warmup, comparison.calibrate, comparison.in_flight, comparison.slots) == (
         False,
         True,
@@ -226,7 +254,9 @@ def test_own_numbers_and_the_load_are_planned(bob: Client) -> None:
 
 def test_a_sweep_is_planned(bob: Client) -> None:
     bob.post(NEW, form(is_sweep="on", preset="quick"))
-    assert Comparison.objects.get().is_sweep
+    comparison = Comparison.objects.get()
+    assert comparison.is_sweep
+    assert (comparison.budget_s, comparison.rounds) == (None, 5)
 
 
 @pytest.mark.parametrize(
@@ -282,7 +312,7 @@ def test_two_comparisons_stand_side_by_side_with_what_changed(
         "chart-after-distributions",
     ):
         assert words in page
-    assert re.search(r"faster|slower|no difference detected|cannot tell", page)
+    assert re.search(r"faster|slower|equally fast|cannot tell", page)
 
 
 @pytest.mark.parametrize("other", ["nonsense", str(UUID(int=7)), "itself"])
@@ -297,7 +327,7 @@ def test_a_chart_is_downloaded_as_a_picture(bob: Client, finished: Comparison) -
     response = bob.get(address(finished, "charts/ratios.svg"))
     assert response["Content-Type"] == "image/svg+xml"
     assert response["Content-Disposition"].startswith('attachment; filename="io.wait-ratios-')
-    assert "io.wait · duration_s=0.1 · 5 rounds of 20" in text_of(response)
+    assert "io.wait · duration_s=0.1 · 5 rounds of 20 jobs" in text_of(response)
 
 
 @pytest.mark.parametrize("more", ["charts/nothing.svg", "charts/ratios.exe", "charts/sweep.svg"])
@@ -329,11 +359,11 @@ def test_the_page_of_a_hazard_offers_to_compare_its_variants(bob: Client) -> Non
     assert "Compare variants" not in text_of(bob.get("/definitions/io.wait/"))
 
 
-def test_the_form_for_variants_chooses_a_pool_that_shows_them_and_rounds_enough(bob: Client) -> None:
+def test_the_form_for_variants_chooses_a_pool_that_shows_them_and_quick(bob: Client) -> None:
     page = text_of(bob.get(VARIANTS))
     assert 'value="guard" selected' in page
     assert re.findall(r'name="pools" value="(\w+)"[^>]* checked', page) == ["threads"]
-    assert "6 rounds of 12" in page, "five variants need six"
+    assert re.findall(r'name="preset" value="(\w+)"[^>]* checked', page) == ["quick"]
     blocked = text_of(bob.get("/comparisons/new/?definition=hazard.blocked_loop&vary=work"))
     assert re.findall(r'name="pools" value="(\w+)"[^>]* checked', blocked) == ["gevent"]
 
@@ -344,7 +374,7 @@ def test_variants_are_planned_and_repeated_with_changes(bob: Client) -> None:
     assert bob.post("/comparisons/new/?definition=hazard.shared_counter", posted).status_code == 302
     comparison = Comparison.objects.get()
     assert comparison.vary == {"guard": ["none", "lock", "queue", "save", "f"]}
-    assert comparison.rounds == 6
+    assert comparison.batches.filter(role="pilot").count() == 5
     assert "guard=lock" in text_of(bob.get(address(comparison)))
     again = text_of(bob.get(f"/comparisons/new/?from={comparison.pk}"))
     assert 'value="guard" selected' in again
@@ -355,14 +385,14 @@ def test_variants_are_planned_and_repeated_with_changes(bob: Client) -> None:
 def test_an_ended_comparison_of_variants_speaks_of_variants(bob: Client, user: Any) -> None:
     results_table = {"head": ["", "lost"], "rows": [["guard=none", "644"]]}
     vary = {"guard": ["none", "lock"]}
-    changed = sample.report(vary=vary, advice=None, lesson="644 were lost.", results_table=results_table)
+    changed = sample.report(vary=vary, lesson="644 were lost.", results_table=results_table)
     stored = sample.store(user, report=changed, vary=vary)
     page = text_of(bob.get(address(stored)))
     assert "644 were lost." in page
     assert "Results by variant" in page
     assert '"title": "Variant"' in page
     assert '"title": "Pool"' not in page
-    assert "a variant is faster than prefork" in page
+    assert "in the band, a variant is equally fast" in page
 
 
 def test_the_charts_of_two_comparisons_side_by_side_have_the_same_scale() -> None:
