@@ -95,7 +95,8 @@ def plan_options(given: Mapping[str, Any]) -> dict[str, Any]:
     preset = chosen.get("preset", "" if has_rounds or "budget_s" in chosen else _DEFAULT_PRESET)
     is_fixed = has_rounds or bool(given.get("is_sweep"))
     options = PRESETS[preset].options(is_sweep=is_fixed) if preset else {}
-    return {**_DEFAULTS, **options, **chosen}
+    # With copies or rounds of its own it is no comparison of that preset.
+    return {**_DEFAULTS, **options, **chosen, **({"preset": ""} if has_rounds else {})}
 
 
 def vary_of(definition: Definition, texts: Sequence[str]) -> Vary | None:

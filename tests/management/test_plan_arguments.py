@@ -25,10 +25,10 @@ def test_a_budget_replaces_the_preset() -> None:
 
 
 def test_copies_or_rounds_replace_the_budget() -> None:
-    assert options_of("--copies", "5") == {"copies": 5, "rounds": 1, "seed": 0}
-    assert options_of("--rounds", "3") == {"copies": 100, "rounds": 3, "seed": 0}
+    assert options_of("--copies", "5") == {"copies": 5, "rounds": 1, "seed": 0, "preset": ""}
+    assert options_of("--rounds", "3") == {"copies": 100, "rounds": 3, "seed": 0, "preset": ""}
     own = options_of("--preset", "thorough", "--copies", "5", "--no-warmup")
-    assert (own["copies"], own["rounds"], own["budget_s"]) == (5, 10, None)
+    assert (own["copies"], own["rounds"], own["budget_s"], own["preset"]) == (5, 10, None, "")
     assert (own["warmup"], own["calibrate"]) == (False, True)
 
 
