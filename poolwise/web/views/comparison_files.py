@@ -44,13 +44,8 @@ def _chart(comparison: Comparison, key: str) -> Chart | None:
 
 def subtitle_of(comparison: Comparison) -> str:
     """Return the subtitle of a chart: job, parameters and size of the comparison."""
-    rounds = "1 round" if comparison.rounds == 1 else f"{comparison.rounds} rounds"
-    return " · ".join(
-        filter(
-            None,
-            [comparison.definition, parameters(comparison.shown_params), f"{rounds} of {comparison.copies}"],
-        )
-    )
+    parts = (comparison.definition, parameters(comparison.shown_params), comparison.size)
+    return " · ".join(filter(None, parts))
 
 
 @require_safe
