@@ -271,16 +271,19 @@ def test_a_comparison_is_planned_listed_read_and_cancelled(bob: Caller, ada: Cal
     body = {"definition": "io.wait", "params": {"duration_s": 0.1}, "pools": ["gevent", "threads"]}
     planned = bob.post("/comparisons", body | {"preset": "quick"})
     assert planned.status_code == 201, planned.content
+    assert planned.json()["budget_s"] == 30
     path = f"/comparisons/{planned.json()['id']}"
     assert bob.get("/comparisons").json()["comparisons"][0]["id"] == planned.json()["id"]
     detail = bob.get(path).json()
-    assert (detail["state"], detail["verdict"], set(detail["progress"])) == (
+    assert (detail["state"], detail["answer"], set(detail["progress"])) == (
         "planned",
         None,
         {"gevent", "threads"},
     )
-    Comparison.objects.update(report=report(sentence="No difference.").model_dump(mode="json"))
-    assert bob.get(path).json()["verdict"] == "No difference."
+    Comparison.objects.update(report=report().model_dump(mode="json"))
+    answer = bob.get(path).json()["answer"]
+    assert answer.startswith("Run io.wait on gevent (50 slots).")
+    assert bob.get("/comparisons").json()["comparisons"][0]["answer"] == answer
     assert ada.post(f"{path}/cancel", {"reason": "in the way"}).json()["state"] == "cancelled"
     assert AuditEntry.objects.filter(action="cancel", reason="in the way").exists()
     assert bob.post("/comparisons", body | {"pools": ["nowhere"]}).status_code == 422

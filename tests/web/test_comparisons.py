@@ -103,7 +103,7 @@ def test_the_answer_comes_first_and_everything_that_carries_it_follows(
     page = text_of(bob.get(address(finished)))
     wanted = [
         "Run io.wait on gevent (50 slots)", "Time per job against gevent", "Where a job’s time went", "Validity checks",
-        "Distribution of waits and runs", "Achieved concurrency", "Figures", "Every pair", "Overhead",
+        "Distribution of waits and runs", "Achieved concurrency", "Figures", "Overhead", "Every pair",
         "Environment", "Before and after",
     ]  # fmt: skip
     places = [page.index(words) for words in wanted]
@@ -180,6 +180,27 @@ def test_a_running_comparison_shows_each_batch(bob: Client, running: Comparison,
     assert "No coordinator is running" in page
 
 
+def test_a_running_comparison_with_a_budget_shows_what_is_known_so_far(
+    bob: Client, running: Comparison, redis_client: Any
+) -> None:
+    Comparison.objects.update(budget_s=30)
+    first = running.batches.get(position=1)
+    running.batches.filter(position=2).update(finished_at=None)
+    running.batches.filter(position=1).update(role="pilot", round=0)
+    assert "A pilot sizes the batches." in text_of(bob.get(address(running)))
+    for number in range(1, 4):
+        for place, (pool, value_s) in enumerate(
+            {"gevent": 0.1, "threads": 0.1 + number / 1e4, "prefork": 1.0}.items()
+        ):
+            running.batches.create(
+                pool=pool, round=number, position=100 * number + place, probe={"value_s": value_s},
+                released_at=first.released_at, finished_at=first.finished_at,
+            )  # fmt: skip
+    page = text_of(bob.get(address(running)))
+    assert "After 3 rounds: gevent, threads may be the fastest; prefork is out." in page
+    assert "for at most 30 s" in page
+
+
 def test_a_running_comparison_answers_htmx_with_its_live_part(
     bob: Client, running: Comparison, redis_client: Any
 ) -> None:
@@ -218,7 +239,7 @@ def test_the_form_asks_for_a_job_first_and_then_shows_its_parameters(bob: Client
     assert 'name="param-duration_s"' in page
     assert len(re.findall(r'name="pools" value="\w+"[^>]* checked', page)) == 4
     assert re.findall(r'name="preset" value="(\w+)"[^>]* checked', page) == ["quick"]
-    assert "at most 30 s" in re.sub(r"\s+", " ", page)
+    assert "at most 40 s" in re.sub(r"\s+", " ", page)
 
 
 def test_another_job_is_chosen_without_a_reload(bob: Client) -> None:
