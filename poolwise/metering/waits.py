@@ -2,7 +2,7 @@
 
 import sys
 from dataclasses import dataclass
-from math import isnan
+from math import inf, isnan
 from typing import NamedTuple
 
 #: Differences between clocks and threads below these are noise.
@@ -38,6 +38,8 @@ class Span(NamedTuple):
     wakes: int  # of the GIL probe
     waited_s: float  # the total of those wakes
     recent_s: float  # moving average of the wait of a wake
+    looks: int = 0  # of the probe at this thread
+    held_looks: float = 0.0  # those in which another thread had the GIL and this one was not running
 
     @property
     def others_cpu_s(self) -> float:
@@ -63,10 +65,19 @@ class Span(NamedTuple):
             return self.others_cpu_s
         return self.switches * self.per_wake_at_most_s
 
+    @property
+    def held_by_others_s(self) -> float:
+        """Return how long other threads had the GIL while this one was not running; unlimited if nobody looked."""
+        return self.held_looks / self.looks * self.wall_s if self.looks else inf
+
     def gil_at_least_s(self, cpu_s: float) -> float:
-        """Return a lower bound of the wait for the GIL: one wait at each switch forced while computing for `cpu_s`."""
+        """Return a lower bound of the wait for the GIL: one wait at each switch forced while computing for `cpu_s`.
+
+        The probe also waits for this thread, and others may compute without the GIL, hence `held_by_others_s`.
+        """
         forced = int(cpu_s / sys.getswitchinterval())
-        return min(forced * self.per_wake_s, self.others_cpu_s, self.gil_at_most_s())
+        at_most_s = min(self.others_cpu_s, self.held_by_others_s, self.gil_at_most_s())
+        return min(forced * self.per_wake_s, at_most_s)
 
 
 def split(span: Span, cpu_s: float, *, is_alone: bool) -> Waits:

@@ -15,6 +15,7 @@ from poolwise.metering import (
     Span,
     Stalls,
     Waits,
+    Watch,
     is_all_of,
     run_queue,
     split,
@@ -40,15 +41,16 @@ class Snapshot(NamedTuple):
     run_queue_s: float
     switches: int
     reading: Reading  # of the GIL probe
+    looks: Reading  # of the probe at this thread
     launched: int  # jobs of this process
 
     @classmethod
-    def take(cls) -> "Snapshot":
-        """Read those of the calling thread; takes about 5 µs."""
+    def take(cls, watch: Watch | None) -> "Snapshot":
+        """Read those of the calling thread, which `watch` watches; takes about 5 µs."""
         pool = base.running_pool()
         return cls(
             time.monotonic(), time.thread_time(), time.process_time(), run_queue.waited_s(), run_queue.switches(),
-            PROBE.reading, 0 if pool is None else pool.launched,
+            PROBE.reading, (0, 0.0) if watch is None else watch.reading, 0 if pool is None else pool.launched,
         )  # fmt: skip
 
     def until(self, later: "Snapshot") -> Span:
@@ -58,6 +60,7 @@ class Snapshot(NamedTuple):
             later.process_cpu_s - self.process_cpu_s, later.run_queue_s - self.run_queue_s,
             later.switches - self.switches, later.reading[0] - self.reading[0],
             later.reading[1] - self.reading[1], PROBE.recent_s,
+            later.looks[0] - self.looks[0], later.looks[1] - self.looks[1],
         )  # fmt: skip
 
 
@@ -76,7 +79,8 @@ class BodyProbe:
             stalls.over(None, time.thread_time())
             self._job.meter.stall_s = self._job.meter.caused_stall_s = 0.0
         self._elsewhere_s = _elsewhere_s()
-        self._before = Snapshot.take()
+        self._watch = PROBE.watch()
+        self._before = Snapshot.take(self._watch)
 
     def around(self, body: Callable[..., Any]) -> Callable[..., Any]:
         """Return the body of a plain function, probed in the thread that will run it."""
@@ -89,11 +93,13 @@ class BodyProbe:
 
         @wraps(body)
         def probed(*args: Any, **kwargs: Any) -> Any:
-            before = Snapshot.take()
+            watch = PROBE.watch()
+            before = Snapshot.take(watch)
             try:
                 return body(*args, **kwargs)
             finally:
-                self._inside = before, Snapshot.take()
+                self._inside = before, Snapshot.take(watch)
+                PROBE.release(watch)
 
         return probed
 
@@ -106,7 +112,8 @@ class BodyProbe:
     def end(self, cpu_s: float | None) -> Waits:
         """Return the parts of the off-CPU time of a body that used `cpu_s`; later calls return the same."""
         if self._waits is None:
-            self._waits = self._end(Snapshot.take(), cpu_s or 0.0)
+            self._waits = self._end(Snapshot.take(self._watch), cpu_s or 0.0)
+            PROBE.release(self._watch)
         return self._waits
 
     def _end(self, after: Snapshot, cpu_s: float) -> Waits:

@@ -14,7 +14,7 @@ import pytest
 
 from poolwise.lifecycle.submission import submit
 from poolwise.metering import run_queue
-from poolwise.metering.gil import PROBE, GilProbe
+from poolwise.metering.gil import PROBE, GilProbe, Watch
 from poolwise.models import Job, JobState
 from poolwise.pools.body_probe import BodyProbe
 from poolwise.reports.time_split import PARTS, stalled_by, time_split
@@ -107,6 +107,27 @@ def test_threads_that_release_the_gil_wait_for_cores_only() -> None:
         assert parts["gil_wait"] + parts["blocked"] < 0.1 * sum(parts.values())
 
 
+@linux
+def test_a_thread_that_computes_and_sleeps_does_not_wait_for_those_that_need_no_gil() -> None:
+    """It keeps the GIL from the probe itself: others that compute without it are not what it waits for."""
+    pause_s, pauses = 0.006, 40
+
+    def half() -> None:
+        for _ in range(pauses):
+            burn(pause_s)
+            time.sleep(pause_s)
+
+    def without_gil() -> None:
+        until = time.monotonic() + 0.6
+        while time.monotonic() < until:
+            hashlib.pbkdf2_hmac("sha256", b"x", b"y", 20_000)
+
+    half_parts, _ = measured(half, without_gil)
+    possible_s = sum(half_parts.values()) - half_parts["cpu"] - pauses * pause_s
+    assert half_parts["gil_wait"] <= possible_s
+    assert half_parts["gil_wait"] < 0.05
+
+
 @pytest.mark.slow
 @linux
 def test_frequent_waits_beside_computing_threads_are_unattributed() -> None:
@@ -163,6 +184,39 @@ def test_the_gil_probe_continues_after_it_could_open_no_file(monkeypatch: pytest
     assert probe.reading == (0, 0.0)
     probe._sample(time.sleep)
     assert probe.reading[0] == 1
+
+
+@linux
+def test_the_probe_watches_each_thread_only_while_its_jobs_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    probe = GilProbe()
+    assert probe.watch() is None  # nobody started it, so nobody would look
+    monkeypatch.setattr(probe, "_started", True)
+    watch, again = probe.watch(), probe.watch()
+    assert watch is not None
+    assert watch is again
+    probe._look(time.sleep, is_busy=False)
+    looks, shares = watch.reading
+    assert (looks, shares) == (1, 0)
+    probe.release(watch)
+    probe._look(time.sleep, is_busy=False)
+    probe.release(watch)
+    probe._look(time.sleep, is_busy=False)
+    assert watch.reading == (2, 0)
+
+
+@linux
+def test_a_watched_thread_that_has_ended_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    probe = GilProbe()
+    monkeypatch.setattr(probe, "_started", True)
+    watches: list[Watch | None] = []
+    thread = threading.Thread(target=lambda: watches.append(probe.watch()))
+    thread.start()
+    thread.join()
+    eventually(lambda: str(thread.native_id) not in os.listdir("/proc/self/task"), 5)
+    (watch,) = watches
+    assert watch is not None
+    probe._look(time.sleep, is_busy=True)
+    assert watch.reading == (0, 0)
 
 
 @linux

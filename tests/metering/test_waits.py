@@ -41,6 +41,13 @@ def test_the_gil_wait_is_at_most_what_other_threads_computed() -> None:
     assert waits.gil_wait_s == pytest.approx(0.05)
 
 
+def test_the_gil_wait_is_at_most_the_time_in_which_others_had_the_gil() -> None:
+    busy = {"process_cpu_s": 0.9, "switches": 200, "waited_s": 0.5, "thread_cpu_s": 0.3}
+    assert split(span(**busy), 0.3, is_alone=True).gil_wait_s == pytest.approx(0.3)
+    assert split(span(**busy, looks=50, held_looks=2.5), 0.3, is_alone=True).gil_wait_s == pytest.approx(0.05)
+    assert split(span(**busy, looks=50), 0.3, is_alone=True).gil_wait_s == 0
+
+
 def ended(**values: Any) -> Job:
     return Job(state=JobState.SUCCEEDED, **{"run_s": 1.0, "cpu_s": 0.2, **values})
 
