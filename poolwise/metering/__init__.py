@@ -7,7 +7,7 @@ parts, `stalls` finds the job that kept a loop, and `process_stats` reads a work
 from poolwise.metering.cpu_clocks import METER, GreenletClock, LagProbe, Meter, Stints
 from poolwise.metering.gil import PROBE, Reading, Watch
 from poolwise.metering.stalls import Stalls
-from poolwise.metering.waits import UNATTRIBUTED, Span, Waits, is_all_of, split
+from poolwise.metering.waits import UNATTRIBUTED, Span, Waits, computing_share, is_all_of, split
 
 __all__ = [
     "METER",
@@ -22,6 +22,7 @@ __all__ = [
     "Stints",
     "Waits",
     "Watch",
+    "computing_share",
     "is_all_of",
     "process_stats",
     "run_queue",

@@ -96,6 +96,22 @@ def split(span: Span, cpu_s: float, *, is_alone: bool) -> Waits:
     return Waits(span.run_queue_s, gil_wait_s, blocked_s)
 
 
+def computing_share(
+    run_s: float | None,
+    cpu_s: float | None,
+    run_queue_s: float | None = None,
+    gil_wait_s: float | None = None,
+) -> float | None:
+    """Return the share of a run in which a job computed or was ready to: on a core, queued for one or for the GIL.
+
+    It is the job's kind, whatever else the machine does: near 1 it computes, near 0 it waits. More than 1 with several
+    threads; None if the run or its CPU time is unknown.
+    """
+    if not run_s or cpu_s is None:
+        return None
+    return (cpu_s + (run_queue_s or 0.0) + (gil_wait_s or 0.0)) / run_s
+
+
 def is_all_of(thread_cpu_s: float, cpu_s: float, wall_s: float) -> bool:
     """Return whether the thread accounts for all of the job's CPU time, so that no other thread worked for it."""
     return cpu_s - thread_cpu_s <= max(_TOLERANCE_S, _TOLERANCE_SHARE * wall_s)

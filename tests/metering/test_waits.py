@@ -13,7 +13,7 @@ from poolwise.lifecycle.recorder import fold
 from poolwise.lifecycle.stream import Ending, Outcome, Place
 from poolwise.metering.cpu_clocks import Meter
 from poolwise.metering.stalls import Stalls
-from poolwise.metering.waits import Span, Waits, split
+from poolwise.metering.waits import Span, Waits, computing_share, split
 from poolwise.models import Job, JobState
 from poolwise.reports.time_split import time_split
 from poolwise.support import signing
@@ -46,6 +46,14 @@ def test_the_gil_wait_is_at_most_the_time_in_which_others_had_the_gil() -> None:
     assert split(span(**busy), 0.3, is_alone=True).gil_wait_s == pytest.approx(0.3)
     assert split(span(**busy, looks=50, held_looks=2.5), 0.3, is_alone=True).gil_wait_s == pytest.approx(0.05)
     assert split(span(**busy, looks=50), 0.3, is_alone=True).gil_wait_s == 0
+
+
+def test_a_job_that_waits_for_a_core_or_the_gil_computes() -> None:
+    assert computing_share(1.0, 0.45, 0.5) == pytest.approx(0.95)
+    assert computing_share(2.0, 0.2, None, 1.6) == pytest.approx(0.9)
+    assert computing_share(1.0, 0.01, 0.01, 0.0) == pytest.approx(0.02)
+    assert computing_share(1.0, 1.9) == pytest.approx(1.9)
+    assert computing_share(1.0, None, 0.5) is computing_share(None, 0.1) is None
 
 
 def ended(**values: Any) -> Job:
