@@ -22,9 +22,11 @@ __all__ = [
     "Stints",
     "Waits",
     "Watch",
+    "child_threads",
     "computing_share",
     "is_all_of",
     "process_stats",
+    "programs",
     "run_queue",
     "split",
 ]

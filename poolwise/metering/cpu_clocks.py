@@ -1,16 +1,17 @@
 """CPU seconds per job where many jobs share one thread, and the lag of a loop."""
 
 import contextvars
-import threading
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import greenlet
+import psutil
 
-from poolwise.support import native_lock
+from poolwise.support import native_lock, original
 
 _clock = time.thread_time
+_native_ident = original("_thread", "get_ident")
 
 #: The meter of the current job; child tasks and offloaded calls inherit it.
 METER: contextvars.ContextVar["Meter | None"] = contextvars.ContextVar("poolwise_meter", default=None)
@@ -20,7 +21,8 @@ class Meter:
     """CPU seconds of one job, by where it used them; one thread writes each field, or the lock guards it."""
 
     __slots__ = (
-        "_calls", "_lock", "_threads_s", "caused_stall_s", "greenlet_s", "since", "stall_s", "steps_s",
+        "_calls", "_lock", "_threads_s", "caused_stall_s", "greenlet_s", "programs", "programs_s", "since", "stall_s",
+        "steps_s",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -30,35 +32,71 @@ class Meter:
         self._threads_s = 0.0
         #: The longest stall of the loop that delayed this job, and the longest that it caused.
         self.stall_s = self.caused_stall_s = 0.0
-        self._calls: dict[int, float] = {}
+        #: The ids of child processes that the job started and that nobody has waited for.
+        self.programs: set[int] = set()
+        #: The CPU seconds of the others. Without a lock, as Python may free a process, and so wait for it, at any time.
+        self.programs_s: list[float] = []
+        # The clocks of the threads that work for the job now, and what they showed at the start.
+        self._calls: dict[int, tuple[int | None, float]] = {}
         self._lock = native_lock()
 
-    def call(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Return `function(*args)`, called in a thread on behalf of the job."""
-        thread = threading.get_ident()
-        self._calls[thread] = start = _clock()
+    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Return `function(*args, **kwargs)`, called in a thread on behalf of the job."""
+        thread = _native_ident()
+        if thread in self._calls:  # it is a part of a call that counts already
+            return function(*args, **kwargs)
+        token = METER.set(self)  # a thread that this one starts works for the job, too
+        self._calls[thread] = _thread_clock(thread), (start := _clock())
         try:
-            return function(*args)
+            return function(*args, **kwargs)
         finally:
-            del self._calls[thread]
             with self._lock:
+                del self._calls[thread]
                 self._threads_s += _clock() - start
+            METER.reset(token)
 
-    def threads_s(self) -> float:
-        """Return the CPU seconds of the job's offloaded calls so far."""
-        start = self._calls.get(threading.get_ident())
-        return self._threads_s + (0.0 if start is None else _clock() - start)
+    def elsewhere_s(self) -> float:
+        """Return the CPU seconds so far of the job's calls in other threads and of the programs that it started."""
+        programs_s = self.of_programs_s()
+        with self._lock:
+            return programs_s + self._threads_s + sum(map(_used_s, self._calls.items()))
 
-    def ended_s(self) -> float:
-        """Return the CPU seconds of the job's finished steps on a loop and its finished offloaded calls."""
-        return self.steps_s + self._threads_s
+    def of_programs_s(self) -> float:
+        """Return the CPU seconds so far of the programs that the job started."""
+        return sum(self.programs_s) + self.running_programs_s()
+
+    def running_programs_s(self) -> float:
+        """Return the CPU seconds so far of the programs that nobody has waited for."""
+        return sum(map(_program_s, tuple(self.programs)))
 
     def loop_s(self) -> float:
-        """Return the CPU seconds of the job's steps on its loop and of its offloaded calls so far."""
+        """Return the CPU seconds of the job's steps on its loop so far, and `elsewhere_s`."""
         step_s = 0.0
-        if self.since is not None and threading.get_ident() not in self._calls:
+        if self.since is not None and _native_ident() not in self._calls:
             step_s = _clock() - self.since
-        return self.steps_s + step_s + self.threads_s()
+        return self.steps_s + step_s + self.elsewhere_s()
+
+
+def _thread_clock(thread: int) -> int | None:
+    # macOS has no clock that shows another thread's time.
+    return time.pthread_getcpuclockid(thread) if hasattr(time, "pthread_getcpuclockid") else None
+
+
+def _used_s(call: tuple[int, tuple[int | None, float]]) -> float:
+    thread, (clock, start_s) = call
+    if thread == _native_ident():
+        return _clock() - start_s
+    try:
+        return 0.0 if clock is None else time.clock_gettime(clock) - start_s
+    except OSError:  # the thread was ended
+        return 0.0
+
+
+def _program_s(pid: int) -> float:
+    try:
+        return float(sum(psutil.Process(pid).cpu_times()[:4]))
+    except psutil.Error:
+        return 0.0
 
 
 class Stints(Protocol):

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from poolwise.metering import METER
-from poolwise.pools import base
+from poolwise.pools import base, prefork
 from poolwise.pools.coroutines import CoroutineBody, run_in_this_thread
 from poolwise.pools.interrupts import BodyCancelled, Interrupted, Why
 from poolwise.pools.request import CURRENT, PoolRequest
@@ -90,7 +90,9 @@ def cpu_s() -> float:
     if job is not None:
         return job.pool.cpu_s(job)
     meter = METER.get()
-    return time.thread_time() + (0.0 if meter is None else meter.threads_s())
+    if prefork.is_child():
+        return prefork.cpu_s(meter)
+    return time.thread_time() + (0.0 if meter is None else meter.elsewhere_s())
 
 
 @contextmanager

@@ -173,7 +173,7 @@ class TaskPool(JobPool):
             await_(asyncio.sleep(seconds))
 
     def cpu_s(self, job: PoolRequest) -> float:
-        """Return the CPU seconds of the job's steps, child tasks and offloaded calls."""
+        """Return the CPU seconds of the job's steps, child tasks, offloaded calls, threads and programs."""
         return job.meter.loop_s()
 
     def loop_lag_s(self) -> tuple[float, float]:

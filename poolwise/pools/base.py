@@ -10,7 +10,7 @@ from typing import Any
 from celery.concurrency import base, prefork
 from celery.utils import log
 
-from poolwise.metering import PROBE, Meter, Stalls
+from poolwise.metering import PROBE, Meter, Stalls, child_threads, programs
 from poolwise.pools.api_types import AttemptNotes, PoolProtocol
 from poolwise.pools.identity import use_job_identity
 from poolwise.pools.interrupts import Why
@@ -121,7 +121,13 @@ class JobPool(_BasePool, PoolProtocol[PoolRequest]):
         """Make `current_task` follow each job into its child tasks and threads."""
         use_job_identity(*self.app.tasks.values())
         _running.append(self)
+        self.charge_children()
         PROBE.start()
+
+    def charge_children(self) -> None:
+        """Charge threads and programs to the job that starts them."""
+        child_threads.install()
+        programs.install()
 
     def register_with_event_loop(self, hub: Any) -> None:
         """Keep the hub, to wake it."""

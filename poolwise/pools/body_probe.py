@@ -1,5 +1,6 @@
 """The probe around one body: snapshots of its thread before and after, and the stalls that delayed it or that it caused."""
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,6 +23,11 @@ from poolwise.metering import (
 )
 from poolwise.pools import base
 from poolwise.pools.request import CURRENT
+
+logger = logging.getLogger(__name__)
+
+#: A worker's own threads compute less than that meanwhile.
+_MISSING_S, _MISSING_SHARE = 0.05, 0.2
 
 
 class BodyThread(Enum):
@@ -118,6 +124,7 @@ class BodyProbe:
 
     def _end(self, after: Snapshot, cpu_s: float) -> Waits:
         PROBE.want()
+        self._note_missing(self._before.until(after), after, cpu_s)
         waits = self._split(after, cpu_s) if run_queue.IS_LINUX else UNATTRIBUTED
         if (stalls := _stalls()) is None or self._job is None:
             return waits
@@ -125,6 +132,20 @@ class BodyProbe:
         if self._thread is BodyThread.SHARED:  # end the body's last stint here
             stalls.over(meter, after.thread_cpu_s)
         return replace(waits, stall_s=meter.stall_s, caused_stall_s=meter.caused_stall_s)
+
+    def _note_missing(self, span: Span, after: Snapshot, cpu_s: float) -> None:
+        """Log, and so show on the job's page, CPU time of threads that Python does not start: those of native libraries."""
+        if not self._ran_alone(after) or self._job is None:
+            return
+        missing_s = span.process_cpu_s - (cpu_s - self._job.meter.of_programs_s())
+        if missing_s > max(_MISSING_S, _MISSING_SHARE * span.wall_s):
+            logger.warning(
+                "While this job ran alone, other threads of its worker computed for %.2f s. If they worked for it, as the "
+                "threads of a native library do, its CPU time lacks them.", missing_s,
+            )  # fmt: skip
+
+    def _ran_alone(self, after: Snapshot) -> bool:
+        return self._is_alone and _is_only_job() and self._before.launched == after.launched
 
     def _split(self, after: Snapshot, cpu_s: float) -> Waits:
         if self._inside is not None:
@@ -134,8 +155,7 @@ class BodyProbe:
             return self._split_own(span, cpu_s)
         if self._thread is BodyThread.OTHER or not is_all_of(self._elsewhere_s, _elsewhere_s(), span.wall_s):
             return UNATTRIBUTED
-        is_alone = self._is_alone and _is_only_job() and self._before.launched == after.launched
-        return split(span, cpu_s, is_alone=is_alone)
+        return split(span, cpu_s, is_alone=self._ran_alone(after))
 
     def _split_own(self, span: Span, cpu_s: float) -> Waits:
         # If other threads work for the job, it may wait in one of them, which this thread does not show.
@@ -151,7 +171,7 @@ def _is_only_job() -> bool:
 
 def _elsewhere_s() -> float:
     meter = METER.get()
-    return 0.0 if meter is None else meter.threads_s()
+    return 0.0 if meter is None else meter.elsewhere_s()
 
 
 def _stalls() -> Stalls | None:

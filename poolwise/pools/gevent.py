@@ -8,7 +8,7 @@ from celery import platforms
 from celery.concurrency import gevent as celery_gevent
 from kombu.utils import functional
 
-from poolwise.metering import GreenletClock, LagProbe, Meter, Stalls
+from poolwise.metering import GreenletClock, LagProbe, Meter, Stalls, child_threads, programs
 from poolwise.pools.base import JobPool
 from poolwise.pools.coroutines import CoroutineBody
 from poolwise.pools.gevent_loop import LoopThread
@@ -95,6 +95,11 @@ class TaskPool(JobPool):
     def _probe_lag(self, stalls: Stalls) -> None:
         stalls.tick(self._probe.woke())
 
+    def charge_children(self) -> None:
+        """Charge native threads and programs to the job that starts them."""
+        child_threads.install_on_gevent()
+        programs.install_on_gevent()
+
     def launch(self, job: PoolRequest) -> None:
         """Start a greenlet for the job."""
         job_greenlet = gevent.Greenlet(job.run)
@@ -131,11 +136,11 @@ class TaskPool(JobPool):
         gevent.sleep(seconds)
 
     def cpu_s(self, job: PoolRequest) -> float:
-        """Return the CPU seconds of the job's greenlets, its coroutine and its threads."""
+        """Return the CPU seconds of the job's greenlets, its coroutine, its native threads and its programs."""
         if _native_ident() != self._hub_thread:
             return job.meter.greenlet_s + job.meter.loop_s()
         self._clock.charge()
-        return job.meter.greenlet_s + job.meter.ended_s()
+        return job.meter.greenlet_s + job.meter.steps_s + job.meter.elsewhere_s()
 
     def loop_lag_s(self) -> tuple[float, float]:
         """Return the hub's lag in seconds."""

@@ -1,12 +1,17 @@
-"""Why the process of a prefork job is being ended, and what if it does not end."""
+"""The process of a prefork job: its CPU time, why it is being ended, and what if it does not end."""
 
+import os
 import signal
 import threading
+import time
 from contextlib import suppress
 
 import psutil
+from billiard import current_process
 from billiard.common import terminate_handler_fired  # type: ignore[attr-defined]
+from celery.signals import worker_process_init
 
+from poolwise.metering import Meter, programs
 from poolwise.pools.interrupts import Interrupted, RevokedStop, ShutdownStop
 
 #: Sent to the child of a job that is cancelled; a shutdown sends SIGTERM. billiard turns both into SystemExit.
@@ -14,6 +19,27 @@ REVOKE_SIGNAL = "SIGHUP"
 
 #: A child inside a call of C does not handle signals; after this time it is killed.
 _KILL_AFTER_S = 2.0
+
+
+_child_pids: set[int] = set()
+
+
+@worker_process_init.connect(weak=False)
+def _begin_child(**_: object) -> None:
+    if current_process().name != "MainProcess":  # the pool solo sends the signal, too
+        _child_pids.add(os.getpid())
+        programs.install()
+
+
+def is_child() -> bool:
+    """Return whether this process runs the jobs of a prefork pool, one at a time."""
+    return os.getpid() in _child_pids
+
+
+def cpu_s(meter: Meter | None) -> float:
+    """Return the CPU seconds of this process and of programs, without those that earlier jobs left behind."""
+    running_s = 0.0 if meter is None else meter.running_programs_s()
+    return time.process_time() + programs.waited_for_s() - programs.of_others_s() + running_s
 
 
 def kill_if_unresponsive(pid: int, after_s: float = _KILL_AFTER_S) -> None:

@@ -53,7 +53,7 @@ class Alarms:
                 self._changed.notify()
             if self._thread is None:
                 thread = threading.Thread(target=self._ring, name="time-limits", daemon=True)
-                thread.start()
+                _start(thread)
                 self._thread = thread  # only now: starting a thread may fail
         return alarm
 
@@ -100,7 +100,7 @@ class TaskPool(JobPool):
             is_new = self._threads < len(self.jobs)
             self._threads += is_new
         if is_new:
-            threading.Thread(target=self._work, name=f"slot-{next(self._names)}", daemon=True).start()
+            _start(threading.Thread(target=self._work, name=f"slot-{next(self._names)}", daemon=True))
 
     def _work(self) -> None:
         abandoned = False
@@ -140,7 +140,7 @@ class TaskPool(JobPool):
 
     def detach(self, call: Callable[[], None]) -> None:
         """Make the call in a separate thread."""
-        threading.Thread(target=call, name="abandoned", daemon=True).start()
+        _start(threading.Thread(target=call, name="abandoned", daemon=True))
 
     def run_coroutine(self, job: PoolRequest, coro: Any) -> Any:
         """Run the coroutine on this thread's own loop."""
@@ -159,8 +159,8 @@ class TaskPool(JobPool):
         job.sleep_in_thread(seconds)
 
     def cpu_s(self, job: PoolRequest) -> float:
-        """Return this thread's CPU seconds and those of the job's calls in other threads."""
-        return time.thread_time() + job.meter.threads_s()
+        """Return this thread's CPU seconds and those of the threads and programs that the job started."""
+        return time.thread_time() + job.meter.elsewhere_s()
 
     def greenlet_or_task(self, job: PoolRequest) -> str:
         """Return an empty name: the thread has one already."""
@@ -169,6 +169,11 @@ class TaskPool(JobPool):
     def loop_info(self) -> dict[str, Any]:
         """Return how many threads there are."""
         return {"threads": self._threads}
+
+
+def _start(thread: threading.Thread) -> None:
+    # Not for the job in whose context it starts.
+    Context().run(thread.start)
 
 
 def _nothing() -> None:

@@ -3,8 +3,11 @@
 import asyncio
 import json
 import os
+import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import redis
@@ -296,6 +299,98 @@ def measure_green_children(seconds: float) -> float:
 
     start_s = api.cpu_s()
     gevent.joinall([gevent.spawn(compute, seconds / 2), gevent.spawn(compute, seconds / 2)])
+    return metered(start_s)
+
+
+@app.task
+def measure_threads(seconds: float) -> float:
+    """Compute a quarter of it each in a thread, in one that this starts, in one of an executor, and in one not joined."""
+    start_s = api.cpu_s()
+
+    def outer() -> None:
+        compute(seconds / 4)
+        inner = threading.Thread(target=compute, args=(seconds / 4,))
+        inner.start()
+        inner.join()
+
+    thread = threading.Thread(target=outer)
+    thread.start()
+    thread.join()
+    with ThreadPoolExecutor(1) as executor:
+        executor.submit(compute, seconds / 4).result()
+    done, end = threading.Event(), threading.Event()
+    threading.Thread(target=lambda: (compute(seconds / 4), done.set(), end.wait())).start()
+    done.wait()
+    used_s = metered(start_s)
+    end.set()
+    return used_s
+
+
+COMPUTE_IN_PROGRAM = """
+import time
+end = {} + time.process_time()
+while time.process_time() < end: pass
+print("computed", flush=True)
+"""
+
+
+@app.task
+def measure_program(seconds: float) -> float:
+    start_s = api.cpu_s()
+    subprocess.run([sys.executable, "-S", "-c", COMPUTE_IN_PROGRAM.format(seconds)], check=True)
+    return metered(start_s)
+
+
+@app.task
+def measure_left_program(seconds: float) -> float:
+    """Leave a program running that has computed this long."""
+    start_s = api.cpu_s()
+    code = COMPUTE_IN_PROGRAM.format(seconds) + "time.sleep(1)"
+    left = subprocess.Popen([sys.executable, "-S", "-c", code], stdout=subprocess.PIPE)
+    assert left.stdout is not None
+    left.stdout.readline()
+    LEFT.append(left)
+    return metered(start_s)
+
+
+LEFT: list[subprocess.Popen[bytes]] = []
+
+
+@app.task
+def wait_for_left_programs() -> float:
+    start_s = api.cpu_s()
+    while LEFT:
+        LEFT.pop().wait()
+    return metered(start_s)
+
+
+@app.task
+def measure_forked(seconds: float) -> float:
+    start_s = api.cpu_s()
+    pid = os.fork()
+    if pid == 0:
+        compute(seconds)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return metered(start_s)
+
+
+@app.task
+async def measure_program_async(seconds: float) -> float:
+    start_s = api.cpu_s()
+    code = COMPUTE_IN_PROGRAM.format(seconds)
+    program = await asyncio.create_subprocess_exec(sys.executable, "-S", "-c", code)
+    await program.wait()
+    return metered(start_s)
+
+
+@app.task
+def measure_native_thread(seconds: float) -> float:
+    """Compute in a thread of gevent's own pool."""
+    import gevent
+
+    start_s = api.cpu_s()
+    gevent.get_hub().threadpool.apply(compute, (seconds,))
     return metered(start_s)
 
 
