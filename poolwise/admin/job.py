@@ -13,7 +13,7 @@ from poolwise.admin import actions
 from poolwise.admin.base import LongList, PageViewer, state_label
 from poolwise.admin.filters import JOB_FILTERS
 from poolwise.models import Job
-from poolwise.reports import JobFilter, list_jobs, timeline
+from poolwise.reports import JobFilter, list_jobs, ready_waits, timeline
 from poolwise.support import percent, seconds
 
 
@@ -100,5 +100,5 @@ class JobAdmin(PageViewer):
 
     @admin.display(description="On CPU")
     def cpu_share(self, job: Job) -> str:
-        """Return the part of the run that was spent on a core."""
-        return percent(timeline.cpu_share(job))
+        """Return the part of the run that was spent on a core, and what kept the job from one."""
+        return ", ".join([percent(timeline.cpu_share(job)), *ready_waits(job)])

@@ -19,7 +19,7 @@ from poolwise.reports.one_submission import Submission, newest_of, submission
 from poolwise.reports.paging import COUNT_LIMIT, Page, page_of
 from poolwise.reports.pools_now import PoolNow, PoolsNow, pools_now
 from poolwise.reports.queues import Queue, queues
-from poolwise.reports.time_split import PARTS, stalled_by, time_split
+from poolwise.reports.time_split import PARTS, on_cpu, ready_waits, stalled_by, time_split
 from poolwise.reports.windows import WINDOWS, Dashboard, PoolFigures, PoolPoint, TimeSplit, Window, dashboard
 
 __all__ = [
@@ -56,10 +56,12 @@ __all__ = [
     "newest_of",
     "no_coordinator",
     "no_worker",
+    "on_cpu",
     "page_of",
     "paging",
     "pools_now",
     "queues",
+    "ready_waits",
     "slowest",
     "stalled_by",
     "submission",

@@ -3,12 +3,17 @@
 from datetime import timedelta
 
 from poolwise.models import Job
+from poolwise.reports import timeline
+from poolwise.support import percent
 
 #: How far the parts may exceed the run, as their clocks are read one after the other.
 _TOLERANCE_S = 0.005
 _TOLERANCE_SHARE = 0.02
 #: The share of a stall that a job must have caused to be shown; the machine may have prolonged the stall.
 _CAUSED_SHARE = 0.1
+#: A smaller share of the run in which the job was ready to compute is not mentioned beside its CPU share.
+_NOTABLE_SHARE = 0.1
+_READY = {"run_queue": "waiting for a core", "gil_wait": "waiting for the GIL"}
 PARTS = ("cpu", "run_queue", "gil_wait", "blocked", "unattributed")
 
 
@@ -34,6 +39,25 @@ def time_split(job: Job) -> dict[str, float]:
     if excess_s > 0:  # within the tolerance of the clocks: subtract it from the largest part
         parts[max(parts, key=lambda name: parts[name])] -= excess_s
     return {**parts, "unattributed": max(0.0, -excess_s)}
+
+
+def ready_waits(job: Job) -> list[str]:
+    """Return what kept the job from computing although it was ready to, in words: "90 % waiting for the GIL".
+
+    Without them a computing job with few CPU seconds reads as if it waited for something outside.
+    """
+    parts, run_s = time_split(job), job.run_s or 0.0
+    return [
+        f"{percent(parts[name] / run_s)} {words}"
+        for name, words in _READY.items()
+        if run_s and parts[name] >= _NOTABLE_SHARE * run_s
+    ]
+
+
+def on_cpu(job: Job) -> str:
+    """Return the CPU share in words, with `ready_waits`: "10 % on CPU, 90 % waiting for the GIL"; "" if it is unknown."""
+    share = timeline.cpu_share(job)
+    return "" if share is None else ", ".join([f"{percent(share)} on CPU", *ready_waits(job)])
 
 
 def stalled_by(job: Job) -> Job | None:

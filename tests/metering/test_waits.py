@@ -15,7 +15,7 @@ from poolwise.metering.cpu_clocks import Meter
 from poolwise.metering.stalls import Stalls
 from poolwise.metering.waits import Span, Waits, computing_share, split
 from poolwise.models import Job, JobState
-from poolwise.reports.time_split import time_split
+from poolwise.reports.time_split import on_cpu, time_split
 from poolwise.support import signing
 from poolwise.support.timing import Timings
 
@@ -63,6 +63,16 @@ def ended(**values: Any) -> Job:
 def test_unmeasured_time_is_unattributed() -> None:
     assert time_split(ended())["unattributed"] == pytest.approx(0.8)
     assert time_split(Job()) == {}
+
+
+def test_notable_waits_for_a_core_or_the_gil_stand_beside_the_cpu_share() -> None:
+    assert on_cpu(ended(cpu_s=0.1, gil_wait_s=0.8, run_queue_s=0.1)) == (
+        "10 % on CPU, 10 % waiting for a core, 80 % waiting for the GIL"
+    )
+    assert on_cpu(ended(blocked_s=0.75, gil_wait_s=0.05)) == "20 % on CPU"
+    assert on_cpu(ended(gil_wait_s=3.0)) == "20 % on CPU"  # it contradicts the run
+    assert on_cpu(ended(cpu_s=1.9)) == "190 % on CPU"
+    assert on_cpu(ended(cpu_s=None)) == on_cpu(Job()) == ""
 
 
 def test_parts_that_exceed_the_run_are_dropped() -> None:

@@ -179,6 +179,25 @@ def test_cancel_says_what_came_of_it(
     assert job.state == after
 
 
+def test_a_computing_job_that_waits_for_the_gil_or_a_core_does_not_read_as_if_it_waited_for_io(
+    bob: Client, user: Any
+) -> None:
+    now = timezone.now()
+    ended: dict[str, Any] = {
+        "user": user, "definition": "cpu.primes", "pool": "threads", "state": "succeeded", "started_at": now,
+        "finished_at": now, "run_s": 1.0, "cpu_s": 0.1, "blocked_s": 0.0,
+    }  # fmt: skip
+    computing = Job.objects.create(**ended, run_queue_s=0.02, gil_wait_s=0.88)
+    assert "Run 1.00 s: 10 % on CPU, 88 % waiting for the GIL." in text_of(bob.get(computing.get_absolute_url()))
+    listed = text_of(bob.get(reverse("poolwise:jobs")))
+    assert "88 % waiting for the GIL" in listed
+    assert "waiting for a core" not in listed
+    queued = Job.objects.create(**ended, run_queue_s=0.55, gil_wait_s=0.0)
+    assert "10 % on CPU, 55 % waiting for a core." in text_of(bob.get(queued.get_absolute_url()))
+    waiting = Job.objects.create(**ended | {"blocked_s": 0.88}, run_queue_s=0.01, gil_wait_s=0.01)
+    assert "Run 1.00 s: 10 % on CPU." in text_of(bob.get(waiting.get_absolute_url()))
+
+
 def test_the_page_says_what_the_run_was_made_of_and_names_the_job_that_stalled_it(
     bob: Client, user: Any, administrator: Any
 ) -> None:

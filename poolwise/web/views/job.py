@@ -15,7 +15,7 @@ from poolwise import definitions
 from poolwise.control import may_cancel, require_cancel, require_submit
 from poolwise.lifecycle import cancellation, pauses, submission
 from poolwise.models import Job, JobState
-from poolwise.reports import CANCEL_LEVELS, pools_now, stalled_by, time_split, timeline
+from poolwise.reports import CANCEL_LEVELS, on_cpu, pools_now, stalled_by, time_split, timeline
 from poolwise.support import PoolwiseError, QueueFull, pretty
 from poolwise.web.views.definition import announce, busy
 from poolwise.web.views.live import PageRequest, live_page, signed_in
@@ -67,7 +67,7 @@ def _live_context(job: Job) -> dict[str, Any]:
     now = None if job.has_ended else pools_now()
     return {
         "pieces": timeline.pieces(timeline.timings_now(job, timezone.now())),
-        "cpu_share": timeline.cpu_share(job),
+        "on_cpu": on_cpu(job),
         "cannot_be_stopped": _cannot_be_stopped(job),
         "is_late": job.due_at is not None and job.due_at < timezone.now(),
         "now": now,

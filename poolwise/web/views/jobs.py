@@ -8,7 +8,17 @@ from django.views.decorators.http import require_safe
 
 from poolwise import definitions
 from poolwise.models import Job, JobState
-from poolwise.reports import COUNT_LIMIT, Counts, JobFilter, JobList, Page, list_jobs, submission, timeline
+from poolwise.reports import (
+    COUNT_LIMIT,
+    Counts,
+    JobFilter,
+    JobList,
+    Page,
+    list_jobs,
+    ready_waits,
+    submission,
+    timeline,
+)
 from poolwise.web.forms import JobFilterForm
 from poolwise.web.views.live import PageRequest, live_page, signed_in
 
@@ -22,6 +32,7 @@ class Row:
     job: Job
     wait_s: float | None
     cpu_share: float | None
+    ready_waits: list[str]
     pieces: list[timeline.Piece]
 
 
@@ -75,6 +86,7 @@ def _rows(jobs: list[Job]) -> list[Row]:
             job,
             timeline.wait_s(job),
             timeline.cpu_share(job),
+            ready_waits(job),
             timeline.pieces(timeline.timings_of(job), scale_s=longest_s or None, without=["lag"]),
         )
         for job in jobs
