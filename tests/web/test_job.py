@@ -188,7 +188,9 @@ def test_a_computing_job_that_waits_for_the_gil_or_a_core_does_not_read_as_if_it
         "finished_at": now, "run_s": 1.0, "cpu_s": 0.1, "blocked_s": 0.0,
     }  # fmt: skip
     computing = Job.objects.create(**ended, run_queue_s=0.02, gil_wait_s=0.88)
-    assert "Run 1.00 s: 10 % on CPU, 88 % waiting for the GIL." in text_of(bob.get(computing.get_absolute_url()))
+    assert "Run 1.00 s: 10 % on CPU, 88 % waiting for the GIL." in text_of(
+        bob.get(computing.get_absolute_url())
+    )
     listed = text_of(bob.get(reverse("poolwise:jobs")))
     assert "88 % waiting for the GIL" in listed
     assert "waiting for a core" not in listed
