@@ -1,7 +1,8 @@
 """CPU time, waits and stalls of a job in a thread, a greenlet or a coroutine; it serves any Celery app.
 
-`cpu_clocks` charges CPU time to jobs, `child_threads` and `programs` that of what they start, `run_queue` and `gil` measure what a thread waits for, `waits` splits a run into
-parts, `stalls` finds the job that kept a loop, and `process_stats` reads a worker's memory, CPU time and connections.
+`cpu_clocks` charges CPU time to jobs, `child_threads` and `programs` that of what they start, `run_queue` and `gil`
+measure what a thread waits for, `waits` splits a run into parts, `stalls` finds the job that kept a loop, and
+`process_stats` reads a worker's memory, CPU time and connections.
 """
 
 from poolwise.metering.cpu_clocks import METER, GreenletClock, LagProbe, Meter, Stints
