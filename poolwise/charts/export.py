@@ -17,6 +17,8 @@ CONTENT_TYPES = {"svg": "image/svg+xml", "png": "image/png"}
 _KEEP_S = 3_600
 _TIMEOUT_S = 120
 _WIDTH = 860
+#: Below this width panels stand below one another.
+_TWO_COLUMNS = 600
 _INK, _SOFT, _LINE = "#16212b", "#566573", "#c5ced6"
 _DRAW = """
 import sys, vl_convert
@@ -53,16 +55,18 @@ CONFIG: Spec = {
 }  # fmt: skip
 
 
-def with_look(spec: Mapping[str, Any], subtitle: str = "") -> Spec:
-    """Return a chart in the style of an image file: light and wide, with a subtitle."""
+def with_look(spec: Mapping[str, Any], subtitle: str = "", *, width: int = _WIDTH) -> Spec:
+    """Return a chart in the style of an image file: light, `width` pixels wide, with a subtitle."""
     drawn = copy.deepcopy(dict(spec))
     title = drawn.get("title", "")
     drawn |= {"config": CONFIG, "title": {"text": title, "subtitle": subtitle} if subtitle else title}
     panels = drawn.get("concat")
     if panels is None:
-        drawn |= {"width": _WIDTH, "autosize": {"type": "fit-x", "contains": "padding"}}
+        drawn |= {"width": width, "autosize": {"type": "fit-x", "contains": "padding"}}
+    elif width < _TWO_COLUMNS:
+        drawn["columns"] = 1
     for panel in panels or ():
-        panel["width"] = _WIDTH // 2 - 70
+        panel["width"] = width // drawn.get("columns", 2) - 70
     return drawn
 
 
