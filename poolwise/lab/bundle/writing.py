@@ -19,7 +19,7 @@ from poolwise.lab.bundle.shape import COMMAND, FIGURES, FORMAT, MANIFEST, SAMPLE
 from poolwise.lab.report import Report, Sample
 from poolwise.lab.variants import value_text
 from poolwise.models import Comparison
-from poolwise.support import PoolwiseError, parameters
+from poolwise.support import PoolwiseError, parameters, shown
 
 log = structlog.get_logger(__name__)
 #: A fixed timestamp: the same report gives the same bytes, except for the times in the manifest.
@@ -102,7 +102,7 @@ def command(comparison: Comparison, loaded: Report) -> str:
     for name, values in (given["vary"] or {}).items():
         arguments += ["--vary", f"{name}={','.join(map(value_text, values))}"]
     for name, value in given["params"].items():
-        arguments += ["--param", f"{name}={json.dumps(value, ensure_ascii=False)}"]
+        arguments += ["--param", f"{name}={json.dumps(shown(value), ensure_ascii=False)}"]
     return shlex.join(arguments)
 
 
