@@ -67,6 +67,7 @@ __all__ = [
     "disturbances",
     "estimate_before",
     "estimate_s",
+    "handout",
     "lab_duties",
     "latest",
     "lesson",
