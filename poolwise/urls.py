@@ -21,6 +21,7 @@ urlpatterns = [
     path("comparisons/<uuid:pk>/", views.comparison, name="comparison"),
     path("comparisons/<uuid:pk>/cancel/", views.cancel_comparison, name="cancel-comparison"),
     path("comparisons/<uuid:pk>/bundle.zip", views.comparison_bundle, name="comparison-bundle"),
+    path("comparisons/<uuid:pk>/report.html", views.comparison_report, name="comparison-report"),
     path(
         "comparisons/<uuid:pk>/charts/<slug:key>.<str:kind>", views.comparison_chart, name="comparison-chart"
     ),

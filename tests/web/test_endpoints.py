@@ -147,6 +147,7 @@ TABLE = {
     "poolwise:comparison": (THEIRS, NO),
     "poolwise:comparison-bundle": (ABSENT, NO),
     "poolwise:comparison-chart": (ABSENT, NO),
+    "poolwise:comparison-report": (ABSENT, NO),
     "poolwise:comparisons": (SIGNED_IN, NO),
     "poolwise:definition": (SIGNED_IN, SUBMITTERS),
     "poolwise:disturbances": (SIGNED_IN, NO),

@@ -26,6 +26,13 @@ from poolwise.management.bundle_arguments import (
     write_files,
 )
 from poolwise.management.comparison_text import as_json, comparison_text
+from poolwise.management.handout_arguments import (
+    add_handout_arguments,
+    check_handout,
+    markdown_of,
+    stored_comparison,
+    write_html,
+)
 from poolwise.management.local_processes import LocalProcesses
 from poolwise.management.plan_arguments import add_plan_arguments, plan_options, vary_of
 from poolwise.models import Comparison
@@ -68,14 +75,20 @@ class Command(BaseCommand):
             help="write the figures as JSON to FILE; - for standard output",
         )
         add_bundle_arguments(parser)
+        add_handout_arguments(parser)
 
     def handle(self, *, definition: str, pools: str, **options: Any) -> None:
         """Run the comparison. Raise CommandError for bad input, an unavailable broker, or a timeout."""
-        for option in ("json", "bundle", "plot"):
+        check_handout(options)
+        for option in ("json", "bundle", "plot", "html"):
             _check_writable(f"--{option}", options[option])
+        if options["stored"]:
+            self._end(stored_comparison(options["stored"]), options)
+            return
         if options["import_file"] is not None:
             comparison = import_bundle(options["import_file"])
-            self.stdout.write(f"imported as {comparison.pk}")
+            out = self.stderr if options["markdown"] else self.stdout
+            out.write(f"imported as {comparison.pk}")
             self._end(comparison, options)
             return
         earlier = None if options["check"] is None else read_bundle(options["check"])
@@ -102,8 +115,9 @@ class Command(BaseCommand):
                 self.stderr.write(line)
 
     def _end(self, comparison: Comparison, options: dict[str, Any]) -> None:
-        self._show(comparison, options["json"])
+        self._show(comparison, options["json"], as_markdown=options["markdown"])
         write_files(comparison, options["bundle"], options["plot"])
+        write_html(comparison, options["html"])
 
     def _before_the_start(self, pools: list[str], options: dict[str, Any]) -> None:
         if options["wait_until_idle"]:
@@ -150,12 +164,12 @@ class Command(BaseCommand):
             self.stderr.flush()
         return line
 
-    def _show(self, comparison: Comparison, file: Path | None) -> None:
+    def _show(self, comparison: Comparison, file: Path | None, *, as_markdown: bool) -> None:
         as_text = json.dumps(as_json(comparison), indent=2)
         if str(file) == "-":
             self.stdout.write(as_text)
             return
-        self.stdout.write(comparison_text(comparison))
+        self.stdout.write(markdown_of(comparison) if as_markdown else comparison_text(comparison))
         if file is not None:
             file.write_text(as_text + "\n")
 

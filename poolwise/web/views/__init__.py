@@ -1,7 +1,7 @@
 """The views of the pages; all changes go through `lifecycle.submission`, `lab` and `control`."""
 
 from poolwise.web.views.catalogue import catalogue, pools
-from poolwise.web.views.comparison_files import comparison_bundle, comparison_chart
+from poolwise.web.views.comparison_files import comparison_bundle, comparison_chart, comparison_report
 from poolwise.web.views.comparisons import cancel_comparison, comparison, comparisons
 from poolwise.web.views.definition import definition
 from poolwise.web.views.faults import nowhere, server_error
@@ -17,6 +17,7 @@ __all__ = [
     "comparison",
     "comparison_bundle",
     "comparison_chart",
+    "comparison_report",
     "comparisons",
     "definition",
     "disturbances",

@@ -1,4 +1,4 @@
-"""Downloads of a comparison: its charts as pictures, its report as a bundle."""
+"""Downloads of a comparison: its charts as pictures, its report as a bundle and as one HTML file."""
 
 import subprocess
 from uuid import UUID
@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_safe
 
 from poolwise.charts import export
-from poolwise.lab import Chart, bundle, charts, report
+from poolwise.lab import Chart, bundle, charts, handout, report
 from poolwise.models import Comparison
 from poolwise.support import parameters
 from poolwise.web.views.live import PageRequest, signed_in
@@ -55,7 +55,23 @@ def comparison_bundle(request: PageRequest, pk: UUID) -> HttpResponse:
     comparison = get_object_or_404(Comparison.objects.visible_to(request.user), pk=pk)
     if not comparison.report:
         raise Http404("This comparison has no report.")
-    headers = {
-        "Content-Disposition": f'attachment; filename="{comparison.definition}-{comparison.pk.hex[:8]}.zip"'
-    }
-    return HttpResponse(bundle.write(comparison), content_type="application/zip", headers=headers)
+    return HttpResponse(
+        bundle.write(comparison), content_type="application/zip", headers=_as_file(comparison, "zip")
+    )
+
+
+@require_safe
+@signed_in
+def comparison_report(request: PageRequest, pk: UUID) -> HttpResponse:
+    """Answer with the report as one HTML file that opens without the site."""
+    comparison = get_object_or_404(Comparison.objects.visible_to(request.user), pk=pk)
+    loaded = report.load(comparison)
+    if loaded is None:
+        raise Http404("This comparison has no report.")
+    document = handout.html(comparison, loaded, report.samples(comparison))
+    return HttpResponse(document, headers=_as_file(comparison, "html"))
+
+
+def _as_file(comparison: Comparison, extension: str) -> dict[str, str]:
+    name = f"{comparison.definition}-{comparison.pk.hex[:8]}.{extension}"
+    return {"Content-Disposition": f'attachment; filename="{name}"'}
