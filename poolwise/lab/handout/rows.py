@@ -2,13 +2,18 @@
 
 from dataclasses import dataclass
 
-from poolwise.lab.advice.kinds import memory_per_slot_bytes
+from poolwise.lab.answer.kinds import memory_per_slot_bytes
 from poolwise.lab.report import Report, ValidityCheck, VariantFigures
 from poolwise.lab.report.model import Answer, Standing
 from poolwise.models import Comparison
-from poolwise.support import count, rate, times
+from poolwise.support import megabytes, rate, times
 
-_MB = 1_000_000
+_ROLES = {
+    "best": "fastest",
+    "candidate": "may be the fastest",
+    "out": "slower",
+    "not measured": "not measured",
+}
 NOT_KNOWN = "–"
 
 
@@ -41,32 +46,20 @@ def _row(pool: VariantFigures, answer: Answer) -> VariantRow:
     return VariantRow(
         name=pool.name,
         is_recommended=pool.name == answer.pool,
-        role=_role(standing, answer),
+        role=_ROLES[standing.role],
         time=times(standing.ratio),
         interval=interval(standing.low, standing.high),
         net=times(standing.net_ratio),
         jobs_per_s=NOT_KNOWN if pool.jobs_per_s is None else rate(pool.jobs_per_s),
         slots=str(pool.slots or NOT_KNOWN),
-        memory_per_slot=NOT_KNOWN if size_bytes is None else _megabytes(size_bytes),
+        memory_per_slot=NOT_KNOWN if size_bytes is None else megabytes(size_bytes),
         reason=standing.reason,
     )
-
-
-def _role(standing: Standing, answer: Answer) -> str:
-    """Return the role as a reader needs it: candidates of a settled answer are equally fast."""
-    if standing.role in ("best", "candidate") and len(answer.candidates) > 1:
-        return "equally fast" if answer.state == "settled" else "may be the fastest"
-    return {"best": "fastest", "candidate": "fastest", "out": "slower"}.get(standing.role, standing.role)
 
 
 def interval(low: float | None, high: float | None) -> str:
     """Return an interval of ratios, or a dash where it is not known or has no width."""
     return NOT_KNOWN if low is None or high is None or low == high else f"{times(low)} to {times(high)}"
-
-
-def _megabytes(size_bytes: float) -> str:
-    size = size_bytes / _MB
-    return f"{size:.0f} MB" if size >= 10 else f"{size:.2g} MB"
 
 
 def failed_checks(report: Report) -> list[ValidityCheck]:
@@ -77,19 +70,15 @@ def failed_checks(report: Report) -> list[ValidityCheck]:
 
 def effect_of(check: ValidityCheck) -> str:
     """Return what a failed check takes away, and from which variants."""
-    whose = f" of {', '.join(check.pools)}" if check.pools else ""
-    return (
-        f"takes away the result{whose}"
-        if check.matters
-        else f"a warning{' about' + whose[3:] if whose else ''}"
-    )
+    effect = "takes away the result" if check.matters else "a warning"
+    return f"{effect} of {', '.join(check.pools)}" if check.pools and check.matters else effect
 
 
 def setup(comparison: Comparison, report: Report) -> str:
     """Return what was run, on one line."""
-    compared = "variant" if report.vary else "pool"
+    each = "" if comparison.budget_s else " per variant" if report.vary else " per pool"
     parts = [
-        f"{count(comparison.rounds, 'round')} of {count(comparison.copies, 'job')} per {compared}",
+        f"{comparison.size}{each}",
         f"at most {comparison.in_flight:,} in flight" if comparison.in_flight else "",
         f"{comparison.arrival_rate_per_s:g} arrivals per second" if comparison.arrival_rate_per_s else "",
         f"seed {comparison.seed}",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from poolwise.lab import bundle
 from poolwise.lab.handout.rows import VariantRow, effect_of, failed_checks, setup, variant_rows
 from poolwise.lab.handout.tables import environment_lines
-from poolwise.lab.report import Report
+from poolwise.lab.report import Answer, Report
 from poolwise.models import Comparison
 from poolwise.support import count, parameters
 
@@ -23,7 +23,7 @@ def markdown(comparison: Comparison, report: Report) -> str:
     """Return the answer, a table of the variants, failed checks and the command, as Markdown that ends with a newline."""
     blocks = [
         [f"### Poolwise: which {'variant' if report.vary else 'pool'} fits {escaped(comparison.definition)}"],
-        [f"**{escaped(report.answer.text)}** {escaped(_why(report))}".strip()],
+        [f"**{escaped(report.answer.text)}** {escaped(_more(report.answer))}".strip()],
         list(_table(report)),
         list(_checks(report)),
         [_run(comparison, report)],
@@ -32,13 +32,9 @@ def markdown(comparison: Comparison, report: Report) -> str:
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
 
-def _why(report: Report) -> str:
-    """Return why this one among equals, and what to do next, unless the answer contains it."""
-    return " ".join(
-        text
-        for text in (report.answer.tie_reason, report.answer.next_step)
-        if text and text not in report.answer.text
-    )
+def _more(answer: Answer) -> str:
+    """Return what would settle the answer, and what kind of job it is."""
+    return " ".join(filter(None, [answer.next_step, answer.why]))
 
 
 def _table(report: Report) -> Iterator[str]:
