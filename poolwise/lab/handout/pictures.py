@@ -1,6 +1,7 @@
 """The charts of the HTML file as SVG within the page: one for a wide screen, one for a phone, in the page's colours."""
 
 import copy
+import json
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -18,9 +19,9 @@ log = structlog.get_logger(__name__)
 #: Widths of the two drawings of a chart, in pixels.
 _WIDE, _NARROW = 1080, 340
 #: The reader's font may be wider than the one that the legend was measured in.
-_LEGEND_GAP = 34
-#: A larger drawing is left out: its table has the figures, and the bundle has the chart.
-MAX_SVG_BYTES = 300_000
+_LEGEND_GAP = 28
+#: A larger chart is not drawn, since its drawings would have a MB: its table has the figures, the bundle has the chart.
+MAX_SPEC_CHARS = 200_000
 #: HTML knows these namespaces; without them the file contains no address.
 _NAMESPACES = re.compile(r' xmlns(:\w+)?="[^"]*"| version="1\.1"')
 _IDS = re.compile(r'(?<=\bid=")(?=[^"])|(?<=url\(#)|(?<=href="#)')
@@ -28,7 +29,7 @@ _IDS = re.compile(r'(?<=\bid=")(?=[^"])|(?<=url\(#)|(?<=href="#)')
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A chart with its drawings; both are empty where it could not be drawn, or is too large."""
+    """A chart with its drawings, which are empty where it could not be drawn, or is too large."""
 
     chart: charts.Chart
     wide: SafeString
@@ -36,24 +37,32 @@ class Picture:
 
 
 def pictures(made: Mapping[str, charts.Chart]) -> list[Picture]:
-    """Return the charts in their order, each drawn for both widths, in one process."""
-    specs = {
-        f"{key}-{width}": _styled(chart.spec, width)
-        for key, chart in made.items()
-        for width in (_WIDE, _NARROW)
-    }
-    try:
-        drawn = export.draw_all(specs) if specs else {}
-    except (subprocess.SubprocessError, OSError, ValueError) as error:
-        log.warning("cannot draw the charts of a report", error=str(error))
-        drawn = {}
+    """Return the charts in their order, each drawn for both widths."""
+    drawn = _drawn({key: chart.spec for key, chart in made.items() if _is_small(chart.spec)})
     return [
-        Picture(
-            chart,
-            *(_within_html(drawn.get(f"{key}-{width}", ""), f"{key}-{width}-") for width in (_WIDE, _NARROW)),
-        )
+        Picture(chart, *(_within_html(drawn.get(name, ""), f"{name}-") for name in _names(key)))
         for key, chart in made.items()
     ]
+
+
+def _is_small(spec: export.Spec) -> bool:
+    return len(json.dumps(spec, default=str)) <= MAX_SPEC_CHARS
+
+
+def _names(key: str) -> list[str]:
+    return [f"{key}-{width}" for width in (_WIDE, _NARROW)]
+
+
+def _drawn(specs: Mapping[str, export.Spec]) -> dict[str, str]:
+    """Return the drawings by name, made in one process; none when they cannot be drawn."""
+    styled = {
+        f"{key}-{width}": _styled(spec, width) for key, spec in specs.items() for width in (_WIDE, _NARROW)
+    }
+    try:
+        return export.draw_all(styled) if styled else {}
+    except (subprocess.SubprocessError, OSError, ValueError) as error:
+        log.warning("cannot draw the charts of a report", error=str(error))
+        return {}
 
 
 def _styled(spec: Mapping[str, Any], width: int) -> export.Spec:
@@ -103,10 +112,8 @@ def _narrow(part: dict[str, Any]) -> None:
 
 
 def _within_html(svg: str, prefix: str) -> SafeString:
-    """Return a drawing as a part of a page with other drawings; empty if it is too large.
+    """Return a drawing as a part of a page with other drawings.
 
-    The drawing is safe: Vega escapes texts, and none of our charts has links or pictures.
+    It is safe: Vega escapes texts, and none of our charts has links or pictures.
     """
-    if len(svg) > MAX_SVG_BYTES:
-        return SafeString()
     return mark_safe(_IDS.sub(prefix, _NAMESPACES.sub("", svg)))  # noqa: S308 - see above

@@ -39,8 +39,8 @@ def _more(answer: Answer) -> str:
 
 def _table(report: Report) -> Iterator[str]:
     rows = variant_rows(report)
-    yield f"| {'Variant' if report.vary else 'Pool'} | Role | Time per job | 95 % interval | Jobs/s | Memory per slot |"
-    yield "| --- | --- | --: | --: | --: | --: |"
+    yield f"| {'Variant' if report.vary else 'Pool'} | Time per job | 95 % interval | Role | Jobs/s | Memory per slot |"
+    yield "| --- | --: | --: | --- | --: | --: |"
     yield from map(_row, rows[:_MAX_ROWS])
     if len(rows) > _MAX_ROWS:
         yield f"| and {len(rows) - _MAX_ROWS} more | | | | | |"
@@ -48,7 +48,7 @@ def _table(report: Report) -> Iterator[str]:
 
 def _row(row: VariantRow) -> str:
     name = f"**{escaped(row.name)}**" if row.is_recommended else escaped(row.name)
-    cells = [name, escaped(row.role), row.time, row.interval, row.jobs_per_s, row.memory_per_slot]
+    cells = [name, row.time, row.interval, escaped(row.role), row.jobs_per_s, row.memory_per_slot]
     return f"| {' | '.join(cells)} |"
 
 
