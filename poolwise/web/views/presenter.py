@@ -1,33 +1,27 @@
 """A comparison's report as its page shows it: texts, tables, and the environment."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from django.template.defaultfilters import filesizeformat
-
-from poolwise.lab import MIN_STALL_S, BatchFigures, Report, VariantFigures, charts
+from poolwise.lab import MIN_STALL_S, BatchFigures, Report, VariantFigures, charts, handout
 from poolwise.lab import report as lab_report
 from poolwise.models import Comparison
 from poolwise.support import percent, seconds, times
 
-_LABELS = {
-    "cpu_quota": "CPU quota", "cpu_model": "Processor", "memory_bytes": "Memory", "os": "System", "gil": "GIL",
-    "database": "Database", "code": "Code version", "libraries": "Libraries", "versions": "Libraries",
-}  # fmt: skip
-_BYTES = "_bytes"
+environment_of = handout.environment_lines
 
 
 def context_of(comparison: Comparison) -> dict[str, Any]:
     """Return the context of an ended comparison's page; without a report only the raw figures."""
     report = lab_report.load(comparison)
     if report is None:
-        return {"table": raw_table(lab_report.figures(comparison), comparison.vary)}
+        return {"table": handout.figures_table(lab_report.figures(comparison), comparison.vary)}
     return {
         "report": report,
         "validity": validity_of(report),
         "charts": charts.charts(report, lab_report.samples(comparison)),
         "environment": environment_of(report.environment or comparison.environment),
-        "table": raw_table(report.pools, comparison.vary),
+        "table": handout.figures_table(report.pools, comparison.vary),
         "batches": batch_table(report.pools, comparison.vary),
         "stalls": stalls_of(comparison, report),
         "standings": standing_rows(report),
@@ -101,23 +95,6 @@ def pair_table(report: Report) -> dict[str, Any]:
     }
 
 
-def raw_table(pools: Sequence[VariantFigures], vary: object = None) -> dict[str, Any]:
-    """Return the figures of each pool, or of each variant where parameters vary, as a table."""
-    head = [_compared(vary), "Slots", "Jobs", "Failed", "Makespan", "Jobs/s", "Run p50", "Run p95", "Broker wait p50",
-            "Worker wait p50", "CPU share", "Overhead", "Peak memory"]  # fmt: skip
-    return {"head": head, "rows": [_row(pool) for pool in pools]}
-
-
-def _row(pool: VariantFigures) -> list[str]:
-    memory = pool.peak_memory_bytes
-    return [
-        pool.name, str(pool.slots or "–"), f"{pool.jobs:,}", f"{pool.failed:,}", seconds(pool.makespan_s),
-        _speed(pool.jobs_per_s), seconds(pool.run_s.p50), seconds(pool.run_s.p95), seconds(pool.broker_wait_s.p50),
-        seconds(pool.worker_wait_s.p50), percent(pool.cpu_share), seconds(pool.overhead_s),
-        filesizeformat(memory) if memory else "–",
-    ]  # fmt: skip
-
-
 def _speed(jobs_per_s: float | None) -> str:
     return "–" if jobs_per_s is None else f"{jobs_per_s:.1f}"
 
@@ -140,28 +117,3 @@ def _batch(pool: str, batch: BatchFigures) -> list[str]:
         _speed(batch.jobs_per_s), f"{batch.failed:,}", str(batch.concurrency.peak), f"{batch.concurrency.mean:.1f}",
         seconds(batch.cpu_s_pool), batch.void_reason,
     ]  # fmt: skip
-
-
-def environment_of(card: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the environment card as lines of a label and a value."""
-    return [
-        (_label(key), _value(key, value)) for key, value in card.items() if value not in (None, "", {}, [])
-    ]
-
-
-def _label(key: str) -> str:
-    return _LABELS.get(key) or key.removesuffix(_BYTES).replace("_", " ").capitalize()
-
-
-def _value(key: str, value: Any) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, int) and key.endswith(_BYTES):
-        return str(filesizeformat(value))
-    if isinstance(value, Mapping) and set(value) == {"kind", "version"}:
-        return f"{value['kind']} {value['version'] or ''}".strip()
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_value(name, part)}" for name, part in value.items() if part is not None)
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
