@@ -77,7 +77,9 @@ def _compare() -> str:
     for definition in FIRST_COMPARISONS:
         print(f"Comparing the pools on {definition}, for {_BUDGET_S:g} s at most", flush=True)
         tables.write("\n")
-        call_command("compare", definition, pools=",".join(settings.JOB_POOLS), budget_s=_BUDGET_S, stdout=tables)
+        call_command(
+            "compare", definition, pools=",".join(settings.JOB_POOLS), budget_s=_BUDGET_S, stdout=tables
+        )
     return tables.getvalue()
 
 

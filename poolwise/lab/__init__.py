@@ -1,9 +1,10 @@
 """Comparisons of pools: which pool fits a job?
 
 In reading order: `plan` stores a comparison with its batches (`presets`, `variants`, `design`); `run` releases them one
-after another (`feed`, `slots`, `probes`, `voiding`) from the coordinator's `duties`, and `rounds` adds rounds that `sizing`
-sizes; `report` builds the report from `validity`, `statistics` and `answer`; `charts` draws it, `bundle` exports it; pages show `progress`, `estimate` and
-`latest`. One comparison and one pool run at a time, and a disturbed batch is repeated.
+after another (`feed`, `slots`, `probes`, `voiding`) from the coordinator's `duties`, and `rounds` adds rounds of batches
+that `sizing` sizes; `report` builds the report from `validity`, `statistics` and `answer`; `charts` draws it, `bundle` and
+`handout` export it; pages show `disturbances`, `progress`, `estimate` and `latest`. One comparison and one pool run at a
+time, and a disturbed batch is repeated.
 """
 
 from poolwise.lab.bundle import Bundle

@@ -56,8 +56,9 @@ def plan(
 ) -> Comparison:
     """Store a comparison with its batches; the coordinator runs it.
 
-    The variants are the pools, or with `vary` (values of parameters by name) each value on each pool. With `budget_s` only
-    the pilots are planned: `rounds` adds the rounds. Raise UnknownDefinition, UnknownPool, Unavailable or InvalidParameters and store nothing.
+    The variants are the pools, or with `vary` (values of parameters by name) each value on each pool. With `budget_s`
+    only the pilots are planned: `rounds` adds the rounds. Raise UnknownDefinition, UnknownPool, Unavailable or
+    InvalidParameters and store nothing.
     """
     declared = definitions.get(definition)
     comparison = Comparison(

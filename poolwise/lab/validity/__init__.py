@@ -1,1 +1,4 @@
-"""Validity checks: what can take variants out of the answer. Read `inputs`, then `fairness` and `measured`, whose checks are pure."""
+"""Validity checks: what can take variants out of the answer.
+
+Read `inputs`, then `fairness` and `measured`, whose checks are pure.
+"""
