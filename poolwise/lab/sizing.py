@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
 
+from poolwise import metering
 from poolwise.lab.report.runs import Run
 
 #: A pilot starts no wave after this time.
@@ -53,7 +54,8 @@ class Pilot:
         wave = _last_wave(known)
         begin = min(run.first_published_at or run.published_at for run in wave if run.published_at)
         end = max(run.finished_at for run in wave if run.finished_at)
-        share = median(_computing_s(run) / run.run_s for run in wave if run.run_s)
+        shares = (metering.computing_share(run.run_s, run.cpu_s, run.run_queue_s, run.gil_wait_s) for run in wave)
+        share = median(share or 0.0 for share in shares)
         return cls(len(wave), max((end - begin).total_seconds(), 1e-4), min(1.0, share))
 
     def copies(self, slots: int, target_s: float, most: int) -> int:
@@ -70,10 +72,6 @@ class Pilot:
         if wanted >= slots:
             wanted = math.ceil(wanted / slots) * slots if wanted < 4 * slots else wanted
         return max(1, min(most, wanted))
-
-
-def _computing_s(run: Run) -> float:
-    return (run.cpu_s or 0.0) + (run.run_queue_s or 0.0) + (run.gil_wait_s or 0.0)
 
 
 def _last_wave(runs: Sequence[Run]) -> Sequence[Run]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from poolwise import metering
 from poolwise.lab.report.figures import VariantFigures
 from poolwise.lab.validity.measured import MIN_STALL_S
 
@@ -25,9 +26,8 @@ def computing_share(pools: Sequence[VariantFigures]) -> float | None:
 
 def _own_share(pool: VariantFigures) -> float | None:
     time = pool.time
-    computing_s = time.cpu_s + time.run_queue_s + time.gil_wait_s
-    run_s = computing_s + time.blocked_s + time.unattributed_s
-    return computing_s / run_s if run_s > 0 else None
+    run_s = time.cpu_s + time.run_queue_s + time.gil_wait_s + time.blocked_s + time.unattributed_s
+    return metering.computing_share(run_s, time.cpu_s, time.run_queue_s, time.gil_wait_s)
 
 
 def is_tiny(pool: VariantFigures) -> bool:
