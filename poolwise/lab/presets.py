@@ -43,5 +43,8 @@ PRESETS: Mapping[str, Preset] = {
         Preset("thorough", "Thorough", "Finds small differences.", 600.0, 200, 10, True, True),
     )
 }
-#: Into how many rounds a preset divides its budget; the others have no budget.
-ROUNDS_AIMED = {"quick": 6, "standard": 10, "thorough": 20}
+
+
+def rounds_aimed(budget_s: float) -> int:
+    """Return into how many rounds a budget is divided at first."""
+    return 6 if budget_s <= 30 else 10 if budget_s <= 120 else 20

@@ -9,16 +9,17 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from poolwise import support
 from poolwise.lab.plan import balanced_orders
-from poolwise.lab.presets import ROUNDS_AIMED
+from poolwise.lab.presets import rounds_aimed
 from poolwise.lab.report.runs import read_runs
 from poolwise.lab.sizing import Pilot, batch_s
 from poolwise.lab.statistics import FEWEST_ROUNDS, LOOKS, Ranking, is_look, rank
 from poolwise.lab.validity.fairness import MAX_FAILED_SHARE
 from poolwise.models import Batch, Comparison
+from poolwise.pools import get_pool
 
 log = structlog.get_logger(__name__)
-_ROUNDS_AIMED = 10
 #: The round before which batches that took too long become smaller, and how many times too long that is.
 _CORRECTED_AT, _TOO_LONG = 2, 1.5
 #: The key in `Batch.probe` of what the answer compares, in seconds, and of the jobs that did not succeed, as a share.
@@ -156,7 +157,8 @@ def _corrected(comparison: Comparison, batch: Batch, variants: int) -> int:
 
 
 def _target_s(comparison: Comparison, variants: int) -> float:
-    return batch_s(comparison.budget_s or 1.0, variants, ROUNDS_AIMED.get(comparison.preset, _ROUNDS_AIMED))
+    budget_s = comparison.budget_s or 1.0
+    return batch_s(budget_s, variants, rounds_aimed(budget_s))
 
 
 def copies_after(comparison: Comparison, pilot: Batch, variants: int) -> int:
@@ -166,4 +168,5 @@ def copies_after(comparison: Comparison, pilot: Batch, variants: int) -> int:
         return max(2, min(settings.JOB_MAX_COPIES, round(comparison.arrival_rate_per_s * target_s)))
     shown = Pilot.of(read_runs([pilot]))
     slots = min(pilot.slots or 1, comparison.in_flight or pilot.slots or 1)
-    return shown.copies(slots, target_s, settings.JOB_MAX_COPIES) if shown else slots
+    cores = support.cores() if get_pool(pilot.pool).model == "prefork" else 1
+    return shown.copies(slots, target_s, settings.JOB_MAX_COPIES, cores) if shown else slots

@@ -19,6 +19,8 @@ _SMALLEST_CAP = 4
 _MOST_PER_S = 400.0
 #: A job that computes for less than this share of its run gains from more jobs at once.
 _WAITS = 0.5
+#: How much longer than planned a batch may take to fill its slots.
+_TOO_LONG = 2.0
 #: The time that releasing and recording a batch takes besides its jobs.
 _BETWEEN_S = 0.4
 _SHORTEST_S, _LONGEST_S = 0.3, 5.0
@@ -44,6 +46,7 @@ class Pilot:
     jobs: int
     took_s: float
     computing_share: float
+    cpu_s: float = 0.0
 
     @classmethod
     def of(cls, runs: Sequence[Run]) -> "Pilot | None":
@@ -54,24 +57,34 @@ class Pilot:
         wave = _last_wave(known)
         begin = min(run.first_published_at or run.published_at for run in wave if run.published_at)
         end = max(run.finished_at for run in wave if run.finished_at)
-        shares = (metering.computing_share(run.run_s, run.cpu_s, run.run_queue_s, run.gil_wait_s) for run in wave)
-        share = median(share or 0.0 for share in shares)
-        return cls(len(wave), max((end - begin).total_seconds(), 1e-4), min(1.0, share))
+        cpu_s = median(run.cpu_s or 0.0 for run in known)
+        return cls(len(wave), max((end - begin).total_seconds(), 1e-4), _computing_share(known), cpu_s)
 
-    def copies(self, slots: int, target_s: float, most: int) -> int:
+    def copies(self, slots: int, target_s: float, most: int, cores: int = 1) -> int:
         """Return how many jobs take about `target_s` on full slots, a multiple of the slots if they are filled.
 
-        A job that waits needs its slots filled at least once, since fewer jobs take as long.
+        A job that waits needs its slots filled at least once, since fewer jobs take as long; unless it also computes so
+        much that `cores` cores are busy for longer.
         """
-        waits = self.computing_share < _WAITS
+        computed_s = self.cpu_s / cores
+        waits = self.computing_share < _WAITS and slots * computed_s <= _TOO_LONG * target_s
         rate_per_s = self.jobs / self.took_s
         if waits and self.jobs < slots:
-            rate_per_s = max(rate_per_s, min(slots / self.took_s, _MOST_PER_S))
+            rate_per_s = max(rate_per_s, min(slots / self.took_s, _MOST_PER_S, 1 / max(computed_s, 1e-6)))
         least = slots if waits else min(slots, _SMALLEST_CAP)
         wanted = max(least, round(rate_per_s * target_s))
         if wanted >= slots:
             wanted = math.ceil(wanted / slots) * slots if wanted < 4 * slots else wanted
         return max(1, min(most, wanted))
+
+
+def _computing_share(runs: Sequence[Run]) -> float:
+    """Return the share of the run that a job computes; jobs that ran beside others may not show it."""
+    split = [run for run in runs if run.run_queue_s is not None] or runs
+    shares = (
+        metering.computing_share(run.run_s, run.cpu_s, run.run_queue_s, run.gil_wait_s) for run in split
+    )
+    return min(1.0, median(share or 0.0 for share in shares))
 
 
 def _last_wave(runs: Sequence[Run]) -> Sequence[Run]:

@@ -49,6 +49,14 @@ def run(start_s: float, end_s: float, *, cpu_s: float = 0.0, gil_wait_s: float =
     )  # fmt: skip
 
 
+def test_jobs_whose_time_was_split_tell_whether_it_computes() -> None:
+    beside_others = run(1, 2, cpu_s=0.2)
+    beside_others.run_queue_s = beside_others.gil_wait_s = None
+    pilot = Pilot.of([run(0, 1, cpu_s=0.9), beside_others, beside_others])
+    assert pilot is not None
+    assert (pilot.computing_share, pilot.cpu_s) == (0.9, 0.2)
+
+
 def test_the_last_wave_counts() -> None:
     first, last = run(0, 1), [run(1.1, 1.6), run(1.12, 1.7)]
     assert Pilot.of([first, *last]) == Pilot(jobs=2, took_s=pytest.approx(0.6), computing_share=0.0)
@@ -73,6 +81,8 @@ def test_waiting_for_the_gil_counts_as_computing() -> None:
         (Pilot(3, 0.1, 1.0), 2, 0.1, 4),  # a whole number of waves
         (Pilot(1, 30.0, 1.0), 1, 0.8, 1),
         (Pilot(400, 0.1, 0.01), 200, 5.0, 1_000),  # no more than a batch may have
+        (Pilot(3, 0.6, 0.4, cpu_s=0.16), 200, 0.8, 4),  # it waits, but its computing fills the core first
+        (Pilot(3, 0.2, 0.2, cpu_s=0.005), 200, 1.0, 200),
     ],
 )
 def test_a_batch_fills_the_slots_and_takes_about_its_time(
