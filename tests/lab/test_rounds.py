@@ -54,7 +54,7 @@ def budgeted(**options: Any) -> Comparison:
 def test_pilots_run_first_and_size_each_pool_on_its_own(bench: Bench) -> None:
     comparison = budgeted(preset="quick")
     assert set(comparison.batches.values_list("role", flat=True)) == {Batch.Role.PILOT}
-    run(bench, comparison, {"alpha": 0.02, "beta": 0.1, "gamma": 0.4})
+    run(bench, comparison, {"alpha": 0.1, "beta": 0.4, "gamma": 2.0})
     first = {b.pool: b.copies for b in comparison.batches.filter(role=Batch.Role.MEASURED, round=1)}
     assert first["alpha"] > first["beta"] > first["gamma"] >= 2
     assert comparison.copies == first["alpha"]
