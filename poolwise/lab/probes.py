@@ -2,6 +2,7 @@
 
 | key | value |
 | --- | --- |
+| `yardstick_s` | the time of a fixed piece of work just before the release, see `yardstick` |
 | `release` | `{"at", "machine_cpu_s", "redis_run_id", "workers": [heartbeats]}` |
 | `end` | the same, with heartbeats sent after the last job |
 | `busy` | `{"at", "machine_cpu_s"}` when the last job was recorded |

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from poolwise.lab import feed, probes, rounds, slots, voiding
+from poolwise.lab import feed, probes, rounds, slots, voiding, yardstick
 from poolwise.lab.report import pairs
 from poolwise.lab.report.runs import read_runs
 from poolwise.lifecycle import environment, heartbeats, submission
@@ -110,7 +110,9 @@ def release(comparison: Comparison, batch: Batch, up: Workers) -> bool:
         return False
     if not comparison.environment:
         comparison.environment = environment.capture()
-    probe = {**batch.probe, "release": probes.moment(workers)}
+    # The yardstick first: what it uses of the CPU does not count as used during the batch.
+    yardstick_s = yardstick.measure(workers)
+    probe = {**batch.probe, "yardstick_s": yardstick_s, "release": probes.moment(workers)}
     now, live_slots = timezone.now(), sum(worker.slots for worker in workers)
     with transaction.atomic():
         # The row is locked from here on: a cancellation sees the new jobs.

@@ -21,7 +21,10 @@ class Percentiles(Frozen):
 
 
 class BatchFigures(Frozen):
-    """The figures of a batch; `counts` is whether the answer uses it (in a sweep: those with the most slots)."""
+    """The figures of a batch; `counts` is whether the answer uses it (in a sweep: those with the most slots).
+
+    `value_s` is what the batch counts with; `yardstick_s` the time of a fixed piece of work before it.
+    """
 
     round: Count
     role: Role
@@ -42,6 +45,8 @@ class BatchFigures(Frozen):
     efficiency: Number | None
     ideal_makespan_s: Seconds | None
     void_reason: Text
+    value_s: Seconds | None = None
+    yardstick_s: Seconds | None = None
 
 
 class TimeSums(Frozen):

@@ -7,6 +7,7 @@ from typing import Any, cast
 from django.conf import settings
 
 from poolwise.lab import statistics
+from poolwise.lab.report import pairs
 from poolwise.lab.report.facts import Facts, MeasuredBatch, VariantRuns
 from poolwise.lab.report.figures import BatchFigures, Percentiles, Role, Stall, TimeSums, VariantFigures
 from poolwise.lab.report.runs import Run
@@ -81,6 +82,8 @@ def batch_figures(facts: Facts, batch: MeasuredBatch) -> BatchFigures:
         efficiency=ideal_s / makespan_s if ideal_s and makespan_s else None,
         ideal_makespan_s=ideal_s,
         void_reason=row.void_reason,
+        value_s=pairs.value_s(row, batch.runs, facts.comparison.arrival_rate_per_s),
+        yardstick_s=row.probe.get("yardstick_s"),
     )
 
 
