@@ -2,6 +2,8 @@
 
 import subprocess
 from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from django.core.management.base import CommandError
@@ -15,8 +17,8 @@ from poolwise.support import PoolwiseError, parameters
 
 #: `--plot` draws the first of these charts that the report has data for.
 _PLOTTED = ("sweep", "ratios", "time")
-#: Exit status of a check without a result for any pool.
-NOTHING_MEASURED = 2
+#: Exit status of a check without a result: 1 is for a pool that became slower alone.
+NO_RESULT = 2
 
 
 def add_bundle_arguments(parser: ArgumentParser) -> None:
@@ -33,14 +35,15 @@ def add_bundle_arguments(parser: ArgumentParser) -> None:
         "--check",
         type=Path,
         metavar="FILE",
-        help="repeat the comparison of a bundle; exit 1 if a pool became slower, 2 without a verdict",
+        help="repeat the comparison of a bundle, or with --pools a part of it; exit 1 if a pool became slower than "
+        "allowed, 2 if there is no result",
     )
     group.add_argument(
         "--max-regression",
         type=percentage,
-        default=0.10,
+        default=bundles.ALLOWANCE,
         metavar="PERCENT",
-        help="with --check, the maximum allowed regression (default 10%%)",
+        help="with --check, how much longer jobs may take (default 10%%)",
     )
     group.add_argument("--bundle", type=Path, metavar="FILE", help="write the result bundle to FILE")
     group.add_argument(
@@ -83,11 +86,46 @@ def import_bundle(file: Path) -> Comparison:
         raise CommandError(f"{file}: {error}") from error
 
 
-def planned_as(bundle: Bundle) -> tuple[Comparison, list[str]]:
-    """Plan the comparison of a bundle again and return it with its pools. Raise CommandError."""
+@contextmanager
+def failing_with(status: int) -> Iterator[None]:
+    """Give errors of the command this exit status."""
+    try:
+        yield
+    except CommandError as error:
+        error.returncode = status
+        raise
+
+
+def pools_to_check(bundle: Bundle, names: str) -> list[str]:
+    """Return the pools of a bundle, or those of them that are named. Raise CommandError for any other."""
+    planned = bundle.manifest.comparison.pools
+    chosen = [name.strip() for name in names.split(",") if name.strip()] or planned
+    if unknown := [name for name in chosen if name not in planned]:
+        raise CommandError(f"--pools: the bundle has no {unknown[0]}; it has {', '.join(planned)}.")
+    return chosen
+
+
+def refuse_unless_baseline(bundle: Bundle, pools: list[str], max_regression: float) -> str:
+    """Return what a check against the bundle finds. Raise CommandError if it would have no result for some pool."""
     planned = bundle.manifest.comparison
     try:
-        return lab.plan(**planned.model_dump()), planned.pools
+        now, slots = bundles.environment_now(), bundles.slots_now(planned)
+    except PoolwiseError as error:
+        raise CommandError(f"Cannot repeat the comparison of the bundle: {error}") from error
+    faults = bundles.faults(bundle.report, now=now, slots=slots, pools=pools, max_regression=max_regression)
+    if faults:
+        raise CommandError("\n".join(["The bundle cannot be checked against.", *faults]))
+    found = bundles.smallest_found(bundle.report, pools, max_regression=max_regression)
+    shown = ", ".join(f"{name} {smallest:.2f}×" for name, smallest in found.items())
+    return (
+        f"If the new rounds vary like those of the bundle, the check finds from: {shown} as long as before."
+    )
+
+
+def planned_as(bundle: Bundle, pools: list[str]) -> tuple[Comparison, list[str]]:
+    """Plan the rounds of a bundle again on these of its pools, and return them too. Raise CommandError."""
+    try:
+        return bundles.plan_again(bundle, pools), pools
     except PoolwiseError as error:
         raise CommandError(f"Cannot repeat the comparison of the bundle: {error}") from error
 
@@ -113,15 +151,19 @@ def _chart_image(comparison: Comparison, kind: str) -> bytes:
     raise PoolwiseError("The comparison has nothing to plot.")
 
 
-def verdict_of_check(bundle: Bundle, comparison: Comparison, max_regression: float) -> list[str]:
-    """Return a line for each pool, then a summary. Raise CommandError when one is slower, or none has a verdict."""
+def result_of_check(bundle: Bundle, comparison: Comparison, max_regression: float) -> list[str]:
+    """Return a line for each pool, then a summary. Raise CommandError if a pool is slower, or none could be compared."""
     after = report.load(comparison)
     if after is None:
-        raise CommandError("The new comparison has no report: is the coordinator of the same version?")
-    by_pool = bundles.changes(bundle.report, after, max_regression=max_regression)
+        raise CommandError(
+            "The new comparison has no report: is the coordinator of the same version?", returncode=NO_RESULT
+        )
+    by_pool = bundles.changes(
+        bundle.report, after, max_regression=max_regression, in_flight=bundle.manifest.comparison.in_flight
+    )
     lines = [*(change.text for change in by_pool), bundles.summary(by_pool, max_regression)]
     if any(change.is_regression for change in by_pool):
         raise CommandError("\n".join(lines), returncode=1)
-    if all(change.verdict.outcome == lab.CANNOT_TELL for change in by_pool):
-        raise CommandError("\n".join(lines), returncode=NOTHING_MEASURED)
+    if all(change.between is None for change in by_pool):
+        raise CommandError("\n".join(lines), returncode=NO_RESULT)
     return lines

@@ -14,10 +14,9 @@ import pytest
 from poolwise.lab import bundle as bundles
 from poolwise.lab import report
 from poolwise.lab.bundle import writing
-from poolwise.lab.report import Report
 from poolwise.models import Comparison, Job
 from poolwise.support.errors import BadBundle, PoolwiseError
-from tests.helpers.comparison_rows import ENVIRONMENT, batch, compared
+from tests.helpers.comparison_rows import batch, compared
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 SLOW, FAST = [1.0, 1.01, 0.99, 1.02, 1.0], [0.1, 0.101, 0.099, 0.102, 0.1]
@@ -216,51 +215,6 @@ def test_a_file_that_is_no_zip_is_refused(content: bytes, tmp_path: Path) -> Non
     file.write_bytes(content)
     with pytest.raises(BadBundle, match="Not a readable zip file"):
         bundles.read(file)
-
-
-# --- the check ------------------------------------------------------------------------------------------
-def report_of(spans: list[float], **changes: Any) -> Report:
-    return report.build(compared({"prefork": SLOW, "gevent": spans}, environment=ENVIRONMENT | changes))
-
-
-def test_a_pool_that_became_slower_by_more_than_allowed_is_a_regression() -> None:
-    before, after = report_of(FAST), report_of([1.3 * s for s in FAST])
-    prefork, gevent = bundles.changes(before, after, max_regression=0.1)
-    assert gevent.is_regression
-    assert gevent.text.startswith("gevent: slower than the bundle (time per job +30.0 %, 95 % CI ")
-    assert not prefork.is_regression
-    assert bundles.summary([prefork, gevent], 0.1) == "Slower by more than 10 %: gevent."
-    assert not any(change.is_regression for change in bundles.changes(before, after, max_regression=0.5))
-
-
-def test_noise_is_no_regression() -> None:
-    noisy = [0.1, 0.14, 0.09, 0.16, 0.08]
-    [_, gevent] = bundles.changes(
-        report_of(noisy), report_of([0.15, 0.09, 0.16, 0.1, 0.13]), max_regression=0.1
-    )
-    assert not gevent.is_regression
-
-
-def test_a_faster_pool_is_no_regression() -> None:
-    [_, gevent] = bundles.changes(report_of(FAST), report_of([s / 2 for s in FAST]), max_regression=0.1)
-    assert gevent.verdict.outcome == "faster"
-    assert not gevent.is_regression
-
-
-def test_another_machine_gives_no_verdict() -> None:
-    by_pool = bundles.changes(report_of(FAST), report_of([2 * s for s in FAST], cores=8), max_regression=0.1)
-    assert {change.verdict.outcome for change in by_pool} == {"cannot tell"}
-    assert "different machine: cores was 2, is now 8" in by_pool[0].text
-    assert bundles.summary(by_pool, 0.1) == "The check has no result for any pool."
-
-
-def test_a_failed_check_of_the_new_run_withholds_its_pools_change() -> None:
-    comparison = compared({"prefork": SLOW, "gevent": [2 * s for s in FAST]})
-    comparison.batches.filter(pool="gevent").first().jobs.update(state="failed")
-    prefork, gevent = bundles.changes(report_of(FAST), report.build(comparison), max_regression=0.1)
-    assert gevent.verdict.outcome == "cannot tell"
-    assert "4 of 20 on gevent" in gevent.text
-    assert prefork.verdict.outcome == "no difference detected"
 
 
 @pytest.mark.usefixtures("_no_charts")

@@ -1,6 +1,7 @@
 """`manage.py compare` and result bundles: import, check, plot, bundle."""
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -74,29 +75,71 @@ def test_unreadable_or_unwritable_files_are_refused_at_once(arguments: tuple[str
     assert not Comparison.objects.exists()
 
 
-def test_the_check_plans_the_same_comparison_again(bundle: Path) -> None:
-    comparison, pools = bundle_arguments.planned_as(bundles.read(bundle))
-    assert pools == ["prefork", "gevent"]
+def test_the_check_plans_the_same_comparison_again_or_a_part_of_it(bundle: Path) -> None:
+    read = bundles.read(bundle)
+    assert bundle_arguments.pools_to_check(read, "") == ["prefork", "gevent"]
+    comparison, _ = bundle_arguments.planned_as(read, ["prefork", "gevent"])
     assert (comparison.definition, comparison.copies, comparison.rounds) == ("io.wait", 4, 5)
     assert comparison.batches.count() == 10
+    part, _ = bundle_arguments.planned_as(read, bundle_arguments.pools_to_check(read, "gevent"))
+    assert {batch.pool for batch in part.batches.all()} == {"gevent"}
+    with pytest.raises(CommandError, match="the bundle has no threads; it has prefork, gevent"):
+        bundle_arguments.pools_to_check(read, "threads")
+
+
+def test_a_bundle_that_cannot_be_a_baseline_is_refused_before_anything_is_planned(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundles, "environment_now", lambda: {"cores": 64})
+    before = Comparison.objects.count()
+    with pytest.raises(CommandError) as error:
+        call_command("compare", "--check", str(bundle))
+    assert str(error.value).splitlines() == [
+        "The bundle cannot be checked against.",
+        "Different machine: cores was 2, is now 64. Record a new bundle with `compare --bundle` on this machine.",
+    ]
+    assert error.value.returncode == 2, "1 is for a slower pool alone"
+    assert Comparison.objects.count() == before
+
+
+def test_a_check_says_first_what_it_would_find(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundles, "environment_now", lambda: {"cores": 2})
+    text = bundle_arguments.refuse_unless_baseline(bundles.read(bundle), ["prefork", "gevent"], 0.1)
+    assert re.search(r"the check finds from: prefork 1\.\d\d×, gevent 1\.\d\d× as long as before\.$", text)
+
+
+def test_a_check_of_a_bundle_whose_pool_is_gone_is_refused(bundle: Path, settings: Any) -> None:
+    settings.JOB_POOLS = {"prefork": settings.JOB_POOLS["prefork"]}
+    with pytest.raises(CommandError, match="Cannot repeat the comparison of the bundle") as error:
+        call_command("compare", "--check", str(bundle))
+    assert error.value.returncode == 2
 
 
 @pytest.mark.parametrize(
     ("spans", "environment", "status"),
-    [([1.3 * s for s in FAST], {}, 1), ([1.3 * s for s in FAST], {"cores": 64}, 2)],
+    [([1.6 * s for s in FAST], {}, 1), ([1.6 * s for s in FAST], {"cores": 64}, 2)],
 )
-def test_the_check_exits_1_for_a_slower_pool_and_2_without_a_verdict(
+def test_the_check_exits_1_for_a_slower_pool_and_2_without_a_result(
     bundle: Path, spans: list[float], environment: dict[str, Any], status: int
 ) -> None:
     with pytest.raises(CommandError) as error:
-        bundle_arguments.verdict_of_check(bundles.read(bundle), frozen(spans, **environment), 0.1)
+        bundle_arguments.result_of_check(bundles.read(bundle), frozen(spans, **environment), 0.1)
     assert error.value.returncode == status
 
 
+def test_a_check_whose_new_comparison_has_no_report_has_no_result(bundle: Path) -> None:
+    empty = Comparison.objects.create(definition="io.wait", copies=1)
+    with pytest.raises(CommandError, match="has no report") as error:
+        bundle_arguments.result_of_check(bundles.read(bundle), empty, 0.1)
+    assert error.value.returncode == 2
+
+
 def test_the_check_passes_a_pool_that_is_no_slower(bundle: Path) -> None:
-    lines = bundle_arguments.verdict_of_check(bundles.read(bundle), frozen(), 0.1)
-    assert lines[-1] == "No pool is slower by more than 10 %."
-    assert lines[1].startswith("gevent: no difference detected (time per job +0.0 %")
+    lines = bundle_arguments.result_of_check(bundles.read(bundle), frozen(), 0.1)
+    assert lines[0].startswith("prefork: cannot tell: 1.00× as long as before (95 % bounds 0.8")
+    assert lines[-1].startswith(
+        "No pool is shown to be slower by more than 10 %. More rounds would tell for prefork"
+    )
 
 
 @pytest.mark.parametrize(("text", "share"), [("10%", 0.1), ("7.5", 0.075), ("0%", 0.0)])

@@ -18,11 +18,15 @@ from poolwise import definitions, lab
 from poolwise.management.arguments import add_parameters, parameters
 from poolwise.management.before_the_start import show_disturbances, wait_until_idle
 from poolwise.management.bundle_arguments import (
+    NO_RESULT,
     add_bundle_arguments,
+    failing_with,
     import_bundle,
     planned_as,
+    pools_to_check,
     read_bundle,
-    verdict_of_check,
+    refuse_unless_baseline,
+    result_of_check,
     write_files,
 )
 from poolwise.management.comparison_text import as_json, comparison_text
@@ -91,12 +95,22 @@ class Command(BaseCommand):
             out.write(f"imported as {comparison.pk}")
             self._end(comparison, options)
             return
-        earlier = None if options["check"] is None else read_bundle(options["check"])
-        plan = (
-            partial(planned_as, earlier)
-            if earlier is not None
-            else partial(_planned, definition, pools, options)
-        )
+        if options["check"] is None:
+            self._run(partial(_planned, definition, pools, options), options)
+        else:
+            self._check(options["check"], pools, options)
+
+    def _check(self, file: Path, pools: str, options: dict[str, Any]) -> None:
+        allowed = options["max_regression"]
+        with failing_with(NO_RESULT):
+            earlier = read_bundle(file)
+            names = pools_to_check(earlier, pools)
+            self.stderr.write(refuse_unless_baseline(earlier, names, allowed))
+            comparison = self._run(partial(planned_as, earlier, names), options)
+        for line in result_of_check(earlier, comparison, allowed):
+            self.stderr.write(line)
+
+    def _run(self, plan: Callable[[], tuple[Comparison, list[str]]], options: dict[str, Any]) -> Comparison:
         names = _checked(plan)
         try:
             with LocalProcesses() as processes, _interrupted_by_sigterm():
@@ -110,9 +124,7 @@ class Command(BaseCommand):
         except (BrokerUnavailable, TimeoutError) as error:
             raise CommandError(str(error)) from error
         self._end(comparison, options)
-        if earlier is not None:
-            for line in verdict_of_check(earlier, comparison, options["max_regression"]):
-                self.stderr.write(line)
+        return comparison
 
     def _end(self, comparison: Comparison, options: dict[str, Any]) -> None:
         self._show(comparison, options["json"], as_markdown=options["markdown"])
