@@ -8,7 +8,6 @@ from pathlib import Path
 
 from django.core.management.base import CommandError
 
-from poolwise import lab
 from poolwise.charts import export
 from poolwise.lab import Bundle, charts, report
 from poolwise.lab import bundle as bundles

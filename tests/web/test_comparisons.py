@@ -331,9 +331,12 @@ def test_two_comparisons_stand_side_by_side_with_what_changed(
         "Copies",
         "chart-before-distributions",
         "chart-after-distributions",
+        "chart-changes",
+        "within the allowance of 10 %",
     ):
         assert words in page
-    assert re.search(r"faster|slower|equally fast|cannot tell", page)
+    assert re.search(r"\d× as long as before \(95 % bounds \d[\d.]*–\d[\d.]*\)", page)
+    assert re.search(r'class="outcome (slower|faster|no-change|cannot-tell)"', page)
 
 
 @pytest.mark.parametrize("other", ["nonsense", str(UUID(int=7)), "itself"])

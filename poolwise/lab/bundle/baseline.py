@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Collection, Mapping
+from statistics import median_low
 from typing import Any
 
 from django.db import transaction
@@ -19,7 +20,6 @@ from poolwise.support import BrokerUnavailable, count, percent
 
 #: A check that finds only slowdowns beyond this factor of what is allowed is none.
 _WORST = 1.5
-_SIZED = (Batch.Role.MEASURED, Batch.Role.WARMUP)
 _AGAIN = "record a new bundle with `compare --bundle`"
 
 
@@ -129,7 +129,7 @@ def plan_again(bundle: Bundle, pools: list[str]) -> Comparison:
     A time budget would end them at another number, and its pilots would size them differently. Raise what `plan` raises.
     """
     planned, variants = bundle.manifest.comparison, _checked(bundle.report, pools)
-    sizes = {v.name: max(batch.jobs for batch in v.counted) for v in variants if v.counted}
+    sizes = {v.name: median_low(batch.jobs for batch in v.counted) for v in variants if v.counted}
     rounds = max((len(variant.counted) for variant in variants), default=planned.rounds)
     options = planned.model_dump() | {"pools": pools, "budget_s": None}
     if planned.budget_s is not None:
@@ -138,7 +138,7 @@ def plan_again(bundle: Bundle, pools: list[str]) -> Comparison:
         options["baseline"] = ""
     with transaction.atomic():
         comparison = plan(**options)
-        batches = [b for b in comparison.batches.all() if b.role in _SIZED and b.variant in sizes]
+        batches = [b for b in comparison.batches.filter(role=Batch.Role.MEASURED) if b.variant in sizes]
         for batch in batches:
             batch.copies = sizes[batch.variant]
         Batch.objects.bulk_update(batches, ["copies"])

@@ -7,9 +7,12 @@ is slow to load. `common` is what they share, `pairs` puts the charts of two com
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from poolwise.lab.report import Report, Sample
+
+if TYPE_CHECKING:
+    from poolwise.lab.bundle import Change
 
 Spec = dict[str, Any]
 Samples = Sequence[Sample]
@@ -101,3 +104,10 @@ def on_one_scale(sides: Sequence[Chart]) -> list[Chart]:
     from poolwise.lab.charts.pairs import on_one_scale as scaled  # with it comes Altair
 
     return scaled(sides)
+
+
+def of_changes(changes: Sequence["Change"], allowance: float) -> Chart | None:
+    """Return the chart of two comparisons: how many times as long each pool's jobs take as before."""
+    from poolwise.lab.charts.changes import draw  # with it comes Altair
+
+    return draw(changes, allowance)

@@ -1,7 +1,7 @@
 """Two comparisons beside each other: before and after a change of code or settings."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Sequence
+from statistics import median
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -11,20 +11,16 @@ from django.shortcuts import get_object_or_404, render
 
 from poolwise.charts import vega
 from poolwise.lab import Chart, bundle
-from poolwise.lab.report import Pair as Verdict
-
-compare = None
 from poolwise.lab import charts as comparison_charts
 from poolwise.lab import report as lab_report
 from poolwise.models import Comparison
-from poolwise.support import parameter_value, quantile, seconds, times
+from poolwise.support import parameter_value, percent, seconds
 from poolwise.web.views import presenter
 from poolwise.web.views.live import PageRequest
 
 #: The charts that are shown in pairs.
 _KEYS = ("time", "distributions", "sweep")
 _CHOICES = 30
-_HELP = "Right of 1.0× a pool became faster; the whiskers show the 95 % interval over rounds."
 _SETTINGS = (
     "copies",
     "rounds",
@@ -75,9 +71,7 @@ def page(request: PageRequest, comparison: Comparison, other: Comparison) -> Htt
             ("before", "after"), sorted((comparison, other), key=lambda side: side.created_at), strict=True
         )
     )
-    verdicts = changes_of(before, after)
-    changed = before.report.model_copy(update={"baseline": "before", "verdicts": verdicts, "vary": None})
-    ratios = comparison_charts.chart("ratios", changed, ())
+    changes = changes_of(before, after)
     drawn = _on_one_scale(
         [
             comparison_charts.charts(side.report, lab_report.samples(side.comparison))
@@ -87,8 +81,9 @@ def page(request: PageRequest, comparison: Comparison, other: Comparison) -> Htt
     context = {
         "comparison": comparison,
         "sides": (before, after),
-        "ratios": ratios and replace(ratios, title="Each pool, after / before", help=_HELP),
-        "changes": _rows(before, after, verdicts),
+        "chart_of_changes": comparison_charts.of_changes(changes, bundle.ALLOWANCE),
+        "changes": _rows(before, after, changes),
+        "allowance": percent(bundle.ALLOWANCE),
         "differences": differences(before, after),
         "pairs": [[(side.name, charts.get(key)) for side, charts in zip((before, after), drawn, strict=True)]
                   for key in _KEYS if any(key in charts for charts in drawn)],
@@ -104,35 +99,30 @@ def _on_one_scale(sides: list[dict[str, Chart]]) -> list[dict[str, Chart]]:
     return sides
 
 
-def changes_of(before: Side, after: Side) -> dict[str, Verdict]:
-    """Return, for each pool that both measured, its verdict against before."""
-    old, new = bundle.rounds_of(before.report), bundle.rounds_of(after.report)
-    return {
-        pool: compare(old[pool], new[pool], seed=before.comparison.seed)
-        for pool in new
-        if old.get(pool) and new[pool]
-    }
+def changes_of(before: Side, after: Side) -> list[bundle.Change]:
+    """Return the change of each pool that both measured; other slots or copies may be what is compared."""
+    limits = [side.comparison.in_flight for side in (before, after)]
+    return bundle.changes(
+        before.report, after.report, in_flight=min(filter(None, limits), default=None), same_design=False
+    )
 
 
-def _rows(before: Side, after: Side, verdicts: Mapping[str, Verdict]) -> list[dict[str, Any]]:
-    rounds = [bundle.rounds_of(side.report) for side in (before, after)]
+def _rows(before: Side, after: Side, changes: Sequence[bundle.Change]) -> list[dict[str, Any]]:
+    old, new = (bundle.rounds_of(side.report) for side in (before, after))
     return [
         {
-            "pool": pool,
-            "outcome": verdict.outcome,
-            "reason": verdict.reason,
-            "times": times(verdict.ratio),
-            **{
-                name: seconds(_middle(rounds_of_pool[pool]))
-                for name, rounds_of_pool in zip(("before", "after"), rounds, strict=True)
-            },
+            "pool": change.pool,
+            "before": seconds(_middle(old[change.pool])),
+            "after": seconds(_middle(new[change.pool])),
+            "outcome": change.outcome,
+            "text": bundle.ratio_text(change.between) if change.between else change.reason,
         }
-        for pool, verdict in verdicts.items()
+        for change in changes
     ]
 
 
-def _middle(rounds: list[list[float]]) -> float | None:
-    return quantile([per_job_s for round_ in rounds for per_job_s in round_], 0.5)
+def _middle(rounds: Sequence[bundle.Round]) -> float | None:
+    return median(round_.time_s for round_ in rounds) if rounds else None
 
 
 def differences(before: Side, after: Side) -> list[tuple[str, str, str]]:
