@@ -430,6 +430,23 @@ def test_the_index_shows_figures_of_every_pool_and_the_chart(admin: Client) -> N
         assert words in text
 
 
+def test_the_index_shows_the_newest_answers_and_jobs_on_a_slower_pool(admin: Client) -> None:
+    report_sample.store(finished_at=timezone.now())
+    step = "Repeat the comparison while no other jobs run."
+    none = report_sample.answer(state="none", text="No answer: other jobs ran.", pool="", next_step=step)
+    report_sample.store(report=report_sample.report(answer=none), imported_at=timezone.now())
+    ended(definition="io.wait", pool="prefork")
+    text = text_of(admin, "/admin/")
+    assert "Run io.wait on gevent (50 slots)." in text
+    assert "pw-answer-settled" in text
+    assert "pw-answer-none" in text
+    assert "UTC · imported" in text
+    assert step in text
+    assert re.search(
+        r'<td class="pw-text">prefork</td><td class="pw-text"><strong>gevent</strong>, 16.8 ×', text
+    )
+
+
 def test_the_window_is_chosen_in_the_address(admin: Client) -> None:
     ended(finished_at=timezone.now() - timedelta(hours=5))
     assert "No job ended in the last hour" in text_of(admin, "/admin/")

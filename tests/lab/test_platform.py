@@ -1,5 +1,6 @@
 import itertools
 import os
+import re
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -68,7 +69,9 @@ def test_a_comparison_runs_one_pool_at_a_time_and_ends_with_its_report(platform:
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(whole))
     measured = Job.objects.filter(batch__comparison=comparison, batch__role="measured", batch__void_reason="")
     assert list(measured.values_list("state", flat=True)) == [JobState.SUCCEEDED] * 24
-    assert comparison.report["sentence"]
+    answer = comparison.report["answer"]
+    assert (answer["state"], answer["rounds"]) == ("open", 2)
+    assert answer["next_step"].startswith("An interval takes 3 rounds")
     assert comparison.environment["code"]
     for batch in comparison.batches.filter(void_reason=""):
         [before], [after] = batch.probe["release"]["workers"], batch.probe["end"]["workers"]
@@ -107,22 +110,39 @@ def test_a_pool_that_runs_one_job_at_a_time_is_detected(platform: Platform) -> N
     check = check_of(comparison, "concurrency")
     assert (check["passed"], check["matters"], check["pools"]) == (False, True, ["threads"])
     assert "threads ran 1 job at a time although it has 32 slots" in check["reason"]
-    [verdict] = comparison.report["verdicts"].values()
-    assert verdict["outcome"] == "cannot tell"
+    [threads] = [row for row in comparison.report["answer"]["standings"] if row["name"] == "threads"]
+    assert threads["role"] == "not measured"
     # The worker with one slot has one more app, so that the version of its code differs, too.
-    assert verdict["reason"] in {check["reason"], check_of(comparison, "code")["reason"]}
+    assert threads["reason"] in {check["reason"], check_of(comparison, "code")["reason"]}
+    assert comparison.report["answer"]["state"] == "none", "one pool is left"
 
 
-def test_jobs_of_others_during_a_batch_withhold_its_verdict(platform: Platform) -> None:
-    comparison = slow(("threads", "gevent"), 4, seconds=2)
+def test_a_comparison_with_a_budget_sizes_its_batches_and_ends_when_it_is_settled(platform: Platform) -> None:
+    comparison = run(("prefork", "threads"), 12, seconds=0.1, budget_s=30.0, preset="quick")
+    assert ended(comparison) == Comparison.State.FINISHED, comparison.end_reason
+    answer = comparison.report["answer"]
+    assert (answer["state"], answer["pool"]) == ("settled", "threads")
+    assert answer["text"].startswith("Run io.wait on threads (32 slots). It is ")
+    assert comparison.rounds >= 3
+    sizes = {batch.pool: batch.copies for batch in comparison.batches.filter(role="measured")}
+    assert sizes["threads"] >= 32 > sizes["prefork"], "each pool fills its own slots"
+    assert comparison.batches.filter(role="pilot", void_reason="").count() == 2
+
+
+def test_jobs_of_others_take_out_only_the_pool_whose_slots_they_took(platform: Platform) -> None:
+    pools = ("threads", "gevent", "asyncio")
+    comparison = slow(pools, 4, seconds=2)
     eventually(lambda: Job.objects.running().filter(pool="threads").count() == 4, timeout_s=LONG_S)
-    foreign = [submit("io.wait", {"duration_s": 0.1}, pool=pool)[0] for pool in ("threads", "asyncio")]
-    platform.wait_for(*foreign)
+    others = [*submit("io.wait", {"duration_s": 1.5}, pool="threads", copies=6)]
+    others += submit("io.wait", {"duration_s": 0.1}, pool="prefork")
+    platform.wait_for(*others, timeout_s=LONG_S)
     assert ended(comparison) == Comparison.State.FINISHED, comparison.end_reason
     check = check_of(comparison, "alone")
     assert (check["passed"], check["pools"]) == (False, ["threads"])
-    assert "threads (1 in the pool, 1 on the machine)" in check["reason"]
-    assert {verdict["reason"] for verdict in comparison.report["verdicts"].values()} == {check["reason"]}
+    assert re.search(r"threads \(\d+ % of its slots\)", check["reason"])
+    roles = {row["name"]: row["role"] for row in comparison.report["answer"]["standings"]}
+    assert roles["threads"] == "not measured"
+    assert "not measured" not in (roles["gevent"], roles["asyncio"])
 
 
 def test_a_hazard_and_its_guards_are_compared_with_the_lesson_in_their_figures(platform: Platform) -> None:
@@ -138,9 +158,9 @@ def test_a_hazard_and_its_guards_are_compared_with_the_lesson_in_their_figures(p
     assert ended(comparison) == Comparison.State.FINISHED, comparison.end_reason
     report = comparison.report
     assert report["baseline"] == "guard=none"
-    assert list(report["verdicts"]) == ["guard=lock"]
+    assert [(pair["base"], pair["other"]) for pair in report["pairs"]] == [("guard=none", "guard=lock")]
     assert check_of(comparison, "parameters")["passed"]
-    assert report["advice"] is None
+    assert report["answer"]["why"] == "", "no advice on pools"
     assert "of 1,200 updates were lost; with a lock none" in report["lesson"]
     head, rows = report["results_table"]["head"], {row[0]: row[1:] for row in report["results_table"]["rows"]}
     assert head[1:4] == ["updates", "counted", "lost"]

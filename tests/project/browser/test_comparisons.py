@@ -26,7 +26,7 @@ def drawn(page: Page) -> int:
 
 
 @pytest.mark.services
-def test_from_the_form_to_the_verdict(page: Page, platform: Platform) -> None:
+def test_from_the_form_to_the_answer(page: Page, platform: Platform) -> None:
     page.goto("/")
     page.get_by_role("link", name="Comparisons").click()
     page.get_by_role("link", name="New comparison").first.click()
@@ -34,18 +34,16 @@ def test_from_the_form_to_the_verdict(page: Page, platform: Platform) -> None:
     page.get_by_label(re.compile("Duration")).fill("0.02")
     for box in page.get_by_role("group", name="Pools").get_by_role("checkbox").all():
         box.set_checked(box.get_attribute("value") in ("threads", "gevent"))
-    page.get_by_text("Custom").click()
-    page.locator("#id_rounds").fill("3")
-    page.locator("#id_copies").fill("20")
+    expect(page.get_by_role("radio", name=re.compile("Quick"))).to_be_checked()
     page.get_by_role("button", name="Start comparison").click()
 
     expect(page.get_by_role("heading", name="Timed wait compared")).to_be_visible()
     expect(page.locator(".tile").first).to_be_visible()
-    expect(page.locator("#verdict")).to_contain_text(re.compile("threads|gevent"), timeout=SLOW_MS)
+    expect(page.locator("#answer")).to_contain_text(re.compile("threads|gevent"), timeout=SLOW_MS)
     comparison = Comparison.objects.get()
     assert comparison.state == "finished"
     assert comparison.report is not None
-    expect(page.locator("#verdict")).to_have_text(comparison.report["sentence"])
+    expect(page.locator("#answer")).to_have_text(comparison.report["answer"]["text"])
     assert drawn(page) >= 4
 
 
