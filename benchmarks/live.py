@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -43,8 +43,8 @@ def platform(model: str, slots: int) -> Iterator[None]:
         set_up()
         call_command("migrate", verbosity=0)
         for arguments in (("coordinator",), *(("pool", pool) for pool in POOLS)):
-            cleanup.enter_context(_running(Path(name), *arguments))
-        _wait_until_up(Path(name))
+            cleanup.enter_context(running(Path(name), *arguments))
+        wait_until_up(Path(name), POOLS)
         yield
 
 
@@ -55,7 +55,8 @@ def set_up() -> None:
 
 
 @contextmanager
-def _running(directory: Path, *arguments: str) -> Iterator[None]:
+def running(directory: Path, *arguments: str) -> Iterator[None]:
+    """Run a `manage.py` command for the length of a with block; its log is in the directory."""
     command = [sys.executable, "manage.py", *arguments]
     with (directory / f"{arguments[-1]}.log").open("ab") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
@@ -70,11 +71,12 @@ def _running(directory: Path, *arguments: str) -> Iterator[None]:
             process.wait()
 
 
-def _wait_until_up(directory: Path) -> None:
+def wait_until_up(directory: Path, pools: Sequence[str]) -> None:
+    """Wait for the heartbeats of the coordinator and of each pool. Raise TimeoutError with their logs."""
     from poolwise.lifecycle import heartbeats
 
     until_mono = time.monotonic() + _LIMIT_S
-    while not (set(POOLS) <= set(heartbeats.pools_up()) and heartbeats.coordinator_is_up()):
+    while not (set(pools) <= set(heartbeats.pools_up()) and heartbeats.coordinator_is_up()):
         if time.monotonic() > until_mono:
             logs = "\n".join(log.read_text()[-2000:] for log in directory.glob("*.log"))
             raise TimeoutError(f"The workers did not start:\n{logs}")
