@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import django
@@ -54,21 +54,25 @@ def set_up() -> None:
     django.setup()
 
 
-@contextmanager
-def running(directory: Path, *arguments: str) -> Iterator[None]:
+def running(directory: Path, *arguments: str) -> AbstractContextManager[None]:
     """Run a `manage.py` command for the length of a with block; its log is in the directory."""
-    command = [sys.executable, "manage.py", *arguments]
-    with (directory / f"{arguments[-1]}.log").open("ab") as log:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+    return process([sys.executable, "manage.py", *arguments], directory / f"{arguments[-1]}.log")
+
+
+@contextmanager
+def process(command: Sequence[str], log_file: Path) -> Iterator[None]:
+    """Run a command for the length of a with block."""
+    with log_file.open("ab") as log:
+        started = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
     try:
         yield
     finally:
-        process.send_signal(signal.SIGTERM)
+        started.send_signal(signal.SIGTERM)
         try:
-            process.wait(30)
+            started.wait(30)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            started.kill()
+            started.wait()
 
 
 def wait_until_up(directory: Path, pools: Sequence[str]) -> None:

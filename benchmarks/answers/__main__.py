@@ -7,6 +7,7 @@ than 5 % are wrong.
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,14 +18,15 @@ from typing import Any
 
 from benchmarks import live
 from benchmarks.answers import platform
-from benchmarks.answers.cases import CASES, SLOTS, Case
+from benchmarks.answers.cases import CASES, EXTRA, SLOTS, Case
 from benchmarks.answers.judging import Run, passes, shares
 
 
 def main() -> int:
     """Run the cases and print a line for each; return the exit status."""
     options = _arguments()
-    chosen = [case for case in CASES if case.name in options.cases]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the platform ends with its block
+    chosen = [case for case in (*CASES, *EXTRA) if case.name in options.cases]
     sql = any(case.name == "sql" for case in chosen)
     with platform.platform(sql=sql) as directory, platform.busy_core() if options.busy else nullcontext():
         if sql and not os.environ["ANSWERS_SQL_URL"]:
@@ -52,35 +54,19 @@ def _compare(case: Case, file: Path, arguments: Sequence[str]) -> dict[str, Any]
     done = subprocess.run([*command, *arguments], cwd=live.ROOT, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"compare {case.definition} failed:\n{done.stdout}{done.stderr}")
-    return _answer(json.loads(file.read_text()))
+    return dict(json.loads(file.read_text())["answer"])
 
 
 def _measured_s() -> float:
-    """Return the seconds from the newest comparison's first batch to the end of its last, with what lies between."""
+    """Return the seconds from the newest comparison's first measured batch to the end of its last."""
     from django.db.models import Max, Min
 
-    from poolwise.models import Comparison
+    from poolwise.models import Batch, Comparison
 
     comparison = Comparison.objects.order_by("-created_at")[0]
-    span = comparison.batches.aggregate(length=Max("finished_at") - Min("released_at"))["length"]
+    measured = comparison.batches.filter(role=Batch.Role.MEASURED)
+    span = measured.aggregate(length=Max("finished_at") - Min("released_at"))["length"]
     return float((span or timedelta()).total_seconds())
-
-
-def _answer(figures: dict[str, Any]) -> dict[str, Any]:
-    """Return the answer; a shim derives one from the job rates until `compare` gives it."""
-    if "answer" in figures:
-        return dict(figures["answer"])
-    rates = {pool["name"]: pool["jobs_per_s"] for pool in figures["pools"]}
-    fastest = max(rates, key=lambda name: rates[name])
-    text = ", ".join(f"{name} {rate:.1f}/s" for name, rate in rates.items())
-    standings = [
-        {
-            "name": name,
-            "role": "best" if name == fastest else "candidate" if 1.1 * rate > rates[fastest] else "out",
-        }
-        for name, rate in rates.items()
-    ]
-    return {"state": "open", "pool": fastest, "text": text, "standings": standings}
 
 
 def _as_json(run: Run) -> dict[str, Any]:
@@ -94,7 +80,7 @@ def _as_json(run: Run) -> dict[str, Any]:
 
 
 def _names(text: str) -> list[str]:
-    names, known = text.split(","), [case.name for case in CASES]
+    names, known = text.split(","), [case.name for case in (*CASES, *EXTRA)]
     if unknown := set(names) - set(known):
         raise argparse.ArgumentTypeError(
             f"no case {', '.join(sorted(unknown))}; choose from {', '.join(known)}"

@@ -30,11 +30,13 @@ class Run:
         """Return whether the answer is right.
 
         A settled answer is right if it names a best pool; an open one if it leaves two pools or fewer with a best one
-        among them, or none but best ones. One that excludes every best pool is wrong.
+        among them, or none but best ones. One that excludes every best pool, or lacks the words of the case, is wrong.
         """
         best, left = self.case.best, self.candidates
         if self.answer["state"] == "none":
             return "undecided"
+        if self.case.says not in self.answer["text"]:
+            return "wrong"
         if self.answer["state"] == "settled":
             return "right" if self.answer["pool"] in best else "wrong"
         if not left & best:
