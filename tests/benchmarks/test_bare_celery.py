@@ -1,6 +1,7 @@
 """The benchmark of Celery without Poolwise: its bodies are those of the cases, and its ratios are paired."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,6 @@ def test_a_row_shows_both_ratios_of_poolwise_beside_its_own(tmp_path: Path) -> N
     own = {"gevent": (0.5, 0.4, 0.6)}
     ratios = {"faster_than_prefork": own, "time_over_fastest": {"gevent": (2.0, 1.6, 2.5)}}
     shown = row("json", "gevent", ratios, standings(file)["json", "gevent"])
-    assert shown.split(maxsplit=2)[2].split("  ")[0] == "0.5 (0.4–0.6)"
-    assert shown.endswith("1.8 (1.7–1.9)         2 (1.9–2.1)")
-    assert row("json", "gevent", ratios, {}).endswith("2 (1.6–2.5)")
+    figures = ["0.5 (0.4–0.6)", "2 (1.6–2.5)", "1.8 (1.7–1.9)", "2 (1.9–2.1)"]
+    assert re.split(r"\s{2,}", shown) == ["json", "gevent", *figures]
+    assert re.split(r"\s{2,}", row("json", "gevent", ratios, {})) == ["json", "gevent", *figures[:2]]
