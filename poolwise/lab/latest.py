@@ -97,5 +97,5 @@ def _misplaced(row: Mapping[str, Any], name: str, pool: str, jobs: int) -> Mispl
     here, better = answer.standing(pool), answer.standing(answer.pool)
     if here is None or here.role != "out":
         return None
-    ratio = here.ratio / better.ratio if here.ratio and better and better.ratio else None
+    ratio = here.of_fastest / better.of_fastest if here.of_fastest and better and better.of_fastest else None
     return Misplaced(name, pool, jobs, answer.pool, ratio, row["pk"], row["created_at"])

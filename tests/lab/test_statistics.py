@@ -109,7 +109,7 @@ def test_fewer_than_three_rounds_rule_nothing_out() -> None:
     assert ranking.candidates == ("a", "b")
     assert not ranking.is_settled
     assert ranking.within == math.inf
-    assert rounds_to_settle(ranking, 2) is None
+    assert rounds_to_settle(ranking) is None
 
 
 def test_a_pool_that_stopped_early_is_compared_on_the_rounds_it_ran() -> None:
@@ -131,12 +131,25 @@ def test_equally_fast_within_the_margin_is_settled_and_a_wide_interval_is_not() 
 
 
 def test_the_rounds_to_settle_grow_with_the_noise() -> None:
-    calm, noisy = (
-        rank({"a": around(1.0, seed=1, sigma=s), "b": around(1.0, seed=2, sigma=s)}) for s in (0.03, 0.06)
-    )
-    few, many = rounds_to_settle(calm, 5), rounds_to_settle(noisy, 5)
+    def needed(sigma: float) -> int | None:
+        samples = {"a": around(1.0, seed=1, sigma=sigma), "b": around(1.0, seed=2, sigma=sigma)}
+        return rounds_to_settle(rank(samples, looked=True))
+
+    few, many = needed(0.02), needed(0.05)
     assert few is not None
-    assert many is None or many > few > 5
+    assert few in LOOKS
+    assert few > 5
+    assert many is None or many > few
+
+
+def test_a_pool_that_is_out_is_shown_against_the_one_it_is_clearly_slower_than() -> None:
+    noisy, calm = around(1.0, seed=1, sigma=0.3), around(1.1, seed=2)
+    ranking = rank({"noisy": noisy, "calm": calm, "slow": around(2.0, seed=3)})
+    assert ranking.out == ("slow",)
+    assert ranking.beaten_by("slow") == "calm"
+    low = ranking.differences["slow", "calm"].low
+    assert low is not None
+    assert low > 1 + MARGIN
 
 
 def test_values_that_are_no_durations_do_not_count() -> None:

@@ -134,23 +134,31 @@ def _next_step(inputs: Inputs) -> str:
         return ""
     if inputs.rounds < FEWEST_ROUNDS:
         return f"An interval takes {FEWEST_ROUNDS} rounds: repeat it with the preset quick, which takes 30 s."
-    needed = rounds_to_settle(inputs.ranking, inputs.rounds)
+    needed = rounds_to_settle(inputs.ranking)
     if needed is None:
         return "More rounds would hardly settle it: the rounds differ too much, or the pools too little."
-    return f"About {count(max(needed, inputs.rounds + 1), 'round')} would settle it: repeat with a larger preset."
+    return f"About {count(needed, 'round')} would settle it: repeat it with a larger preset."
 
 
 def _standing(inputs: Inputs, name: str, net: Mapping[tuple[str, str], Difference]) -> Standing:
     ranking, fastest = inputs.ranking, inputs.ranking.candidates[0]
     if name == fastest:
-        return Standing(name=name, role="best", ratio=1.0, low=1.0, high=1.0)
-    between, without = ranking.differences[name, fastest], net.get((name, fastest))
+        return Standing(name=name, role="best", ratio=1.0, low=1.0, high=1.0, of_fastest=1.0)
+    against = ranking.beaten_by(name)
+    between, without = ranking.differences[name, against], net.get((name, against))
+    of_fastest = ranking.differences.get((name, fastest))
     return Standing(
         name=name,
         role="candidate" if name in ranking.candidates else "out",
-        ratio=between.ratio, low=between.low, high=between.high,
-        net_ratio=without and without.ratio, net_low=without and without.low, net_high=without and without.high,
-    )  # fmt: skip
+        against=against,
+        ratio=between.ratio,
+        low=between.low,
+        high=between.high,
+        of_fastest=of_fastest and of_fastest.ratio,
+        net_ratio=without and without.ratio,
+        net_low=without and without.low,
+        net_high=without and without.high,
+    )
 
 
 def _not_measured(inputs: Inputs) -> list[Standing]:

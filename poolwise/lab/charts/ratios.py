@@ -6,7 +6,7 @@ import altair as alt
 
 from poolwise.charts import common
 from poolwise.lab.charts.common import LINE, ChartTable, Samples, Spec, pool_rows, top_legend
-from poolwise.lab.report import Report
+from poolwise.lab.report import Report, Standing
 from poolwise.support import times
 
 _ROLES = {
@@ -23,17 +23,22 @@ _NARROW = 3.0
 def _entries(report: Report) -> list[dict[str, Any]]:
     """Return the pools with a ratio, the fastest first."""
     return [
-        {
-            "pool": standing.name,
-            "role": _ROLES[standing.role][0],
-            "ratio": standing.ratio,
-            "low": standing.ratio if standing.low is None else standing.low,
-            "high": standing.ratio if standing.high is None else standing.high,
-            "label": times(standing.ratio),
-        }
-        for standing in report.answer.standings
-        if standing.ratio
+        _entry(standing) for standing in report.answer.standings if standing.ratio and standing.of_fastest
     ]
+
+
+def _entry(standing: Standing) -> dict[str, Any]:
+    ratio = standing.of_fastest or 1.0
+    # The bounds of a pool that is out are against another pool: they are drawn around its own ratio.
+    scale = ratio / (standing.ratio or 1.0)
+    return {
+        "pool": standing.name,
+        "role": _ROLES[standing.role][0],
+        "ratio": ratio,
+        "low": ratio if standing.low is None else standing.low * scale,
+        "high": ratio if standing.high is None else standing.high * scale,
+        "label": times(ratio),
+    }
 
 
 def _scale(entries: list[dict[str, Any]]) -> tuple[alt.Scale, list[float]]:

@@ -47,14 +47,21 @@ def _row(pool: VariantFigures, answer: Answer) -> VariantRow:
         name=pool.name,
         is_recommended=pool.name == answer.pool,
         role=_ROLES[standing.role],
-        time=times(standing.ratio),
-        interval=interval(standing.low, standing.high),
+        time=times(standing.of_fastest),
+        interval=_interval_of(standing, answer),
         net=times(standing.net_ratio),
         jobs_per_s=NOT_KNOWN if pool.jobs_per_s is None else rate(pool.jobs_per_s),
         slots=str(pool.slots or NOT_KNOWN),
         memory_per_slot=NOT_KNOWN if size_bytes is None else megabytes(size_bytes),
         reason=standing.reason,
     )
+
+
+def _interval_of(standing: Standing, answer: Answer) -> str:
+    """Return the interval, and against which variant it is, if that is not the fastest."""
+    shown = interval(standing.low, standing.high)
+    is_against_fastest = standing.against in ("", *answer.candidates[:1])
+    return shown if is_against_fastest or shown == NOT_KNOWN else f"{shown} of {standing.against}"
 
 
 def interval(low: float | None, high: float | None) -> str:

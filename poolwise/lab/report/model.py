@@ -78,16 +78,20 @@ class Validity(Frozen):
 
 
 class Standing(Frozen):
-    """Where a variant stands: how many times as long its jobs take as on the fastest one, with simultaneous 95 % bounds.
+    """Where a variant stands: how many times as long its jobs take as on `against`, with simultaneous 95 % bounds.
 
-    `net_ratio` has the calibrated overhead of each pool taken out. `reason`: why it was not measured, or what limits it.
+    `against` is the fastest variant, or for one that is out, the one that it is most clearly slower than; `of_fastest` is
+    the ratio to the fastest without bounds. `net_ratio` has the calibrated overhead of each pool taken out. `reason`: why
+    it was not measured.
     """
 
     name: VariantName
     role: Literal["best", "candidate", "out", "not measured"]
+    against: Annotated[str, Field(max_length=300)] = ""
     ratio: Ratio | None = None
     low: Ratio | None = None
     high: Ratio | None = None
+    of_fastest: Ratio | None = None
     net_ratio: Ratio | None = None
     net_low: Ratio | None = None
     net_high: Ratio | None = None

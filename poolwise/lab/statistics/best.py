@@ -46,6 +46,17 @@ class Ranking:
     differences: Mapping[tuple[str, str], Difference]
     """By `(slow, fast)`, for each ordered pair."""
     margin: float = MARGIN
+    share: float = 1.0
+    """The part of ALPHA that each bound has."""
+    looked: bool = False
+
+    def beaten_by(self, name: str) -> str:
+        """Return the variant that a slower one is most clearly slower than; of the others, the fastest one."""
+        bounds = {
+            fast: between.low or 0.0 for (slow, fast), between in self.differences.items() if slow == name
+        }
+        fastest = self.candidates[0]
+        return fastest if name in self.candidates else max(bounds, key=bounds.__getitem__, default=fastest)
 
     @property
     def is_settled(self) -> bool:
@@ -127,8 +138,9 @@ def rank(samples: Mapping[str, Sample], *, looked: bool = False, margin: float =
     both have: a variant that is out runs in no further round.
     """
     measured = {name: valid for name, sample in samples.items() if (valid := _valid(sample))}
+    share = 1 / max(1, len(measured) - 1)
     differences = {
-        (slow, fast): difference(measured[slow], measured[fast], share=1 / (len(measured) - 1), looked=looked)
+        (slow, fast): difference(measured[slow], measured[fast], share=share, looked=looked)
         for slow in measured
         for fast in measured
         if slow != fast and measured[slow].keys() & measured[fast].keys()
@@ -139,12 +151,16 @@ def rank(samples: Mapping[str, Sample], *, looked: bool = False, margin: float =
         if between.low is not None and between.low > 1 + margin
     }
     in_order = sorted(measured, key=lambda name: _mean_log(measured[name], measured))
+    if len(out) == len(in_order):  # possible only where pairs have different rounds
+        out -= set(in_order[:1])
     return Ranking(
         candidates=tuple(name for name in in_order if name not in out),
         out=tuple(name for name in in_order if name in out),
         not_measured=tuple(name for name in samples if name not in measured),
         differences=differences,
         margin=margin,
+        share=share,
+        looked=looked,
     )
 
 
@@ -158,25 +174,30 @@ def _valid(sample: Sample) -> dict[int, float]:
     return {number: value for number, value in sample.items() if math.isfinite(value) and value > 0}
 
 
-def rounds_to_settle(ranking: Ranking, rounds: int, *, most: int = LOOKS[-1]) -> int | None:
-    """Return after about how many rounds the answer would be settled if the spread stays as it is; None beyond `most`.
+def rounds_to_settle(ranking: Ranking) -> int | None:
+    """Return after how many rounds the answer would be settled if ratios and spreads stay as they are; None: never.
 
-    The half width of a bound shrinks with the square root of the rounds; a pair is settled when it is beyond the margin,
-    or within it.
+    A pair is settled when a bound is beyond the margin, or within it.
     """
     left = ranking.candidates
-    undecided = [
-        each
+    needed = [
+        _settles_at(each, ranking)
         for (slow, fast), each in ranking.differences.items()
         if slow in left and fast in left and each.ratio >= 1
     ]
-    needed = rounds
-    for between in undecided:
-        if between.high is None:
-            return None
-        half, bound = math.log(between.high / between.ratio), math.log(1 + ranking.margin)
-        distance = abs(math.log(between.ratio) - bound)
-        if distance == 0 or (more := rounds * (half / distance) ** 2) > most:
-            return None
-        needed = max(needed, math.ceil(more))
-    return needed
+    return max((number for number in needed if number), default=None) if all(needed) else None
+
+
+def _settles_at(between: Difference, ranking: Ranking) -> int | None:
+    if between.high is None:
+        return None
+    deviation = math.log(between.high / between.ratio) / _half(between.rounds, ranking)
+    distance = abs(math.log(between.ratio) - math.log(1 + ranking.margin))
+    more = (look for look in LOOKS if look > between.rounds)
+    return next((look for look in more if deviation * _half(look, ranking) < distance), None)
+
+
+def _half(rounds: int, ranking: Ranking) -> float:
+    """Return the half width of a bound in standard deviations of a round."""
+    alpha = ranking.share * alpha_at(rounds, looked=ranking.looked)
+    return _quantile(rounds - 1, alpha) / math.sqrt(rounds)

@@ -21,7 +21,8 @@ class CompareForm(forms.Form):
         error_messages={"required": "Choose at least one pool."},
     )
     baseline = forms.ChoiceField(
-        required=False, help_text="The pool to compare the others with; must be one of the chosen pools."
+        required=False,
+        help_text="The pool that comes first in the table of every pair; must be one of the chosen pools.",
     )
     vary = forms.ChoiceField(
         required=False, label="Compare the variants of",

@@ -67,7 +67,9 @@ def standing_rows(report: Report) -> list[dict[str, str]]:
             "name": standing.name,
             "role": standing.role,
             "label": _ROLES[standing.role],
-            "times": "" if standing.role in ("best", "not measured") else f"{times(standing.ratio)} as long",
+            "times": ""
+            if standing.role in ("best", "not measured")
+            else f"{times(standing.ratio)} as long as {standing.against}",
             "interval": _interval(standing.low, standing.high)
             if standing.role in ("candidate", "out")
             else "",
