@@ -43,7 +43,7 @@ def _run(case: Case, directory: Path, options: argparse.Namespace) -> Run:
     run = Run(case, _compare(case, directory / "figures.json", options.compare), _measured_s())
     expected = " ".join(pool for pool in SLOTS if pool in case.best)
     row = (case.name, expected, f"{run.measured_s:.1f} s", run.judgement, run.answer["text"])
-    print("{:10}  {:23}  {:>7}  {:9}  {}".format(*row), flush=True)
+    print("{:10}  {:30}  {:>7}  {:9}  {}".format(*row), flush=True)
     return run
 
 

@@ -35,7 +35,7 @@ _RELEASES_GIL = "one call of C without the GIL: threads and processes use two co
 CASES: Sequence[Case] = (
     _case("wait-0.25", "wait", {"duration_s": 0.25}, "gevent asyncio", _WAITS),
     _case("wait-0.5", "wait", {"duration_s": 0.5}, "gevent asyncio", _WAITS),
-    _case("wait-2", "wait", {"duration_s": 2.0}, "gevent asyncio", _WAITS),
+    _case("wait-1", "wait", {"duration_s": 1.0}, "gevent asyncio", _WAITS),
     _case("http", "http", {"wait_ms": 500}, "gevent asyncio", f"{_WAITS}; it has a coroutine"),
     _case("python", "python", {"steps": 250_000}, "prefork", _HOLDS_GIL),
     _case("sha256", "sha256", {"size_mib": 128}, "prefork threads asyncio", _RELEASES_GIL),
