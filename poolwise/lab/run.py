@@ -11,9 +11,9 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from poolwise.lab import feed, probes, rounds, slots, voiding, yardstick
+from poolwise.lab import feed, probes, rounds, sizing, slots, voiding, yardstick
 from poolwise.lab.report import pairs
-from poolwise.lab.report.runs import read_runs
+from poolwise.lab.report.runs import makespan_s, read_runs
 from poolwise.lifecycle import environment, heartbeats, submission
 from poolwise.models import Batch, Comparison, Job, JobState, audit
 from poolwise.pools import get_pool
@@ -167,7 +167,12 @@ def _measured(comparison: Comparison, batch: Batch) -> dict[str, Any]:
     jobs = read_runs([batch])
     value_s = pairs.value_s(batch, jobs, comparison.arrival_rate_per_s)
     failed = sum(run.state != JobState.SUCCEEDED for run in jobs)
-    return {rounds.VALUE_S: value_s, rounds.FAILED_SHARE: failed / max(1, len(jobs))}
+    took_s = makespan_s(jobs) or 0.0
+    return {
+        rounds.VALUE_S: value_s,
+        rounds.FAILED_SHARE: failed / max(1, len(jobs)),
+        rounds.OVERLAP: sizing.overlap(jobs, took_s, batch.slots or 1),
+    }
 
 
 def _up_or_none() -> Workers | None:

@@ -9,7 +9,8 @@ from tests.helpers import report_sample as sample
 
 def standing(name: str, role: str, *ratios: float, **more: Any) -> dict[str, Any]:
     """Return where a variant stands; `ratios` are its ratio with both bounds."""
-    return {"name": name, "role": role, **dict(zip(("ratio", "low", "high"), ratios, strict=False)), **more}
+    bounds = dict(zip(("ratio", "low", "high"), ratios, strict=False))
+    return {"name": name, "role": role, "of_fastest": bounds.get("ratio"), **bounds, **more}
 
 
 def answer(**changes: Any) -> dict[str, Any]:

@@ -103,7 +103,8 @@ def standing(
     **changes: Any,
 ) -> dict[str, Any]:
     """Return where one variant stands."""
-    return {"name": name, "role": role, "ratio": ratio, "low": low, "high": high, **changes}
+    bounds = {"ratio": ratio, "low": low, "high": high}
+    return {"name": name, "role": role, "of_fastest": ratio, **bounds, **changes}
 
 
 def pair(base: str, other: str, outcome: str, ratio: float, **changes: Any) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def test_an_open_answer_names_what_is_left_what_is_out_and_the_next_step() -> No
         given.text == "Run io.wait on asyncio or threads; prefork is out. 6 rounds did not tell them apart."
     )
     assert re.fullmatch(
-        r"About \d+ rounds would settle it: repeat with a larger preset\.", given.next_step
+        r"About \d+ rounds would settle it: repeat it with a larger preset\.", given.next_step
     ), given.next_step
 
 

@@ -227,7 +227,7 @@ def test_a_comparison_of_variants_comes_back_with_its_variants_and_their_pool() 
     report.freeze(comparison)
     assert (
         comparison.report["answer"]["text"]
-        == "duration_s=0.1 is the fastest. It is 10× as fast as duration_s=1."
+        == "duration_s=0.1 is the fastest. It is 10.0× as fast as duration_s=1."
     )
     assert comparison.report["pairs"][0]["ratio"] == pytest.approx(0.1)
     content = bundles.write(comparison)

@@ -32,7 +32,7 @@ def pool(built: Report, name: str) -> VariantFigures:
 def test_the_faster_pool_is_recommended_with_its_ratio_and_interval() -> None:
     built = report.build(compared({"prefork": SLOW, "gevent": FAST}))
     assert built.validity.valid, built.validity
-    assert built.answer.text == "Run io.wait on gevent (4 slots). It is 10× as fast as prefork."
+    assert built.answer.text == "Run io.wait on gevent (4 slots). It is 10.0× as fast as prefork."
     assert (built.answer.state, built.answer.pool, built.answer.rounds) == ("settled", "gevent", 5)
     prefork = built.answer.standing("prefork")
     assert prefork is not None

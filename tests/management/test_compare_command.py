@@ -46,7 +46,7 @@ def test_import_stores_the_comparison_and_shows_it(bundle: Path) -> None:
     call_command("compare", "--import", str(bundle), stdout=out)
     imported = Comparison.objects.exclude(imported_at=None).get()
     assert f"imported as {imported.pk}" in out.getvalue()
-    assert "Run io.wait on gevent (4 slots). It is 10× as fast as prefork." in out.getvalue()
+    assert "Run io.wait on gevent (4 slots). It is 10.0× as fast as prefork." in out.getvalue()
 
 
 @pytest.mark.slow

@@ -46,7 +46,7 @@ def test_the_answer_comes_last_with_the_reason_beneath() -> None:
     text = text_of(compared({"prefork": SLOW, "gevent": FAST}))
     assert text.startswith("io.wait(duration_s=0.1), 5 rounds of 4 jobs\n")
     answer = text.split("\n\n")[-1].splitlines()
-    assert answer[0] == "Run io.wait on gevent (4 slots). It is 10× as fast as prefork."
+    assert answer[0] == "Run io.wait on gevent (4 slots). It is 10.0× as fast as prefork."
     assert answer[1].startswith("  The job waits for 99 % of its run.")
     assert "Failed validity check" not in text
 
@@ -90,7 +90,7 @@ def disturbed(comparison: Comparison, pool: str) -> Comparison:
 def test_a_failed_check_is_shown_once_beside_the_answer_for_the_others() -> None:
     text = text_of(disturbed(compared({"prefork": SLOW, "threads": SLOW, "gevent": FAST}), "threads"))
     assert text.count("Failed validity check “No other jobs”: Other jobs took slots or CPU from threads") == 1
-    assert "\n\nRun io.wait on gevent (4 slots). It is 10× as fast as prefork.\n" in text
+    assert "\n\nRun io.wait on gevent (4 slots). It is 10.0× as fast as prefork.\n" in text
 
 
 @pytest.mark.django_db

@@ -61,7 +61,7 @@ def factor(ratio: float) -> str:
     """Return a ratio as "2.3×"."""
     if ratio < _NEAR:
         return f"{ratio:.2f}×"
-    return f"{ratio:.1f}×" if ratio < 10 else f"{ratio:.0f}×"
+    return f"{ratio:.1f}×" if ratio < 100 else f"{ratio:.0f}×"
 
 
 def listed(names: Iterable[str], word: str = "and") -> str:
