@@ -6,6 +6,7 @@ A room imports only from lower floors, and only names that the other room's `__i
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -88,6 +89,7 @@ def offered(room: str) -> set[str]:
     return set()
 
 
+@cache
 def arrows() -> dict[tuple[str, str], int]:
     """Return how many imports go from one room to another."""
     counts: dict[tuple[str, str], int] = {}

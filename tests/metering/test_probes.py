@@ -124,7 +124,8 @@ def test_a_thread_that_computes_and_sleeps_does_not_wait_for_those_that_need_no_
 
     half_parts, _ = measured(half, without_gil)
     possible_s = sum(half_parts.values()) - half_parts["cpu"] - pauses * pause_s
-    assert half_parts["gil_wait"] <= possible_s
+    # The wait is estimated from looks at the thread, one each 10 ms.
+    assert half_parts["gil_wait"] <= possible_s + 0.02
     assert half_parts["gil_wait"] < 0.05
 
 
@@ -194,9 +195,9 @@ def test_the_probe_watches_each_thread_only_while_its_jobs_run(monkeypatch: pyte
     watch, again = probe.watch(), probe.watch()
     assert watch is not None
     assert watch is again
+    watch.reading = (0, 0.0)  # the watch belongs to the thread, and other tests ran in it
     probe._look(time.sleep, is_busy=False)
-    looks, shares = watch.reading
-    assert (looks, shares) == (1, 0)
+    assert watch.reading == (1, 0)
     probe.release(watch)
     probe._look(time.sleep, is_busy=False)
     probe.release(watch)
