@@ -82,7 +82,7 @@ def _add_load(parser: ArgumentParser) -> None:
         dest="arrival_rate_per_s",
         type=float,
         metavar="PER_S",
-        help="open loop: jobs per second, regardless of how many are running",
+        help="ask how long one job takes when so many arrive per second, instead of how much work gets done",
     )
 
 

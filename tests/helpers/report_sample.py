@@ -104,6 +104,7 @@ def standing(
 ) -> dict[str, Any]:
     """Return where one variant stands."""
     bounds = {"ratio": ratio, "low": low, "high": high}
+    changes = {"against": "" if role in ("best", "not measured") else "gevent"} | changes
     return {"name": name, "role": role, "of_fastest": ratio, **bounds, **changes}
 
 

@@ -215,3 +215,10 @@ def test_a_tiny_job_is_called_that() -> None:
         f"Run io.wait on {given.pool} (4 slots). "
         "Each job does 0.2 ms of work in 5.0 ms of overhead: put many into one job."
     )
+
+
+def test_at_a_rate_the_answer_begins_with_it_and_calls_no_job_tiny() -> None:
+    pools = [figures("gevent"), figures("prefork")]
+    answer = decide.decide(inputs({"gevent": 0.1, "prefork": 0.3}, *pools, rate_per_s=20.0))
+    assert answer.text.startswith("At 20 jobs/s, run io.wait on gevent (")
+    assert "overhead" not in answer.text

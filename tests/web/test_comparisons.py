@@ -122,7 +122,7 @@ def test_every_chart_names_its_data_and_has_a_table(bob: Client, finished: Compa
 def test_each_pool_stands_with_its_ratio_and_interval(bob: Client, finished: Comparison) -> None:
     page = re.sub(r"<[^>]+>", "", text_of(bob.get(address(finished))))
     assert "fastest gevent" in page
-    assert "slower prefork 16.8× as long (15.9× to 17.6×)" in page
+    assert "slower prefork 16.8× as long as gevent (15.9× to 17.6×)" in page
 
 
 def test_a_pool_that_was_not_measured_says_why_beside_the_answer(bob: Client, user: Any) -> None:

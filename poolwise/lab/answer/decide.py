@@ -31,6 +31,12 @@ class Inputs:
     looked: bool = False
     is_vary: bool = False
     sweep: Mapping[str, Sequence[SweepPoint]] | None = None
+    rate_per_s: float | None = None
+
+    @property
+    def run(self) -> str:
+        """Return the beginning of the answer."""
+        return texts.run(self.job, self.rate_per_s)
 
     @cached_property
     def objections(self) -> dict[str, str]:
@@ -96,7 +102,7 @@ def _of_one(inputs: Inputs) -> Answer:
     """Return the answer where one pool alone was measured: where its sweep levels off, if it is one."""
     for name, points in (inputs.sweep or {}).items():
         if knee := next((point for point in points if point.is_knee), None):
-            text = f"Run {inputs.job} on {texts.with_slots(name, knee.slots)}: more slots add little."
+            text = f"{inputs.run} on {texts.with_slots(name, knee.slots)}: more slots add little."
             return Answer(state="settled", text=text, slots=knee.slots)
         if len(points) > 1:
             text = f"{name} has no knee from {points[0].slots} to {count(points[-1].slots, 'slot')}."
@@ -118,14 +124,14 @@ def _text(inputs: Inputs, chosen: VariantFigures, slots: int | None, reason: str
     ratios = {name: ranking.differences[name, chosen.name].ratio for name in ranking.out}
     if inputs.is_vary:
         return texts.variants_left(ranking.candidates, ranking.within, ratios)
-    if is_tiny(chosen) and chosen.run_s.p50 is not None and chosen.jobs_per_s:
-        first = f"Run {inputs.job} on {texts.with_slots(chosen.name, slots)}."
+    if inputs.rate_per_s is None and is_tiny(chosen) and chosen.run_s.p50 is not None and chosen.jobs_per_s:
+        first = f"{inputs.run} on {texts.with_slots(chosen.name, slots)}."
         return f"{first} {texts.tiny(chosen.run_s.p50, 1 / chosen.jobs_per_s)}"
     if len(ranking.candidates) == 1:
-        return texts.one_left(inputs.job, chosen.name, slots, ratios)
+        return texts.one_left(inputs.run, chosen.name, slots, ratios)
     if ranking.within <= _ALIKE:
         return texts.equally_fast(ranking.candidates, ranking.within, chosen.name, slots, reason, ratios)
-    return texts.undecided(inputs.job, ranking.candidates, inputs.rounds, ratios)
+    return texts.undecided(inputs.run, ranking.candidates, inputs.rounds, ratios)
 
 
 def _next_step(inputs: Inputs) -> str:

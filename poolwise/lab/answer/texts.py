@@ -3,15 +3,20 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from poolwise.support import count, seconds
+from poolwise.support import count, rate, seconds
 
 #: A ratio near 1 needs two decimals to be seen.
 _NEAR = 1.15
 
 
-def one_left(job: str, pool: str, slots: int | None, ratios: Mapping[str, float]) -> str:
-    """Return the answer where one pool is left; `ratios`: how many times as long a job takes on each other pool."""
-    return f"Run {job} on {with_slots(pool, slots)}.{_speed('It is', ratios)}"
+def run(job: str, rate_per_s: float | None) -> str:
+    """Return the beginning of an answer: to run the job, at the rate that was asked for."""
+    return f"Run {job}" if rate_per_s is None else f"At {rate(rate_per_s)} jobs/s, run {job}"
+
+
+def one_left(run_it: str, pool: str, slots: int | None, ratios: Mapping[str, float]) -> str:
+    """Return the answer where one pool is left; `run_it`: its beginning; `ratios`: how many times as long a job takes on each other pool."""
+    return f"{run_it} on {with_slots(pool, slots)}.{_speed('It is', ratios)}"
 
 
 def equally_fast(candidates: Sequence[str], within: float, chosen: str, slots: int | None, reason: str,
@@ -21,10 +26,10 @@ def equally_fast(candidates: Sequence[str], within: float, chosen: str, slots: i
     return f"{same}; take {with_slots(chosen, slots)}: {reason}.{_speed('They are', ratios)}"
 
 
-def undecided(job: str, candidates: Sequence[str], rounds: int, ratios: Mapping[str, float]) -> str:
+def undecided(run_it: str, candidates: Sequence[str], rounds: int, ratios: Mapping[str, float]) -> str:
     """Return the answer where rounds do not tell pools apart that may differ a lot."""
     out = f"; {listed(ratios)} {'is' if len(ratios) == 1 else 'are'} out" if ratios else ""
-    return f"Run {job} on {listed(candidates, 'or')}{out}. {count(rounds, 'round')} did not tell them apart."
+    return f"{run_it} on {listed(candidates, 'or')}{out}. {count(rounds, 'round')} did not tell them apart."
 
 
 def variants_left(candidates: Sequence[str], within: float, ratios: Mapping[str, float]) -> str:

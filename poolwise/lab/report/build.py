@@ -26,6 +26,7 @@ def build(comparison: Comparison) -> Report:
     figures, swept = all_figures(measured), sweep(measured)
     inputs_of_answer = decide.Inputs(
         job=comparison.definition,
+        rate_per_s=comparison.arrival_rate_per_s,
         samples=samples,
         checks=checks,
         pools=figures,

@@ -51,9 +51,9 @@ class CompareForm(forms.Form):
         help_text="Closed loop: send the next job when one has ended. Leave empty to send all at once.",
     )  # fmt: skip
     arrival_rate_per_s = forms.FloatField(
-        required=False, min_value=0.01, max_value=1_000, label="Arrivals per second",
+        required=False, min_value=0.01, max_value=1_000, label="Jobs that arrive per second",
         widget=forms.NumberInput(attrs={"step": "any"}),
-        help_text="Open loop: send jobs at this rate, regardless of how many are running. Leave empty to send all at once.",
+        help_text="Empty: how much gets done with all slots busy? A rate: how long does a job take, from when it is due?",
     )  # fmt: skip
     slots = forms.IntegerField(
         required=False, min_value=1, max_value=10_000, label="Equal slots",

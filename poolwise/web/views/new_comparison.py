@@ -117,7 +117,7 @@ def _page(
             "boxes": [(box, now.pools[str(box.data["value"])]) for box in design["pools"].subwidgets],
             "presets": _presets(design, definition, _given(parameters), _chosen(design)),
             "can_vary": bool(planning.choices(definition)),
-            "optional": [design[name] for name in ("slots", "in_flight", "arrival_rate_per_s", "seed")],
+            "optional": [design[name] for name in ("slots", "in_flight", "seed")],
             "unavailable": definition.unavailable(),
             "failed": bool(parameters.errors or design.errors),
             "now": now,

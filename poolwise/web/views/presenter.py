@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from poolwise.lab import MIN_STALL_S, BatchFigures, Report, VariantFigures, charts, handout
+from poolwise.lab import MIN_STALL_S, BatchFigures, Report, Standing, VariantFigures, charts, handout
 from poolwise.lab import report as lab_report
 from poolwise.models import Comparison
 from poolwise.support import percent, seconds, times
@@ -73,11 +73,18 @@ def standing_rows(report: Report) -> list[dict[str, str]]:
             "interval": _interval(standing.low, standing.high)
             if standing.role in ("candidate", "out")
             else "",
-            "net": f"{times(standing.net_ratio)} net of overhead" if standing.net_ratio else "",
+            "net": _net(standing),
             "reason": standing.reason,
         }
         for standing in report.answer.standings
     ]
+
+
+def _net(standing: Standing) -> str:
+    """Return the ratio without the calibrated overhead of each pool, with its interval; empty without a calibration."""
+    if standing.net_ratio is None:
+        return ""
+    return f"{times(standing.net_ratio)} net of overhead ({_interval(standing.net_low, standing.net_high)})"
 
 
 def _interval(low: float | None, high: float | None) -> str:
