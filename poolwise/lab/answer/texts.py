@@ -15,7 +15,10 @@ def run(job: str, rate_per_s: float | None) -> str:
 
 
 def one_left(run_it: str, pool: str, slots: int | None, ratios: Mapping[str, float]) -> str:
-    """Return the answer where one pool is left; `run_it`: its beginning; `ratios`: how many times as long a job takes on each other pool."""
+    """Return the answer where one pool is left.
+
+    `run_it` is its beginning; `ratios`: how many times as long a job takes on each other pool.
+    """
     return f"{run_it} on {with_slots(pool, slots)}.{_speed('It is', ratios)}"
 
 
