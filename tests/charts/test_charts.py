@@ -166,6 +166,7 @@ def test_the_script_is_public_and_kept_by_caches(client: Client) -> None:
     assert b"vegaEmbed" in gzip.decompress(response.content)
 
 
+@pytest.mark.slow
 def test_the_script_comes_plain_to_a_client_without_gzip(client: Client) -> None:
     assert b"vegaEmbed" in client.get(script_url()).content
 

@@ -368,6 +368,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(params=st.dictionaries(st.text(max_size=8) | st.sampled_from(["value", "duration_s", "names"]), JSON))
 def test_any_input_is_either_json_that_is_valid_again_or_refused_by_field(params: dict[str, Any]) -> None:
     for name in ("io.wait", "endings.succeed", "io.dns_lookup", "io.http_get"):

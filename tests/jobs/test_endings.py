@@ -88,6 +88,7 @@ def test_a_job_that_ends_its_worker_is_refused_unless_allowed(settings: Any) -> 
     assert len(prepare("endings.exit_process", {}, pool="threads", copies=1)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("environment", "allowed"), [
     ({"DEBUG": "true"}, True), ({"DEBUG": "false"}, False), ({"DEBUG": "false", "JOB_ALLOW_HARMFUL": "true"}, True),
 ])  # fmt: skip

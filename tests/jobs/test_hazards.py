@@ -98,6 +98,7 @@ def test_serialisation_takes_a_growing_share_and_a_reference_a_small_message(
     assert "as msgpack" in lesson("hazard.large_payload", list(results.values()))
 
 
+@pytest.mark.slow
 def test_without_a_limit_memory_and_wait_grow(run_all: AllVariants) -> None:
     results = run_all("hazard.backlog")
     assert results["wait"]["most_items"] <= 10 < results["none"]["most_items"] / 3
@@ -116,6 +117,7 @@ def test_a_lock_held_during_a_wait_makes_threads_take_turns(run_all: AllVariants
     assert "8 threads" in lesson("hazard.lock_held", list(results.values()))
 
 
+@pytest.mark.slow
 def test_short_jobs_wait_for_the_slow_one_only_when_fetched_with_it(run_all: AllVariants) -> None:
     results = run_all("hazard.head_of_line")
     assert [results[prefetch]["stuck"] for prefetch in (1, 4)] == [0, 3]

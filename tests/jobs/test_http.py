@@ -144,6 +144,7 @@ def test_redirects_in_a_circle_end(hostile_url: str) -> None:
         assert "more than 3 times" in str(error)
 
 
+@pytest.mark.slow
 def test_slow_headers_end_by_the_time_limit_of_the_fetch(hostile_url: str) -> None:
     begin = time.monotonic()
     for error in both([f"{hostile_url}/slowhead"], timeout_s=0.4):

@@ -77,6 +77,7 @@ def test_every_chart_has_a_title_named_axes_and_a_table(key: str) -> None:
     assert len(titles(drawn.spec, "axis")) >= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", KEYS)
 def test_vega_compiles_every_chart(key: str) -> None:
     assert vl_convert.vegalite_to_vega(json.loads(json.dumps(spec_of(key))))["marks"]

@@ -58,6 +58,7 @@ def test_swapping_inverts_the_difference(a: Sample, b: Sample) -> None:
         assert (back.low, back.high) == (pytest.approx(1 / there.high), pytest.approx(1 / there.low))
 
 
+@pytest.mark.slow
 @quick
 @given(rounds, rounds, st.floats(min_value=0.01, max_value=100))
 def test_scaling_whole_rounds_leaves_the_ranking(a: Sample, b: Sample, factor: float) -> None:

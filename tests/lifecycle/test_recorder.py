@@ -169,6 +169,7 @@ def entries_for(job: Job) -> st.SearchStrategy[Entry]:
     return starts | ends
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_in_whatever_order_entries_come_a_job_ends_at_most_once_and_attempts_only_grow(data) -> None:
     job = Job(definition="d", kind="io", pool="p", max_attempts=3)

@@ -17,6 +17,7 @@ def outcome(ending: Ending = Ending.SUCCEEDED, **fields) -> Outcome:
     return Outcome(STARTED.job_id, STARTED.attempt, STARTED.place, STARTED.timings, ending, **fields)
 
 
+@pytest.mark.slow
 @given(
     st.builds(
         Outcome,

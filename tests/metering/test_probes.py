@@ -107,6 +107,7 @@ def test_threads_that_release_the_gil_wait_for_cores_only() -> None:
         assert parts["gil_wait"] + parts["blocked"] < 0.1 * sum(parts.values())
 
 
+@pytest.mark.slow
 @linux
 def test_a_thread_that_computes_and_sleeps_does_not_wait_for_those_that_need_no_gil() -> None:
     """It keeps the GIL from the probe itself: others that compute without it are not what it waits for."""

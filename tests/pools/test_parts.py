@@ -68,6 +68,7 @@ def test_cancelled_alarms_do_not_pile_up() -> None:
     assert len(alarms._heap) < 2 * Alarms.SLACK + 2
 
 
+@pytest.mark.slow
 def test_an_interrupt_lands_in_the_body_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupts from another thread race with the ends of many short bodies."""
     # One that is raised in a callback of the interpreter is reported as unraisable and lost; the next may be raised in

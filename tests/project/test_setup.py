@@ -105,6 +105,7 @@ def test_a_private_redis_keeps_its_data_and_never_evicts(tmp_path):
     assert server.process.returncode == 0
 
 
+@pytest.mark.slow
 def test_a_private_redis_wants_its_password(tmp_path):
     with redis_server.running(tmp_path, durable=False) as server:
         stranger = redis.Redis(port=server.port)
