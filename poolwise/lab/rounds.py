@@ -13,7 +13,7 @@ from poolwise import support
 from poolwise.lab.plan import balanced_orders
 from poolwise.lab.presets import rounds_aimed
 from poolwise.lab.report.runs import read_runs
-from poolwise.lab.sizing import OVERLAPS, Pilot, batch_s
+from poolwise.lab.sizing import Pilot, batch_s, overlapped
 from poolwise.lab.statistics import FEWEST_ROUNDS, LOOKS, Ranking, is_look, rank
 from poolwise.lab.validity.fairness import MAX_FAILED_SHARE
 from poolwise.models import Batch, Comparison
@@ -23,8 +23,8 @@ log = structlog.get_logger(__name__)
 #: The round before which batches that took too long become smaller, and how many times too long that is.
 _CORRECTED_AT, _TOO_LONG = 2, 1.5
 #: The keys in `Batch.probe` of what the answer compares, in seconds, of the jobs that did not succeed, as a share, and
-#: of how many slots were used on average, as a share.
-VALUE_S, FAILED_SHARE, OVERLAP = "value_s", "failed_share", "overlap"
+#: of how many ran at once on average.
+VALUE_S, FAILED_SHARE, AT_ONCE = "value_s", "failed_share", "at_once"
 _FEWEST_COPIES = 2
 
 
@@ -154,8 +154,8 @@ def _corrected(comparison: Comparison, batch: Batch, variants: int) -> int:
     longest_s = _TOO_LONG * _target_s(comparison, variants)
     if comparison.arrival_rate_per_s or took_s <= longest_s:
         return batch.copies or 1
-    overlapped = batch.probe.get(OVERLAP, 1.0) >= OVERLAPS
-    least = min(batch.copies or 1, batch.slots or 1) if overlapped else _FEWEST_COPIES
+    beside = overlapped(batch.probe.get(AT_ONCE))
+    least = min(batch.copies or 1, batch.slots or 1) if beside else _FEWEST_COPIES
     return max(least, round((batch.copies or 1) * longest_s / took_s))
 
 

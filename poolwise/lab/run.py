@@ -171,7 +171,7 @@ def _measured(comparison: Comparison, batch: Batch) -> dict[str, Any]:
     return {
         rounds.VALUE_S: value_s,
         rounds.FAILED_SHARE: failed / max(1, len(jobs)),
-        rounds.OVERLAP: sizing.overlap(jobs, took_s, batch.slots or 1),
+        rounds.AT_ONCE: sizing.mean_at_once(jobs, took_s),
     }
 
 

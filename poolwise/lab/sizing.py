@@ -19,8 +19,8 @@ _SMALLEST_CAP = 4
 _MOST_PER_S = 400.0
 #: A job that computes for less than this share of its run gains from more jobs at once.
 _WAITS = 0.5
-#: Jobs that ran one after another, although they had slots, block each other: more at once gain nothing.
-OVERLAPS = 0.5
+#: Jobs of which fewer ran at once on average ran one after another: they block each other, and more gain nothing.
+_OVERLAPS = 1.2
 #: How much longer than planned a batch may take to fill its slots.
 _TOO_LONG = 2.0
 #: The time that releasing and recording a batch takes besides its jobs.
@@ -49,8 +49,8 @@ class Pilot:
     took_s: float
     computing_share: float
     cpu_s: float = 0.0
-    overlap: float = 1.0
-    """The share of its jobs that ran at once, on average; 1 for a single job."""
+    at_once: float | None = None
+    """How many jobs ran at once on average; None for a single job, which shows nothing."""
 
     @classmethod
     def of(cls, runs: Sequence[Run]) -> "Pilot | None":
@@ -63,7 +63,7 @@ class Pilot:
         end = max(run.finished_at for run in wave if run.finished_at)
         cpu_s = median(run.cpu_s or 0.0 for run in known)
         took_s = max((end - begin).total_seconds(), 1e-4)
-        return cls(len(wave), took_s, _computing_share(known), cpu_s, overlap(wave, took_s, len(wave)))
+        return cls(len(wave), took_s, _computing_share(known), cpu_s, mean_at_once(wave, took_s))
 
     def copies(self, slots: int, target_s: float, most: int, cores: int = 1) -> int:
         """Return how many jobs take about `target_s` on full slots, a multiple of the slots if they are filled.
@@ -73,7 +73,7 @@ class Pilot:
         """
         computed_s = self.cpu_s / cores
         waits = self.computing_share < _WAITS and slots * computed_s <= _TOO_LONG * target_s
-        waits = waits and self.overlap >= OVERLAPS
+        waits = waits and overlapped(self.at_once)
         rate_per_s = self.jobs / self.took_s
         if waits and self.jobs < slots:
             rate_per_s = max(rate_per_s, min(slots / self.took_s, _MOST_PER_S, 1 / max(computed_s, 1e-6)))
@@ -84,12 +84,14 @@ class Pilot:
         return max(1, min(most, wanted))
 
 
-def overlap(runs: Sequence[Run], took_s: float, slots: int) -> float:
-    """Return the share of the jobs, or of the slots if these are fewer, that ran at once on average."""
-    at_once = min(len(runs), slots)
-    if at_once < 2 or took_s <= 0:
-        return 1.0
-    return min(1.0, sum(run.run_s or 0.0 for run in runs) / took_s / at_once)
+def mean_at_once(runs: Sequence[Run], took_s: float) -> float | None:
+    """Return how many of the jobs ran at once on average; None for fewer than two."""
+    return sum(run.run_s or 0.0 for run in runs) / took_s if len(runs) > 1 and took_s > 0 else None
+
+
+def overlapped(at_once: float | None) -> bool:
+    """Return whether jobs ran beside each other, or may have."""
+    return at_once is None or at_once >= _OVERLAPS
 
 
 def _computing_share(runs: Sequence[Run]) -> float:

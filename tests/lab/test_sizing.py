@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poolwise.lab.plan import balanced_orders
-from poolwise.lab.sizing import PILOT_S, Pilot, batch_s, next_wave, overlap
+from poolwise.lab.sizing import PILOT_S, Pilot, batch_s, mean_at_once, next_wave, overlapped
 from tests.helpers.report_sample import NOON
 
 
@@ -60,7 +60,7 @@ def test_jobs_whose_time_was_split_tell_whether_it_computes() -> None:
 def test_the_last_wave_counts() -> None:
     first, last = run(0, 1), [run(1.1, 1.6), run(1.12, 1.7)]
     assert Pilot.of([first, *last]) == Pilot(
-        jobs=2, took_s=pytest.approx(0.6), computing_share=0.0, overlap=pytest.approx(1.08 / 0.6 / 2)
+        jobs=2, took_s=pytest.approx(0.6), computing_share=0.0, at_once=pytest.approx(1.08 / 0.6)
     )
     assert Pilot.of([]) is None
 
@@ -68,10 +68,9 @@ def test_the_last_wave_counts() -> None:
 def test_jobs_that_block_each_other_do_not_overlap() -> None:
     pilot = Pilot.of([run(0, 0.3), run(0.4, 0.7), run(0.4, 1.0), run(0.4, 1.3)])
     assert pilot is not None
-    assert pilot.overlap > 0.5
-    serial = [run(0, 0.3), run(0.3, 0.6), run(0.6, 0.9)]
-    assert overlap(serial, 0.9, 200) == pytest.approx(1 / 3)
-    assert overlap(serial, 0.9, 1) == 1.0
+    assert overlapped(pilot.at_once)
+    assert not overlapped(mean_at_once([run(0, 0.3), run(0.3, 0.6), run(0.6, 0.9)], 0.9))
+    assert overlapped(mean_at_once([run(0, 0.3)], 0.3))
 
 
 def test_waiting_for_the_gil_counts_as_computing() -> None:
@@ -94,7 +93,7 @@ def test_waiting_for_the_gil_counts_as_computing() -> None:
         (Pilot(400, 0.1, 0.01), 200, 5.0, 1_000),  # no more than a batch may have
         (Pilot(3, 0.6, 0.4, cpu_s=0.16), 200, 0.8, 4),  # it waits, but its computing fills the core first
         (Pilot(3, 0.2, 0.2, cpu_s=0.005), 200, 1.0, 200),
-        (Pilot(3, 0.9, 0.01, overlap=0.33), 200, 0.8, 4),  # its jobs block each other
+        (Pilot(3, 0.9, 0.01, at_once=1.0), 200, 0.8, 4),  # its jobs block each other
     ],
 )
 def test_a_batch_fills_the_slots_and_takes_about_its_time(
