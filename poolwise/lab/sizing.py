@@ -25,7 +25,7 @@ _OVERLAPS = 1.2
 _TOO_LONG = 2.0
 #: The time that releasing and recording a batch takes besides its jobs.
 _BETWEEN_S = 0.4
-_SHORTEST_S, _LONGEST_S = 0.3, 5.0
+_SHORTEST_S, _LONGEST_S = 0.5, 5.0
 
 
 def next_wave(made: int, slots: int, elapsed_s: float) -> int:

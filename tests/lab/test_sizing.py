@@ -104,7 +104,7 @@ def test_a_batch_fills_the_slots_and_takes_about_its_time(
 
 def test_the_time_of_a_batch_divides_the_budget() -> None:
     assert batch_s(30.0, 4, 6) == pytest.approx(0.85)
-    assert batch_s(30.0, 12, 6) == 0.3
+    assert batch_s(30.0, 12, 6) == 0.5
     assert batch_s(600.0, 2, 20) == 5.0
 
 
