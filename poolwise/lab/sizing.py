@@ -22,7 +22,7 @@ _WAITS = 0.5
 #: Jobs of which fewer ran at once on average ran one after another: they block each other, and more gain nothing.
 _OVERLAPS = 1.2
 #: How much longer than planned a batch may take to fill its slots.
-_TOO_LONG = 2.0
+_TOO_LONG = 3.0
 #: The time that releasing and recording a batch takes besides its jobs.
 _BETWEEN_S = 0.4
 _SHORTEST_S, _LONGEST_S = 0.5, 5.0
@@ -72,12 +72,12 @@ class Pilot:
         much that `cores` cores are busy for longer, or blocks the others of its worker.
         """
         computed_s = self.cpu_s / cores
-        waits = self.computing_share < _WAITS and slots * computed_s <= _TOO_LONG * target_s
-        waits = waits and overlapped(self.at_once)
+        scales = self.computing_share < _WAITS and overlapped(self.at_once)
         rate_per_s = self.jobs / self.took_s
-        if waits and self.jobs < slots:
+        if scales and self.jobs < slots:
             rate_per_s = max(rate_per_s, min(slots / self.took_s, _MOST_PER_S, 1 / max(computed_s, 1e-6)))
-        least = slots if waits else min(slots, _SMALLEST_CAP)
+        fills = scales and slots * computed_s <= _TOO_LONG * target_s
+        least = slots if fills else min(slots, _SMALLEST_CAP)
         wanted = max(least, round(rate_per_s * target_s))
         if wanted >= slots:
             wanted = math.ceil(wanted / slots) * slots if wanted < 4 * slots else wanted
