@@ -23,6 +23,8 @@ _WAITS = 0.5
 _OVERLAPS = 1.2
 #: How much longer than planned a batch may take to fill its slots.
 _TOO_LONG = 3.0
+#: Filling the slots of a job that waits for long may take so many times as long as the wait.
+_OF_ITS_WAIT = 3.0
 #: The time that releasing and recording a batch takes besides its jobs.
 _BETWEEN_S = 0.4
 _SHORTEST_S, _LONGEST_S = 0.5, 5.0
@@ -76,7 +78,7 @@ class Pilot:
         rate_per_s = self.jobs / self.took_s
         if scales and self.jobs < slots:
             rate_per_s = max(rate_per_s, min(slots / self.took_s, _MOST_PER_S, 1 / max(computed_s, 1e-6)))
-        fills = scales and slots * computed_s <= _TOO_LONG * target_s
+        fills = scales and slots * computed_s <= max(_TOO_LONG * target_s, _OF_ITS_WAIT * self.took_s)
         least = slots if fills else min(slots, _SMALLEST_CAP)
         wanted = max(least, round(rate_per_s * target_s))
         if wanted >= slots:

@@ -93,6 +93,12 @@ def test_waiting_for_the_gil_counts_as_computing() -> None:
         (Pilot(400, 0.1, 0.01), 200, 5.0, 1_000),  # no more than a batch may have
         (Pilot(3, 0.6, 0.4, cpu_s=0.16), 200, 0.8, 5),  # it waits, but its computing fills the core first
         (Pilot(48, 0.6, 0.1, cpu_s=0.01, at_once=20.0), 200, 0.85, 200),
+        (
+            Pilot(3, 1.2, 0.1, cpu_s=0.015, at_once=2.5),
+            200,
+            0.85,
+            200,
+        ),  # it waits for as long as filling takes
         (Pilot(48, 0.6, 0.1, cpu_s=0.02, at_once=20.0), 200, 0.85, 68),  # more slots than one core can serve
         (Pilot(3, 0.2, 0.2, cpu_s=0.005), 200, 1.0, 200),
         (Pilot(3, 0.9, 0.01, at_once=1.0), 200, 0.8, 4),  # its jobs block each other
