@@ -8,7 +8,7 @@ from django.test import Client
 from poolwise.control import tokens
 from poolwise.models import Comparison, Job
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 LISTS = ("jobs", "comparisons")
 
 

@@ -17,7 +17,7 @@ from poolwise.support import BrokerUnavailable
 from tests.helpers.comparison_rows import ENVIRONMENT, compared
 from tests.helpers.comparison_rows import batch as a_batch
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 SLOW, FAST = [1.0, 1.01, 0.99, 1.02, 1.0], [0.1, 0.101, 0.099, 0.102, 0.1]
 PYTHON = {"python": "CPython 3.13.5", "cpu_model": "Model A"}
 

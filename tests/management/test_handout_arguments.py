@@ -14,7 +14,7 @@ from poolwise.models import Comparison
 from tests.helpers import handout_sample
 from tests.helpers import report_sample as sample
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 @pytest.fixture(autouse=True)

@@ -25,6 +25,8 @@ from poolwise.support.timing import Timings
 from tests.helpers.core import after, coordinate, forget_connections, point_at
 from tests.helpers.pace import eventually
 
+pytestmark = pytest.mark.slow
+
 #: The error of a replica before version 7 for a script that writes.
 REFUSED_BEFORE_7 = (
     "return redis.error_reply('ERR Error running script: @user_script:1: -READONLY You can\\'t write')"

@@ -19,6 +19,8 @@ from poolwise.definitions import Definition, Secret
 from poolwise.web.forms import ParametersForm
 from tests.helpers.as_browser import sent
 
+pytestmark = pytest.mark.slow
+
 
 class Colour(Enum):
     RED = "red"
