@@ -6,6 +6,8 @@ from typing import Any
 
 from poolwise.models import Batch, Comparison, Job, JobState
 
+#: The seconds of five rounds on a slow pool and on a fast one.
+SLOW, FAST = [1.0, 1.01, 0.99, 1.02, 1.0], [0.1, 0.101, 0.099, 0.102, 0.1]
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ENVIRONMENT = {"cores": 2, "cpu_quota": None, "code": "abc123", "prefetch": 1}
 

@@ -8,6 +8,7 @@ import pytest
 from django.utils import timezone
 
 from poolwise.lab import plan
+from poolwise.lab.bundle import writing
 from poolwise.lab.run import advance
 from poolwise.lifecycle.heartbeats import Heartbeat, send, withdraw
 from poolwise.models import Batch, Comparison, Job, JobState
@@ -88,3 +89,25 @@ def order_of(comparison: Comparison) -> list[tuple[int, str]]:
 
 def running_batch(comparison: Comparison) -> Batch:
     return comparison.batches.get(released_at__isnull=False, finished_at=None)
+
+
+@pytest.fixture
+def two_pools(settings: Any) -> None:
+    """Declare the pools prefork and gevent, of four slots each."""
+    _declare(settings, ("prefork", "gevent"))
+
+
+@pytest.fixture
+def four_pools(settings: Any) -> None:
+    """Declare a pool of each model, of four slots."""
+    _declare(settings, ("prefork", "threads", "gevent", "asyncio"))
+
+
+def _declare(settings: Any, models: tuple[str, ...]) -> None:
+    settings.JOB_POOLS = {name: {"model": name, "queue": name, "concurrency": 4} for name in models}
+
+
+@pytest.fixture
+def no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write bundles without drawing their charts."""
+    monkeypatch.setattr(writing, "charts", lambda *_: {})

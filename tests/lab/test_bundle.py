@@ -13,25 +13,11 @@ import pytest
 
 from poolwise.lab import bundle as bundles
 from poolwise.lab import report
-from poolwise.lab.bundle import writing
 from poolwise.models import Comparison, Job
 from poolwise.support.errors import BadBundle, PoolwiseError
-from tests.helpers.comparison_rows import batch, compared
+from tests.helpers.comparison_rows import FAST, SLOW, batch, compared
 
-pytestmark = [pytest.mark.django_db, pytest.mark.slow]
-SLOW, FAST = [1.0, 1.01, 0.99, 1.02, 1.0], [0.1, 0.101, 0.099, 0.102, 0.1]
-
-
-@pytest.fixture(autouse=True)
-def _pools(settings: Any) -> None:
-    settings.JOB_POOLS = {
-        name: {"model": name, "queue": name, "concurrency": 4} for name in ("prefork", "gevent")
-    }
-
-
-@pytest.fixture
-def _no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writing, "charts", lambda *_: {})
+pytestmark = [pytest.mark.django_db, pytest.mark.slow, pytest.mark.usefixtures("two_pools")]
 
 
 def frozen(**fields: Any) -> Comparison:
@@ -102,7 +88,7 @@ def test_the_command_repeats_a_comparison_with_a_budget_by_its_budget() -> None:
     )
 
 
-@pytest.mark.usefixtures("_no_charts")
+@pytest.mark.usefixtures("no_charts")
 def test_a_bundle_keeps_pilots_and_the_budget() -> None:
     comparison = compared({"prefork": SLOW, "gevent": FAST}, seed=7, budget_s=30.0)
     batch(comparison, "gevent", 0, 0.1, role="pilot")
@@ -114,7 +100,7 @@ def test_a_bundle_keeps_pilots_and_the_budget() -> None:
     )
 
 
-@pytest.mark.usefixtures("_no_charts")
+@pytest.mark.usefixtures("no_charts")
 def test_an_imported_bundle_is_the_same_report_without_a_job() -> None:
     comparison = frozen()
     samples = report.samples(comparison)
@@ -137,7 +123,7 @@ def test_an_imported_bundle_is_the_same_report_without_a_job() -> None:
     assert {json.dumps(row, default=str) for row in report.samples(imported)} == by_start
 
 
-@pytest.mark.usefixtures("_no_charts")
+@pytest.mark.usefixtures("no_charts")
 def test_a_bundle_of_an_imported_comparison_is_the_same_bundle() -> None:
     first = files_of(bundles.write(frozen()))
     again = files_of(bundles.write(bundles.store(bundles.read(packed(first)))))
@@ -150,7 +136,7 @@ def test_a_comparison_without_a_report_has_no_bundle() -> None:
         bundles.write(Comparison.objects.create(definition="io.wait", copies=1))
 
 
-@pytest.mark.usefixtures("_no_charts")
+@pytest.mark.usefixtures("no_charts")
 @pytest.mark.parametrize("name", ["samples.csv", "figures.json"])
 def test_a_file_that_does_not_match_the_manifest_is_refused(name: str) -> None:
     files = files_of(bundles.write(frozen()))
@@ -158,7 +144,7 @@ def test_a_file_that_does_not_match_the_manifest_is_refused(name: str) -> None:
         bundles.read(packed({**files, name: files[name] + b" "}))
 
 
-@pytest.mark.usefixtures("_no_charts")
+@pytest.mark.usefixtures("no_charts")
 @pytest.mark.parametrize(
     "name", ["../outside.txt", "/etc/passwd", "charts/../../x.svg", "more.txt", "charts/X.svg"]
 )
@@ -167,7 +153,7 @@ def test_a_bundle_with_any_other_file_is_refused(name: str) -> None:
         bundles.read(packed({**files_of(bundles.write(frozen())), name: b"x"}))
 
 
-@pytest.mark.usefixtures("_no_charts")
+@pytest.mark.usefixtures("no_charts")
 def test_a_zip_bomb_is_refused_by_its_directory_and_by_what_it_unpacks_to(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -180,7 +166,7 @@ def test_a_zip_bomb_is_refused_by_its_directory_and_by_what_it_unpacks_to(
         bundles.read(packed(files_of(bundles.write(frozen()))))
 
 
-@pytest.mark.usefixtures("_no_charts")
+@pytest.mark.usefixtures("no_charts")
 @pytest.mark.parametrize(
     ("name", "before", "after", "message"),
     [
@@ -217,7 +203,7 @@ def test_a_file_that_is_no_zip_is_refused(content: bytes, tmp_path: Path) -> Non
         bundles.read(file)
 
 
-@pytest.mark.usefixtures("_no_charts")
+@pytest.mark.usefixtures("no_charts")
 def test_a_comparison_of_variants_comes_back_with_its_variants_and_their_pool() -> None:
     vary = {"duration_s": [0.1, 1]}
     comparison = compared({"gevent": FAST, "prefork": SLOW}, seed=7, vary=vary, baseline="duration_s=0.1")

@@ -9,29 +9,16 @@ from django.db.models import F
 
 from poolwise.lab import bundle as bundles
 from poolwise.lab import report
-from poolwise.lab.bundle import regression, writing
+from poolwise.lab.bundle import regression
 from poolwise.lab.bundle.shape import PlannedComparison
 from poolwise.lab.report import Report
 from poolwise.models import Batch, Comparison, Job
 from poolwise.support import BrokerUnavailable
-from tests.helpers.comparison_rows import ENVIRONMENT, compared
+from tests.helpers.comparison_rows import ENVIRONMENT, FAST, SLOW, compared
 from tests.helpers.comparison_rows import batch as a_batch
 
-pytestmark = [pytest.mark.django_db, pytest.mark.slow]
-SLOW, FAST = [1.0, 1.01, 0.99, 1.02, 1.0], [0.1, 0.101, 0.099, 0.102, 0.1]
+pytestmark = [pytest.mark.django_db, pytest.mark.slow, pytest.mark.usefixtures("two_pools")]
 PYTHON = {"python": "CPython 3.13.5", "cpu_model": "Model A"}
-
-
-@pytest.fixture(autouse=True)
-def _pools(settings: Any) -> None:
-    settings.JOB_POOLS = {
-        name: {"model": name, "queue": name, "concurrency": 4} for name in ("prefork", "gevent")
-    }
-
-
-@pytest.fixture
-def _no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writing, "charts", lambda *_: {})
 
 
 def report_of(
@@ -270,7 +257,7 @@ def test_the_environment_is_not_known_where_a_coordinator_elsewhere_captures_it(
     assert bundles.environment_now() == (NOW if is_known else None)
 
 
-@pytest.mark.usefixtures("_no_charts")
+@pytest.mark.usefixtures("no_charts")
 def test_a_bundle_with_a_budget_is_repeated_with_its_rounds_and_sizes() -> None:
     comparison = compared({"prefork": SLOW[:3], "gevent": FAST[:3]}, budget_s=30.0, baseline="prefork")
     for number in (4, 5):

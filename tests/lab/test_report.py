@@ -10,19 +10,9 @@ import pytest
 from poolwise.lab import report
 from poolwise.lab.report import Report, VariantFigures, facts
 from poolwise.models import Batch, Comparison, Job
-from tests.helpers.comparison_rows import NOON, batch, compared, probe
+from tests.helpers.comparison_rows import FAST, NOON, SLOW, batch, compared, probe
 
-pytestmark = pytest.mark.django_db
-SLOW = [1.0, 1.01, 0.99, 1.02, 1.0]
-FAST = [0.1, 0.101, 0.099, 0.102, 0.1]
-
-
-@pytest.fixture(autouse=True)
-def _pools(settings: Any) -> None:
-    settings.JOB_POOLS = {
-        name: {"model": name, "queue": name, "concurrency": 4}
-        for name in ("prefork", "threads", "gevent", "asyncio")
-    }
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("four_pools")]
 
 
 def pool(built: Report, name: str) -> VariantFigures:

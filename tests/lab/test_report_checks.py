@@ -9,19 +9,9 @@ from poolwise.lab import report
 from poolwise.lab.report import Report, ValidityCheck, VariantFigures
 from poolwise.lab.report.figures import Stall
 from poolwise.models import Batch, JobState
-from tests.helpers.comparison_rows import batch, compared, probe
+from tests.helpers.comparison_rows import FAST, SLOW, batch, compared, probe
 
-pytestmark = pytest.mark.django_db
-SLOW = [1.0, 1.01, 0.99, 1.02, 1.0]
-FAST = [0.1, 0.101, 0.099, 0.102, 0.1]
-
-
-@pytest.fixture(autouse=True)
-def _pools(settings: Any) -> None:
-    settings.JOB_POOLS = {
-        name: {"model": name, "queue": name, "concurrency": 4}
-        for name in ("prefork", "threads", "gevent", "asyncio")
-    }
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("four_pools")]
 
 
 def check(built: Report, key: str) -> ValidityCheck:
