@@ -18,11 +18,6 @@ from poolwise.lab.plan import plan
 from poolwise.lab.presets import PRESETS, Preset
 from poolwise.lab.progress import progress, waits_for
 from poolwise.lab.report import (
-    CANNOT_TELL,
-    EQUALLY_FAST,
-    FASTER,
-    SLOWER,
-    Answer,
     BatchFigures,
     Report,
     ResultsTable,
@@ -31,24 +26,18 @@ from poolwise.lab.report import (
     VariantFigures,
 )
 from poolwise.lab.report.lesson import lesson, table, variants, with_lessons
-from poolwise.lab.rounds import Status, status
+from poolwise.lab.rounds import status
 from poolwise.lab.run import stop
-from poolwise.lab.statistics import rank
 from poolwise.lab.validity.measured import MIN_STALL_S
 from poolwise.lab.variants import Vary, choices, variants_of
 
 __all__ = [
-    "CANNOT_TELL",
-    "EQUALLY_FAST",
-    "FASTER",
     "MAX_IN_FLIGHT",
     "MAX_SEED",
     "MIN_STALL_S",
     "OWN",
     "OWN_LABEL",
     "PRESETS",
-    "SLOWER",
-    "Answer",
     "BatchFigures",
     "Bundle",
     "Chart",
@@ -57,7 +46,6 @@ __all__ = [
     "Report",
     "ResultsTable",
     "Standing",
-    "Status",
     "SweepPoint",
     "VariantFigures",
     "Vary",
@@ -74,7 +62,6 @@ __all__ = [
     "lesson",
     "plan",
     "progress",
-    "rank",
     "report",
     "status",
     "stop",

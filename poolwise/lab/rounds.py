@@ -46,7 +46,7 @@ class Status:
 
 def add_round(comparison: Comparison) -> bool:
     """Plan the next round of a comparison whose batches have all ended; return False if it has enough."""
-    if comparison.budget_s is None or not comparison.rounds:
+    if comparison.budget_s is None:
         return False
     batches = list(comparison.batches.order_by("position"))
     measured = [batch for batch in batches if batch.role == Batch.Role.MEASURED]

@@ -13,7 +13,7 @@ from poolwise.lab.report.runs import Run
 PILOT_S = 0.8
 #: Each wave of a pilot has this many times as many jobs as all waves before it.
 _GROWTH = 3
-#: Even an empty pool gets so many waves at least.
+#: The largest wave of a pool with fewer slots, and the jobs of a batch at least, if there are as many slots.
 _SMALLEST_CAP = 4
 #: Jobs per second that the platform does not exceed on a usual machine.
 _MOST_PER_S = 400.0

@@ -13,12 +13,10 @@ from poolwise.models import ENDED, LIVE, Job, JobQuerySet, JobState
 from poolwise.pools import all_pools
 from poolwise.reports.job_list import JobFilter, list_jobs
 from poolwise.reports.paging import COUNT_LIMIT
-from poolwise.reports.time_split import time_split
+from poolwise.reports.time_split import NOTABLE_SHARE, time_split
 from poolwise.reports.timeline import cpu_share, wait_s
 from poolwise.support import quantile
 
-#: A smaller share of a run is not shown as a wait for the GIL: it is estimated.
-_MIN_GIL_SHARE = 0.1
 _MEASURED = (
     "broker_wait_s", "worker_wait_s", "run_s", "cpu_s", "run_queue_s", "gil_wait_s", "blocked_s"
 )  # fmt: skip
@@ -140,7 +138,7 @@ def _medians(jobs: list[Job]) -> Medians:
         wait_s=quantile(map(wait_s, jobs), 0.5),
         run_s=quantile((job.run_s for job in jobs), 0.5),
         cpu_share=quantile(map(cpu_share, jobs), 0.5),
-        gil_share=gil_share if gil_share and gil_share >= _MIN_GIL_SHARE else None,
+        gil_share=gil_share if gil_share and gil_share >= NOTABLE_SHARE else None,
     )
 
 

@@ -12,7 +12,7 @@ _TOLERANCE_SHARE = 0.02
 #: The share of a stall that a job must have caused to be shown; the machine may have prolonged the stall.
 _CAUSED_SHARE = 0.1
 #: A smaller share of the run in which the job was ready to compute is not mentioned beside its CPU share.
-_NOTABLE_SHARE = 0.1
+NOTABLE_SHARE = 0.1
 _READY = {"run_queue": "waiting for a core", "gil_wait": "waiting for the GIL"}
 PARTS = ("cpu", "run_queue", "gil_wait", "blocked", "unattributed")
 
@@ -50,7 +50,7 @@ def ready_waits(job: Job) -> list[str]:
     return [
         f"{percent(parts[name] / run_s)} {words}"
         for name, words in _READY.items()
-        if run_s and parts[name] >= _NOTABLE_SHARE * run_s
+        if run_s and parts[name] >= NOTABLE_SHARE * run_s
     ]
 
 

@@ -56,6 +56,7 @@ from poolwise.support.formats import (
     shown,
     storable,
     times,
+    times_range,
 )
 from poolwise.support.native_threads import DaemonThreads, native_lock, original, start_native_thread
 from poolwise.support.redaction import redacted, redacted_json
@@ -150,6 +151,7 @@ __all__ = [
     "summary",
     "supported_quantile",
     "times",
+    "times_range",
     "to_datetime",
     "usable_cores",
     "wait_for_migrations",

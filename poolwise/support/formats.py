@@ -98,6 +98,11 @@ def parameter_value(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+def times_range(low: float | None, high: float | None) -> str:
+    """Return an interval of ratios: 1.04× to 1.21×; empty if an end is not known."""
+    return "" if low is None or high is None else f"{times(low)} to {times(high)}"
+
+
 def times(ratio: float | None) -> str:
     """Return a ratio with three significant digits at most: 9.6×, 1.04×, 120×."""
     if ratio is None:

@@ -7,13 +7,9 @@ import altair as alt
 from poolwise.charts import common
 from poolwise.lab.charts.common import LINE, ChartTable, Samples, Spec, pool_rows, top_legend
 from poolwise.lab.report import Report, Standing
-from poolwise.support import times
+from poolwise.support import times, times_range
 
-_ROLES = {
-    "best": ("fastest", "#009e73"),
-    "candidate": ("may be the fastest", "#808080"),
-    "out": ("slower", "#d55e00"),
-}
+_COLOURS = {"fastest": "#009e73", "may be the fastest": "#808080", "slower": "#d55e00"}
 #: Ticks of a wide logarithmic axis.
 _TICKS = sorted({step * 10.0**power for power in range(-3, 4) for step in (1, 2, 5)} | {0.9, 1.1, 1.25, 1.5})
 #: Up to this reach the axis has its fine ticks.
@@ -33,7 +29,7 @@ def _entry(standing: Standing) -> dict[str, Any]:
     scale = ratio / (standing.ratio or 1.0)
     return {
         "pool": standing.name,
-        "role": _ROLES[standing.role][0],
+        "role": standing.label,
         "ratio": ratio,
         "low": ratio if standing.low is None else standing.low * scale,
         "high": ratio if standing.high is None else standing.high * scale,
@@ -65,10 +61,10 @@ def draw_ratios(report: Report, samples: Samples) -> Spec:
         values=ticks,
         labelExpr="format(datum.value, '~g') + '×'",
     )
-    roles = [role for role in _ROLES.values() if role[0] in {entry["role"] for entry in entries}]
+    roles = [label for label in _COLOURS if label in {entry["role"] for entry in entries}]
     colour = alt.Color(
         "role:N", title="Standing", legend=top_legend(symbolType="circle"),
-        scale=alt.Scale(domain=[name for name, _ in roles], range=[shade for _, shade in roles]),
+        scale=alt.Scale(domain=roles, range=[_COLOURS[role] for role in roles]),
     )  # fmt: skip
     tips = [alt.Tooltip("pool:N", title="Pool"), alt.Tooltip("label:N", title="As long as the fastest"),
             alt.Tooltip("low:Q", title="95 % from", format=".3~g"), alt.Tooltip("high:Q", title="to", format=".3~g"),
@@ -97,4 +93,4 @@ def rows_of_ratios(report: Report, samples: Samples) -> ChartTable | None:
 
 
 def _interval(entry: dict[str, Any]) -> str:
-    return f"{times(entry['low'])} to {times(entry['high'])}" if entry["high"] > entry["low"] else "–"
+    return times_range(entry["low"], entry["high"]) if entry["high"] > entry["low"] else "–"

@@ -6,14 +6,8 @@ from poolwise.lab.answer.kinds import memory_per_slot_bytes
 from poolwise.lab.report import Report, ValidityCheck, VariantFigures
 from poolwise.lab.report.model import Answer, Standing
 from poolwise.models import Comparison
-from poolwise.support import megabytes, rate, times
+from poolwise.support import megabytes, rate, times, times_range
 
-_ROLES = {
-    "best": "fastest",
-    "candidate": "may be the fastest",
-    "out": "slower",
-    "not measured": "not measured",
-}
 NOT_KNOWN = "–"
 
 
@@ -46,7 +40,7 @@ def _row(pool: VariantFigures, answer: Answer) -> VariantRow:
     return VariantRow(
         name=pool.name,
         is_recommended=pool.name == answer.pool,
-        role=_ROLES[standing.role],
+        role=standing.label,
         time=times(standing.of_fastest),
         interval=_interval_of(standing, answer),
         net=times(standing.net_ratio),
@@ -66,7 +60,7 @@ def _interval_of(standing: Standing, answer: Answer) -> str:
 
 def interval(low: float | None, high: float | None) -> str:
     """Return an interval of ratios, or a dash where it is not known or has no width."""
-    return NOT_KNOWN if low is None or high is None or low == high else f"{times(low)} to {times(high)}"
+    return (times_range(low, high) if low != high else "") or NOT_KNOWN
 
 
 def failed_checks(report: Report) -> list[ValidityCheck]:

@@ -77,6 +77,14 @@ class Validity(Frozen):
         return cls(valid=not any(check.withholds for check in checks), checks=checks)
 
 
+_ROLE_LABELS = {
+    "best": "fastest",
+    "candidate": "may be the fastest",
+    "out": "slower",
+    "not measured": "not measured",
+}
+
+
 class Standing(Frozen):
     """Where a variant stands: how many times as long its jobs take as on `against`, with simultaneous 95 % bounds.
 
@@ -96,6 +104,11 @@ class Standing(Frozen):
     net_low: Ratio | None = None
     net_high: Ratio | None = None
     reason: Text = ""
+
+    @property
+    def label(self) -> str:
+        """Return the role in words."""
+        return _ROLE_LABELS[self.role]
 
 
 class Answer(Frozen):

@@ -8,11 +8,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
 
 #: The time of each round in seconds, by the round's number.
 type Sample = Mapping[int, float]
-type Role = Literal["best", "candidate", "out", "not measured"]
 
 #: Pools that differ by less are equally fast for practical purposes: two processes that run the same program differ by
 #: 1 to 3 % for good (Mytkowicz et al., 2009), and rounds do not average that out.
@@ -89,10 +87,13 @@ def difference(slow: Sample, fast: Sample, *, share: float = 1.0, looked: bool =
     if len(logs) < FEWEST_ROUNDS:
         return Difference(_exp(mean), None, None, len(logs))
     variance = math.fsum((value - mean) ** 2 for value in logs) / (len(logs) - 1)
-    half = _quantile(len(logs) - 1, share * alpha_at(len(logs), looked=looked)) * math.sqrt(
-        variance / len(logs)
-    )
+    half = math.sqrt(variance) * _half(len(logs), share, looked=looked)
     return Difference(_exp(mean), _exp(mean - half), _exp(mean + half), len(logs))
+
+
+def _half(rounds: int, share: float, *, looked: bool) -> float:
+    """Return the half width of a bound in standard deviations of a round."""
+    return _quantile(rounds - 1, share * alpha_at(rounds, looked=looked)) / math.sqrt(rounds)
 
 
 def _exp(logarithm: float) -> float:
@@ -191,13 +192,11 @@ def rounds_to_settle(ranking: Ranking) -> int | None:
 def _settles_at(between: Difference, ranking: Ranking) -> int | None:
     if between.high is None:
         return None
-    deviation = math.log(between.high / between.ratio) / _half(between.rounds, ranking)
+
+    def half(rounds: int) -> float:
+        return _half(rounds, ranking.share, looked=ranking.looked)
+
+    deviation = math.log(between.high / between.ratio) / half(between.rounds)
     distance = abs(math.log(between.ratio) - math.log(1 + ranking.margin))
     more = (look for look in LOOKS if look > between.rounds)
-    return next((look for look in more if deviation * _half(look, ranking) < distance), None)
-
-
-def _half(rounds: int, ranking: Ranking) -> float:
-    """Return the half width of a bound in standard deviations of a round."""
-    alpha = ranking.share * alpha_at(rounds, looked=ranking.looked)
-    return _quantile(rounds - 1, alpha) / math.sqrt(rounds)
+    return next((look for look in more if deviation * half(look) < distance), None)

@@ -6,9 +6,7 @@ from typing import Any
 from poolwise.lab import MIN_STALL_S, BatchFigures, Report, Standing, VariantFigures, charts, handout
 from poolwise.lab import report as lab_report
 from poolwise.models import Comparison
-from poolwise.support import percent, seconds, times
-
-environment_of = handout.environment_lines
+from poolwise.support import percent, seconds, times, times_range
 
 
 def context_of(comparison: Comparison) -> dict[str, Any]:
@@ -20,7 +18,7 @@ def context_of(comparison: Comparison) -> dict[str, Any]:
         "report": report,
         "validity": validity_of(report),
         "charts": charts.charts(report, lab_report.samples(comparison)),
-        "environment": environment_of(report.environment or comparison.environment),
+        "environment": handout.environment_lines(report.environment or comparison.environment),
         "table": handout.figures_table(report.pools, comparison.vary),
         "batches": batch_table(report.pools, comparison.vary),
         "stalls": stalls_of(comparison, report),
@@ -52,25 +50,17 @@ def stalls_of(comparison: Comparison, report: Report) -> list[dict[str, Any]]:
     ]
 
 
-_ROLES = {
-    "best": "fastest",
-    "candidate": "may be the fastest",
-    "out": "slower",
-    "not measured": "not measured",
-}
-
-
 def standing_rows(report: Report) -> list[dict[str, str]]:
     """Return where each variant stands: its role, how many times as long it takes as the fastest, and the interval."""
     return [
         {
             "name": standing.name,
             "role": standing.role,
-            "label": _ROLES[standing.role],
+            "label": standing.label,
             "times": ""
             if standing.role in ("best", "not measured")
             else f"{times(standing.ratio)} as long as {standing.against}",
-            "interval": _interval(standing.low, standing.high)
+            "interval": times_range(standing.low, standing.high)
             if standing.role in ("candidate", "out")
             else "",
             "net": _net(standing),
@@ -84,18 +74,21 @@ def _net(standing: Standing) -> str:
     """Return the ratio without the calibrated overhead of each pool, with its interval; empty without a calibration."""
     if standing.net_ratio is None:
         return ""
-    return f"{times(standing.net_ratio)} net of overhead ({_interval(standing.net_low, standing.net_high)})"
-
-
-def _interval(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f"{times(low)} to {times(high)}"
+    return f"{times(standing.net_ratio)} net of overhead ({times_range(standing.net_low, standing.net_high)})"
 
 
 def pair_table(report: Report) -> dict[str, Any]:
     """Return the outcome of every pair as a table."""
     kind = _compared(report.vary).lower()
     rows = [
-        [pair.other, pair.base, pair.outcome, times(pair.ratio), _interval(pair.low, pair.high), pair.reason]
+        [
+            pair.other,
+            pair.base,
+            pair.outcome,
+            times(pair.ratio),
+            times_range(pair.low, pair.high),
+            pair.reason,
+        ]
         for pair in report.pairs
     ]
     return {

@@ -10,12 +10,11 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
 
 from poolwise.charts import vega
-from poolwise.lab import Chart, bundle
+from poolwise.lab import Chart, bundle, handout
 from poolwise.lab import charts as comparison_charts
 from poolwise.lab import report as lab_report
 from poolwise.models import Comparison
 from poolwise.support import parameter_value, percent, seconds
-from poolwise.web.views import presenter
 from poolwise.web.views.live import PageRequest
 
 #: The charts that are shown in pairs.
@@ -138,4 +137,4 @@ def _facts(comparison: Comparison, report: lab_report.Report) -> dict[str, str]:
         value = getattr(comparison, name)
         facts[name.replace("_", " ").capitalize()] = "–" if value in (None, "") else str(value)
     facts |= {f"Slots of {pool.name}": str(pool.slots) for pool in report.pools}
-    return facts | dict(presenter.environment_of(report.environment or comparison.environment))
+    return facts | dict(handout.environment_lines(report.environment or comparison.environment))
