@@ -2,9 +2,9 @@
 
 In reading order: `plan` stores a comparison with its batches (`presets`, `variants`, `design`); `run` releases them one
 after another (`feed`, `slots`, `probes`, `voiding`) from the coordinator's `duties`, and `rounds` adds rounds of batches
-that `sizing` sizes; `report` builds the report from `validity`, `statistics` and `answer`; `charts` draws it, `bundle` and
-`handout` export it; pages show `disturbances`, `progress`, `estimate` and `latest`. One comparison and one pool run at a
-time, and a disturbed batch is repeated.
+that `sizing` sizes, on `fresh` workers where a command has started them; `report` builds the report from `validity`,
+`statistics` and `answer`; `charts` draws it, `bundle` and `handout` export it; pages show `disturbances`, `progress`,
+`estimate` and `latest`. One comparison and one pool run at a time, and a disturbed batch is repeated.
 """
 
 from poolwise.lab.bundle import Bundle
@@ -14,6 +14,7 @@ from poolwise.lab.disturbances import disturbances
 from poolwise.lab.duties import lab_duties
 from poolwise.lab.estimate import estimate_before, estimate_s
 from poolwise.lab.feed import copies_of
+from poolwise.lab.fresh import renew_workers, to_renew
 from poolwise.lab.plan import plan
 from poolwise.lab.presets import PRESETS, Preset
 from poolwise.lab.progress import progress, waits_for
@@ -62,10 +63,12 @@ __all__ = [
     "lesson",
     "plan",
     "progress",
+    "renew_workers",
     "report",
     "status",
     "stop",
     "table",
+    "to_renew",
     "variants",
     "variants_of",
     "waits_for",

@@ -1,5 +1,6 @@
 """The rounds of a comparison with a time budget: add them until the answer is settled or the budget is spent."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,7 +10,8 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from poolwise import support
+from poolwise import definitions, support
+from poolwise.lab import fresh
 from poolwise.lab.plan import balanced_orders
 from poolwise.lab.presets import rounds_aimed
 from poolwise.lab.report.runs import read_runs
@@ -17,7 +19,7 @@ from poolwise.lab.sizing import Pilot, batch_s, overlapped
 from poolwise.lab.statistics import FEWEST_ROUNDS, LOOKS, Ranking, is_look, rank
 from poolwise.lab.validity.fairness import MAX_FAILED_SHARE
 from poolwise.models import Batch, Comparison
-from poolwise.pools import get_pool
+from poolwise.pools import SYNC_THREADS, get_pool
 
 log = structlog.get_logger(__name__)
 #: The round before which batches that took too long become smaller, and how many times too long that is.
@@ -26,6 +28,8 @@ _CORRECTED_AT, _TOO_LONG = 2, 1.5
 #: of how many ran at once on average.
 VALUE_S, FAILED_SHARE, AT_ONCE = "value_s", "failed_share", "at_once"
 _FEWEST_COPIES = 2
+#: The share of a batch that runs uncounted on a fresh worker.
+_WARMUP_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ def status(comparison: Comparison, batches: Sequence[Batch] | None = None) -> St
     measured = [b for b in rows if b.role == Batch.Role.MEASURED and not b.void_reason and b.finished_at]
     ranking = rank(values(measured), looked=True)
     rounds = max((batch.round for batch in measured), default=0)
-    spent_s, budget_s = _spent_s(rows), comparison.budget_s or 0.0
+    spent_s, budget_s = _spent_s(comparison, rows), comparison.budget_s or 0.0
     ends = _ends_because(ranking, rounds, spent_s + _round_s(measured, ranking), budget_s)
     return Status(ranking, rounds, spent_s, budget_s, ends)
 
@@ -98,15 +102,17 @@ def _ends_because(ranking: Ranking, rounds: int, spent_s: float, budget_s: float
     return "the most rounds were run" if rounds >= LOOKS[-1] else ""
 
 
-def _spent_s(batches: Sequence[Batch]) -> float:
-    """Return the seconds from the release of the first measured batch to the end of the last one, or to now."""
-    measured = [b for b in batches if b.role == Batch.Role.MEASURED and b.released_at]
-    if not measured:
-        return 0.0
-    begin = min(b.released_at for b in measured if b.released_at)
-    ends = [b.finished_at for b in measured]
-    end = max(e for e in ends if e) if all(ends) else timezone.now()
-    return (end - begin).total_seconds()
+def _spent_s(comparison: Comparison, batches: Sequence[Batch]) -> float:
+    """Return the seconds from the first release of a measured batch to the end of the last one, or to now.
+
+    The time in which workers were started again is left out.
+    """
+    spans: dict[int, list[datetime]] = defaultdict(list)
+    for batch in batches:
+        if batch.role == Batch.Role.MEASURED and batch.released_at:
+            times = spans[fresh.generation(comparison, batch.round)]
+            times += [batch.released_at, batch.finished_at or timezone.now()]
+    return sum((max(times) - min(times)).total_seconds() for times in spans.values())
 
 
 def _round_s(measured: Sequence[Batch], ranking: Ranking) -> float:
@@ -138,13 +144,21 @@ def _batches(comparison: Comparison, batches: Sequence[Batch], ranking: Ranking,
         pilots[name] for name in sorted(pilots) if number <= FEWEST_ROUNDS or name in ranking.candidates
     ]
     orders = balanced_orders(staying, comparison.seed)
+    order = orders[(number - 1) % len(orders)]
+    rows = [(pilot, Batch.Role.MEASURED, sizes[pilot.variant] or 1) for pilot in order]
+    if fresh.begin_with(comparison, number):
+        warmups = [
+            (pilot, Batch.Role.WARMUP, max(_FEWEST_COPIES, int(copies * _WARMUP_SHARE)))
+            for pilot, _, copies in rows
+        ]
+        rows = warmups + rows
     last = max(batch.position for batch in batches)
     return [
         Batch(
-            comparison=comparison, round=number, role=Batch.Role.MEASURED, pool=pilot.pool, params=pilot.params,
-            label=pilot.label, wanted_slots=pilot.wanted_slots, copies=sizes[pilot.variant], position=last + place,
+            comparison=comparison, round=number, role=role, pool=pilot.pool, params=pilot.params, label=pilot.label,
+            wanted_slots=pilot.wanted_slots, copies=copies, position=last + place,
         )
-        for place, pilot in enumerate(orders[(number - 1) % len(orders)], start=1)
+        for place, (pilot, role, copies) in enumerate(rows, start=1)
     ]  # fmt: skip
 
 
@@ -155,7 +169,7 @@ def _corrected(comparison: Comparison, batch: Batch, variants: int) -> int:
     if comparison.arrival_rate_per_s or took_s <= longest_s:
         return batch.copies or 1
     beside = overlapped(batch.probe.get(AT_ONCE))
-    least = min(batch.copies or 1, batch.slots or 1) if beside else _FEWEST_COPIES
+    least = min(batch.copies or 1, _usable_slots(comparison, batch)) if beside else _FEWEST_COPIES
     return max(least, round((batch.copies or 1) * longest_s / took_s))
 
 
@@ -170,6 +184,16 @@ def copies_after(comparison: Comparison, pilot: Batch, variants: int) -> int:
     if comparison.arrival_rate_per_s:
         return max(2, min(settings.JOB_MAX_COPIES, round(comparison.arrival_rate_per_s * target_s)))
     shown = Pilot.of(read_runs([pilot]))
-    slots = min(pilot.slots or 1, comparison.in_flight or pilot.slots or 1)
-    cores = support.cores() if get_pool(pilot.pool).model == "prefork" else 1
+    slots, cores = _usable_slots(comparison, pilot), 1
+    if get_pool(pilot.pool).model == "prefork":
+        cores = support.cores()
     return shown.copies(slots, target_s, settings.JOB_MAX_COPIES, cores) if shown else slots
+
+
+def _usable_slots(comparison: Comparison, batch: Batch) -> int:
+    """Return how many jobs of the batch can run at once."""
+    slots = min(batch.slots or 1, comparison.in_flight or batch.slots or 1)
+    in_threads = (
+        get_pool(batch.pool).model == "asyncio" and not definitions.get(comparison.definition).async_body
+    )
+    return min(slots, SYNC_THREADS) if in_threads else slots

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from poolwise.lab import feed, probes, rounds, sizing, slots, voiding, yardstick
+from poolwise.lab import feed, fresh, probes, rounds, sizing, slots, voiding, yardstick
 from poolwise.lab.report import pairs
 from poolwise.lab.report.runs import makespan_s, read_runs
 from poolwise.lifecycle import environment, heartbeats, submission
@@ -97,6 +97,8 @@ def _advance(comparison: Comparison, freeze: Freeze | None) -> int:
         return 0 if open_probes else _close(comparison, freeze)
     if any(ended.pool == batch.pool for ended in open_probes):
         return 0  # its heartbeats must be read before the pool runs another batch
+    if fresh.awaited(comparison, up):
+        return 0
     return int(release(comparison, batch, up))
 
 

@@ -25,7 +25,7 @@ class LocalProcesses:
 
     def __init__(self) -> None:
         self._coordinators: list[subprocess.Popen[bytes]] = []
-        self._workers: list[subprocess.Popen[bytes]] = []
+        self._workers: dict[str, subprocess.Popen[bytes]] = {}
         self._whole_mono = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -35,11 +35,20 @@ class LocalProcesses:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop the started workers, and then the coordinator, which records their last reports."""
-        for group in (self._workers, self._coordinators):
-            for process in group:
-                process.send_signal(signal.SIGTERM)
-            for process in group:
-                _wait_for(process)
+        _end(list(self._workers.values()))
+        _end(self._coordinators)
+
+    def own_all(self, pools: Sequence[str]) -> bool:
+        """Return whether this command has started the workers of all these pools."""
+        return self._workers.keys() >= set(pools)
+
+    def renew(self, pools: Sequence[str]) -> None:
+        """End the started workers of these pools and start them again. Raise TimeoutError."""
+        own = [pool for pool in pools if pool in self._workers]
+        _end([self._workers[pool] for pool in own])
+        self._workers |= {pool: _start("pool", pool) for pool in own}
+        if own:
+            self._wait(own)
 
     def start_missing(self, pools: Sequence[str]) -> list[str]:
         """Start what is missing and wait for its heartbeat; return the names. Raise BrokerUnavailable, TimeoutError."""
@@ -55,7 +64,7 @@ class LocalProcesses:
             self._coordinators.append(_start("coordinator"))
         for pool in pools:
             if pool not in up:
-                self._workers.append(_start("pool", pool))
+                self._workers[pool] = _start("pool", pool)
                 started.append(f"pool {pool}")
         self._wait(pools)
         return started
@@ -73,8 +82,8 @@ class LocalProcesses:
             self._whole_mono = time.monotonic()
         if time.monotonic() - self._whole_mono < _MISSING_S:
             return []
-        for group in (self._workers, self._coordinators):
-            group[:] = [process for process in group if process.poll() is None]
+        self._coordinators = [process for process in self._coordinators if process.poll() is None]
+        self._workers = {pool: process for pool, process in self._workers.items() if process.poll() is None}
         started = self.start_missing(pools)
         self._whole_mono = time.monotonic()
         return started
@@ -82,7 +91,7 @@ class LocalProcesses:
     def _wait(self, pools: Sequence[str]) -> None:
         until_mono = time.monotonic() + _START_TIMEOUT_S
         while not _are_up(pools):
-            if any(process.poll() is not None for process in (*self._coordinators, *self._workers)):
+            if any(process.poll() is not None for process in (*self._coordinators, *self._workers.values())):
                 raise TimeoutError(
                     "A worker ended while starting: run `python manage.py pool NAME` to see why."
                 )
@@ -103,6 +112,13 @@ def _start(*arguments: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
+
+
+def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        process.send_signal(signal.SIGTERM)
+    for process in processes:
+        _wait_for(process)
 
 
 def _wait_for(process: subprocess.Popen[bytes]) -> None:

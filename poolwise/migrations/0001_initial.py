@@ -70,6 +70,7 @@ class Migration(migrations.Migration):
                 ('baseline', models.CharField(blank=True, help_text='The pool that the others are compared with.', max_length=100)),
                 ('preset', models.CharField(blank=True, max_length=20)),
                 ('budget_s', models.FloatField(blank=True, help_text='Rounds are added until the answer is settled or this much time is spent.', null=True)),
+                ('renew_rounds', models.PositiveIntegerField(blank=True, help_text='The workers are started again after each so many rounds.', null=True)),
                 ('in_flight', models.PositiveIntegerField(blank=True, help_text='Closed loop: at most this many jobs of a batch are published at once.', null=True)),
                 ('arrival_rate_per_s', models.FloatField(blank=True, help_text='Open loop: jobs are published at this rate, finished or not.', null=True)),
                 ('slots', models.PositiveIntegerField(blank=True, help_text="The same number of slots for every pool, instead of each pool's own.", null=True)),

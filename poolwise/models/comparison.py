@@ -51,6 +51,9 @@ class Comparison(models.Model):
         blank=True,
         help_text="Rounds are added until the answer is settled or this much time is spent.",
     )
+    renew_rounds = models.PositiveIntegerField(
+        null=True, blank=True, help_text="The workers are started again after each so many rounds."
+    )
     in_flight = models.PositiveIntegerField(
         null=True,
         blank=True,

@@ -24,13 +24,13 @@ from poolwise.pools.coroutines import CoroutineBody
 from poolwise.pools.job_greenlet import GreenletSteps, await_, on_loop
 from poolwise.pools.loop import JobLoop
 from poolwise.pools.request import PoolRequest
+from poolwise.pools.spec import SYNC_THREADS
 from poolwise.support import DaemonThreads
 
 logger = logging.getLogger("celery.pool")
 
-#: Threads for the platform's own blocking calls (reports, results), and for bodies that are not coroutines.
+#: Threads for the platform's own blocking calls (reports, results).
 BLOCKING_THREADS = 8
-SYNC_THREADS = 32
 _STOP_S = 5.0
 
 

@@ -19,6 +19,8 @@ POOL_CLASSES = {
 MODELS = ("prefork", "threads", "gevent", "asyncio")
 NEEDED_LIBRARY = {"gevent": "gevent", "asyncio": "greenlet"}
 MAX_CONCURRENCY = 10_000
+#: Bodies without a coroutine that a worker of the model asyncio runs at once, each in a thread.
+SYNC_THREADS = 32
 #: Stands for the pool that `poolwise.lifecycle.pool_choice` chooses.
 AUTO = "auto"
 #: Reserved names and what they stand for.

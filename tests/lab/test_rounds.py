@@ -1,7 +1,7 @@
 """A comparison with a time budget: pilots size its batches, and rounds follow until the answer is settled."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -24,7 +24,7 @@ def small_batches(settings: Any) -> None:
 
 def run(
     bench: Bench, comparison: Comparison, job_s: Mapping[str, float], *, noise: float = 0.01, failing: str = "",
-    most_steps: int = 400,
+    most_steps: int = 400, at_each: Callable[[], object] = lambda: None,
 ) -> list[str]:  # fmt: skip
     """Take steps until the comparison ends; a job of a pool takes `job_s`; return the pools of measured batches."""
     chance = random.Random(5)
@@ -33,6 +33,7 @@ def run(
         if comparison.has_ended:
             break
         bench.tick()
+        at_each()
         slower, jobs = 1 + chance.gauss(0, noise), list(Job.objects.live().order_by("created_at"))
         for index, job in enumerate(jobs):
             run_s = job_s[job.pool] * slower
@@ -148,3 +149,16 @@ def test_an_impossible_budget_is_refused(bench: Bench, options: dict[str, Any]) 
     with pytest.raises(InvalidParameters) as caught:
         planned(**options)
     assert "budget_s" in caught.value.errors
+
+
+@pytest.mark.parametrize(("definition", "pool", "copies"), [
+    ("io.wait", "asyncio", 200), ("cpu.primes", "asyncio", 32), ("cpu.primes", "gevent", 200),
+])  # fmt: skip
+def test_bodies_without_a_coroutine_fill_the_threads_of_asyncio(
+    four_pools: None, definition: str, pool: str, copies: int
+) -> None:
+    comparison = Comparison.objects.create(definition=definition, copies=1, budget_s=30.0)
+    pilot = Batch.objects.create(comparison=comparison, pool=pool, round=0, position=1, slots=200)
+    assert (
+        rounds.copies_after(comparison, pilot, 4) == copies
+    )  # a pilot without a job that ran says nothing else

@@ -234,6 +234,26 @@ def test_compare_starts_what_is_missing_and_stops_it_afterwards(site: Site, tmp_
 
 
 @pytest.mark.services
+@pytest.mark.timeout(300)
+def test_compare_starts_its_workers_again_between_rounds(site: Site, tmp_path: Path) -> None:
+    options = ["--pools", "threads,gevent", "--budget", "2", "--param", "duration_s=0.05"]
+    file = tmp_path / "report.html"
+    process = site.start("compare", "io.wait", *options, "--html", str(file))
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    probes = site.rows(
+        "select pool, round, probe from poolwise_batch where role = 'measured' order by position"
+    )
+    pids = {
+        (pool, number): json.loads(probe)["release"]["workers"][0]["pid"] for pool, number, probe in probes
+    }
+    for pool in ("threads", "gevent"):
+        assert pids[pool, 1] == pids[pool, 2] != pids[pool, 3]
+    assert "workers were started 2 times" in file.read_text()
+    assert pools_up() == {}
+
+
+@pytest.mark.services
 def test_compare_starts_a_coordinator_when_the_other_one_ends(site: Site) -> None:
     another = site.start("coordinator")
     eventually(coordinator_is_up, timeout_s=30)

@@ -3,6 +3,7 @@
 import structlog
 
 from poolwise.lab.answer import decide
+from poolwise.lab.fresh import starts_of
 from poolwise.lab.report import facts, pairs
 from poolwise.lab.report import lesson as hazard
 from poolwise.lab.report.figures import VariantFigures
@@ -47,6 +48,9 @@ def build(comparison: Comparison) -> Report:
         sweep=swept,
         lesson=lesson,
         results_table=results_table,
+        starts=max(
+            (starts_of([batch.row for batch in pool.counted]) for pool in measured.pools.values()), default=1
+        ),
     )
 
 

@@ -178,3 +178,5 @@ class Report(Frozen):
     sweep: dict[VariantName, Annotated[list[SweepPoint], Field(max_length=100)]] | None = None
     lesson: Text = ""
     results_table: ResultsTable | None = None
+    starts: Annotated[int, Field(ge=1)] = 1
+    """How many starts of its workers the answer's pools ran on: rounds of one start share its peculiarities."""

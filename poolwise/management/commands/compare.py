@@ -117,8 +117,12 @@ class Command(BaseCommand):
                 self._show_started(processes.start_missing(names))
                 self._before_the_start(names, options)
                 comparison, _ = plan()
+                if processes.own_all(names):
+                    lab.renew_workers(comparison)
                 with _stopped_unless_finished(comparison):
-                    self._follow(comparison, options["timeout"], lambda: processes.start_again(names))
+                    self._follow(
+                        comparison, options["timeout"], partial(_keep_up, processes, comparison, names)
+                    )
         except KeyboardInterrupt:
             raise SystemExit(130) from None
         except (BrokerUnavailable, TimeoutError) as error:
@@ -198,6 +202,12 @@ def _planned(definition: str, pools: str, options: dict[str, Any]) -> tuple[Comp
         return lab.plan(definition, params, names, vary=vary, **chosen), names
     except PoolwiseError as error:
         raise CommandError(str(error)) from error
+
+
+def _keep_up(processes: LocalProcesses, comparison: Comparison, names: list[str]) -> list[str]:
+    """Start workers again that are due for it; return the names of others that had ended and were started."""
+    processes.renew(lab.to_renew(comparison))
+    return processes.start_again(names)
 
 
 def _checked(plan: Callable[[], tuple[Comparison, list[str]]]) -> list[str]:
