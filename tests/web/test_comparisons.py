@@ -317,7 +317,14 @@ def test_the_estimate_follows_the_form(bob: Client, finished: Comparison) -> Non
     Job.objects.update(finished_at=timezone.now())
     page = text_of(bob.post("/comparisons/estimate/?definition=io.wait", form(), headers=HTMX))
     assert 'id="takes-standard" hx-swap-oob="true"' in page
+    assert "rounds until it is settled" in page
     assert Comparison.objects.count() == 1
+
+
+def test_a_sweep_has_rounds_and_copies_instead_of_a_budget(bob: Client) -> None:
+    page = text_of(bob.post("/comparisons/estimate/?definition=io.wait", form(is_sweep="on"), headers=HTMX))
+    assert "5 rounds of 100 jobs, overhead measured" in page
+    assert "until it is settled" not in page
 
 
 def test_two_comparisons_stand_side_by_side_with_what_changed(

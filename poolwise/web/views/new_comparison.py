@@ -165,7 +165,7 @@ def _presets(
         preset = PRESETS.get(key, own)
         title, summary = (preset.title, preset.summary) if preset else OWN_LABEL
         takes_s = _takes_s(definition, params, pools, preset, vary) if preset else None
-        amount = preset if key != OWN else None
+        amount = preset.options(is_sweep=bool(design["is_sweep"].value())) if preset and key != OWN else None
         rows.append(
             {
                 "radio": radio,
