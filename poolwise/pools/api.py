@@ -8,6 +8,7 @@ from typing import Any
 
 from poolwise.metering import METER
 from poolwise.pools import base, prefork
+from poolwise.pools.connections import with_own_connections
 from poolwise.pools.coroutines import CoroutineBody, run_in_this_thread
 from poolwise.pools.interrupts import BodyCancelled, Interrupted, Why
 from poolwise.pools.request import CURRENT, PoolRequest
@@ -53,12 +54,15 @@ def run_coroutine(coro: Coroutine[Any, Any, Any]) -> Any:
 def run_sync(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Call a function as the body of the job, in a thread if it would block a loop; return its result.
 
-    Raise SoftTimeLimitExceeded or Interrupted if the pool interrupted it.
+    Then drop the database connections of its thread. Raise SoftTimeLimitExceeded or Interrupted if the pool
+    interrupted it.
     """
-    job = CURRENT.get()
+    job, call = CURRENT.get(), partial(function, *args, **kwargs)
     if job is None:
-        return function(*args, **kwargs)
-    return job.pool.run_sync(job, partial(function, *args, **kwargs))
+        return with_own_connections(call) if prefork.is_child() else call()
+    if job.in_body or job.pool.on_loop():  # a part of the body called it; its thread does so itself
+        return job.pool.run_sync(job, call)
+    return with_own_connections(job.pool.run_sync, job, call)
 
 
 def offload(function: Callable[..., Any], /, *args: Any) -> Any:

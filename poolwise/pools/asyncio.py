@@ -19,7 +19,7 @@ from celery.worker import state
 from poolwise.metering import LagProbe, Meter, Stalls
 from poolwise.pools.api_types import Cancellable
 from poolwise.pools.base import JobPool
-from poolwise.pools.connections import close_old
+from poolwise.pools.connections import with_own_connections
 from poolwise.pools.coroutines import CoroutineBody
 from poolwise.pools.job_greenlet import GreenletSteps, await_, on_loop
 from poolwise.pools.loop import JobLoop
@@ -148,10 +148,10 @@ class TaskPool(JobPool):
             body.close()
 
     def run_sync(self, job: PoolRequest, call: Callable[[], Any]) -> Any:
-        """Call the body in a thread, in the job's context; afterwards close stale database connections there."""
+        """Call the body in a thread, in the job's context; afterwards drop its database connections."""
         if not on_loop():
             return job.call_in_thread(call)
-        return self._in_thread(self._sync, lambda: _and_close_old(partial(job.call_in_thread, call)))
+        return self._in_thread(self._sync, partial(with_own_connections, job.call_in_thread, call))
 
     def offload(self, job: PoolRequest, call: Callable[[], Any]) -> Any:
         """Make a blocking call of the platform in a thread; interrupts wait until it ends."""
@@ -179,10 +179,3 @@ class TaskPool(JobPool):
     def loop_lag_s(self) -> tuple[float, float]:
         """Return the loop's lag in seconds."""
         return self._probe.read()
-
-
-def _and_close_old(call: Callable[[], Any]) -> Any:
-    try:
-        return call()
-    finally:
-        close_old()

@@ -1,28 +1,48 @@
-"""Database connections of threads that serve many jobs, one after the other."""
+"""Database connections of threads that serve many jobs, one after the other: no job gets one that another has used.
 
+Whatever a job may do to a connection (an open transaction, changed autocommit, a `search_path` or another setting of the
+session, a raw connection that is closed), only a new connection is sure to be free of it.
+"""
+
+import logging
 from collections.abc import Callable
 from typing import Any
 
 from poolwise.support import original
 
+logger = logging.getLogger("celery.pool")
+
 #: The last job that each native thread worked for.
 _LAST = original("_thread", "_local")()
 
 
-def with_working_connections(job: object, function: Callable[..., Any], *args: Any) -> Any:
-    """Return `function(*args)`; first close connections of this thread that an earlier job left broken or too old.
+def with_own_connections(function: Callable[..., Any], *args: Any) -> Any:
+    """Return `function(*args)`; afterwards drop the connections of this thread."""
+    try:
+        return function(*args)
+    finally:
+        drop_all()
 
-    Celery and Django do that for the thread of a job or request, but not for the threads that a coroutine uses, such as
-    asgiref's, where Django's async ORM runs: after a restart of the database it would never recover.
+
+def with_working_connections(job: object, function: Callable[..., Any], *args: Any) -> Any:
+    """Return `function(*args)`; first drop the connections of this thread if it last worked for another job.
+
+    For the threads of an executor that the project's code keeps: between two calls of one job they stay.
     """
     if getattr(_LAST, "job", None) is not job:
-        close_old()
+        drop_all()
         _LAST.job = job
     return function(*args)
 
 
-def close_old() -> None:
-    """Close this thread's connections that are broken or older than CONN_MAX_AGE; the others are checked when used."""
-    from django.db import close_old_connections  # not before gevent has patched what it imports
+def drop_all() -> None:
+    """Close this thread's connections, in whatever state they are; the next use opens new ones."""
+    from django.db import connections  # not before gevent has patched what it imports
 
-    close_old_connections()
+    for connection in connections.all(initialized_only=True):
+        # Forgotten first: one within `atomic` would stay, closed, and refuse every query of later jobs.
+        del connections[connection.alias]
+        try:
+            connection.close()
+        except Exception:  # it is broken: nothing uses it any more
+            logger.debug("could not close a broken database connection", exc_info=True)

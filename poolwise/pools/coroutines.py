@@ -13,6 +13,7 @@ from typing import Any
 from celery.exceptions import SoftTimeLimitExceeded
 
 from poolwise.pools.interrupts import FINAL, BodyCancelled, Why, exception_for
+from poolwise.pools.job_thread import JobThread, assign
 from poolwise.pools.loop import ADOPT, JobLoop
 
 STRAY_GRACE_S = 1.0
@@ -24,7 +25,10 @@ class SoftCancelled(SoftTimeLimitExceeded, asyncio.CancelledError):
 
 
 class CoroutineBody:
-    """A coroutine that can be interrupted at an `await`; at its end, the tasks that it left behind are cancelled."""
+    """A coroutine that can be interrupted at an `await`; at its end, the tasks that it left behind are cancelled.
+
+    Its synchronous parts have a thread of their own, with database connections of its own.
+    """
 
     def __init__(self, awaitable: Awaitable[Any]) -> None:
         self._steps: Any = awaitable if inspect.iscoroutine(awaitable) else awaitable.__await__()
@@ -32,6 +36,7 @@ class CoroutineBody:
         self._task: asyncio.Task[Any] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._children: set[asyncio.Task[Any]] = set()
+        self._thread = JobThread()
 
     def close(self) -> None:
         """Close a body that never began, so that Python does not warn."""
@@ -54,21 +59,22 @@ class CoroutineBody:
     async def run(self) -> Any:
         """Return what the coroutine returns. Raise SoftTimeLimitExceeded, Interrupted or BodyCancelled."""
         self._task, self._loop = asyncio.current_task(), asyncio.get_running_loop()
-        token = ADOPT.set(self._adopt)
+        token, thread = ADOPT.set(self._adopt), assign(self._thread)
         try:
             value = await _Stepwise(self)
         except SoftCancelled as error:
-            await self._end_children()
+            await self._end_parts()
             raise SoftTimeLimitExceeded(*error.args).with_traceback(error.__traceback__) from None
         except asyncio.CancelledError as error:
             raise (await self._cancelled()) from error
         except Exception:
-            await self._end_children()
+            await self._end_parts()
             raise
         finally:
             self._task = None
             ADOPT.reset(token)
-        await self._end_children()
+            thread.var.reset(thread)
+        await self._end_parts()
         return value
 
     def steps(self) -> Generator[Any, Any, Any]:
@@ -97,18 +103,20 @@ class CoroutineBody:
 
     async def _cancelled(self) -> BaseException:
         _uncancel(self._task)
-        await self._end_children()
+        await self._end_parts()
         return exception_for(self._why)() if self._why in FINAL else BodyCancelled()
 
     def _adopt(self, child: asyncio.Task[Any]) -> None:
         self._children.add(child)
         child.add_done_callback(self._children.discard)
 
-    async def _end_children(self) -> None:
+    async def _end_parts(self) -> None:
         for child in (strays := tuple(self._children)):
             child.cancel()
         if strays:
             await asyncio.wait(strays, timeout=STRAY_GRACE_S)
+        if (ended := self._thread.end()) is not None:  # the connections are dropped
+            await asyncio.wait({asyncio.wrap_future(ended)}, timeout=STRAY_GRACE_S)
 
 
 class _Stepwise:

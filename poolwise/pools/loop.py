@@ -8,8 +8,9 @@ from concurrent.futures import Executor
 from typing import Any
 
 from poolwise.metering import METER, Meter, Stints
-from poolwise.pools.connections import with_working_connections
+from poolwise.pools.connections import with_own_connections, with_working_connections
 from poolwise.pools.interrupts import ChildExited
+from poolwise.pools.job_thread import JobThread
 from poolwise.support import DaemonThreads
 
 #: Called with each task that a body starts, so that it ends with the job.
@@ -98,5 +99,12 @@ class JobLoop(asyncio.SelectorEventLoop):
         """Call `func` in a thread; the default threads never delay the exit of the process."""
         meter = METER.get()
         if meter is not None:
-            func, args = meter.call, (with_working_connections, meter, func, *args)
+            func, args = meter.call, (*_connections_of(executor, meter), func, *args)
         return super().run_in_executor(executor or self._to_thread, func, *args)
+
+
+def _connections_of(executor: Executor | None, job: Meter) -> tuple[Any, ...]:
+    """Return what to call a function by in a thread of the executor, and the arguments before the function."""
+    if executor is None:
+        return (with_own_connections,)
+    return () if isinstance(executor, JobThread) else (with_working_connections, job)

@@ -1,5 +1,6 @@
 """The base class of Celery tasks that run in any pool, as plain functions or coroutine functions."""
 
+import contextvars
 import functools
 import inspect
 from collections.abc import Callable
@@ -9,7 +10,8 @@ import greenlet
 from celery.contrib.django.task import DjangoTask
 
 from poolwise.metering import METER, Meter
-from poolwise.pools import api
+from poolwise.pools import api, prefork
+from poolwise.pools.connections import with_own_connections
 from poolwise.pools.identity import IDENTITY, use_job_identity
 
 
@@ -47,9 +49,12 @@ class PoolTask(DjangoTask):
 
     def _run_plain(self, *args: Any, **kwargs: Any) -> Any:
         # Without a pool of ours, too, other threads of a body count for it and see its request.
-        identity, meter = IDENTITY.set(IDENTITY.get() or greenlet.getcurrent()), METER.set(Meter())
+        run, caller = functools.partial(self.run, *args, **kwargs), IDENTITY.get()
+        identity, meter = IDENTITY.set(caller or greenlet.getcurrent()), METER.set(Meter())
         try:
-            return self.run(*args, **kwargs)
+            if prefork.is_child() and caller is None:
+                return with_own_connections(contextvars.copy_context().run, run)
+            return run()
         finally:
             METER.reset(meter)
             IDENTITY.reset(identity)

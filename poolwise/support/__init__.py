@@ -58,7 +58,13 @@ from poolwise.support.formats import (
     times,
     times_range,
 )
-from poolwise.support.native_threads import DaemonThreads, native_lock, original, start_native_thread
+from poolwise.support.native_threads import (
+    DaemonThreads,
+    native_lock,
+    original,
+    settle,
+    start_native_thread,
+)
 from poolwise.support.redaction import redacted, redacted_json
 from poolwise.support.redis import (
     REDIS_ERRORS,
@@ -141,6 +147,7 @@ __all__ = [
     "script",
     "seconds",
     "settings_checks",
+    "settle",
     "share",
     "shown",
     "signing",

@@ -59,14 +59,16 @@ class DaemonThreads(Executor):
     def _work(self) -> None:
         while True:
             future, call = self._calls.get()
-            if future.set_running_or_notify_cancel():
-                _settle(future, call)
+            settle(future, call)
             del future, call  # an idle thread must not keep a job's objects alive
             with self._lock:
                 self._busy -= 1
 
 
-def _settle(future: Future[Any], call: Callable[[], Any]) -> None:
+def settle(future: Future[Any], call: Callable[[], Any]) -> None:
+    """Make the call, unless its future is cancelled, and give the future what it returns or raises."""
+    if not future.set_running_or_notify_cancel():
+        return
     try:
         value = call()
     except BaseException as error:
