@@ -1,6 +1,7 @@
 """A Celery app whose tasks record what a pool does to them; the tests start its workers as real processes."""
 
 import asyncio
+import contextvars
 import json
 import os
 import subprocess
@@ -13,7 +14,8 @@ from typing import Any
 import redis
 from celery import Celery, current_task, signals
 from celery.exceptions import SoftTimeLimitExceeded
-from django.db import connection
+from django.db import connection, transaction
+from django.utils import timezone, translation
 
 import poolwise.pools
 from poolwise.pools import api
@@ -472,6 +474,63 @@ async def call_synchronous_code(own: int) -> list[Any]:
         loop = asyncio.get_running_loop()
         asked += await asyncio.gather(*(loop.run_in_executor(executor, wait_and_ask) for _ in range(3)))
     return asked
+
+
+MARK: contextvars.ContextVar[str] = contextvars.ContextVar("mark", default="none")
+#: What a job may do to its database connection.
+HARM = {
+    "an open transaction": lambda: transaction.atomic().__enter__(),
+    "changed autocommit": lambda: connection.set_autocommit(False),
+    "a setting of the session": lambda: connection.cursor().execute("pragma cache_size = 77"),
+    "a closed raw connection": lambda: connection.connection.close(),
+}
+
+
+def look_around() -> list[Any]:
+    """Return what earlier jobs may have changed: context variables, time zone, language, the connection."""
+    size = connection.cursor().execute("pragma cache_size").fetchone()[0]
+    surroundings = [MARK.get(), timezone.get_current_timezone_name(), translation.get_language()]
+    return [*surroundings, connection.in_atomic_block, connection.get_autocommit(), size]
+
+
+def change_surroundings(harm: str) -> None:
+    MARK.set(harm)
+    timezone.activate("Asia/Tokyo")
+    translation.activate("fr")
+    HARM[harm]()
+
+
+@app.task
+def leave_changes(harm: str) -> list[Any]:
+    seen = look_around()
+    change_surroundings(harm)
+    time.sleep(0.01)
+    return seen
+
+
+@app.task
+async def leave_changes_async(harm: str) -> list[Any]:
+    from asgiref.sync import sync_to_async
+
+    seen = await sync_to_async(look_around)()
+    await sync_to_async(change_surroundings)(harm)
+    await asyncio.sleep(0.01)  # other jobs run meanwhile
+    seen_by_thread = await asyncio.to_thread(lambda: [*look_around()[3:], HARM[harm]()][:3])
+    return seen if seen[3:] == seen_by_thread else seen_by_thread
+
+
+@app.task
+def call_another_in_a_transaction() -> bool:
+    """Return whether a task that a body calls leaves its transaction open."""
+    with transaction.atomic():
+        leave_a_query()
+        leave_a_query.apply()
+        return connection.in_atomic_block
+
+
+@app.task
+def leave_a_query() -> None:
+    connection.cursor().execute("select 1")
 
 
 @app.task

@@ -4,3 +4,4 @@ SECRET_KEY = "only for tests"
 INSTALLED_APPS: list[str] = []
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
 USE_TZ = True
+LANGUAGE_CODE = "en"
