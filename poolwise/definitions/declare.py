@@ -21,6 +21,7 @@ from poolwise.definitions.lesson import Lesson
 from poolwise.definitions.parameters import build_model, humanised
 from poolwise.definitions.plain import texts_of
 from poolwise.definitions.registry import DISCOVERED, from_task, register
+from poolwise.definitions.results import result_adapter
 from poolwise.definitions.rules import (
     check_async_body,
     check_function,
@@ -61,6 +62,7 @@ class JobTask(_Task):
         if definition.async_body is not None:
             raise BadDefinition(f"{definition.name} has an async body already; keep one of the two.")
         check_async_body(definition.name, func, self.func)
+        result_adapter(definition.name, func)  # its results are stored by the annotation of the sync body
         register(replace(definition, async_body=func))
         return func
 
@@ -137,6 +139,7 @@ def _declare(func: Callable[..., Any], options: dict[str, Any]) -> JobTask:
             parameters=model,
             fields=describe(model),
             signature=tuple(signature),
+            result_adapter=result_adapter(settled["name"], func),
             **settled,
         )
     )

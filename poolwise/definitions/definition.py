@@ -8,12 +8,13 @@ from typing import Any
 from django.conf import settings
 from django.tasks import Task
 from django.utils.module_loading import import_string
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from poolwise.definitions.fields import ParameterField
 from poolwise.definitions.lesson import Lesson
 from poolwise.definitions.parameters import messages, python_values
 from poolwise.definitions.payload import json_ready, refuse_oversized
+from poolwise.definitions.results import json_text
 from poolwise.definitions.secrets import hide, is_hidden, reveal, reveal_or_keep
 from poolwise.support import InvalidParameters
 
@@ -75,6 +76,8 @@ class Definition:
     """Returns the reason why it cannot run in this installation, or None."""
     lesson: Lesson | None = None
     """Explains the results of its variants."""
+    result_adapter: TypeAdapter[Any] | None = field(default=None, repr=False)
+    """Makes JSON of results by their annotation; None: by their value."""
 
     def validate(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters, defaults filled in, as plain JSON values; the secret ones encrypted.
@@ -113,6 +116,10 @@ class Definition:
         Raise InvalidParameters: the code may have changed since submission.
         """
         return python_values(self._validated(params))
+
+    def result_text(self, value: Any) -> str:
+        """Return a result as JSON text. Raise any exception if it has none."""
+        return json_text(value, self.result_adapter)
 
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return a call's arguments by parameter name, not yet validated.

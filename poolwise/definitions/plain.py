@@ -2,15 +2,18 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
 from django.tasks import Task
+from pydantic import TypeAdapter
 
 from poolwise.definitions.annotations import marks_of
 from poolwise.definitions.definition import Definition, default_time_limit_s
 from poolwise.definitions.fields import describe
 from poolwise.definitions.parameters import build_model, humanised, parameters_of
+from poolwise.definitions.results import result_adapter
 from poolwise.definitions.rules import check_secrets
 from poolwise.definitions.secrets import is_mark
 from poolwise.support import BadDefinition
@@ -53,6 +56,7 @@ def definition_of(task: "Task[Any, Any]") -> Definition:
         signature=tuple(signature),
         takes_context=task.takes_context,
         time_limit_s=default_time_limit_s(),
+        result_adapter=_result_adapter(name, func),
     )
 
 
@@ -64,6 +68,12 @@ def _lenient_parameters(func: Callable[..., Any], takes_context: bool) -> list[i
         if any("Secret" in str(p.annotation) for p in parameters):
             raise  # without a type it would be stored in clear
         return [p.replace(annotation=Any) for p in parameters[takes_context:]]
+
+
+def _result_adapter(owner: str, func: Callable[..., Any]) -> TypeAdapter[Any] | None:
+    with suppress(BadDefinition):  # each result is checked
+        return result_adapter(owner, func)
+    return None
 
 
 def _trusted(owner: str, parameter: inspect.Parameter) -> inspect.Parameter:

@@ -15,7 +15,6 @@ from typing import Any, cast
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
-from django.core.serializers.json import DjangoJSONEncoder
 
 from poolwise import definitions
 from poolwise.definitions import AttemptContext, Definition
@@ -137,7 +136,9 @@ def _run(delivery: Delivery, started: Started, watch: Stopwatch) -> tuple[Outcom
         value, offloaded = _call(definition, delivery, probe)
         timings = watch.stop()
         waits = probe.end(timings.cpu_s)
-        outcome = replace(outcome, timings=timings, waits=waits, offloaded=offloaded, result=_as_json(value))
+        outcome = replace(
+            outcome, timings=timings, waits=waits, offloaded=offloaded, result=_as_json(definition, value)
+        )
     except BaseException as error:  # a body may raise anything, SystemExit and GreenletExit too
         timings = timings or watch.stop()
         outcome = replace(outcome, waits=UNATTRIBUTED if probe is None else probe.end(timings.cpu_s))
@@ -176,15 +177,15 @@ def _call(definition: Definition, delivery: Delivery, probe: body_probe.BodyProb
     return api.run_sync(probe.around(definition.body), *args, **arguments), on_loop
 
 
-def _as_json(value: Any) -> str:
+def _as_json(definition: Definition, value: Any) -> str:
     try:
-        text = json.dumps(value, cls=DjangoJSONEncoder, allow_nan=False)
+        text = definition.result_text(value)
         if "\\ud" in text:  # perhaps half a surrogate pair, which no page can show
             json.dumps(json.loads(text), ensure_ascii=False).encode()
     except Exception as error:  # encoding calls the value's own methods
         raise ResultRefused(
             f"The result of type {type(value).__name__} cannot be stored as JSON ({_text_of(error)}): "
-            "return numbers, strings, lists and dictionaries."
+            "return numbers, texts, lists, dictionaries, dates, dataclasses or pydantic models."
         ) from error
     if (size := len(text.encode())) > settings.JOB_RESULT_MAX_BYTES:
         raise ResultRefused(

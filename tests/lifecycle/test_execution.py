@@ -73,7 +73,7 @@ def give(value: Any) -> Any:
 
 def give_odd(kind: str) -> Any:
     return {"nan": float("nan"), "set": {1}, "key": {(1, 2): 3}, "half": "\udc80", "date": date(2026, 1, 2),
-            "none": None, "unprintable": Unprintable()}[kind]  # fmt: skip
+            "none": None, "object": object(), "unprintable": Unprintable()}[kind]  # fmt: skip
 
 
 def nest() -> Any:
@@ -226,13 +226,13 @@ def test_long_texts_of_errors_are_cut(own_keys: Any, define: Any) -> None:
     assert len(run(define, fail, {"error": "long"}).error) == 4_000
 
 
-@pytest.mark.parametrize("kind", ["nan", "set", "key", "half", "unprintable"])
+@pytest.mark.parametrize("kind", ["nan", "half", "object", "unprintable"])
 def test_a_result_that_cannot_be_stored_is_refused_with_the_remedy(
     own_keys: Any, define: Any, kind: str
 ) -> None:
     outcome = run(define, give_odd, {"kind": kind}, retry_on=Exception)
     assert (outcome.ending, outcome.error_type, outcome.result) == (Ending.FAILED, "ResultRefused", None)
-    assert "return numbers, strings, lists and dictionaries" in outcome.error
+    assert "return numbers, texts, lists, dictionaries, dates, dataclasses" in outcome.error
     assert outcome.retry_in_s is None
 
 
@@ -240,8 +240,10 @@ def test_a_result_within_itself_is_refused(own_keys: Any, define: Any) -> None:
     assert run(define, nest).error_type == "ResultRefused"
 
 
-@pytest.mark.parametrize(("kind", "text"), [("date", '"2026-01-02"'), ("none", "null")])
-def test_what_django_can_encode_is_a_result(own_keys: Any, define: Any, kind: str, text: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "text"), [("date", '"2026-01-02"'), ("none", "null"), ("set", "[1]"), ("key", '{"1,2": 3}')]
+)
+def test_what_a_parameter_may_be_is_a_result(own_keys: Any, define: Any, kind: str, text: str) -> None:
     assert run(define, give_odd, {"kind": kind}).result == text
 
 
