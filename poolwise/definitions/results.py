@@ -94,7 +94,8 @@ def json_text(value: Any, adapter: TypeAdapter[Any] | None) -> str:
 def _other(value: Any) -> Any:
     """Return a simpler form of a value that pydantic does not recognise without an annotation."""
     if not callable(getattr(value, "tolist", None)):  # no array or scalar of NumPy
-        adapter = _adapter_of(type(value))
+        cls: Any = type(value)
+        adapter = _adapter_of(cls)
         return _django.default(value) if adapter is None else adapter.dump_python(value, mode="json")
     is_time = getattr(getattr(value, "dtype", None), "kind", "") == "M"  # else nanoseconds become a number
     return (value.astype(str) if is_time else value).tolist()

@@ -6,6 +6,7 @@ import contextvars
 import inspect
 import signal
 import threading
+import time
 from collections.abc import Awaitable, Generator, Iterator
 from types import FrameType
 from typing import Any
@@ -111,12 +112,13 @@ class CoroutineBody:
         child.add_done_callback(self._children.discard)
 
     async def _end_parts(self) -> None:
+        until = time.monotonic() + STRAY_GRACE_S
         for child in (strays := tuple(self._children)):
             child.cancel()
         if strays:
             await asyncio.wait(strays, timeout=STRAY_GRACE_S)
-        if (ended := self._thread.end()) is not None:  # the connections are dropped
-            await asyncio.wait({asyncio.wrap_future(ended)}, timeout=STRAY_GRACE_S)
+        if (ended := self._thread.end()) is not None:  # its connections are dropped
+            await asyncio.wait({asyncio.wrap_future(ended)}, timeout=max(0.0, until - time.monotonic()))
 
 
 class _Stepwise:
