@@ -4,7 +4,7 @@ import structlog
 from django.db import DatabaseError, DataError
 
 from poolwise.lifecycle import cancellation, recorder, stream
-from poolwise.support import REDIS_ERRORS, worker_client
+from poolwise.support import REDIS_ERRORS, drop, worker_client
 
 log = structlog.get_logger(__name__)
 #: A larger batch needs hardly less CPU time per report, and a tenth more memory for good.
@@ -29,11 +29,11 @@ def _record(reader: stream.Reader, raw: list[tuple[str, str]]) -> int:
     if not raw:
         return 0
     entries = []
-    for entry_id, text in raw:
+    for _, text in raw:
         try:
             entries.append(stream.decode(text))
         except ValueError as error:
-            log.error("cannot read a report; dropped", entry=entry_id, error=str(error))
+            drop("report", error, text[:200])
     try:
         _record_together(entries)
     except Exception as error:

@@ -1,15 +1,29 @@
-"""Heartbeats: each worker sends one every 2 s, stamped by Redis' clock; pages and the coordinator read them."""
+"""Heartbeats: each worker sends one every 2 s, stamped by Redis' clock; pages and the coordinator read them.
+
+They are signed: what anybody else wrote there is dropped, as if it were not there.
+"""
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from django.conf import settings
+from pydantic import Field, TypeAdapter
 
-from poolwise.support import REDIS_ERRORS, BrokerUnavailable, Client, key, script, web_client
+from poolwise.support import (
+    REDIS_ERRORS,
+    BrokerUnavailable,
+    Client,
+    drop,
+    key,
+    script,
+    signing,
+    web_client,
+    with_types,
+)
 
 _SEND = """
 local now = redis.call('TIME')
@@ -23,31 +37,42 @@ _REMOVE_AFTER_S = 3600.0
 type AttemptId = tuple[str, int]
 COORDINATOR = "coordinator"
 
+# Far above any real value, and within what pages show and the database stores.
+_Name = Annotated[str, Field(max_length=500)]
+_Slots = Annotated[int, Field(ge=0, le=100_000)]
+_Count = Annotated[int, Field(ge=0, le=10**15)]
+_Seconds = Annotated[float, Field(ge=-1e11, le=1e11, allow_inf_nan=False)]
+
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
     """What a worker or a coordinator reports of itself."""
 
-    name: str
-    pool: str
-    pid: int
-    host: str
-    machine: str = ""  # the same in all containers of one machine; see poolwise/lifecycle/environment.py
-    slots: int = 0
-    in_use: int = 0
-    memory_bytes: int = 0
-    loop_lag_s: float = 0.0
-    started_at: float = 0.0
-    versions: Mapping[str, str] = field(default_factory=dict)
-    cpu_s: float = 0.0  # of the worker and its children, since its start
-    peak_memory_bytes: int = 0  # the highest value of all heartbeats
-    db_connections: int | None = None  # open now; None if unknown
+    name: _Name
+    pool: _Name
+    pid: _Count
+    host: _Name
+    machine: _Name = ""  # the same in all containers of one machine; see poolwise/lifecycle/environment.py
+    slots: _Slots = 0
+    in_use: _Slots = 0
+    memory_bytes: _Count = 0
+    loop_lag_s: _Seconds = 0.0
+    started_at: _Seconds = 0.0
+    versions: Mapping[_Name, _Name] = field(default_factory=dict)
+    cpu_s: _Seconds = 0.0  # of the worker and its children, since its start
+    peak_memory_bytes: _Count = 0  # the highest value of all heartbeats
+    db_connections: _Count | None = None  # open now; None if unknown
     is_patched: bool | None = None  # of gevent workers: whether the standard library is patched
-    stall_max_s: float = 0.0  # of hub or loop, since the worker started
-    refused: int = 0  # forged or malformed messages that it dropped, since its start
+    stall_max_s: _Seconds = 0.0  # of hub or loop, since the worker started
+    refused: _Count = 0  # forged or malformed messages that it dropped, since its start
     is_connected: bool = (
         True  # of a worker: whether it has a connection to the broker, or lost it a moment ago
     )
+
+
+#: Another release may send more or fewer fields: the first are ignored, and most have a default.
+_HEARTBEAT = TypeAdapter(Heartbeat)
+_RESERVED: TypeAdapter[tuple[str, frozenset[AttemptId]]] = TypeAdapter(tuple[str, frozenset[AttemptId]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +98,10 @@ def _keys() -> list[str]:
 
 def send(client: Client, heartbeat: Heartbeat, reserved: Iterable[AttemptId] | None = None) -> None:
     """Send a heartbeat and, of a worker, the attempts that it has reserved. Raise redis-py's errors."""
-    args = [heartbeat.name, json.dumps(asdict(heartbeat))]
+    args = [heartbeat.name, signing.signed(signing.HEARTBEAT, json.dumps(asdict(heartbeat)))]
     if reserved is not None:
-        args.append(json.dumps(list(reserved)))
-    script(client, _SEND)(keys=_keys(), args=args, client=client)
+        args.append(signing.signed(signing.HEARTBEAT, json.dumps([heartbeat.name, list(reserved)])))
+    _typed(client, lambda: script(client, _SEND)(keys=_keys(), args=args, client=client))
     if settings.JOB_HEARTBEAT_FILE and heartbeat.is_connected:
         _touch(Path(settings.JOB_HEARTBEAT_FILE))
 
@@ -92,41 +117,53 @@ def renew(client: Client, name: str) -> None:
     """Renew the last heartbeat, if there is one, of a worker that runs and cannot send one itself."""
     heartbeats, at, _ = _keys()
     seconds, micros = client.time()
-    if client.hexists(heartbeats, name):
-        client.zadd(at, {name: seconds + micros / 1e6}, xx=True)
+    if _typed(client, lambda: client.hexists(heartbeats, name)):
+        _typed(client, lambda: client.zadd(at, {name: seconds + micros / 1e6}, xx=True))
 
 
 def withdraw(client: Client, name: str) -> None:
     """Remove a worker that stops on purpose."""
     heartbeats, at, reserved = _keys()
-    client.pipeline().hdel(heartbeats, name).zrem(at, name).hdel(reserved, name).execute()
+    _typed(
+        client,
+        lambda: client.pipeline().hdel(heartbeats, name).zrem(at, name).hdel(reserved, name).execute(),
+    )
 
 
-def _parse(text: str) -> Heartbeat | None:
-    known = {f.name for f in fields(Heartbeat)}  # another release may have more or fewer fields
+def _typed[T](client: Client, call: Callable[[], T]) -> T:
+    """Return what a call returns, once the three keys have their types: workers soon write them again."""
+    return with_types(client, dict(zip(_keys(), ("hash", "zset", "hash"), strict=True)), call)
+
+
+def _parsed[T](adapter: TypeAdapter[T], name: str, text: str) -> T | None:
+    """Return what this worker signed; None, as if it had sent nothing, if it did not or the types are wrong."""
     try:
-        return Heartbeat(**{name: value for name, value in json.loads(text).items() if name in known})
-    except (ValueError, TypeError, AttributeError):
-        return None  # unreadable: as if the worker had sent none
+        return adapter.validate_json(signing.verified(signing.HEARTBEAT, text), strict=True)
+    except ValueError as error:
+        drop("heartbeat", error, name)
+        return None
 
 
 def read_all(client: Client) -> list[WorkerHeartbeat]:
     """Return every heartbeat in Redis, old ones too. Raise redis-py's errors."""
     heartbeats, at, _ = _keys()
-    (seconds, micros), seen, raw = (
-        client.pipeline(transaction=False)
-        .time()
-        .zrange(at, 0, -1, withscores=True)
-        .hgetall(heartbeats)
-        .execute()
+    (seconds, micros), seen, raw = _typed(
+        client,
+        lambda: (
+            client.pipeline(transaction=False)
+            .time()
+            .zrange(at, 0, -1, withscores=True)
+            .hgetall(heartbeats)
+            .execute()
+        ),
     )
     now = seconds + micros / 1e6
-    parsed = [(_parse(raw[name]), stamp) for name, stamp in seen if name in raw]
+    parsed = [(_parsed(_HEARTBEAT, name, raw[name]), name, stamp) for name, stamp in seen if name in raw]
     # A stamp in the future is from before Redis' clock was set back: a living worker soon sends another.
     return [
         WorkerHeartbeat(heartbeat, abs(now - stamp), stamp)
-        for heartbeat, stamp in parsed
-        if heartbeat is not None
+        for heartbeat, name, stamp in parsed
+        if heartbeat is not None and heartbeat.name == name
     ]
 
 
@@ -135,14 +172,9 @@ def reserved_attempts(client: Client) -> dict[str, frozenset[AttemptId]]:
 
     Workers that do not report them are absent. Raise redis-py's errors.
     """
-    return {name: _attempts(text) for name, text in client.hgetall(_keys()[2]).items()}
-
-
-def _attempts(text: str) -> frozenset[AttemptId]:
-    try:
-        return frozenset((str(job_id), int(attempt)) for job_id, attempt in json.loads(text))
-    except (ValueError, TypeError):
-        return frozenset()
+    raw = _typed(client, lambda: client.hgetall(_keys()[2]))
+    parsed = {name: _parsed(_RESERVED, name, text) for name, text in raw.items()}
+    return {name: given[1] for name, given in parsed.items() if given is not None and given[0] == name}
 
 
 def remove_dead(client: Client, age_s_by_worker: Mapping[str, float]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from poolwise.lifecycle.stream import pauses_key
 from poolwise.models import JobQuerySet, Pause
-from poolwise.support import Client
+from poolwise.support import Client, drop
 
 #: A field that every copy has. Without it Redis has no copy, which does not mean that nothing is paused.
 _WRITTEN = "written"
@@ -69,8 +69,10 @@ def read_copy(client: Client) -> Paused | None:
         return None
     pools: dict[str, str] = {}
     definitions: dict[str, str] = {}
-    for name, state in fields.items():
-        kind, _, rest = name.partition(":")
-        if kind in ("pool", "definition"):
-            (pools if kind == "pool" else definitions)[rest] = state
+    for field_name, state in fields.items():
+        kind, _, name = field_name.partition(":")
+        if kind in Pause.Kind.values and state in Pause.State.values:
+            (pools if kind == Pause.Kind.POOL else definitions)[name] = state
+        elif field_name != _WRITTEN:
+            drop("pause", "neither a pool nor a definition that is paused", field_name)
     return Paused(pools, definitions)

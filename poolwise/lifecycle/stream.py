@@ -4,7 +4,7 @@ Beside it stand the claims: an attempt is claimed once, so that a message delive
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from itertools import batched, chain
@@ -14,7 +14,7 @@ from typing import Any
 import redis
 
 from poolwise.metering import UNATTRIBUTED, Waits
-from poolwise.support import Client, Timings, key, script, signing, wall_now
+from poolwise.support import Client, Timings, drop, key, script, signing, wall_now, with_types
 
 GROUP = "recorder"
 #: How long a claim outlives its attempt: a message redelivered within this time is a duplicate.
@@ -29,18 +29,21 @@ _CLAIM = """
 local holder = redis.call('GET', KEYS[1])
 if holder == ARGV[1] then return 'claimed' end
 if holder then return 'taken' end
-if redis.call('EXISTS', KEYS[2]) == 1 then return 'cancelled' end
+local mark = redis.call('GET', KEYS[2])
+for i = 7, #ARGV do
+    if mark == ARGV[i] then return 'cancelled' end
+end
 local paused = redis.call('HMGET', KEYS[4], ARGV[4], ARGV[5])
 if paused[1] or paused[2] then
     redis.call('XADD', KEYS[3], '*', 'e', ARGV[6])
     return 'paused'
 end
-redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 redis.call('XADD', KEYS[3], '*', 'e', ARGV[3])
-return 'claimed'
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+return mark and 'unmarked' or 'claimed'
 """
 _BEGIN_NO_MORE = """
-redis.call('SET', KEYS[2], 1, 'EX', ARGV[1])
+redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[1])
 return redis.call('EXISTS', KEYS[1])
 """
 _END = """
@@ -54,6 +57,17 @@ local holder = redis.call('GET', KEYS[1])
 if holder and holder:sub(1, #ARGV[2]) == ARGV[2] then redis.call('DEL', KEYS[1]) end
 return 1
 """
+#: Makes the stream again, once it is empty, if a forged entry has taken the last of all ids: none could follow it.
+_REPLACE_SPENT = """
+if redis.call('XLEN', KEYS[1]) > 0 then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')
+return 1
+"""
+#: Ids begin with a time in ms, which Redis' clock never comes to.
+_SPENT_MS = 2**62
+#: The answer to a claim that met a mark which this installation has not signed.
+_UNMARKED = "unmarked"
 
 
 class Ending(StrEnum):
@@ -145,15 +159,12 @@ def encode(entry: Entry) -> str:
             for k, v in optional.items()
             if v not in (None, "", [], 0, False) or (k == "w" and v is not None)
         }
-    text = json.dumps(data, separators=(",", ":"))
-    return f"{signing.sign(signing.REPORT, text)} {text}"
+    return signing.signed(signing.REPORT, json.dumps(data, separators=(",", ":")))
 
 
 def decode(text: str) -> Entry:
     """Verify and parse an entry. Raise ValueError if it was not written by this installation."""
-    signature, _, text = text.partition(" ")
-    if not signing.is_signed(signing.REPORT, text, signature):
-        raise ValueError("not a report: its signature is wrong or missing")
+    text = signing.verified(signing.REPORT, text)
     try:
         data = json.loads(text)
         common = (str(data["id"]), int(data["n"]), Place(*data["p"]), Timings(*data["t"]))
@@ -172,7 +183,7 @@ def decode(text: str) -> Entry:
             retry_in_s=data.get("w"),
             waits=Waits(*data.get("q", ())[: len(Waits.__slots__)]),
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"not a report: {error!r}") from error
 
 
@@ -183,17 +194,29 @@ def stream_key() -> str:
 
 def backlog_s(client: Client) -> float:
     """Return the age in seconds of the oldest report that is not recorded yet. Raise redis-py's errors."""
-    (seconds, micros), oldest = (
-        client.pipeline(transaction=False).time().xrange(stream_key(), count=1).execute()
+    (seconds, micros), oldest = _typed(
+        client, lambda: client.pipeline(transaction=False).time().xrange(stream_key(), count=1).execute()
     )
     if not oldest:
         return 0.0
-    written_ms = int(oldest[0][0].partition("-")[0])
-    return max(0.0, float(seconds + micros / 1e6 - written_ms / 1e3))
+    return max(0.0, float(seconds + micros / 1e6 - _written_ms(oldest[0][0]) / 1e3))
+
+
+def _written_ms(entry_id: str) -> int:
+    return int(entry_id.partition("-")[0])
 
 
 def _claim_key(job_id: str, attempt: int) -> str:
     return key("claim", job_id, attempt)
+
+
+def _cancel_key(job_id: str) -> str:
+    return key("cancelled", job_id)
+
+
+def _typed[T](client: Client, call: Callable[[], T], *texts: str) -> T:
+    """Return what a call returns, once the stream and these keys of texts have their types."""
+    return with_types(client, {stream_key(): "stream", **dict.fromkeys(texts, "string")}, call)
 
 
 def _duplicate_key(job_id: str, attempt: int) -> str:
@@ -216,12 +239,19 @@ def claim(client: Client, entry: Started, token: str, *, pool: str = "", definit
     The claim may be repeated with the same token. While the pool or definition is paused, the attempt is reported as
     paused instead; if the job was cancelled before it started, as cancelled.
     """
-    claimed, cancelled = _claim_key(entry.job_id, entry.attempt), key("cancelled", entry.job_id)
+    claimed, cancelled = _claim_key(entry.job_id, entry.attempt), _cancel_key(entry.job_id)
     keys = [claimed, cancelled, stream_key(), pauses_key()]
     paused = Outcome(entry.job_id, entry.attempt, entry.place, entry.timings, Ending.PAUSED)
     names = (f"pool:{pool}", f"definition:{definition}")
-    args = [token, CLAIM_TTL_S, encode(entry), *names, encode(paused)]
-    answer = Claim(script(client, _CLAIM)(keys=keys, args=args, client=client))
+    marks = signing.signatures(signing.CANCEL, entry.job_id)
+    args = [token, CLAIM_TTL_S, encode(entry), *names, encode(paused), *marks]
+    given = _typed(
+        client, lambda: script(client, _CLAIM)(keys=keys, args=args, client=client), claimed, cancelled
+    )
+    if given == _UNMARKED:
+        drop("cancel mark", "not signed by this installation", entry.job_id)
+        return Claim.CLAIMED
+    answer = Claim(given)
     if answer is Claim.CANCELLED:
         # The process that cancelled it may have ended before it wrote the row. The mark stays, so two steps are safe.
         report(client, _never_started(entry))
@@ -247,10 +277,11 @@ def report(client: Client, outcome: Outcome) -> None:
     if outcome.ending is Ending.RELEASED:
         # A child process and its worker both report it. Another worker's claim made in between stays.
         args = [encode(outcome), claim_token(outcome.place.worker)]
-        script(client, _RELEASE)(keys=keys[:2], args=args, client=client)
+        _typed(client, lambda: script(client, _RELEASE)(keys=keys[:2], args=args, client=client), keys[0])
     else:
         lives_s = (CLAIM_AFTERLIFE_S, CLAIM_LONG_AFTERLIFE_S)
-        script(client, _END)(keys=keys, args=[*lives_s, encode(outcome)], client=client)
+        args = [*lives_s, encode(outcome)]
+        _typed(client, lambda: script(client, _END)(keys=keys, args=args, client=client))
 
 
 def expect_duplicates(client: Client, attempts: Iterable[tuple[str, int]]) -> None:
@@ -265,15 +296,16 @@ def expect_duplicates(client: Client, attempts: Iterable[tuple[str, int]]) -> No
 
 def begin_no_more(client: Client, job_id: str, attempt: int) -> bool:
     """Let no worker claim the job from now on; return whether this attempt is claimed. Raise redis-py's errors."""
-    keys = [_claim_key(job_id, attempt), key("cancelled", job_id)]
-    return bool(script(client, _BEGIN_NO_MORE)(keys=keys, args=[CANCEL_TTL_S], client=client))
+    keys = [_claim_key(job_id, attempt), _cancel_key(job_id)]
+    args = [CANCEL_TTL_S, signing.sign(signing.CANCEL, job_id)]
+    return bool(script(client, _BEGIN_NO_MORE)(keys=keys, args=args, client=client))
 
 
 def mark_cancelled(client: Client, job_ids: Sequence[str]) -> None:
     """Let workers drop the messages of cancelled jobs. Raise redis-py's errors."""
     pipe = client.pipeline(transaction=False)
     for job_id in job_ids:
-        pipe.set(key("cancelled", job_id), 1, ex=CANCEL_TTL_S)
+        pipe.set(_cancel_key(job_id), signing.sign(signing.CANCEL, job_id), ex=CANCEL_TTL_S)
     pipe.execute()
 
 
@@ -291,21 +323,37 @@ class Reader:
 
     client: Client
     name: str
+    _is_spent: bool = False
 
     def prepare(self) -> None:
         """Create the stream and its group if they are missing. Raise redis-py's errors."""
         try:
-            self.client.xgroup_create(stream_key(), GROUP, id="0", mkstream=True)
+            _typed(
+                self.client,
+                lambda: self.client.xgroup_create(stream_key(), GROUP, id="0", mkstream=True),
+            )
         except redis.ResponseError as error:
             if "BUSYGROUP" not in str(error):
                 raise
+        last_id = self.client.xinfo_stream(stream_key())["last-generated-id"]
+        self._is_spent = _written_ms(last_id) >= _SPENT_MS
 
     def read(self, *, count: int, block_ms: int) -> list[tuple[str, str]]:
         """Return new entries as (id, text), waiting up to `block_ms`, or not at all if that is 0."""
+        self._replace_if_spent()
         # For Redis, 0 means without end, and 1 ms lasts as long as its event loop sleeps, about 30 ms.
         wait_ms = block_ms or None
         answer = self.client.xreadgroup(GROUP, self.name, {stream_key(): ">"}, count=count, block=wait_ms)
-        return _flatten(answer)
+        entries = _flatten(answer)
+        self._is_spent = self._is_spent or any(_written_ms(entry_id) >= _SPENT_MS for entry_id, _ in entries)
+        return entries
+
+    def _replace_if_spent(self) -> None:
+        if self._is_spent and script(self.client, _REPLACE_SPENT)(
+            keys=[stream_key()], args=[GROUP], client=self.client
+        ):
+            drop("stream", "its last id is that of a forged entry, which no other could follow")
+            self._is_spent = False
 
     def adopt(self, *, idle_ms: int, count: int) -> list[tuple[str, str]]:
         """Return entries that another reader took and did not acknowledge for `idle_ms`."""

@@ -23,6 +23,7 @@ from poolwise.support.bounded import (
     VariantName,
 )
 from poolwise.support.cpu import cores, cpu_quota, usable_cores, whole_cores
+from poolwise.support.dropped import drop
 from poolwise.support.errors import (
     BadBundle,
     BadDefinition,
@@ -74,6 +75,7 @@ from poolwise.support.redis import (
     key,
     script,
     web_client,
+    with_types,
     worker_client,
 )
 from poolwise.support.samples import Summary, quantile, share, summary, supported_quantile
@@ -123,6 +125,8 @@ __all__ = [
     "cores",
     "count",
     "cpu_quota",
+    "drop",
+    "dropped",
     "duty",
     "elapsed_wall_s",
     "eviction_fault",
@@ -165,5 +169,6 @@ __all__ = [
     "wall_now",
     "web_client",
     "whole_cores",
+    "with_types",
     "worker_client",
 ]

@@ -1,6 +1,7 @@
 """The platform's own Redis connections, apart from the broker's."""
 
 import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import redis
@@ -8,10 +9,24 @@ from django.conf import settings
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from poolwise.support.dropped import drop
 from poolwise.support.failover import connection_class
 
 #: redis-py's stubs type every reply as a union of the sync and async ones, which is of no use.
 Client = Any
+
+#: Deletes the keys that hold another type than the one given for each; returns their numbers from 0.
+_REMOVE_FOREIGN = """
+local removed = {}
+for i, name in ipairs(KEYS) do
+    local kind = redis.call('TYPE', name).ok
+    if kind ~= ARGV[i] and kind ~= 'none' then
+        redis.call('DEL', name)
+        removed[#removed + 1] = i - 1
+    end
+end
+return removed
+"""
 
 #: Raised while Redis is unreachable, or while it refuses: full, loading, read-only.
 REDIS_ERRORS = (redis.RedisError, OSError)
@@ -33,6 +48,8 @@ def connect(*, timeout_s: float, max_connections: int = 16) -> Client:
         retry=Retry(NoBackoff(), 0),
         connection_class=connection_class(settings.REDIS_URL),
         decode_responses=True,
+        # Anybody may have written bytes that are no UTF-8. They become half surrogate pairs, and bytes again when sent.
+        encoding_errors="surrogateescape",
     )
     return redis.Redis(connection_pool=pool)
 
@@ -68,3 +85,19 @@ def eviction_fault(client: Client) -> str | None:
 def script(client: Client, source: str) -> Any:
     """Return the registered Lua script; redis-py sends its digest and loads the script if Redis lacks it."""
     return client.register_script(source)
+
+
+def with_types[T](client: Client, kinds: Mapping[str, str], call: Callable[[], T]) -> T:
+    """Return the result of a call of Redis; if a key has another type than in `kinds`, delete it and call again.
+
+    Only for keys that are written again by themselves, or that nobody but us may write. Raise redis-py's errors.
+    """
+    try:
+        return call()
+    except redis.ResponseError as error:
+        if "WRONGTYPE" not in str(error):
+            raise
+    names = list(kinds)
+    for number in script(client, _REMOVE_FOREIGN)(keys=names, args=list(kinds.values()), client=client):
+        drop("key", f"its type is not {kinds[names[number]]}", names[number])
+    return call()

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 
 from django.conf import settings
 
-#: Purposes: a signature made for a message is not valid for a report. The last two identify submissions whose
-#: parameters may be secret, so that a reader of the database cannot guess them by trial.
-MESSAGE, REPORT, UNIQUE, FORM = "message", "report", "unique", "form"
+#: Purposes: a signature made for a message is not valid for a report.
+MESSAGE, REPORT, HEARTBEAT, CANCEL, COMMAND = "message", "report", "heartbeat", "cancel", "command"
+#: These identify submissions whose parameters may be secret, so that a reader of the database cannot guess them by trial.
+UNIQUE, FORM = "unique", "form"
 
 
 def sign(purpose: str, text: str) -> str:
@@ -33,6 +34,19 @@ def is_signed(purpose: str, text: str, given: object) -> bool:
     if not isinstance(given, str) or not given.isascii():
         return False
     return any(hmac.compare_digest(own, given) for own in signatures(purpose, text))
+
+
+def signed(purpose: str, text: str) -> str:
+    """Return a text with its signature and a space in front."""
+    return f"{sign(purpose, text)} {text}"
+
+
+def verified(purpose: str, text: str) -> str:
+    """Return what `signed` was given. Raise ValueError if the signature is wrong or missing."""
+    signature, _, rest = text.partition(" ")
+    if not is_signed(purpose, rest, signature):
+        raise ValueError(f"not a {purpose}: its signature is wrong or missing")
+    return rest
 
 
 def _hmac(key: bytes, text: str) -> str:
