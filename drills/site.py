@@ -248,7 +248,8 @@ class Site:
 
     def _seen_pids(self) -> set[int]:
         with suppress(redis.RedisError), self.redis.client() as client:
-            return {json.loads(heartbeat)["pid"] for heartbeat in client.hvals("poolwise:heartbeats")}  # type: ignore[union-attr]
+            sent = client.hvals("poolwise:heartbeats")
+            return {json.loads(heartbeat.partition(" ")[2])["pid"] for heartbeat in sent}
         return set()
 
     def drain(self, timeout_s: float) -> bool:

@@ -16,7 +16,7 @@ from poolwise.coordinator.recording import record_adopted
 from poolwise.coordinator.recovery import Recovery, UndeclaredPools
 from poolwise.lifecycle import cancellation, environment, heartbeats, pauses, publishing, stream
 from poolwise.metering import process_stats
-from poolwise.support import REDIS_ERRORS, BrokerUnavailable, Client, duty, key, wall_now
+from poolwise.support import REDIS_ERRORS, BrokerUnavailable, Client, drop, dropped, duty, key, wall_now
 
 log = structlog.get_logger(__name__)
 
@@ -59,8 +59,12 @@ def _alone(reader: stream.Reader, name: str, every_s: float, run: Callable[[], o
 
     def run_if_first() -> None:
         # A little shorter than the interval, so that the lock has expired by the next time.
-        if reader.client.set(key("duty", name), reader.name, nx=True, px=max(1, int(every_s * 900))):
+        lock, held_ms = key("duty", name), max(1, int(every_s * 900))
+        if reader.client.set(lock, reader.name, nx=True, px=held_ms):
             run()
+        elif not 0 <= reader.client.pttl(lock) <= held_ms:  # no coordinator took it for so long
+            drop("lock of a duty", "it is not ours: it expires too late, or never", lock)
+            reader.client.delete(lock)
 
     return duty.Duty(name, every_s, run_if_first)
 
@@ -81,6 +85,7 @@ class _Heartbeat:
             pid=os.getpid(),
             host=socket.gethostname(),
             memory_bytes=self._stats.memory_bytes(self._stats.process_tree()),
+            refused=dropped.total(),
             started_at=self._started_at,
             versions=self._versions,
         )

@@ -11,7 +11,7 @@
 Beside them:
 
 - before a job is stored: `pool_choice`, `back_pressure`, `deduplication`, `limit_support`, `environment`
-- at the broker: `broker`, `broker_queues`, `duplicate_deliveries`
+- at the broker: `broker`, `commands`, `broker_queues`, `duplicate_deliveries`
 - while jobs wait or run: `cancellation`, `pauses`, `heartbeats`
 
 This file imports none of them: the watchdog of a worker needs `stream` and `heartbeats`, and loads no models.
@@ -22,6 +22,7 @@ __all__ = [
     "broker",
     "broker_queues",
     "cancellation",
+    "commands",
     "environment",
     "execution",
     "heartbeats",

@@ -10,7 +10,8 @@ from django.conf import settings
 from kombu import pools
 from kombu.exceptions import OperationalError as BrokerError
 
-from poolwise.support import BrokerUnavailable
+from poolwise.lifecycle.commands import signed_arguments
+from poolwise.support import REDIS_ERRORS, BrokerUnavailable
 
 BACKGROUND_TIMEOUT_S = 5.0
 
@@ -42,7 +43,7 @@ def background_connection() -> Iterator[Any]:
     background = connection(BACKGROUND_TIMEOUT_S)
     try:
         yield background
-    except (*background.recoverable_connection_errors, BrokerError, OSError) as error:
+    except (*background.recoverable_connection_errors, BrokerError, *REDIS_ERRORS) as error:
         background.close()  # the next caller connects again
         raise BrokerUnavailable(f"The broker does not answer: {error}") from error
 
@@ -53,7 +54,8 @@ def revoke(job_id: str, *, terminate: bool, signal: str) -> None:
 
 
 def ask_workers(command: str, arguments: dict[str, Any], *, only: Sequence[str] | None = None) -> None:
-    """Send a command of Celery's remote control. Raise the broker's errors within twice the budget of a request."""
+    """Send a signed command of Celery's remote control. Raise the broker's errors within twice a request's budget."""
+    arguments = signed_arguments(command, arguments, only)
     web = web_connection()
     producers = pools.producers[web]
     control: Any = current_app.control  # the stubs do not know its mailbox

@@ -24,7 +24,7 @@ from poolwise.lifecycle import broker, duplicate_deliveries, pauses
 from poolwise.lifecycle.messages import TASK, signed_options
 from poolwise.models import Job
 from poolwise.pools import get_pool
-from poolwise.support import PoolwiseError, UnknownPool, wall_now
+from poolwise.support import REDIS_ERRORS, PoolwiseError, UnknownPool, wall_now
 
 log = structlog.get_logger(__name__)
 #: For how long after a failure no web request tries the broker; the coordinator keeps trying.
@@ -89,7 +89,7 @@ def publish(jobs: Sequence[Job], *, budget_s: float, paused: pauses.Paused | Non
         BatchPublishError,  # nobody knows whether it arrived: the coordinator publishes it, perhaps again
         BrokerError,
         LimitExceeded,
-        OSError,
+        *REDIS_ERRORS,
     ) as error:
         log.warning("the broker does not answer; the coordinator will publish", error=str(error))
         _breaker.trip()

@@ -280,7 +280,7 @@ def report(client: Client, outcome: Outcome) -> None:
         _typed(client, lambda: script(client, _RELEASE)(keys=keys[:2], args=args, client=client), keys[0])
     else:
         lives_s = (CLAIM_AFTERLIFE_S, CLAIM_LONG_AFTERLIFE_S)
-        args = [*lives_s, encode(outcome)]
+        args = [*map(str, lives_s), encode(outcome)]
         _typed(client, lambda: script(client, _END)(keys=keys, args=args, client=client))
 
 

@@ -87,17 +87,22 @@ def script(client: Client, source: str) -> Any:
     return client.register_script(source)
 
 
-def with_types[T](client: Client, kinds: Mapping[str, str], call: Callable[[], T]) -> T:
-    """Return the result of a call of Redis; if a key has another type than in `kinds`, delete it and call again.
+def remove_foreign(client: Client, kinds: Mapping[str, str]) -> None:
+    """Delete those of these keys that have another type than ours, and so nothing of ours. Raise redis-py's errors."""
+    names = list(kinds)
+    for number in script(client, _REMOVE_FOREIGN)(keys=names, args=list(kinds.values()), client=client):
+        drop("key", f"its type is not {kinds[names[number]]}", names[number])
 
-    Only for keys that are written again by themselves, or that nobody but us may write. Raise redis-py's errors.
+
+def with_types[T](client: Client, kinds: Mapping[str, str], call: Callable[[], T]) -> T:
+    """Return the result of a call; if one of the keys has another type, delete it and call again.
+
+    Raise redis-py's errors.
     """
     try:
         return call()
     except redis.ResponseError as error:
         if "WRONGTYPE" not in str(error):
             raise
-    names = list(kinds)
-    for number in script(client, _REMOVE_FOREIGN)(keys=names, args=list(kinds.values()), client=client):
-        drop("key", f"its type is not {kinds[names[number]]}", names[number])
+    remove_foreign(client, kinds)
     return call()

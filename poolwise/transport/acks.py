@@ -8,6 +8,7 @@ from typing import Any
 from kombu.log import get_logger
 from kombu.utils.json import loads
 
+from poolwise.support import drop
 from poolwise.transport.upstream import stock, virtual
 
 logger = get_logger(__name__)
@@ -39,6 +40,18 @@ class _Pushes:
     def _note(self, push: str, queue: str, payload: str) -> None:
         self.queues.append(queue)
         self.payload, self.push = payload, push
+
+
+def _reserved(stored: bytes) -> tuple[Any, str, str]:
+    """Return a reserved message, its exchange and its routing key. Raise an error if it is not one."""
+    message, exchange, routing_key = loads(stored.decode())
+    if not isinstance(exchange, str) or not isinstance(routing_key, str):
+        raise TypeError("exchange and routing key must be strings")
+    if not isinstance(message["headers"], dict) or not isinstance(
+        message["properties"]["delivery_info"], dict
+    ):
+        raise TypeError("headers and delivery_info must be objects")
+    return message, exchange, routing_key
 
 
 class QoS(stock.QoS):
@@ -147,7 +160,12 @@ class QoS(stock.QoS):
         stored = unacked.stored(tag)
         pushes = _Pushes()
         if stored:
-            message, exchange, routing_key = loads(stored.decode())
+            try:
+                message, exchange, routing_key = _reserved(stored)
+            except (ValueError, TypeError, KeyError, RecursionError) as error:
+                drop("reserved message", repr(error), stored[:200])
+                unacked.settle([tag])
+                return
             self.channel._do_restore_message(message, exchange, routing_key, pushes, leftmost)
             if not pushes.queues:
                 return  # it has no queue now: keep it rather than lose it

@@ -16,6 +16,7 @@ import redis
 from kombu.log import get_logger
 from kombu.utils.json import loads
 
+from poolwise.support import drop, remove_foreign
 from poolwise.transport.acks import QoS
 from poolwise.transport.clients import ClientChannel
 from poolwise.transport.refused_messages import refuse
@@ -154,6 +155,9 @@ class FetchingChannel(ClientChannel):
         if isinstance(error, redis.exceptions.NoScriptError):
             self.wait_id = (None, None)  # prepare again: that loads the script
             return
+        if "WRONGTYPE" in str(error):
+            lists = dict.fromkeys((key.name for key in self._keys), "list")
+            remove_foreign(self.unacked.client, {**self.unacked.types, **lists})
         logger.error("Redis refuses to deliver messages, trying again in %s s: %s", ERROR_PAUSE_S, error)
         self._pause_until = monotonic() + ERROR_PAUSE_S
         if isinstance(error, redis.exceptions.ReadOnlyError):
@@ -191,6 +195,21 @@ class FetchingChannel(ClientChannel):
         if fetched.is_stored:
             self.fetched_tags.add(tag)
         self.connection._deliver(message, queue)
+
+    def _receive_one(self, c: Any) -> Any:
+        try:
+            return super()._receive_one(c)
+        except RecursionError as error:
+            drop("broadcast message", error)
+            raise Empty() from error
+
+    def _deliver_fanout_message(self, message: Any, exchange: str) -> bool:
+        try:
+            self._check(message, message["properties"]["delivery_tag"])
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            drop("broadcast message", repr(error), exchange)
+            return False
+        return bool(super()._deliver_fanout_message(message, exchange))
 
     def _check(self, message: Any, tag: Any) -> None:
         """Raise ValueError, KeyError or TypeError if kombu would fail after it had taken the message."""

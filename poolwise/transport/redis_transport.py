@@ -1,12 +1,16 @@
 """kombu's Redis transport with atomic batch fetches and batched acknowledgements."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from poolwise.support import drop, with_types
 from poolwise.transport.acks import QoS, sweep_interval_s
 from poolwise.transport.fetching import FetchingChannel
 from poolwise.transport.poller import Poller
 from poolwise.transport.upstream import stock, transports
+
+_BINDING_PARTS = 3
 
 
 class Channel(FetchingChannel):
@@ -19,6 +23,42 @@ class Channel(FetchingChannel):
         """Consume from a queue; with `no_ack` its messages are not stored in `unacked`."""
         (self.no_ack_queues.add if no_ack else self.no_ack_queues.discard)(queue)
         return super().basic_consume(queue, no_ack, *args, **kwargs)
+
+    # Anybody may have put another type in the place of these keys; ours is then gone, and is made again.
+    def _size(self, queue: str) -> int:
+        lists = [self.global_keyprefix + self._q_for_pri(queue, each) for each in self.priority_steps]
+        return int(self._typed(dict.fromkeys(lists, "list"), super()._size, queue))
+
+    def _queue_bind(self, exchange: str, *args: Any) -> None:
+        self._typed(self._binding_types(exchange), super()._queue_bind, exchange, *args)
+
+    def _refresh_bindings(self, queues: list[str]) -> None:
+        exchanges = {exchange for queue in queues for exchange, *_ in self.state.queue_bindings(queue)}
+        self._typed(self._binding_types(*exchanges), super()._refresh_bindings, queues)
+
+    def maybe_refresh_binding_expiry(self) -> None:
+        """Keep the bindings of consumed queues; a fault that another write has caused does not end the worker."""
+        try:
+            super().maybe_refresh_binding_expiry()
+        except self.ResponseError as error:
+            drop("binding", error)
+
+    def _binding_types(self, *exchanges: str) -> dict[str, str]:
+        patterns = (self.keyprefix_queue, self.keyprefix_binding_permanent)
+        sets = [self.global_keyprefix + pattern % each for pattern in patterns for each in exchanges]
+        return {**dict.fromkeys(sets, "set"), self._script_binding_deadlines: "zset"}
+
+    def _typed(self, types: dict[str, str], call: Callable[..., Any], *args: Any) -> Any:
+        return with_types(self.unacked.client, types, lambda: call(*args))
+
+    def get_table(self, exchange: str) -> list[tuple[str, ...]]:
+        """Return the bindings of an exchange: routing key, pattern and queue of each."""
+        members = self.client.smembers(self.keyprefix_queue % exchange)
+        rows = [tuple(member.decode(errors="replace").split(self.sep)) for member in members]
+        for row in rows:
+            if len(row) != _BINDING_PARTS:
+                drop("binding", f"of the exchange {exchange}", row)
+        return [row for row in rows if len(row) == _BINDING_PARTS]
 
     def _basic_cancel(self, consumer_tag: str) -> Any:
         result = super()._basic_cancel(consumer_tag)

@@ -10,6 +10,7 @@ from celery.utils.log import get_logger
 from celery.worker import control as _control
 from celery.worker import state as worker_state
 
+from poolwise.support import drop
 from poolwise.transport.upstream import control as control_step
 from poolwise.transport.upstream import pidbox
 
@@ -49,7 +50,40 @@ def pool_grow(state: Any, n: int = 1, **options: Any) -> Any:
     return reply
 
 
-class GreenPidbox(pidbox.gPidbox):
+def is_command(body: Any, headers: Any) -> bool:
+    """Return whether kombu can handle a received command; anybody may have sent it."""
+    if not isinstance(body, dict) or not isinstance(headers, dict):
+        return False
+    reply_to = body.get("reply_to")
+    return (
+        isinstance(body.get("method"), str)
+        and isinstance(body.get("arguments") or {}, dict)
+        and isinstance(body.get("destination") or [], list)
+        and not body.get("pattern")  # a regular expression can compute for hours
+        and (not reply_to or (isinstance(reply_to, dict) and {"exchange", "routing_key"} <= reply_to.keys()))
+    )
+
+
+class _Checked:
+    """A mixin for mailboxes: it drops what is no command of this worker, before kombu reads it."""
+
+    node: Any
+
+    def on_message(self, body: Any, message: Any) -> None:
+        """Handle a received command."""
+        if not is_command(body, message.headers) or body["method"] not in self.node.handlers:
+            drop("command", "it is none that this worker knows", str(body)[:200])
+            return
+        clock = message.headers.get("clock")
+        message.headers["clock"] = clock if type(clock) is int and 0 < clock < 2**62 else 0
+        super().on_message(body, message)  # type: ignore[misc]
+
+
+class Pidbox(_Checked, pidbox.Pidbox):
+    """The mailbox of a worker."""
+
+
+class GreenPidbox(_Checked, pidbox.gPidbox):
     """The mailbox of a gevent worker: unlike Celery's own it connects again after it lost its connection."""
 
     def loop(self, c: Any) -> None:
@@ -80,10 +114,9 @@ class GreenPidbox(pidbox.gPidbox):
 
 
 class PoolControl(control_step.Control):
-    """Celery's remote control step, with this mailbox under gevent."""
+    """Celery's remote control step, with these mailboxes."""
 
     def __init__(self, c: Any, **kwargs: Any) -> None:
         super().__init__(c, **kwargs)
-        if self.is_green:
-            self.box = GreenPidbox(c)
-            self.start, self.stop, self.shutdown = self.box.start, self.box.stop, self.box.shutdown
+        self.box = GreenPidbox(c) if self.is_green else Pidbox(c)
+        self.start, self.stop, self.shutdown = self.box.start, self.box.stop, self.box.shutdown

@@ -10,6 +10,8 @@ from typing import Any
 
 import redis
 
+from poolwise.support import drop, with_types
+
 #: Settles acknowledged tags, then moves up to `room` messages from the queues into `unacked`. Queues form
 #: groups of `group` (one per priority): the queues of a group take turns, and the next group waits until it is empty.
 #: A message that the script cannot parse, or of a queue consumed without acknowledgement, is only popped.
@@ -74,8 +76,8 @@ redis.call('ZREM', KEYS[1], '')
 local now = redis.call('TIME')
 now = now[1] + now[2] / 1000000
 local timeout = tonumber(ARGV[1])
-local since = tonumber(redis.call('HGET', KEYS[2], 'since') or 0)
-local last = tonumber(redis.call('HGET', KEYS[2], 'last') or 0)
+local since = tonumber(redis.call('HGET', KEYS[2], 'since') or 0) or 0
+local last = tonumber(redis.call('HGET', KEYS[2], 'last') or 0) or 0
 if now < last or now - last > timeout / 2 then since = now end
 redis.call('HSET', KEYS[2], 'since', since, 'last', now)
 local cutoff = string.format('%.6f', now - timeout)
@@ -108,7 +110,16 @@ class Unacked:
             self._scripts[source] = self.client.register_script(source)
         return self._scripts[source]
 
-    def settle(self, tags: Sequence[str]) -> None:
+    @property
+    def types(self) -> dict[str, str]:
+        """Return the types of the keys."""
+        return {self.hash_key: "hash", self.index_key: "zset", self._swept_key: "hash"}
+
+    @property
+    def _swept_key(self) -> str:
+        return f"{self.index_key}_swept"
+
+    def settle(self, tags: Sequence[str | bytes]) -> None:
         """Forget acknowledged messages. Raise redis.ConnectionError."""
         for start in range(0, len(tags), _CHUNK):
             chunk = tags[start : start + _CHUNK]
@@ -131,9 +142,15 @@ class Unacked:
 
     def overdue(self, after_s: float, limit: int) -> tuple[str, list[str]]:
         """Return the cut-off (a Redis time) and the tags that nobody renewed for `after_s` seconds."""
-        keys = [self.index_key, f"{self.index_key}_swept"]
-        cutoff, *tags = self._script(_OVERDUE)(keys=keys, args=[after_s, limit])
-        return cutoff.decode(), [tag.decode() for tag in tags]
+        keys = [self.index_key, self._swept_key]
+        cutoff, *tags = with_types(
+            self.client, self.types, lambda: self._script(_OVERDUE)(keys=keys, args=[after_s, limit])
+        )
+        foreign = [tag for tag in tags if not tag.isascii()]
+        for tag in foreign:
+            drop("delivery tag", "not ASCII", tag)
+        self.settle(foreign)
+        return cutoff.decode(), [tag.decode() for tag in tags if tag.isascii()]
 
     def renew(self, tags: Iterable[str]) -> None:
         """Renew the time stamps of reserved messages, so that no other worker takes them."""

@@ -12,7 +12,7 @@ from django.conf import settings
 from poolwise.lifecycle import environment, heartbeats
 from poolwise.metering import process_stats
 from poolwise.pools import api, body_probe
-from poolwise.support import REDIS_ERRORS, connect, original, start_native_thread
+from poolwise.support import REDIS_ERRORS, connect, dropped, original, start_native_thread
 from poolwise.transport import refused_messages
 from poolwise.worker.attempt_table import AttemptTable
 from poolwise.worker.process_stats_thread import ProcessStats, slots_of
@@ -109,6 +109,6 @@ class HeartbeatThread:
             db_connections=self._stats.last.db_connections,
             is_patched=process_stats.is_patched() if getattr(consumer.pool, "is_green", False) else None,
             stall_max_s=round(body_probe.longest_stall_s(), 4),
-            refused=refused_messages.total(),
+            refused=refused_messages.total() + dropped.total(),
             is_connected=consumer.unconnected_s < _UNCONNECTED_AFTER_S,
         )

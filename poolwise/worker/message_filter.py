@@ -1,19 +1,20 @@
-"""Where messages enter a worker: a message without a valid signature never becomes a job."""
+"""Where messages and commands enter a worker: without a valid signature none becomes a job or changes anything."""
 
 from collections.abc import Callable
 from typing import Any
 
 from celery.worker.control import Panel
 
-from poolwise.lifecycle import messages
-from poolwise.support import RefusedMessage
+from poolwise.lifecycle import commands, messages
+from poolwise.support import RefusedMessage, drop
 from poolwise.transport import PoolConsumer, refuse
 
 #: The commands of Celery's remote control that Poolwise and Flower's views need. Anybody who reaches the broker can send
-#: commands, which are not signed; so those that end a worker, change limits or load code are removed.
+#: commands. So those that change something must be signed, and those that end a worker, change limits or load code, or
+#: let another worker say what is revoked (`hello`), are removed.
 REMOTE_COMMANDS = frozenset((
-    "revoke", "pool_grow", "pool_shrink",
-    "ping", "hello", "clock", "heartbeat", "stats", "active", "reserved", "scheduled", "revoked", "registered",
+    *commands.SIGNED,
+    "ping", "clock", "heartbeat", "stats", "active", "reserved", "scheduled", "revoked", "registered",
     "active_queues", "query_task", "enable_events", "disable_events",
 ))  # fmt: skip
 
@@ -24,6 +25,9 @@ class JobConsumer(PoolConsumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         for name in Panel.data.keys() - REMOTE_COMMANDS:
             del Panel.data[name]
+        for name in commands.SIGNED:
+            if not isinstance(Panel.data[name], _SignedOnly):
+                Panel.data[name] = _SignedOnly(name, Panel.data[name])
         super().__init__(*args, **kwargs)
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
@@ -48,6 +52,23 @@ class JobConsumer(PoolConsumer):
         headers = message.headers if isinstance(message.headers, dict) else {}
         refuse(reason, headers.get("id"))
         message.reject_log_error(_NoLogger, self.connection_errors)
+
+
+class _SignedOnly:
+    """A command that this worker obeys only if this installation sent it."""
+
+    _filter = commands.CommandFilter()
+
+    def __init__(self, name: str, handle: Callable[..., Any]) -> None:
+        self._name, self._handle = name, handle
+
+    def __call__(self, state: Any, **given: Any) -> Any:
+        try:
+            arguments = self._filter.verified(self._name, given, state.hostname)
+        except RefusedMessage as error:
+            drop("command", error, self._name)
+            return {"error": f"refused: {error}"}
+        return self._handle(state, **arguments)
 
 
 class _NoLogger:
