@@ -48,8 +48,7 @@ def connect(*, timeout_s: float, max_connections: int = 16) -> Client:
         retry=Retry(NoBackoff(), 0),
         connection_class=connection_class(settings.REDIS_URL),
         decode_responses=True,
-        # Anybody may have written bytes that are no UTF-8. They become half surrogate pairs, and bytes again when sent.
-        encoding_errors="surrogateescape",
+        encoding_errors="replace",  # anybody may have written bytes that are no UTF-8
     )
     return redis.Redis(connection_pool=pool)
 

@@ -15,4 +15,5 @@ __all__ = [
     "redis_transport",
     "refuse",
     "refused_messages",
+    "remote_control",
 ]

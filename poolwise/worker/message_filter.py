@@ -3,11 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from celery.worker.control import Panel
-
 from poolwise.lifecycle import commands, messages
 from poolwise.support import RefusedMessage, drop
-from poolwise.transport import PoolConsumer, refuse
+from poolwise.transport import PoolConsumer, refuse, remote_control
 
 #: The commands of Celery's remote control that Poolwise and Flower's views need. Anybody who reaches the broker can send
 #: commands. So those that change something must be signed, and those that end a worker, change limits or load code, or
@@ -23,11 +21,12 @@ class JobConsumer(PoolConsumer):
     """A consumer that drops messages without a valid signature, before Celery reads any of them."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        for name in Panel.data.keys() - REMOTE_COMMANDS:
-            del Panel.data[name]
+        handlers = remote_control.control.Panel.data  # with ours in place of Celery's
+        for name in handlers.keys() - REMOTE_COMMANDS:
+            del handlers[name]
         for name in commands.SIGNED:
-            if not isinstance(Panel.data[name], _SignedOnly):
-                Panel.data[name] = _SignedOnly(name, Panel.data[name])
+            if not isinstance(handlers[name], _SignedOnly):
+                handlers[name] = _SignedOnly(name, handlers[name])
         super().__init__(*args, **kwargs)
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:

@@ -24,6 +24,7 @@ from poolwise.lifecycle.heartbeats import (
     workers,
 )
 from poolwise.metering import process_stats
+from poolwise.support import dropped, signing
 from poolwise.support.cpu import usable_cores
 from poolwise.support.errors import BrokerUnavailable
 from poolwise.support.redis import key
@@ -102,20 +103,52 @@ def test_what_cannot_be_read_is_passed_over(own_keys: Any, text: str) -> None:
     assert [read.name for read in read_all(own_keys)] == ["w1@h"]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "[[1]]", '[["a", "x"]]', "7"])
-def test_what_a_worker_reserved_is_nothing_where_it_cannot_be_read(own_keys: Any, text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "[[1]]", '["w2@h", [["a", "x"]]]', '["w1@h", []]', "7"]
+)
+def test_a_worker_is_absent_whose_reserved_attempts_cannot_be_read(own_keys: Any, text: str) -> None:
     send(own_keys, heartbeat("w1@h"), [("a", 1), ("b", 3)])
-    own_keys.hset(key("heartbeats", "reserved"), "w2@h", text)
-    assert heartbeats.reserved_attempts(own_keys) == {"w1@h": {("a", 1), ("b", 3)}, "w2@h": frozenset()}
+    for value in (text, signing.signed(signing.HEARTBEAT, text)):
+        own_keys.hset(key("heartbeats", "reserved"), "w2@h", value)
+        assert heartbeats.reserved_attempts(own_keys) == {"w1@h": {("a", 1), ("b", 3)}}
     withdraw(own_keys, "w1@h")
-    assert set(heartbeats.reserved_attempts(own_keys)) == {"w2@h"}
+    assert heartbeats.reserved_attempts(own_keys) == {}
 
 
 def test_another_release_may_send_more_or_leave_out_what_has_a_default(own_keys: Any) -> None:
     send(own_keys, heartbeat())
     values = {"name": "w1@h", "pool": "threads", "pid": 1, "host": "h", "mood": "good"}
-    own_keys.hset(key("heartbeats"), "w1@h", json.dumps(values))
+    own_keys.hset(key("heartbeats"), "w1@h", signing.signed(signing.HEARTBEAT, json.dumps(values)))
     assert read_all(own_keys)[0].slots == 0
+
+
+@pytest.mark.parametrize("value", ["x", None, "NUMBER", True, [], -1, 1.5, float("nan")], ids=str)
+@pytest.mark.parametrize("field", ["slots", "memory_bytes", "pid"])
+def test_a_signed_heartbeat_of_other_types_is_as_if_there_were_none(
+    own_keys: Any, field: str, value: Any
+) -> None:
+    send(own_keys, heartbeat())
+    values = {"name": "w1@h", "pool": "threads", "pid": 1, "host": "h", field: value}
+    text = json.dumps(values).replace('"NUMBER"', "1" + "0" * 400)
+    before = dropped.total("heartbeat")
+    own_keys.hset(key("heartbeats"), "w1@h", signing.signed(signing.HEARTBEAT, text))
+    assert read_all(own_keys) == []
+    assert dropped.total("heartbeat") == before + 1
+
+
+def test_a_heartbeat_is_only_that_of_the_worker_that_signed_it(own_keys: Any, settings: Any) -> None:
+    send(own_keys, heartbeat("w1@h"), [("a", 1)])
+    send(own_keys, heartbeat("w2@h"), [("b", 1)])
+    for part in ((), ("reserved",)):
+        name = key("heartbeats", *part)
+        own_keys.hset(name, "w2@h", own_keys.hget(name, "w1@h"))
+    assert [read.name for read in read_all(own_keys)] == ["w1@h"]
+    assert set(heartbeats.reserved_attempts(own_keys)) == {"w1@h"}
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "a new one", [settings.SECRET_KEY]
+    assert [read.name for read in read_all(own_keys)] == ["w1@h"]
+    settings.SECRET_KEY_FALLBACKS = []
+    assert read_all(own_keys) == []
+    assert heartbeats.reserved_attempts(own_keys) == {}
 
 
 def test_only_a_worker_without_heartbeats_for_an_hour_is_removed(own_keys: Any) -> None:

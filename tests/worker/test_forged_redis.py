@@ -1,21 +1,24 @@
 """What a stranger can write into Redis beside the queues: it ends no process, and no page."""
 
 import json
+import time
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 import redis
+from celery import current_app
 from django.conf import settings
 from django.test import Client
+from django.utils import timezone
 
 from poolwise.lifecycle.broker import web_connection
 from poolwise.lifecycle.heartbeats import pools_up
-from poolwise.lifecycle.pauses import pauses_key
-from poolwise.lifecycle.stream import stream_key
+from poolwise.lifecycle.stream import mark_cancelled, pauses_key, stream_key
 from poolwise.lifecycle.submission import submit
-from poolwise.models import JobState
+from poolwise.models import Job, JobState
 from poolwise.support.redis import key
 from tests.helpers.pace import eventually
 from tests.helpers.platform import Platform
@@ -25,7 +28,7 @@ POOLS = tuple(settings.JOB_POOLS)
 PAGES = ("/", "/pools/", "/definitions/io.wait/", "/jobs/", "/api/pools", "/api/definitions")
 RAW = b"\xff\xfe\x00"
 #: In the fields of a message to all workers, and of the message itself.
-NONSENSE = (None, 7, "text", [], {}, 10**400, {"exchange": 7}, ["["])
+NONSENSE: tuple[Any, ...] = (None, 7, "text", [], {}, 10**400, {"exchange": 7}, ["["])
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def stranger(platform: Platform) -> Iterator[redis.Redis]:
 
 def _broadcasts() -> Iterator[bytes]:
     """Yield what a stranger can publish to the mailboxes of all workers."""
-    properties = {"delivery_tag": str(uuid4()), "delivery_info": {}, "body_encoding": None}
+    properties: dict[str, Any] = {"delivery_tag": str(uuid4()), "delivery_info": {}, "body_encoding": None}
     command = {"method": "revoke", "arguments": {"task_id": "x"}, "destination": None, "pattern": None}
     message = {
         "content-type": "application/json", "content-encoding": "utf-8", "headers": {}, "properties": properties,
@@ -65,7 +68,7 @@ def _write_bytes(client: redis.Redis) -> None:
     for name in (key("heartbeats"), key("heartbeats", "reserved"), pauses_key(), "unacked"):
         client.hset(name, RAW, RAW)
     client.zadd(key("heartbeats", "at"), {RAW: float("inf")})
-    client.zadd("unacked_index", {RAW: 1.0, "nobody's": 1.0, "nested": 1.0})
+    client.zadd("unacked_index", {RAW: 1.0, b"nobody's": 1.0, b"nested": 1.0})
     client.hset("unacked", mapping={"nobody's": RAW, "nested": b"[" * 100_000})
     client.hset("unacked_index_swept", mapping={"since": RAW, "last": "nan"})
     for pool in POOLS:
@@ -117,3 +120,34 @@ def test_an_entry_with_the_last_of_all_ids_does_not_end_the_stream(
     platform.wait_for(job)
     assert job.state == JobState.SUCCEEDED
 
+
+def test_a_command_that_is_not_signed_stops_no_job_and_takes_no_slot(
+    platform: Platform, stranger: redis.Redis
+) -> None:
+    slots = {pool: workers[0].slots for pool, workers in pools_up().items()}
+    jobs = [submit("io.wait", {"duration_s": 1.0}, pool=pool)[0] for pool in POOLS]
+    eventually(lambda: Job.objects.running().count() == len(POOLS))
+    control: Any = current_app.control
+    mailbox = control.mailbox(web_connection())
+    for job in jobs:
+        for seal in ({}, {"seal": {"only": None, "at": time.time(), "nonce": "", "signature": "A" * 43}}):
+            arguments = {"task_id": str(job.pk), "terminate": True, "signal": "SIGKILL", **seal}
+            mailbox._broadcast("revoke", arguments)
+    mailbox._broadcast("pool_shrink", {"n": 1})
+    mailbox._broadcast("hello", {"from_node": "x", "revoked": {str(job.pk): 1.0 for job in jobs}})
+    platform.wait_for(*jobs)
+    assert {job.state for job in jobs} == {JobState.SUCCEEDED}
+    assert {pool: workers[0].slots for pool, workers in pools_up().items()} == slots
+
+
+def test_an_unsigned_mark_cancels_no_job_and_a_signed_one_does(
+    platform: Platform, stranger: redis.Redis
+) -> None:
+    jobs = [
+        submit("endings.succeed", {}, pool="threads", run_after=timezone.now() + timedelta(seconds=1))[0]
+        for _ in "ab"
+    ]
+    stranger.set(key("cancelled", jobs[0].pk), 1)
+    mark_cancelled(stranger, [str(jobs[1].pk)])
+    platform.wait_for(*jobs)
+    assert [job.state for job in jobs] == [JobState.SUCCEEDED, JobState.CANCELLED]
