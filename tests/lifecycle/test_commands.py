@@ -26,7 +26,7 @@ def test_a_command_comes_out_as_it_was_sent() -> None:
     assert CommandFilter().verified("revoke", everywhere, "any@h") == ARGUMENTS
 
 
-FORGED = {
+FORGED: dict[str, tuple[Any, str]] = {
     "no seal": (lambda: ARGUMENTS, "not signed"),
     "a seal that is a list": (lambda: {**ARGUMENTS, "seal": []}, "not signed"),
     "a seal without time": (lambda: {**ARGUMENTS, "seal": {"signature": "x", "only": None}}, "not signed"),

@@ -86,7 +86,7 @@ def test_reports(client: Any, stranger: redis.Redis, field: bytes, value: bytes,
     stranger.xadd(stream.stream_key(), {field: value})
     stream.claim(client, STARTED, "token")
     read = reader.read(count=10, block_ms=0)
-    decoded = []
+    decoded: list[Any] = []
     for _, text in read:
         try:
             decoded.append(stream.decode(text))
@@ -104,7 +104,7 @@ def test_reports(client: Any, stranger: redis.Redis, field: bytes, value: bytes,
 def test_pauses(client: Any, stranger: redis.Redis, field: bytes, value: bytes) -> None:
     pauses.write_copy(client, pauses.Paused({"threads": Pause.State.PAUSED}))
     for name in (field, b"pool:" + field, b"definition:" + field):
-        stranger.hset(pauses.pauses_key(), name, value)
+        stranger.hset(stream.pauses_key(), name, value)
     read = pauses.read_copy(client)
     assert read is not None
     assert "threads" in read.pools or field == b"threads"

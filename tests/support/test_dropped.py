@@ -13,7 +13,7 @@ def test_each_kind_is_logged_once_a_minute_with_its_count(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = 0.0
-    monkeypatch.setattr(dropped.time, "monotonic", lambda: now)
+    monkeypatch.setattr("poolwise.support.dropped.time.monotonic", lambda: now)
     for _ in range(100):
         dropped.drop("report", "forged")
     dropped.drop("heartbeat", "forged")

@@ -17,7 +17,7 @@ _BATCH = 500
 
 
 def _ids(attempts: Iterable[heartbeats.AttemptId]) -> list[UUID]:
-    # Heartbeats are not signed: anybody who reaches Redis can write them.
+    # Celery tasks of another kind may have ids that are no UUID.
     return [pk for job_id, _ in attempts if (pk := as_uuid(job_id)) is not None]
 
 
