@@ -62,7 +62,7 @@ def _alone(reader: stream.Reader, name: str, every_s: float, run: Callable[[], o
         lock, held_ms = key("duty", name), max(1, int(every_s * 900))
         if reader.client.set(lock, reader.name, nx=True, px=held_ms):
             run()
-        elif not 0 <= reader.client.pttl(lock) <= held_ms:  # no coordinator took it for so long
+        elif (left_ms := reader.client.pttl(lock)) == -1 or left_ms > held_ms:
             drop("lock of a duty", "it is not ours: it expires too late, or never", lock)
             reader.client.delete(lock)
 
