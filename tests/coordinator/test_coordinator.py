@@ -367,7 +367,7 @@ def test_the_loop_runs_whatever_duties_it_is_given_and_tells_them_of_its_begin_a
     run_for([duty], 0.35, own_keys)
     assert logged[0] == "begin False"
     assert logged[-1] == "stop"
-    assert 2 <= logged.count("run") <= 4
+    assert 2 <= logged.count("run") <= 5  # the last in the step during which it was stopped
 
 
 def test_a_duty_may_ask_to_run_again_before_its_interval_is_over(own_keys: Any) -> None:
