@@ -1,4 +1,4 @@
-"""Processes that end with their parent."""
+"""Processes that end with their parent. Standard library only; `poolwise.support.descendants` has more."""
 
 import ctypes
 import sys

@@ -14,16 +14,16 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from types import FrameType
 from typing import Any
 
-import psutil
 from honcho.environ import parse_procfile
 from honcho.manager import Manager
 from honcho.process import Popen, Process
 
 from dev.console import Console
-from dev.lifetime import die_with_parent
+from poolwise.support import adopt_orphans, die_with_parent, kill_descendants, kill_family
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LAST = ("coordinator", "demo")
@@ -32,26 +32,33 @@ GRACE_S = 40.0  # above SHUTDOWN_GRACE_S and what a cold shutdown may take
 HURRY_AFTER_S = 1.0
 
 
+class Program(Popen):  # type: ignore[misc]
+    """The program of a line of the Procfile; what it leaves running ends with it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, preexec_fn=partial(die_with_parent, signal.SIGTERM), **kwargs)
+        Thread(target=self._end_family, daemon=True).start()
+
+    def _end_family(self) -> None:
+        # Without this, whatever has inherited the pipe of its output would keep the reader waiting.
+        with suppress(ChildProcessError):  # the reader has waited for it
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        kill_descendants()
+
+
 class Child(Process):  # type: ignore[misc]
     """One line of the Procfile; it ends when the platform is killed."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._child_ctor = partial(Popen, preexec_fn=partial(die_with_parent, signal.SIGTERM))
+        self._child_ctor = Program
 
     def run(self, events: Any = None, ignore_signals: bool = False) -> None:
         """Start the program and pass its lines on until it ends."""
         die_with_parent(signal.SIGKILL)
+        adopt_orphans()
         super().run(events, ignore_signals)
-
-
-def kill_family(pid: int) -> None:
-    """Kill a process and all that it started: a supervised worker has a session of its own."""
-    with suppress(psutil.NoSuchProcess):
-        parent = psutil.Process(pid)
-        for member in (parent, *parent.children(recursive=True)):
-            with suppress(psutil.NoSuchProcess):
-                member.kill()
+        kill_descendants()
 
 
 class Platform(Manager):  # type: ignore[misc]

@@ -30,7 +30,7 @@ from poolwise.lifecycle.stream import (
     report,
 )
 from poolwise.metering import UNATTRIBUTED
-from poolwise.pools import api, body_probe, prefork
+from poolwise.pools import api, body_probe, left_programs, prefork
 from poolwise.support import (
     REDIS_ERRORS,
     PoolwiseError,
@@ -147,7 +147,10 @@ def _run(delivery: Delivery, started: Started, watch: Stopwatch) -> tuple[Outcom
             outcome = _failed(outcome, error, definition, delivery.attempt, timings)
         else:
             outcome, stop = _stopped(outcome, interrupted, definition, timings), error
+            left_programs.end()
     finally:
+        if stop is None:
+            left_programs.name_in_log()
         logs.attempt_log.reset(token)
     outcome = _without_secrets(outcome, buffer.secrets) if buffer.secrets else outcome
     return replace(outcome, log=tuple(buffer.lines), log_dropped=buffer.dropped), stop

@@ -12,7 +12,7 @@ from typing import Self
 from django.conf import settings
 
 from poolwise.lifecycle import heartbeats
-from poolwise.support import BrokerUnavailable
+from poolwise.support import BrokerUnavailable, kill_family
 
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 30.0
@@ -125,7 +125,7 @@ def _wait_for(process: subprocess.Popen[bytes]) -> None:
     try:
         process.wait(_STOP_TIMEOUT_S)
     except subprocess.TimeoutExpired:
-        process.kill()
+        kill_family(process.pid)
         process.wait()
 
 

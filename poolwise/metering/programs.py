@@ -1,17 +1,26 @@
-"""CPU time of the programs (child processes) that a job starts: charged to the job when its process ends."""
+"""The programs (child processes) that a job starts: their CPU time, charged when they end, and their end with the job's."""
 
 import os
 import subprocess
+from collections.abc import Callable
 from contextlib import suppress
+from functools import wraps
+from multiprocessing.process import BaseProcess
 from typing import Any
 
+import psutil
+
 from poolwise.metering.cpu_clocks import METER, Meter
+from poolwise.support import is_running, kill_all
 
 with suppress(ImportError):  # Windows has none
     import resource
 
+#: Functions of `os` that return the process id of a child.
+_STARTING = ("fork", "posix_spawn", "posix_spawnp")
 _os: Any = os
 _subprocess: Any = subprocess
+_BaseProcess: Any = BaseProcess
 #: The jobs of child processes that have not been waited for, by process id.
 _owners: dict[int, Meter] = {}
 _installed: set[str] = set()
@@ -20,23 +29,50 @@ _of_others_s = 0.0
 
 
 def install() -> None:
-    """Charge from now on what `subprocess`, `os.fork` and so `multiprocessing` start in jobs."""
+    """Charge from now on what `subprocess`, `os` and `multiprocessing` start in jobs."""
     if _installed or not hasattr(os, "wait4"):
         return
     _installed.add("native")
-    fork, init = os.fork, subprocess.Popen.__init__
-
-    def forked() -> int:
-        if pid := fork():
-            started(pid)
-        return pid
+    init = subprocess.Popen.__init__
 
     def popen(self: Any, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs)
         started(self.pid)
 
-    _os.fork, _subprocess.Popen.__init__ = forked, popen
+    for name in _STARTING:
+        setattr(os, name, _noting(getattr(os, name)))
+    _subprocess.Popen.__init__ = popen
     _os.waitpid = _subprocess._del_safe.waitpid = _waitpid
+    _install_everywhere()
+
+
+def _noting(start: Callable[..., int]) -> Callable[..., int]:
+    @wraps(start)
+    def noted(*args: Any, **kwargs: Any) -> int:
+        if pid := start(*args, **kwargs):  # 0 in a forked child
+            started(pid)
+        return pid
+
+    return noted
+
+
+def _install_everywhere() -> None:
+    """Note what neither `subprocess` nor `os.fork` starts: by `multiprocessing` with spawn or forkserver, `os.system`."""
+    start: Any = BaseProcess.start
+    system = os.system
+
+    def process_start(self: Any) -> None:
+        start(self)
+        if self._popen.method != "fork":
+            started(self.pid)
+
+    def shell(command: Any) -> int:
+        if METER.get() is None:
+            return system(command)
+        status = subprocess.call(command, shell=True)  # noqa: S602 - as os.system
+        return status << 8 if status >= 0 else -status
+
+    _BaseProcess.start, _os.system = process_start, shell
 
 
 def install_on_gevent() -> None:
@@ -59,6 +95,7 @@ def install_on_gevent() -> None:
         on_child(watcher, callback)
 
     gevent_os._watch_child, gevent_os._on_child = watched, ended
+    _install_everywhere()
 
 
 def started(pid: int) -> None:
@@ -67,6 +104,29 @@ def started(pid: int) -> None:
     if meter is not None:
         meter.programs.add(pid)
         _owners[pid] = meter
+
+
+def running(meter: Meter) -> list[psutil.Process]:
+    """Return the programs of the job that run now; not those that these have started."""
+    found = []
+    for pid in tuple(meter.programs):
+        with suppress(psutil.Error):
+            program = psutil.Process(pid)
+            if _owners.get(pid) is meter and is_running(program) and _is_ours(program):
+                found.append(program)
+    return found
+
+
+def _is_ours(program: psutil.Process) -> bool:
+    # Something else may have waited for it and its id be in use again. A server of forks may stand between.
+    return any(parent.pid == os.getpid() for parent in program.parents())
+
+
+def end(meter: Meter) -> None:
+    """Kill the programs that the job started, and what they have started."""
+    for program in running(meter):
+        with suppress(psutil.Error):
+            kill_all([program, *program.children(recursive=True)])
 
 
 def waited_for_s() -> float:

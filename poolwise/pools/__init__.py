@@ -2,7 +2,8 @@
 
 Reading order: `spec` (declared pools), `request` (one job in a pool, a state machine), `interrupts` (what stops a body),
 `base` (what our pools share), `threads`, `gevent`, `asyncio`, `loop` and `coroutines` (async bodies). Around a job: `task`
-(base class of tasks), `api` (what a job may call), `body_probe` (where its time goes), `limits` (by pool), `prefork`.
+(base class of tasks), `api` (what a job may call), `body_probe` (where its time goes), `left_programs`, `limits` (by pool),
+`prefork`.
 A process imports only the pool class that it runs: a web process none of them.
 """
 
@@ -37,6 +38,7 @@ __all__ = [
     "body_probe",
     "get_pool",
     "install",
+    "left_programs",
     "limits",
     "prefork",
     "task",

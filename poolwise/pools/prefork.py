@@ -13,12 +13,15 @@ from celery.signals import worker_process_init
 
 from poolwise.metering import Meter, programs
 from poolwise.pools.interrupts import Interrupted, RevokedStop, ShutdownStop
+from poolwise.support import kill_all
 
 #: Sent to the child of a job that is cancelled; a shutdown sends SIGTERM. billiard turns both into SystemExit.
 REVOKE_SIGNAL = "SIGHUP"
 
 #: A child inside a call of C does not handle signals; after this time it is killed.
 _KILL_AFTER_S = 2.0
+#: Not before its signal reaches the child, whose job would else see its program killed and not its own limit.
+_END_PROGRAMS_AFTER_S = 0.5
 
 
 _child_pids: set[int] = set()
@@ -54,8 +57,16 @@ def kill_if_unresponsive(pid: int, after_s: float = _KILL_AFTER_S) -> None:
 
 
 def _kill(child: psutil.Process) -> None:
-    with suppress(psutil.Error):  # it has ended; psutil detects a reused pid
-        child.kill()
+    with suppress(psutil.Error):  # it has ended
+        kill_all([child, *child.children(recursive=True)])
+
+
+def end_programs_of(pid: int, after_s: float = _END_PROGRAMS_AFTER_S) -> None:
+    """Kill, after `after_s`, what a child has started so far: it is about to be killed for its job's time limit."""
+    with suppress(psutil.Error):
+        timer = threading.Timer(after_s, kill_all, (psutil.Process(pid).children(recursive=True),))
+        timer.daemon = True
+        timer.start()
 
 
 def stop_behind(error: BaseException) -> Interrupted | None:

@@ -23,6 +23,14 @@ from poolwise.support.bounded import (
     VariantName,
 )
 from poolwise.support.cpu import cores, cpu_quota, usable_cores, whole_cores
+from poolwise.support.descendants import (
+    adopt_orphans,
+    die_with_parent,
+    is_running,
+    kill_all,
+    kill_descendants,
+    kill_family,
+)
 from poolwise.support.dropped import drop
 from poolwise.support.errors import (
     BadBundle,
@@ -121,19 +129,25 @@ __all__ = [
     "UserLimitReached",
     "Values",
     "VariantName",
+    "adopt_orphans",
     "as_uuid",
     "connect",
     "cores",
     "count",
     "cpu_quota",
+    "die_with_parent",
     "drop",
     "dropped",
     "duty",
     "elapsed_wall_s",
     "eviction_fault",
     "formats",
+    "is_running",
     "is_storable",
     "key",
+    "kill_all",
+    "kill_descendants",
+    "kill_family",
     "leaving",
     "logs",
     "megabytes",

@@ -66,6 +66,8 @@ class JobRequest(_Request):
             # Only a child process of a prefork worker may still send its own report.
             after_s = 0.0 if base.running_pool() else _OWN_REPORT_S
             post(self._outcome(stream.Ending.FAILED, "TimeLimitExceeded", text), after_s=after_s)
+            if base.running_pool() is None:
+                prefork.end_programs_of(self.worker_pid)
         super().on_timeout(soft, timeout)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:

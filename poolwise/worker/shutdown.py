@@ -6,7 +6,7 @@ import signal
 import structlog
 from django.conf import settings
 
-from poolwise.support import original, start_native_thread
+from poolwise.support import kill_descendants, original, start_native_thread
 
 log = structlog.get_logger(__name__)
 #: How long a cold shutdown may take: it may wait for a Redis that does not answer.
@@ -41,4 +41,5 @@ def _end_by_force(grace_s: float) -> None:
     os.kill(os.getpid(), signal.SIGQUIT)
     sleep(_COLD_SHUTDOWN_S)
     log.error("cold shutdown timed out; exiting, and the reserved jobs run again")
+    kill_descendants()
     os._exit(1)

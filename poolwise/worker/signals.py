@@ -7,7 +7,7 @@ from celery import signals
 from django.db import connections
 
 from poolwise.pools import POOL_ENV, base, get_pool
-from poolwise.support import stdout_redaction
+from poolwise.support import kill_descendants, stdout_redaction
 from poolwise.worker.heartbeat_thread import HeartbeatThread
 from poolwise.worker.pause_watcher import PauseWatcher
 from poolwise.worker.report_thread import flush
@@ -53,3 +53,4 @@ def _on_worker_shutdown(**_: Any) -> None:
     if POOL_ENV in os.environ:
         _watchdog_process.stop()
         _heartbeat.stop()
+        kill_descendants(spare={_watchdog_process.pid})  # what jobs have left running

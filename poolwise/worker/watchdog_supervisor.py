@@ -22,7 +22,8 @@ class WatchdogProcess:
 
     def __init__(self) -> None:
         self._stopped = False
-        self._pid = 0
+        #: The process id of the watchdog; 0 if there is none.
+        self.pid = 0
 
     def start(self) -> AttemptTable:
         """Start the watchdog; return the table that it checks."""
@@ -41,13 +42,13 @@ class WatchdogProcess:
         command = [sys.executable, "-m", "poolwise.worker.watchdog", str(descriptor), str(os.getpid())]
         while not self._stopped:
             try:
-                self._pid = original("os", "posix_spawn")(sys.executable, command, _environment())
-                while not self._stopped and _is_alive(self._pid, wait):
+                self.pid = original("os", "posix_spawn")(sys.executable, command, _environment())
+                while not self._stopped and _is_alive(self.pid, wait):
                     sleep(CHECK_EVERY_S)
             except Exception:  # no memory or no process available
                 log.exception("cannot start the watchdog")
             if not self._stopped:
-                log.error("the watchdog ended; starting it again", pid=self._pid)
+                log.error("the watchdog ended; starting it again", pid=self.pid)
                 sleep(_PAUSE_S)
 
 

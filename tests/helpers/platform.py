@@ -11,9 +11,9 @@ from typing import Any, Self
 from django.conf import settings
 from django.db import connection
 
-from dev.processes import kill_family
 from poolwise.lifecycle.heartbeats import coordinator_is_up, pools_up
 from poolwise.models import Job
+from poolwise.support import kill_family
 from poolwise.support.errors import BrokerUnavailable
 from tests import ROOT
 from tests.helpers.pace import eventually

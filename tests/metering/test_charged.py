@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
+from multiprocessing.process import BaseProcess
 from types import SimpleNamespace
 
 import pytest
@@ -31,7 +32,8 @@ def hooks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Install the hooks for one test."""
     for owner, name in (
         (threading.Thread, "start"), (ThreadPoolExecutor, "submit"), (subprocess.Popen, "__init__"),
-        (os, "fork"), (os, "waitpid"), (programs._subprocess._del_safe, "waitpid"),
+        (os, "fork"), (os, "posix_spawn"), (os, "posix_spawnp"), (os, "system"), (BaseProcess, "start"),
+        (os, "waitpid"), (programs._subprocess._del_safe, "waitpid"),
     ):  # fmt: skip
         monkeypatch.setattr(owner, name, getattr(owner, name))
     for module in (child_threads, programs):

@@ -7,13 +7,21 @@ import subprocess
 import sys
 import time
 from argparse import ArgumentParser
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from poolwise.pools import MAX_CONCURRENCY, POOL_CLASSES, POOL_ENV, PoolSpec, get_pool
-from poolwise.support import PoolwiseError, settings_checks
+from poolwise.support import (
+    PoolwiseError,
+    adopt_orphans,
+    die_with_parent,
+    kill_descendants,
+    settings_checks,
+)
 
 _STEADY_AFTER_S = 10.0
 _LONGEST_PAUSE_S = 30.0
@@ -85,6 +93,7 @@ def worker_environment(pool: PoolSpec) -> dict[str, str]:
 
 def _supervise(pool: PoolSpec, slots: int) -> int:
     """Keep a worker running; pass SIGTERM and SIGINT on as one warm shutdown. Return its last exit status."""
+    adopt_orphans()
     supervisor = _Supervisor(pool, slots)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, supervisor.stop)
@@ -92,7 +101,7 @@ def _supervise(pool: PoolSpec, slots: int) -> int:
 
 
 class _Supervisor:
-    """Starts a pool's worker again whenever it ends by itself."""
+    """Starts a pool's worker again whenever it ends by itself, once all that its jobs have started has ended, too."""
 
     def __init__(self, pool: PoolSpec, slots: int) -> None:
         self._pool, self._slots = pool, slots
@@ -102,7 +111,7 @@ class _Supervisor:
     def stop(self, *_: object) -> None:
         """Start a warm shutdown of the worker, once."""
         if not self._stopping and self._worker is not None:
-            self._worker.send_signal(signal.SIGTERM)
+            self._terminate(self._worker)
         self._stopping = True
 
     def run(self) -> int:
@@ -127,10 +136,32 @@ class _Supervisor:
     def _run_worker(self) -> int:
         command, environment = worker_command(self._pool, self._slots), worker_environment(self._pool)
         # A new session: Ctrl-C reaches only this process, so the worker gets one signal, not two.
-        self._worker = subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603
+        worker = self._worker = subprocess.Popen(  # noqa: S603
+            command,
+            env=environment,
+            start_new_session=True,
+            preexec_fn=partial(die_with_parent, signal.SIGTERM),
+        )
         if self._is_stopping():  # the signal came while it started
-            self._worker.send_signal(signal.SIGTERM)
-        return self._worker.wait()
+            self._terminate(worker)
+        status = _wait_for(worker)
+        kill_descendants()
+        return status
+
+    def _terminate(self, worker: subprocess.Popen[bytes]) -> None:
+        # Not by `send_signal`, which may wait for the worker in place of `_wait_for`.
+        if worker.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(worker.pid, signal.SIGTERM)
 
     def _is_stopping(self) -> bool:
         return self._stopping
+
+
+def _wait_for(worker: subprocess.Popen[bytes]) -> int:
+    """Wait for the worker, and meanwhile for orphans of its jobs; return its exit status."""
+    while worker.returncode is None:
+        pid, status = os.wait()
+        if pid == worker.pid:
+            worker.returncode = os.waitstatus_to_exitcode(status)
+    return worker.returncode
