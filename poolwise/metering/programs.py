@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 from poolwise.metering.cpu_clocks import METER, Meter
-from poolwise.support import is_running, kill_all
+from poolwise.support import family, is_running
 
 with suppress(ImportError):  # Windows has none
     import resource
@@ -108,25 +108,24 @@ def started(pid: int) -> None:
 
 def running(meter: Meter) -> list[psutil.Process]:
     """Return the programs of the job that run now; not those that these have started."""
-    found = []
-    for pid in tuple(meter.programs):
-        with suppress(psutil.Error):
-            program = psutil.Process(pid)
-            if _owners.get(pid) is meter and is_running(program) and _is_ours(program):
-                found.append(program)
-    return found
+    found = (_running(pid, meter) for pid in tuple(meter.programs))
+    return [program for program in found if program is not None]
 
 
-def _is_ours(program: psutil.Process) -> bool:
-    # Something else may have waited for it and its id be in use again. A server of forks may stand between.
-    return any(parent.pid == os.getpid() for parent in program.parents())
+def families(meter: Meter) -> list[psutil.Process]:
+    """Return the programs of the job that run now, and what they have started; takes milliseconds if there are any."""
+    return [process for program in running(meter) for process in family(program.pid)]
 
 
-def end(meter: Meter) -> None:
-    """Kill the programs that the job started, and what they have started."""
-    for program in running(meter):
-        with suppress(psutil.Error):
-            kill_all([program, *program.children(recursive=True)])
+def _running(pid: int, meter: Meter) -> psutil.Process | None:
+    # Something that we do not see may have waited for it, and its id be in use again: then it is no descendant of ours,
+    # or it belongs to another job. Between us and it may be the server of `multiprocessing`, or a second fork.
+    try:
+        program = psutil.Process(pid)
+        is_ours = any(parent.pid == os.getpid() for parent in program.parents())
+    except (psutil.Error, OSError):
+        return None
+    return program if is_ours and _owners.get(pid) is meter and is_running(program) else None
 
 
 def waited_for_s() -> float:

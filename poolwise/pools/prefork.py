@@ -4,7 +4,6 @@ import os
 import signal
 import threading
 import time
-from contextlib import suppress
 
 import psutil
 from billiard import current_process
@@ -13,7 +12,7 @@ from celery.signals import worker_process_init
 
 from poolwise.metering import Meter, programs
 from poolwise.pools.interrupts import Interrupted, RevokedStop, ShutdownStop
-from poolwise.support import kill_all
+from poolwise.support import family, kill_all
 
 #: Sent to the child of a job that is cancelled; a shutdown sends SIGTERM. billiard turns both into SystemExit.
 REVOKE_SIGNAL = "SIGHUP"
@@ -57,16 +56,15 @@ def kill_if_unresponsive(pid: int, after_s: float = _KILL_AFTER_S) -> None:
 
 
 def _kill(child: psutil.Process) -> None:
-    with suppress(psutil.Error):  # it has ended
-        kill_all([child, *child.children(recursive=True)])
+    if child.is_running():  # psutil detects a reused pid
+        kill_all(family(child.pid))
 
 
 def end_programs_of(pid: int, after_s: float = _END_PROGRAMS_AFTER_S) -> None:
-    """Kill, after `after_s`, what a child has started so far: it is about to be killed for its job's time limit."""
-    with suppress(psutil.Error):
-        timer = threading.Timer(after_s, kill_all, (psutil.Process(pid).children(recursive=True),))
-        timer.daemon = True
-        timer.start()
+    """Kill, after `after_s`, what a child has started so far: it is about to end, with its job."""
+    timer = threading.Timer(after_s, kill_all, (family(pid)[1:],))
+    timer.daemon = True
+    timer.start()
 
 
 def stop_behind(error: BaseException) -> Interrupted | None:

@@ -24,7 +24,7 @@ from poolwise.pools.interrupts import (
     call_in_thread,
     exception_for,
 )
-from poolwise.support import native_lock, start_native_thread
+from poolwise.support import kill_all, native_lock
 
 logger = logging.getLogger("celery.pool")
 
@@ -178,8 +178,6 @@ class PoolRequest:
         self._claim_end()
         for timer in self._timers:
             timer.cancel()
-        if self.why in FINAL:  # again: it may have started others while it cleaned up
-            self._end_programs()
         self.pool.finished(self)
 
     # --- interrupts, from outside
@@ -208,14 +206,12 @@ class PoolRequest:
             self.why, self.pending = why, None
         if why in FINAL:
             self._timers.append(self.pool.call_later(INSIST_S, self._insist))
-        reach(why)
-        if why in FINAL:  # only now: the body shall see why, not that its program was killed
-            self._end_programs()
-
-    def _end_programs(self) -> None:
-        # In a thread, as it reads a file for each process of this machine, and this may be the thread of all jobs.
-        if self.meter.programs:
-            start_native_thread(lambda: programs.end(self.meter), "end-programs")
+            # Found before the body may end its program, and ended after it knows why.
+            started = programs.families(self.meter)
+            reach(why)
+            kill_all(started)
+        else:
+            reach(why)
 
     def _insist(self) -> None:
         with self._lock:

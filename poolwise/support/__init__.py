@@ -26,6 +26,7 @@ from poolwise.support.cpu import cores, cpu_quota, usable_cores, whole_cores
 from poolwise.support.descendants import (
     adopt_orphans,
     die_with_parent,
+    family,
     is_running,
     kill_all,
     kill_descendants,
@@ -141,6 +142,7 @@ __all__ = [
     "duty",
     "elapsed_wall_s",
     "eviction_fault",
+    "family",
     "formats",
     "is_running",
     "is_storable",

@@ -1,6 +1,7 @@
 """The processes that this one, or one that it started, has started: keep them within reach, and end them."""
 
 import ctypes
+import os
 import sys
 import time
 from collections.abc import Container
@@ -14,6 +15,8 @@ _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 #: How long to go on killing: a process in an uninterruptible call of the kernel does not end, nor one of another user.
 _PATIENCE_S = 5.0
 _PAUSE_S = 0.01
+#: What reading about a process raises: it has ended or is another user's, or this process has no file descriptor left.
+UNREADABLE = (psutil.Error, OSError)
 
 
 def adopt_orphans() -> None:
@@ -33,15 +36,22 @@ def _prctl(option: int, value: int) -> None:
 
 def kill_family(pid: int) -> None:
     """Kill a process and all that it started."""
-    with suppress(psutil.NoSuchProcess):
+    kill_all(family(pid))
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """Return a process and all that it has started, as far as both run."""
+    try:
         parent = psutil.Process(pid)
-        kill_all([parent, *parent.children(recursive=True)])
+        return [parent, *parent.children(recursive=True)]
+    except UNREADABLE:
+        return []
 
 
 def kill_all(processes: list[psutil.Process]) -> None:
     """Kill those of the processes that still run; psutil notices a process id that was used again."""
     for process in processes:
-        with suppress(psutil.Error):
+        with suppress(*UNREADABLE):
             process.kill()
 
 
@@ -54,7 +64,7 @@ def kill_descendants(spare: Container[int] = ()) -> None:
 
 
 def _running_descendants(spare: Container[int]) -> list[psutil.Process]:
-    processes = psutil.Process().children(recursive=True)
+    processes = family(os.getpid())[1:]
     return [process for process in processes if process.pid not in spare and is_running(process)]
 
 
@@ -62,5 +72,5 @@ def is_running(process: psutil.Process) -> bool:
     """Return whether the process has not ended, waited for or not."""
     try:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
+    except UNREADABLE:
         return False

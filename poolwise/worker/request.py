@@ -86,6 +86,8 @@ class JobRequest(_Request):
     def terminate(self, pool: Any, signal: Any = None) -> None:
         """Stop the running job. A job that shares its process is announced as revoked once it has stopped."""
         if not self.time_start or base.running_pool() is None:
+            if self.time_start:
+                prefork.end_programs_of(self.worker_pid)
             super().terminate(pool, signal)
             if self.time_start:
                 prefork.kill_if_unresponsive(self.worker_pid)

@@ -24,13 +24,11 @@ from poolwise.lifecycle.heartbeats import Heartbeat, coordinator_is_up, pools_up
 from poolwise.lifecycle.messages import signed_options
 from poolwise.lifecycle.stream import Ending, Outcome
 from poolwise.management import local_processes
-from poolwise.management.commands import pool
 from poolwise.models import Comparison
-from poolwise.pools import get_pool
 from poolwise.worker.task import run
 from tests import ROOT
 from tests.helpers.core import reports
-from tests.helpers.pace import becomes, eventually, limit_s
+from tests.helpers.pace import becomes, eventually
 
 
 class Site:
@@ -314,18 +312,6 @@ def test_a_pool_with_an_invalid_broker_url_is_not_started(settings: Any) -> None
     settings.BROKER_URL = "rabbit://a"
     with pytest.raises(CommandError, match=r"BROKER_URL begins with 'rabbit'.* Write amqp://"):
         call_command("pool", "threads")
-
-
-def test_a_supervisor_ends_at_once_while_it_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    supervisor = pool._Supervisor(get_pool("threads"), 1)
-    monkeypatch.setattr(pool, "worker_command", lambda *_: [sys.executable, "-c", "raise SystemExit(3)"])
-    monkeypatch.setattr(pool, "_LONGEST_PAUSE_S", 20.0)
-    monkeypatch.setattr(
-        pool.time, "sleep", lambda seconds, sleep=time.sleep: (supervisor.stop(), sleep(seconds))
-    )
-    began = time.monotonic()
-    assert supervisor.run() == 0
-    assert time.monotonic() - began < limit_s(3)
 
 
 @pytest.mark.services

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from dev.ports import free_port
+from poolwise.support import is_running
 from tests import ROOT
 from tests.helpers.pace import limit_s
 
@@ -134,6 +135,21 @@ def test_killing_the_platform_leaves_nothing_behind(stubs):
     family = psutil.Process(stubs.pid).children(recursive=True)
     stubs.kill()
     assert psutil.wait_procs(family, timeout=10)[1] == []
+
+
+@pytest.mark.parametrize("output", ["", " >/dev/null 2>&1"])
+def test_what_a_process_leaves_running_keeps_nothing_waiting_and_ends(tmp_path, output):
+    (tmp_path / "stub.py").write_text(STUB)
+    left = f"setsid sh -c \"trap '' TERM; sleep 90{output} & echo left \\$!\""
+    (tmp_path / "Procfile").write_text(f"threads: {left}; exec {sys.executable} stub.py 0.1\n")
+    with ended(start(ROOT, "-c", RUN, str(tmp_path / "Procfile"))) as process:
+        pid = int(read_until(process, "| left").split()[-1])
+        read_until(process, "| up")
+        assert is_running(psutil.Process(pid))
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+        assert process.returncode == 0
+        assert not psutil.pid_exists(pid) or not is_running(psutil.Process(pid))
 
 
 @pytest.fixture

@@ -180,13 +180,13 @@ def test_a_watchdog_that_ends_is_started_again(monkeypatch: pytest.MonkeyPatch) 
     guard = watchdog_supervisor.WatchdogProcess()
     table = guard.start()
     eventually(lambda: table.is_watched)
-    first = guard._pid
+    first = guard.pid
     os.kill(first, signal.SIGKILL)
-    eventually(lambda: guard._pid != first)
+    eventually(lambda: guard.pid != first)
     checked = time.monotonic()
     eventually(lambda: table.checked_at_mono > checked)
     guard.stop()
-    os.kill(guard._pid, signal.SIGKILL)
+    os.kill(guard.pid, signal.SIGKILL)
 
 
 def test_a_watchdog_that_cannot_be_started_is_so_later(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,6 +206,6 @@ def test_a_watchdog_that_cannot_be_started_is_so_later(monkeypatch: pytest.Monke
     monkeypatch.setattr(watchdog_supervisor, "_PAUSE_S", 0.01)
     guard = watchdog_supervisor.WatchdogProcess()
     guard.start()
-    eventually(lambda: guard._pid == 42)
+    eventually(lambda: guard.pid == 42)
     guard.stop()
     assert len(tries) == 3

@@ -2,7 +2,11 @@
 
 import asyncio
 import hashlib
+import multiprocessing
+import os
 import re
+import shlex
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -137,3 +141,62 @@ def prints(token: Annotated[str, Secret()]) -> None:
     """Keep no secret."""
     print("it is", token, flush=True)
     print(f"printed to stderr: {token}", file=sys.stderr)
+
+
+def _program(marker: str) -> list[str]:
+    # A program that has started another.
+    return ["sh", "-c", "sleep 90; true", marker]
+
+
+@job(name="stuck.runs_program", kind="io", time_limit_s=60)
+def runs_program(marker: str, way: str = "run") -> None:
+    """Run a program and wait for it."""
+    _run_program(marker, way)
+
+
+@job(name="stuck.runs_program_too_long", kind="io", time_limit_s=LIMIT_S)
+def runs_program_too_long(marker: str, way: str = "run") -> None:
+    """Run a program and wait for it past the limit."""
+    _run_program(marker, way)
+
+
+def _run_program(marker: str, way: str) -> None:
+    if way == "run":
+        subprocess.run(_program(marker), check=False)
+    elif way == "system":
+        os.system(f"sleep 90; true {marker}")
+    elif way == "wait":
+        subprocess.Popen(_program(marker), start_new_session=True).wait()
+    elif way == "beside":
+        subprocess.Popen(_program(marker))
+        for _ in range(900):
+            time.sleep(0.1)
+    else:
+        child = multiprocessing.get_context(way).Process(target=subprocess.run, args=(_program(marker),))
+        child.start()
+        child.join()
+
+
+@job(name="stuck.awaits_program", kind="io", time_limit_s=60)
+async def awaits_program(marker: str) -> None:
+    """Run a program and wait for it, in a coroutine."""
+    program = await asyncio.create_subprocess_exec(*_program(marker))
+    await program.wait()
+
+
+@job(name="stuck.leaves_program", kind="io", max_attempts=1)
+def leaves_program(marker: str) -> None:
+    """Leave two programs running that ignore SIGTERM, one of them in a session of its own and without a parent."""
+    code = (
+        "import signal, time; signal.signal(15, signal.SIG_IGN); print('ready', flush=True); time.sleep(90)"
+    )
+    left = subprocess.Popen([sys.executable, "-S", "-c", code, marker], stdout=subprocess.PIPE)
+    assert left.stdout is not None
+    left.stdout.readline()
+    LEFT.append(left)
+    command = shlex.join([sys.executable, "-S", "-c", code, marker])
+    subprocess.run(["setsid", "sh", "-c", f"{command} &"], check=True)
+
+
+#: Kept, so that Python does not warn.
+LEFT: list[subprocess.Popen[bytes]] = []

@@ -1,0 +1,104 @@
+"""`manage.py pool NAME --restart` with a small program in place of the worker."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+
+from poolwise.support import is_running, kill_family
+from tests import ROOT
+from tests.helpers.pace import eventually, within
+
+SUPERVISOR = """
+import sys, django
+django.setup()
+from django.core.management import call_command
+from poolwise.management.commands import pool
+pool.worker_command = lambda *_: [sys.executable, "-S", "-c", sys.argv[1]]
+call_command("pool", "threads", "--restart")
+"""
+#: A program in a session of its own, without a parent, which ignores SIGTERM and has inherited the output.
+LEAVES = """
+import os, signal, subprocess, time
+subprocess.run(["setsid", "sh", "-c", "trap '' TERM; sleep 90 & echo left $!"])
+"""
+WAITS = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit("asked to end"))
+print("waits", flush=True)
+time.sleep(60)
+"""
+
+type Start = Callable[[str], subprocess.Popen[str]]
+
+
+@pytest.fixture
+def supervise() -> Iterator[Start]:
+    """Start a supervisor of this program; end it, whatever fails."""
+    started = []
+
+    def start(worker: str) -> subprocess.Popen[str]:
+        started.append(
+            process := subprocess.Popen(
+                [sys.executable, "-c", SUPERVISOR, worker],
+                cwd=ROOT,
+                env={**os.environ, "DJANGO_SETTINGS_MODULE": "project.settings"},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+        return process
+
+    yield start
+    for process in started:
+        kill_family(process.pid)
+        process.communicate(timeout=20)
+
+
+def line_with(text: str, process: subprocess.Popen[str]) -> str:
+    assert process.stdout
+    return next(line for line in process.stdout if text in line)
+
+
+def test_it_ends_at_once_while_it_pauses(supervise: Start) -> None:
+    process = supervise("raise SystemExit(3)")
+    line_with("status 3; starting again in 4.0 s", process)
+    with within(3):
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize(
+    ("end", "says"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", "status -9; starting again"),
+        ("raise SystemExit", "status 0;"),
+    ],
+)
+def test_what_a_worker_has_left_ends_before_the_next_one_starts(
+    supervise: Start, end: str, says: str
+) -> None:
+    process = supervise(LEAVES + end)
+    left = int(line_with("left", process).split()[1])
+    line_with(says, process)
+    assert not psutil.pid_exists(left) or not is_running(psutil.Process(left))
+
+
+def test_orphans_that_end_while_the_worker_runs_do_not_stay_as_zombies(supervise: Start) -> None:
+    process = supervise("import subprocess\nsubprocess.run(['sh', '-c', 'sleep 0.1 &'])" + WAITS)
+    line_with("waits", process)
+    eventually(lambda: len(psutil.Process(process.pid).children()) == 1)
+    process.terminate()
+    assert "asked to end" in process.communicate(timeout=20)[0]
+
+
+def test_a_worker_whose_supervisor_was_killed_ends_as_at_sigterm(supervise: Start) -> None:
+    process = supervise(WAITS)
+    line_with("waits", process)
+    process.send_signal(signal.SIGKILL)
+    line_with("asked to end", process)
