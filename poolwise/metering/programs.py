@@ -123,6 +123,11 @@ def _running(pid: int, meter: Meter) -> psutil.Process | None:
     try:
         program = psutil.Process(pid)
         is_ours = any(parent.pid == os.getpid() for parent in program.parents())
+    except psutil.NoSuchProcess:  # somebody that we do not see, as a server of forks, has waited for it
+        if _owners.get(pid) is meter:
+            del _owners[pid]
+        meter.programs.discard(pid)
+        return None
     except (psutil.Error, OSError):
         return None
     return program if is_ours and _owners.get(pid) is meter and is_running(program) else None

@@ -28,7 +28,7 @@ from poolwise.models import Comparison
 from poolwise.worker.task import run
 from tests import ROOT
 from tests.helpers.core import reports
-from tests.helpers.pace import becomes, eventually
+from tests.helpers.pace import becomes, eventually, limit_s
 
 
 class Site:
@@ -331,6 +331,19 @@ def test_a_supervised_worker_starts_again_and_ends_with_its_job_done(site: Site)
     assert endings(site.redis) == [Ending.SUCCEEDED]
     assert not psutil.pid_exists(second.pid)
     assert second.name not in [worker.name for worker in pools_up().get("threads", [])]
+
+
+@pytest.mark.services
+def test_an_unsupervised_worker_ends_what_its_jobs_have_left_running(site: Site) -> None:
+    process = site.start("pool", "gevent", DJANGO_SETTINGS_MODULE="tests.worker.stuck.settings")
+    eventually(lambda: "gevent" in pools_up(), timeout_s=30)
+    send_job("stuck.runs_program", "gevent", marker="left", way="leave")
+    eventually(lambda: endings(site.redis) == [Ending.SUCCEEDED])
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert "sh" in [member.name() for member in family]
+    end(process)
+    assert process.returncode == 0
+    assert psutil.wait_procs(family, timeout=limit_s(5))[1] == []  # the watchdog as well, by itself
 
 
 @pytest.mark.services

@@ -19,6 +19,8 @@ from poolwise.metering import METER, Meter, child_threads, programs
 from poolwise.pools import base, body_probe
 from poolwise.pools.body_probe import BodyProbe
 from poolwise.pools.request import CURRENT, PoolRequest
+from poolwise.support import kill_all
+from tests.helpers.pace import eventually
 
 
 def burn(cpu_s: float) -> None:
@@ -132,6 +134,54 @@ def test_a_program_that_cannot_start_raises_as_ever() -> None:
     assert charged(body).elsewhere_s() < 0.1
     with pytest.raises(ChildProcessError):
         os.waitpid(1, 0)
+
+
+def test_every_way_to_start_a_program_is_noted_and_its_family_found() -> None:
+    command, ways = ["/bin/sh", "-c", "sleep 30; true"], []
+    opened: list[subprocess.Popen[bytes]] = []
+
+    def body() -> None:
+        opened.append(subprocess.Popen(command))
+        ways.append(opened[0].pid)
+        ways.append(os.posix_spawn(command[0], command, os.environ))
+        ways.append(os.spawnv(os.P_NOWAIT, command[0], command))
+
+    meter = charged(body)
+    assert {program.pid for program in programs.running(meter)} == set(ways) == meter.programs
+    eventually(lambda: len(programs.families(meter)) == 2 * len(ways))
+    kill_all(programs.families(meter))
+    eventually(lambda: programs.running(meter) == [])
+    opened[0].wait()
+    for pid in ways[1:]:
+        os.waitpid(pid, 0)
+    assert not meter.programs
+
+
+def test_a_process_that_another_one_has_started_is_never_taken_for_a_program_of_the_job() -> None:
+    meter = Meter()
+    meter.programs.add(1)  # as if waited for unnoticed, and its id used again
+    assert programs.running(meter) == programs.families(meter) == []
+
+
+def test_a_program_that_somebody_else_has_waited_for_is_forgotten() -> None:
+    ended: list[int] = []
+
+    def body() -> None:
+        ended.append(os.spawnv(os.P_NOWAIT, "/bin/true", ["true"]))
+        os.wait4(ended[0], 0)  # which shows us nothing, as a server of forks
+
+    meter = charged(body)
+    assert programs.running(meter) == []
+    assert ended[0] not in programs._owners
+    assert not meter.programs
+
+
+def test_the_shell_of_os_system_is_a_program_of_the_job_and_returns_its_status() -> None:
+    statuses: list[int] = []
+    commands = ("exit 3", "kill -9 $$", "true")
+    meter = charged(lambda: statuses.extend(map(os.system, commands)))
+    assert statuses == list(map(os.system, commands))
+    assert len(meter.programs_s) == 3
 
 
 @pytest.mark.parametrize("beside", [0, 1])

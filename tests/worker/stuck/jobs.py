@@ -167,6 +167,8 @@ def _run_program(marker: str, way: str) -> None:
         os.system(f"sleep 90; true {marker}")
     elif way == "wait":
         subprocess.Popen(_program(marker), start_new_session=True).wait()
+    elif way == "leave":
+        LEFT.append(subprocess.Popen(_program(marker)))
     elif way == "beside":
         subprocess.Popen(_program(marker))
         for _ in range(900):
