@@ -4,8 +4,10 @@ import csv
 import hashlib
 import io
 import json
+import random
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +185,7 @@ def test_a_zip_bomb_is_refused_by_its_directory_and_by_what_it_unpacks_to(
         ("samples.csv", b"gevent,", b"<script>,", "is not a valid pool"),
         ("samples.csv", b"gevent,", b"threads,", "has no pool 'threads'"),
         ("samples.csv", b",0.001,", b",inf,", "out of range"),
+        ("samples.csv", b",0.001,", b",0.0_01,", "is not a number"),
         ("samples.csv", b",succeeded,", b",splendid,", "is not a valid state"),
         ("samples.csv", b"pool,round", b"round,pool", "must begin with the columns"),
         ("samples.csv", b"gevent,1", b"gevent,1,1", "line"),
@@ -201,6 +204,21 @@ def test_a_file_that_is_no_zip_is_refused(content: bytes, tmp_path: Path) -> Non
     file.write_bytes(content)
     with pytest.raises(BadBundle, match="Not a readable zip file"):
         bundles.read(file)
+
+
+@pytest.mark.usefixtures("no_charts")
+def test_a_damaged_file_is_refused_whatever_bytes_differ() -> None:
+    content, chance = bundles.write(frozen()), random.Random(1)
+    refused = 0
+    for _ in range(500):
+        damaged = bytearray(content)
+        for _ in range(chance.choice((1, 2, 12))):
+            damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
+        with suppress(BadBundle):
+            bundles.read(io.BytesIO(damaged))  # what does not matter, such as a date, may differ
+            continue
+        refused += 1
+    assert refused > 300
 
 
 @pytest.mark.usefixtures("no_charts")

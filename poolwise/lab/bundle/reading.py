@@ -2,7 +2,9 @@
 
 import hashlib
 import re
+import struct
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -29,6 +31,10 @@ _KNOWN = re.compile(
     rf"{re.escape(MANIFEST)}|{re.escape(SAMPLES)}|{re.escape(FIGURES)}|{re.escape(COMMAND)}|{CHART}"
 )
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+#: What the standard library raises on a damaged file, from its directory to its compressed data.
+_DAMAGED = (
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,7 @@ def read(file: Path | BinaryIO) -> Bundle:
         try:
             with zipfile.ZipFile(stream) as archive:
                 return _read(archive)
-        except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        except _DAMAGED as error:
             raise BadBundle(f"Not a readable zip file: {error}.") from error
 
 

@@ -73,6 +73,8 @@ def _value(name: str, cell: str) -> Any:
         ):
             raise ValueError(f"{cell[:40]!r} is not a valid {name}")
         return cell
+    if "_" in cell:  # Python reads 1_000 as 1000
+        raise ValueError(f"{cell[:40]!r} is not a number")
     if name in _WHOLE:
         whole = int(cell[:12])
         if not 0 <= whole <= 1_000_000:
