@@ -77,7 +77,7 @@ def bounded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         length = request.META.get("CONTENT_LENGTH") or "0"
         limit = min(settings.API_MAX_BODY_BYTES, settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 2**63)
-        if not length.isdigit() or int(length) > limit:
+        if not (length.isascii() and length.isdigit()) or int(length) > limit:
             text = f"The body has {length} bytes; at most {limit} are allowed (API_MAX_BODY_BYTES)."
             return problem(request, 413, text)
         if request.method == "POST" and not int(length) and "HTTP_TRANSFER_ENCODING" not in request.META:

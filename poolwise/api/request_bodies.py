@@ -10,9 +10,9 @@ from poolwise.lab import Design
 
 
 class In(Schema):
-    """A request body; an unknown name is an error."""
+    """A request body; an unknown name is an error, and so is a text in place of a number."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 #: The default of an optional body.

@@ -12,7 +12,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from poolwise.definitions.fields import ParameterField
 from poolwise.definitions.lesson import Lesson
-from poolwise.definitions.parameters import messages, python_values
+from poolwise.definitions.parameters import messages, python_values, texts_for_numbers
 from poolwise.definitions.payload import json_ready, refuse_oversized
 from poolwise.definitions.results import json_text
 from poolwise.definitions.secrets import hide, is_hidden, reveal, reveal_or_keep
@@ -82,9 +82,13 @@ class Definition:
     def validate(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters, defaults filled in, as plain JSON values; the secret ones encrypted.
 
-        Raise InvalidParameters that names each field: unknown, missing, out of range, not JSON, too large.
+        Raise InvalidParameters that names each field: unknown, missing, out of range, a text for a number, not JSON,
+        too large.
         """
-        ready = json_ready(self._validated(params))
+        validated = self._validated(params)
+        if faults := texts_for_numbers(self.parameters, params):
+            raise InvalidParameters(faults)
+        ready = json_ready(validated)
         for name in self.secret_names:
             if isinstance(ready[name], str):
                 given = params.get(name)

@@ -1,8 +1,9 @@
 """Build the pydantic model of a function's parameters from its annotations."""
 
 import inspect
+import json
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
@@ -25,6 +26,7 @@ _CONFIG = ConfigDict(
     protected_namespaces=(),
 )
 _UNUSABLE = (PydanticSchemaGenerationError, PydanticUserError, PydanticInvalidForJsonSchema, TypeError)
+_NUMBER_FAULTS = ("int_type", "float_type", "bool_type")
 _UNITS = {"s": "s", "ms": "ms", "bytes": "bytes", "kib": "KiB", "mib": "MiB", "px": "px"}
 _VARIADIC: dict[Any, Any] = {
     inspect.Parameter.VAR_POSITIONAL: list[Any],
@@ -122,6 +124,31 @@ def python_values(instance: BaseModel) -> dict[str, Any]:
     return {name.removeprefix(_PREFIX): getattr(instance, name) for name in type(instance).model_fields}
 
 
+def texts_for_numbers(model: type[BaseModel], params: Mapping[str, Any]) -> dict[str, str]:
+    """Return a sentence for each text in place of a number or a boolean, and for each boolean in place of a number.
+
+    By itself pydantic reads the text "1_000" as 1000, and true as 1.
+    """
+    try:
+        model.model_validate_json(json.dumps(params, default=lambda _: None), strict=True)
+    except ValidationError as error:
+        faults = [
+            item
+            for item in error.errors(include_url=False, include_context=False)
+            if item["type"] in _NUMBER_FAULTS and isinstance(item["input"], str | bool)
+        ]
+        return {str(item["loc"][0]): _placed(item["loc"][1:], item["msg"]) for item in reversed(faults)}
+    except (ValueError, TypeError, RecursionError):  # it has no JSON form, which `json_ready` reports
+        return {}
+    return {}
+
+
+def _placed(inner: Iterable[Any], text: str) -> str:
+    """Return a sentence with the place within the parameter that it is about."""
+    place = ".".join(str(part)[:100] for part in inner)
+    return f"At {place}: {text}" if place else text
+
+
 def messages(
     error: ValidationError, owner: str, known: Iterable[str] = (), *, limit: int = 20
 ) -> dict[str, str]:
@@ -134,9 +161,7 @@ def messages(
             text = f"{owner} has no such parameter; it takes {', '.join(known) or 'none'}."
         elif item["type"] == "missing" and not inner:
             text = "This parameter is required."
-        elif inner:
-            text = f"At {'.'.join(inner)}: {text}"
-        sentences.setdefault(name, text)
+        sentences.setdefault(name, _placed(inner, text))
         if len(sentences) >= limit:
             break
     return sentences

@@ -19,6 +19,26 @@ def add_parameters(parser: ArgumentParser) -> None:
     )
 
 
+def whole(text: str) -> int:
+    """Return a whole number. Raise ValueError: Python would read 1_000 as 1000."""
+    return int(_without_underscores(text))
+
+
+def number(text: str) -> float:
+    """Return a number. Raise ValueError."""
+    return float(_without_underscores(text))
+
+
+def _without_underscores(text: str) -> str:
+    if "_" in text:
+        raise ValueError(text)
+    return text
+
+
+#: How argparse names them in its errors.
+whole.__name__, number.__name__ = "int", "float"
+
+
 def parameters(definition: Definition, given: Iterable[str]) -> dict[str, Any]:
     """Return the values of `NAME=VALUE` by name, each of its parameter's type. Raise PoolwiseError."""
     fields = {field.name: field for field in definition.fields}

@@ -11,6 +11,7 @@ from django.core.management.base import CommandError
 from poolwise.charts import export
 from poolwise.lab import Bundle, charts, report
 from poolwise.lab import bundle as bundles
+from poolwise.management.arguments import number
 from poolwise.models import Comparison
 from poolwise.support import PoolwiseError, parameters
 
@@ -53,7 +54,7 @@ def add_bundle_arguments(parser: ArgumentParser) -> None:
 def percentage(text: str) -> float:
     """Return `10%` or `10` as 0.1. Raise ArgumentTypeError."""
     try:
-        value = float(text.strip().removesuffix("%")) / 100
+        value = number(text.strip().removesuffix("%")) / 100
     except ValueError:
         value = -1.0
     if not 0 <= value <= 100:

@@ -6,6 +6,7 @@ from typing import Any
 
 from poolwise.definitions import Definition, value_of
 from poolwise.lab import PRESETS, Vary, choices
+from poolwise.management.arguments import number, whole
 from poolwise.support import PoolwiseError
 
 _DEFAULTS: Mapping[str, Any] = {"copies": 100, "rounds": 1}
@@ -34,15 +35,15 @@ def _add_amount(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--budget",
         dest="budget_s",
-        type=float,
+        type=number,
         metavar="SECONDS",
         help="measure at most this long instead of a preset",
     )
     parser.add_argument(
-        "--copies", type=int, help="jobs per pool per round, instead of a budget (default 100)"
+        "--copies", type=whole, help="jobs per pool per round, instead of a budget (default 100)"
     )
     parser.add_argument(
-        "--rounds", type=int, help="rounds, instead of a budget; each runs every pool once (default 1)"
+        "--rounds", type=whole, help="rounds, instead of a budget; each runs every pool once (default 1)"
     )
     flag: dict[str, Any] = {"action": BooleanOptionalAction, "default": None}
     parser.add_argument("--warmup", **flag, help="run one uncounted batch per pool first")
@@ -53,7 +54,7 @@ def _add_amount(parser: ArgumentParser) -> None:
 
 def _add_variants(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "--seed", type=int, default=0, help="seed of the order of pools in each round (default 0)"
+        "--seed", type=whole, default=0, help="seed of the order of pools in each round (default 0)"
     )
     parser.add_argument(
         "--baseline", metavar="POOL", help="the pool (or, with --vary, the variant) to compare with"
@@ -75,12 +76,12 @@ def _add_load(parser: ArgumentParser) -> None:
         default=None,
         help="repeat with 1, 2, 4 … slots, up to each pool's own, and find the knee",
     )
-    parser.add_argument("--slots", type=int, help="slots of every pool; with --sweep, the maximum")
-    parser.add_argument("--in-flight", type=int, metavar="N", help="closed loop: at most N jobs at once")
+    parser.add_argument("--slots", type=whole, help="slots of every pool; with --sweep, the maximum")
+    parser.add_argument("--in-flight", type=whole, metavar="N", help="closed loop: at most N jobs at once")
     parser.add_argument(
         "--rate",
         dest="arrival_rate_per_s",
-        type=float,
+        type=number,
         metavar="PER_S",
         help="ask how long one job takes when so many arrive per second, instead of how much work gets done",
     )

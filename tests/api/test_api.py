@@ -156,6 +156,11 @@ def test_cancelling_anothers_job_is_in_the_audit_log(ada: Caller, user: Any) -> 
         (WAIT | {"params": {"duration": 1}}, "params.duration", ""),
         (WAIT | {"copies": 0}, "copies", ""),
         (WAIT | {"copies": 10**9}, "copies", "Choose 1 to 1000"),
+        (WAIT | {"copies": "1_000"}, "copies", "valid integer"),
+        (WAIT | {"copies": "5"}, "copies", "valid integer"),
+        (WAIT | {"copies": True}, "copies", "valid integer"),
+        (WAIT | {"params": {"duration_s": "1_0"}}, "params.duration_s", "valid number"),
+        (WAIT | {"params": {"duration_s": True}}, "params.duration_s", "valid number"),
         (WAIT | {"copy": 2}, "copy", ""),
         ({"params": {}}, "definition", ""),
         (WAIT | {"params": []}, "params", ""),
@@ -168,6 +173,29 @@ def test_a_bad_submission_names_the_field_and_stores_nothing(
     assert response.status_code == 422, response.content
     assert words in response.json()["fields"][field]
     assert not Job.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        *(({name: "1_0"}, name) for name in ("rounds", "copies", "in_flight", "slots", "seed")),
+        ({"arrival_rate_per_s": "1_0"}, "arrival_rate_per_s"),
+        ({"is_sweep": "yes"}, "is_sweep"),
+        ({"params": {"duration_s": "1_0"}}, "duration_s"),
+    ],
+)
+def test_a_number_of_a_comparison_is_a_json_number(bob: Caller, changes: Any, field: str) -> None:
+    plan = {"definition": "io.wait", "params": {"duration_s": 0.1}, "pools": ["gevent"], "preset": "quick"}
+    response = bob.post("/comparisons", plan | changes)
+    assert (response.status_code, list(response.json()["fields"])) == (422, [field])
+    assert not Comparison.objects.exists()
+
+
+def test_a_job_is_not_run_again_with_a_text_for_a_number(bob: Caller, user: Any) -> None:
+    job = Job.objects.create(definition="io.wait", params={"duration_s": 1}, pool="gevent", user=user)
+    response = bob.post(f"/jobs/{job.pk}/again", {"params": {"duration_s": "1_0"}})
+    assert (response.status_code, list(response.json()["fields"])) == (422, ["params.duration_s"])
+    assert Job.objects.count() == 1
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ import pickle
 import sys
 import types
 from collections.abc import Callable, Iterator
+from datetime import date
+from decimal import Decimal
 from typing import Annotated, Any
 
 import pytest
@@ -320,12 +322,55 @@ def test_a_value_nested_too_deeply_is_refused(shop: Shop) -> None:
 def test_defaults_are_filled_in_as_json_and_come_back_as_python(shop: Shop) -> None:
     module = shop(SOURCE)
     definition = defined(module)
-    params = definition.validate({"count": "3"})
+    params = definition.validate({"count": 3})
     assert json.loads(json.dumps(params)) == params
     assert (params["count"], params["colour"], params["pause"], params["day"]) == (3, "red", "PT1S", None)
     arguments = definition.call_arguments(params)
     assert arguments["colour"] is module.Colour.RED
     assert arguments["pause"].total_seconds() == 1
+
+
+def typed(
+    whole: int = 1,
+    share: float = 0.5,
+    fast: bool = False,
+    sizes: list[int] = [],  # noqa: B006
+    by_number: dict[int, int] = {},  # noqa: B006
+    limit: int | None = None,
+    code: int | str = 5,
+    exact: Decimal | None = None,
+    day: date | None = None,
+) -> None:
+    """Take numbers of several kinds."""
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("whole", "1_000", "valid integer"), ("whole", "5", "valid integer"), ("whole", True, "valid integer"),
+        ("share", "1_0", "valid number"), ("share", "0.5", "valid number"), ("fast", "yes", "valid boolean"),
+        ("sizes", [1, "1_0"], "At 1: "), ("by_number", {"1": "2"}, "At 1: "), ("limit", "5", "valid integer"),
+    ],
+)  # fmt: skip
+def test_a_text_is_no_number(define: Callable[..., Definition], name: str, value: Any, text: str) -> None:
+    with pytest.raises(InvalidParameters) as caught:
+        define(typed, name="t.typed").validate({name: value})
+    assert list(caught.value.errors) == [name]
+    assert text in caught.value.errors[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "stored"),
+    [
+        ("whole", 5.0, 5), ("share", 5, 5.0), ("by_number", {"1": 2}, {"1": 2}), ("code", "1_000", "1_000"),
+        ("exact", "1.10", "1.10"), ("exact", Decimal("1.10"), "1.10"), ("day", date(2026, 3, 4), "2026-03-04"),
+        ("limit", None, None),
+    ],
+)  # fmt: skip
+def test_what_is_no_number_in_json_may_be_a_text(
+    define: Callable[..., Definition], name: str, value: Any, stored: Any
+) -> None:
+    assert define(typed, name="t.typed").validate({name: value})[name] == stored
 
 
 def test_a_backslash_before_u0000_is_no_nul(shop: Shop) -> None:

@@ -18,7 +18,7 @@ POSTED: list[tuple[dict[str, Any], str]] = [
     *(({"rounds": value}, text) for value, text in [
         ("0", "greater than or equal to 1"), ("-1", "greater than"), ("101", "less than or equal to 100"),
         ("x", "whole number"), ("1.5", "whole number"), ("", "Give a number, or choose a preset."), (HUGE, "whole number"),
-        ("2;", "whole number"), ("0x2", "whole number"),
+        ("2;", "whole number"), ("1_0", "whole number"), ("0x2", "whole number"),
     ]),
     *(({"copies": value}, text) for value, text in [
         ("0", "greater than or equal to 1"), ("-1", "greater than"), ("1001", "less than or equal to 1000"),
@@ -37,6 +37,7 @@ POSTED: list[tuple[dict[str, Any], str]] = [
         ("0", "greater than or equal to 1"), ("-2", "greater than"), ("x", "whole number"), ("1.5", "whole number"),
     ]),
     *(({"arrival_rate_per_s": value}, text) for value, text in [
+        ("1_0", "Enter a number."),
         ("0", "greater than or equal to 0.01"), ("-1", "greater than"), ("1001", "less than or equal to 1000"),
         ("fast", "number"), ("nan", "number"), ("inf", "number"), ("1e999", "number"), ("1,5", "number"),
     ]),

@@ -47,7 +47,8 @@ DEEP = '{"a":' * 400 + "1" + "}" * 400
 TYPED: list[tuple[str, str, str]] = [
     ("count", "", "required"), ("count", "0", "greater than or equal to 1"), ("count", "10", "less than or equal to 9"),
     ("count", "-1", "greater than"), ("count", "three", "whole number"), ("count", "1.5", "whole number"),
-    ("count", "1e2", "whole number"), ("count", "0x3", "whole number"), ("count", "9" * 5000, "whole number"),
+    ("count", "1e2", "whole number"), ("count", "0_3", "whole number"), ("ratio", "0.1_5", "number"),
+    ("count", "0x3", "whole number"), ("count", "9" * 5000, "whole number"),
     ("count", "3;", "whole number"), ("count", "\u0663\u0664", "less than or equal"), ("count", "NaN", "whole number"),
     ("ratio", "0", "greater than 0"),
     ("ratio", "-0.1", "greater than or equal to 0"), ("ratio", "1.01", "less than or equal to 1"),
@@ -63,6 +64,7 @@ TYPED: list[tuple[str, str, str]] = [
     ("sizes", "1\ntwo", "Line 2: 'two' is not a number"), ("sizes", "1.5", "Line 1: '1.5' is not a number"),
     ("sizes", "1\n-2", "greater than or equal to 0"), ("sizes", "1,2", "Line 1: '1,2' is not a number"),
     ("sizes", "9" * 5000, "is not a number"), ("sizes", "0x1", "is not a number"),
+    ("sizes", "1_0", "Line 1: '1_0' is not a number"), ("limit", "0_5", "whole number"),
     ("limit", "five", "whole number"), ("limit", "5.5", "whole number"),
     ("day", "yesterday", "valid date"), ("day", "2026-02-30", "valid date"), ("day", "04.03.2026", "valid date"),
     ("day", "2026-13-01", "valid date"), ("day", "\x00", "Null characters"), ("day", "2026-03-04T05:06", "date"),
@@ -79,6 +81,7 @@ BESIDE: list[tuple[dict[str, Any], str]] = [
     ({"pools": ["GEVENT"]}, "GEVENT"), ({"pools": ["coordinator"]}, "coordinator"), ({"pools": ["\x00"]}, "valid choice"),
     ({"copies": ""}, "required"), ({"copies": "0"}, "greater than or equal to 1"), ({"copies": "-1"}, "greater than"),
     ({"copies": "1001"}, "less than or equal to 1000"), ({"copies": "1.5"}, "whole number"),
+    ({"copies": "1_0"}, "whole number"),
     ({"copies": "many"}, "whole number"), ({"copies": "9" * 5000}, "whole number"), ({"copies": "1\x00"}, "whole number"),
 ]  # fmt: skip
 

@@ -59,9 +59,9 @@ def test_every_kind_of_parameter_has_an_input_of_its_own(definition: Definition)
     form = ParametersForm(definition)
     kinds = {name: type(field).__name__ for name, field in form.fields.items()}
     assert kinds == {
-        "count": "IntegerField", "ratio": "FloatField", "name": "TextField", "fast": "BooleanField",
+        "count": "WholeField", "ratio": "NumberField", "name": "TextField", "fast": "BooleanField",
         "level": "TypedChoiceField", "colour": "TypedChoiceField", "addresses": "LinesField",
-        "sizes": "LinesField", "limit": "IntegerField", "day": "TextField", "extra": "JsonField",
+        "sizes": "LinesField", "limit": "WholeField", "day": "TextField", "extra": "JsonField",
     }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 
 from poolwise.control import tokens
+from poolwise.management.arguments import whole
 from poolwise.models import ApiToken
 
 
@@ -23,7 +24,7 @@ class Command(BaseCommand):
         )
         what = parser.add_mutually_exclusive_group()
         what.add_argument("--list", action="store_true", dest="lists", help="list the user's tokens")
-        what.add_argument("--revoke", type=int, metavar="ID", help="revoke one of the user's tokens")
+        what.add_argument("--revoke", type=whole, metavar="ID", help="revoke one of the user's tokens")
 
     def handle(self, *, user: str, name: str, lists: bool, revoke: int | None, **options: Any) -> None:
         """Create, list or revoke. Raise CommandError for an unknown user or token."""

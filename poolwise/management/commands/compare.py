@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from poolwise import definitions, lab
-from poolwise.management.arguments import add_parameters, parameters
+from poolwise.management.arguments import add_parameters, number, parameters
 from poolwise.management.before_the_start import show_disturbances, wait_until_idle
 from poolwise.management.bundle_arguments import (
     NO_RESULT,
@@ -62,7 +62,7 @@ class Command(BaseCommand):
         add_parameters(parser)
         parser.add_argument(
             "--timeout",
-            type=float,
+            type=number,
             default=3600.0,
             metavar="SECONDS",
             help="cancel after this time (default 3600)",

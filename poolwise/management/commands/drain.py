@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from poolwise.control import drain
+from poolwise.management.arguments import number
 from poolwise.management.operator import OperatorCommand, by_whom
 from poolwise.models import Job
 from poolwise.support import count
@@ -27,7 +28,7 @@ class Command(OperatorCommand):
         super().add_arguments(parser)
         parser.add_argument(
             "--wait",
-            type=float,
+            type=number,
             default=60.0,
             metavar="SECONDS",
             help="how long to wait (default 60); 0: do not wait",

@@ -15,7 +15,7 @@ from django_celery_results.models import TaskResult
 from poolwise.definitions import Definition
 from poolwise.lab import lesson, table, variants, with_lessons
 from poolwise.lifecycle import submission
-from poolwise.management.arguments import add_parameters, parameters
+from poolwise.management.arguments import add_parameters, number, parameters
 from poolwise.management.local_processes import LocalProcesses
 from poolwise.management.text_table import aligned
 from poolwise.models import Job, JobState
@@ -43,7 +43,7 @@ class Command(BaseCommand):
         add_parameters(parser)
         parser.add_argument(
             "--timeout",
-            type=float,
+            type=number,
             default=120.0,
             metavar="SECONDS",
             help="time limit of each variant (default 120)",

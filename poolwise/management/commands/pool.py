@@ -14,6 +14,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from poolwise.management.arguments import whole
 from poolwise.pools import MAX_CONCURRENCY, POOL_CLASSES, POOL_ENV, PoolSpec, get_pool
 from poolwise.support import (
     PoolwiseError,
@@ -36,7 +37,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the arguments."""
         parser.add_argument("name", help="pool, such as gevent")
-        parser.add_argument("--concurrency", type=int, help="number of slots (default: that of JOB_POOLS)")
+        parser.add_argument("--concurrency", type=whole, help="number of slots (default: that of JOB_POOLS)")
         parser.add_argument(
             "--restart",
             action="store_true",

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from poolwise.lifecycle import heartbeats, limit_support
+from poolwise.management.arguments import number
 from poolwise.management.text_table import aligned
 from poolwise.pools import POOL_ENV, all_pools, get_pool
 from poolwise.reports import no_coordinator, no_worker
@@ -25,7 +26,11 @@ class Command(BaseCommand):
         """Declare the arguments."""
         parser.add_argument("pools", nargs="*", help="pools to check (default: all of JOB_POOLS)")
         parser.add_argument(
-            "--wait", type=float, default=0.0, metavar="SECONDS", help="how long to wait for them (default 0)"
+            "--wait",
+            type=number,
+            default=0.0,
+            metavar="SECONDS",
+            help="how long to wait for them (default 0)",
         )
         parser.add_argument("--coordinator", action="store_true", help="check for a running coordinator, too")
         parser.add_argument(

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from poolwise import definitions
 from poolwise.lifecycle import back_pressure, pool_choice, submission
-from poolwise.management.arguments import add_parameters, parameters
+from poolwise.management.arguments import add_parameters, number, parameters, whole
 from poolwise.pools import AUTO
 from poolwise.support import PoolwiseError, QueueFull
 
@@ -28,11 +28,15 @@ class Command(BaseCommand):
         """Declare the arguments."""
         parser.add_argument("definition", help="definition of the job, such as io.wait")
         parser.add_argument("--pool", default=AUTO, help="pool (default: auto, chosen by comparisons)")
-        parser.add_argument("--copies", type=int, default=1, help="number of jobs (default 1)")
+        parser.add_argument("--copies", type=whole, default=1, help="number of jobs (default 1)")
         add_parameters(parser)
         parser.add_argument("--user", help="owner of the jobs, whose own limit of queued jobs then applies")
         parser.add_argument(
-            "--timeout", type=float, default=3600.0, metavar="SECONDS", help="how long to wait (default 3600)"
+            "--timeout",
+            type=number,
+            default=3600.0,
+            metavar="SECONDS",
+            help="how long to wait (default 3600)",
         )
 
     def handle(self, *, definition: str, pool: str, copies: int, timeout: float, **options: Any) -> None:

@@ -8,6 +8,7 @@ from django.conf import settings
 from poolwise.definitions import Definition
 from poolwise.lab import MAX_IN_FLIGHT, MAX_SEED, OWN, OWN_LABEL, PRESETS, Design, Vary, choices
 from poolwise.pools import all_pools
+from poolwise.web.forms.inputs import NumberField, WholeField
 
 _MAX_ROUNDS = 100
 
@@ -29,11 +30,11 @@ class CompareForm(forms.Form):
         help_text="Every value of this parameter runs on every chosen pool; the value above is ignored.",
     )  # fmt: skip
     preset = forms.ChoiceField(widget=forms.RadioSelect, required=False, initial="quick")
-    rounds = forms.IntegerField(
+    rounds = WholeField(
         required=False, min_value=1, max_value=_MAX_ROUNDS, initial=5,
         help_text="Each runs every pool once, in a new order. An interval takes 3 rounds; more narrow it.",
     )  # fmt: skip
-    copies = forms.IntegerField(required=False, min_value=1, initial=50, label="Copies per batch")
+    copies = WholeField(required=False, min_value=1, initial=50, label="Copies per batch")
     warmup = forms.BooleanField(
         required=False,
         initial=True,
@@ -46,16 +47,16 @@ class CompareForm(forms.Form):
         label="Measure the overhead",
         help_text="One batch of no-op jobs per pool.",
     )
-    in_flight = forms.IntegerField(
+    in_flight = WholeField(
         required=False, min_value=1, max_value=MAX_IN_FLIGHT, label="Maximum jobs in flight",
         help_text="Closed loop: send the next job when one has ended. Leave empty to send all at once.",
     )  # fmt: skip
-    arrival_rate_per_s = forms.FloatField(
+    arrival_rate_per_s = NumberField(
         required=False, min_value=0.01, max_value=1_000, label="Jobs that arrive per second",
         widget=forms.NumberInput(attrs={"step": "any"}),
         help_text="Empty: how much gets done with all slots busy? A rate: how long does a job take, from when it is due?",
     )  # fmt: skip
-    slots = forms.IntegerField(
+    slots = WholeField(
         required=False, min_value=1, max_value=10_000, label="Equal slots",
         help_text="The same number of slots for every pool. Leave empty for each pool’s own.",
     )  # fmt: skip
@@ -63,7 +64,7 @@ class CompareForm(forms.Form):
         required=False, label="Sweep over concurrency",
         help_text="Repeats it with 1, 2, 4 … slots up to the pool’s own and finds the knee.",
     )  # fmt: skip
-    seed = forms.IntegerField(
+    seed = WholeField(
         required=False, min_value=0, max_value=MAX_SEED,
         help_text="Repeats the same order of the pools. Leave empty for a random order.",
     )  # fmt: skip

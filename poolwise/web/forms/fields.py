@@ -6,7 +6,16 @@ from typing import Any
 from django import forms
 
 from poolwise.definitions import DECIMAL, ParameterField
-from poolwise.web.forms.inputs import JsonField, LinesField, MaybeField, TextField, ValueField
+from poolwise.web.forms.inputs import (
+    ExactField,
+    JsonField,
+    LinesField,
+    MaybeField,
+    NumberField,
+    TextField,
+    ValueField,
+    WholeField,
+)
 
 _LONG_TEXT_CHARS = 200
 
@@ -15,12 +24,14 @@ def _exact_field(parameter: ParameterField, **options: Any) -> forms.Field:
     # The limits of a schema are floats: the browser may use them, but only the definition decides.
     limits = {"min": parameter.minimum, "max": parameter.maximum}
     attrs = {"step": "any", **{name: limit for name, limit in limits.items() if limit is not None}}
-    return forms.DecimalField(widget=forms.NumberInput(attrs=attrs), **options)
+    return ExactField(widget=forms.NumberInput(attrs=attrs), **options)
 
 
-def _number_field(field: type[forms.IntegerField], parameter: ParameterField, **options: Any) -> forms.Field:
+def _number_field(
+    field: type[WholeField | NumberField], parameter: ParameterField, **options: Any
+) -> forms.Field:
     options |= {"min_value": parameter.minimum, "max_value": parameter.maximum}
-    if field is forms.FloatField:  # else browsers accept only whole steps from the minimum
+    if field is NumberField:  # else browsers accept only whole steps from the minimum
         options["widget"] = forms.NumberInput(attrs={"step": "any"})
     return field(**options)
 
@@ -68,8 +79,8 @@ def _value_field(parameter: ParameterField, **options: Any) -> forms.Field:
 
 
 _BY_TYPE: dict[str, Callable[..., forms.Field]] = {
-    "integer": lambda parameter, **options: _number_field(forms.IntegerField, parameter, **options),
-    "number": lambda parameter, **options: _number_field(forms.FloatField, parameter, **options),
+    "integer": lambda parameter, **options: _number_field(WholeField, parameter, **options),
+    "number": lambda parameter, **options: _number_field(NumberField, parameter, **options),
     DECIMAL: _exact_field,
     "string": _text_field,
     "array": _array_field,

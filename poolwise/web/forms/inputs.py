@@ -14,6 +14,28 @@ _LINES = {"rows": 4, "spellcheck": "false"}
 _READ: Mapping[str, Callable[[str], Any]] = {"string": str, "integer": int, "number": float, DECIMAL: Decimal}
 
 
+class _Written(forms.Field):
+    """A number as people write it: Python would read 1_000 as 1000."""
+
+    def to_python(self, value: Any) -> Any:
+        """Return the number. Raise ValidationError."""
+        if "_" in str(value):
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
+        return super().to_python(value)
+
+
+class WholeField(_Written, forms.IntegerField):
+    """A whole number."""
+
+
+class NumberField(_Written, forms.FloatField):
+    """A number."""
+
+
+class ExactField(_Written, forms.DecimalField):
+    """A number of which no digit is lost."""
+
+
 class TextField(forms.CharField):
     """Text with \n at line ends, where browsers send \r\n."""
 
@@ -47,6 +69,8 @@ class LinesField(forms.CharField):
     def _item(self, place: int, number: int, line: str) -> Any:
         read = self.items[min(place, len(self.items) - 1)]
         try:
+            if read is not str and "_" in line:
+                raise ValueError(line)
             return read(line)
         except (ValueError, ArithmeticError):
             raise forms.ValidationError(f"Line {number}: {line[:40]!r} is not a number.") from None

@@ -10,6 +10,7 @@ from poolwise.definitions import all_definitions
 from poolwise.models import JobState
 from poolwise.pools import AUTO, all_pools
 from poolwise.reports import known_pools
+from poolwise.web.forms.inputs import WholeField
 
 
 class SubmitForm(forms.Form):
@@ -28,7 +29,7 @@ class SubmitForm(forms.Form):
         most = int(settings.JOB_MAX_COPIES)
         names = [*all_pools(), AUTO]
         self.fields["pools"].choices = [(name, name) for name in names]  # type: ignore[attr-defined]
-        self.fields["copies"] = forms.IntegerField(
+        self.fields["copies"] = WholeField(
             label="Copies per pool",
             min_value=1,
             max_value=most,
