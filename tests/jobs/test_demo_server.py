@@ -14,6 +14,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from jobs import demo_server
+from tests.project.test_compose import SERVICES
 
 
 @pytest.mark.parametrize(
@@ -96,5 +97,14 @@ def test_the_command_serves_until_it_is_stopped(number: int) -> None:
         line = process.stdout.readline()
         url = line.split()[-1]
         assert httpx.get(f"{url}/page/1", trust_env=False).status_code == 200
+        assert _is_healthy(url)
         process.send_signal(number)
         assert process.wait(10) == 0
+    assert not _is_healthy(url)
+
+
+def _is_healthy(url: str) -> bool:
+    """Return what the health check of compose.yaml says of the server."""
+    _, *command = SERVICES["demo"]["healthcheck"]["test"]
+    command[-1] = command[-1].replace("/8099", f"/{url.rpartition(':')[2]}")
+    return subprocess.run(command, capture_output=True, timeout=10).returncode == 0

@@ -120,7 +120,14 @@ def test_redis_and_postgres_want_a_password():
 
 def test_every_lasting_service_restarts_and_every_server_is_checked():
     assert [name for name in SERVICES if SERVICES[name]["restart"] != "unless-stopped"] == ["migrate"]
-    assert {name for name in SERVICES if "healthcheck" not in SERVICES[name]} == {"migrate", "demo"}
+    assert {name for name in SERVICES if "healthcheck" not in SERVICES[name]} == {"migrate"}
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"migrate"}))
+def test_a_service_that_starts_slowly_is_not_called_unhealthy(name):
+    check = SERVICES[name]["healthcheck"]
+    assert check["start_period"] == "300s"
+    assert check["start_interval"] == "5s"
 
 
 def test_nothing_starts_before_the_database_is_ready():
