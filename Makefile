@@ -73,8 +73,8 @@ format: .installed-dev ## Format the source
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-env: install ## Write .env with random secrets for compose.yaml
-	@$(RUN) -m dev.env
+env: ## Write .env with random secrets for compose.yaml
+	@"$${PYTHON:-python3}" -m dev.env
 
 clean: ## Remove caches and built files; data in var/ stays
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis staticfiles

@@ -156,6 +156,16 @@ def test_the_secrets_in_env_are_random_private_and_never_overwritten(tmp_path, m
     assert "is there already" in capsys.readouterr().err
 
 
+def test_make_env_needs_neither_a_virtual_environment_nor_redis(tmp_path):
+    for name in ("Makefile", ".env.example"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "dev", tmp_path / "dev", ignore=shutil.ignore_patterns("__pycache__"))
+    done = subprocess.run(["make", "env"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Wrote .env with random secrets.")
+    assert not (tmp_path / ".venv").exists()
+
+
 def test_a_secret_in_a_file_of_the_repository_is_found(tmp_path, monkeypatch, capsys):
     run_git = ["git", "-C", str(tmp_path)]
     subprocess.run([*run_git, "init", "--quiet"], check=True)
