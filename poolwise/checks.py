@@ -3,26 +3,51 @@
 from collections.abc import Sequence
 from typing import Any
 
+import structlog
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.contrib.staticfiles.storage import staticfiles_storage
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
 from poolwise import definitions
 from poolwise.pools import NEEDED_LIBRARY, NO_POOL, PoolSpec
 from poolwise.support import BadPool, settings_checks
 
+log = structlog.get_logger(__name__)
+_STYLES = "poolwise/poolwise.css"
 #: The tag of Poolwise's checks: `manage.py check --tag poolwise`.
 CHECKS = "poolwise"
 
 
 def register_all() -> None:
     """Register Poolwise's checks with Django."""
+    register(check_static_files, Tags.staticfiles, deploy=True)
     register(check_pools, CHECKS)
     register(check_default_pools, CHECKS)
     register(check_definition_pools, CHECKS)
     register(settings_checks.check_numbers, CHECKS)
     register(settings_checks.check_heartbeats, CHECKS)
     register(settings_checks.check_addresses, CHECKS)
+
+
+def uncollected_static_files() -> str:
+    """Return what to do before the pages can be shown; empty if nothing is missing."""
+    collected: Any = getattr(staticfiles_storage, "hashed_files", None)  # None: files are served where they are
+    if collected is None or _STYLES in collected:
+        return ""
+    return f"The static files are not collected in {settings.STATIC_ROOT}: run manage.py collectstatic."
+
+
+def warn_of_uncollected_static_files() -> None:
+    """Log it at the start of a web server, whose every page would fail."""
+    if text := uncollected_static_files():
+        log.error("no page can be shown", reason=text)
+
+
+def check_static_files(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
+    """Return an error where the pages need collected static files and there are none."""
+    summary, _, hint = uncollected_static_files().partition(": ")
+    return [Error(f"{summary}.", hint=hint, id="poolwise.E012")] if summary else []
 
 
 def check_pools(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:

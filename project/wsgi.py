@@ -6,3 +6,7 @@ from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 application = get_wsgi_application()
+
+from poolwise import checks  # noqa: E402 - its apps are loaded now
+
+checks.warn_of_uncollected_static_files()

@@ -11,6 +11,7 @@ from ninja import Status
 from poolwise import definitions
 from poolwise import lab as planning
 from poolwise.api.app import BUSY, PROBLEMS, api
+from poolwise.api.idempotency import Key, stored_key
 from poolwise.api.request_bodies import WITHOUT, CancelIn, ComparisonIn
 from poolwise.api.schemas import ComparisonDetailOut, ComparisonOut, ComparisonPageOut
 from poolwise.control import roles
@@ -18,6 +19,7 @@ from poolwise.lab import waits_for
 from poolwise.models import Comparison
 from poolwise.reports import page_of
 from poolwise.support import InvalidParameters, UnknownDefinition, UnknownPool
+from poolwise.web import views
 
 
 def _visible(request: HttpRequest) -> Any:
@@ -45,19 +47,36 @@ def get_comparison(request: HttpRequest, comparison_id: UUID) -> Any:
     return comparison
 
 
-@api.post("/comparisons", response={201: ComparisonOut, **PROBLEMS, **BUSY}, tags=["comparisons"])
-def plan(request: HttpRequest, payload: ComparisonIn) -> Any:
-    """Plan a comparison; the coordinator runs it."""
+@api.post(
+    "/comparisons",
+    response={201: ComparisonOut, 200: ComparisonOut, **PROBLEMS, **BUSY},
+    tags=["comparisons"],
+)
+def plan(request: HttpRequest, payload: ComparisonIn, idempotency_key: Key = "") -> Any:
+    """Plan a comparison; the coordinator runs it. 200 if it was planned before."""
     roles.require_submit(request.user)
     try:
         definition = definitions.get(payload.definition)
     except UnknownDefinition as error:
         raise InvalidParameters({"definition": str(error)}) from error
     try:
-        planned = planning.plan(definition.name, payload.params, user=request.user, **payload.options())  # type: ignore[arg-type]
+        planned = planning.plan(
+            definition.name,
+            payload.params,
+            user=request.user,  # type: ignore[arg-type]
+            idempotency_key=stored_key(request, idempotency_key),
+            **payload.options(),
+        )
+    except InvalidParameters as error:
+        raise _named_as_header(error) from error
     except UnknownPool as error:
         raise InvalidParameters({"pools": str(error)}) from error
-    return Status(201, planned)
+    return Status(200 if planned.was_there else 201, planned)
+
+
+def _named_as_header(error: InvalidParameters) -> InvalidParameters:
+    names = {"idempotency_key": views.IDEMPOTENCY_KEY}
+    return InvalidParameters({names.get(name, name): text for name, text in error.errors.items()})
 
 
 @api.post(

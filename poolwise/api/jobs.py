@@ -1,16 +1,17 @@
 """Jobs: submit, list, get, cancel, run again."""
 
 import json
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 from django_celery_results.models import TaskResult
-from ninja import Header, Query, Status
+from ninja import Query, Status
 
 from poolwise import reports
 from poolwise.api.app import BUSY, PROBLEMS, api
+from poolwise.api.idempotency import Key, stored_key
 from poolwise.api.request_bodies import WITHOUT, AgainIn, CancelIn, SubmitIn
 from poolwise.api.schemas import CancelledOut, JobDetailOut, JobPageOut, ResultOut, SubmittedOut
 from poolwise.control import roles
@@ -18,9 +19,7 @@ from poolwise.lifecycle import submission
 from poolwise.models import Job, JobState
 from poolwise.reports import JobFilter
 from poolwise.support import InvalidParameters, UnknownDefinition, UnknownPool
-
-_KEY = "Idempotency-Key"
-Key = Annotated[str, Header(alias=_KEY, max_length=200)]
+from poolwise.web import views
 
 
 @api.post("/jobs", response={201: SubmittedOut, 200: SubmittedOut, **PROBLEMS, **BUSY}, tags=["jobs"])
@@ -30,7 +29,6 @@ def submit(request: HttpRequest, payload: SubmitIn, idempotency_key: Key = "") -
     409: the job cannot run here, or is unique and another user's is under way. 429 and 503: see Retry-After.
     """
     roles.require_submit(request.user)
-    key = f"api {idempotency_key}" if idempotency_key else ""
     try:
         jobs = submission.submit(
             payload.definition,
@@ -39,7 +37,7 @@ def submit(request: HttpRequest, payload: SubmitIn, idempotency_key: Key = "") -
             copies=payload.copies,
             user=request.user,  # type: ignore[arg-type]
             request_id=getattr(request, "request_id", ""),
-            idempotency_key=key,
+            idempotency_key=stored_key(request, idempotency_key),
         )
     except InvalidParameters as error:
         raise _below_params(error) from error
@@ -90,7 +88,9 @@ def cancel(request: HttpRequest, job_id: UUID, payload: CancelIn = WITHOUT) -> A
     response={201: JobDetailOut, 200: JobDetailOut, **PROBLEMS, **BUSY},
     tags=["jobs"],
 )
-def run_again(request: HttpRequest, job_id: UUID, payload: AgainIn = WITHOUT) -> Any:
+def run_again(
+    request: HttpRequest, job_id: UUID, payload: AgainIn = WITHOUT, idempotency_key: Key = ""
+) -> Any:
     """Submit a job again, optionally with changes; 200 and 409 as for a submission."""
     roles.require_submit(request.user)
     job, request_id = _job(request, job_id), getattr(request, "request_id", "")
@@ -101,6 +101,7 @@ def run_again(request: HttpRequest, job_id: UUID, payload: AgainIn = WITHOUT) ->
             params=payload.params,
             pool=payload.pool,
             request_id=request_id,
+            idempotency_key=stored_key(request, idempotency_key),
         )
     except InvalidParameters as error:
         raise _below_params(error) from error
@@ -116,5 +117,5 @@ def _job(request: HttpRequest, job_id: UUID) -> Job:
 
 def _below_params(error: InvalidParameters) -> InvalidParameters:
     """Return the error with the caller's names: a parameter under `params`, the key by its header."""
-    names = {"copies": "copies", "params": "params", "pool": "pool", "idempotency_key": _KEY}
+    names = {"copies": "copies", "params": "params", "pool": "pool", "idempotency_key": views.IDEMPOTENCY_KEY}
     return InvalidParameters({names.get(name, f"params.{name}"): text for name, text in error.errors.items()})

@@ -30,12 +30,16 @@ class QueueOut(Schema):
 
 
 class Problem(Schema):
-    """An error: a sentence, and a sentence for each invalid field."""
+    """An error: a sentence, and a sentence for each invalid field.
+
+    `idempotency_key`: what was submitted may have been stored; sent again under this key it is not stored twice.
+    """
 
     detail: str
     fields: dict[str, str] = {}
     queue: QueueOut | None = None
     retry_after_s: int | None = None
+    idempotency_key: str | None = None
 
 
 class DefinitionOut(Schema):

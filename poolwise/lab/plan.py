@@ -3,9 +3,10 @@
 import random
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from uuid import NAMESPACE_URL, uuid5
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from poolwise import definitions
 from poolwise.definitions import Definition
@@ -26,6 +27,8 @@ MAX_BUDGET_S = 3600.0
 _MAX_PROCESSES = 64
 #: The round of warm-up and calibration batches.
 BEFORE_ROUNDS = 0
+#: What the run of a comparison does not change.
+_PLANNED = ("definition", "vary", "preset", "in_flight", "arrival_rate_per_s", "slots", "is_sweep")
 
 
 class PlanOptions(TypedDict, total=False):
@@ -52,12 +55,14 @@ def plan(
     *,
     user: "User | None" = None,
     vary: Vary | None = None,
+    idempotency_key: str = "",
     **options: Unpack[PlanOptions],
 ) -> Comparison:
     """Store a comparison with its batches; the coordinator runs it.
 
     The variants are the pools, or with `vary` (values of parameters by name) each value on each pool. With `budget_s`
-    only the pilots are planned: `rounds` adds the rounds. Raise UnknownDefinition, UnknownPool, Unavailable or
+    only the pilots are planned: `rounds` adds the rounds. What the user planned before under the same idempotency key
+    is returned, and nothing is stored. Raise UnknownDefinition, UnknownPool, Unavailable or
     InvalidParameters and store nothing.
     """
     declared = definitions.get(definition)
@@ -72,10 +77,35 @@ def plan(
     if faults := _faults(declared, comparison, [get_pool(name) for name in pools], planned):
         raise InvalidParameters(faults)
     comparison.params = declared.validate({**params, **(planned[0].params or {})})
-    with transaction.atomic():
-        comparison.save(force_insert=True)
-        Batch.objects.bulk_create(_batches(comparison, pools, planned))
+    if idempotency_key:
+        comparison.pk = uuid5(NAMESPACE_URL, f"poolwise {comparison.user_id} {idempotency_key}")
+        if earlier := _earlier(comparison, declared, pools):
+            return earlier
+    try:
+        with transaction.atomic():
+            comparison.save(force_insert=True)
+            Batch.objects.bulk_create(_batches(comparison, pools, planned))
+    except IntegrityError:  # the same may have been planned meanwhile
+        if earlier := _earlier(comparison, declared, pools):
+            return earlier
+        raise
     return comparison
+
+
+def _earlier(comparison: Comparison, declared: Definition, pools: Sequence[str]) -> Comparison | None:
+    """Return what was planned with this id. Raise InvalidParameters if it is another comparison."""
+    earlier = Comparison.objects.filter(pk=comparison.pk).first()
+    if earlier is None:
+        return None
+    is_equal = (
+        all(getattr(earlier, name) == getattr(comparison, name) for name in _PLANNED)
+        and declared.in_clear(earlier.params) == declared.in_clear(comparison.params)
+        and set(earlier.batches.values_list("pool", flat=True)) == set(pools)
+    )
+    if not is_equal:
+        raise InvalidParameters({"idempotency_key": "It belongs to another comparison; choose a new one."})
+    earlier.was_there = True
+    return earlier
 
 
 def _faults(

@@ -90,6 +90,8 @@ class Comparison(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
 
     objects = ComparisonQuerySet.as_manager()
+    #: Set on what `plan` returns where the same had been planned before and nothing new was stored.
+    was_there = False
 
     class Meta:
         ordering = ("-created_at", "-id")

@@ -9,7 +9,7 @@ from django.test import Client
 
 from poolwise.api import api
 from poolwise.control import tokens
-from poolwise.models import Job
+from poolwise.models import Comparison, Job
 
 pytestmark = pytest.mark.django_db
 WAIT = {"definition": "io.wait", "params": {"duration_s": 0.1}, "pool": "gevent"}
@@ -75,8 +75,56 @@ def test_a_database_that_does_not_answer_is_a_503_that_says_when_to_try_again(
     response = call("POST", "jobs", WAIT)
     assert (response.status_code, response["Retry-After"]) == (503, "5")
     assert problem_of(response)["retry_after_s"] == 5
-    assert "The database does not answer" in response.json()["detail"]
+    assert "The database does not answer. This request may have been" in response.json()["detail"]
     assert not Job.objects.exists()
+
+
+@pytest.mark.parametrize("own", ["", "order-17"])
+def test_jobs_whose_reply_was_lost_are_stored_once_under_the_key_of_the_answer(
+    call: Caller, monkeypatch: pytest.MonkeyPatch, own: str
+) -> None:
+    body = WAIT | {"copies": 2}
+    with monkeypatch.context() as patch:
+        failing(patch, "poolwise.lifecycle.submission.deliver", OperationalError("server closed"))
+        lost = call("POST", "jobs", body, **({"Idempotency-Key": own} if own else {}))
+    key = problem_of(lost)["idempotency_key"]
+    assert (lost.status_code, lost["Idempotency-Key"], Job.objects.count()) == (503, key, 2)
+    assert (
+        f"may have been stored. Send it again with the header Idempotency-Key: {key}" in lost.json()["detail"]
+    )
+    assert key == own or len(key) > 20
+    again = call("POST", "jobs", body, **{"Idempotency-Key": key})
+    assert (again.status_code, len(again.json()["jobs"]), Job.objects.count()) == (200, 2, 2)
+
+
+def test_a_job_that_was_run_again_and_a_comparison_are_stored_once_too(
+    call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = call("POST", "jobs", WAIT).json()["jobs"][0]["id"]
+    plan = {"definition": "io.wait", "params": {"duration_s": 0.1}, "pools": ["gevent"], "preset": "quick"}
+    with monkeypatch.context() as patch:
+        failing(patch, "poolwise.lifecycle.submission.deliver", OperationalError("server closed"))
+        failing(patch, "poolwise.api.comparisons.Status", OperationalError("server closed"))
+        keys = [
+            call("POST", path, body)["Idempotency-Key"]
+            for path, body in ((f"jobs/{job}/again", {}), ("comparisons", plan))
+        ]
+    assert (Job.objects.count(), Comparison.objects.count()) == (2, 1)
+    again = call("POST", f"jobs/{job}/again", {}, **{"Idempotency-Key": keys[0]})
+    planned = call("POST", "comparisons", plan, **{"Idempotency-Key": keys[1]})
+    assert (again.status_code, planned.status_code) == (200, 200)
+    assert (Job.objects.count(), Comparison.objects.count()) == (2, 1)
+    other = call("POST", "comparisons", plan | {"pools": ["threads"]}, **{"Idempotency-Key": keys[1]})
+    assert (other.status_code, list(other.json()["fields"])) == (422, ["Idempotency-Key"])
+
+
+def test_a_page_of_the_api_that_only_shows_says_to_try_again(
+    call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(monkeypatch, "poolwise.api.jobs.reports.list_jobs", OperationalError("away"))
+    problem = problem_of(call("GET", "jobs"))
+    assert problem["detail"] == "The database does not answer. Try again in a moment."
+    assert "idempotency_key" not in problem
 
 
 @pytest.mark.parametrize("debug", [False, True])

@@ -1,9 +1,11 @@
 """The site as compose.yaml configures it: Django's own checks for deployment, and what else must be true."""
 
+import json
 import os
 import runpy
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,23 +46,45 @@ def _filled(text: str, given: dict[str, str]) -> str:
     return text
 
 
-def _check(**changes: str) -> subprocess.CompletedProcess[str]:
+def _check(static_root: Path, **changes: str) -> subprocess.CompletedProcess[str]:
+    manifest = {"version": "1.1", "hash": "", "paths": {"poolwise/poolwise.css": "poolwise/poolwise.1.css"}}
+    (static_root / "staticfiles.json").write_text(json.dumps(manifest))
+    own = _environment(**changes) | {"STATIC_ROOT": str(static_root)}
     command = [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"]
-    return subprocess.run(
-        command, cwd=ROOT, env=_environment(**changes), capture_output=True, text=True, timeout=120
-    )
+    return subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True, timeout=120)
 
 
-def test_djangos_checks_for_deployment_find_nothing() -> None:
-    done = _check()
+def test_djangos_checks_for_deployment_find_nothing(tmp_path: Path) -> None:
+    done = _check(tmp_path)
     assert done.returncode == 0, done.stderr
     assert "no issues" in done.stdout
 
 
-def test_without_https_they_find_what_https_alone_can_give() -> None:
-    done = _check(HTTPS="false")
+def test_without_https_they_find_what_https_alone_can_give(tmp_path: Path) -> None:
+    done = _check(tmp_path, HTTPS="false")
     wanted = {"security.W004", "security.W008", "security.W012", "security.W016"}
     assert {word.strip("?():") for word in done.stderr.split() if "security.W" in word} == wanted, done.stderr
+
+
+@pytest.mark.parametrize("entry", ["wsgi", "asgi"])
+def test_a_web_server_without_collected_files_says_so_in_one_line(tmp_path: Path, entry: str) -> None:
+    own = _environment(LOG_FORMAT="console") | {"STATIC_ROOT": str(tmp_path), "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(
+        [sys.executable, "-c", f"import project.{entry}"],
+        cwd=ROOT, env=own, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0
+    [line] = (done.stdout + done.stderr).splitlines()
+    assert f"not collected in {tmp_path}: run manage.py collectstatic" in line
+
+
+def test_the_check_for_deployment_finds_files_that_are_not_collected(tmp_path: Path) -> None:
+    command = [sys.executable, "manage.py", "check", "--deploy", "--tag", "staticfiles"]
+    own = _environment() | {"STATIC_ROOT": str(tmp_path)}
+    done = subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "(poolwise.E012)" in done.stderr
+    assert "HINT: run manage.py collectstatic." in done.stderr
 
 
 _REVOKE = "import poolwise.lifecycle.broker as p; p.revoke('x', terminate=False, signal='TERM')"

@@ -1,5 +1,6 @@
 """The form of a new comparison: pools, size, load and slots."""
 
+from secrets import token_urlsafe
 from typing import Any
 
 from django import forms
@@ -68,6 +69,9 @@ class CompareForm(forms.Form):
         required=False, min_value=0, max_value=MAX_SEED,
         help_text="Repeats the same order of the pools. Leave empty for a random order.",
     )  # fmt: skip
+
+    #: The same form sent twice plans once.
+    token = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput, initial=token_urlsafe)
 
     def __init__(self, *args: Any, definition: Definition, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -99,7 +99,7 @@ def _submit(
 ) -> list[Job]:
     """Submit to all pools or to none."""
     pools, copies = where["pools"], where["copies"]
-    key = _key(definition.in_clear(params), where)
+    key = form_key(where["token"], [definition.in_clear(params), copies])
     if origin and copies == 1 and len(pools) == 1:
         again = submission.run_again(
             origin,
@@ -129,12 +129,12 @@ def _submit(
     return [job for job in jobs if first[job.pk] is job]  # a unique definition has one job for all pools
 
 
-def _key(params: dict[str, Any], where: dict[str, Any]) -> str:
-    """Return the idempotency key of the form's values: sent with other values, it is another submission."""
-    if not where["token"]:
+def form_key(token: str, values: list[Any]) -> str:
+    """Return the idempotency key of a form's values: sent with other values, it is another submission."""
+    if not token:
         return ""
-    fields = json.dumps([params, where["copies"]], sort_keys=True, default=str)
-    return f"form {where['token']} {signing.sign(signing.FORM, fields)[:16]}"  # signed, as it may contain secrets
+    fields = json.dumps(values, sort_keys=True, default=str)
+    return f"form {token} {signing.sign(signing.FORM, fields)[:16]}"  # signed, as it may contain secrets
 
 
 def announce(request: PageRequest, jobs: list[Job]) -> None:

@@ -1,6 +1,7 @@
 """One job: its page, its result as a file, Run again and Cancel."""
 
 import json
+from secrets import token_urlsafe
 from typing import Any
 from uuid import UUID
 
@@ -58,6 +59,7 @@ def _page_context(request: PageRequest, job: Job) -> dict[str, Any]:
         "definition": definitions.find(job.definition),
         "reruns": reruns[:10],
         "may_cancel": may_cancel(request.user, job),
+        "token": token_urlsafe(),
     }
 
 
@@ -133,7 +135,13 @@ def run_again(request: PageRequest, pk: UUID) -> HttpResponse:
     job = _job(request, pk)
     require_submit(request.user)
     try:
-        again = submission.run_again(job, user=request.user, request_id=request.request_id)
+        token = request.POST.get("token", "")[:64]
+        again = submission.run_again(
+            job,
+            user=request.user,
+            request_id=request.request_id,
+            idempotency_key=token and f"again {token} {job.pk}",
+        )
     except QueueFull as error:
         context = {"error": error, "back": job.get_absolute_url(), "title": f"Run {job.definition} again"}
         return busy(render(request, "poolwise/busy.html", context), error)

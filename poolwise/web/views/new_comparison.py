@@ -22,6 +22,7 @@ from poolwise.support import InvalidParameters, PoolwiseError, UnknownDefinition
 from poolwise.web.forms import CompareForm, ParametersForm
 from poolwise.web.views import comparison_origin
 from poolwise.web.views.comparison_origin import Origin
+from poolwise.web.views.definition import form_key
 from poolwise.web.views.live import PageRequest, signed_in
 
 #: How long a request measures whether the machine is busy.
@@ -55,14 +56,28 @@ def new_comparison(request: PageRequest) -> HttpResponse:
         return _page(request, definition, (parameters, design), origin)
     try:
         options = design.design.options(design.varied)
-        planned = planning.plan(definition.name, parameters.params, user=request.user, **options)
+        planned = planning.plan(
+            definition.name,
+            parameters.params,
+            user=request.user,
+            idempotency_key=form_key(
+                design.cleaned_data["token"],
+                [definition.in_clear(parameters.params), design.design.model_dump(), design.varied],
+            ),
+            **options,
+        )
     except InvalidParameters as error:
         _name_errors(parameters, design, error.errors)
         return _page(request, definition, (parameters, design), origin)
     except PoolwiseError as error:
         design.add_error(None, str(error))
         return _page(request, definition, (parameters, design), origin)
-    messages.success(request, "Comparison planned; the coordinator starts it next.")
+    if planned.was_there:
+        messages.info(
+            request, "Already planned; nothing new was stored. Open the form again to plan another."
+        )
+    else:
+        messages.success(request, "Comparison planned; the coordinator starts it next.")
     return redirect("poolwise:comparison", planned.pk)
 
 
