@@ -44,11 +44,14 @@ def main(address: str) -> int:
         call_command("pool_status", *settings.JOB_POOLS, wait=TIMEOUT_S, coordinator=True)
         welcome = f"\nPoolwise is ready: {address}\nLog in as {account}\nCtrl-C stops it.\n"
         print(welcome, flush=True)
-        if not Comparison.objects.exists():
-            print(_compare() + welcome, flush=True)  # again, below all those lines
     except (CommandError, NotReady) as error:
         print(f"poolwise: {error}", file=sys.stderr)
         return 1
+    try:
+        if not Comparison.objects.exists():
+            print(_compare() + welcome, flush=True)  # again, below all those lines
+    except (CommandError, DatabaseError) as error:  # no reason to end what runs
+        print(f"poolwise: the first comparisons were not finished: {error}", file=sys.stderr)
     return 0
 
 

@@ -32,7 +32,9 @@ def register_all() -> None:
 
 def uncollected_static_files() -> str:
     """Return what to do before the pages can be shown; empty if nothing is missing."""
-    collected: Any = getattr(staticfiles_storage, "hashed_files", None)  # None: files are served where they are
+    collected: Any = getattr(
+        staticfiles_storage, "hashed_files", None
+    )  # None: files are served where they are
     if collected is None or _STYLES in collected:
         return ""
     return f"The static files are not collected in {settings.STATIC_ROOT}: run manage.py collectstatic."

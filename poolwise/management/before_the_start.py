@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from poolwise import lab
+from poolwise.management.patience import patiently
 
 _CPU_OVER_S = 1.0
 _POLL_S = 1.0
@@ -20,7 +22,8 @@ def wait_until_idle(pools: Sequence[str], timeout_s: float, show: Callable[[str]
     """Return once nothing would disturb a comparison. Raise TimeoutError that names what still does."""
     until_mono = time.monotonic() + timeout_s
     shown, shown_mono = "", 0.0
-    while found := lab.disturbances(pools, cpu_over_s=_CPU_OVER_S):
+    disturbances = partial(lab.disturbances, pools, cpu_over_s=_CPU_OVER_S)
+    while found := patiently(disturbances, until_mono=until_mono):
         now_mono = time.monotonic()
         if now_mono > until_mono:
             raise TimeoutError(f"Not idle after {timeout_s:g} s; nothing was started. {' '.join(found)}")

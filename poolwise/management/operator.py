@@ -4,14 +4,15 @@ import getpass
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from poolwise.control import ActionResult
+from poolwise.management.patience import PatientCommand
 from poolwise.models import Pause
 from poolwise.support import PoolwiseError
 
 
-class OperatorCommand(BaseCommand):
+class OperatorCommand(PatientCommand):
     """A command on a pool or, with `--definition`, on a definition."""
 
     takes_definition = True

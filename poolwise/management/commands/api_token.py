@@ -4,14 +4,15 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from poolwise.control import tokens
 from poolwise.management.arguments import whole
+from poolwise.management.patience import PatientCommand
 from poolwise.models import ApiToken
 
 
-class Command(BaseCommand):
+class Command(PatientCommand):
     """Create a token and print it once, or list or revoke the user's tokens."""
 
     help = "Create an API token for a user and print it once, or list or revoke the user's tokens."

@@ -6,12 +6,12 @@ import sys
 import time
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import transaction
 
 from poolwise import definitions, lab
@@ -38,6 +38,7 @@ from poolwise.management.handout_arguments import (
     write_html,
 )
 from poolwise.management.local_processes import LocalProcesses
+from poolwise.management.patience import AWAY, PatientCommand, patiently
 from poolwise.management.plan_arguments import add_plan_arguments, plan_options, vary_of
 from poolwise.models import Comparison
 from poolwise.pools import all_pools
@@ -47,7 +48,7 @@ from poolwise.support import BrokerUnavailable, PoolwiseError
 _MIN_POLL_S, _MAX_POLL_S, _POLL_SHARE = 0.1, 1.0, 0.1
 
 
-class Command(BaseCommand):
+class Command(PatientCommand):
     """Plan a comparison, wait for its end, and print its tables and the answer."""
 
     help = "Run a job on several pools and compare them. Starts the workers and the coordinator that are not running."
@@ -131,7 +132,7 @@ class Command(BaseCommand):
         return comparison
 
     def _end(self, comparison: Comparison, options: dict[str, Any]) -> None:
-        self._show(comparison, options["json"], as_markdown=options["markdown"])
+        patiently(partial(self._show, comparison, options["json"], as_markdown=options["markdown"]))
         write_files(comparison, options["bundle"], options["plot"])
         write_html(comparison, options["html"])
 
@@ -151,8 +152,8 @@ class Command(BaseCommand):
         notes: set[str] = set()
         began_mono = time.monotonic()
         while True:
-            comparison.refresh_from_db()
-            shown = self._show_progress(comparison, shown, notes)
+            patiently(comparison.refresh_from_db, until_mono=until_mono)
+            shown = patiently(partial(self._show_progress, comparison, shown, notes), until_mono=until_mono)
             if comparison.state == Comparison.State.FINISHED:
                 break
             if comparison.state == Comparison.State.CANCELLED:
@@ -161,7 +162,7 @@ class Command(BaseCommand):
                 raise TimeoutError(
                     f"Timed out after {timeout_s:g} s ({shown}); the remaining jobs were cancelled."
                 )
-            self._show_started(start_again())
+            self._show_started(patiently(start_again, until_mono=until_mono))
             elapsed_s = time.monotonic() - began_mono
             time.sleep(min(_MAX_POLL_S, max(_MIN_POLL_S, elapsed_s * _POLL_SHARE)))
         if sys.stderr.isatty():
@@ -234,7 +235,8 @@ def _stopped_unless_finished(comparison: Comparison) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        lab.stop(comparison)
+        with suppress(*AWAY):  # then it goes on without this command
+            lab.stop(comparison)
         raise
 
 

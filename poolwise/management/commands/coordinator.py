@@ -4,14 +4,15 @@ import signal
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from poolwise.coordinator import Coordinator, own_reader, platform_duties
 from poolwise.lab import lab_duties
+from poolwise.management.patience import PatientCommand
 from poolwise.support import REDIS_ERRORS, eviction_fault, wait_for_migrations, worker_client
 
 
-class Command(BaseCommand):
+class Command(PatientCommand):
     """Run the coordinator's duties until SIGTERM or SIGINT."""
 
     help = "Run the coordinator: it records outcomes, publishes and recovers jobs, and runs comparisons."

@@ -2,6 +2,7 @@
 
 import time
 from argparse import ArgumentParser
+from functools import partial
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -9,6 +10,7 @@ from django.core.management.base import CommandError
 from poolwise.control import drain
 from poolwise.management.arguments import number
 from poolwise.management.operator import OperatorCommand, by_whom
+from poolwise.management.patience import patiently
 from poolwise.models import Job
 from poolwise.support import count
 
@@ -40,7 +42,10 @@ class Command(OperatorCommand):
         if options["wait"] <= 0:
             return
         began = time.monotonic()
-        while (left := self._running(options["pool"])) or time.monotonic() - began < _SETTLE_S:
+        running = partial(self._running, options["pool"])
+        while (
+            left := patiently(running, until_mono=began + options["wait"])
+        ) or time.monotonic() - began < _SETTLE_S:
             if left and time.monotonic() - began > options["wait"]:
                 raise CommandError(
                     f"{count(left, 'job')} still running after {options['wait']:g} s; the pool stays paused."

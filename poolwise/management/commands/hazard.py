@@ -6,10 +6,12 @@ import signal
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
+from secrets import token_urlsafe
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django_celery_results.models import TaskResult
 
 from poolwise.definitions import Definition
@@ -17,6 +19,7 @@ from poolwise.lab import lesson, table, variants, with_lessons
 from poolwise.lifecycle import submission
 from poolwise.management.arguments import add_parameters, number, parameters
 from poolwise.management.local_processes import LocalProcesses
+from poolwise.management.patience import AWAY, PatientCommand, patiently
 from poolwise.management.text_table import aligned
 from poolwise.models import Job, JobState
 from poolwise.pools import all_pools, get_pool
@@ -25,7 +28,7 @@ from poolwise.support import PoolwiseError
 _POLL_S = 0.1
 
 
-class Command(BaseCommand):
+class Command(PatientCommand):
     """Run each variant of a hazard, one after another, and print a table and the lesson."""
 
     help = "Run a common mistake and its fixes, in this process or on pools, and explain the result."
@@ -134,7 +137,10 @@ def _result_here(hazard: Definition, params: Mapping[str, Any]) -> Any:
 
 def _result_of(definition: str, params: Mapping[str, Any], pool: str, timeout_s: float) -> Any:
     """Run one variant as a job. Raise PoolwiseError when it fails, TimeoutError when it does not end."""
-    [job] = submission.submit(definition, params, pool=pool)
+    submit = partial(
+        submission.submit, definition, params, pool=pool, idempotency_key=f"command {token_urlsafe()}"
+    )
+    [job] = patiently(submit)
     with _cancelled_unless_ended(job):
         until_mono = time.monotonic() + timeout_s
         while not job.has_ended:
@@ -143,7 +149,7 @@ def _result_of(definition: str, params: Mapping[str, Any], pool: str, timeout_s:
                     f"{definition} timed out after {timeout_s:g} s on {pool} and was cancelled."
                 )
             time.sleep(_POLL_S)
-            job.refresh_from_db()
+            patiently(job.refresh_from_db, until_mono=until_mono)
     if job.state != JobState.SUCCEEDED:
         raise PoolwiseError(f"{definition} {job.state} on {pool}: {job.error or 'unknown reason'}")
     return json.loads(TaskResult.objects.get(task_id=str(job.pk)).result)
@@ -176,5 +182,6 @@ def _cancelled_unless_ended(job: Job) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        submission.cancel(job, user=None)
+        with suppress(*AWAY):
+            submission.cancel(job, user=None)
         raise

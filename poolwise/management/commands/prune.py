@@ -3,12 +3,11 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from poolwise.coordinator import Pruned, prune, would_prune
+from poolwise.management.patience import PatientCommand
 
 
-class Command(BaseCommand):
+class Command(PatientCommand):
     """Prune everything at once, in short transactions; the coordinator prunes a part at a time."""
 
     help = (

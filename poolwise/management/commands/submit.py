@@ -2,15 +2,18 @@
 
 import time
 from argparse import ArgumentParser
+from functools import partial
+from secrets import token_urlsafe
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from poolwise import definitions
 from poolwise.lifecycle import back_pressure, pool_choice, submission
 from poolwise.management.arguments import add_parameters, number, parameters, whole
+from poolwise.management.patience import PatientCommand, patiently
 from poolwise.pools import AUTO
 from poolwise.support import PoolwiseError, QueueFull
 
@@ -19,7 +22,7 @@ _AT_ONCE = 500
 _CHECK_EVERY_S = 2.0
 
 
-class Command(BaseCommand):
+class Command(PatientCommand):
     """Submit copies in parts; wait while the queue is full."""
 
     help = "Submit copies of a job, waiting while the queue is full."
@@ -49,9 +52,15 @@ class Command(BaseCommand):
             params = parameters(definitions.get(definition), options["param"])
             pool = pool_choice.chosen(definition, pool).pool
             while left:
-                part = min(left, _AT_ONCE, settings.JOB_MAX_COPIES, back_pressure.room(pool) or 1)
+                room = patiently(partial(back_pressure.room, pool), until_mono=until_mono)
+                part = min(left, _AT_ONCE, settings.JOB_MAX_COPIES, room or 1)
+                # A part whose commit was done before the database failed is not stored twice.
+                send = partial(
+                    submission.submit, definition, params,
+                    pool=pool, copies=part, user=user, idempotency_key=f"command {token_urlsafe()}",
+                )  # fmt: skip
                 try:
-                    left -= len(submission.submit(definition, params, pool=pool, copies=part, user=user))
+                    left -= len(patiently(send, until_mono=until_mono))
                 except QueueFull as error:
                     self._wait(error, until_mono, left)
         except PoolwiseError as error:
