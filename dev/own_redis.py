@@ -56,8 +56,10 @@ class OwnRedis:
             self.process = None
 
     def wipe(self) -> None:
-        """Remove its data; it must not run."""
-        shutil.rmtree(self.directory / "appendonlydir", ignore_errors=True)
+        """Remove its data; it must not run. Redis 6.2 keeps them in a file, later versions in a folder."""
+        assert self.process is None
+        for path in self.directory.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def freeze(self) -> None:
         """Let it keep its connections and answer nothing."""

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from drills import proof
 from drills.points import COORDINATOR, SUBMITTER, WHOLE_WORKER, WORKER, WORKER_CHILD, file_name
-from drills.site import SLOTS, DrillError, Plan, Site
+from drills.site import SLOTS, Plan, Site
 
 #: Within this time what a dead worker ran or reserved goes on.
 RECOVERY_S = 15.0
@@ -76,7 +77,11 @@ def fault(name: str, **options: object) -> Callable[[Callable[[Site, Scale], Non
 
 # --- workers
 def _strike(site: Site, pool: str, signum: int) -> None:
-    site.signal(site.workers(pool)[0].name, signum)
+    name = site.workers(pool)[0].name
+    if signum == signal.SIGKILL:
+        proof.kill(site, name)
+    else:
+        site.signal(name, signum)
     site.tracker.begin(pool)
 
 
@@ -129,9 +134,11 @@ def _received(site: Site, pool: str) -> int:
 def child_kill(site: Site, scale: Scale) -> None:
     """SIGKILL a prefork child in mid-job."""
     _fill(site, "prefork")
-    for child in site.children("prefork-1")[:2]:
+    children = site.children("prefork-1")[:2]
+    for child in children:
         os.kill(child, signal.SIGKILL)
     site.tracker.begin()
+    proof.require_ended(children)
 
 
 @fault("worker-freeze", plan=Plan(workers=2))
@@ -144,6 +151,7 @@ def worker_freeze(site: Site, scale: Scale) -> None:
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
     site.tracker.begin()
+    proof.require_stopped([pid for pids in frozen.values() for pid in pids])
     site.wait(16.0 if scale.is_quick else PAUSE_S)
     for pids in frozen.values():
         for pid in reversed(pids):
@@ -154,9 +162,12 @@ def worker_freeze(site: Site, scale: Scale) -> None:
 @fault("worker-stop")
 def worker_stop(site: Site, scale: Scale) -> None:
     """SIGTERM every worker under load; others start at once."""
+    stopped = []
     for pool in site.pools:
         _fill(site, pool)
+        stopped.append(site.workers(pool)[0].process)
         _strike(site, pool, signal.SIGTERM)
+    site.until(lambda: all(process and process.poll() is not None for process in stopped), 60, "their end")
 
 
 # --- Redis
@@ -165,9 +176,7 @@ def redis_restart(site: Site, scale: Scale) -> None:
     """Restart Redis; its append-only file brings the data back."""
     for pool in site.pools:
         _fill(site, pool)
-    site.redis.stop()
-    site.wait(1.0)
-    site.redis.start()
+    proof.restart_redis(site, wipe=False, away_s=1.0)
     site.tracker.begin()
 
 
@@ -176,9 +185,7 @@ def redis_wipe(site: Site, scale: Scale) -> None:
     """Restart Redis without its data."""
     for pool in site.pools:
         _fill(site, pool)
-    site.redis.kill()
-    site.redis.wipe()
-    site.redis.start()
+    proof.restart_redis(site, wipe=True)
     site.tracker.begin()
 
 
@@ -187,6 +194,7 @@ def redis_frozen(site: Site, scale: Scale) -> None:
     """Redis keeps its connections and answers nothing for 20 s (SIGSTOP)."""
     site.tracker.begin()
     site.redis.freeze()
+    proof.require(proof.redis_fault(site) == "silent", "Redis answered, or refused")
     site.wait(scale.outage_s(OUTAGE_S))
     site.redis.thaw()
     site.tracker.begin()
@@ -197,6 +205,7 @@ def redis_refused(site: Site, scale: Scale) -> None:
     """Redis refuses connections for 20 s."""
     site.tracker.begin()
     site.redis.stop()
+    proof.require(proof.redis_fault(site) == "refused", "Redis answered")
     site.wait(scale.outage_s(OUTAGE_S))
     site.redis.start()
     site.tracker.begin()
@@ -207,7 +216,7 @@ def redis_refused(site: Site, scale: Scale) -> None:
 def coordinator_kill(site: Site, scale: Scale) -> None:
     """SIGKILL the only coordinator; another one starts 3 s later."""
     site.parts["coordinator-1"].is_wanted = False
-    site.signal("coordinator-1", signal.SIGKILL)
+    proof.kill(site, "coordinator-1")
     site.tracker.begin()
     site.wait(3.0)
     site.spawn("coordinator-1")
@@ -217,7 +226,7 @@ def coordinator_kill(site: Site, scale: Scale) -> None:
 def two_coordinators(site: Site, scale: Scale) -> None:
     """Two coordinators at once; SIGKILL one of them, twice."""
     for number in (1, 2):
-        site.signal(f"coordinator-{number}", signal.SIGKILL)
+        proof.kill(site, f"coordinator-{number}")
         site.tracker.begin()
         site.wait(4.0)
 
@@ -231,8 +240,10 @@ def web_kill(site: Site, scale: Scale) -> None:
         site.arm(file)
         site.until(lambda file=file: site.has_crashed(file), 20, file)  # type: ignore[misc]
         site.tracker.begin(pool)
-    os.killpg(site.parts["web"].pid, signal.SIGKILL)
+    members = [site.parts["web"].pid, *site.children("web")]
+    os.killpg(members[0], signal.SIGKILL)
     site.tracker.begin()
+    proof.require_ended(members)
     site.wait(10.0)  # it is back, and takes jobs again
 
 
@@ -243,6 +254,7 @@ def postgres_restart(site: Site, scale: Scale) -> None:
     assert site.postgres is not None
     site.tracker.begin()
     site.postgres.stop()
+    proof.require_database_away(site)
     site.wait(3.0)
     site.postgres.start()
     site.tracker.begin()
@@ -254,6 +266,7 @@ def postgres_crash(site: Site, scale: Scale) -> None:
     assert site.postgres is not None
     site.tracker.begin()
     site.postgres.stop(signal.SIGQUIT)
+    proof.require_database_away(site)
     site.wait(1.0)
     site.postgres.start()
     site.tracker.begin()
@@ -262,6 +275,7 @@ def postgres_crash(site: Site, scale: Scale) -> None:
 def _lock(site: Site, scale: Scale) -> None:
     site.tracker.begin()
     with site.database.locked():
+        proof.require_locked(site.database)
         site.wait(scale.outage_s(LOCK_S))
     site.tracker.begin()
 
@@ -302,6 +316,7 @@ def disk_full(site: Site, scale: Scale) -> None:
     with filler.open("wb", buffering=0) as file, suppress(OSError):
         while True:
             file.write(b"\0" * 65536)
+    proof.require_full(site)
     site.wait(scale.outage_s(LOCK_S))
     filler.unlink()
     site.tracker.begin()
@@ -350,23 +365,25 @@ def _set_clock(folder: Path, offset_s: int) -> None:
         file.write(offset_s.to_bytes(8, sys.byteorder, signed=True))
 
 
-def _move_clock(site: Site, scale: Scale) -> None:
+def _move_clock(site: Site, scale: Scale, column: str) -> None:
     for offset_s in (3600, -3600, 0):
         site.tracker.begin()
         _set_clock(site.folder, offset_s)
         site.wait(3.0 if scale.is_quick else 8.0)
+        if offset_s:
+            proof.require_moved(site, column, offset_s)
 
 
 @fault("worker-clock", prepare=_own_clock("worker"), clock_tolerance_s=3700.0)
 def worker_clock(site: Site, scale: Scale) -> None:
     """Step the workers' clock an hour ahead, then an hour back, under load."""
-    _move_clock(site, scale)
+    _move_clock(site, scale, "started_at")
 
 
 @fault("coordinator-clock", prepare=_own_clock("coordinator"), clock_tolerance_s=3700.0)
 def coordinator_clock(site: Site, scale: Scale) -> None:
     """Step the coordinator's clock an hour ahead, then an hour back, under load."""
-    _move_clock(site, scale)
+    _move_clock(site, scale, "recorded_at")
 
 
 # --- many at once
@@ -380,8 +397,7 @@ def kill20(site: Site, scale: Scale) -> None:
         site.until(lambda pool=pool: len(site.database.live()) > 0, 30, f"jobs on {pool}")  # type: ignore[misc]
         for _ in range(kills):
             site.wait(chance.uniform(0.05, 0.5))
-            with suppress(DrillError):
-                site.signal(f"{pool}-1", signal.SIGKILL)
+            proof.kill(site, f"{pool}-1")
             site.wait(0.2)
             site.until_up()
         site.tracker.begin(pool)
@@ -436,9 +452,7 @@ def sampler(site: Site, scale: Scale) -> None:
         site.until(lambda pool=pool: _received(site, pool) >= 60, 30, f"messages that {pool} received")  # type: ignore[misc]
         _strike(site, pool, signal.SIGKILL)
     site.until(site.tracker.is_over, 40, "recovery from the kill")
-    site.redis.kill()
-    site.redis.wipe()
-    site.redis.start()
+    proof.restart_redis(site, wipe=True)
     site.tracker.begin()
     site.until(site.tracker.is_over, 40, "recovery from the wiped Redis")
     for point in ("after the effect", "after the recorder's commit"):

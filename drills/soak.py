@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from drills import proof
 from drills.run import SETTLE_S, Cell, _fill, check
 from drills.site import DrillError, Plan, Site
 from drills.table import table
@@ -37,7 +38,7 @@ FaultAction = Callable[[Site, random.Random], None]
 
 
 def _kill_worker(site: Site, chance: random.Random) -> None:
-    site.signal(f"{chance.choice(site.pools)}-1", signal.SIGKILL)
+    proof.kill(site, f"{chance.choice(site.pools)}-1")
 
 
 def _stop_worker(site: Site, chance: random.Random) -> None:
@@ -47,34 +48,33 @@ def _stop_worker(site: Site, chance: random.Random) -> None:
 def _freeze_worker(site: Site, chance: random.Random) -> None:
     name = f"{chance.choice(site.pools)}-1"
     site.signal(name, signal.SIGSTOP)
+    proof.require_stopped([site.parts[name].pid])
     site.wait(4.0)
     site.signal(name, signal.SIGCONT)
 
 
 def _kill_coordinator(site: Site, chance: random.Random) -> None:
-    site.signal("coordinator-1", signal.SIGKILL)
+    proof.kill(site, "coordinator-1")
 
 
 def _restart_redis(site: Site, chance: random.Random) -> None:
-    site.redis.stop()
-    site.wait(1.0)
-    site.redis.start()
+    proof.restart_redis(site, wipe=False, away_s=1.0)
 
 
 def _wipe_redis(site: Site, chance: random.Random) -> None:
-    site.redis.kill()
-    site.redis.wipe()
-    site.redis.start()
+    proof.restart_redis(site, wipe=True)
 
 
 def _freeze_redis(site: Site, chance: random.Random) -> None:
     site.redis.freeze()
+    proof.require(proof.redis_fault(site) == "silent", "Redis answered, or refused")
     site.wait(4.0)
     site.redis.thaw()
 
 
 def _lock_database(site: Site, chance: random.Random) -> None:
     with site.database.locked():
+        proof.require_locked(site.database)
         site.wait(4.0)
 
 
