@@ -164,24 +164,14 @@ def environment(tmp_path: Path, postgres: OwnPostgres) -> Iterator[dict[str, str
 def test_a_comparison_goes_on_after_the_database_was_restarted(
     postgres: OwnPostgres, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    command = [
-        sys.executable,
-        "manage.py",
-        "compare",
-        "io.wait",
-        "--pools",
-        "threads",
-        "--param",
-        "duration_s=0.2",
-    ]
-    command += ["--copies", "64", "--rounds", "3"]
+    command = f"{sys.executable} manage.py compare io.wait --pools threads --param duration_s=0.5 --copies 64 --rounds 3"
     log = tmp_path / "stderr"
     with log.open("w") as errors:
         process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
+            command.split(), cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
         )
     try:
-        eventually(lambda: _running_batches(postgres) >= 1, 60)
+        eventually(lambda: _ended_jobs(postgres) >= 1, 60)
         postgres.stop()
         eventually(lambda: "Waiting." in log.read_text(), 20)
         postgres.start()
@@ -196,7 +186,7 @@ def test_a_comparison_goes_on_after_the_database_was_restarted(
     assert "threads" in out
 
 
-def _running_batches(postgres: OwnPostgres) -> int:
+def _ended_jobs(postgres: OwnPostgres) -> int:
     import psycopg
 
     with psycopg.connect(postgres.url, autocommit=True) as ours:

@@ -1,18 +1,25 @@
 """The drills themselves: the checker finds every kind of loss, and a sample of faults causes none."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from drills import app, checker
+from dev.own_redis import OwnRedis
+from drills import app, checker, proof
+from drills.database import Database
 from drills.faults import FAULTS, Scale
 from drills.run import Cell, run_drill
+from drills.site import DrillError
 from drills.table import table
 from poolwise import definitions
 from poolwise.support.errors import UnknownDefinition
@@ -101,6 +108,104 @@ def test_the_settings_of_the_drills_refuse_any_other_use(environment: dict[str, 
     )
     assert done.returncode == 1
     assert "are for `make drill` alone" in done.stderr
+
+
+@dataclass
+class RedisSite:
+    """A platform that is only a Redis."""
+
+    redis: OwnRedis
+
+    def wait(self, seconds: float) -> None:
+        """Go on at once."""
+
+
+@pytest.fixture
+def redis_site(tmp_path: Path) -> Iterator[Any]:
+    own = OwnRedis(tmp_path, durable=True)
+    own.start()
+    yield RedisSite(own)
+    own.kill()
+
+
+@pytest.mark.services
+def test_a_restart_of_redis_keeps_its_data_and_a_wipe_loses_them(redis_site: Any) -> None:
+    proof.restart_redis(redis_site, wipe=False)
+    proof.restart_redis(redis_site, wipe=True)
+    assert redis_site.redis.client().dbsize() == 0
+
+
+@pytest.mark.services
+@pytest.mark.parametrize(
+    ("method", "wipe", "text"), [("wipe", True, "kept its data"), ("stop", False, "Redis answered")]
+)
+def test_a_redis_that_was_not_wiped_or_not_ended_is_noticed(
+    redis_site: Any, monkeypatch: pytest.MonkeyPatch, method: str, wipe: bool, text: str
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(redis_site.redis, method, lambda: None)
+        with pytest.raises(DrillError, match=f"did not take place: .*{text}"):
+            proof.restart_redis(redis_site, wipe=wipe)
+
+
+@pytest.mark.parametrize("layout", ["appendonly.aof", "appendonlydir/appendonly.aof.1.incr.aof", "dump.rdb"])
+def test_a_wipe_removes_the_data_of_every_version(tmp_path: Path, layout: str) -> None:
+    (tmp_path / layout).parent.mkdir(exist_ok=True)
+    (tmp_path / layout).write_text("data")
+    OwnRedis(tmp_path, durable=True).wipe()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.services
+def test_a_redis_that_answers_is_neither_frozen_nor_away(redis_site: Any) -> None:
+    assert proof.redis_fault(redis_site) == ""
+    redis_site.redis.freeze()
+    assert proof.redis_fault(redis_site) == "silent"
+    redis_site.redis.thaw()
+    redis_site.redis.stop()
+    assert proof.redis_fault(redis_site) == "refused"
+
+
+def test_a_process_that_goes_on_was_neither_killed_nor_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proof, "_END_S", 0.1)
+    with subprocess.Popen(["sleep", "60"]) as process:
+        with pytest.raises(DrillError, match="run still"):
+            proof.require_ended([process.pid])
+        with pytest.raises(DrillError, match="were not stopped"):
+            proof.require_stopped([process.pid])
+        process.send_signal(signal.SIGSTOP)
+        proof.require_stopped([process.pid])
+        process.kill()
+        proof.require_ended([process.pid])
+    with pytest.raises(DrillError, match="no process"):
+        proof.require_ended([])
+
+
+def test_a_database_that_can_be_written_is_not_locked(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'database'}")
+    with pytest.raises(DrillError, match="could write"):
+        proof.require_locked(database)
+    with database.locked():
+        proof.require_locked(database)
+
+
+def test_a_disk_with_room_and_a_database_that_answers_are_noticed(tmp_path: Path) -> None:
+    site: Any = SimpleNamespace(
+        database_folder=tmp_path, database=Database(f"sqlite:///{tmp_path / 'database'}")
+    )
+    with pytest.raises(DrillError, match="bytes were free"):
+        proof.require_full(site)
+    with pytest.raises(DrillError, match="answered while it was away"):
+        proof.require_database_away(site)
+    site.database = Database(f"sqlite:///{tmp_path / 'no folder' / 'database'}")
+    proof.require_database_away(site)
+
+
+@pytest.mark.parametrize(
+    ("stamp", "is_moved"), [(3700.5, True), (100.5, False), (None, False), (-3499.0, False)]
+)
+def test_a_clock_has_moved_if_a_time_stamp_shows_it(stamp: float | None, is_moved: bool) -> None:
+    assert proof._is_moved({**GOOD, "started_at": stamp}, "started_at", 3600) is is_moved
 
 
 def test_every_fault_is_documented() -> None:
