@@ -6,7 +6,6 @@ from typing import Any
 import structlog
 from django.apps import AppConfig
 from django.conf import settings
-from django.contrib.staticfiles.storage import staticfiles_storage
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
 from poolwise import definitions
@@ -30,26 +29,26 @@ def register_all() -> None:
     register(settings_checks.check_addresses, CHECKS)
 
 
-def uncollected_static_files() -> str:
-    """Return what to do before the pages can be shown; empty if nothing is missing."""
-    collected: Any = getattr(
-        staticfiles_storage, "hashed_files", None
-    )  # None: files are served where they are
-    if collected is None or _STYLES in collected:
-        return ""
-    return f"The static files are not collected in {settings.STATIC_ROOT}: run manage.py collectstatic."
+def are_static_files_missing() -> bool:
+    """Return whether the pages need collected static files and there are none."""
+    from django.contrib.staticfiles.storage import staticfiles_storage  # no worker needs it
+
+    collected = getattr(staticfiles_storage, "hashed_files", None)  # None: files are served where they are
+    return collected is not None and _STYLES not in collected
 
 
-def warn_of_uncollected_static_files() -> None:
+def warn_of_missing_static_files() -> None:
     """Log it at the start of a web server, whose every page would fail."""
-    if text := uncollected_static_files():
-        log.error("no page can be shown", reason=text)
+    if are_static_files_missing():
+        log.error("no page can be shown: run manage.py collectstatic", missing_in=str(settings.STATIC_ROOT))
 
 
 def check_static_files(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
     """Return an error where the pages need collected static files and there are none."""
-    summary, _, hint = uncollected_static_files().partition(": ")
-    return [Error(f"{summary}.", hint=hint, id="poolwise.E012")] if summary else []
+    if not are_static_files_missing():
+        return []
+    summary = f"The static files are not collected in {settings.STATIC_ROOT}."
+    return [Error(summary, hint="Run manage.py collectstatic.", id="poolwise.E012")]
 
 
 def check_pools(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:

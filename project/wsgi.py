@@ -9,4 +9,4 @@ application = get_wsgi_application()
 
 from poolwise import checks  # noqa: E402 - its apps are loaded now
 
-checks.warn_of_uncollected_static_files()
+checks.warn_of_missing_static_files()
