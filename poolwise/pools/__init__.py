@@ -36,6 +36,7 @@ __all__ = [
     "api",
     "base",
     "body_probe",
+    "forked",
     "get_pool",
     "install",
     "left_programs",

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from poolwise.metering import METER
-from poolwise.pools import base, prefork
+from poolwise.pools import base, forked, prefork
 from poolwise.pools.connections import with_own_connections
 from poolwise.pools.coroutines import CoroutineBody, run_in_this_thread
 from poolwise.pools.interrupts import BodyCancelled, Interrupted, Why
@@ -57,7 +57,7 @@ def run_sync(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     Then drop the database connections of its thread. Raise SoftTimeLimitExceeded or Interrupted if the pool
     interrupted it.
     """
-    job, call = CURRENT.get(), partial(function, *args, **kwargs)
+    job, call = CURRENT.get(), partial(forked.run, partial(function, *args, **kwargs))
     if job is None:
         return with_own_connections(call) if prefork.is_child() else call()
     if job.in_body or job.pool.on_loop():  # a part of the body called it; its thread does so itself

@@ -11,6 +11,7 @@ from celery.concurrency import base, prefork
 from celery.utils import log
 
 from poolwise.metering import PROBE, Meter, Stalls, child_threads, programs
+from poolwise.pools import forked
 from poolwise.pools.api_types import AttemptNotes, PoolProtocol
 from poolwise.pools.identity import use_job_identity
 from poolwise.pools.interrupts import Why
@@ -122,12 +123,17 @@ class JobPool(_BasePool, PoolProtocol[PoolRequest]):
         use_job_identity(*self.app.tasks.values())
         _running.append(self)
         self.charge_children()
+        self.reset_forked()
         PROBE.start()
 
     def charge_children(self) -> None:
         """Charge threads and programs to the job that starts them."""
         child_threads.install()
         programs.install()
+
+    def reset_forked(self) -> None:
+        """Reset the processes that jobs fork."""
+        forked.install()
 
     def register_with_event_loop(self, hub: Any) -> None:
         """Keep the hub, to wake it."""
@@ -183,6 +189,7 @@ class JobPool(_BasePool, PoolProtocol[PoolRequest]):
             time.sleep(_DRAIN_STEP_S)
             if self.hub is not None:  # it has stopped, but jobs that end must be acknowledged
                 _run_ready_callbacks(self.hub)
+        forked.end_children()
 
     def on_terminate(self) -> None:
         """Shut down cold: running jobs are interrupted."""

@@ -14,6 +14,8 @@ logger = logging.getLogger("celery.pool")
 
 #: The last job that each native thread worked for.
 _LAST = original("_thread", "_local")()
+#: Kept, since closing them would end the sessions of the process that opened them.
+_INHERITED: list[object] = []
 
 
 def with_own_connections(function: Callable[..., Any], *args: Any) -> Any:
@@ -46,3 +48,14 @@ def drop_all() -> None:
             connection.close()
         except Exception:  # it is broken: nothing uses it any more
             logger.debug("could not close a broken database connection", exc_info=True)
+
+
+def forget_inherited() -> None:
+    """Let this forked process open database connections of its own, instead of using those of its parent."""
+    from django.db import connections
+
+    for connection in connections.all(initialized_only=True):
+        del connections[connection.alias]
+        pools = getattr(type(connection), "_connection_pools", {})  # of PostgreSQL
+        _INHERITED.extend((connection, dict(pools)))
+        pools.clear()

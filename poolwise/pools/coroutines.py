@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import contextvars
 import inspect
+import os
 import signal
 import threading
 import time
@@ -13,6 +14,7 @@ from typing import Any
 
 from celery.exceptions import SoftTimeLimitExceeded
 
+from poolwise.pools import forked
 from poolwise.pools.interrupts import FINAL, BodyCancelled, Why, exception_for
 from poolwise.pools.job_thread import JobThread, assign
 from poolwise.pools.loop import ADOPT, JobLoop
@@ -83,11 +85,16 @@ class CoroutineBody:
         step, argument = self._steps.send, None
         if self._why is not None:
             step, argument = self._steps.throw, self._exception()
+        pid = os.getpid()
         while True:
             try:
                 waits_for = step(argument)
             except StopIteration as stop:
+                forked.end_if_forked(pid)
                 return stop.value
+            except BaseException as error:
+                forked.end_if_forked(pid, error)
+                raise
             try:
                 step, argument = self._steps.send, (yield waits_for)
             except asyncio.CancelledError as error:

@@ -9,6 +9,7 @@ from celery.concurrency import gevent as celery_gevent
 from kombu.utils import functional
 
 from poolwise.metering import GreenletClock, LagProbe, Meter, Stalls, child_threads, programs
+from poolwise.pools import gevent_forks
 from poolwise.pools.base import JobPool
 from poolwise.pools.coroutines import CoroutineBody
 from poolwise.pools.gevent_loop import LoopThread
@@ -99,6 +100,10 @@ class TaskPool(JobPool):
         """Charge native threads and programs to the job that starts them."""
         child_threads.install_on_gevent()
         programs.install_on_gevent()
+
+    def reset_forked(self) -> None:
+        """Reset the processes that jobs fork, their hub above all."""
+        gevent_forks.install()
 
     def launch(self, job: PoolRequest) -> None:
         """Start a greenlet for the job."""

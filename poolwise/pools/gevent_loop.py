@@ -10,13 +10,9 @@ import gevent
 from gevent.event import Event
 
 from poolwise.pools.coroutines import CoroutineBody
+from poolwise.pools.gevent_forks import NO_PROCESSES
 from poolwise.pools.loop import JobLoop
 from poolwise.support import DaemonThreads, original
-
-_NO_SUBPROCESSES = (
-    "asyncio cannot start processes beside gevent's hub: run the job on asyncio, threads or prefork, or use subprocess "
-    "in a plain function"
-)
 
 
 class BesideHub(JobLoop):
@@ -37,11 +33,11 @@ class BesideHub(JobLoop):
 
     async def subprocess_exec(self, *args: Any, **options: Any) -> Any:
         """Raise NotImplementedError: gevent reaps child processes in its hub."""
-        raise NotImplementedError(_NO_SUBPROCESSES)
+        raise NotImplementedError(NO_PROCESSES)
 
     async def subprocess_shell(self, *args: Any, **options: Any) -> Any:
         """Raise NotImplementedError: gevent reaps child processes in its hub."""
-        raise NotImplementedError(_NO_SUBPROCESSES)
+        raise NotImplementedError(NO_PROCESSES)
 
 
 class LoopThread:

@@ -2,9 +2,12 @@
 
 import asyncio
 import contextvars
+import os
+import sys
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Generator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from typing import Any
 
 from poolwise.metering import METER, Meter, Stints
@@ -82,6 +85,21 @@ def _make_task(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> as
     return task
 
 
+class _NoMoreSteps(deque[Any]):
+    """The steps of a loop that a forked process must not go on with: they are its parent's."""
+
+    def __len__(self) -> int:
+        print(  # noqa: T201
+            "A forked process cannot await on the loop of its parent: it ends. Run its coroutines by asyncio.run.",
+            file=sys.stderr,
+            flush=True,
+        )
+        os._exit(1)
+
+    def popleft(self) -> Any:
+        return len(self)
+
+
 class JobLoop(asyncio.SelectorEventLoop):
     """An event loop that charges child tasks and executor calls to the job that started them."""
 
@@ -98,9 +116,13 @@ class JobLoop(asyncio.SelectorEventLoop):
     ) -> asyncio.Future[Any]:
         """Call `func` in a thread; the default threads never delay the exit of the process."""
         meter = METER.get()
-        if meter is not None:
+        if meter is not None and not isinstance(executor, ProcessPoolExecutor):
             func, args = meter.call, (*_connections_of(executor, meter), func, *args)
         return super().run_in_executor(executor or self._to_thread, func, *args)
+
+    def end_with_step(self) -> None:
+        """End this forked process where the present step ends."""
+        self._ready = _NoMoreSteps()
 
 
 def _connections_of(executor: Executor | None, job: Meter) -> tuple[Any, ...]:

@@ -4,15 +4,18 @@ import os
 import signal
 import threading
 import time
+from multiprocessing import process as processes
+from typing import Any
 
 import psutil
 from billiard import current_process
 from billiard.common import terminate_handler_fired  # type: ignore[attr-defined]
-from celery.signals import worker_process_init
+from celery.signals import worker_process_init, worker_process_shutdown
 
 from poolwise.metering import Meter, programs
+from poolwise.pools import forked
 from poolwise.pools.interrupts import Interrupted, RevokedStop, ShutdownStop
-from poolwise.support import family, kill_all
+from poolwise.support import close_inherited, family, kill_all
 
 #: Sent to the child of a job that is cancelled; a shutdown sends SIGTERM. billiard turns both into SystemExit.
 REVOKE_SIGNAL = "SIGHUP"
@@ -31,6 +34,22 @@ def _begin_child(**_: object) -> None:
     if current_process().name != "MainProcess":  # the pool solo sends the signal, too
         _child_pids.add(os.getpid())
         programs.install()
+        _let_jobs_start_processes()
+
+
+def _let_jobs_start_processes() -> None:
+    close_inherited()
+    forked.install(forked.Pipes().close)
+    worker_process_shutdown.connect(_end_children, weak=False)
+    standard: Any = processes
+    process: Any = current_process()
+    process._config["daemon"] = False  # `multiprocessing` refuses a daemon; this process ends what jobs leave
+    # billiard's own kind of key would refuse to be passed to a process started by "spawn".
+    process._config["authkey"] = standard.AuthenticationString(process._config["authkey"])
+
+
+def _end_children(**_: object) -> None:
+    forked.end_children()
 
 
 def is_child() -> bool:

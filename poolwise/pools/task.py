@@ -10,7 +10,7 @@ import greenlet
 from celery.contrib.django.task import DjangoTask
 
 from poolwise.metering import METER, Meter
-from poolwise.pools import api, prefork
+from poolwise.pools import api, forked, prefork
 from poolwise.pools.connections import with_own_connections
 from poolwise.pools.identity import IDENTITY, use_job_identity
 
@@ -53,8 +53,8 @@ class PoolTask(DjangoTask):
         identity, meter = IDENTITY.set(caller or greenlet.getcurrent()), METER.set(Meter())
         try:
             if prefork.is_child() and caller is None:
-                return with_own_connections(contextvars.copy_context().run, run)
-            return run()
+                return with_own_connections(contextvars.copy_context().run, forked.run, run)
+            return forked.run(run)
         finally:
             METER.reset(meter)
             IDENTITY.reset(identity)

@@ -68,6 +68,7 @@ from poolwise.support.formats import (
     times,
     times_range,
 )
+from poolwise.support.inherited import close_descriptor, close_inherited
 from poolwise.support.native_threads import (
     DaemonThreads,
     native_lock,
@@ -132,6 +133,8 @@ __all__ = [
     "VariantName",
     "adopt_orphans",
     "as_uuid",
+    "close_descriptor",
+    "close_inherited",
     "connect",
     "cores",
     "count",

@@ -10,6 +10,8 @@ import redis
 from redis.connection import parse_url
 from redis.exceptions import MasterDownError, ReadOnlyError
 
+from poolwise.support.inherited import note_connection
+
 #: The error replies of a replica: it is read-only, or it has lost its primary and serves no stale data.
 _REPLICA_ERRORS = (ReadOnlyError, MasterDownError)
 #: Before version 7, Redis reports the error of a script in the text of another error.
@@ -25,6 +27,7 @@ class _Leaving:
         super().__init__(*args, **kwargs)
         # redis-py closes the connection after each error that it supports for retries, even with no retry left.
         self.retry.update_supported_errors(_REPLICA_ERRORS)
+        note_connection(self)
 
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
         """Return the reply. Raise redis-py's errors, ReadOnlyError for a write that a replica refused."""

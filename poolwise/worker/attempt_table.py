@@ -74,6 +74,10 @@ class AttemptTable:
 
     # Called by the worker.
 
+    def detach(self) -> None:
+        """Write from now on into memory of this process alone: it was forked by a job of the worker."""
+        self._memory = mmap.mmap(-1, (MAX_ROWS + 1) * ROW_BYTES)
+
     def note(self, text: str, deadline_mono: float) -> Callable[[], None]:
         """Add an attempt; return the function that removes it. Without a free row it runs unwatched."""
         row = self._take()

@@ -1,13 +1,14 @@
 """What a worker process starts and stops beside its jobs. Importing this module connects the signal handlers."""
 
 import os
+from contextlib import suppress
 from typing import Any
 
 from celery import signals
 from django.db import connections
 
-from poolwise.pools import POOL_ENV, base, get_pool
-from poolwise.support import kill_descendants, stdout_redaction
+from poolwise.pools import POOL_ENV, base, forked, get_pool
+from poolwise.support import close_descriptor, kill_descendants, stdout_redaction
 from poolwise.worker.heartbeat_thread import HeartbeatThread
 from poolwise.worker.pause_watcher import PauseWatcher
 from poolwise.worker.report_thread import flush
@@ -27,6 +28,7 @@ def _mask_prints(**_: Any) -> None:
 def _on_worker_ready(sender: Any = None, **_: Any) -> None:
     connections.close_all()  # Django's system checks opened one; from here on only jobs need connections
     if pool := os.environ.get(POOL_ENV):
+        forked.at_fork(lambda: _close_broker_connection(sender))
         _guard_limits()
         _heartbeat.start(sender, pool)
         _pause_watcher.start(sender, pool, get_pool(pool).queue)
@@ -37,7 +39,14 @@ def _guard_limits() -> None:
     workers = base.running_pool()
     if workers is not None:
         workers.on_given_up = lambda job: drain(f"{job.name} could not be stopped and may still run")
-        workers.table = _heartbeat.table = _watchdog_process.start()
+        workers.table = _heartbeat.table = table = _watchdog_process.start()
+        forked.at_fork(table.detach)
+
+
+def _close_broker_connection(consumer: Any) -> None:
+    """Close this process' end of the connection to RabbitMQ, without a word to the broker; that to Redis is closed."""
+    with suppress(AttributeError, OSError):
+        close_descriptor(consumer.connection.connection.sock.fileno())
 
 
 @signals.worker_shutting_down.connect

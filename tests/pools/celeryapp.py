@@ -26,6 +26,7 @@ NOTES = "pools-test-notes"
 
 app = Celery("pools-test", task_cls="poolwise.pools.task:PoolTask", set_as_current=False)
 app.conf.update(
+    include=["tests.pools.forks"],
     broker_url=REDIS_URL,
     result_backend=REDIS_URL,
     task_acks_late=True,

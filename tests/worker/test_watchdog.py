@@ -51,6 +51,17 @@ def test_another_view_of_the_same_file_sees_the_rows() -> None:
     assert table.is_watched
 
 
+def test_a_forked_process_changes_nothing_in_the_table() -> None:
+    table, descriptor = AttemptTable.create()
+    off = table.note("a", 1.5)
+    table.detach()
+    off()
+    table.note("b", NO_LIMIT)
+    table.note_heartbeat(next_within_s=-1)
+    seen = AttemptTable(descriptor)
+    assert (seen.attempts(), seen.is_heartbeat_overdue) == ([WatchedAttempt("a", 1.5)], False)
+
+
 def test_a_full_table_lets_jobs_run_unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempt_table, "MAX_ROWS", 2)
     table, _ = AttemptTable.create()

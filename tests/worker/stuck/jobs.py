@@ -202,3 +202,16 @@ def leaves_program(marker: str) -> None:
 
 #: Kept, so that Python does not warn.
 LEFT: list[subprocess.Popen[bytes]] = []
+
+
+@job(name="stuck.forks", kind="mixed", time_limit_s=20)
+def forks(seconds: float = 1.0) -> str:
+    """Wait for a forked process that leaves the job, and for one that ends by itself."""
+    if (pid := os.fork()) == 0:
+        time.sleep(seconds)
+        return "forked"
+    process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(seconds,))
+    process.start()
+    process.join()
+    os.waitpid(pid, 0)
+    return "worker"
