@@ -100,7 +100,7 @@ def _note_loop() -> None:
 
 
 def _leave_loop() -> None:
-    end_with_step = getattr(_forking.loop, "end_with_step", None)
+    end_with_step = getattr(getattr(_forking, "loop", None), "end_with_step", None)
     if end_with_step is not None:
         end_with_step()
 

@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Annotated
 
+from django.db import connection
+
 from poolwise.definitions import Secret, job
 from tests.worker.stuck.limit_probes import probe_this_worker
 
@@ -206,12 +208,19 @@ LEFT: list[subprocess.Popen[bytes]] = []
 
 @job(name="stuck.forks", kind="mixed", time_limit_s=20)
 def forks(seconds: float = 1.0) -> str:
-    """Wait for a forked process that leaves the job, and for one that ends by itself."""
+    """Wait for a forked process that asks the database and leaves the job, and for one that ends by itself."""
+    _ask_database()
     if (pid := os.fork()) == 0:
+        _ask_database()
         time.sleep(seconds)
         return "forked"
     process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(seconds,))
     process.start()
     process.join()
-    os.waitpid(pid, 0)
-    return "worker"
+    _ask_database()
+    return "worker" if os.waitpid(pid, 0)[1] == 0 else "failed"
+
+
+def _ask_database() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("select 1")
