@@ -40,7 +40,7 @@ def install(*calls: Callable[[], object]) -> None:
     if not _is_installed:
         _is_installed = True
         _calls[:0] = [*calls, _leave_loop]
-        os.register_at_fork(before=_note_loop, after_in_child=_begin_child)
+        os.register_at_fork(before=_begin_fork, after_in_parent=_end_fork, after_in_child=_begin_child)
 
 
 def at_fork(call: Callable[[], object]) -> None:
@@ -95,12 +95,18 @@ def _end(error: BaseException | None) -> NoReturn:
     os._exit(status)
 
 
-def _note_loop() -> None:
+def _begin_fork() -> None:
     _forking.loop = asyncio._get_running_loop()
+    # A signal that reaches the child before its handlers are reset would be lost: `terminate()` soon after the start.
+    _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+
+
+def _end_fork() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
 
 
 def _leave_loop() -> None:
-    end_with_step = getattr(getattr(_forking, "loop", None), "end_with_step", None)
+    end_with_step = getattr(_forking.loop, "end_with_step", None)
     if end_with_step is not None:
         end_with_step()
 
@@ -116,6 +122,7 @@ def _begin_child() -> None:
             call()
         except Exception:  # one that fails must not keep the others from being made
             traceback.print_exc()
+    _end_fork()
 
 
 def _default_signals() -> None:

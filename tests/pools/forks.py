@@ -43,15 +43,19 @@ def pass_large_values() -> list[int]:
 
 
 @app.task
-def terminate() -> int | None:
-    """Return the exit status of a process that was asked to end."""
-    process = multiprocessing.get_context("fork").Process(target=children.wait, args=(30,))
-    process.start()
-    time.sleep(0.3)
-    process.terminate()
-    process.join(10)
-    process.kill()
-    return process.exitcode
+def terminate() -> list[int | None]:
+    """Return the exit statuses of processes that were asked to end: as soon as they began, and later."""
+    started = [
+        multiprocessing.get_context("fork").Process(target=children.wait, args=(30,)) for _ in range(21)
+    ]
+    for number, process in enumerate(started):
+        process.start()
+        time.sleep(0.3 * (number == 0))
+        process.terminate()
+    for process in started:
+        process.join(10)
+        process.kill()
+    return sorted({process.exitcode for process in started})
 
 
 @app.task

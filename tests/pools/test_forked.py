@@ -50,7 +50,7 @@ def test_large_values_go_to_and_from_processes(worker: Worker) -> None:
 
 
 def test_a_started_process_can_be_terminated(worker: Worker) -> None:
-    assert worker.run(forks.terminate) == -15
+    assert worker.run(forks.terminate) == [-15]
 
 
 def test_gevent_refuses_to_start_a_process_in_a_coroutine(workers: dict[str, Worker]) -> None:
