@@ -28,6 +28,8 @@ _CORRECTED_AT, _TOO_LONG = 2, 1.5
 #: of how many ran at once on average.
 VALUE_S, FAILED_SHARE, AT_ONCE = "value_s", "failed_share", "at_once"
 _FEWEST_COPIES = 2
+#: The next round may take so many times as long as the last one.
+_LONGER = 1.15
 #: The share of a batch that runs uncounted on a fresh worker.
 _WARMUP_SHARE = 0.25
 
@@ -77,7 +79,7 @@ def status(comparison: Comparison, batches: Sequence[Batch] | None = None) -> St
     ranking = rank(values(measured), looked=True)
     rounds = max((batch.round for batch in measured), default=0)
     spent_s, budget_s = _spent_s(comparison, rows), comparison.budget_s or 0.0
-    ends = _ends_because(ranking, rounds, spent_s + _round_s(measured, ranking), budget_s)
+    ends = _ends_because(ranking, rounds, spent_s + _LONGER * _round_s(measured, ranking), budget_s)
     return Status(ranking, rounds, spent_s, budget_s, ends)
 
 
