@@ -55,9 +55,12 @@ def test_each_pool_stands_with_its_ratio_and_interval() -> None:
 STEADY = {"prefork": dict.fromkeys(range(1, 7), 0.5), "gevent": dict.fromkeys(range(1, 7), 0.1)}
 
 
-def net_ratio(of_prefork_s: float, of_gevent_s: float | None) -> float | None:
+def net_ratio(of_prefork_s: float, of_gevent_s: float | None, **of_gevent: Any) -> float | None:
     """Return the ratio of prefork to gevent net of these overheads per job."""
-    pools = [figures("prefork", overhead_s=of_prefork_s), figures("gevent", overhead_s=of_gevent_s)]
+    pools = [
+        figures("prefork", overhead_s=of_prefork_s),
+        figures("gevent", overhead_s=of_gevent_s, **of_gevent),
+    ]
     slow = answer({"prefork": 1, "gevent": 1}, *pools, samples=STEADY).standing("prefork")
     assert slow is not None
     assert slow.ratio == pytest.approx(5)
@@ -71,6 +74,10 @@ def test_a_calibrated_ratio_has_the_overhead_taken_out() -> None:
 
 def test_no_time_net_of_overhead_is_below_the_run_over_the_slots() -> None:
     assert net_ratio(0.4, 0.4) == pytest.approx((0.5 - 0.4) / (0.1 / 4))
+
+
+def test_no_time_net_of_overhead_is_below_the_run_over_the_jobs_of_a_batch() -> None:
+    assert net_ratio(0.4, 0.4, slots=200, jobs=6 * 2) == pytest.approx((0.5 - 0.4) / (0.1 / 2))
 
 
 # --- ties -----------------------------------------------------------------------------------------------

@@ -181,15 +181,17 @@ def _not_measured(inputs: Inputs) -> list[Standing]:
 def _net(inputs: Inputs) -> dict[str, Sample]:
     """Return the samples without the overhead of each pool; empty unless every pool was calibrated.
 
-    A pool's slots can be busy while messages are handled, so no time per job is below the run over the slots.
+    A pool's slots can be busy while messages are handled, so no time per job is below the run over the jobs at once.
     """
     net: dict[str, Sample] = {}
     for name in (*inputs.ranking.candidates, *inputs.ranking.out):
         pool = inputs.figures(name)
         if pool.overhead_s is None or pool.run_s.p50 is None:
             return {}
-        least_s = pool.run_s.p50 / (pool.slots or 1)
-        net[name] = {n: max(value - pool.overhead_s, least_s) for n, value in inputs.samples[name].items()}
+        sample = inputs.samples[name]
+        at_once = min(pool.slots or 1, pool.jobs / max(1, len(sample)))
+        least_s = pool.run_s.p50 / max(1.0, at_once)
+        net[name] = {n: max(value - pool.overhead_s, least_s) for n, value in sample.items()}
     return net
 
 
