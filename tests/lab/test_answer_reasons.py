@@ -49,6 +49,15 @@ def test_the_kind_is_judged_on_the_pool_with_the_shortest_run() -> None:
     assert kinds.computing_share([crowded, figures("prefork", run_s=0.1, cpu=0.9)]) == pytest.approx(0.9)
 
 
+def test_a_pool_whose_waits_are_unknown_does_not_say_that_a_job_waits() -> None:
+    """Greenlets share a thread: on a busy machine most of a computation there is a wait for a core that is not split."""
+    unknown = TimeSums(cpu_s=0.2, run_queue_s=0.0, gil_wait_s=0.0, blocked_s=0.0, unattributed_s=0.8)
+    busy = TimeSums(cpu_s=0.1, run_queue_s=0.85, gil_wait_s=0.0, blocked_s=0.05, unattributed_s=0.0)
+    pools = [figures("gevent", run_s=0.8, time=unknown), figures("prefork", run_s=2.0, time=busy)]
+    assert kinds.computing_share(pools) == pytest.approx(0.95)
+    assert kinds.computing_share(pools[:1]) == pytest.approx(0.2)
+
+
 @pytest.mark.parametrize(
     ("share", "words"),
     [

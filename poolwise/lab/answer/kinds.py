@@ -10,6 +10,8 @@ from poolwise.lab.validity.measured import MIN_STALL_S
 WAITS, COMPUTES = 0.3, 0.7
 #: Threads that use more than this many cores release the GIL.
 RELEASES_GIL = 1.25
+#: Where more of the run than this share is not split into its waits, they are unknown.
+_UNSPLIT = 0.2
 #: A job whose run is a smaller share of its time per job costs mostly overhead.
 _TINY = 0.2
 
@@ -17,17 +19,25 @@ _TINY = 0.2
 def computing_share(pools: Sequence[VariantFigures]) -> float | None:
     """Return the share of the run that the job computes, on the pool with the shortest run, which adds the least waiting.
 
-    Waiting for a core or for the GIL counts as computing.
+    Waiting for a core or for the GIL counts as computing, so a pool that cannot tell these from other waits comes last.
     """
     known = [pool for pool in pools if _own_share(pool) is not None and pool.run_s.p50]
-    fastest = min(known, key=lambda pool: pool.run_s.p50 or 0.0, default=None)
-    return None if fastest is None else _own_share(fastest)
+    clearest = min(known, key=lambda pool: (not _is_split(pool), pool.run_s.p50 or 0.0), default=None)
+    return None if clearest is None else _own_share(clearest)
 
 
 def _own_share(pool: VariantFigures) -> float | None:
     time = pool.time
-    run_s = time.cpu_s + time.run_queue_s + time.gil_wait_s + time.blocked_s + time.unattributed_s
-    return metering.computing_share(run_s, time.cpu_s, time.run_queue_s, time.gil_wait_s)
+    return metering.computing_share(_run_s(pool), time.cpu_s, time.run_queue_s, time.gil_wait_s)
+
+
+def _is_split(pool: VariantFigures) -> bool:
+    return pool.time.unattributed_s <= _UNSPLIT * _run_s(pool)
+
+
+def _run_s(pool: VariantFigures) -> float:
+    time = pool.time
+    return time.cpu_s + time.run_queue_s + time.gil_wait_s + time.blocked_s + time.unattributed_s
 
 
 def is_tiny(pool: VariantFigures) -> bool:
