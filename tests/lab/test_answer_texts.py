@@ -133,6 +133,9 @@ def test_where_more_rounds_would_not_help_the_next_step_says_so() -> None:
     given = answer({"threads": 1, "asyncio": 1, "prefork": 1}, samples=noisy(1.05))
     assert given.state == "open"
     assert given.next_step.startswith("More rounds would hardly settle it")
+    load = checks.failed("other_load", "Other programs used 1.8 of 2 cores.", matters=False)
+    given = answer({"threads": 1, "asyncio": 1, "prefork": 1}, samples=noisy(1.05), checks=[load])
+    assert given.next_step.startswith("Other programs took CPU time meanwhile: repeat it")
 
 
 @pytest.mark.parametrize("rounds", [1, 2])

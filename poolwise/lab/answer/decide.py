@@ -140,6 +140,8 @@ def _next_step(inputs: Inputs) -> str:
         return ""
     if inputs.rounds < FEWEST_ROUNDS:
         return f"An interval takes {FEWEST_ROUNDS} rounds: repeat it with the preset quick, which takes 30 s."
+    if any(check.id == "other_load" and not check.passed for check in inputs.checks):
+        return "Other programs took CPU time meanwhile: repeat it once they have ended (--wait-until-idle waits for that)."
     needed = rounds_to_settle(inputs.ranking)
     if needed is None:
         return "More rounds would hardly settle it: the rounds differ too much, or the pools too little."
