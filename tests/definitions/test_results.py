@@ -95,7 +95,9 @@ def returning(define: Callable[..., Definition]) -> Callable[[Any], Definition]:
     globals().pop("work", None)
 
 
-@pytest.mark.parametrize(("annotation", "value", "stored"), KINDS, ids=[str(number) for number in range(len(KINDS))])
+@pytest.mark.parametrize(
+    ("annotation", "value", "stored"), KINDS, ids=[str(number) for number in range(len(KINDS))]
+)
 @pytest.mark.parametrize("is_annotated", [True, False])
 def test_what_parameters_may_be_is_stored(
     returning: Any, annotation: Any, value: Any, stored: Any, is_annotated: bool
