@@ -28,6 +28,8 @@ end
 return removed
 """
 
+#: redis-py refuses a call beyond its default of 100 connections.
+_NO_LIMIT = 2**31
 #: Raised while Redis is unreachable, or while it refuses: full, loading, read-only.
 REDIS_ERRORS = (redis.RedisError, OSError)
 
@@ -37,12 +39,15 @@ def key(*parts: object) -> str:
     return str(settings.JOB_KEY_PREFIX) + ":".join(str(part) for part in parts)
 
 
-def connect(*, timeout_s: float, max_connections: int = 16) -> Client:
-    """Return a client whose calls end within about `timeout_s`; it never retries by itself."""
-    pool = redis.BlockingConnectionPool.from_url(
+def connect(*, timeout_s: float) -> Client:
+    """Return a client whose calls end within about `timeout_s`; it never retries by itself.
+
+    It opens as many connections as calls are made at a time: with fewer, a call could wait for those of other slots,
+    and on a busy machine for longer than its time-out, as if Redis were away.
+    """
+    pool = redis.ConnectionPool.from_url(
         settings.REDIS_URL,
-        max_connections=max_connections,
-        timeout=timeout_s,
+        max_connections=_NO_LIMIT,
         socket_timeout=timeout_s,
         socket_connect_timeout=min(timeout_s, 2.0),
         retry=Retry(NoBackoff(), 0),

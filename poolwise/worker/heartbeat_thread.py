@@ -58,13 +58,13 @@ class HeartbeatThread:
         with self._lock:  # no heartbeat may follow the removal
             self._stopped = True
         try:
-            heartbeats.withdraw(connect(timeout_s=1.0, max_connections=1), self._name)
+            heartbeats.withdraw(connect(timeout_s=1.0), self._name)
         except REDIS_ERRORS as error:
             log.warning("cannot remove the heartbeat; it expires by age", error=str(error))
 
     def _send_repeatedly(self, consumer: Any) -> None:
         sleep, started_at = original("time", "sleep"), time.time()
-        client = connect(timeout_s=2.0, max_connections=1)
+        client = connect(timeout_s=2.0)
         self._stats.start(lambda: self._stopped)
         while not self._stopped:
             if self.table is not None:

@@ -33,7 +33,7 @@ class PauseWatcher:
         self._is_stopped = True
 
     def _watch(self) -> None:
-        sleep, client = original("time", "sleep"), connect(timeout_s=2.0, max_connections=1)
+        sleep, client = original("time", "sleep"), connect(timeout_s=2.0)
         while not self._is_stopped:
             try:
                 self.check(client)

@@ -33,7 +33,7 @@ class _Poster:
                 self._running_in_pid = os.getpid()  # only now: starting a thread may fail
 
     def _send_repeatedly(self) -> None:
-        client = connect(timeout_s=5.0, max_connections=1)
+        client = connect(timeout_s=5.0)
         while True:
             due_mono, outcome = self._waiting.get()
             if not self._hurried:

@@ -36,7 +36,7 @@ def runs(pid: int) -> bool:
 def renew_heartbeat_of(worker: str) -> None:
     """Renew the heartbeat of a worker that runs and cannot send one."""
     try:
-        heartbeats.renew(connect(timeout_s=1.0, max_connections=1), worker)
+        heartbeats.renew(connect(timeout_s=1.0), worker)
     except REDIS_ERRORS as error:
         print(f"watchdog: Redis is unavailable: {error}", file=sys.stderr)  # noqa: T201
 
@@ -51,7 +51,7 @@ def worker_of(attempt: WatchedAttempt) -> str:
 
 def report_all(attempts: list[WatchedAttempt]) -> None:
     """Report the overdue attempts as failed and the others as released."""
-    client = connect(timeout_s=2.0, max_connections=1)
+    client = connect(timeout_s=2.0)
     until_mono = time.monotonic() + _REPORT_WITHIN_S
     waiting = list(attempts)
     while waiting and time.monotonic() < until_mono:

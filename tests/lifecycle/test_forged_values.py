@@ -42,7 +42,7 @@ HEARTBEAT = Heartbeat("w1@h", "threads", 42, "h")
 @pytest.fixture
 def client(own_keys: redis.Redis) -> Iterator[Any]:
     """The platform's own client; the test's prefix is removed afterwards."""
-    ours = connect(timeout_s=5.0, max_connections=2)
+    ours = connect(timeout_s=5.0)
     yield ours
     ours.connection_pool.disconnect()
 

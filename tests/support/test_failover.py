@@ -93,7 +93,7 @@ def in_a_row(client: Any) -> None:
 def test_after_the_refusal_of_a_replica_the_next_write_reaches_the_primary(
     pair: Pair, write: Callable[[Any], None]
 ) -> None:
-    client = connect(timeout_s=5.0, max_connections=1)
+    client = connect(timeout_s=5.0)
     write(client)
     pair.fail_over()
     with pytest.raises(redis.exceptions.ReadOnlyError):
@@ -103,10 +103,10 @@ def test_after_the_refusal_of_a_replica_the_next_write_reaches_the_primary(
 
 
 def test_the_other_errors_of_a_replica_close_the_connection_too(pair: Pair) -> None:
-    client = connect(timeout_s=5.0, max_connections=1)
+    client = connect(timeout_s=5.0)
     with pytest.raises(redis.exceptions.ReadOnlyError):
         client.eval(REFUSED_BEFORE_7, 0)
-    assert client.connection_pool._connections[0]._sock is None
+    assert client.connection_pool._available_connections[0]._sock is None
     pair.first.config_set("replica-serve-stale-data", "no")
     assert client.get("a") is None
     pair.fail_over()
@@ -117,7 +117,7 @@ def test_the_other_errors_of_a_replica_close_the_connection_too(pair: Pair) -> N
 
 
 def test_other_errors_keep_the_connection(pair: Pair) -> None:
-    client = connect(timeout_s=5.0, max_connections=1)
+    client = connect(timeout_s=5.0)
     number = client.client_id()
     with pytest.raises(redis.ResponseError):
         client.eval("return redis.error_reply('ERR no')", 0)
