@@ -3,12 +3,20 @@
 from collections.abc import Sequence
 from typing import Any
 
+from celery import current_app
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
 from kombu.transport import resolve_transport
 
-from poolwise.support.redis_urls import REDIS_SCHEMES, has_readable_port, scheme_of
+from poolwise.support.redis_urls import (
+    REDIS_SCHEMES,
+    VERIFICATIONS,
+    bad_verification,
+    has_readable_port,
+    has_split_password,
+    scheme_of,
+)
 
 #: The smallest and the largest valid value of each numeric setting.
 _LIMITS: dict[str, tuple[float, float]] = {
@@ -79,7 +87,8 @@ def check_addresses(app_configs: Sequence[AppConfig] | None = None, **_: Any) ->
         messages.append(
             Error(
                 f"REDIS_URL begins with {scheme!r}, which is not a scheme for Redis.",
-                hint="Write redis://host:port/0, rediss:// with TLS, or unix:///path/to/socket?db=0.",
+                hint="Write redis://host:port/0, rediss:// with TLS, or unix:///path/to/socket?db=0; "
+                "behind Sentinel, the name or proxy that leads to the primary.",
                 id="poolwise.E009",
             )
         )
@@ -97,17 +106,41 @@ def check_addresses(app_configs: Sequence[AppConfig] | None = None, **_: Any) ->
                 id="poolwise.E010",
             )
         )
+    if _lacks_primary(scheme):
+        messages.append(
+            Error(
+                "BROKER_URL begins with 'sentinel', and Celery is not told which primary to ask it for.",
+                hint='Set CELERY_BROKER_TRANSPORT_OPTIONS = {"master_name": "…"}, or write the address of Redis.',
+                id="poolwise.E013",
+            )
+        )
     return messages
 
 
 def _unreadable_addresses() -> list[CheckMessage]:
+    faults = {name: _fault_of(getattr(settings, name)) for name in ("REDIS_URL", "BROKER_URL")}
+    if settings.BROKER_URL == settings.REDIS_URL:
+        del faults["BROKER_URL"]
     return [
         Error(
-            f"{name} has a port that is not a number from 0 to 65535.",
+            f"{name} has {fault}.",
             hint="Write scheme://user:password@host:port/…, with / and # in the password percent-encoded.",
             id="poolwise.E011",
         )
-        for name in ("REDIS_URL", "BROKER_URL")
-        if not has_readable_port(getattr(settings, name))
-        and (name == "REDIS_URL" or settings.BROKER_URL != settings.REDIS_URL)
+        for name, fault in faults.items()
+        if fault
     ]
+
+
+def _fault_of(address: str) -> str:
+    if has_split_password(address):
+        return "a /, ? or # in its password, which ends the host there"
+    if not has_readable_port(address):
+        return "a port that is not a number from 0 to 65535"
+    if value := bad_verification(address):
+        return f"ssl_cert_reqs={value}, which is none of {', '.join(VERIFICATIONS)}"
+    return ""
+
+
+def _lacks_primary(scheme: str) -> bool:
+    return scheme == "sentinel" and not current_app.conf.broker_transport_options.get("master_name")

@@ -28,10 +28,23 @@ def test_a_unix_socket_is_spelled_for_each(ours: str, celerys: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["redis://:pw@a:6379/0", "rediss://a/1?ssl_cert_reqs=none", "amqp://a//", ""]
+    "address", ["redis://:pw@a:6379/0", "rediss://a/1?ssl_cert_reqs=none", "amqp://a//", "", "redis://a;redis://b"]
 )
 def test_any_other_address_is_unchanged(address: str) -> None:
     assert (for_broker(address), for_redis(address)) == (address, address)
+
+
+@pytest.mark.parametrize(
+    ("address", "spelled"),
+    [
+        ("rediss://a/0", "rediss://a/0?ssl_cert_reqs=required"),
+        ("rediss://a;rediss://b", "rediss://a?ssl_cert_reqs=required;rediss://b?ssl_cert_reqs=required"),
+        ("rediss://a/0?ssl_cert_reqs=CERT_OPTIONAL", "rediss://a/0?ssl_cert_reqs=optional"),
+        ("rediss://a?ssl_check_hostname=false", "rediss://a?ssl_check_hostname=false&ssl_cert_reqs=required"),
+    ],
+)
+def test_tls_verifies_certificates_unless_asked_not_to(address: str, spelled: str) -> None:
+    assert (for_redis(address), for_broker(address)) == (spelled, spelled)
 
 
 @pytest.fixture
