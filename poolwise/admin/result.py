@@ -1,6 +1,7 @@
 """Results of django-celery-results, whose own admin takes seconds at a million rows."""
 
 import importlib
+import json
 from typing import Any
 
 from celery import states
@@ -15,7 +16,7 @@ from django_celery_results.models import GroupResult, TaskResult
 from poolwise.admin.base import Viewer, state_label
 from poolwise.admin.filters import Choices, ExactFilter
 from poolwise.reports import SEARCH_LIMIT
-from poolwise.support import as_uuid
+from poolwise.support import as_uuid, pretty, storable
 
 _LABEL_KINDS = {
     states.SUCCESS: "succeeded",
@@ -23,6 +24,8 @@ _LABEL_KINDS = {
     states.REVOKED: "cancelled",
     states.STARTED: "running",
 }
+#: A longer value is cut off; the job's page offers all of it.
+_SHOWN_CHARS = 20_000
 
 
 class StatusFilter(ExactFilter):
@@ -61,7 +64,7 @@ class TaskResultAdmin(Viewer):
     search_help_text = "The id of a job."
     fields = (
         *("task_id", "job", "task_name", "status", "worker", "date_started", "date_done"),
-        *("task_kwargs", "result", "traceback", "meta"),
+        *("parameters", "value", "traceback", "meta"),
     )
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
@@ -89,6 +92,27 @@ class TaskResultAdmin(Viewer):
     @admin.display(description="Job")
     def job(self, result: TaskResult) -> str:
         """Return a link to the job of the same id."""
-        return format_html(
-            '<a href="{}">{}</a>', reverse("poolwise:job", args=[result.task_id]), "Open the job"
-        )
+        pk = as_uuid(result.task_id)  # a task that is no job of Poolwise may have any id
+        if pk is None:
+            return "–"
+        return format_html('<a href="{}">{}</a>', reverse("poolwise:job", args=[pk]), "Open the job")
+
+    @admin.display(description="Parameters")
+    def parameters(self, result: TaskResult) -> str:
+        """Return the arguments by name as indented JSON."""
+        return _readable(result.task_kwargs)
+
+    @admin.display(description="Result")
+    def value(self, result: TaskResult) -> str:
+        """Return the value, or the exception, as indented JSON."""
+        return _readable(result.result)
+
+
+def _readable(text: str | None) -> str:
+    """Return stored JSON with letters in place of their escapes, cut off where a page would become slow."""
+    try:
+        text = pretty(json.loads(text or ""))
+    except (ValueError, RecursionError):  # another backend's, or none
+        text = text or "–"
+    text = storable(text)
+    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}\n… {len(text):,} characters"
