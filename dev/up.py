@@ -16,7 +16,7 @@ from typing import NamedTuple
 import redis
 
 from dev import redis_server
-from dev.ports import LOOPBACK, free_port, is_free
+from dev.ports import LOOPBACK, free_port, in_url, is_free
 from dev.processes import STOP_SIGNALS, Platform
 from poolwise.support import redis_urls
 
@@ -83,7 +83,7 @@ def _ports() -> Environment:
         raise CannotStart(
             f"PORT={port} is not a port number; choose one from 1024 to 65535: PORT=8001 make up"
         )
-    if not is_free(int(port), os.environ.get("HOST", LOOPBACK)):
+    if not is_free(int(port), os.environ.get("HOST") or LOOPBACK):
         other = int(port) + 1 if int(port) < 65535 else 8000
         raise CannotStart(
             f"Port {port} is in use: stop what uses it, or choose another: PORT={other} make up"
@@ -127,7 +127,8 @@ def _redis() -> Iterator[Redis]:
 def _environment() -> Environment:
     """Return what every process gets; the development settings unless the user sets others."""
     path = os.pathsep.join((str(Path(sys.prefix) / "bin"), os.environ.get("PATH", "")))
-    return {"DEBUG": "true", **os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+    host = in_url(os.environ.get("HOST") or LOOPBACK)
+    return {"DEBUG": "true", **os.environ, "HOST": host, "PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
 @contextmanager
@@ -142,7 +143,7 @@ def _shared_with_other_terminals(shared: Environment) -> Iterator[None]:
 
 
 def _address(environment: Environment) -> str:
-    return f"http://{environment.get('HOST', LOOPBACK)}:{environment['PORT']}/"
+    return f"http://{environment['HOST']}:{environment['PORT']}/"
 
 
 if __name__ == "__main__":

@@ -43,5 +43,6 @@ class Command(BaseCommand):
         await serve(host, port, lambda actual: self._announce(host, actual), stopped)
 
     def _announce(self, host: str, port: int) -> None:
-        self.stdout.write(f"Demo server listens on http://{host}:{port}")
+        shown = f"[{host}]" if ":" in host else host
+        self.stdout.write(f"Demo server listens on http://{shown}:{port}")
         self.stdout.flush()
