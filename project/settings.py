@@ -50,6 +50,10 @@ if not DEBUG and (not SECRET_KEY or SECRET_KEY.startswith("insecure")):
 SECRET_KEY_FALLBACKS: list[str] = list(filter(None, env.list("SECRET_KEY_FALLBACKS", [])))
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
+#: The path below which a proxy serves the site, such as /poolwise; the proxy removes it from the requests.
+FORCE_SCRIPT_NAME: str | None = env.str("FORCE_SCRIPT_NAME", "").rstrip("/") or None
+if FORCE_SCRIPT_NAME and not FORCE_SCRIPT_NAME.startswith("/"):
+    raise ImproperlyConfigured(f"FORCE_SCRIPT_NAME is {FORCE_SCRIPT_NAME}: a path begins with a slash.")
 
 INSTALLED_APPS = [
     "django.contrib.admin.apps.SimpleAdminConfig",  # its pages are loaded with the URLs: workers need none
@@ -101,7 +105,7 @@ TEMPLATES = [
     }
 ]
 LOGIN_URL = "login"
-LOGIN_REDIRECT_URL = "/"
+LOGIN_REDIRECT_URL = "poolwise:catalogue"
 LOGOUT_REDIRECT_URL = "login"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -145,6 +149,9 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+if FORCE_SCRIPT_NAME:  # the host serves other sites, too: a cookie of theirs must not take the place of ours
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "poolwise_sessionid", "poolwise_csrftoken"
+    SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = f"{FORCE_SCRIPT_NAME}/"
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 # Poolwise cannot know whether other names of the domain use HTTPS too (subdomains, preload).

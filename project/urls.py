@@ -2,12 +2,13 @@
 
 from django.contrib import admin
 from django.contrib.auth import views as auth_views
-from django.urls import include, path, re_path
+from django.urls import include, path, re_path, reverse_lazy
 
 from poolwise.api import api, unknown_endpoint
 from poolwise.web import views
 
 admin.autodiscover()
+admin.site.site_url = reverse_lazy("poolwise:catalogue")  # with its slash also below a path
 
 urlpatterns = [
     re_path(r"\x00", views.nowhere, name="nowhere"),

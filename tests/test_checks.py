@@ -153,10 +153,25 @@ def test_a_time_that_cannot_be_one_is_an_error(settings: Any, name: str, value: 
             "with / and # in the password",
         ),
         ("redis://a:6379/0", "amqp://a:5672;amqp://b:x", "poolwise.E011", "BROKER_URL has a port"),
-        ("redis://:12/ab@a:6379/0", "redis://a/0", "poolwise.E011", "REDIS_URL has a /, ? or # in its password"),
-        ("redis://u:12#x@a:6379/0", "redis://a/0", "poolwise.E011", "REDIS_URL has a /, ? or # in its password"),
+        (
+            "redis://:12/ab@a:6379/0",
+            "redis://a/0",
+            "poolwise.E011",
+            "REDIS_URL has a /, ? or # in its password",
+        ),
+        (
+            "redis://u:12#x@a:6379/0",
+            "redis://a/0",
+            "poolwise.E011",
+            "REDIS_URL has a /, ? or # in its password",
+        ),
         ("redis://:12?x@a:6379/0", "redis://a/0", "poolwise.E011", "percent-encoded"),
-        ("rediss://a/0?ssl_cert_reqs=no", "redis://a/0", "poolwise.E011", "ssl_cert_reqs=no, which is none of"),
+        (
+            "rediss://a/0?ssl_cert_reqs=no",
+            "redis://a/0",
+            "poolwise.E011",
+            "ssl_cert_reqs=no, which is none of",
+        ),
         ("redis://a:6379/0", "sentinel://a:26379", "poolwise.E013", "CELERY_BROKER_TRANSPORT_OPTIONS"),
     ],
 )
@@ -173,7 +188,12 @@ def test_an_address_that_nothing_connects_to_is_an_error_with_its_remedy(
 @pytest.mark.parametrize(
     "redis_url",
     [
-        *("redis://a:6379/0", "rediss://a:6379/0", "unix:///run/redis.sock?db=1", "redis://:p%23%2F@[::1]:6379/0"),
+        *(
+            "redis://a:6379/0",
+            "rediss://a:6379/0",
+            "unix:///run/redis.sock?db=1",
+            "redis://:p%23%2F@[::1]:6379/0",
+        ),
         *("redis://:p@ss@a:6379/0", "redis://a/0?client_name=me@home", "unix:///run/a@b.sock"),
     ],
 )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 from django.utils import timezone
@@ -15,15 +16,16 @@ from poolwise.support import shown
 
 #: The most jobs that one export holds, the newest of those chosen.
 EXPORT_LIMIT = 100_000
+_USER = f"user__{get_user_model().USERNAME_FIELD}"
 _COLUMNS = (
-    *("id", "definition", "kind", "pool", "state", "user__username", "created_at", "run_after"),
+    *("id", "definition", "kind", "pool", "state", _USER, "created_at", "run_after"),
     *("published_at", "received_at", "started_at", "finished_at", "recorded_at"),
     *("broker_wait_s", "worker_wait_s", "run_s", "cpu_s", "off_cpu_s", "record_lag_s"),
     *("attempt", "max_attempts", "payload_bytes", "result_bytes"),
     *("worker", "pid", "thread", "greenlet_or_task", "offloaded", "error_type", "error"),
     *("request_id", "parent_id", "batch_id", "params"),
 )
-_NAMES = {"user__username": "user", "run_after": "due_at"}
+_NAMES = {_USER: "user", "run_after": "due_at"}
 _TITLES = tuple(_NAMES.get(column, column) for column in _COLUMNS)
 #: A spreadsheet reads a cell that begins with one of these as a formula.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")

@@ -1,9 +1,10 @@
-"""What `pause`, `resume`, `drain` and `purge` share: target, reason, and the operator's account."""
+"""What `pause`, `resume`, `drain` and `purge` share: target, reason, and the operator's account; users by name."""
 
 import getpass
 from argparse import ArgumentParser
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.core.management.base import CommandError
 
 from poolwise.control import ActionResult
@@ -46,6 +47,15 @@ def target(options: dict[str, Any]) -> tuple[str, str]:
     if bool(pool) == bool(definition):
         raise CommandError("Name a pool, or a definition with --definition.")
     return (Pause.Kind.POOL, pool) if pool else (Pause.Kind.DEFINITION, definition)
+
+
+def user_of(name: str) -> Any:
+    """Return the user of that login name. Raise CommandError if there is none."""
+    users: Any = get_user_model()
+    user = users.objects.filter(**{users.USERNAME_FIELD: name}).first()
+    if user is None:
+        raise CommandError(f"There is no user {name!r}.")
+    return user
 
 
 def by_whom() -> dict[str, str]:

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -29,7 +30,16 @@ RULES = ["on", f">{PASSWORD}", "~*", "&*", "+@all", "-@admin", "-@dangerous"]
 
 def certify(folder: Path) -> None:
     openssl = shutil.which("openssl") or absent("openssl", "install the package openssl")
-    command = [str(openssl), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command = [
+        str(openssl),
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+    ]
     command += ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem"), "-days", "2"]
     command += ["-subj", "/CN=redis", "-addext", "subjectAltName=IP:::1"]
     subprocess.run(command, check=True, capture_output=True)
@@ -54,7 +64,7 @@ def address(tmp_path: Path) -> Iterator[str]:
 
 
 def test_a_job_runs_whatever_stands_in_the_address(
-    address: str, tmp_path: Path, settings: object, monkeypatch: pytest.MonkeyPatch, suite_redis: None
+    address: str, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch, suite_redis: None
 ) -> None:
     trusting = f"{address}?ssl_ca_certs={quote(str(tmp_path / 'cert.pem'), safe='')}"
     point_at(for_redis(trusting), settings, monkeypatch)
@@ -74,7 +84,10 @@ def test_a_job_runs_whatever_stands_in_the_address(
 def test_neither_library_takes_a_certificate_that_nobody_vouches_for(address: str) -> None:
     with pytest.raises(redis.ConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
         redis.Redis.from_url(for_redis(address)).ping()
-    with Connection(for_broker(address)) as broker, pytest.raises(Exception, match="CERTIFICATE_VERIFY_FAILED"):
+    with (
+        Connection(for_broker(address)) as broker,
+        pytest.raises(Exception, match="CERTIFICATE_VERIFY_FAILED"),
+    ):
         broker.default_channel.client.ping()
 
 

@@ -28,7 +28,8 @@ def test_a_unix_socket_is_spelled_for_each(ours: str, celerys: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["redis://:pw@a:6379/0", "rediss://a/1?ssl_cert_reqs=none", "amqp://a//", "", "redis://a;redis://b"]
+    "address",
+    ["redis://:pw@a:6379/0", "rediss://a/1?ssl_cert_reqs=none", "amqp://a//", "", "redis://a;redis://b"],
 )
 def test_any_other_address_is_unchanged(address: str) -> None:
     assert (for_broker(address), for_redis(address)) == (address, address)

@@ -3,11 +3,11 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.contrib.auth import get_user_model
 from django.core.management.base import CommandError
 
 from poolwise.control import tokens
 from poolwise.management.arguments import whole
+from poolwise.management.operator import user_of
 from poolwise.management.patience import PatientCommand
 from poolwise.models import ApiToken
 
@@ -29,9 +29,7 @@ class Command(PatientCommand):
 
     def handle(self, *, user: str, name: str, lists: bool, revoke: int | None, **options: Any) -> None:
         """Create, list or revoke. Raise CommandError for an unknown user or token."""
-        owner = get_user_model().objects.filter(username=user).first()
-        if owner is None:
-            raise CommandError(f"There is no user {user!r}.")
+        owner = user_of(user)
         if lists:
             for token in ApiToken.objects.filter(user=owner):
                 self.stdout.write(_line(token))

@@ -7,12 +7,12 @@ from secrets import token_urlsafe
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.core.management.base import CommandError
 
 from poolwise import definitions
 from poolwise.lifecycle import back_pressure, pool_choice, submission
 from poolwise.management.arguments import add_parameters, number, parameters, whole
+from poolwise.management.operator import user_of
 from poolwise.management.patience import PatientCommand, patiently
 from poolwise.pools import AUTO
 from poolwise.support import PoolwiseError, QueueFull
@@ -77,7 +77,4 @@ class Command(PatientCommand):
 def _user(name: str | None) -> Any:
     if name is None:
         return None
-    user = get_user_model().objects.filter(username=name).first()
-    if user is None:
-        raise CommandError(f"There is no user {name!r}.")
-    return user
+    return user_of(name)

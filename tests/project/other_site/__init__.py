@@ -1,0 +1,1 @@
+"""A site that differs from ours: users by e-mail with a UUID key, French, thousand separators, below a path."""
