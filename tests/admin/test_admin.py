@@ -326,6 +326,22 @@ def test_results_are_searched_by_id_alone_and_link_to_their_job(admin: Client) -
     assert job.get_absolute_url() in text_of(admin, page_of(result))
 
 
+def test_a_result_is_shown_in_its_letters_and_cut_off_where_it_is_long(admin: Client) -> None:
+    values = {"word": "Größe 漢字 \u202e🎉", "half": "\ud83c", "long": "é" * 500_000}
+    result = TaskResult.objects.create(task_id=str(uuid4()), status="SUCCESS", result=json.dumps(values))
+    text = text_of(admin, page_of(result))
+    assert "Größe 漢字 \u202e🎉" in text
+    assert "�" in text
+    assert "… 500,0" in text
+    assert len(text) < 60_000
+
+
+@pytest.mark.parametrize("stored", [None, "", "no JSON", "[" * 100_000, "1" * 10_000])
+def test_a_result_of_a_task_that_is_no_job_is_shown_without_a_link(admin: Client, stored: str | None) -> None:
+    result = TaskResult.objects.create(task_id="nightly-1", status="SUCCESS", result=stored)
+    assert "Open the job" not in text_of(admin, page_of(result))
+
+
 def test_the_slow_admins_of_celery_results_are_gone() -> None:
     assert not site.is_registered(GroupResult)
     assert site.get_model_admin(TaskResult).date_hierarchy is None
