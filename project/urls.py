@@ -8,7 +8,7 @@ from poolwise.api import api, unknown_endpoint
 from poolwise.web import views
 
 admin.autodiscover()
-admin.site.site_url = reverse_lazy("poolwise:catalogue")  # with its slash also below a path
+admin.site.site_url = reverse_lazy("poolwise:catalogue")  # type: ignore[assignment]  # with its slash, also below a path
 
 urlpatterns = [
     re_path(r"\x00", views.nowhere, name="nowhere"),
