@@ -126,7 +126,13 @@ def withdraw(client: Client, name: str) -> None:
     heartbeats, at, reserved = _keys()
     _typed(
         client,
-        lambda: client.pipeline().hdel(heartbeats, name).zrem(at, name).hdel(reserved, name).execute(),
+        lambda: (
+            client.pipeline(transaction=False)
+            .hdel(heartbeats, name)
+            .zrem(at, name)
+            .hdel(reserved, name)
+            .execute()
+        ),
     )
 
 

@@ -317,6 +317,14 @@ def begun(client: Client, attempts: Sequence[tuple[str, int]]) -> list[str]:
     return [job_id for (job_id, _), is_claimed in zip(attempts, pipe.execute(), strict=True) if is_claimed]
 
 
+#: A script, since a full Redis refuses every command of a transaction, even those that free memory.
+_ACKNOWLEDGE = """
+local group = table.remove(ARGV, 1)
+redis.call('XACK', KEYS[1], group, unpack(ARGV))
+return redis.call('XDEL', KEYS[1], unpack(ARGV))
+"""
+
+
 @dataclass(slots=True)
 class Reader:
     """One consumer of the stream's group; entries stay pending until `acknowledge`."""
@@ -333,7 +341,8 @@ class Reader:
                 lambda: self.client.xgroup_create(stream_key(), GROUP, id="0", mkstream=True),
             )
         except redis.ResponseError as error:
-            if "BUSYGROUP" not in str(error):
+            # A full Redis refuses this before it looks whether the group exists; if not, `read` raises.
+            if "BUSYGROUP" not in str(error) and not isinstance(error, redis.OutOfMemoryError):
                 raise
         last_id = self.client.xinfo_stream(stream_key())["last-generated-id"]
         self._is_spent = _written_ms(last_id) >= _SPENT_MS
@@ -363,9 +372,7 @@ class Reader:
     def acknowledge(self, ids: Sequence[str]) -> None:
         """Remove recorded entries from the stream."""
         if ids:
-            self.client.pipeline(transaction=True).xack(stream_key(), GROUP, *ids).xdel(
-                stream_key(), *ids
-            ).execute()
+            script(self.client, _ACKNOWLEDGE)(keys=[stream_key()], args=[GROUP, *ids], client=self.client)
 
 
 def _flatten(answer: Any) -> list[tuple[str, str]]:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import redis
+
 from poolwise.support import drop, with_types
 from poolwise.transport.acks import QoS, sweep_interval_s
 from poolwise.transport.fetching import FetchingChannel
@@ -27,10 +29,22 @@ class Channel(FetchingChannel):
     # Anybody may have put another type in the place of these keys; ours is then gone, and is made again.
     def _size(self, queue: str) -> int:
         lists = [self.global_keyprefix + self._q_for_pri(queue, each) for each in self.priority_steps]
-        return int(self._typed(dict.fromkeys(lists, "list"), super()._size, queue))
+        # Not by kombu's transaction: a full Redis refuses each, and a worker measures its queue when it starts.
+        return int(
+            self._typed(dict.fromkeys(lists, "list"), lambda: sum(map(self.unacked.client.llen, lists)))
+        )
 
-    def _queue_bind(self, exchange: str, *args: Any) -> None:
-        self._typed(self._binding_types(exchange), super()._queue_bind, exchange, *args)
+    def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+        bind = super()._queue_bind
+        try:
+            self._typed(self._binding_types(exchange), bind, exchange, routing_key, pattern, queue)
+        except redis.OutOfMemoryError:
+            # Broadcasts need no binding, and that of a pool's queue is there if the pool has ever had a worker.
+            if self.typeof(exchange).type != "fanout" and not self._is_bound(exchange, queue):
+                raise
+
+    def _is_bound(self, exchange: str, queue: str) -> bool:
+        return any(bound == queue for _, _, bound in self.get_table(exchange))
 
     def _refresh_bindings(self, queues: list[str]) -> None:
         exchanges = {exchange for queue in queues for exchange, *_ in self.state.queue_bindings(queue)}

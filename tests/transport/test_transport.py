@@ -208,6 +208,16 @@ def test_a_full_redis_delivers_messages_and_is_not_polled_in_a_busy_loop(
     broker.client.config_set("maxmemory", "0")
 
 
+def test_a_consumer_that_starts_while_redis_is_full_gets_its_messages(
+    client: Client, other: Client, broker: Broker
+) -> None:
+    client.send("q", 1, 2)
+    broker.client.config_set("maxmemory", "1")
+    other.consume("q", prefetch=9)
+    assert other.drain(0.5) == [1, 2]
+    broker.client.config_set("maxmemory", "0")
+
+
 def test_rejecting_puts_a_message_at_the_end_of_its_queue_or_drops_it(client: Client, broker: Broker) -> None:
     client.send("q", 1, 2, 3)
     client.consume("q", prefetch=1)
