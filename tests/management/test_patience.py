@@ -99,7 +99,7 @@ def test_what_no_wait_helps_is_not_waited_for(error: Exception, until_mono: floa
         (["pause", "threads", "--reason", "x"], "poolwise.management.commands.pause.pause"),
         (["prune"], "poolwise.management.commands.prune.prune"),
         (["submit", "io.wait"], "poolwise.lifecycle.pool_choice.chosen"),
-        (["api_token", "bob"], "poolwise.management.commands.api_token.get_user_model"),
+        (["api_token", "bob"], "poolwise.management.commands.api_token.user_of"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
