@@ -63,8 +63,10 @@ def cpu_s(meter: Meter | None) -> float:
     return time.process_time() + programs.waited_for_s() - programs.of_others_s() + running_s
 
 
-def kill_if_unresponsive(pid: int, after_s: float = _KILL_AFTER_S) -> None:
-    """Kill a child that got a signal to end, if it has not ended after `after_s`."""
+def kill_if_unresponsive(pid: int | None, after_s: float = _KILL_AFTER_S) -> None:
+    """Kill a child that got a signal to end, if it has not ended after `after_s`; `pid` is None if no child is known."""
+    if not pid:  # psutil would take this process
+        return
     try:
         child = psutil.Process(pid)
     except psutil.Error:
@@ -79,8 +81,10 @@ def _kill(child: psutil.Process) -> None:
         kill_all(family(child.pid))
 
 
-def end_programs_of(pid: int, after_s: float = _END_PROGRAMS_AFTER_S) -> None:
-    """Kill, after `after_s`, what a child has started so far: it is about to end, with its job."""
+def end_programs_of(pid: int | None, after_s: float = _END_PROGRAMS_AFTER_S) -> None:
+    """Kill, after `after_s`, what a child has started so far: it is about to end, with its job. None: no child is known."""
+    if not pid:  # psutil would take this process, and its children
+        return
     timer = threading.Timer(after_s, kill_all, (family(pid)[1:],))
     timer.daemon = True
     timer.start()

@@ -12,6 +12,7 @@ from typing import Any
 
 import kombu.pools
 import pytest
+from celery import _state
 from django.conf import settings
 
 from dev.ports import free_port
@@ -90,6 +91,8 @@ def leave_rabbitmq() -> None:
     broker.connection(broker.BACKGROUND_TIMEOUT_S).close()
     broker.web_connection().close()
     kombu.pools.reset()
+    for app in _state._get_active_apps():
+        app._after_fork()  # it would go on with a pool that is closed now
     forget_connections()
 
 

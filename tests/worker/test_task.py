@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+import subprocess
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from celery.worker import state as worker_state
 import poolwise.transport.remote_control  # noqa: F401 - registers the remote commands
 from poolwise.lifecycle import execution
 from poolwise.lifecycle.stream import Ending, Outcome, Place
+from poolwise.pools import prefork
 from poolwise.support.timing import Timings, wall_now
 from poolwise.worker import report_thread
 from poolwise.worker import request as task_request
@@ -201,3 +203,13 @@ def test_a_revoked_job_is_stopped_and_no_result_is_read_or_written(monkeypatch: 
     assert "unknown" in revoke(state, task_id=["gone"], terminate=True)["ok"]
     assert request.signals == [signal.SIGHUP]
     assert {"other", request.id, "gone"} <= set(worker_state.revoked)
+
+
+def test_where_no_child_is_known_nothing_is_ended() -> None:
+    """psutil takes no process id for the id of its own process: the worker would kill its children, and itself."""
+    with subprocess.Popen(["sleep", "60"]) as child:
+        prefork.end_programs_of(None, after_s=0.0)
+        prefork.kill_if_unresponsive(None, after_s=0.0)
+        time.sleep(0.3)
+        assert child.poll() is None
+        child.kill()
