@@ -35,7 +35,9 @@ FIELDS = st.dictionaries(
 )  # fmt: skip
 BYTES = st.binary(max_size=60) | st.just(DEEP) | (JSON | FIELDS).map(lambda value: json.dumps(value).encode())
 each = hypothesis(
-    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=40,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 STARTED = Started("0" * 32, 1, Place("w@h", 7), Timings(1.0, 2.0, 3.0))
 HEARTBEAT = Heartbeat("w1@h", "threads", 42, "h")
