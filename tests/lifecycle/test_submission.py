@@ -133,7 +133,7 @@ def test_a_job_stores_its_validated_parameters_and_its_definitions_settings(
     define: Any, unserved_pool: str, user: Any
 ) -> None:
     define(needs, name="t.needs", kind="cpu", max_attempts=7)
-    [job] = submit("t.needs", {"count": "3"}, pool=unserved_pool, user=user, request_id="r-1")
+    [job] = submit("t.needs", {"count": 3}, pool=unserved_pool, user=user, request_id="r-1")
     job.refresh_from_db()
     assert (job.state, job.attempt, job.max_attempts, job.kind) == (JobState.QUEUED, 1, 7, "cpu")
     assert (job.params, job.user, job.request_id) == ({"count": 3, "names": None}, user, "r-1")
