@@ -53,7 +53,9 @@ def connect(*, timeout_s: float) -> Client:
         retry=Retry(NoBackoff(), 0),
         connection_class=connection_class(settings.REDIS_URL),
         decode_responses=True,
-        encoding_errors="replace",  # anybody may have written bytes that are no UTF-8
+        # Anybody may have written bytes that are no UTF-8. Each gets a text of its own: where two names in a hash become
+        # equal, hiredis mixes up the values of the others.
+        encoding_errors="surrogateescape",
     )
     return redis.Redis(connection_pool=pool)
 
