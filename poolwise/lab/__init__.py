@@ -14,7 +14,7 @@ from poolwise.lab.disturbances import disturbances
 from poolwise.lab.duties import lab_duties
 from poolwise.lab.estimate import estimate_before, estimate_s
 from poolwise.lab.feed import copies_of
-from poolwise.lab.fresh import renew_workers, to_renew
+from poolwise.lab.fresh import renew_workers
 from poolwise.lab.plan import plan
 from poolwise.lab.presets import PRESETS, Preset
 from poolwise.lab.progress import progress, waits_for
@@ -28,7 +28,7 @@ from poolwise.lab.report import (
 )
 from poolwise.lab.report.lesson import lesson, table, variants, with_lessons
 from poolwise.lab.rounds import status
-from poolwise.lab.run import stop
+from poolwise.lab.run import stop, to_renew
 from poolwise.lab.validity.measured import MIN_STALL_S
 from poolwise.lab.variants import Vary, choices, variants_of
 

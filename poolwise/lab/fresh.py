@@ -10,10 +10,8 @@ from datetime import datetime
 from django.db.models import Max
 from django.utils import timezone
 
-from poolwise.lab import probes
 from poolwise.lifecycle import heartbeats
 from poolwise.models import Batch, Comparison
-from poolwise.support import BrokerUnavailable
 
 #: As simulated: with 3 % between two starts the best pool is never out (benchmarks/README.md).
 EVERY_ROUNDS = 2
@@ -24,7 +22,7 @@ type Workers = Mapping[str, Sequence[heartbeats.WorkerHeartbeat]]
 
 
 def renew_workers(comparison: Comparison) -> None:
-    """Note that the caller starts the workers of this comparison again whenever `to_renew` returns their pools."""
+    """Note that the caller starts the workers of this comparison again whenever `run.to_renew` returns their pools."""
     if comparison.budget_s is not None:
         comparison.renew_rounds = EVERY_ROUNDS
         comparison.save(update_fields=["renew_rounds"])
@@ -32,9 +30,7 @@ def renew_workers(comparison: Comparison) -> None:
 
 def begin_with(comparison: Comparison, number: int) -> bool:
     """Return whether a round begins with fresh workers."""
-    return bool(comparison.renew_rounds) and number > 1 and generation(comparison, number) != generation(
-        comparison, number - 1
-    )  # fmt: skip
+    return number > 1 and generation(comparison, number) != generation(comparison, number - 1)
 
 
 def generation(comparison: Comparison, number: int) -> int:
@@ -42,22 +38,9 @@ def generation(comparison: Comparison, number: int) -> int:
     return (number - 1) // comparison.renew_rounds if comparison.renew_rounds else 0
 
 
-def to_renew(comparison: Comparison) -> list[str]:
-    """Return the pools whose workers must be started again now."""
-    if not comparison.renew_rounds or probes.open_probes(comparison):
-        return []
-    try:
-        return awaited(comparison, heartbeats.pools_up())
-    except BrokerUnavailable:
-        return []
-
-
-def awaited(comparison: Comparison, up: Workers) -> list[str]:
-    """Return the pools whose workers have not been started again, as the next round needs; empty if it needs nothing."""
-    if not comparison.renew_rounds:
-        return []
-    batch = comparison.batches.filter(finished_at=None).order_by("position").first()
-    if batch is None or not begin_with(comparison, batch.round):
+def awaited(comparison: Comparison, batch: Batch, up: Workers) -> list[str]:
+    """Return the pools whose workers have not been started again, as the round of this next batch needs."""
+    if not begin_with(comparison, batch.round):
         return []
     same_round = comparison.batches.filter(round=batch.round)
     since = comparison.batches.aggregate(at=Max("finished_at"))["at"]

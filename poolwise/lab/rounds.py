@@ -79,7 +79,9 @@ def status(comparison: Comparison, batches: Sequence[Batch] | None = None) -> St
     ranking = rank(values(measured), looked=True)
     rounds = max((batch.round for batch in measured), default=0)
     spent_s, budget_s = _spent_s(comparison, rows), comparison.budget_s or 0.0
-    ends = _ends_because(ranking, rounds, spent_s + _LONGER * _round_s(measured, ranking), budget_s)
+    ends = _ends_because(
+        ranking, rounds, spent_s + _LONGER * _round_s(comparison, measured, ranking), budget_s
+    )
     return Status(ranking, rounds, spent_s, budget_s, ends)
 
 
@@ -117,14 +119,15 @@ def _spent_s(comparison: Comparison, batches: Sequence[Batch]) -> float:
     return sum((max(times) - min(times)).total_seconds() for times in spans.values())
 
 
-def _round_s(measured: Sequence[Batch], ranking: Ranking) -> float:
-    """Return how long the next round will take, by the last batch of each candidate."""
+def _round_s(comparison: Comparison, measured: Sequence[Batch], ranking: Ranking) -> float:
+    """Return how long the next round will take, by the last batch of each candidate and what came between batches."""
     latest: dict[str, timedelta] = {}
-    before: datetime | None = None
+    before: dict[int, datetime] = {}  # by generation: starting workers again is not spent, and not foreseen
     for batch in measured:
         if batch.released_at and batch.finished_at:
-            latest[batch.variant] = batch.finished_at - (before or batch.released_at)
-            before = batch.finished_at
+            generation = fresh.generation(comparison, batch.round)
+            latest[batch.variant] = batch.finished_at - before.get(generation, batch.released_at)
+            before[generation] = batch.finished_at
     return sum(took.total_seconds() for name, took in latest.items() if name in ranking.candidates)
 
 

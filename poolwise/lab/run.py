@@ -77,6 +77,17 @@ def unserved(comparison: Comparison, up: Workers) -> list[str]:
     return [pool for pool in dict.fromkeys(pools) if pool not in up]
 
 
+def to_renew(comparison: Comparison) -> list[str]:
+    """Return the pools whose workers must be started again now, by the command that has started them."""
+    if not comparison.renew_rounds or probes.open_probes(comparison):
+        return []
+    try:
+        batch, up = open_batch(comparison), heartbeats.pools_up()
+    except BrokerUnavailable:
+        return []
+    return [] if batch is None else fresh.awaited(comparison, batch, up)
+
+
 def _advance(comparison: Comparison, freeze: Freeze | None) -> int:
     batch = open_batch(comparison)
     if batch is not None and batch.released_at is not None:
@@ -97,7 +108,7 @@ def _advance(comparison: Comparison, freeze: Freeze | None) -> int:
         return 0 if open_probes else _close(comparison, freeze)
     if any(ended.pool == batch.pool for ended in open_probes):
         return 0  # its heartbeats must be read before the pool runs another batch
-    if fresh.awaited(comparison, up):
+    if fresh.awaited(comparison, batch, up):
         return 0
     return int(release(comparison, batch, up))
 

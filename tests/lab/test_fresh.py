@@ -32,7 +32,7 @@ class Starter:
 
 
 def test_workers_are_started_again_after_every_two_rounds(bench: Bench) -> None:
-    comparison = budgeted()
+    comparison = budgeted(budget_s=600.0)  # of which a slow machine takes real time
     starter = Starter(bench, comparison)
     run(bench, comparison, EQUAL, noise=0.05, at_each=starter, most_steps=40)
     assert {3, 5} <= {b.round for b in measured(comparison)}
@@ -90,6 +90,19 @@ def test_the_time_of_starting_workers_is_not_spent(bench: Bench) -> None:
     comparison.renew_rounds = 2
     comparison.batches.filter(round__gt=4).delete()
     assert status(comparison).spent_s == pytest.approx(220)  # rounds 1 and 2, then 3 and 4
+
+
+def test_the_time_of_starting_workers_is_not_foreseen_for_the_next_round(bench: Bench) -> None:
+    comparison = budgeted(budget_s=20.0)
+    run(bench, comparison, EQUAL, noise=0.05, most_steps=30)
+    comparison.batches.filter(round__gt=3).delete()
+    begin = timezone.now()
+    for number, batch in enumerate(measured(comparison)):
+        batch.released_at = begin + timedelta(seconds=number + 100 * (batch.round == 3))
+        batch.finished_at = batch.released_at + timedelta(seconds=1)
+        batch.save()
+    comparison.renew_rounds = 2
+    assert status(comparison).ends_because == ""  # 9 s of 20 are spent, and a round takes 3 s
 
 
 def test_workers_of_a_running_platform_stay(bench: Bench) -> None:
