@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from poolwise.definitions import Definition, value_of
-from poolwise.support import PoolwiseError
+from poolwise.support import PoolwiseError, as_written
 
 
 def add_parameters(parser: ArgumentParser) -> None:
@@ -20,19 +20,13 @@ def add_parameters(parser: ArgumentParser) -> None:
 
 
 def whole(text: str) -> int:
-    """Return a whole number. Raise ValueError: Python would read 1_000 as 1000."""
-    return int(_without_underscores(text))
+    """Return a whole number. Raise ValueError."""
+    return int(as_written(text))
 
 
 def number(text: str) -> float:
     """Return a number. Raise ValueError."""
-    return float(_without_underscores(text))
-
-
-def _without_underscores(text: str) -> str:
-    if "_" in text:
-        raise ValueError(text)
-    return text
+    return float(as_written(text))
 
 
 #: How argparse names them in its errors.

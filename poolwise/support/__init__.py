@@ -54,6 +54,7 @@ from poolwise.support.failover import leaving
 from poolwise.support.formats import (
     SECRET_MARK,
     as_uuid,
+    as_written,
     count,
     is_storable,
     megabytes,
@@ -133,6 +134,7 @@ __all__ = [
     "VariantName",
     "adopt_orphans",
     "as_uuid",
+    "as_written",
     "close_descriptor",
     "close_inherited",
     "connect",

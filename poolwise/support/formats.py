@@ -98,6 +98,13 @@ def parameter_value(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+def as_written(text: str) -> str:
+    """Return the text of a number that Python reads as people do. Raise ValueError: it would read 1_000 as 1000."""
+    if "_" in text:
+        raise ValueError(f"{text[:40]!r} is not a number")
+    return text
+
+
 def times_range(low: float | None, high: float | None) -> str:
     """Return an interval of ratios: 1.04× to 1.21×; empty if an end is not known."""
     return "" if low is None or high is None else f"{times(low)} to {times(high)}"

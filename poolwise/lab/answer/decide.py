@@ -141,7 +141,10 @@ def _next_step(inputs: Inputs) -> str:
     if inputs.rounds < FEWEST_ROUNDS:
         return f"An interval takes {FEWEST_ROUNDS} rounds: repeat it with the preset quick, which takes 30 s."
     if any(check.id == "other_load" and not check.passed for check in inputs.checks):
-        return "Other programs took CPU time meanwhile: repeat it once they have ended (--wait-until-idle waits for that)."
+        return (
+            "Other programs took CPU time meanwhile: repeat it once they have ended; manage.py compare waits for that with "
+            "--wait-until-idle."
+        )
     needed = rounds_to_settle(inputs.ranking)
     if needed is None:
         return "More rounds would hardly settle it: the rounds differ too much, or the pools too little."

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from poolwise.lab.bundle.shape import MAX_SAMPLES
 from poolwise.lab.report import SAMPLE_COLUMNS, Sample
-from poolwise.support import MAX_VARIANT_NAME_CHARS, VARIANT_NAME, BadBundle
+from poolwise.support import MAX_VARIANT_NAME_CHARS, VARIANT_NAME, BadBundle, as_written
 
 _TEXTS = ("pool", "role", "state")
 _WHOLE = ("round", "slots")
@@ -73,8 +73,7 @@ def _value(name: str, cell: str) -> Any:
         ):
             raise ValueError(f"{cell[:40]!r} is not a valid {name}")
         return cell
-    if "_" in cell:  # Python reads 1_000 as 1000
-        raise ValueError(f"{cell[:40]!r} is not a number")
+    cell = as_written(cell)
     if name in _WHOLE:
         whole = int(cell[:12])
         if not 0 <= whole <= 1_000_000:

@@ -8,19 +8,21 @@ from django import forms
 from django.forms.fields import InvalidJSONInput
 
 from poolwise.definitions import DECIMAL, Decoder, ParameterField, value_of
-from poolwise.support import storable
+from poolwise.support import as_written, storable
 
 _LINES = {"rows": 4, "spellcheck": "false"}
 _READ: Mapping[str, Callable[[str], Any]] = {"string": str, "integer": int, "number": float, DECIMAL: Decimal}
 
 
 class _Written(forms.Field):
-    """A number as people write it: Python would read 1_000 as 1000."""
+    """A number as people write it."""
 
     def to_python(self, value: Any) -> Any:
         """Return the number. Raise ValidationError."""
-        if "_" in str(value):
-            raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
+        try:
+            as_written(str(value))
+        except ValueError:
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from None
         return super().to_python(value)
 
 
@@ -69,9 +71,7 @@ class LinesField(forms.CharField):
     def _item(self, place: int, number: int, line: str) -> Any:
         read = self.items[min(place, len(self.items) - 1)]
         try:
-            if read is not str and "_" in line:
-                raise ValueError(line)
-            return read(line)
+            return read(line if read is str else as_written(line))
         except (ValueError, ArithmeticError):
             raise forms.ValidationError(f"Line {number}: {line[:40]!r} is not a number.") from None
 
