@@ -123,6 +123,7 @@ def start_workers(
             worker.process.kill()
             worker.process.wait()
     celeryapp.app.close()
+    celeryapp.app._after_fork()  # later tests use the app again, when kombu may have closed this connection pool
 
 
 @pytest.fixture(scope="package")

@@ -1,5 +1,6 @@
 """The drills themselves: the checker finds every kind of loss, and a sample of faults causes none."""
 
+import math
 import os
 import signal
 import subprocess
@@ -24,7 +25,6 @@ from drills.table import table
 from poolwise import definitions
 from poolwise.support.errors import UnknownDefinition
 from tests import ROOT
-from tests.helpers.pace import slowness_from_here
 
 pytestmark = pytest.mark.slow
 
@@ -222,9 +222,8 @@ def test_an_unknown_fault_is_refused_with_those_that_exist(tmp_path: Path) -> No
 
 @pytest.mark.services
 def test_a_sample_of_faults_loses_nothing_and_records_nothing_twice() -> None:
-    slowness_since = slowness_from_here()
     [cell] = run_drill(FAULTS["sampler"], ["gevent"], Scale())
-    cell.budget_s *= slowness_since()
+    cell.budget_s = math.inf  # how soon is for `make drill` to say, with nothing run beside
     assert cell.is_good, table([cell])
     assert cell.caught > 60
     assert cell.counts["extra_starts"] > 0

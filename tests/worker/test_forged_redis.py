@@ -33,9 +33,12 @@ NONSENSE: tuple[Any, ...] = (None, 7, "text", [], {}, 10**400, {"exchange": 7}, 
 
 @pytest.fixture
 def stranger(platform: Platform) -> Iterator[redis.Redis]:
-    """A client of Redis that knows no key of this installation."""
+    """A client of Redis that knows no key of this installation; no key of a wrong type is left after the test."""
     client = redis.Redis.from_url(settings.REDIS_URL)
     yield client
+    for name in client.scan_iter(_type="string"):
+        if client.get(name) == RAW:  # nobody has used it, and replaced it, yet
+            client.delete(name)
     client.close()
 
 
