@@ -25,6 +25,11 @@ PAUSE_S = 30.0
 LOCK_S = 8.0
 _QUICK_OUTAGE_S = 3.0
 LONG_S = 2.0
+#: The same where another worker or child is there: a death is seen at once, and what it ran is at the broker within 2 s.
+#: Then it may wait for a slot until a long job has ended.
+SEEN_DEATH_S = 2.0 + LONG_S
+#: A drill's workers have no supervisor: their watchdogs see it, and first import what it takes to report it.
+WATCHDOG_S = 1.5
 _MOST_LONG = 20
 _CLOCK = "clock"
 
@@ -94,9 +99,9 @@ def _fill(site: Site, pool: str) -> None:
     )
 
 
-@fault("worker-kill")
+@fault("worker-kill", plan=Plan(workers=2), budget_s=SEEN_DEATH_S + WATCHDOG_S)
 def worker_kill(site: Site, scale: Scale) -> None:
-    """SIGKILL a worker while it runs jobs."""
+    """SIGKILL a worker while it runs jobs; another one is there."""
     for pool in site.pools:
         _fill(site, pool)
         _strike(site, pool, signal.SIGKILL)
@@ -130,7 +135,7 @@ def _received(site: Site, pool: str) -> int:
     return sum(json.loads(text)[2] == pool for text in unacked)  # type: ignore[union-attr]
 
 
-@fault("child-kill", plan=Plan(pools=("prefork",)))
+@fault("child-kill", plan=Plan(pools=("prefork",)), budget_s=SEEN_DEATH_S)
 def child_kill(site: Site, scale: Scale) -> None:
     """SIGKILL a prefork child in mid-job."""
     _fill(site, "prefork")

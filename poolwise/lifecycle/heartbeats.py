@@ -6,7 +6,7 @@ They are signed: what anybody else wrote there is dropped, as if it were not the
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -68,6 +68,7 @@ class Heartbeat:
     is_connected: bool = (
         True  # of a worker: whether it has a connection to the broker, or lost it a moment ago
     )
+    has_ended: bool = False  # sent on a worker's behalf by whoever saw its process end
 
 
 #: Another release may send more or fewer fields: the first are ignored, and most have a default.
@@ -88,8 +89,8 @@ class WorkerHeartbeat:
 
     @property
     def is_alive(self) -> bool:
-        """Return whether the last heartbeat is recent enough."""
-        return self.seen_s_ago < float(settings.JOB_WORKER_DEAD_AFTER_S)
+        """Return whether the last heartbeat is recent enough, and nobody saw the process end."""
+        return not self.heartbeat.has_ended and self.seen_s_ago < float(settings.JOB_WORKER_DEAD_AFTER_S)
 
 
 def _keys() -> list[str]:
@@ -102,7 +103,7 @@ def send(client: Client, heartbeat: Heartbeat, reserved: Iterable[AttemptId] | N
     if reserved is not None:
         args.append(signing.signed(signing.HEARTBEAT, json.dumps([heartbeat.name, list(reserved)])))
     _typed(client, lambda: script(client, _SEND)(keys=_keys(), args=args, client=client))
-    if settings.JOB_HEARTBEAT_FILE and heartbeat.is_connected:
+    if heartbeat.is_connected and settings.JOB_HEARTBEAT_FILE:
         _touch(Path(settings.JOB_HEARTBEAT_FILE))
 
 
@@ -119,6 +120,20 @@ def renew(client: Client, name: str) -> None:
     seconds, micros = client.time()
     if _typed(client, lambda: client.hexists(heartbeats, name)):
         _typed(client, lambda: client.zadd(at, {name: seconds + micros / 1e6}, xx=True))
+
+
+def mark_ended(client: Client, name: str, pid: int) -> bool:
+    """Mark the last heartbeat, if there is one, of a worker whose process has ended without withdrawing it.
+
+    Return whether it was marked now. Raise redis-py's errors.
+    """
+    text = _typed(client, lambda: client.hget(_keys()[0], name))
+    last = None if text is None else _parsed(_HEARTBEAT, name, text)
+    # Another process may have taken the name since.
+    if last is None or (last.name, last.pid, last.has_ended) != (name, pid, False):
+        return False
+    send(client, replace(last, has_ended=True, is_connected=False))
+    return True
 
 
 def withdraw(client: Client, name: str) -> None:

@@ -15,7 +15,7 @@ from celery.signals import worker_process_init, worker_process_shutdown
 from poolwise.metering import Meter, programs
 from poolwise.pools import forked
 from poolwise.pools.interrupts import Interrupted, RevokedStop, ShutdownStop
-from poolwise.support import close_inherited, family, kill_all
+from poolwise.support import close_inherited, die_with_parent, family, kill_all
 
 #: Sent to the child of a job that is cancelled; a shutdown sends SIGTERM. billiard turns both into SystemExit.
 REVOKE_SIGNAL = "SIGHUP"
@@ -26,6 +26,9 @@ _KILL_AFTER_S = 2.0
 _END_PROGRAMS_AFTER_S = 0.5
 
 
+#: Celery looks for ended children every 5 s.
+_LOOK_EVERY_S = 0.25
+
 _child_pids: set[int] = set()
 
 
@@ -33,6 +36,7 @@ _child_pids: set[int] = set()
 def _begin_child(**_: object) -> None:
     if current_process().name != "MainProcess":  # the pool solo sends the signal, too
         _child_pids.add(os.getpid())
+        die_with_parent(signal.SIGKILL)  # its job runs again at once on another worker
         programs.install()
         _let_jobs_start_processes()
 
@@ -50,6 +54,16 @@ def _let_jobs_start_processes() -> None:
 
 def _end_children(**_: object) -> None:
     forked.end_children()
+
+
+def look_for_ended_children(consumer: Any) -> None:
+    """Have a worker look often for children that have ended: what they ran is to run again soon.
+
+    Celery also looks when a child's pipe closes, but the kernel closes it before the child can be waited for.
+    """
+    maintain_pool = getattr(consumer.pool, "maintain_pool", None)
+    if consumer.hub is not None and maintain_pool is not None:
+        consumer.hub.call_repeatedly(_LOOK_EVERY_S, maintain_pool)
 
 
 def is_child() -> bool:

@@ -105,6 +105,10 @@ class AttemptTable:
         """Note a heartbeat, and by when the next one is due."""
         _TIME.pack_into(self._memory, _HEARTBEAT_DUE_AT, time.monotonic() + next_within_s)
 
+    def note_no_heartbeats(self) -> None:
+        """Note that the worker has withdrawn its heartbeat and sends no more."""
+        _TIME.pack_into(self._memory, _HEARTBEAT_DUE_AT, 0.0)
+
     def _take(self) -> int | None:
         try:
             return self._free.pop()
@@ -131,8 +135,15 @@ class AttemptTable:
     @property
     def is_heartbeat_overdue(self) -> bool:
         """Return whether the worker's next heartbeat is overdue."""
-        (heartbeat_due_at,) = _TIME.unpack_from(self._memory, _HEARTBEAT_DUE_AT)
-        return bool(0 < heartbeat_due_at < time.monotonic())
+        return 0 < self._heartbeat_due_at_mono() < time.monotonic()
+
+    @property
+    def sends_heartbeats(self) -> bool:
+        """Return whether the worker has begun to send heartbeats and has not withdrawn the last one."""
+        return self._heartbeat_due_at_mono() > 0
+
+    def _heartbeat_due_at_mono(self) -> float:
+        return float(_TIME.unpack_from(self._memory, _HEARTBEAT_DUE_AT)[0])
 
     def attempts(self) -> list[WatchedAttempt]:
         """Return the running attempts."""

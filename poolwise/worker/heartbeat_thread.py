@@ -59,6 +59,8 @@ class HeartbeatThread:
             self._stopped = True
         try:
             heartbeats.withdraw(connect(timeout_s=1.0), self._name)
+            if self.table is not None:
+                self.table.note_no_heartbeats()
         except REDIS_ERRORS as error:
             log.warning("cannot remove the heartbeat; it expires by age", error=str(error))
 

@@ -7,7 +7,7 @@ from typing import Any
 from celery import signals
 from django.db import connections
 
-from poolwise.pools import POOL_ENV, base, forked, get_pool
+from poolwise.pools import POOL_ENV, base, forked, get_pool, prefork
 from poolwise.support import close_descriptor, kill_descendants, stdout_redaction
 from poolwise.worker.heartbeat_thread import HeartbeatThread
 from poolwise.worker.pause_watcher import PauseWatcher
@@ -29,18 +29,20 @@ def _on_worker_ready(sender: Any = None, **_: Any) -> None:
     connections.close_all()  # Django's system checks opened one; from here on only jobs need connections
     if pool := os.environ.get(POOL_ENV):
         forked.at_fork(lambda: _close_broker_connection(sender))
-        _guard_limits()
+        prefork.look_for_ended_children(sender)
+        _start_watchdog(str(sender.hostname))
         _heartbeat.start(sender, pool)
         _pause_watcher.start(sender, pool, get_pool(pool).queue)
 
 
-def _guard_limits() -> None:
-    """Start the watchdog, which enforces time limits where jobs share this process and block it."""
+def _start_watchdog(name: str) -> None:
+    """Start what reports this worker's death, and enforces time limits where jobs share this process and block it."""
+    _heartbeat.table = table = _watchdog_process.start(name)
+    forked.at_fork(table.detach)
     workers = base.running_pool()
     if workers is not None:
         workers.on_given_up = lambda job: drain(f"{job.name} could not be stopped and may still run")
-        workers.table = _heartbeat.table = table = _watchdog_process.start()
-        forked.at_fork(table.detach)
+        workers.table = table
 
 
 def _close_broker_connection(consumer: Any) -> None:

@@ -1,8 +1,8 @@
-"""The process beside a worker that enforces time limits when the worker itself is blocked.
+"""The process beside a worker that enforces time limits when the worker itself is blocked, and reports its death.
 
-`python -m poolwise.worker.watchdog DESCRIPTOR PID`: PID is the worker, its parent; DESCRIPTOR belongs to the worker's
-`poolwise.worker.attempt_table.AttemptTable`. Prefork pools need none. It imports little until a job comes near its
-limit, and ends with its worker.
+`python -m poolwise.worker.watchdog DESCRIPTOR PID NAME`: PID is the worker, its parent; DESCRIPTOR belongs to the
+worker's `poolwise.worker.attempt_table.AttemptTable`. The table of a prefork worker stays empty, since its main process
+keeps the limits. The watchdog imports little until a job comes near its limit, and ends with its worker.
 """
 
 import os
@@ -25,22 +25,30 @@ _RENEW_EVERY_S = 1.0
 class Watchdog:
     """Checks for attempts past their deadline until the worker has ended."""
 
-    def __init__(self, table: AttemptTable, worker_pid: int) -> None:
-        self._table, self._pid = table, worker_pid
+    def __init__(self, table: AttemptTable, worker_pid: int, worker_name: str) -> None:
+        self._table, self._pid, self._name = table, worker_pid, worker_name
         self._renew_at_mono = 0.0
 
     def run(self) -> None:
-        """Check repeatedly; return once the worker is gone."""
+        """Check repeatedly; return once the worker is gone, and that is reported."""
         while os.getppid() == self._pid:
             self._table.note_check()
             late_s = time.monotonic() - self._table.next_deadline_mono()
             if late_s > -_READY_BEFORE_S:
                 _actions()
             if late_s > MARGIN_S and self._end_worker():
-                return
+                break
             if self._table.is_heartbeat_overdue:
                 self._renew_heartbeat()
             time.sleep(CHECK_EVERY_S)
+        self._report_death()
+
+    def _report_death(self) -> None:
+        """Have what the worker held run again at once, unless it shut down."""
+        while os.getppid() == self._pid:  # it has just been killed
+            time.sleep(_FREEZE_S)
+        if self._table.sends_heartbeats:
+            _actions().mark_ended(self._name, self._pid)
 
     def _renew_heartbeat(self) -> None:
         """Renew the worker's heartbeat while a job with a time limit keeps all its threads from sending one."""
@@ -82,7 +90,7 @@ def main() -> None:
     """Watch the parent process."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # meant for the worker; the watchdog ends after it
-    Watchdog(AttemptTable(int(sys.argv[1])), int(sys.argv[2])).run()
+    Watchdog(AttemptTable(int(sys.argv[1])), int(sys.argv[2]), sys.argv[3]).run()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""The actions of a watchdog: renew its worker's heartbeat, or report its worker's running attempts.
+"""The actions of a watchdog: renew its worker's heartbeat, report its running attempts, mark it as ended.
 
-`poolwise.worker.watchdog` imports this only when a job comes near its limit: it triples the watchdog's memory.
+`poolwise.worker.watchdog` imports this only when a job comes near its limit or the worker is gone: it triples the
+watchdog's memory.
 """
 
 import json
@@ -37,6 +38,14 @@ def renew_heartbeat_of(worker: str) -> None:
     """Renew the heartbeat of a worker that runs and cannot send one."""
     try:
         heartbeats.renew(connect(timeout_s=1.0), worker)
+    except REDIS_ERRORS as error:
+        print(f"watchdog: Redis is unavailable: {error}", file=sys.stderr)  # noqa: T201
+
+
+def mark_ended(worker: str, pid: int) -> None:
+    """Report that the worker's process has ended; without Redis the coordinator notices its silence."""
+    try:
+        heartbeats.mark_ended(connect(timeout_s=1.0), worker, pid)
     except REDIS_ERRORS as error:
         print(f"watchdog: Redis is unavailable: {error}", file=sys.stderr)  # noqa: T201
 

@@ -25,21 +25,22 @@ class WatchdogProcess:
         #: The process id of the watchdog; 0 if there is none.
         self.pid = 0
 
-    def start(self) -> AttemptTable:
-        """Start the watchdog; return the table that it checks."""
+    def start(self, worker: str) -> AttemptTable:
+        """Start the watchdog of the worker with this name; return the table that it checks."""
         table, descriptor = AttemptTable.create()
-        start_native_thread(lambda: self._keep_running(descriptor), "watchdog")
+        start_native_thread(lambda: self._keep_running(descriptor, worker), "watchdog")
         return table
 
     def stop(self) -> None:
         """Do not start the watchdog again; it ends with its worker."""
         self._stopped = True
 
-    def _keep_running(self, descriptor: int) -> None:
+    def _keep_running(self, descriptor: int, worker: str) -> None:
         # The unpatched functions: gevent's need the hub, which may be blocked.
         sleep, wait = original("time", "sleep"), original("os", "waitpid")
         # With our PID as an argument: the worker may be gone before the watchdog can ask for its parent.
-        command = [sys.executable, "-m", "poolwise.worker.watchdog", str(descriptor), str(os.getpid())]
+        arguments = (str(descriptor), str(os.getpid()), worker)
+        command = [sys.executable, "-m", "poolwise.worker.watchdog", *arguments]
         while not self._stopped:
             try:
                 self.pid = original("os", "posix_spawn")(sys.executable, command, _environment())

@@ -67,9 +67,9 @@ class Platform:
             return False
         return all(coordinator_is_up() if name == "coordinator" else name in up for name in names)
 
-    def start(self, name: str, **environment: str) -> subprocess.Popen[bytes]:
-        """Start the coordinator, or a supervised worker of a pool."""
-        arguments = [name] if name == "coordinator" else ["pool", name, "--restart"]
+    def start(self, name: str, *, is_supervised: bool = True, **environment: str) -> subprocess.Popen[bytes]:
+        """Start the coordinator, or a worker of a pool."""
+        arguments = [name] if name == "coordinator" else ["pool", name, *["--restart"] * is_supervised]
         log = (DIRECTORY / f"{name}.log").open("ab")
         self.processes[name] = subprocess.Popen(
             [sys.executable, "manage.py", *arguments],

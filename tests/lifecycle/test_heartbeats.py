@@ -16,6 +16,7 @@ from poolwise.lifecycle.heartbeats import (
     COORDINATOR,
     Heartbeat,
     coordinator_is_up,
+    mark_ended,
     pools_up,
     read_all,
     remove_dead,
@@ -93,6 +94,49 @@ def test_a_worker_that_stops_on_purpose_is_gone_at_once(own_keys: Any) -> None:
     withdraw(own_keys, "w1@h")
     withdraw(own_keys, "never was")
     assert read_all(own_keys) == []
+
+
+def test_a_worker_whose_end_was_seen_is_not_alive_and_has_a_mark_with_a_stamp_of_its_own(
+    own_keys: Any, settings: Any, tmp_path: Path
+) -> None:
+    send(own_keys, heartbeat(slots=4), [("a", 1)])
+    [before] = read_all(own_keys)
+    settings.JOB_HEARTBEAT_FILE = str(tmp_path / "alive")
+    assert mark_ended(own_keys, "w1@h", 42)
+    [marked] = read_all(own_keys)
+    assert (marked.has_ended, marked.is_alive, marked.slots) == (True, False, 4)
+    assert marked.stamp > before.stamp
+    assert heartbeats.reserved_attempts(own_keys) == {"w1@h": {("a", 1)}}, "it is to run again"
+    assert not Path(settings.JOB_HEARTBEAT_FILE).exists()
+    assert pools_up() == {}
+    assert not mark_ended(own_keys, "w1@h", 42), "its end was already reported"
+    assert read_all(own_keys)[0].stamp == marked.stamp
+
+
+def test_only_a_heartbeat_that_stands_and_is_of_the_process_that_ended_gets_a_mark(own_keys: Any) -> None:
+    assert not mark_ended(own_keys, "w1@h", 42)
+    assert read_all(own_keys) == []
+    send(own_keys, heartbeat())
+    assert not mark_ended(own_keys, "w1@h", 43)
+    assert [read.is_alive for read in read_all(own_keys)] == [True]
+    own_keys.hset(key("heartbeats"), "w1@h", "forged")
+    assert not mark_ended(own_keys, "w1@h", 42)
+
+
+def test_a_mark_that_is_replayed_or_forged_ends_no_other_worker(own_keys: Any) -> None:
+    for name in ("ended@h", "lives@h"):
+        send(own_keys, heartbeat(name))
+    lives = own_keys.hget(key("heartbeats"), "lives@h")
+    mark_ended(own_keys, "ended@h", 42)
+    mark = own_keys.hget(key("heartbeats"), "ended@h")
+    for forged in (
+        mark,
+        mark.replace("ended@h", "lives@h"),
+        lives.replace('"has_ended": false', '"has_ended": true'),
+    ):
+        assert forged != lives
+        own_keys.hset(key("heartbeats"), "lives@h", forged)
+        assert [read.name for read in read_all(own_keys)] == ["ended@h"], "dropped, as if it were not there"
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"name": "w2@h"}', '"text"'])

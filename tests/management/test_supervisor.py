@@ -5,10 +5,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import psutil
 import pytest
+from django.conf import settings
 
+from poolwise.lifecycle.heartbeats import Heartbeat, read_all, send
 from poolwise.support import is_running, kill_family
 from tests import ROOT
 from tests.helpers.pace import eventually, within
@@ -19,6 +22,7 @@ django.setup()
 from django.core.management import call_command
 from poolwise.management.commands import pool
 pool.worker_command = lambda *_: [sys.executable, "-S", "-c", sys.argv[1]]
+pool.worker_name = lambda _: "w1@h"
 call_command("pool", "threads", "--restart")
 """
 #: A program in a session of its own, without a parent, which ignores SIGTERM and has inherited the output.
@@ -46,7 +50,11 @@ def supervise() -> Iterator[Start]:
             process := subprocess.Popen(
                 [sys.executable, "-c", SUPERVISOR, worker],
                 cwd=ROOT,
-                env={**os.environ, "DJANGO_SETTINGS_MODULE": "project.settings"},
+                env={
+                    **os.environ,
+                    "DJANGO_SETTINGS_MODULE": "project.settings",
+                    "JOB_KEY_PREFIX": settings.JOB_KEY_PREFIX,
+                },
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -102,3 +110,12 @@ def test_a_worker_whose_supervisor_was_killed_ends_as_at_sigterm(supervise: Star
     line_with("waits", process)
     process.send_signal(signal.SIGKILL)
     line_with("asked to end", process)
+
+
+def test_a_worker_that_was_killed_is_reported_as_ended(own_keys: Any, supervise: Start) -> None:
+    process = supervise("import os\nprint('pid', os.getpid(), flush=True)" + WAITS)
+    pid = int(line_with("pid", process).split()[1])
+    send(own_keys, Heartbeat("w1@h", "threads", pid, "h"))
+    os.kill(pid, signal.SIGKILL)
+    line_with("starting again", process)
+    assert [worker.has_ended for worker in read_all(own_keys)] == [True]

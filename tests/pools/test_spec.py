@@ -5,7 +5,7 @@ from celery import concurrency
 from django.conf import settings as declared
 
 from poolwise.apps import _sync_pools
-from poolwise.management.commands.pool import worker_command, worker_environment
+from poolwise.management.commands.pool import worker_command, worker_environment, worker_name
 from poolwise.models import Pool
 from poolwise.pools import MODELS, POOL_CLASSES, PoolSpec, all_pools, get_pool, install
 from poolwise.support.errors import BadPool, UnknownPool
@@ -71,13 +71,13 @@ def test_celery_finds_our_pool_classes_by_its_own_names() -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_the_command_of_a_worker_has_model_slots_queue_and_a_unique_name(model: str) -> None:
     pool = PoolSpec("fast", model, "q", 7)
-    first, second = worker_command(pool, 5), worker_command(pool, 5)
+    first = worker_command(pool, 5, worker_name(pool))
     assert first[first.index("--concurrency") + 1] == "5"
     assert first[first.index("--queues") + 1] == "q"
     assert first[first.index("--pool") + 1] == ("custom" if model == "asyncio" else model)
-    name = first.index("--hostname") + 1
-    assert first[name].startswith("fast-")
-    assert first[name] != second[name], "a restarted worker needs a new name"
+    name = first[first.index("--hostname") + 1]
+    assert name.startswith("fast-")
+    assert name != worker_name(pool), "a restarted worker needs a new name"
     environment = worker_environment(pool)
     assert environment["POOLWISE_POOL"] == "fast"
     assert ("CELERY_CUSTOM_WORKER_POOL" in environment) == (model == "asyncio")

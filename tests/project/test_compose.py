@@ -23,7 +23,7 @@ def test_every_pool_has_a_worker_service():
 @pytest.mark.parametrize("pool", list(all_pools()))
 def test_workers_can_be_scaled(pool):
     worker = SERVICES[f"worker-{pool}"]
-    assert worker["command"][-2:] == ["pool", pool]
+    assert worker["command"][-3:] == ["pool", pool, "--restart"]
     assert "container_name" not in worker
     assert "ports" not in worker
 

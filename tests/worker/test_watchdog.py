@@ -12,6 +12,7 @@ import pytest
 from django.conf import settings
 
 from poolwise.lifecycle import stream
+from poolwise.lifecycle.heartbeats import Heartbeat, read_all, send
 from poolwise.lifecycle.stream import Ending, Place, Started, encode
 from poolwise.support.timing import Timings, wall_now
 from poolwise.worker import attempt_table, watchdog_supervisor
@@ -94,22 +95,32 @@ def test_an_attempt_past_its_limit_has_failed_and_the_others_are_given_back() ->
     assert outcome_of(WatchedAttempt("{cut off", now)) is None
 
 
-def start_worker(tmp_path: Path, text: str, late_s: float, is_alive: bool = True) -> subprocess.Popen[bytes]:
+def start_worker(
+    tmp_path: Path,
+    text: str,
+    late_s: float,
+    *,
+    is_alive: bool = True,
+    sends_heartbeats: bool = True,
+    **environment: str,
+) -> subprocess.Popen[bytes]:
     """Start a process that blocks like a worker inside a C call, and its watchdog."""
     code = f"""
 import ctypes, os, subprocess, sys, time
 from poolwise.worker.attempt_table import AttemptTable
 table, descriptor = AttemptTable.create()
 table.note_heartbeat(next_within_s={30 if is_alive else -1})
+if not {sends_heartbeats}:
+    table.note_no_heartbeats()
 table.note({text!r}, time.monotonic() - {late_s})
 table.note({started("5a9c1d3e-0000-4000-8000-000000000002", 1)!r}, float("inf"))
-arguments = [sys.executable, "-m", "poolwise.worker.watchdog", str(descriptor), str(os.getpid())]
+arguments = [sys.executable, "-m", "poolwise.worker.watchdog", str(descriptor), str(os.getpid()), {PLACE.worker!r}]
 child = subprocess.Popen(arguments, pass_fds=[descriptor])
 print(child.pid, flush=True)
 ctypes.PyDLL(None).usleep(20_000_000)  # keeps the interpreter's lock
 """
     # Keys of the test's own: the coordinator of other tests would take the reports away.
-    environment = {**os.environ, "JOB_KEY_PREFIX": settings.JOB_KEY_PREFIX}
+    environment = {**os.environ, "JOB_KEY_PREFIX": settings.JOB_KEY_PREFIX, **environment}
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment)
 
 
@@ -136,14 +147,14 @@ def test_a_watchdog_whose_worker_is_gone_before_it_has_started_ends() -> None:
     table, descriptor = AttemptTable.create()
     gone = subprocess.Popen(["true"])
     gone.wait()
-    command = [sys.executable, "-m", "poolwise.worker.watchdog", str(descriptor), str(gone.pid)]
+    command = [sys.executable, "-m", "poolwise.worker.watchdog", str(descriptor), str(gone.pid), "w@h"]
     assert subprocess.run(command, pass_fds=[descriptor], timeout=20).returncode == 0
     assert not table.is_watched
 
 
 def test_a_watchdog_loads_what_it_takes_to_act_once_a_job_comes_near_its_limit() -> None:
     table, descriptor = AttemptTable.create()
-    command = [sys.executable, "-m", "poolwise.worker.watchdog", str(descriptor), str(os.getpid())]
+    command = [sys.executable, "-m", "poolwise.worker.watchdog", str(descriptor), str(os.getpid()), "w@h"]
     with subprocess.Popen(command, pass_fds=[descriptor]) as watchdog:
         try:
             maps = Path(f"/proc/{watchdog.pid}/maps")
@@ -174,8 +185,6 @@ def test_the_watchdog_leaves_a_worker_in_its_time_alone_and_ends_with_it(
 def test_the_watchdog_renews_the_heartbeat_of_a_worker_whose_job_is_within_its_limit(
     own_keys: Any, tmp_path: Path
 ) -> None:
-    from poolwise.lifecycle.heartbeats import Heartbeat, read_all, send
-
     send(own_keys, Heartbeat(PLACE.worker, "threads", 7, "here"))
     with start_worker(tmp_path, started(), -60, is_alive=False) as worker:
         time.sleep(2.5)
@@ -186,10 +195,30 @@ def test_the_watchdog_renews_the_heartbeat_of_a_worker_whose_job_is_within_its_l
         worker.kill()
 
 
+@pytest.mark.parametrize("has_withdrawn", [False, True])
+def test_the_watchdog_reports_that_its_worker_has_died_unless_it_shut_down(
+    own_keys: Any, tmp_path: Path, has_withdrawn: bool
+) -> None:
+    with start_worker(tmp_path, started(), -60, sends_heartbeats=not has_withdrawn) as worker:
+        watchdog = int(worker.stdout.readline())
+        send(own_keys, Heartbeat(PLACE.worker, "threads", worker.pid, "here"))
+        worker.kill()
+        eventually(lambda: is_gone(watchdog))
+    [heartbeat] = read_all(own_keys)
+    assert heartbeat.has_ended is not has_withdrawn
+
+
+def test_a_watchdog_ends_though_redis_is_away_when_its_worker_dies(tmp_path: Path, own_redis: Any) -> None:
+    with start_worker(tmp_path, started(), -60, REDIS_URL=own_redis.url) as worker:
+        watchdog = int(worker.stdout.readline())
+        worker.kill()
+        eventually(lambda: is_gone(watchdog))
+
+
 def test_a_watchdog_that_ends_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watchdog_supervisor, "_PAUSE_S", 0.1)
     guard = watchdog_supervisor.WatchdogProcess()
-    table = guard.start()
+    table = guard.start("w@h")
     eventually(lambda: table.is_watched)
     first = guard.pid
     os.kill(first, signal.SIGKILL)
@@ -216,7 +245,7 @@ def test_a_watchdog_that_cannot_be_started_is_so_later(monkeypatch: pytest.Monke
     )
     monkeypatch.setattr(watchdog_supervisor, "_PAUSE_S", 0.01)
     guard = watchdog_supervisor.WatchdogProcess()
-    guard.start()
+    guard.start("w@h")
     eventually(lambda: guard.pid == 42)
     guard.stop()
     assert len(tries) == 3

@@ -1,6 +1,6 @@
 """The sweep: compare the database with heartbeats and broker every second, and recover what is lost."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 
 import structlog
@@ -27,6 +27,24 @@ _MARGIN_S = 0.5
 _SWEEPS_A_READ = 30
 
 
+@dataclass(frozen=True, slots=True)
+class _Workers:
+    """The workers as one sweep sees them."""
+
+    alive: Set[str]
+    dead: Set[str]
+    reserved: Mapping[str, frozenset[heartbeats.AttemptId]]
+    #: Those not alive whose reports are all recorded: an attempt that has ended must not run again.
+    settled: Set[str]
+    #: The pools of workers that have just ended: those may have held messages which no heartbeat contained.
+    bereft: Set[str]
+
+    def held_by(self, names: Set[str]) -> frozenset[heartbeats.AttemptId]:
+        """Return the attempts that these workers ran or had reserved at their last heartbeats."""
+        held = (self.reserved[name] for name in names & self.reserved.keys())
+        return frozenset[heartbeats.AttemptId]().union(*held)
+
+
 @dataclass(slots=True)
 class Recovery:
     """Tries the jobs of dead workers again, and publishes missing messages again."""
@@ -35,6 +53,7 @@ class Recovery:
     _runs: MissingSince[heartbeats.AttemptId] = field(default_factory=MissingSince)
     _messages: dict[str, MissingSince[heartbeats.AttemptId]] = field(default_factory=dict)  # by pool
     _ages: HeartbeatAges = field(default_factory=HeartbeatAges)
+    _settled: Set[str] = frozenset()  # workers whose end was seen and that are dealt with
     _sweeps: int = 0
 
     def reset(self) -> None:
@@ -49,46 +68,51 @@ class Recovery:
         Shortly after an outage no worker counts as dead, since none could send a heartbeat. Missing runs are noted
         nevertheless, and missing messages recovered, since each living worker has reported its attempts by then.
         """
+        self._sweeps += 1
+        workers, backlog_s = self._workers(is_after_outage=is_after_outage)
+        gone = self._lost_runs(workers, backlog_s)
+        if is_after_outage:
+            return self._recover_messages(workers, backlog_s)
+        return self._record_lost(gone[:_BATCH], workers.alive) + self._recover_messages(workers, backlog_s)
+
+    def _workers(self, *, is_after_outage: bool) -> tuple[_Workers, float]:
+        """Return the workers, and the age in seconds of the oldest report that was not recorded after they were read."""
         received = heartbeats.read_all(self.client)
         reserved = heartbeats.reserved_attempts(self.client)
         age_s_by_worker = self._ages.note(received)
         heartbeats.remove_dead(self.client, age_s_by_worker)
-        self._sweeps += 1
-        dead = {
+        # A mark is younger than its worker's reports: when none older than it waits to be recorded, they all are.
+        ended = {worker.name: worker.pool for worker in received if worker.has_ended}
+        dead = ended.keys() | {
             name for name, seconds in age_s_by_worker.items() if seconds >= settings.JOB_WORKER_DEAD_AFTER_S
         }
         alive = age_s_by_worker.keys() - dead
         backlog_s = stream.backlog_s(self.client)
-        gone = self._lost_runs(alive, dead, reserved, backlog_s)
-        if is_after_outage:
-            return self._recover_messages(
-                alive, {name: reserved[name] for name in alive & reserved.keys()}, backlog_s
-            )
-        return self._record_lost(gone[:_BATCH], alive) + self._recover_messages(alive, reserved, backlog_s)
+        settled = {
+            name
+            for name in (dead | reserved.keys()) - alive
+            if not is_after_outage and backlog_s < (age_s_by_worker[name] if name in ended else _dead_age_s())
+        }
+        just_ended = (ended.keys() & settled) - self._settled
+        self._settled = ended.keys() & (self._settled | settled)
+        return _Workers(alive, dead, reserved, settled, {ended[name] for name in just_ended}), backlog_s
 
-    def _lost_runs(
-        self,
-        alive: set[str],
-        dead: set[str],
-        reserved: Mapping[str, frozenset[heartbeats.AttemptId]],
-        backlog_s: float,
-    ) -> list[heartbeats.AttemptId]:
+    def _lost_runs(self, workers: _Workers, backlog_s: float) -> list[heartbeats.AttemptId]:
         """Note jobs that run only by the database; return those of dead workers, and those missing for long."""
         running = Job.objects.running().order_by("started_at").values_list("pk", "attempt", "worker")
         where = {(str(pk), attempt): worker for pk, attempt, worker in running}
         missing = [
             attempt
             for attempt, worker in where.items()
-            if worker not in alive or attempt not in reserved.get(worker, {attempt})
+            if worker not in workers.alive or attempt not in workers.reserved.get(worker, {attempt})
         ]
         if backlog_s > _BACKLOG_S:  # the end of a job that its worker no longer has may wait to be recorded
             self._runs.reset()
         missing_long = self._runs.longer_than(settings.JOB_WORKER_DEAD_AFTER_S, missing)
-        # A dead worker's reports are older than its last heartbeat.
-        dead_long = dead if backlog_s < _dead_age_s() else set()
-        return [attempt for attempt in missing if where[attempt] in dead_long or attempt in missing_long]
+        lost_workers = workers.dead & workers.settled
+        return [attempt for attempt in missing if where[attempt] in lost_workers or attempt in missing_long]
 
-    def _record_lost(self, gone: Iterable[heartbeats.AttemptId], alive: set[str]) -> int:
+    def _record_lost(self, gone: Iterable[heartbeats.AttemptId], alive: Set[str]) -> int:
         attempts = dict(gone)
         if not attempts:  # nearly always; a query takes half a millisecond
             return 0
@@ -101,33 +125,26 @@ class Recovery:
             stream.expect_duplicates(self.client, [(outcome.job_id, outcome.attempt) for outcome in outcomes])
         return len(outcomes)
 
-    def _recover_messages(
-        self, alive: set[str], reserved: Mapping[str, frozenset[heartbeats.AttemptId]], backlog_s: float
-    ) -> int:
+    def _recover_messages(self, workers: _Workers, backlog_s: float) -> int:
         """Publish queued jobs again whose message is neither at the broker nor at a living worker; return how many.
 
         A job whose end waits to be recorded looks the same. A worker reports an attempt before it drops it from its
-        heartbeat, so an attempt missing for longer than the age of the oldest unrecorded report has no report.
+        heartbeat, so an attempt missing for longer than the age of the oldest unrecorded report has no report. Where a
+        worker has just ended, all that is missing counts as its own: it may have received it since its last heartbeat.
         """
         if backlog_s > _FAR_BEHIND_S and self._sweeps % _SWEEPS_A_READ_BEHIND:
             return 0
         unseen_s = max(_unseen_s(), backlog_s + _MARGIN_S)
-        living = frozenset[heartbeats.AttemptId]().union(
-            *(reserved[name] for name in alive & reserved.keys())
-        )
-        orphaned = (
-            frozenset[heartbeats.AttemptId]().union(*(reserved[name] for name in reserved.keys() - alive))
-            - living
-        )
-        if backlog_s >= _dead_age_s():  # the dead worker may have reported them
-            orphaned = frozenset()
-        orphaned_on = pools_of(orphaned) if orphaned else set()
+        living = workers.held_by(workers.alive)
+        orphaned = workers.held_by(workers.settled) - living
+        orphaned_on = workers.bereft | (pools_of(orphaned) if orphaned else set())
         gone: set[heartbeats.AttemptId] = set()
         for pool, count in published(living).items():
             missing_since = self._messages.setdefault(pool, MissingSince())
             is_read = self._is_read(pool, count, missing_since, has_orphans=pool in orphaned_on)
             missing = unaccounted(pool, living) if is_read else set()
-            gone_here = missing_since.longer_than(unseen_s, missing) | (missing & orphaned)
+            gone_here = missing_since.longer_than(unseen_s, missing)
+            gone_here |= missing if pool in workers.bereft else missing & orphaned
             missing_since.discard(gone_here)
             gone |= gone_here
         stream.expect_duplicates(self.client, gone)  # a missing message may still turn up
@@ -144,7 +161,7 @@ class Recovery:
 
 
 def _dead_age_s() -> float:
-    """Return the least time since the last report of a worker that counts as dead, in seconds."""
+    """Return the least time since the last report of a worker that counts as dead for its silence, in seconds."""
     return float(settings.JOB_WORKER_DEAD_AFTER_S - settings.JOB_HEARTBEAT_S - 0.5)
 
 

@@ -3,6 +3,7 @@
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,11 +15,14 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from poolwise.lifecycle import heartbeats
 from poolwise.management.arguments import whole
 from poolwise.pools import MAX_CONCURRENCY, POOL_CLASSES, POOL_ENV, PoolSpec, get_pool
 from poolwise.support import (
+    REDIS_ERRORS,
     PoolwiseError,
     adopt_orphans,
+    connect,
     die_with_parent,
     kill_descendants,
     settings_checks,
@@ -67,14 +71,17 @@ class Command(BaseCommand):
         if restart:
             raise SystemExit(_supervise(pool, slots))
         # Celery starts anew in this process, since gevent must patch before Django is imported.
-        command = worker_command(pool, slots)
+        command = worker_command(pool, slots, worker_name(pool))
         os.execvpe(command[0], command, worker_environment(pool))  # noqa: S606 - our own interpreter and arguments
 
 
-def worker_command(pool: PoolSpec, concurrency: int) -> list[str]:
-    """Return the command line of the pool's Celery worker, with a new name at each call."""
-    # A restarted worker must not have the name of the one before, whose jobs have to be recovered.
-    name = f"{pool.name}-{secrets.token_hex(3)}@%h"
+def worker_name(pool: PoolSpec) -> str:
+    """Return a new name at each call: what a worker of the same name held could not be recovered."""
+    return f"{pool.name}-{secrets.token_hex(3)}@{socket.gethostname()}"
+
+
+def worker_command(pool: PoolSpec, concurrency: int, name: str) -> list[str]:
+    """Return the command line of the pool's Celery worker."""
     model = "custom" if pool.model == "asyncio" else pool.model
     return [
         *(sys.executable, "-m", "celery", "-A", settings.JOB_CELERY_APP, "worker"),
@@ -135,7 +142,8 @@ class _Supervisor:
             time.sleep(min(left_s, 0.1))  # a signal does not end a sleep, so it must be short
 
     def _run_worker(self) -> int:
-        command, environment = worker_command(self._pool, self._slots), worker_environment(self._pool)
+        name, environment = worker_name(self._pool), worker_environment(self._pool)
+        command = worker_command(self._pool, self._slots, name)
         # A new session: Ctrl-C reaches only this process, so the worker gets one signal, not two.
         worker = self._worker = subprocess.Popen(  # noqa: S603
             command,
@@ -147,6 +155,7 @@ class _Supervisor:
             self._terminate(worker)
         status = _wait_for(worker)
         kill_descendants()
+        _report_death(name, worker.pid)
         return status
 
     def _terminate(self, worker: subprocess.Popen[bytes]) -> None:
@@ -157,6 +166,14 @@ class _Supervisor:
 
     def _is_stopping(self) -> bool:
         return self._stopping
+
+
+def _report_death(name: str, pid: int) -> None:
+    """Have what the worker held run again at once, unless it shut down."""
+    try:
+        heartbeats.mark_ended(connect(timeout_s=1.0), name, pid)
+    except REDIS_ERRORS as error:
+        print(f"Redis is unavailable, so the worker's silence has to tell: {error}", file=sys.stderr)  # noqa: T201
 
 
 def _wait_for(worker: subprocess.Popen[bytes]) -> int:

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from poolwise.coordinator.recovery import Recovery, heartbeat_ages, missing_since
 from poolwise.lifecycle import publishing
-from poolwise.lifecycle.heartbeats import AttemptId, Heartbeat, send
+from poolwise.lifecycle.heartbeats import AttemptId, Heartbeat, mark_ended, send
 from poolwise.models import Job, JobState
 from poolwise.support.redis import key
 
@@ -86,12 +86,26 @@ def heartbeat(own_keys: Any) -> Callable[..., None]:
     """Send a worker's heartbeat, dated `ago_s` seconds ago; `reserved` are its attempts."""
 
     def heartbeat(
-        name: str = "w1@host", *, ago_s: float = 0.0, reserved: list[AttemptId] | None = None
+        name: str = "w1@host",
+        *,
+        ago_s: float = 0.0,
+        reserved: list[AttemptId] | None = None,
+        pool: str = "threads",
     ) -> None:
-        send(own_keys, Heartbeat(name, "threads", 42, "host"), reserved)
+        send(own_keys, Heartbeat(name, pool, 42, "host"), reserved)
         own_keys.zincrby(key("heartbeats", "at"), -ago_s, name)
 
     return heartbeat
+
+
+@pytest.fixture
+def end(own_keys: Any) -> Callable[..., None]:
+    """Mark a worker whose heartbeat stands as ended."""
+
+    def end(name: str = "w1@host") -> None:
+        assert mark_ended(own_keys, name, 42)
+
+    return end
 
 
 @pytest.fixture

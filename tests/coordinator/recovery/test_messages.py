@@ -81,6 +81,52 @@ def test_after_an_outage_messages_are_looked_for_while_no_worker_is_taken_for_de
     assert (runs.state, runs.attempt) == (JobState.QUEUED, 2)
 
 
+def test_all_that_a_worker_had_received_when_its_end_was_seen_is_published_again_at_once(
+    recovery: Recovery,
+    published: Any,
+    heartbeat: Any,
+    end: Any,
+    clock: Clock,
+    unserved_pool: str,
+    broker: redis.Redis,
+) -> None:
+    reserved, received_since, of_other = published(), published(), published()
+    broker.delete(unserved_pool)
+    heartbeat(pool=unserved_pool, reserved=[(str(reserved.pk), 1)])
+    heartbeat("w2@host", pool=unserved_pool, reserved=[(str(of_other.pk), 1)])
+    assert recovery.sweep() == 0
+    end()
+    clock.advance(1)
+    assert recovery.sweep() == 2
+    assert {job.pk for job in Job.objects.unpublished(now=timezone.now())} == {reserved.pk, received_since.pk}
+    publishing.publish_due()
+    broker.delete(unserved_pool)  # some other worker has received them, and its next heartbeat contains them
+    clock.advance(1)
+    assert recovery.sweep() == 1, "only what the dead worker had reserved for certain"
+
+
+def test_nothing_is_published_again_while_a_report_of_the_worker_that_ended_may_wait(
+    recovery: Recovery,
+    published: Any,
+    heartbeat: Any,
+    end: Any,
+    clock: Clock,
+    unserved_pool: str,
+    broker: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = published()
+    broker.delete(unserved_pool)
+    heartbeat(pool=unserved_pool, reserved=[(str(job.pk), 1)])
+    recovery.sweep()
+    end()
+    monkeypatch.setattr(stream, "backlog_s", lambda client: 0.9)
+    clock.advance(1)
+    assert recovery.sweep() == 0
+    clock.advance(1)
+    assert recovery.sweep() == 1
+
+
 def test_jobs_whose_ends_wait_to_be_recorded_are_not_published_again(
     recovery: Recovery,
     published: Any,

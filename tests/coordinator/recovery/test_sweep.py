@@ -236,6 +236,56 @@ def test_what_a_dead_worker_ran_is_recovered_though_younger_reports_wait(
     assert recovery.sweep() == 1
 
 
+def test_what_a_worker_ran_whose_end_was_seen_is_recovered_at_once(
+    recovery: Recovery, running: Any, heartbeat: Any, end: Any, clock: Clock
+) -> None:
+    lost, other = running(), running("w2@host")
+    for job in (lost, other):
+        heartbeat(job.worker, reserved=[(str(job.pk), 1)])
+    assert recovery.sweep() == 0
+    end()
+    clock.advance(1)
+    assert recovery.sweep() == 1
+    lost.refresh_from_db()
+    assert (lost.state, lost.attempt, lost.history[0]["ending"]) == (JobState.QUEUED, 2, "lost")
+    clock.advance(1)
+    assert recovery.sweep() == 0
+
+
+def test_what_may_have_ended_before_its_worker_did_is_not_recovered(
+    recovery: Recovery,
+    running: Any,
+    heartbeat: Any,
+    end: Any,
+    clock: Clock,
+    own_keys: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = running()
+    heartbeat(reserved=[(str(job.pk), 1)])
+    recovery.sweep()
+    stream.report(own_keys, ended(job))
+    end()
+    for age_s in (1, 2, 3):
+        clock.advance(1)
+        monkeypatch.setattr(stream, "backlog_s", lambda client, age_s=age_s: age_s + 0.1)
+        assert recovery.sweep() == 0, "the report is older than the mark"
+    clock.advance(1)
+    monkeypatch.setattr(stream, "backlog_s", lambda client: 2.9)  # only younger ones wait
+    assert recovery.sweep() == 1
+
+
+def test_a_mark_counts_only_once_the_time_after_an_outage_is_over(
+    recovery: Recovery, running: Any, heartbeat: Any, end: Any, clock: Clock
+) -> None:
+    running()
+    heartbeat()
+    end()
+    assert recovery.sweep(is_after_outage=True) == 0
+    clock.advance(1)
+    assert recovery.sweep() == 1
+
+
 def test_what_a_living_worker_did_not_reserve_is_not_counted_while_reports_wait(
     recovery: Recovery, running: Any, heartbeat: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
