@@ -30,6 +30,7 @@ DEFAULTS: dict[str, Any] = {
     "JOB_MAX_COPIES": 1000,
     "JOB_MAX_QUEUED": 10_000,
     "JOB_MAX_QUEUED_PER_USER": 2_000,
+    "JOB_PAUSE_AFTER_HANGS": 5,
     "JOB_POOLS": {
         "prefork": {"model": "prefork", "queue": "prefork", "concurrency": whole_cores()},
         "threads": {"model": "threads", "queue": "threads", "concurrency": 32},

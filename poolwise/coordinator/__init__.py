@@ -2,10 +2,11 @@
 
 1. `loop`: the loop of the process
 2. `recording`: read reports from the stream, record them, acknowledge them
-3. `duties`: the periodic duties of the platform; the lab adds its own
-4. `recovery/`: find lost jobs, and publish or try them again
-5. `pool_samples`, `pool_history`: figures and configurations of the pools over time
-6. `retention`: delete old rows
+3. `hanging`: pause a definition whose jobs end one worker after the other
+4. `duties`: the periodic duties of the platform; the lab adds its own
+5. `recovery/`: find lost jobs, and publish or try them again
+6. `pool_samples`, `pool_history`: figures and configurations of the pools over time
+7. `retention`: delete old rows
 """
 
 from poolwise.coordinator.duties import platform_duties

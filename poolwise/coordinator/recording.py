@@ -3,6 +3,7 @@
 import structlog
 from django.db import DatabaseError, DataError
 
+from poolwise.coordinator.hanging import pause_hanging
 from poolwise.lifecycle import cancellation, recorder, stream
 from poolwise.support import REDIS_ERRORS, drop, worker_client
 
@@ -49,6 +50,7 @@ def _record_together(entries: list[stream.Entry]) -> None:
     recorded = recorder.record(entries)
     if recorded.stale or recorded.unknown:
         log.info("reports dropped", **recorded.counts())
+    pause_hanging(recorded.ended)
     if recorded.unwanted:
         cancellation.stop_unwanted(worker_client(), recorded.unwanted)
 

@@ -73,11 +73,13 @@ def execute(delivery: Delivery) -> Outcome | None:
     """
     with structlog.contextvars.bound_contextvars(**_log_context(delivery)):
         started, watch = _begin(delivery)
-        if not _claim(started, delivery):
-            return None
+        # From before the claim until after the report: if the worker is killed in between, the attempt is given back.
         with api.watched(lambda: encode(started)):
-            outcome, stop = _run(delivery, started, watch)
-        _report(outcome)
+            if not _claim(started, delivery):
+                return None
+            with api.limited():
+                outcome, stop = _run(delivery, started, watch)
+            _report(outcome)
         _announce(outcome)
         if stop is not None:
             raise stop
@@ -123,7 +125,7 @@ def _claim(started: Started, delivery: Delivery) -> bool:
 def _run(delivery: Delivery, started: Started, watch: Stopwatch) -> tuple[Outcome, BaseException | None]:
     buffer = logs.LogBuffer(settings.JOB_LOG_MAX_LINES)
     outcome = Outcome(delivery.job_id, delivery.attempt, started.place, started.timings, Ending.SUCCEEDED)
-    stop: BaseException | None = None
+    stop: api.Interrupted | SystemExit | None = None
     definition: Definition | None = None
     timings: Timings | None = None  # set once the body has ended, so that encoding its result does not count
     token = logs.attempt_log.set(buffer)
@@ -142,11 +144,11 @@ def _run(delivery: Delivery, started: Started, watch: Stopwatch) -> tuple[Outcom
     except BaseException as error:  # a body may raise anything, SystemExit and GreenletExit too
         timings = timings or watch.stop()
         outcome = replace(outcome, waits=UNATTRIBUTED if probe is None else probe.end(timings.cpu_s))
-        interrupted = error if isinstance(error, api.Interrupted) else prefork.stop_behind(error)
-        if interrupted is None:
+        stop = error if isinstance(error, api.Interrupted) else prefork.exit_behind(error)
+        if stop is None:
             outcome = _failed(outcome, error, definition, delivery.attempt, timings)
         else:
-            outcome, stop = _stopped(outcome, interrupted, definition, timings), error
+            outcome = _stopped(outcome, _why(stop), definition, timings)
             left_programs.end()
     finally:
         if stop is None:
@@ -198,17 +200,19 @@ def _as_json(definition: Definition, value: Any) -> str:
     return text
 
 
-def _stopped(
-    outcome: Outcome, stop: api.Interrupted, definition: Definition | None, timings: Timings
-) -> Outcome:
+def _why(stop: api.Interrupted | SystemExit) -> api.Why:
+    return stop.why if isinstance(stop, api.Interrupted) else prefork.why_of(stop)
+
+
+def _stopped(outcome: Outcome, why: api.Why, definition: Definition | None, timings: Timings) -> Outcome:
     outcome = replace(outcome, timings=timings)
     limit_s = definition.time_limit_s if definition else None
     # prefork uses the same signal for a job past its limit and at shutdown.
     past_limit = limit_s is not None and (timings.run_s or 0.0) >= limit_s
-    if stop.why == "hard" or (stop.why == "shutdown" and past_limit):
+    if why is api.Why.HARD or (why is api.Why.SHUTDOWN and past_limit):
         text = f"The time limit of {limit_s} s was exceeded."
         return replace(outcome, ending=Ending.FAILED, error_type="TimeLimitExceeded", error=text)
-    if stop.why == "shutdown":
+    if why is api.Why.SHUTDOWN:
         return replace(outcome, ending=Ending.RELEASED, error="The worker was shut down.")
     return replace(outcome, ending=Ending.CANCELLED, error_type="Cancelled", error="Cancelled while it ran.")
 

@@ -157,7 +157,7 @@ def _is_unwanted(job: Job, entry: Started) -> bool:
 
 def _fold_released(job: Job, entry: Outcome, *, now: datetime) -> bool:
     # Only the worker that runs the job can release it: a late report of an earlier worker is ignored.
-    if job.state != JobState.RUNNING or job.worker != entry.place.worker:
+    if job.state != JobState.RUNNING or job.worker != entry.place.worker[:200]:
         return False
     for name, default in _ATTEMPT_DEFAULTS.items():
         setattr(job, name, default)

@@ -24,6 +24,8 @@ CLAIM_LONG_AFTERLIFE_S = 30 * 86_400
 CLAIM_TTL_S = 86_400
 #: A message may wait for a worker for days.
 CANCEL_TTL_S = 30 * 86_400
+#: Ends the text of a job past its time limit for which the whole worker was ended.
+WORKER_ENDED = "its worker was ended."
 
 _CLAIM = """
 local holder = redis.call('GET', KEYS[1])
@@ -46,14 +48,22 @@ _BEGIN_NO_MORE = """
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[1])
 return redis.call('EXISTS', KEYS[1])
 """
+#: Marks the claim of its own worker as ended, so that nothing gives the attempt back from then on.
 _END = """
 redis.call('XADD', KEYS[2], '*', 'e', ARGV[3])
-redis.call('EXPIRE', KEYS[1], ARGV[redis.call('EXISTS', KEYS[3]) + 1])
+local lives_s = ARGV[redis.call('EXISTS', KEYS[3]) + 1]
+local holder = redis.call('GET', KEYS[1])
+if holder and holder:sub(1, #ARGV[4]) == ARGV[4] then
+    redis.call('SET', KEYS[1], 'ended', 'EX', lives_s)
+else
+    redis.call('EXPIRE', KEYS[1], lives_s)
+end
 return 1
 """
 _RELEASE = """
-redis.call('XADD', KEYS[2], '*', 'e', ARGV[1])
 local holder = redis.call('GET', KEYS[1])
+if holder == 'ended' then return 0 end
+redis.call('XADD', KEYS[2], '*', 'e', ARGV[1])
 if holder and holder:sub(1, #ARGV[2]) == ARGV[2] then redis.call('DEL', KEYS[1]) end
 return 1
 """
@@ -274,13 +284,14 @@ def report(client: Client, outcome: Outcome) -> None:
     """Report how an attempt ended; a second report changes nothing. Raise redis-py's errors."""
     of = (outcome.job_id, outcome.attempt)
     keys = [_claim_key(*of), stream_key(), _duplicate_key(*of)]
+    token = claim_token(outcome.place.worker)
     if outcome.ending is Ending.RELEASED:
         # A child process and its worker both report it. Another worker's claim made in between stays.
-        args = [encode(outcome), claim_token(outcome.place.worker)]
+        args = [encode(outcome), token]
         _typed(client, lambda: script(client, _RELEASE)(keys=keys[:2], args=args, client=client), keys[0])
     else:
         lives_s = (CLAIM_AFTERLIFE_S, CLAIM_LONG_AFTERLIFE_S)
-        args = [*map(str, lives_s), encode(outcome)]
+        args = [*map(str, lives_s), encode(outcome), token]
         _typed(client, lambda: script(client, _END)(keys=keys, args=args, client=client))
 
 

@@ -1,5 +1,6 @@
 """What a job may call of the pool that runs it; all of it also works outside a pool of ours."""
 
+import math
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ __all__ = [
     "cpu_s",
     "current_job",
     "greenlet_or_task",
+    "limited",
     "loop_lag_s",
     "offload",
     "on_loop",
@@ -106,11 +108,25 @@ def watched(text: Callable[[], str]) -> Iterator[None]:
     if job is None or pool is None or pool.table is None:
         yield
         return
-    job.remove_from_table = pool.table.note(text(), job.deadline_mono)
+    job.note = pool.table.note(text())
     try:
         yield
     finally:
-        job.remove_from_table()
+        job.note.remove()
+
+
+@contextmanager
+def limited() -> Iterator[None]:
+    """Let the watchdog enforce the time limit of the current attempt while the block, its body, runs."""
+    job = CURRENT.get()
+    if job is None or job.note is None:
+        yield
+        return
+    job.note.limit(job.deadline_mono)
+    try:
+        yield
+    finally:
+        job.note.limit(math.inf)
 
 
 def greenlet_or_task() -> str:

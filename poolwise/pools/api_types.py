@@ -11,11 +11,21 @@ class Cancellable(Protocol):
         """Prevent it from firing."""
 
 
-class AttemptNotes(Protocol):
-    """The list of running attempts that a watchdog reads."""
+class AttemptNote(Protocol):
+    """An attempt in the list that a watchdog reads."""
 
-    def note(self, text: str, deadline_mono: float) -> Callable[[], None]:
-        """Add a running attempt and its deadline; return a function that removes it."""
+    def limit(self, deadline_mono: float) -> None:
+        """Change the deadline of its body, unless it was removed."""
+
+    def remove(self) -> None:
+        """Remove it, unless it was removed."""
+
+
+class AttemptNotes(Protocol):
+    """The list of attempts that a watchdog reads."""
+
+    def note(self, text: str) -> AttemptNote:
+        """Add an attempt whose body has no deadline yet."""
 
 
 class PoolProtocol[R](Protocol):

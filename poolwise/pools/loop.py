@@ -11,6 +11,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from typing import Any
 
 from poolwise.metering import METER, Meter, Stints
+from poolwise.pools import prefork
 from poolwise.pools.connections import with_own_connections, with_working_connections
 from poolwise.pools.interrupts import ChildExited
 from poolwise.pools.job_thread import JobThread
@@ -53,6 +54,8 @@ class MeteredCoroutine(Coroutine[Any, Any, Any]):
         try:
             return step(*args)
         except (SystemExit, KeyboardInterrupt) as error:  # it would end the loop, and so every job
+            if prefork.is_ending():
+                raise  # the process of this one job ends
             raise ChildExited() from error
         finally:
             meter.since = None

@@ -14,7 +14,7 @@ from celery.signals import worker_process_init, worker_process_shutdown
 
 from poolwise.metering import Meter, programs
 from poolwise.pools import forked
-from poolwise.pools.interrupts import Interrupted, RevokedStop, ShutdownStop
+from poolwise.pools.interrupts import Why
 from poolwise.support import close_inherited, die_with_parent, family, kill_all
 
 #: Sent to the child of a job that is cancelled; a shutdown sends SIGTERM. billiard turns both into SystemExit.
@@ -24,6 +24,8 @@ REVOKE_SIGNAL = "SIGHUP"
 _KILL_AFTER_S = 2.0
 #: Not before its signal reaches the child, whose job would else see its program killed and not its own limit.
 _END_PROGRAMS_AFTER_S = 0.5
+#: How many causes of an error are followed: they may form a circle.
+_LONGEST_CHAIN = 100
 
 
 #: Celery looks for ended children every 5 s.
@@ -104,12 +106,22 @@ def end_programs_of(pid: int | None, after_s: float = _END_PROGRAMS_AFTER_S) -> 
     timer.start()
 
 
-def stop_behind(error: BaseException) -> Interrupted | None:
-    """Return the interrupt behind a SystemExit; None if the job itself asked to exit.
+def is_ending() -> bool:
+    """Return whether a signal ends this process, which raised SystemExit wherever the job was."""
+    return bool(terminate_handler_fired())
 
-    billiard turns a signal into SystemExit with the code `-(256 - signal number)`.
-    """
-    if not isinstance(error, SystemExit) or not terminate_handler_fired():
-        return None
-    is_revoked = error.code == -(256 - getattr(signal, REVOKE_SIGNAL))
-    return RevokedStop() if is_revoked else ShutdownStop()
+
+def exit_behind(error: BaseException) -> SystemExit | None:
+    """Return the SystemExit by which a signal ends this process, if the body raised it, or this error in its place."""
+    cause: BaseException | None = error if is_ending() else None
+    for _ in range(_LONGEST_CHAIN):
+        if cause is None or isinstance(cause, SystemExit):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def why_of(stop: SystemExit) -> Why:
+    """Return why a signal ends this process; billiard exits with the code `-(256 - signal number)`."""
+    is_revoked = stop.code == -(256 - getattr(signal, REVOKE_SIGNAL))
+    return Why.REVOKED if is_revoked else Why.SHUTDOWN

@@ -13,7 +13,7 @@ from typing import Any
 from billiard.einfo import ExceptionInfo
 
 from poolwise.metering import METER, Meter, programs
-from poolwise.pools.api_types import Cancellable, PoolProtocol
+from poolwise.pools.api_types import AttemptNote, Cancellable, PoolProtocol
 from poolwise.pools.identity import IDENTITY
 from poolwise.pools.interrupts import (
     FINAL,
@@ -82,8 +82,8 @@ class PoolRequest:
         #: makes greenlet search all objects for its holders, and free it while in use if it finds none.
         self.identity = object()
         self.abandoned = False
-        #: Removes the job from the attempts that the watchdog watches.
-        self.remove_from_table: Callable[[], None] = _nothing
+        #: The job among the attempts that the watchdog watches.
+        self.note: AttemptNote | None = None
         self._insisted = 0
         self._timers: list[Cancellable] = []
         self._lock = native_lock()
@@ -238,7 +238,8 @@ class PoolRequest:
             if self.state is RequestState.ENDED:
                 return
             self.state, self.abandoned = RequestState.ENDED, True
-        self.remove_from_table()
+        if self.note is not None:
+            self.note.remove()
         logger.error(
             "%s ignores its end (%s): its slot is freed, though it may still run", self.name, self.why
         )

@@ -32,6 +32,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "SHUTDOWN_GRACE_S": (0, 86_400),
     "DRAIN_GRACE_S": (0, 86_400),
     "JOB_TIME_LIMIT_S": (0, 31_536_000),
+    "JOB_PAUSE_AFTER_HANGS": (0, 1_000_000),
     "JOB_MAX_QUEUED_PER_USER": (1, 100_000_000),
     # At most DATA_UPLOAD_MAX_MEMORY_SIZE: Django refuses a larger body.
     "API_MAX_BODY_BYTES": (1_000, 2 * 1024 * 1024),

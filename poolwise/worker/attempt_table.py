@@ -12,12 +12,12 @@ import struct
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
-ROW_BYTES = 1_024
+#: The longest text is that of a pool whose name has 100 characters that JSON escapes, on a host with a long name.
+ROW_BYTES = 2_048
 MAX_ROWS = 10_000
 #: Row 0: the number of rows ever used and the time at which the next heartbeat is overdue, written by the worker; the
 #: time of the last check, written by the watchdog. All times are CLOCK_MONOTONIC, which all processes share.
@@ -25,8 +25,9 @@ _USED = struct.Struct("=I")
 _TIME = struct.Struct("=d")
 _CHECKED_AT, _HEARTBEAT_DUE_AT = 8, 16
 #: The length of the text, 0 while the row is free, and the deadline (infinite if there is none).
-_ROW = struct.Struct("=Id")
+_ROW = struct.Struct("=I4xd")
 _LENGTH = struct.Struct("=I")
+_DEADLINE_AT = 8
 #: The watchdog checks every `CHECK_EVERY_S`; after `_GONE_AFTER_S` without a check it counts as gone.
 CHECK_EVERY_S = 0.25
 _GONE_AFTER_S = 3.0
@@ -37,19 +38,26 @@ SETTINGS_VARIABLE = "POOLWISE_WATCHDOG_SETTINGS"
 
 @dataclass(frozen=True, slots=True)
 class WatchedAttempt:
-    """A running attempt: its encoded `started` entry, and its deadline by the monotonic clock."""
+    """A running attempt: its encoded `started` entry, and its body's deadline by the monotonic clock."""
 
     text: str
     deadline_mono: float
 
 
-class RowRemover:
-    """Removes an attempt from the table at its first call."""
+class AttemptRow:
+    """An attempt in the table, until it is removed; without a row it runs unwatched."""
 
-    def __init__(self, table: "AttemptTable", row: int) -> None:
-        self._table, self._rows = table, [row]
+    def __init__(self, table: "AttemptTable", *rows: int) -> None:
+        self._table, self._rows = table, list(rows)
 
-    def __call__(self) -> None:
+    def limit(self, deadline_mono: float) -> None:
+        """Change the deadline, unless the attempt was removed."""
+        with suppress(IndexError):
+            row = self._rows.pop()  # so that no other thread frees it meanwhile
+            self._table.limit(row, deadline_mono)
+            self._rows.append(row)
+
+    def remove(self) -> None:
         """Free the row, unless it is free already."""
         with suppress(IndexError):
             self._table.clear(self._rows.pop())
@@ -78,13 +86,17 @@ class AttemptTable:
         """Write from now on into memory of this process alone: it was forked by a job of the worker."""
         self._memory = mmap.mmap(-1, (MAX_ROWS + 1) * ROW_BYTES)
 
-    def note(self, text: str, deadline_mono: float) -> Callable[[], None]:
-        """Add an attempt; return the function that removes it. Without a free row it runs unwatched."""
+    def note(self, text: str, deadline_mono: float = NO_LIMIT) -> AttemptRow:
+        """Add an attempt; return its row."""
         row = self._take()
         if row is None:
-            return _nothing
+            return AttemptRow(self)
         self._write(row, text, deadline_mono)
-        return RowRemover(self, row)
+        return AttemptRow(self, row)
+
+    def limit(self, row: int, deadline_mono: float) -> None:
+        """Change the deadline of a row."""
+        _TIME.pack_into(self._memory, row * ROW_BYTES + _DEADLINE_AT, deadline_mono)
 
     def clear(self, row: int) -> None:
         """Free a row."""
@@ -165,7 +177,3 @@ class AttemptTable:
             return None
         raw = self._memory[at + _ROW.size : at + _ROW.size + length]
         return WatchedAttempt(raw.decode(errors="replace"), deadline_mono)
-
-
-def _nothing() -> None:
-    pass

@@ -62,9 +62,11 @@ class JobRequest(_Request):
     def on_timeout(self, soft: bool, timeout: float) -> None:
         """Report a hard time limit: the process that ran the job cannot."""
         if not soft and not worker_state.should_terminate:
-            text = f"The time limit of {timeout} s was exceeded."
-            # Only a child process of a prefork worker may still send its own report.
-            after_s = 0.0 if base.running_pool() else _OWN_REPORT_S
+            text, after_s = f"The time limit of {timeout} s was exceeded", _OWN_REPORT_S
+            if base.running_pool():  # it was given up: one that was stopped has sent its own report
+                text, after_s = f"{text} by a job that could not be stopped; {stream.WORKER_ENDED}", 0.0
+            else:
+                text = f"{text}."
             post(self._outcome(stream.Ending.FAILED, "TimeLimitExceeded", text), after_s=after_s)
             if base.running_pool() is None:
                 prefork.end_programs_of(self.worker_pid)

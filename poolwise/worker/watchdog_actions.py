@@ -15,7 +15,7 @@ import psutil
 from django.conf import settings
 
 from poolwise.lifecycle import heartbeats, stream
-from poolwise.support import REDIS_ERRORS, connect, elapsed_wall_s, wall_now
+from poolwise.support import REDIS_ERRORS, connect, elapsed_wall_s, note_end_for_job, wall_now
 from poolwise.worker.attempt_table import SETTINGS_VARIABLE, WatchedAttempt
 
 #: How long the reports may take; the worker is killed in any case, and the coordinator recovers the rest.
@@ -59,7 +59,8 @@ def worker_of(attempt: WatchedAttempt) -> str:
 
 
 def report_all(attempts: list[WatchedAttempt]) -> None:
-    """Report the overdue attempts as failed and the others as released."""
+    """Report the overdue attempts as failed and the others as released; note why the worker ends."""
+    note_end_for_job()
     client = connect(timeout_s=2.0)
     until_mono = time.monotonic() + _REPORT_WITHIN_S
     waiting = list(attempts)
@@ -90,7 +91,7 @@ def outcome_of(attempt: WatchedAttempt) -> stream.Outcome | None:
     timings = replace(started.timings, finished_at=now, run_s=run_s)
     place = (started.job_id, started.attempt, started.place, timings)
     if attempt.deadline_mono < time.monotonic():
-        text = "The time limit was exceeded by a job that does not yield; its worker was ended."
+        text = f"The time limit was exceeded by a job that does not yield; {stream.WORKER_ENDED}"
         return stream.Outcome(*place, stream.Ending.FAILED, error_type="TimeLimitExceeded", error=text)
     return stream.Outcome(
         *place,

@@ -2,7 +2,9 @@ import asyncio
 import errno
 import logging
 import os
+import signal
 from collections.abc import Callable
+from contextvars import Context
 from datetime import date
 from typing import Any
 from uuid import uuid4
@@ -17,9 +19,12 @@ from poolwise.lifecycle.execution import Delivery, execute
 from poolwise.lifecycle.stream import Claim, Ending, Outcome, Started
 from poolwise.metering import run_queue
 from poolwise.metering.waits import UNATTRIBUTED
+from poolwise.pools import base, prefork
 from poolwise.pools.interrupts import HardStop, Interrupted, RevokedStop, ShutdownStop
+from poolwise.pools.request import CURRENT, PoolRequest
 from poolwise.support.redis import key
 from poolwise.support.timing import wall_now
+from poolwise.worker.attempt_table import NO_LIMIT, AttemptTable
 from tests.helpers.core import after, reports
 from tests.helpers.pace import limit_s
 
@@ -133,6 +138,54 @@ def test_an_attempt_is_reported_as_started_and_as_ended_with_every_duration(
     assert (ended.job_id, ended.ending, ended.result) == (delivery.job_id, Ending.SUCCEEDED, '[1, "a"]')
     assert None not in ended.timings.as_dict().values()
     assert (ended.place.worker, ended.place.pid, ended.place.thread) == ("w@h", os.getpid(), "MainThread")
+
+
+class PoolHere:
+    """A pool that runs jobs in this thread, with a table of what runs."""
+
+    active, launched, stalls = 1, 1, None
+
+    def __init__(self, table: AttemptTable) -> None:
+        self.table = table
+
+    def offload(self, job: PoolRequest, call: Callable[[], Any]) -> Any:
+        return call()
+
+    run_sync = offload
+
+    def on_loop(self) -> bool:
+        return False
+
+    def cpu_s(self, job: PoolRequest) -> float:
+        return 0.0
+
+    def greenlet_or_task(self, job: PoolRequest) -> str:
+        return job.name
+
+
+def test_a_watchdog_sees_an_attempt_from_its_claim_to_its_report_and_a_deadline_only_in_its_body(
+    own_keys: Any, define: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, _ = AttemptTable.create()
+    pool: Any = PoolHere(table)
+    monkeypatch.setattr(base, "_running", [pool])
+    (job := PoolRequest(pool, 1, lambda: None)).deadline_mono = 5.0
+    seen: dict[str, list[float]] = {}
+
+    def noting(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            answer = call(*args, **kwargs)  # noted after it: the answer may never arrive
+            seen[name] = [attempt.deadline_mono for attempt in table.attempts()]
+            return answer
+
+        return noted
+
+    for name in ("claim", "report"):
+        monkeypatch.setattr(execution, name, noting(name, getattr(execution, name)))
+    hooks["body"] = noting("body", lambda: None)
+    Context().run(lambda: (CURRENT.set(job), run(define, hooked)))
+    assert seen == {"claim": [NO_LIMIT], "body": [5.0], "report": [NO_LIMIT]}
+    assert table.attempts() == []
 
 
 def test_a_message_that_comes_twice_runs_once(own_keys: Any, define: Any) -> None:
@@ -263,6 +316,49 @@ def test_the_body_gets_the_number_of_its_attempt(own_keys: Any, define: Any) -> 
 
 
 # --- stops ----------------------------------------------------------------------------------------------
+def exit_by(number: signal.Signals) -> SystemExit:
+    """Return what billiard raises in the child of a prefork pool at a signal."""
+    return SystemExit(-(256 - number))
+
+
+def fail_as_it_exits(number: int) -> None:
+    try:
+        raise exit_by(signal.Signals(number))
+    finally:
+        raise ValueError("the clean-up failed")
+
+
+@pytest.mark.parametrize(
+    ("number", "ending", "error_type"),
+    [
+        (signal.SIGTERM, Ending.FAILED, "TimeLimitExceeded"),
+        (getattr(signal, prefork.REVOKE_SIGNAL), Ending.CANCELLED, "Cancelled"),
+    ],
+)
+def test_a_signal_that_ends_the_process_counts_even_if_the_clean_up_fails(
+    own_keys: Any, define: Any, monkeypatch: pytest.MonkeyPatch, number: int, ending: Ending, error_type: str
+) -> None:
+    define(fail_as_it_exits, name="t.fail", time_limit_s=1e-9)
+    with pytest.raises(ValueError, match="the clean-up failed"):  # as any error of a job, without a signal
+        fail_as_it_exits(number)
+    assert execute(deliver("t.fail", {"number": number})).error_type == "ValueError"
+    monkeypatch.setattr(prefork, "is_ending", lambda: True)
+    with pytest.raises(SystemExit):
+        execute(deliver("t.fail", {"number": number}))
+    reported = reports(own_keys)[-1]
+    assert (reported.ending, reported.error_type) == (ending, error_type)
+
+
+def test_causes_of_an_error_that_form_a_circle_are_not_followed_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(prefork, "is_ending", lambda: True)
+    error = ValueError()
+    error.__cause__ = KeyError()
+    error.__cause__.__cause__ = error
+    assert prefork.exit_behind(error) is None
+
+
 @pytest.mark.parametrize(
     ("error", "ending", "error_type"),
     [

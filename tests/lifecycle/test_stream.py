@@ -66,6 +66,25 @@ def test_an_attempt_is_claimed_once_and_the_same_token_may_ask_again(redis_clien
     assert redis_client.xlen(stream.stream_key()) == 1
 
 
+def test_giving_back_an_attempt_that_has_ended_changes_nothing(redis_client: redis.Redis) -> None:
+    stream.claim(redis_client, STARTED, stream.claim_token("w@h", "a"))
+    stream.report(redis_client, outcome())
+    stream.report(
+        redis_client, outcome(Ending.RELEASED)
+    )  # by a watchdog that saw it before its end was reported
+    assert redis_client.xlen(stream.stream_key()) == 2
+    assert stream.claim(redis_client, STARTED, stream.claim_token("w@h", "b")) is Claim.TAKEN
+
+
+def test_an_end_that_another_worker_reports_leaves_the_claim_of_the_one_that_runs_it(
+    redis_client: redis.Redis,
+) -> None:
+    stream.claim(redis_client, STARTED, stream.claim_token("w@h", "a"))
+    stream.report(redis_client, replace(outcome(), place=Place("v@h")))
+    stream.report(redis_client, outcome(Ending.RELEASED))
+    assert stream.claim(redis_client, STARTED, stream.claim_token("w@h", "b")) is Claim.CLAIMED
+
+
 def test_a_cancelled_job_cannot_be_claimed(redis_client: redis.Redis) -> None:
     stream.mark_cancelled(redis_client, [STARTED.job_id])
     assert stream.claim(redis_client, STARTED, "a") is Claim.CANCELLED
@@ -88,8 +107,10 @@ def test_a_claim_outlives_its_end_but_not_a_release(redis_client: redis.Redis) -
     stream.claim(redis_client, STARTED, stream.claim_token("w@h", "a"))
     stream.report(redis_client, outcome())
     assert stream.claim(redis_client, STARTED, "b") is Claim.TAKEN
-    stream.report(redis_client, outcome(Ending.RELEASED))
-    assert stream.claim(redis_client, STARTED, "b") is Claim.CLAIMED
+    released = replace(STARTED, attempt=2)
+    stream.claim(redis_client, released, stream.claim_token("w@h", "a"))
+    stream.report(redis_client, replace(outcome(Ending.RELEASED), attempt=2))
+    assert stream.claim(redis_client, released, "b") is Claim.CLAIMED
 
 
 def test_a_worker_that_reports_a_release_twice_leaves_the_next_worker_its_claim(

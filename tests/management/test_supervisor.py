@@ -37,6 +37,12 @@ print("waits", flush=True)
 time.sleep(60)
 """
 
+ENDS_FOR_JOB = """
+import os, signal
+open(os.environ["POOLWISE_ENDED_FOR_JOB"], "w").close()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
 type Start = Callable[[str], subprocess.Popen[str]]
 
 
@@ -79,6 +85,16 @@ def test_it_ends_at_once_while_it_pauses(supervise: Start) -> None:
     with within(3):
         process.terminate()
         assert process.wait(20) == 0
+
+
+def test_a_worker_that_ended_for_the_sake_of_a_job_is_started_again_at_once_each_time(
+    supervise: Start,
+) -> None:
+    process = supervise(ENDS_FOR_JOB)
+    line_with("a job could not be stopped; starting again", process)
+    with within(5):
+        for _ in range(5):
+            line_with("a job could not be stopped; starting again", process)
 
 
 @pytest.mark.parametrize(

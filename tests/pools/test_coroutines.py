@@ -11,7 +11,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection, connections
 
 from poolwise.metering.cpu_clocks import METER, Meter
-from poolwise.pools import api
+from poolwise.pools import api, prefork
 from poolwise.pools.coroutines import CoroutineBody
 from poolwise.pools.interrupts import (
     BodyCancelled,
@@ -100,6 +100,25 @@ def test_a_child_task_cannot_end_the_loop_of_all_jobs() -> None:
 
     with pytest.raises(ChildExited):
         on_loop(main())
+
+
+def test_a_signal_that_ends_the_process_of_a_job_ends_its_loop_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    cleaned = []
+
+    async def leave() -> None:
+        try:
+            raise SystemExit(-241)
+        finally:
+            cleaned.append(1)
+
+    async def main() -> None:
+        METER.set(Meter())
+        await asyncio.create_task(leave())
+
+    monkeypatch.setattr(prefork, "is_ending", lambda: True)
+    with pytest.raises(SystemExit):
+        on_loop(main())
+    assert cleaned == [1]
 
 
 def test_child_tasks_and_threads_count_for_their_job() -> None:

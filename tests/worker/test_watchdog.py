@@ -14,6 +14,7 @@ from django.conf import settings
 from poolwise.lifecycle import stream
 from poolwise.lifecycle.heartbeats import Heartbeat, read_all, send
 from poolwise.lifecycle.stream import Ending, Place, Started, encode
+from poolwise.support import ENDED_FOR_JOB_VARIABLE
 from poolwise.support.timing import Timings, wall_now
 from poolwise.worker import attempt_table, watchdog_supervisor
 from poolwise.worker.attempt_table import NO_LIMIT, AttemptTable, WatchedAttempt
@@ -35,12 +36,40 @@ def test_what_runs_stands_in_the_table_until_it_is_struck_off() -> None:
     table.note("b", 3.0)
     assert [a.text for a in table.attempts()] == ["a", "b"]
     assert table.next_deadline_mono() == 3.0
-    off()
-    off()  # once more does no harm
+    off.remove()
+    off.remove()  # once more does no harm
+    off.limit(1.0)
     assert [a.text for a in table.attempts()] == ["b"]
     table.note("c", NO_LIMIT)
     table.note("d", NO_LIMIT)
     assert {a.text for a in table.attempts()} == {"b", "c", "d"}
+
+
+def test_the_deadline_of_what_runs_can_be_changed() -> None:
+    table, _ = AttemptTable.create()
+    row = table.note("a")
+    assert table.next_deadline_mono() == NO_LIMIT
+    row.limit(5.0)
+    assert table.attempts() == [WatchedAttempt("a", 5.0)]
+    row.limit(NO_LIMIT)
+    assert table.next_deadline_mono() == NO_LIMIT
+    row.remove()
+    assert table.attempts() == []
+
+
+def test_the_longest_names_fit_into_a_row() -> None:
+    table, _ = AttemptTable.create()
+    pool, host = "Ж" * 100, "h" * 255
+    text = encode(
+        Started(
+            "5a9c1d3e-0000-4000-8000-000000000001",
+            30_000,
+            Place(f"{pool}-abcdef@{host}", 2**22, "job-threads_12345", "job-1234567890"),
+            Timings(*[1234567890.1234567] * 8),
+        )
+    )
+    table.note(text)
+    assert [attempt.text for attempt in table.attempts()] == [text]
 
 
 def test_another_view_of_the_same_file_sees_the_rows() -> None:
@@ -56,7 +85,7 @@ def test_a_forked_process_changes_nothing_in_the_table() -> None:
     table, descriptor = AttemptTable.create()
     off = table.note("a", 1.5)
     table.detach()
-    off()
+    off.remove()
     table.note("b", NO_LIMIT)
     table.note_heartbeat(next_within_s=-1)
     seen = AttemptTable(descriptor)
@@ -69,7 +98,7 @@ def test_a_full_table_lets_jobs_run_unwatched(monkeypatch: pytest.MonkeyPatch) -
     strikes = [table.note(text, 1.0) for text in "abc"]
     assert len(table.attempts()) == 2
     for strike in strikes:
-        strike()
+        strike.remove()
     table.note("d", 1.0)
     assert [a.text for a in table.attempts()] == ["d"]
 
@@ -120,7 +149,12 @@ print(child.pid, flush=True)
 ctypes.PyDLL(None).usleep(20_000_000)  # keeps the interpreter's lock
 """
     # Keys of the test's own: the coordinator of other tests would take the reports away.
-    environment = {**os.environ, "JOB_KEY_PREFIX": settings.JOB_KEY_PREFIX, **environment}
+    environment = {
+        **os.environ,
+        "JOB_KEY_PREFIX": settings.JOB_KEY_PREFIX,
+        ENDED_FOR_JOB_VARIABLE: str(tmp_path / "ended-for-job"),
+        **environment,
+    }
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment)
 
 
@@ -140,6 +174,7 @@ def test_the_watchdog_reports_and_ends_a_worker_that_keeps_the_interpreters_lock
         assert worker.wait(20) == -signal.SIGKILL
         endings = {entry.job_id[-1]: entry.ending for entry in reports(own_keys)}
         assert endings == {"1": Ending.FAILED, "2": Ending.RELEASED}
+        assert (tmp_path / "ended-for-job").exists()
         eventually(lambda: is_gone(watchdog))
 
 
@@ -174,6 +209,7 @@ def test_the_watchdog_leaves_a_worker_in_its_time_alone_and_ends_with_it(
         watchdog = int(worker.stdout.readline())
         time.sleep(1.0)
         assert worker.poll() is None
+        assert not (tmp_path / "ended-for-job").exists()
         os.kill(watchdog, signal.SIGTERM)  # meant for the worker
         time.sleep(0.3)
         assert not is_gone(watchdog)

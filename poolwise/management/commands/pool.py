@@ -10,6 +10,8 @@ import time
 from argparse import ArgumentParser
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from django.conf import settings
@@ -19,11 +21,13 @@ from poolwise.lifecycle import heartbeats
 from poolwise.management.arguments import whole
 from poolwise.pools import MAX_CONCURRENCY, POOL_CLASSES, POOL_ENV, PoolSpec, get_pool
 from poolwise.support import (
+    ENDED_FOR_JOB_VARIABLE,
     REDIS_ERRORS,
     PoolwiseError,
     adopt_orphans,
     connect,
     die_with_parent,
+    forget_end_for_job,
     kill_descendants,
     settings_checks,
 )
@@ -102,17 +106,18 @@ def worker_environment(pool: PoolSpec) -> dict[str, str]:
 def _supervise(pool: PoolSpec, slots: int) -> int:
     """Keep a worker running; pass SIGTERM and SIGINT on as one warm shutdown. Return its last exit status."""
     adopt_orphans()
-    supervisor = _Supervisor(pool, slots)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, supervisor.stop)
-    return supervisor.run()
+    with TemporaryDirectory(prefix="poolwise-") as directory:
+        supervisor = _Supervisor(pool, slots, Path(directory, "ended-for-job"))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, supervisor.stop)
+        return supervisor.run()
 
 
 class _Supervisor:
     """Starts a pool's worker again whenever it ends by itself, once all that its jobs have started has ended, too."""
 
-    def __init__(self, pool: PoolSpec, slots: int) -> None:
-        self._pool, self._slots = pool, slots
+    def __init__(self, pool: PoolSpec, slots: int, end_note: Path) -> None:
+        self._pool, self._slots, self._end_note = pool, slots, end_note
         self._stopping = False
         self._worker: subprocess.Popen[bytes] | None = None
 
@@ -130,6 +135,10 @@ class _Supervisor:
             status = self._run_worker()
             if self._is_stopping():
                 return 0 if status in (0, -signal.SIGTERM) else status
+            if forget_end_for_job(self._end_note):
+                print("the worker ended because a job could not be stopped; starting again", file=sys.stderr)  # noqa: T201
+                pause_s = 0.5
+                continue
             steady = time.monotonic() - began > _STEADY_AFTER_S
             pause_s = 0.5 if steady else min(pause_s * 2, _LONGEST_PAUSE_S)
             print(f"the worker ended with status {status}; starting again in {pause_s} s", file=sys.stderr)  # noqa: T201
@@ -142,8 +151,9 @@ class _Supervisor:
             time.sleep(min(left_s, 0.1))  # a signal does not end a sleep, so it must be short
 
     def _run_worker(self) -> int:
-        name, environment = worker_name(self._pool), worker_environment(self._pool)
+        name = worker_name(self._pool)
         command = worker_command(self._pool, self._slots, name)
+        environment = {**worker_environment(self._pool), ENDED_FOR_JOB_VARIABLE: str(self._end_note)}
         # A new session: Ctrl-C reaches only this process, so the worker gets one signal, not two.
         worker = self._worker = subprocess.Popen(  # noqa: S603
             command,

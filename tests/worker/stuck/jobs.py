@@ -42,6 +42,25 @@ def sleeps(seconds: float = 20.0) -> None:
     time.sleep(seconds)
 
 
+@job(name="stuck.sleeps_in_coroutine", kind="io", time_limit_s=LIMIT_S)
+async def sleeps_in_coroutine(seconds: float = 20.0) -> None:
+    """Block the thread in a task of a coroutine."""
+
+    async def part() -> None:
+        time.sleep(seconds)
+
+    await asyncio.gather(part())
+
+
+@job(name="stuck.fails_as_it_is_stopped", kind="io", time_limit_s=LIMIT_S)
+def fails_as_it_is_stopped(seconds: float = 20.0) -> None:
+    """Fail in the clean-up."""
+    try:
+        time.sleep(seconds)
+    finally:
+        raise ValueError("the clean-up failed")
+
+
 @job(name="stuck.awaits", kind="io", time_limit_s=LIMIT_S)
 async def awaits(seconds: float = 20.0) -> None:
     """Wait for what does not come."""

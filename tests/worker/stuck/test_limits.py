@@ -17,7 +17,10 @@ LIMIT_S = 1.0
 LATE_S = 5.0
 #: What the pool's own means can end; the rest ends with the worker.
 YIELDING = {
-    "stuck_prefork": ("stuck.computes", "stuck.sleeps", "stuck.awaits"),
+    "stuck_prefork": (
+        *("stuck.computes", "stuck.sleeps", "stuck.awaits", "stuck.fails_as_it_is_stopped"),
+        *("stuck.computes_in_coroutine", "stuck.sleeps_in_coroutine"),
+    ),
     "stuck_threads": ("stuck.computes", "stuck.awaits"),
     "stuck_gevent": ("stuck.sleeps", "stuck.awaits"),
     "stuck_asyncio": ("stuck.computes", "stuck.awaits"),
@@ -31,6 +34,10 @@ HOLDING = {
     "stuck_gevent": ("stuck.computes",),
     "stuck_asyncio": ("stuck.computes_in_coroutine",),
 }
+
+
+#: In the log of a supervisor.
+AT_ONCE = "the worker ended because a job could not be stopped; starting again"
 
 
 def submit_all(names: dict[str, tuple[str, ...]]) -> list[Job]:
@@ -71,6 +78,7 @@ def test_a_thread_within_a_call_of_c_is_given_up_and_its_worker_ends_after_the_o
     assert [Path(tmp_path, pool).read_text() for pool in pools] == ["began\nended\n"] * 2
     for pool in pools:
         eventually(lambda pool=pool: workers_of(pool) and not workers_of(pool) & before[pool], timeout_s=30)
+        assert AT_ONCE in stuck.log_of(pool)
     assert [job.state for job in run_again_on(stuck, pools)] == [JobState.SUCCEEDED] * 2
 
 
@@ -97,3 +105,16 @@ def test_what_lets_nothing_else_run_is_ended_with_its_worker_and_the_others_run_
         assert written[-1] == "ended"
         assert written.count("ended") == 1
         assert written.count("began") == (1 if pool == "stuck_prefork" else 2)
+        assert pool == "stuck_prefork" or AT_ONCE in stuck.log_of(pool)
+
+
+def test_what_was_just_claimed_when_a_neighbour_took_the_worker_away_keeps_its_attempt(
+    stuck: Platform,
+) -> None:
+    # At any moment some of them wait for the answer to their claim or report.
+    before = submit("endings.succeed", {}, pool="stuck_gevent", copies=100)
+    [hangs] = submit("stuck.computes", {}, pool="stuck_gevent")
+    after = submit("endings.succeed", {}, pool="stuck_gevent", copies=100)
+    end_in_time(stuck, [hangs])
+    stuck.wait_for(*before, *after, timeout_s=60)
+    assert {(job.state, job.attempt) for job in (*before, *after)} == {(JobState.SUCCEEDED, 1)}
