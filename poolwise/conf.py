@@ -15,6 +15,7 @@ DEFAULTS: dict[str, Any] = {
     "CELERY_WORKER_PREFETCH_MULTIPLIER": 1,
     "DRAIN_GRACE_S": 60.0,
     "JOB_CELERY_APP": "",
+    "JOB_DATABASE_CONNECTIONS": 20,
     "JOB_DEFAULT_POOLS": {
         "io": "gevent" if HAS_GEVENT else "threads",
         "cpu": "prefork",

@@ -256,6 +256,8 @@ JOB_MAX_QUEUED_PER_USER: int = env.int("JOB_MAX_QUEUED_PER_USER", 2_000)
 JOB_TIME_LIMIT_S: float = env.float("JOB_TIME_LIMIT_S", 3600.0)
 #: After how many workers that jobs of one definition ended by hanging, in 5 minutes, it is paused; 0: never.
 JOB_PAUSE_AFTER_HANGS: int = env.int("JOB_PAUSE_AFTER_HANGS", 5)
+#: The jobs of one worker that have connections to a database server at a time; the others wait for one to end.
+JOB_DATABASE_CONNECTIONS: int = env.int("JOB_DATABASE_CONNECTIONS", 20)
 JOB_RESULT_MAX_BYTES: int = env.int("JOB_RESULT_MAX_BYTES", 1_048_576)
 JOB_LOG_MAX_LINES: int = env.int("JOB_LOG_MAX_LINES", 200)
 JOB_HEARTBEAT_S: float = env.float("JOB_HEARTBEAT_S", 2.0)

@@ -3,6 +3,7 @@
 Reading order: `spec` (declared pools), `request` (one job in a pool, a state machine), `interrupts` (what stops a body),
 `base` (what our pools share), `threads`, `gevent`, `asyncio`, `loop` and `coroutines` (async bodies). Around a job: `task`
 (base class of tasks), `api` (what a job may call), `body_probe` (where its time goes), `limits` (by pool), `prefork`.
+Its database connections: `connections`, `database_places`.
 Processes that jobs fork or start: `forked`, `gevent_forks`, `left_programs`.
 A process imports only the pool class that it runs: a web process none of them.
 """

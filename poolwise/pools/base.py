@@ -11,7 +11,7 @@ from celery.concurrency import base, prefork
 from celery.utils import log
 
 from poolwise.metering import PROBE, Meter, Stalls, child_threads, programs
-from poolwise.pools import forked
+from poolwise.pools import database_places, forked
 from poolwise.pools.api_types import AttemptNotes, PoolProtocol
 from poolwise.pools.identity import use_job_identity
 from poolwise.pools.interrupts import Why
@@ -124,6 +124,7 @@ class JobPool(_BasePool, PoolProtocol[PoolRequest]):
         _running.append(self)
         self.charge_children()
         self.reset_forked()
+        database_places.install()
         PROBE.start()
 
     def charge_children(self) -> None:

@@ -84,6 +84,8 @@ class PoolRequest:
         self.abandoned = False
         #: The job among the attempts that the watchdog watches.
         self.note: AttemptNote | None = None
+        #: Lets another job have database connections; see `database_places`.
+        self.give_back_place: Callable[[], None] = _nothing
         self._insisted = 0
         self._timers: list[Cancellable] = []
         self._lock = native_lock()
@@ -176,6 +178,7 @@ class PoolRequest:
 
     def _end(self) -> None:
         self._claim_end()
+        self.give_back_place()
         for timer in self._timers:
             timer.cancel()
         self.pool.finished(self)

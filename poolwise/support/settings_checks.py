@@ -20,6 +20,7 @@ from poolwise.support.redis_urls import (
 
 #: The smallest and the largest valid value of each numeric setting.
 _LIMITS: dict[str, tuple[float, float]] = {
+    "JOB_DATABASE_CONNECTIONS": (1, 10_000),
     "JOB_MAX_COPIES": (1, 1_000_000),
     "JOB_MAX_QUEUED": (1, 100_000_000),
     "JOB_RESULT_MAX_BYTES": (1, 64 * 1024 * 1024),
