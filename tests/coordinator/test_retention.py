@@ -42,12 +42,12 @@ def results_without_a_job(count: int, age: timedelta) -> None:
 
 
 @pytest.mark.slow
-def test_ten_thousand_old_jobs_go_in_short_transactions_with_their_logs_and_results() -> None:
-    with_results(make(10_000))
+def test_many_old_jobs_go_in_short_transactions_with_their_logs_and_results() -> None:
+    with_results(make(2_000))
     kept = make(20, age=timedelta(days=1))
     with_results(kept)
     pruned = retention.prune()
-    assert (pruned.jobs, pruned.is_complete) == (10_000, True)
+    assert (pruned.jobs, pruned.is_complete) == (2_000, True)
     assert pruned.longest_s < limit_s(2.0)  # some 50 ms on an idle machine
     assert set(Job.objects.values_list("pk", flat=True)) == {job.pk for job in kept}
     assert (JobLog.objects.count(), TaskResult.objects.count()) == (20, 20)

@@ -26,10 +26,9 @@ POOLS = {
     f"mortal_{model}": {"model": model, "queue": f"mortal-{model}", "concurrency": SLOTS} for model in MODELS
 }
 ENVIRONMENT = {"JOB_POOLS": json.dumps(POOLS), "WORKER_PREFETCH_MULTIPLIER": str(RECEIVED // SLOTS)}
-#: From the death of a process until what it held has been published again.
-AGAIN_WITHIN_S = 2.0
-#: How much longer it may take where the watchdog has to report it: it first imports what that takes.
-WATCHDOG_S = 1.5
+#: From the death of a process until what it held has been published again: 2 s, which `make drill` measures. Beside
+#: other tests it takes longer, but never the 8 s of a worker that is silent.
+AGAIN_WITHIN_S = 5.0
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +51,8 @@ def mortal(transactional_db: None, mortal_processes: Platform, settings: Any) ->
 def busy(pool: str, copies: int = RECEIVED) -> tuple[list[Job], list[Job], int]:
     """Have a pool's one worker receive all jobs; return those that it runs, the others, and its process id."""
     jobs = submit("endings.slow", {"duration_s": 3}, pool=pool, copies=copies)
-    eventually(
-        lambda: Job.objects.running().count() == min(SLOTS, copies) and not broker_queues.waiting(pool)
-    )
+    here = Job.objects.running().filter(pool=pool)
+    eventually(lambda: here.count() == min(SLOTS, copies) and not broker_queues.waiting(pool))
     for job in jobs:
         job.refresh_from_db()
     [worker] = pools_up()[pool]
@@ -64,35 +62,45 @@ def busy(pool: str, copies: int = RECEIVED) -> tuple[list[Job], list[Job], int]:
 
 
 def is_again(pool: str, running: list[Job], received: list[Job], dead: str) -> bool:
-    """Return whether each job waits at the broker, as the next attempt where it ran, or runs on another worker."""
+    """Return whether each job waits at the broker, as the next attempt where it ran, or has begun on another worker."""
     waiting = broker_queues.waiting(pool) or set()
-    elsewhere = Job.objects.running().exclude(worker=dead).values_list("pk", "attempt")
-    again = waiting | {(str(pk), attempt) for pk, attempt in elsewhere}
+    begun = Job.objects.filter(pool=pool).exclude(state=JobState.QUEUED).exclude(worker=dead)
+    again = waiting | {(str(pk), attempt) for pk, attempt in begun.values_list("pk", "attempt")}
     return again >= {(str(job.pk), 2) for job in running} | {(str(job.pk), 1) for job in received}
 
 
-#: Where nobody supervises the worker, its watchdog reports its death.
-@pytest.mark.parametrize(
-    ("model", "is_supervised"), [*((model, True) for model in MODELS), ("prefork", False)]
-)
-def test_what_a_killed_worker_held_runs_again_at_once_and_once(
-    mortal: Platform, model: str, is_supervised: bool
-) -> None:
-    pool = f"mortal_{model}"
-    if not is_supervised:
-        mortal.stop_if_running(pool)
-        mortal.start(pool, is_supervised=False)
-    mortal.ensure(pool)
+def kill(pool: str) -> tuple[list[Job], list[Job]]:
+    """Kill a pool's busy worker, and wait until what it held is published again; return what it ran, and the rest."""
     running, received, pid = busy(pool)
-    with within(AGAIN_WITHIN_S + (0 if is_supervised else WATCHDOG_S)):
+    with within(AGAIN_WITHIN_S):
         os.kill(pid, signal.SIGKILL)
         eventually(lambda: is_again(pool, running, received, running[0].worker))
     assert not {job.pid for job in running} & {each.pid for each in psutil.process_iter() if is_running(each)}
-    mortal.ensure(pool)
-    mortal.wait_for(*running, *received, timeout_s=60)
+    return running, received
+
+
+def assert_ran_again(running: list[Job], received: list[Job]) -> None:
     assert {(job.state, job.attempt) for job in running} == {(JobState.SUCCEEDED, 2)}
     assert {past["ending"] for job in running for past in job.history} == {"lost"}
     assert {(job.state, job.attempt, len(job.history)) for job in received} == {(JobState.SUCCEEDED, 1, 0)}
+
+
+def test_what_a_killed_worker_held_runs_again_at_once_and_once(mortal: Platform) -> None:
+    mortal.ensure(*POOLS)
+    held = [kill(pool) for pool in POOLS]
+    for running, received in held:  # on workers that their supervisors have started
+        mortal.wait_for(*running, *received, timeout_s=60)
+        assert_ran_again(running, received)
+
+
+def test_a_watchdog_reports_the_death_of_a_worker_that_nobody_supervises(mortal: Platform) -> None:
+    mortal.stop_if_running("mortal_prefork")
+    mortal.start("mortal_prefork", is_supervised=False)
+    mortal.ensure("mortal_prefork")
+    running, received = kill("mortal_prefork")
+    mortal.ensure("mortal_prefork")
+    mortal.wait_for(*running, *received, timeout_s=60)
+    assert_ran_again(running, received)
 
 
 def test_the_job_of_a_killed_prefork_child_runs_again_at_once(mortal: Platform) -> None:
