@@ -127,7 +127,7 @@ def test_every_lasting_service_restarts_and_every_server_is_checked():
 def test_a_service_that_starts_slowly_is_not_called_unhealthy(name):
     check = SERVICES[name]["healthcheck"]
     assert check["start_period"] == "300s"
-    assert check["start_interval"] == "5s"
+    assert "start_interval" not in check  # Docker Engine before 25 refuses the file
 
 
 def test_nothing_starts_before_the_database_is_ready():
