@@ -103,7 +103,7 @@ def _check_known(kind: str, name: str) -> None:
 def _write_copy() -> bool:
     """Write the copy in Redis; return whether that succeeded. Coordinators write it each second, too."""
     try:
-        pauses.write_copy(web_client(), pauses.paused_now())
+        pauses.copy_database(web_client())
     except REDIS_ERRORS as error:
         log.warning("Redis is unavailable; the coordinator writes the pause state later", error=str(error))
         return False

@@ -1,8 +1,10 @@
 """Purge: cancel everything queued on a pool, in batches, and remove its messages from the broker."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import batched
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import structlog
 from django.utils import timezone
@@ -10,7 +12,7 @@ from django.utils import timezone
 from poolwise.control.actions import required
 from poolwise.lifecycle import broker, broker_queues, stream
 from poolwise.models import Job, JobState, audit
-from poolwise.pools import get_pool, prefork
+from poolwise.pools import get_pool
 from poolwise.support import REDIS_ERRORS, UnknownPool, storable, web_client
 
 if TYPE_CHECKING:
@@ -39,9 +41,10 @@ def purge(pool: str, *, user: "User | None", reason: str, **details: Any) -> Pur
         if not Job.objects.queued().filter(pool=storable(pool)).exists():
             raise
         queue = ""  # of a pool that is no longer declared, nobody knows the queue
+    # Jobs submitted from now on are not meant.
+    queued = Job.objects.queued().filter(pool=pool).order_by("created_at", "pk").values_list("pk", "attempt")
     ids: set[str] = set()
-    newest = timezone.now()  # jobs submitted meanwhile are not meant
-    while batch := _next(pool, newest):
+    for batch in batched(list(queued), _BATCH, strict=False):
         ids.update(_cancel(batch))
     messages = _withdraw(queue, ids) if queue and ids else 0
     audit.record(
@@ -50,34 +53,31 @@ def purge(pool: str, *, user: "User | None", reason: str, **details: Any) -> Pur
     return Purged(pool, len(ids), messages)
 
 
-def _next(pool: str, newest: Any) -> list[Any]:
-    queued = Job.objects.queued().filter(pool=pool, created_at__lte=newest)
-    return list(queued.order_by("created_at").values_list("pk", flat=True)[:_BATCH])
-
-
-def _cancel(batch: list[Any]) -> list[str]:
+def _cancel(batch: Sequence[tuple[UUID, int]]) -> list[str]:
+    """Cancel those that no worker has begun; return their ids."""
+    unclaimed = _mark(batch)
     now = timezone.now()
     # Each row is decided on its own, against a worker's start; `finished_at` marks the rows of this purge.
     mark = {"state": JobState.CANCELLED, "cancel_requested_at": now, "finished_at": now, "recorded_at": now}
     error = {"error_type": "Cancelled", "error": "Cancelled before it began: its pool's queue was purged."}
-    # `due_at` is that of the mark in Redis: if this process fails to write it, the coordinator does.
-    Job.objects.queued().filter(pk__in=batch).update_in_order(due_at=now, **mark, **error)
-    purged = Job.objects.filter(pk__in=batch, state=JobState.CANCELLED, finished_at=now)
-    attempts = [(str(pk), attempt) for pk, attempt in purged.values_list("pk", "attempt")]
-    _notify_workers(attempts)
-    return [job_id for job_id, _ in attempts]
+    # `due_at` is that of the mark in Redis: the coordinator writes it.
+    due_at = now if unclaimed is None else None
+    ids = [pk for pk, _ in (batch if unclaimed is None else unclaimed)]
+    Job.objects.queued().filter(pk__in=ids).update_in_order(due_at=due_at, **mark, **error)
+    purged = Job.objects.filter(pk__in=ids, state=JobState.CANCELLED, finished_at=now)
+    return [str(pk) for pk in purged.values_list("pk", flat=True)]
 
 
-def _notify_workers(attempts: list[tuple[str, int]]) -> None:
-    """Let workers drop reserved jobs, and stop those they started a moment ago, whose start is not recorded yet."""
+def _mark(batch: Sequence[tuple[UUID, int]]) -> list[tuple[UUID, int]] | None:
+    """Let no worker begin these jobs; return those that none has begun, None while Redis is unavailable.
+
+    A job that runs may be queued in the database: the report of its start is on its way. It finishes, like all that run.
+    """
     try:
-        ids = [job_id for job_id, _ in attempts]
-        stream.mark_cancelled(web_client(), ids)
-        Job.objects.filter(pk__in=ids, state=JobState.CANCELLED).update_in_order(due_at=None)
-        for job_id in stream.begun(web_client(), attempts):
-            broker.revoke(job_id, terminate=True, signal=prefork.REVOKE_SIGNAL)
-    except (*REDIS_ERRORS, *broker.web_connection().recoverable_connection_errors) as error:
-        log.warning("could not notify the workers of purged jobs", jobs=len(attempts), error=str(error))
+        return stream.mark_unclaimed(web_client(), batch)
+    except REDIS_ERRORS as error:
+        log.warning("could not notify the workers of purged jobs", jobs=len(batch), error=str(error))
+        return None
 
 
 def _withdraw(queue: str, ids: Collection[str]) -> int | None:

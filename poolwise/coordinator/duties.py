@@ -43,7 +43,7 @@ def platform_duties(reader: stream.Reader) -> list[duty.Duty]:
 
 def _pauses(client: Client) -> duty.Duty:
     def write(_: bool = False) -> None:
-        pauses.write_copy(client, pauses.paused_now())
+        pauses.copy_database(client)
 
     return duty.Duty("pauses", 1.0, write, begin=write)  # Redis may have lost its data
 

@@ -6,6 +6,7 @@ The operator's actions write the copy, and so does every coordinator each second
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from poolwise.lifecycle.stream import pauses_key
 from poolwise.models import JobQuerySet, Pause
@@ -54,12 +55,28 @@ def paused_now() -> Paused:
     return Paused(pools, definitions)
 
 
+def copy_database(client: Client) -> None:
+    """Make the copy in Redis equal to the database. Raise the errors of redis-py and the database.
+
+    If another process writes the copy after this one has read the database, it is read again: else a coordinator that
+    read before a pause would undo it.
+    """
+    client.transaction(lambda pipe: _replace(pipe, paused_now()), pauses_key())
+
+
 def write_copy(client: Client, paused: Paused) -> None:
     """Replace the copy in Redis in one step. Raise redis-py's errors."""
+    with client.pipeline(transaction=True) as pipe:
+        _replace(pipe, paused)
+        pipe.execute()
+
+
+def _replace(pipe: Any, paused: Paused) -> None:
     fields = {_WRITTEN: "1"}
     fields |= {f"pool:{name}": state for name, state in paused.pools.items()}
     fields |= {f"definition:{name}": state for name, state in paused.definitions.items()}
-    client.pipeline(transaction=True).delete(pauses_key()).hset(pauses_key(), mapping=fields).execute()
+    pipe.multi()
+    pipe.delete(pauses_key()).hset(pauses_key(), mapping=fields)
 
 
 def read_copy(client: Client) -> Paused | None:

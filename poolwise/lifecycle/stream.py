@@ -10,6 +10,7 @@ from enum import StrEnum
 from itertools import batched, chain
 from operator import attrgetter
 from typing import Any
+from uuid import UUID
 
 import redis
 
@@ -47,6 +48,16 @@ return mark and 'unmarked' or 'claimed'
 _BEGIN_NO_MORE = """
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[1])
 return redis.call('EXISTS', KEYS[1])
+"""
+#: Marks the jobs whose attempt no worker has claimed; returns 1 for these and 0 for the others.
+_MARK_UNCLAIMED = """
+local marked = {}
+for i = 1, #KEYS / 2 do
+    local is_claimed = redis.call('EXISTS', KEYS[2 * i - 1]) == 1
+    if not is_claimed then redis.call('SET', KEYS[2 * i], ARGV[i + 1], 'EX', ARGV[1]) end
+    marked[i] = is_claimed and 0 or 1
+end
+return marked
 """
 #: Marks the claim of its own worker as ended, so that nothing gives the attempt back from then on.
 _END = """
@@ -320,12 +331,12 @@ def mark_cancelled(client: Client, job_ids: Sequence[str]) -> None:
     pipe.execute()
 
 
-def begun(client: Client, attempts: Sequence[tuple[str, int]]) -> list[str]:
-    """Return the ids of the jobs whose attempt a worker has claimed. Raise redis-py's errors."""
-    pipe = client.pipeline(transaction=False)
-    for job_id, attempt in attempts:
-        pipe.exists(_claim_key(job_id, attempt))
-    return [job_id for (job_id, _), is_claimed in zip(attempts, pipe.execute(), strict=True) if is_claimed]
+def mark_unclaimed(client: Client, attempts: Sequence[tuple[UUID, int]]) -> list[tuple[UUID, int]]:
+    """Let no worker claim these jobs, except those whose attempt is claimed; return the others. Raise redis-py's errors."""
+    keys = [each for pk, attempt in attempts for each in (_claim_key(str(pk), attempt), _cancel_key(str(pk)))]
+    args = [CANCEL_TTL_S, *(signing.sign(signing.CANCEL, str(pk)) for pk, _ in attempts)]
+    marked = script(client, _MARK_UNCLAIMED)(keys=keys, args=args, client=client)
+    return [attempt for attempt, is_marked in zip(attempts, marked, strict=True) if is_marked]
 
 
 #: A script, since a full Redis refuses every command of a transaction, even those that free memory.

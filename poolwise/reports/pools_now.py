@@ -31,7 +31,9 @@ class PoolNow:
     def pause_text(self) -> str:
         """Return the pause state as text, empty if it is not paused."""
         if self.pause_state == Pause.State.DRAINING:
-            return f"Draining: {self.running:,} still running" if self.running else "Drained"
+            # A job that began a moment ago is not recorded yet: its worker counts it.
+            running = max(self.running, self.in_use)
+            return f"Draining: {running:,} still running" if running else "Drained"
         return "Paused" if self.pause_state else ""
 
     @property

@@ -8,16 +8,17 @@ from uuid import uuid4
 
 import pytest
 import redis
+from django.conf import settings
 
 from dev.own_redis import OwnRedis
 from poolwise.control import pause, purge, resume
 from poolwise.lab import plan
 from poolwise.lab.progress import waits_for
-from poolwise.lifecycle import broker, cancellation, heartbeats, pauses, publishing, recorder, stream
+from poolwise.lifecycle import cancellation, heartbeats, pauses, publishing, recorder, stream
 from poolwise.lifecycle.heartbeats import COORDINATOR, Heartbeat
-from poolwise.lifecycle.pauses import Paused, read_copy, write_copy
-from poolwise.lifecycle.stream import Claim, Place, Started
-from poolwise.models import AuditEntry, Job, JobState, Pause
+from poolwise.lifecycle.pauses import Paused, copy_database, read_copy, write_copy
+from poolwise.lifecycle.stream import Claim, Ending, Outcome, Place, Started
+from poolwise.models import AuditEntry, Job, JobQuerySet, JobState, Pause
 from poolwise.support.errors import InvalidParameters, UnknownPool
 from poolwise.support.timing import Timings
 from poolwise.worker import pause_watcher
@@ -45,6 +46,27 @@ def test_the_copy_equals_the_database_and_none_is_not_nothing(own_keys: redis.Re
     Pause.objects.all().delete()
     write_copy(own_keys, pauses.paused_now())
     assert read_copy(own_keys) == Paused()
+
+
+def test_a_coordinator_that_read_before_a_pause_does_not_undo_it(
+    own_keys: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operator's process pauses and writes the copy between the coordinator's read and its write."""
+    stock, calls = pauses.paused_now, []
+
+    def read_and_pause() -> Paused:
+        read = stock()
+        calls.append(read)
+        if len(calls) == 1:
+            with redis.Redis.from_url(settings.REDIS_URL, decode_responses=True) as operator:
+                Pause.objects.create(kind="pool", name="gevent", state="paused")
+                write_copy(operator, stock())
+        return read
+
+    monkeypatch.setattr(pauses, "paused_now", read_and_pause)
+    copy_database(own_keys)
+    assert read_copy(own_keys) == Paused({"gevent": "paused"})
+    assert len(calls) == 2
 
 
 @pytest.mark.parametrize("paused", [Paused({"gevent": "draining"}), Paused({}, {"io.wait": "paused"})])
@@ -195,30 +217,44 @@ def test_a_purge_leaves_what_runs_and_the_queued_jobs_of_a_pool_that_is_gone_go(
     assert (running.state, queued.state) == (JobState.RUNNING, JobState.CANCELLED)
 
 
-def test_a_purge_stops_what_began_a_moment_ago_unknown_to_the_database(
+def test_a_purge_leaves_what_began_a_moment_ago_to_finish_and_counts_it_not(own_keys: redis.Redis) -> None:
+    jobs = [make(pool="gone") for _ in range(3)]
+    runs = str(jobs[1].pk)
+    stream.claim(own_keys, started(runs), "t")
+    assert purge("gone", user=None, reason="x").cancelled == 2
+    assert stream.claim(own_keys, started(str(jobs[0].pk)), "t") is Claim.CANCELLED
+    assert stream.claim(own_keys, started(runs, attempt=2), "t") is Claim.CLAIMED  # it may be tried again
+    recorder.record(
+        [started(runs), Outcome(runs, 1, Place("w@h", 1), Timings(), Ending.SUCCEEDED, result="1")]
+    )
+    states = [Job.objects.get(pk=job.pk).state for job in jobs]
+    assert states == [JobState.CANCELLED, JobState.SUCCEEDED, JobState.CANCELLED]
+
+
+def test_a_purge_that_cannot_notify_the_workers_leaves_that_to_the_coordinator(
     own_keys: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr(broker, "revoke", lambda job_id, **_: asked.append(job_id))
-    jobs = [make(pool="gone") for _ in range(3)]
-    stream.claim(own_keys, started(str(jobs[1].pk)), "t")
-    assert purge("gone", user=None, reason="x").cancelled == 3
-    assert asked == [str(jobs[1].pk)]
-    assert stream.claim(own_keys, started(str(jobs[0].pk)), "t") is Claim.CANCELLED
-
-
-@pytest.mark.parametrize("fault", [redis.TimeoutError("frozen"), KeyboardInterrupt()])
-def test_a_purge_that_cannot_notify_the_workers_leaves_that_to_the_coordinator(
-    own_keys: redis.Redis, monkeypatch: pytest.MonkeyPatch, fault: BaseException
-) -> None:
     job = make(pool="gone")
-    with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
-        patch.setattr(stream, "mark_cancelled", mock.Mock(side_effect=fault))
+    with monkeypatch.context() as patch:
+        patch.setattr(stream, "mark_unclaimed", mock.Mock(side_effect=redis.TimeoutError("frozen")))
         purge("gone", user=None, reason="x")
     job.refresh_from_db()
     assert (job.state, job.due_at) == (JobState.CANCELLED, job.finished_at)
     assert cancellation.settle(own_keys) == 1
     assert stream.claim(own_keys, started(str(job.pk)), "t") is Claim.CANCELLED
+
+
+def test_a_purge_that_dies_before_the_database_is_finished_by_the_workers_that_meet_its_marks(
+    own_keys: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make(pool="gone")
+    with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+        patch.setattr(JobQuerySet, "update_in_order", mock.Mock(side_effect=KeyboardInterrupt))
+        purge("gone", user=None, reason="x")
+    assert stream.claim(own_keys, started(str(job.pk)), "t") is Claim.CANCELLED
+    recorder.record(reports(own_keys))
+    job.refresh_from_db()
+    assert job.state == JobState.CANCELLED
 
 
 def test_a_purge_that_notified_the_workers_leaves_nothing_to_the_coordinator(own_keys: redis.Redis) -> None:
