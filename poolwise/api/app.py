@@ -22,6 +22,7 @@ from poolwise.support import (
     Unavailable,
     UnderWay,
     UnknownDefinition,
+    UnknownJob,
     UnknownPool,
 )
 
@@ -66,7 +67,7 @@ api = Api(
 PROBLEMS: dict[int, Any] = {code: Problem for code in (400, 401, 403, 404, 413, 422, 500, 503)}
 #: The further errors of a submission; a full queue is a 503.
 BUSY: dict[int, Any] = {code: Problem for code in (409, 429)}
-_NOT_FOUND = (Http404, UnknownDefinition, UnknownPool)
+_NOT_FOUND = (Http404, UnknownDefinition, UnknownJob, UnknownPool)
 _RETRY_AFTER_S = 10
 
 

@@ -15,6 +15,7 @@ _DETAILS = {
     403: "Permission denied.",
     404: "There is no such endpoint; /api/openapi.json lists them.",
     405: "Allowed methods: {allow}.",
+    409: views.GONE,
     500: "Server error; it was logged.",
 }
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import structlog
 from django.db import close_old_connections
 
-from poolwise.coordinator.recording import BATCH, FAULTS, record_new
+from poolwise.coordinator.recording import BATCH, FAULTS, is_temporary, record_new
 from poolwise.lifecycle import heartbeats, stream
 from poolwise.support import Client, duty, worker_client
 
@@ -97,9 +97,9 @@ def _do_what_is_due(duties: Sequence[duty.Duty], recorded: int) -> None:
     for each in duty.due(duties, has_recorded=recorded > 0):
         try:
             each.run_now()
-        except FAULTS:
-            raise
-        except Exception:  # an error in one duty must not stop the others
+        except Exception as error:  # an error in one duty must not stop the others
+            if is_temporary(error):
+                raise
             log.exception("a duty failed", duty=each.name)
 
 

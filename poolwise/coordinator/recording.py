@@ -1,7 +1,7 @@
 """From the stream to the database: read a batch of reports, record it, then acknowledge it."""
 
 import structlog
-from django.db import DatabaseError, DataError
+from django.db import DatabaseError, DataError, IntegrityError
 
 from poolwise.coordinator.hanging import pause_hanging
 from poolwise.lifecycle import cancellation, recorder, stream
@@ -38,7 +38,7 @@ def _record(reader: stream.Reader, raw: list[tuple[str, str]]) -> int:
     try:
         _record_together(entries)
     except Exception as error:
-        if _is_temporary(error):
+        if is_temporary(error):
             raise
         for entry in entries:
             _record_or_drop(entry)
@@ -59,11 +59,11 @@ def _record_or_drop(entry: stream.Entry) -> None:
     try:
         _record_together([entry])
     except Exception as error:
-        if _is_temporary(error):
+        if is_temporary(error):
             raise
         log.exception("cannot record a report; dropped", job=entry.job_id, error=str(error))
 
 
-def _is_temporary(error: Exception) -> bool:
+def is_temporary(error: Exception) -> bool:
     """Return whether Redis or the database is unavailable; else the cause is in one report, or a bug."""
-    return isinstance(error, FAULTS) and not isinstance(error, DataError)
+    return isinstance(error, FAULTS) and not isinstance(error, DataError | IntegrityError)

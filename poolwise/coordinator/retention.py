@@ -17,7 +17,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
-from poolwise.models import AuditEntry, Comparison, Job, JobLog, JobQuerySet
+from poolwise.models import AuditEntry, Comparison, Job, JobLog, JobQuerySet, JobState
 from poolwise.support import as_uuid
 
 BATCH = 500
@@ -112,10 +112,11 @@ def _all_steps() -> Iterator[_Step]:
 
 
 def _prunable() -> JobQuerySet:
-    """Return the ended jobs, oldest first, without those that a comparison still needs."""
+    """Return the ended jobs, oldest first, without those that a comparison or the mark of a cancelled job still needs."""
     has_report = Q(batch__comparison__report__isnull=False)
     has_report |= Q(batch__comparison__state=Comparison.State.CANCELLED)
-    return Job.objects.ended().filter(Q(batch=None) | has_report).order_by("created_at", "id")
+    marked = Job.objects.ended().exclude(state=JobState.CANCELLED, due_at__isnull=False)
+    return marked.filter(Q(batch=None) | has_report).order_by("created_at", "id")
 
 
 def _too_old(now: datetime) -> JobQuerySet:
@@ -156,9 +157,11 @@ def _delete_jobs(jobs: JobQuerySet) -> Iterator[_Step]:
 
 def _delete(ids: list[UUID]) -> None:
     with transaction.atomic():
+        # Who runs one of them again holds it until the new job is stored: its `parent` is visible below.
+        list(Job.objects.filter(pk__in=ids).select_for_update().order_by("pk").values_list("pk"))
         JobLog.objects.filter(job__in=ids).delete()
         TaskResult.objects.filter(task_id__in=[str(pk) for pk in ids]).delete()
-        Job.objects.filter(parent__in=ids).update(parent=None)
+        Job.objects.filter(parent__in=ids).update_in_order(parent=None)
         # Ended jobs stay ended; the condition costs nothing and guards it.
         Job.objects.ended().filter(pk__in=ids)._raw_delete(using=Job.objects.db)
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 from poolwise.lab import feed, fresh, probes, rounds, sizing, slots, voiding, yardstick
 from poolwise.lab.report import pairs
 from poolwise.lab.report.runs import makespan_s, read_runs
-from poolwise.lifecycle import environment, heartbeats, submission
+from poolwise.lifecycle import cancellation, environment, heartbeats
 from poolwise.models import Batch, Comparison, Job, JobState, audit
 from poolwise.pools import get_pool
 from poolwise.support import BrokerUnavailable, PoolwiseError, storable
@@ -235,4 +235,4 @@ def stop(comparison: Comparison, *, user: "User | None" = None, reason: str = ""
             finished_at=now, void_reason="The comparison was cancelled."
         )
     for job in Job.objects.live().filter(batch__comparison=comparison):
-        submission.cancel(job, user=user)
+        cancellation.cancel(job)

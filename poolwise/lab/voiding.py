@@ -7,7 +7,7 @@ import structlog
 from django.db.models import F, Q
 
 from poolwise.lab import feed, probes
-from poolwise.lifecycle import heartbeats, stream, submission
+from poolwise.lifecycle import cancellation, heartbeats, stream
 from poolwise.models import AuditEntry, Batch, Job, JobState, Pause
 from poolwise.support import count
 
@@ -83,7 +83,7 @@ def void(batch: Batch, reason: str) -> None:
     ):
         log.warning("batch void", comparison=str(batch.comparison_id), pool=batch.pool, reason=reason)
     for job in Job.objects.live().filter(batch=batch, cancel_requested_at=None):
-        submission.cancel(job, user=None)
+        cancellation.cancel(job)
 
 
 def repeat(batch: Batch) -> bool:

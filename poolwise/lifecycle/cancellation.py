@@ -55,7 +55,10 @@ _OUTCOMES = {
 def cancel(job: Job) -> CancelOutcome:
     """Cancel a queued job, or ask the worker of a running one to stop it."""
     for tries in range(_TRIES):
-        job.refresh_from_db(fields=["state", "attempt", "worker"])
+        try:
+            job.refresh_from_db(fields=["state", "attempt", "worker"])
+        except Job.DoesNotExist:  # only what has ended is deleted
+            return CancelOutcome.ENDED
         if job.has_ended:
             by_our_mark = (
                 tries > 0 and job.state == JobState.CANCELLED

@@ -93,6 +93,7 @@ def _earlier_or_stored(jobs: Sequence[Job], batch: Batch | None, user: "User | N
             return earlier
         try:
             with transaction.atomic():
+                _hold_parent(jobs)
                 if batch is None:
                     back_pressure.check(
                         jobs[0].pool, len(jobs), user, for_later=jobs[0].run_after is not None
@@ -103,6 +104,16 @@ def _earlier_or_stored(jobs: Sequence[Job], batch: Batch | None, user: "User | N
             if not tries_left:
                 raise
     return []
+
+
+def _hold_parent(jobs: Sequence[Job]) -> None:
+    """Keep the parent from being deleted until the jobs are stored; if retention was faster, they have none."""
+    if jobs[0].parent_id is None:
+        return
+    held = Job.objects.select_for_update(no_key=True).filter(pk=jobs[0].parent_id)
+    if not list(held.values_list("pk")):
+        for job in jobs:
+            job.parent = None
 
 
 def _schedule(jobs: Sequence[Job], run_after: "datetime") -> None:
@@ -188,12 +199,18 @@ def run_again(
 
 
 def cancel(job: Job, *, user: "User | None", reason: str = "") -> CancelOutcome:
-    """Cancel a queued job, or ask its worker to stop a running one. The audit log records it for another user's job."""
+    """Cancel a queued job, or ask its worker to stop a running one. The audit log records it for another user's job.
+
+    Raise UnknownJob if it has ended and was deleted meanwhile.
+    """
     outcome = cancellation.cancel(job)
     is_others = user is not None and job.user_id != user.pk
     if is_others and job.batch_id is None and outcome is not CancelOutcome.ENDED:
         owner = job.user.get_username() if job.user else ""
         audit.record("cancel", f"job {job.pk}", user=user, reason=reason, outcome=outcome.value, owner=owner)
-    job.refresh_from_db()
+    try:
+        job.refresh_from_db()
+    except Job.DoesNotExist as error:
+        raise UnknownJob(f"The job {job.pk} has ended and was deleted.") from error
     log.info("cancel", job=str(job.pk), outcome=outcome.value, user=getattr(user, "pk", None))
     return outcome

@@ -3,7 +3,8 @@
 import sys
 
 import structlog
-from django.db import InterfaceError, OperationalError
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template import loader
 from django.utils.html import format_html
@@ -12,6 +13,11 @@ log = structlog.get_logger(__name__)
 #: The database is unavailable, locked past its time-out, full or out of connections: the client may retry.
 _PASSING = (OperationalError, InterfaceError)
 RETRY_AFTER_S = 5
+#: What the request reads or refers to was deleted meanwhile, by retention or with its user.
+_GONE = (IntegrityError, ObjectDoesNotExist)
+GONE = (
+    "Something that this request refers to was deleted or changed meanwhile: look at it before you try again."
+)
 #: The header with the key under which a repeated submission stores nothing new.
 IDEMPOTENCY_KEY = "Idempotency-Key"
 _SAFE = ("GET", "HEAD", "OPTIONS")
@@ -28,8 +34,11 @@ def nowhere(request: HttpRequest) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer 503 when the database is unavailable, and 500 for every other error."""
-    if not isinstance(sys.exc_info()[1], _PASSING):
+    """Answer 503 when the database is unavailable, 409 when a row has gone meanwhile, and 500 for every other error."""
+    error = sys.exc_info()[1]
+    if isinstance(error, _GONE):
+        return HttpResponse(_page("409.html", "Changed meanwhile", GONE), status=409)
+    if not isinstance(error, _PASSING):
         text = "The error was logged. Jobs that were submitted before are not affected."
         return HttpResponse(_page("500.html", "Server error", text), status=500)
     page = _page("503.html", "The database does not answer", what_is_known(request))
