@@ -43,6 +43,7 @@ def signed_options(
     }
 
 
+# Workers of the release before refuse a message whose signature covers more: a new field is not signed at first.
 def _signed_text(job_id: str, definition: str, text: str, header: Mapping[str, Any], limits: Any) -> str:
     signed = [
         job_id,

@@ -188,7 +188,10 @@ def decode(text: str) -> Entry:
     text = signing.verified(signing.REPORT, text)
     try:
         data = json.loads(text)
-        common = (str(data["id"]), int(data["n"]), Place(*data["p"]), Timings(*data["t"]))
+        # A worker of another release may send fewer or more fields; new ones stand at the end.
+        place = Place(*data["p"][: len(Place.__slots__)])
+        timings = Timings(*data["t"][: len(Timings.__slots__)])
+        common = (str(data["id"]), int(data["n"]), place, timings)
         if "e" not in data:
             return Started(*common)
         return Outcome(
@@ -198,7 +201,7 @@ def decode(text: str) -> Entry:
             error_type=data.get("y", ""),
             error=data.get("x", ""),
             traceback=data.get("b", ""),
-            log=tuple((float(at), str(level), str(line)) for at, level, line in data.get("l", ())),
+            log=tuple((float(at), str(level), str(line)) for at, level, line, *_ in data.get("l", ())),
             log_dropped=data.get("d", 0),
             offloaded=data.get("o", False),
             retry_in_s=data.get("w"),

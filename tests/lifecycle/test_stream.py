@@ -1,4 +1,6 @@
+import json
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import redis
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from poolwise.lifecycle import stream
 from poolwise.lifecycle.stream import Claim, Ending, Outcome, Place, Reader, Started
+from poolwise.metering import Waits
 from poolwise.support import signing
 from poolwise.support.timing import Timings
 
@@ -45,6 +48,18 @@ def test_what_is_no_report_is_refused(text: str) -> None:
         stream.decode(text)
     with pytest.raises(ValueError):  # noqa: PT011 - signed nonsense is still refused
         stream.decode(f"{signing.sign(signing.REPORT, text)} {text}")
+
+
+def test_a_report_of_another_release_with_more_fields_or_fewer_is_read() -> None:
+    signed = partial(signing.signed, signing.REPORT)
+    data = json.loads(signing.verified(signing.REPORT, stream.encode(outcome(log=((0.5, "info", "x"),)))))
+    newer = data | {"p": [*data["p"], "new"], "t": [*data["t"], 1.0], "l": [[0.5, "info", "x", 7]]}
+    newer |= {"q": [*[0.1] * len(Waits.__slots__), 0.2], "new": {"a": 1}}
+    read = stream.decode(signed(json.dumps(newer)))
+    assert read == outcome(log=((0.5, "info", "x"),), waits=Waits(*[0.1] * len(Waits.__slots__)))
+    older = {"id": data["id"], "n": 1, "p": data["p"][:2], "t": data["t"][:3], "e": "succeeded", "q": [0.1]}
+    read = stream.decode(signed(json.dumps(older)))
+    assert read == replace(outcome(), place=Place("w@h", 7), waits=Waits(0.1))
 
 
 def test_a_report_that_was_changed_or_never_signed_is_refused() -> None:
