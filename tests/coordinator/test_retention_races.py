@@ -24,7 +24,7 @@ from poolwise.models import Batch, Comparison, Job, JobLog, JobState
 from poolwise.support import Timings, UnknownJob
 from tests.coordinator.test_retention import make
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres]
 
 
 @pytest.fixture(autouse=True)
