@@ -27,6 +27,8 @@ CLAIM_TTL_S = 86_400
 CANCEL_TTL_S = 30 * 86_400
 #: Ends the text of a job past its time limit for which the whole worker was ended.
 WORKER_ENDED = "its worker was ended."
+#: Begins the text of a job that ended the process which it shared with others.
+ENDED_WORKER = "The job ended its worker"
 
 _CLAIM = """
 local holder = redis.call('GET', KEYS[1])

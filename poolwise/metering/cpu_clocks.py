@@ -21,14 +21,16 @@ class Meter:
     """CPU seconds of one job, by where it used them; one thread writes each field, or the lock guards it."""
 
     __slots__ = (
-        "_calls", "_lock", "_threads_s", "caused_stall_s", "greenlet_s", "programs", "programs_s", "since", "stall_s",
-        "steps_s",
+        "_calls", "_lock", "_threads_s", "caused_stall_s", "greenlet_s", "on_turn", "programs", "programs_s", "since",
+        "stall_s", "steps_s",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.greenlet_s = 0.0
         self.steps_s = 0.0
         self.since: float | None = None
+        #: Called whenever the job gets the thread that all jobs share.
+        self.on_turn: Callable[[], object] | None = None
         self._threads_s = 0.0
         #: The longest stall of the loop that delayed this job, and the longest that it caused.
         self.stall_s = self.caused_stall_s = 0.0
@@ -146,7 +148,9 @@ class GreenletClock:
         else:
             self._stints.over(self._meter, now)
         meter = METER.get()
-        self._meter = self._meter_of(args[1]) if meter is None else meter
+        self._meter = meter = self._meter_of(args[1]) if meter is None else meter
+        if meter is not None and meter.on_turn is not None:
+            meter.on_turn()
         if self._previous_hook is not None:
             self._previous_hook(event, args)
 

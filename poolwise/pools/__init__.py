@@ -4,7 +4,7 @@ Reading order: `spec` (declared pools), `request` (one job in a pool, a state ma
 `base` (what our pools share), `threads`, `gevent`, `asyncio`, `loop` and `coroutines` (async bodies). Around a job: `task`
 (base class of tasks), `api` (what a job may call), `body_probe` (where its time goes), `limits` (by pool), `prefork`.
 Its database connections: `connections`, `database_places`.
-Processes that jobs fork or start: `forked`, `gevent_forks`, `left_programs`.
+Processes that jobs fork or start: `forked`, `gevent_forks`, `left_programs`. What ends a worker from within: `faults`.
 A process imports only the pool class that it runs: a web process none of them.
 """
 
@@ -37,6 +37,7 @@ __all__ = [
     "api",
     "base",
     "body_probe",
+    "faults",
     "forked",
     "get_pool",
     "install",

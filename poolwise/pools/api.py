@@ -108,11 +108,11 @@ def watched(text: Callable[[], str]) -> Iterator[None]:
     if job is None or pool is None or pool.table is None:
         yield
         return
-    job.note = pool.table.note(text())
+    job.watch(pool.table.note(text()))
     try:
         yield
     finally:
-        job.note.remove()
+        job.unwatch()
 
 
 @contextmanager

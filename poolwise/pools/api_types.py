@@ -17,6 +17,9 @@ class AttemptNote(Protocol):
     def limit(self, deadline_mono: float) -> None:
         """Change the deadline of its body, unless it was removed."""
 
+    def run_on(self, thread: int) -> None:
+        """Note that this thread runs it from now on, unless it was removed."""
+
     def remove(self) -> None:
         """Remove it, unless it was removed."""
 

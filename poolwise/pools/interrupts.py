@@ -56,7 +56,7 @@ class BodyCancelled(PoolwiseError):
 
 
 class ChildExited(PoolwiseError):
-    """A child task of the job asked the process to exit: only the job itself may do that."""
+    """A coroutine of the job asked the process to exit: that ends the job, and not its worker."""
 
 
 _EXCEPTIONS: dict[Why, type[BaseException]] = {

@@ -51,6 +51,8 @@ class GreenletSteps:
         argument: tuple[Any, ...] = ()
         while True:
             meter.since = start = clock()
+            if meter.on_turn is not None:
+                meter.on_turn()
             stalls.begin(start)
             try:
                 waits_for = step(*argument)

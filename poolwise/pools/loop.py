@@ -49,6 +49,8 @@ class MeteredCoroutine(Coroutine[Any, Any, Any]):
         if meter.since is not None:  # an eager task: its step is a part of one that is counted already
             return step(*args)
         meter.since = start = _clock()
+        if meter.on_turn is not None:
+            meter.on_turn()
         if self._stints is not None:
             self._stints.begin(start)
         try:

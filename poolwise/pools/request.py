@@ -24,8 +24,9 @@ from poolwise.pools.interrupts import (
     call_in_thread,
     exception_for,
 )
-from poolwise.support import kill_all, native_lock
+from poolwise.support import kill_all, native_lock, original
 
+_native_ident = original("_thread", "get_ident")
 logger = logging.getLogger("celery.pool")
 
 #: The current job; its child tasks and offloaded calls inherit it.
@@ -107,6 +108,23 @@ class PoolRequest:
 
     def terminate(self, _signal: object = None) -> None:
         """Do nothing: `Request.terminate` calls this beside the pool's `terminate_job`."""
+
+    def watch(self, note: AttemptNote) -> None:
+        """Let the watchdog find the job, and which thread runs it."""
+        self.note = note
+        self.meter.on_turn = self.run_here
+        self.run_here()
+
+    def unwatch(self) -> None:
+        """End what `watch` began."""
+        if self.note is not None:
+            self.note.remove()
+        self.meter.on_turn = None  # without a reference to the job
+
+    def run_here(self) -> None:
+        """Note that the calling thread runs the job from now on."""
+        if self.note is not None:
+            self.note.run_on(_native_ident())
 
     # --- the run, in the job's own context
 
@@ -290,6 +308,7 @@ class PoolRequest:
     def call_in_thread(self, call: Callable[[], Any]) -> Any:
         """Return `call()`, a part of the body that exceptions raised in this thread can interrupt."""
         parts: list[BodyPart] = []
+        self.run_here()
         try:
             return call_in_thread(lambda reach: parts.append(self.enter(reach)), call)
         finally:

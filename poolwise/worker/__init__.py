@@ -8,7 +8,9 @@
 6. `watchdog`, `watchdog_supervisor`, `watchdog_actions`, `attempt_table`: the process that keeps time limits when the
    worker itself cannot
 
+7. `death`: what is reported of a worker that has died
+
 This file imports none of them: the watchdog must stay small.
 """
 
-__all__ = ["request"]
+__all__ = ["attempt_table", "death", "request"]

@@ -24,14 +24,21 @@ MAX_ROWS = 10_000
 _USED = struct.Struct("=I")
 _TIME = struct.Struct("=d")
 _CHECKED_AT, _HEARTBEAT_DUE_AT = 8, 16
-#: The length of the text, 0 while the row is free, and the deadline (infinite if there is none).
-_ROW = struct.Struct("=I4xd")
+#: The length of the text, 0 while the row is free; the deadline (infinite if there is none); the thread that runs the
+#: attempt (0 if none does yet), and the number of its turn there: of the attempts of one thread, the last one runs.
+_ROW = struct.Struct("=I4xdQQ")
 _LENGTH = struct.Struct("=I")
-_DEADLINE_AT = 8
+_DEADLINE_AT, _THREAD_AT = 8, 16
+_THREAD = struct.Struct("=QQ")
+_TABLE_BYTES = (MAX_ROWS + 1) * ROW_BYTES
+#: What a worker writes of its own end follows the table; of more threads than fit, the first ones are read.
+_MAX_FAULT_BYTES = 1024 * 1024
 #: The watchdog checks every `CHECK_EVERY_S`; after `_GONE_AFTER_S` without a check it counts as gone.
 CHECK_EVERY_S = 0.25
 _GONE_AFTER_S = 3.0
 NO_LIMIT = float("inf")
+#: The environment variable with the descriptor of the table that a supervisor has made for its worker.
+TABLE_VARIABLE = "POOLWISE_ATTEMPT_TABLE"
 #: The environment variable with the settings that a watchdog needs, as JSON. Reading all settings would load Celery.
 SETTINGS_VARIABLE = "POOLWISE_WATCHDOG_SETTINGS"
 
@@ -42,6 +49,8 @@ class WatchedAttempt:
 
     text: str
     deadline_mono: float
+    thread: int = 0
+    turn: int = 0
 
 
 class AttemptRow:
@@ -57,6 +66,11 @@ class AttemptRow:
             self._table.limit(row, deadline_mono)
             self._rows.append(row)
 
+    def run_on(self, thread: int) -> None:
+        """Note that this thread runs the attempt from now on, unless it was removed."""
+        with suppress(IndexError):
+            self._table.run_on(thread, self._rows[-1])
+
     def remove(self) -> None:
         """Free the row, unless it is free already."""
         with suppress(IndexError):
@@ -67,7 +81,9 @@ class AttemptTable:
     """Rows of running attempts; one process writes, another reads."""
 
     def __init__(self, descriptor: int) -> None:
-        self._memory = mmap.mmap(descriptor, (MAX_ROWS + 1) * ROW_BYTES)
+        self.descriptor = descriptor
+        self._memory = mmap.mmap(descriptor, _TABLE_BYTES)
+        self._turns = itertools.count(1)
         self._free: deque[int] = deque()
         self._numbers = itertools.count(1)
 
@@ -75,16 +91,24 @@ class AttemptTable:
     def create(cls) -> tuple[Self, int]:
         """Return a new table and the descriptor of its file, which a child process may inherit."""
         with tempfile.TemporaryFile() as file:
-            file.truncate((MAX_ROWS + 1) * ROW_BYTES)  # sparse: a row takes memory once it is used
+            file.truncate(_TABLE_BYTES)  # sparse: a row takes memory once it is used
+            file.seek(_TABLE_BYTES)
             descriptor = os.dup(file.fileno())
         os.set_inheritable(descriptor, True)
         return cls(descriptor), descriptor
+
+    @classmethod
+    def inherit(cls) -> Self:
+        """Return the table that this worker's supervisor has made, else a new one."""
+        if (descriptor := os.environ.pop(TABLE_VARIABLE, None)) is not None:
+            return cls(int(descriptor))
+        return cls.create()[0]
 
     # Called by the worker.
 
     def detach(self) -> None:
         """Write from now on into memory of this process alone: it was forked by a job of the worker."""
-        self._memory = mmap.mmap(-1, (MAX_ROWS + 1) * ROW_BYTES)
+        self._memory = mmap.mmap(-1, _TABLE_BYTES)
 
     def note(self, text: str, deadline_mono: float = NO_LIMIT) -> AttemptRow:
         """Add an attempt; return its row."""
@@ -97,6 +121,10 @@ class AttemptTable:
     def limit(self, row: int, deadline_mono: float) -> None:
         """Change the deadline of a row."""
         _TIME.pack_into(self._memory, row * ROW_BYTES + _DEADLINE_AT, deadline_mono)
+
+    def run_on(self, thread: int, row: int) -> None:
+        """Note that this thread runs the row's attempt from now on."""
+        _THREAD.pack_into(self._memory, row * ROW_BYTES + _THREAD_AT, thread, next(self._turns))
 
     def clear(self, row: int) -> None:
         """Free a row."""
@@ -135,10 +163,19 @@ class AttemptTable:
     def _write(self, row: int, text: str, deadline_mono: float) -> None:
         raw, at = text.encode()[: ROW_BYTES - _ROW.size], row * ROW_BYTES
         self._memory[at + _ROW.size : at + _ROW.size + len(raw)] = raw
-        _ROW.pack_into(self._memory, at, 0, deadline_mono)
+        _ROW.pack_into(self._memory, at, 0, deadline_mono, 0, 0)
         _LENGTH.pack_into(self._memory, at, len(raw))  # last: from here on the row is in use
 
-    # Called by the watchdog.
+    # Called by the watchdog, or by the supervisor.
+
+    def fault(self) -> str:
+        """Return what the worker wrote of its own end; empty if it was killed from outside."""
+        return os.pread(self.descriptor, _MAX_FAULT_BYTES, _TABLE_BYTES).decode(errors="replace")
+
+    def close(self) -> None:
+        """Free the memory and the descriptor."""
+        self._memory.close()
+        os.close(self.descriptor)
 
     def note_check(self) -> None:
         """Note the time of this check."""
@@ -164,7 +201,7 @@ class AttemptTable:
     def next_deadline_mono(self) -> float:
         """Return the earliest deadline; cheaper than reading all attempts."""
         rows = (_ROW.unpack_from(self._memory, row * ROW_BYTES) for row in self._rows())
-        return min((deadline_mono for length, deadline_mono in rows if length), default=NO_LIMIT)
+        return min((deadline_mono for length, deadline_mono, *_ in rows if length), default=NO_LIMIT)
 
     def _rows(self) -> range:
         (used,) = _USED.unpack_from(self._memory)
@@ -172,8 +209,8 @@ class AttemptTable:
 
     def _read(self, row: int) -> WatchedAttempt | None:
         at = row * ROW_BYTES
-        length, deadline_mono = _ROW.unpack_from(self._memory, at)
+        length, deadline_mono, *runs = _ROW.unpack_from(self._memory, at)
         if not length:
             return None
         raw = self._memory[at + _ROW.size : at + _ROW.size + length]
-        return WatchedAttempt(raw.decode(errors="replace"), deadline_mono)
+        return WatchedAttempt(raw.decode(errors="replace"), deadline_mono, *runs)

@@ -7,7 +7,7 @@ from typing import Any
 from celery import signals
 from django.db import connections
 
-from poolwise.pools import POOL_ENV, base, forked, get_pool, prefork
+from poolwise.pools import POOL_ENV, base, faults, forked, get_pool, prefork
 from poolwise.support import close_descriptor, kill_descendants, stdout_redaction
 from poolwise.worker.heartbeat_thread import HeartbeatThread
 from poolwise.worker.pause_watcher import PauseWatcher
@@ -43,6 +43,7 @@ def _start_watchdog(name: str) -> None:
     if workers is not None:
         workers.on_given_up = lambda job: drain(f"{job.name} could not be stopped and may still run")
         workers.table = table
+        faults.install(table.descriptor)
 
 
 def _close_broker_connection(consumer: Any) -> None:

@@ -48,7 +48,7 @@ class Watchdog:
         while os.getppid() == self._pid:  # it has just been killed
             time.sleep(_FREEZE_S)
         if self._table.sends_heartbeats:
-            _actions().mark_ended(self._name, self._pid)
+            _actions().report_death(self._table, self._name, self._pid)
 
     def _renew_heartbeat(self) -> None:
         """Renew the worker's heartbeat while a job with a time limit keeps all its threads from sending one."""

@@ -16,7 +16,10 @@ from django.conf import settings
 
 from poolwise.lifecycle import heartbeats, stream
 from poolwise.support import REDIS_ERRORS, connect, elapsed_wall_s, note_end_for_job, wall_now
+from poolwise.worker import death
 from poolwise.worker.attempt_table import SETTINGS_VARIABLE, WatchedAttempt
+
+report_death = death.report
 
 #: How long the reports may take; the worker is killed in any case, and the coordinator recovers the rest.
 _REPORT_WITHIN_S = 8.0
@@ -38,14 +41,6 @@ def renew_heartbeat_of(worker: str) -> None:
     """Renew the heartbeat of a worker that runs and cannot send one."""
     try:
         heartbeats.renew(connect(timeout_s=1.0), worker)
-    except REDIS_ERRORS as error:
-        print(f"watchdog: Redis is unavailable: {error}", file=sys.stderr)  # noqa: T201
-
-
-def mark_ended(worker: str, pid: int) -> None:
-    """Report that the worker's process has ended; without Redis the coordinator notices its silence."""
-    try:
-        heartbeats.mark_ended(connect(timeout_s=1.0), worker, pid)
     except REDIS_ERRORS as error:
         print(f"watchdog: Redis is unavailable: {error}", file=sys.stderr)  # noqa: T201
 

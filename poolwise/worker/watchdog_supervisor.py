@@ -27,8 +27,8 @@ class WatchdogProcess:
 
     def start(self, worker: str) -> AttemptTable:
         """Start the watchdog of the worker with this name; return the table that it checks."""
-        table, descriptor = AttemptTable.create()
-        start_native_thread(lambda: self._keep_running(descriptor, worker), "watchdog")
+        table = AttemptTable.inherit()
+        start_native_thread(lambda: self._keep_running(table.descriptor, worker), "watchdog")
         return table
 
     def stop(self) -> None:

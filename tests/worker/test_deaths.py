@@ -1,14 +1,17 @@
-"""Real workers killed while they run jobs and have received more: all of it runs again soon."""
+"""Real workers that are killed, or that a job ends: what they held runs again soon, and only that job is blamed."""
 
+import importlib
 import json
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import psutil
 import pytest
 
+from poolwise.definitions import registry
 from poolwise.lifecycle import broker_queues
 from poolwise.lifecycle.heartbeats import pools_up, read_all
 from poolwise.lifecycle.submission import submit
@@ -25,7 +28,11 @@ SLOTS, RECEIVED = 2, 4
 POOLS = {
     f"mortal_{model}": {"model": model, "queue": f"mortal-{model}", "concurrency": SLOTS} for model in MODELS
 }
-ENVIRONMENT = {"JOB_POOLS": json.dumps(POOLS), "WORKER_PREFETCH_MULTIPLIER": str(RECEIVED // SLOTS)}
+ENVIRONMENT = {
+    "DJANGO_SETTINGS_MODULE": "tests.worker.deadly.settings",
+    "JOB_POOLS": json.dumps(POOLS),
+    "WORKER_PREFETCH_MULTIPLIER": str(RECEIVED // SLOTS),
+}
 #: From the death of a process until what it held has been published again: 2 s, which `make drill` measures. Beside
 #: other tests it takes longer, but never the 8 s of a worker that is silent.
 AGAIN_WITHIN_S = 5.0
@@ -40,9 +47,15 @@ def mortal_processes(platform_processes: Platform) -> Iterator[Platform]:
 
 
 @pytest.fixture
-def mortal(transactional_db: None, mortal_processes: Platform, settings: Any) -> Iterator[Platform]:
-    """The platform of workers that receive more jobs than they run."""
+def mortal(
+    transactional_db: None, mortal_processes: Platform, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Platform]:
+    """The platform of workers that receive more jobs than they run; this process can submit the deadly ones."""
     settings.JOB_POOLS = {**settings.JOB_POOLS, **POOLS}
+    monkeypatch.setattr(registry, "_by_name", dict(registry._by_name))
+    monkeypatch.setattr(registry, "_name_by_path", dict(registry._name_by_path))
+    sys.modules.pop("tests.worker.deadly.jobs", None)  # to declare them again, in the registry of this test
+    importlib.import_module("tests.worker.deadly.jobs")
     mortal_processes.ensure("coordinator")
     yield mortal_processes
     mortal_processes.drain()
@@ -115,6 +128,27 @@ def test_the_job_of_a_killed_prefork_child_runs_again_at_once(mortal: Platform) 
     assert (job.state, job.attempt) == (JobState.SUCCEEDED, 2)
     [past] = job.history
     assert (past["ending"], past["error_type"]) == ("lost", "WorkerLost")
+
+
+def test_a_job_that_ends_its_worker_is_blamed_and_its_neighbour_is_not(mortal: Platform) -> None:
+    ways = {
+        "prefork": ("deadly.end", "segfault", "signal 11 (SIGSEGV)"),
+        "threads": ("deadly.end", "segfault", "The job ended its worker: Segmentation fault."),
+        "gevent": ("deadly.end", "kill", "The job ended its worker: os.kill by SIGKILL."),
+        "asyncio": ("deadly.end_in_coroutine", "abort", "The job ended its worker: Aborted."),
+    }
+    mortal.ensure(*POOLS)
+    neighbours, deadly = {}, {}
+    for model, (definition, way, _) in ways.items():
+        [neighbours[model]], _, _ = busy(f"mortal_{model}", copies=1)
+        [deadly[model]] = submit(definition, {"way": way}, pool=f"mortal_{model}")
+    mortal.wait_for(*neighbours.values(), *deadly.values(), timeout_s=90)
+    for model, job in deadly.items():
+        assert (job.state, job.attempt, job.error_type) == (JobState.FAILED, job.max_attempts, "WorkerLost")
+        assert ways[model][2] in job.error
+        assert "taken for poison" in job.error
+    ends = {model: (job.state, job.attempt, job.history) for model, job in neighbours.items()}
+    assert ends == dict.fromkeys(ways, (JobState.SUCCEEDED, 1, []))
 
 
 def test_a_worker_that_shuts_down_leaves_no_mark(mortal: Platform) -> None:

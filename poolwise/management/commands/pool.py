@@ -17,20 +17,18 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from poolwise.lifecycle import heartbeats
 from poolwise.management.arguments import whole
 from poolwise.pools import MAX_CONCURRENCY, POOL_CLASSES, POOL_ENV, PoolSpec, get_pool
 from poolwise.support import (
     ENDED_FOR_JOB_VARIABLE,
-    REDIS_ERRORS,
     PoolwiseError,
     adopt_orphans,
-    connect,
     die_with_parent,
     forget_end_for_job,
     kill_descendants,
     settings_checks,
 )
+from poolwise.worker import attempt_table, death
 
 _STEADY_AFTER_S = 10.0
 _LONGEST_PAUSE_S = 30.0
@@ -120,6 +118,7 @@ class _Supervisor:
         self._pool, self._slots, self._end_note = pool, slots, end_note
         self._stopping = False
         self._worker: subprocess.Popen[bytes] | None = None
+        self._was_ended_by_job = False
 
     def stop(self, *_: object) -> None:
         """Start a warm shutdown of the worker, once."""
@@ -139,6 +138,10 @@ class _Supervisor:
                 print("the worker ended because a job could not be stopped; starting again", file=sys.stderr)  # noqa: T201
                 pause_s = 0.5
                 continue
+            if self._was_ended_by_job:
+                print("a job ended the worker; starting again", file=sys.stderr)  # noqa: T201
+                pause_s = 0.5
+                continue
             steady = time.monotonic() - began > _STEADY_AFTER_S
             pause_s = 0.5 if steady else min(pause_s * 2, _LONGEST_PAUSE_S)
             print(f"the worker ended with status {status}; starting again in {pause_s} s", file=sys.stderr)  # noqa: T201
@@ -153,11 +156,17 @@ class _Supervisor:
     def _run_worker(self) -> int:
         name = worker_name(self._pool)
         command = worker_command(self._pool, self._slots, name)
-        environment = {**worker_environment(self._pool), ENDED_FOR_JOB_VARIABLE: str(self._end_note)}
+        table, descriptor = attempt_table.AttemptTable.create()
+        environment = {
+            **worker_environment(self._pool),
+            ENDED_FOR_JOB_VARIABLE: str(self._end_note),
+            attempt_table.TABLE_VARIABLE: str(descriptor),
+        }
         # A new session: Ctrl-C reaches only this process, so the worker gets one signal, not two.
         worker = self._worker = subprocess.Popen(  # noqa: S603
             command,
             env=environment,
+            pass_fds=(descriptor,),
             start_new_session=True,
             preexec_fn=partial(die_with_parent, signal.SIGTERM),
         )
@@ -165,7 +174,8 @@ class _Supervisor:
             self._terminate(worker)
         status = _wait_for(worker)
         kill_descendants()
-        _report_death(name, worker.pid)
+        self._was_ended_by_job = death.report(table, name, worker.pid)
+        table.close()
         return status
 
     def _terminate(self, worker: subprocess.Popen[bytes]) -> None:
@@ -176,14 +186,6 @@ class _Supervisor:
 
     def _is_stopping(self) -> bool:
         return self._stopping
-
-
-def _report_death(name: str, pid: int) -> None:
-    """Have what the worker held run again at once, unless it shut down."""
-    try:
-        heartbeats.mark_ended(connect(timeout_s=1.0), name, pid)
-    except REDIS_ERRORS as error:
-        print(f"Redis is unavailable, so the worker's silence has to tell: {error}", file=sys.stderr)  # noqa: T201
 
 
 def _wait_for(worker: subprocess.Popen[bytes]) -> int:

@@ -1,0 +1,71 @@
+"""Report the death of a worker: which of its jobs ended it, if that is known, and that what it held shall run again."""
+
+import re
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from poolwise.lifecycle import heartbeats, stream
+from poolwise.support import REDIS_ERRORS, connect, elapsed_wall_s, wall_now
+from poolwise.worker.attempt_table import AttemptTable, WatchedAttempt
+
+_REASON = re.compile(r"Fatal Python error: (.+)")
+_CURRENT = re.compile(r"Current thread 0x([0-9a-f]+)[^\n]*\n(?:  [^\n]*\n?)*")
+
+
+def report(table: AttemptTable, worker: str, pid: int) -> bool:
+    """Report the death of a worker, unless it shut down; return whether one of its jobs ended it.
+
+    Without Redis the coordinator notices its silence.
+    """
+    outcomes = outcomes_of(table.fault(), table.attempts())
+    try:
+        _report(connect(timeout_s=1.0), outcomes)
+        heartbeats.mark_ended(connect(timeout_s=1.0), worker, pid)
+    except REDIS_ERRORS as error:
+        print(f"Redis is unavailable, so the worker's silence has to tell: {error}", file=sys.stderr)  # noqa: T201
+    return bool(outcomes)
+
+
+def _report(client: Any, outcomes: Iterable[stream.Outcome]) -> None:
+    for outcome in outcomes:
+        print(f"{outcome.job_id}: {outcome.error}\n{outcome.traceback}", file=sys.stderr)  # noqa: T201
+        stream.report(client, outcome)
+        if outcome.ending is stream.Ending.LOST:  # the broker may still deliver its message
+            stream.expect_duplicates(client, [(outcome.job_id, outcome.attempt)])
+
+
+def outcomes_of(fault: str, attempts: Iterable[WatchedAttempt]) -> list[stream.Outcome]:
+    """Return the outcomes of a worker's attempts: that which ended it is lost, the others are released.
+
+    None if it is unknown which one ended it: the worker was killed from outside, or by a thread that a job had started.
+    """
+    reason, current = _REASON.search(fault), _CURRENT.search(fault)
+    if reason is None or current is None:
+        return []
+    attempts = list(attempts)
+    on_thread = [attempt for attempt in attempts if attempt.thread == int(current[1], 16)]
+    if not on_thread:
+        return []
+    blamed = max(on_thread, key=lambda attempt: attempt.turn)
+    error, stack = f"{stream.ENDED_WORKER}: {reason[1].strip()}.", f"{reason[0]}\n\n{current[0]}"
+    outcomes = [_outcome(attempt, error, stack if attempt is blamed else "") for attempt in attempts]
+    return [outcome for outcome in outcomes if outcome is not None]
+
+
+def _outcome(attempt: WatchedAttempt, error: str, stack: str) -> stream.Outcome | None:
+    try:
+        started = stream.decode(attempt.text)
+    except ValueError:
+        return None  # the coordinator recovers it
+    now = wall_now()
+    run_s = elapsed_wall_s(started.timings.started_at or now, now)
+    place = (
+        started.job_id, started.attempt, started.place, replace(started.timings, finished_at=now, run_s=run_s),
+    )  # fmt: skip
+    if stack:
+        return stream.Outcome(
+            *place, stream.Ending.LOST, error_type="WorkerLost", error=error, traceback=stack
+        )
+    return stream.Outcome(*place, stream.Ending.RELEASED, error="Its worker was ended by another job.")
