@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,15 +19,16 @@ from dev.ports import LOOPBACK, free_port
 class OwnRedis:
     """One server; a durable one keeps an append-only file in its directory."""
 
-    def __init__(self, directory: Path, *, durable: bool = False) -> None:
-        self.directory, self.port, self.durable = directory, free_port(), durable
+    def __init__(self, directory: Path, *, durable: bool = False, also_at: Sequence[str] = ()) -> None:
+        self.directory, self.port, self.durable, self.also_at = directory, free_port(), durable, also_at
         self.url = f"redis://{LOOPBACK}:{self.port}/0"
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, with the data of its append-only file if it is durable, and wait until it answers."""
-        options = ["--port", str(self.port), "--bind", LOOPBACK, "--save", "", "--dir", str(self.directory)]
-        options += ["--appendonly", "yes" if self.durable else "no"]
+        options = ["--port", str(self.port), "--bind", LOOPBACK, *self.also_at, "--save", ""]
+        options += ["--dir", str(self.directory), "--appendonly", "yes" if self.durable else "no"]
+        options += ["--protected-mode", "no"] if self.also_at else []
         self.process = subprocess.Popen(
             [str(redis_server.find_binary()), *options],
             stdout=subprocess.DEVNULL,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from drills import proof
+from drills.machine import Machine, MachineError
 from drills.points import COORDINATOR, SUBMITTER, WHOLE_WORKER, WORKER, WORKER_CHILD, file_name
 from drills.site import SLOTS, Plan, Site
 
@@ -30,6 +31,8 @@ LONG_S = 2.0
 SEEN_DEATH_S = 2.0 + LONG_S
 #: A drill's workers have no supervisor: their watchdogs see it, and first import what it takes to report it.
 WATCHDOG_S = 1.5
+#: A lost machine is known by its silence.
+LOST_MACHINE_S = 10.0 + LONG_S
 _MOST_LONG = 20
 _CLOCK = "clock"
 
@@ -161,6 +164,37 @@ def worker_freeze(site: Site, scale: Scale) -> None:
     for pids in frozen.values():
         for pid in reversed(pids):
             os.kill(pid, signal.SIGCONT)
+    site.wait(3.0)  # its late reports come now
+
+
+def _elsewhere(folder: Path, plan: Plan) -> Plan:
+    machine = Machine(folder)
+    try:
+        machine.create()
+    except MachineError as error:
+        raise Skipped(f"needs the right to create a network namespace: run as root ({error})") from error
+    return replace(plan, elsewhere={f"{pool}-1": machine for pool in plan.pools})
+
+
+@fault(
+    "machine-lost",
+    plan=Plan(workers=2),
+    budget_s=LOST_MACHINE_S,
+    prepare=_elsewhere,
+    clean=lambda folder: Machine(folder).remove(),
+)
+def machine_lost(site: Site, scale: Scale) -> None:
+    """Cut a machine with one worker of each pool off the network for 30 s; other workers are there."""
+    machine = site.plan.elsewhere[f"{site.pools[0]}-1"]
+    for pool in site.pools:
+        _fill(site, pool)
+    machine.cut()
+    site.tracker.begin()
+    proof.require(not machine.reaches(site.redis.port), "the machine reaches Redis")
+    site.wait(16.0 if scale.is_quick else PAUSE_S)
+    machine.mend()
+    proof.require(machine.reaches(site.redis.port), "the machine does not reach Redis again")
+    site.until_renewed([site.parts[f"{pool}-1"].pid for pool in site.pools])
     site.wait(3.0)  # its late reports come now
 
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +22,7 @@ from dev.own_postgres import OwnPostgres
 from dev.own_redis import OwnRedis
 from dev.ports import LOOPBACK, free_port
 from drills.database import Database, DatabaseAway
+from drills.machine import Machine
 from drills.tracker import Tracker
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -71,6 +72,8 @@ class Plan:
     environment: Mapping[str, str] = field(default_factory=dict)
     #: More environment for parts whose names begin so: worker names are `<pool>-1`, `<pool>-2`.
     environment_of: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    #: On which machine parts run whose names begin so.
+    elsewhere: Mapping[str, Machine] = field(default_factory=dict)
     slots: Mapping[str, int] = field(default_factory=lambda: dict(SLOTS))
     seed: int = 0
 
@@ -82,7 +85,8 @@ class Site:
         self.folder, self.plan, self.pools = folder, plan, plan.pools
         self.parts: dict[str, SitePart] = {}
         self.groups: list[int] = []  # of every process ever started: prefork's children outlive their parent
-        self.redis = OwnRedis(folder / "redis", durable=True)
+        hosts = sorted({machine.host for machine in plan.elsewhere.values()})
+        self.redis = OwnRedis(folder / "redis", durable=True, also_at=hosts)
         self.postgres = OwnPostgres(folder / "pg") if plan.database == "postgres" else None
         self.database_folder = folder / "database"
         url = self.postgres.url if self.postgres else f"sqlite:///{self.database_folder / 'database.sqlite3'}"
@@ -173,6 +177,10 @@ class Site:
             if name.startswith(prefix)
             for key, value in more.items()
         }
+        for prefix, machine in self.plan.elsewhere.items():
+            if name.startswith(prefix):
+                command = [*machine.run, *command]
+                extra["REDIS_URL"] = f"redis://{machine.host}:{self.redis.port}/0"
         self.parts[name] = SitePart(name, command, {**self.environment(), **extra})
         self.spawn(name)
 
@@ -247,10 +255,25 @@ class Site:
         return len(running) == len(parts) and set(running) <= self._seen_pids()
 
     def _seen_pids(self) -> set[int]:
+        return {pid for pid, _ in self._heartbeats().values()}
+
+    def _heartbeats(self) -> dict[str, tuple[int, float]]:
+        """Return the process number and the time of each worker's last heartbeat, by name; empty without Redis."""
         with suppress(redis.RedisError), self.redis.client() as client:
-            sent = client.hvals("poolwise:heartbeats")
-            return {json.loads(heartbeat.partition(" ")[2])["pid"] for heartbeat in sent}
-        return set()
+            sent: dict[str, str] = client.hgetall("poolwise:heartbeats")  # type: ignore[assignment]
+            at = dict(client.zrange("poolwise:heartbeats:at", 0, -1, withscores=True))  # type: ignore[arg-type]
+            pids = {name: json.loads(text.partition(" ")[2])["pid"] for name, text in sent.items()}
+            return {name: (pid, at.get(name, 0.0)) for name, pid in pids.items()}
+        return {}
+
+    def until_renewed(self, pids: Iterable[int]) -> None:
+        """Wait until each of these workers has sent a new heartbeat."""
+        old = self._heartbeats()
+        wanted = {name for name, (pid, _) in old.items() if pid in set(pids)}
+        self.until(
+            lambda: all(self._heartbeats().get(name, old[name]) != old[name] for name in wanted),
+            START_TIMEOUT_S, "new heartbeats of the machine",
+        )  # fmt: skip
 
     def drain(self, timeout_s: float) -> bool:
         """Stop the load and wait until no job is live; return whether that happened in time."""
