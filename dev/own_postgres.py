@@ -73,6 +73,11 @@ class OwnPostgres:
             time.sleep(0.1)
         raise PostgresError(f"PostgreSQL did not start: see {self.directory / 'postgres.log'}")
 
+    @property
+    def is_running(self) -> bool:
+        """Return whether the server runs."""
+        return self.process is not None and self.process.poll() is None
+
     def stop(self, signum: int = signal.SIGINT, *, timeout_s: float = 20.0) -> None:
         """End it: SIGINT cuts its connections, SIGTERM waits for them, SIGQUIT is a crash."""
         if self.process is None:

@@ -332,31 +332,75 @@ def postgres_locked(site: Site, scale: Scale) -> None:
 
 
 _SMALL_BYTES = 48 * 1024 * 1024
+#: An empty PostgreSQL has 40 MB of tables and one or two files of its log of 16 MB each.
+_SMALL_POSTGRES_BYTES = 160 * 1024 * 1024
 
 
-def _mount(folder: Path, plan: Plan) -> Plan:
-    target = folder / "database"
-    target.mkdir()
-    options = ["mount", "-t", "tmpfs", "-o", f"size={_SMALL_BYTES}", "none", str(target)]
-    if os.getuid() != 0 or subprocess.run(options, capture_output=True).returncode:
-        raise Skipped("needs the right to mount a small tmpfs: run as root")
-    return plan
+def _small_disk(name: str, size_bytes: int = _SMALL_BYTES) -> dict[str, Any]:
+    """Return how to mount a small disk as a folder of the platform's, and how to unmount it."""
+
+    def mount(folder: Path, plan: Plan) -> Plan:
+        target = folder / name
+        target.mkdir()
+        options = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "none", str(target)]
+        if os.getuid() != 0 or subprocess.run(options, capture_output=True).returncode:
+            raise Skipped("needs the right to mount a small tmpfs: run as root")
+        return plan
+
+    def unmount(folder: Path) -> None:
+        subprocess.run(["umount", "--lazy", str(folder / name)], capture_output=True)
+
+    return {"prepare": mount, "clean": unmount}
 
 
-def _unmount(folder: Path) -> None:
-    subprocess.run(["umount", "--lazy", str(folder / "database")], capture_output=True)
-
-
-@fault("disk-full", prepare=_mount, clean=_unmount)
-def disk_full(site: Site, scale: Scale) -> None:
-    """The disk of the SQLite database is full for 8 s."""
-    filler = site.database_folder / "filler"
-    site.tracker.begin()
+def _fill_disk(folder: Path) -> Path:
+    """Fill the disk of a folder; return the file that does so."""
+    filler = folder / "filler"
     with filler.open("wb", buffering=0) as file, suppress(OSError):
         while True:
             file.write(b"\0" * 65536)
-    proof.require_full(site)
+    proof.require_full(folder)
+    return filler
+
+
+@fault("disk-full", **_small_disk("database"))
+def disk_full(site: Site, scale: Scale) -> None:
+    """The disk of the SQLite database is full for 8 s."""
+    site.tracker.begin()
+    filler = _fill_disk(site.database_folder)
     site.wait(scale.outage_s(LOCK_S))
+    filler.unlink()
+    site.tracker.begin()
+
+
+@fault("postgres-disk-full", plan=Plan(database="postgres"), **_small_disk("pg", _SMALL_POSTGRES_BYTES))
+def postgres_disk_full(site: Site, scale: Scale) -> None:
+    """The disk of PostgreSQL is full for 20 s, and for the last of them its log, too, which ends the server."""
+    assert site.postgres is not None
+    site.tracker.begin()
+    filler = _fill_disk(site.postgres.directory)
+    proof.require_no_room_for_rows(site.database)
+    site.wait(scale.outage_s(OUTAGE_S))
+    proof.require_no_room_for_log(site.database)
+    site.wait(2.0)
+    filler.unlink()
+    if not site.postgres.is_running:
+        site.postgres.start()
+    site.tracker.begin()
+
+
+@fault("redis-disk-full", **_small_disk("redis"))
+def redis_disk_full(site: Site, scale: Scale) -> None:
+    """The disk of Redis' append-only file is full for 20 s: it answers, and refuses every write."""
+    for pool in site.pools:
+        _fill(site, pool)
+    site.tracker.begin()
+    filler = _fill_disk(site.redis.directory)
+    site.until(
+        lambda: proof.redis_fault(site) == "refuses writes", 10, "the fault did not take place: a refusal"
+    )
+    site.wait(scale.outage_s(OUTAGE_S))
+    proof.require(proof.redis_fault(site) == "refuses writes", "Redis took a write")
     filler.unlink()
     site.tracker.begin()
 

@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import time
 from contextlib import closing, suppress
+from pathlib import Path
 
 import psutil
 import psycopg
@@ -86,15 +87,17 @@ def _has_mark(site: Site) -> bool:
 
 
 def redis_fault(site: Site) -> str:
-    """Return how Redis fails now: `refused`, `silent`, or empty if it answers."""
+    """Return how Redis fails now: `refused`, `silent`, `refuses writes`, or empty if it takes a write."""
     once = Retry(NoBackoff(), 0)
     with redis.Redis.from_url(site.redis.url, socket_timeout=_ANSWER_S, retry=once) as client:
         try:
-            client.ping()
+            client.set(_MARK, 1)
         except redis.TimeoutError:
             return "silent"
         except redis.ConnectionError:
             return "refused"
+        except redis.ResponseError:
+            return "refuses writes"
     return ""
 
 
@@ -120,10 +123,35 @@ def require_locked(database: Database) -> None:
     require(False, "another connection could write")
 
 
-def require_full(site: Site) -> None:
-    """Raise DrillError if the disk of the database has room."""
-    free_bytes = shutil.disk_usage(site.database_folder).free
+def require_full(folder: Path) -> None:
+    """Raise DrillError if the disk of the folder has room."""
+    free_bytes = shutil.disk_usage(folder).free
     require(free_bytes < 65_536, f"{free_bytes:,} bytes were free")
+
+
+def require_no_room_for_rows(database: Database) -> None:
+    """Raise DrillError unless PostgreSQL refuses a new table for lack of room."""
+    try:
+        with closing(database.connect()) as connection:
+            connection.execute(
+                "CREATE TABLE drill_room AS SELECT repeat('x', 999) FROM generate_series(1, 9999)"
+            )
+    except psycopg.errors.DiskFull:
+        return
+    require(False, "PostgreSQL had room for rows")
+
+
+def require_no_room_for_log(database: Database) -> None:
+    """Have PostgreSQL begin a new file of its log. Raise DrillError unless that ends its connections."""
+    try:
+        with closing(database.connect()) as connection:
+            for _ in range(20):  # it has some in reserve
+                connection.execute("CREATE TEMPORARY TABLE IF NOT EXISTS drill_log ()")
+                connection.execute("DROP TABLE drill_log")
+                connection.execute("SELECT pg_switch_wal()")
+    except psycopg.OperationalError:
+        return
+    require(False, "PostgreSQL had room for its log")
 
 
 def require_moved(site: Site, column: str, offset_s: int) -> None:

@@ -162,6 +162,9 @@ def test_a_redis_that_answers_is_neither_frozen_nor_away(redis_site: Any) -> Non
     redis_site.redis.freeze()
     assert proof.redis_fault(redis_site) == "silent"
     redis_site.redis.thaw()
+    with redis_site.redis.client() as client:
+        client.config_set("min-replicas-to-write", 1)
+    assert proof.redis_fault(redis_site) == "refuses writes"
     redis_site.redis.stop()
     assert proof.redis_fault(redis_site) == "refused"
 
@@ -190,11 +193,9 @@ def test_a_database_that_can_be_written_is_not_locked(tmp_path: Path) -> None:
 
 
 def test_a_disk_with_room_and_a_database_that_answers_are_noticed(tmp_path: Path) -> None:
-    site: Any = SimpleNamespace(
-        database_folder=tmp_path, database=Database(f"sqlite:///{tmp_path / 'database'}")
-    )
+    site: Any = SimpleNamespace(database=Database(f"sqlite:///{tmp_path / 'database'}"))
     with pytest.raises(DrillError, match="bytes were free"):
-        proof.require_full(site)
+        proof.require_full(tmp_path)
     with pytest.raises(DrillError, match="answered while it was away"):
         proof.require_database_away(site)
     site.database = Database(f"sqlite:///{tmp_path / 'no folder' / 'database'}")
