@@ -186,6 +186,11 @@ class QoS(stock.QoS):
         if now < self._next_sweep_at:
             return
         self._next_sweep_at = now + sweep_interval_s(self.visibility_timeout)
-        cutoff, tags = self.channel.unacked.overdue(self.visibility_timeout, num or SWEEP_LIMIT)
-        for tag in reversed(tags):
-            self.restore_by_tag(tag, cutoff=cutoff)
+        try:
+            cutoff, tags = self.channel.unacked.overdue(self.visibility_timeout, num or SWEEP_LIMIT)
+            for tag in reversed(tags):
+                self.restore_by_tag(tag, cutoff=cutoff)
+        except (
+            self.channel.ResponseError
+        ) as error:  # Redis is full, or its disk is: the next sweep finds them
+            logger.warning("orphaned messages wait: %s", error)

@@ -4,6 +4,7 @@ import threading
 from contextlib import suppress
 from typing import Any
 
+import redis
 from celery.platforms import signals
 from celery.utils.functional import maybe_list
 from celery.utils.log import get_logger
@@ -94,7 +95,10 @@ class GreenPidbox(_Checked, pidbox.gPidbox):
             while not shutdown.is_set() and c.connection:
                 try:
                     self._serve(c, shutdown)
-                except c.connection_errors as error:
+                except (
+                    *c.connection_errors,
+                    redis.ResponseError,
+                ) as error:  # the latter: Redis refuses writes
                     logger.warning("remote control lost its connection, connecting again: %r", error)
                     shutdown.wait(RETRY_S)
         finally:

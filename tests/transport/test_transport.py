@@ -10,7 +10,7 @@ import pytest
 from kombu import Connection, Consumer, Producer, Queue
 
 from poolwise.transport import redis_transport
-from tests.helpers.pace import becomes
+from tests.helpers.pace import becomes, eventually
 from tests.transport.conftest import Broker
 
 TRANSPORT = "poolwise.transport.redis_transport:Transport"
@@ -216,6 +216,16 @@ def test_a_consumer_that_starts_while_redis_is_full_gets_its_messages(
     other.consume("q", prefetch=9)
     assert other.drain(0.5) == [1, 2]
     broker.client.config_set("maxmemory", "0")
+
+
+def test_a_redis_that_refuses_every_write_does_not_end_its_consumer(client: Client, broker: Broker) -> None:
+    client.consume("q", prefetch=9)
+    client.send("q", 1)
+    broker.client.config_set("min-replicas-to-write", "1")  # as when the disk of its append-only file is full
+    client.connection.default_channel.qos._next_sweep_at = 0.0  # the search for orphans is due
+    assert client.drain(0.5) == []
+    broker.client.config_set("min-replicas-to-write", "0")
+    eventually(lambda: client.drain(0.3) == [1])
 
 
 def test_rejecting_puts_a_message_at_the_end_of_its_queue_or_drops_it(client: Client, broker: Broker) -> None:
