@@ -373,10 +373,16 @@ def disk_full(site: Site, scale: Scale) -> None:
     site.tracker.begin()
 
 
-@fault("postgres-disk-full", plan=Plan(database="postgres"), **_small_disk("pg", _SMALL_POSTGRES_BYTES))
+@fault(
+    "postgres-disk-full",
+    plan=Plan(database="postgres", web=True),
+    longest_s=3.0,
+    **_small_disk("pg", _SMALL_POSTGRES_BYTES),
+)
 def postgres_disk_full(site: Site, scale: Scale) -> None:
     """The disk of PostgreSQL is full for 20 s, and for the last of them its log, too, which ends the server."""
     assert site.postgres is not None
+    site.until(lambda: len(site.database.live()) > 1, 30, "jobs by the site's form")
     site.tracker.begin()
     filler = _fill_disk(site.postgres.directory)
     proof.require_no_room_for_rows(site.database)
@@ -387,6 +393,7 @@ def postgres_disk_full(site: Site, scale: Scale) -> None:
     if not site.postgres.is_running:
         site.postgres.start()
     site.tracker.begin()
+    proof.require_refused(site, "HTTP 503")
 
 
 @fault("redis-disk-full", **_small_disk("redis"))

@@ -154,6 +154,14 @@ def require_no_room_for_log(database: Database) -> None:
     require(False, "PostgreSQL had room for its log")
 
 
+def require_refused(site: Site, answer: str) -> None:
+    """Raise DrillError unless pages refused submissions, each with this answer."""
+    lines = (site.folder / "refused").read_text().splitlines()
+    others = [line for line in lines if "HTTP" in line and answer not in line]
+    require(any(answer in line for line in lines), f"no submission was refused by {answer}")
+    require(not others, f"submissions were refused otherwise than by {answer}: {others[:3]}")
+
+
 def require_moved(site: Site, column: str, offset_s: int) -> None:
     """Wait for a job with a time stamp of the moved clock. Raise DrillError if there is none."""
 

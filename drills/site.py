@@ -260,8 +260,8 @@ class Site:
     def _heartbeats(self) -> dict[str, tuple[int, float]]:
         """Return the process number and the time of each worker's last heartbeat, by name; empty without Redis."""
         with suppress(redis.RedisError), self.redis.client() as client:
-            sent: dict[str, str] = client.hgetall("poolwise:heartbeats")  # type: ignore[assignment]
-            at = dict(client.zrange("poolwise:heartbeats:at", 0, -1, withscores=True))  # type: ignore[arg-type]
+            sent: dict[str, str] = client.hgetall("poolwise:heartbeats")
+            at = dict(client.zrange("poolwise:heartbeats:at", 0, -1, withscores=True))
             pids = {name: json.loads(text.partition(" ")[2])["pid"] for name, text in sent.items()}
             return {name: (pid, at.get(name, 0.0)) for name, pid in pids.items()}
         return {}
