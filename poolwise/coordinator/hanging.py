@@ -1,10 +1,11 @@
-"""Pause a definition whose jobs hang so that one worker after the other is ended for their sake."""
+"""Pause a definition whose jobs hang or crash, so that one worker after the other ends for their sake."""
 
 from collections.abc import Iterable
 from datetime import timedelta
 
 import structlog
 from django.conf import settings
+from django.db.models import Q
 from django.utils import timezone
 
 from poolwise import control
@@ -14,33 +15,32 @@ from poolwise.support import PoolwiseError
 
 log = structlog.get_logger(__name__)
 WITHIN_MIN = 5
+_HUNG = Q(error_type="TimeLimitExceeded", error__endswith=stream.WORKER_ENDED)
+_CRASHED = Q(error_type="WorkerLost", error__startswith=stream.ENDED_WORKER)
 
 
 def pause_hanging(ended: Iterable[Job]) -> None:
     """Pause each definition among jobs just recorded that has ended `JOB_PAUSE_AFTER_HANGS` workers in 5 minutes."""
     most = settings.JOB_PAUSE_AFTER_HANGS
-    for name in sorted(
-        {job.definition for job in ended if job.error.endswith(stream.WORKER_ENDED)} if most else ()
-    ):
+    for name in sorted({job.definition for job in ended if _ended_worker(job)} if most else ()):
         if (workers := _ended_workers(name)) >= most:
             _pause(name, workers)
+
+
+def _ended_worker(job: Job) -> bool:
+    return job.error.endswith(stream.WORKER_ENDED) or job.error.startswith(stream.ENDED_WORKER)
 
 
 def _ended_workers(definition: str) -> int:
     since = timezone.now() - timedelta(minutes=WITHIN_MIN)
     # Several jobs may have hung in one worker.
-    jobs = Job.objects.filter(
-        definition=definition,
-        error_type="TimeLimitExceeded",
-        error__endswith=stream.WORKER_ENDED,
-        finished_at__gte=since,
-    )
+    jobs = Job.objects.filter(_HUNG | _CRASHED, definition=definition, finished_at__gte=since)
     return jobs.order_by().values("worker").distinct().count()
 
 
 def _pause(definition: str, workers: int) -> None:
     reason = (
-        f"Its jobs hang: {workers} workers were ended in {WITHIN_MIN} min for jobs past their time limit. "
+        f"Its jobs hang or crash: {workers} workers ended in {WITHIN_MIN} min for their sake. "
         "Resume it once that is mended."
     )
     try:

@@ -24,15 +24,20 @@ def reader(own_keys: Any) -> Reader:
     return reader
 
 
-def end(reader: Reader, worker: str, error: str = HUNG, definition: str = "io.wait") -> None:
-    """Let a job end on a worker so, and record it."""
+def end(
+    reader: Reader,
+    worker: str,
+    error: str = HUNG,
+    definition: str = "io.wait",
+    ending: Ending = Ending.FAILED,
+) -> None:
+    """Let the last attempt of a job end on a worker so, and record it."""
     job = Job.objects.create(
-        definition=definition, kind="io", pool="gevent", state=JobState.RUNNING, worker=worker
+        definition=definition, kind="io", pool="gevent", state=JobState.RUNNING, worker=worker, max_attempts=1
     )
     timings = Timings(started_at=wall_now() - 5, finished_at=wall_now(), run_s=5.0)
-    outcome = Outcome(
-        str(job.pk), 1, Place(worker), timings, Ending.FAILED, error_type="TimeLimitExceeded", error=error
-    )
+    error_type = "TimeLimitExceeded" if ending is Ending.FAILED else "WorkerLost"
+    outcome = Outcome(str(job.pk), 1, Place(worker), timings, ending, error_type=error_type, error=error)
     stream.report(reader.client, outcome)
     record_new(reader)
 
@@ -47,7 +52,7 @@ def test_the_fifth_worker_ended_for_jobs_of_a_definition_pauses_it_and_says_why(
         end(reader, "gevent-5@h")
     pause = Pause.objects.get()
     assert (pause.kind, pause.name, pause.state) == ("definition", "io.wait", "paused")
-    assert "Its jobs hang: 5 workers were ended in 5 min" in pause.reason
+    assert "Its jobs hang or crash: 5 workers ended in 5 min" in pause.reason
     assert pauses.read_copy(reader.client).definitions == {"io.wait": "paused"}
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.target, entry.details) == (
@@ -68,6 +73,16 @@ def test_jobs_that_their_pool_could_stop_and_ends_of_long_ago_do_not_count(reade
     Job.objects.update(finished_at=timezone.now() - timedelta(minutes=6))
     end(reader, "gevent-9@h")
     assert not Pause.objects.exists()
+
+
+def test_jobs_that_crash_their_workers_count_and_those_lost_with_a_worker_do_not(reader: Reader) -> None:
+    for number in range(6):
+        end(reader, f"gevent-{number}@h", "The worker was lost while it ran the job.", ending=Ending.LOST)
+    assert not Pause.objects.exists()
+    for number in range(5):
+        error = f"{stream.ENDED_WORKER}: Segmentation fault."
+        end(reader, f"gevent-{number}@h", error, ending=Ending.LOST)
+    assert [pause.name for pause in Pause.objects.all()] == ["io.wait"]
 
 
 def test_by_the_setting_a_definition_is_paused_sooner_or_never(reader: Reader, settings: Any) -> None:
