@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from poolwise import control
-from poolwise.lifecycle import stream
+from poolwise.lifecycle import folding, stream
 from poolwise.models import Job, Pause
 from poolwise.support import PoolwiseError
 
@@ -19,7 +19,7 @@ _HUNG = Q(error_type="TimeLimitExceeded", error__endswith=stream.WORKER_ENDED)
 _CRASHED = Q(error_type="WorkerLost", error__startswith=stream.ENDED_WORKER)
 
 
-def pause_hanging(ended: Iterable[Job]) -> None:
+def pause_hanging(ended: Iterable[folding.JobRow]) -> None:
     """Pause each definition among jobs just recorded that has ended `JOB_PAUSE_AFTER_HANGS` workers in 5 minutes."""
     most = settings.JOB_PAUSE_AFTER_HANGS
     for name in sorted({job.definition for job in ended if _ended_worker(job)} if most else ()):
@@ -27,7 +27,7 @@ def pause_hanging(ended: Iterable[Job]) -> None:
             _pause(name, workers)
 
 
-def _ended_worker(job: Job) -> bool:
+def _ended_worker(job: folding.JobRow) -> bool:
     return job.error.endswith(stream.WORKER_ENDED) or job.error.startswith(stream.ENDED_WORKER)
 
 

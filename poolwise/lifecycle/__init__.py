@@ -6,7 +6,7 @@
 4. `poolwise.worker.task`: the Celery task `poolwise.run`, which hands a message to `execution`
 5. `execution`: one attempt as named steps: claim, run, report; it never touches the database
 6. `stream`: the Redis stream of reports, `started` and `ended`
-7. `recorder`: fold the reports into the database, exactly once
+7. `recorder`: write what the reports change into the database, exactly once; `folding` says what one changes
 
 Beside them:
 
@@ -25,6 +25,7 @@ __all__ = [
     "commands",
     "environment",
     "execution",
+    "folding",
     "heartbeats",
     "limit_support",
     "messages",

@@ -8,7 +8,7 @@ from django_celery_results.models import TaskResult
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolwise.lifecycle import recorder
+from poolwise.lifecycle import folding, recorder
 from poolwise.lifecycle.stream import Ending, Entry, Outcome, Place, Started
 from poolwise.models import Job, JobLog, JobState
 from poolwise.support.timing import Timings, wall_now
@@ -53,7 +53,7 @@ def test_an_end_sets_every_duration_and_the_result(job: Job) -> None:
     assert all(getattr(job, name) is not None for name in names)
     assert TaskResult.objects.get(task_id=job.pk).result == '{"n": 1}'
     assert JobLog.objects.get(job=job).lines == [[0.1, "info", "hello"]]
-    assert [done.pk for done in recorded.ended] == [job.pk]
+    assert [done.id for done in recorded.ended] == [job.pk]
 
 
 def test_recording_the_same_entries_twice_changes_nothing(job: Job) -> None:
@@ -177,7 +177,7 @@ def test_in_whatever_order_entries_come_a_job_ends_at_most_once_and_attempts_onl
     endings = 0
     for entry in data.draw(st.lists(entries_for(job), max_size=12)):
         attempt, had_ended = job.attempt, job.has_ended
-        changed = recorder.fold(job, entry, now=now)
+        changed = folding.fold(job, entry, now=now)
         assert attempt <= job.attempt <= job.max_attempts
         assert not (had_ended and changed)
         assert changed == recorder_changes(had_ended, attempt, entry, changed)

@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from poolwise.lifecycle import stream
-from poolwise.lifecycle.recorder import fold
+from poolwise.lifecycle.folding import fold
 from poolwise.lifecycle.stream import Ending, Outcome, Place
 from poolwise.metering.cpu_clocks import Meter
 from poolwise.metering.stalls import Stalls
