@@ -73,9 +73,10 @@ def execute(delivery: Delivery) -> Outcome | None:
     """
     with structlog.contextvars.bound_contextvars(**_log_context(delivery)):
         started, watch = _begin(delivery)
+        text = encode(started)
         # From before the claim until after the report: if the worker is killed in between, the attempt is given back.
-        with api.watched(lambda: encode(started)):
-            if not _claim(started, delivery):
+        with api.watched(text):
+            if not _claim(started, text, delivery):
                 return None
             with api.limited():
                 outcome, stop = _run(delivery, started, watch)
@@ -112,10 +113,10 @@ def _begin(delivery: Delivery) -> tuple[Started, Stopwatch]:
     return Started(delivery.job_id, delivery.attempt, place, watch.start()), watch
 
 
-def _claim(started: Started, delivery: Delivery) -> bool:
+def _claim(started: Started, text: str, delivery: Delivery) -> bool:
     # With the same token the claim can be repeated, should only its answer have been lost.
     token = claim_token(started.place.worker, secrets.token_hex(8))
-    of = {"pool": delivery.pool, "definition": delivery.definition}
+    of = {"pool": delivery.pool, "definition": delivery.definition, "text": text}
     answer = _retrying(lambda: claim(worker_client(), started, token, **of))
     if answer is not Claim.CLAIMED:
         log.info("message dropped", reason=answer.value)

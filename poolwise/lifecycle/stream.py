@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from functools import partial
 from itertools import batched, chain
 from operator import attrgetter
 from typing import Any
@@ -35,17 +36,12 @@ local holder = redis.call('GET', KEYS[1])
 if holder == ARGV[1] then return 'claimed' end
 if holder then return 'taken' end
 local mark = redis.call('GET', KEYS[2])
-for i = 7, #ARGV do
-    if mark == ARGV[i] then return 'cancelled' end
-end
+if mark and mark ~= ARGV[6] then return 'marked ' .. mark end
 local paused = redis.call('HMGET', KEYS[4], ARGV[4], ARGV[5])
-if paused[1] or paused[2] then
-    redis.call('XADD', KEYS[3], '*', 'e', ARGV[6])
-    return 'paused'
-end
+if paused[1] or paused[2] then return 'paused' end
 redis.call('XADD', KEYS[3], '*', 'e', ARGV[3])
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
-return mark and 'unmarked' or 'claimed'
+return 'claimed'
 """
 _BEGIN_NO_MORE = """
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[1])
@@ -90,7 +86,7 @@ return 1
 #: Ids begin with a time in ms, which Redis' clock never comes to.
 _SPENT_MS = 2**62
 #: The answer to a claim that met a mark which this installation has not signed.
-_UNMARKED = "unmarked"
+_MARKED = "marked"
 
 
 class Ending(StrEnum):
@@ -259,29 +255,33 @@ def claim_token(worker: str, unique: str = "") -> str:
     return f"{worker} {unique}"
 
 
-def claim(client: Client, entry: Started, token: str, *, pool: str = "", definition: str = "") -> Claim:
+def claim(
+    client: Client, entry: Started, token: str, *, pool: str = "", definition: str = "", text: str = ""
+) -> Claim:
     """Claim an attempt and report it as started, in one step. Raise redis-py's errors.
 
     The claim may be repeated with the same token. While the pool or definition is paused, the attempt is reported as
-    paused instead; if the job was cancelled before it started, as cancelled.
+    paused instead; if the job was cancelled before it started, as cancelled. `text` is the encoded entry, if it is there.
     """
     claimed, cancelled = _claim_key(entry.job_id, entry.attempt), _cancel_key(entry.job_id)
     keys = [claimed, cancelled, stream_key(), pauses_key()]
-    paused = Outcome(entry.job_id, entry.attempt, entry.place, entry.timings, Ending.PAUSED)
-    names = (f"pool:{pool}", f"definition:{definition}")
-    marks = signing.signatures(signing.CANCEL, entry.job_id)
-    args = [token, CLAIM_TTL_S, encode(entry), *names, encode(paused), *marks]
-    given = _typed(
-        client, lambda: script(client, _CLAIM)(keys=keys, args=args, client=client), claimed, cancelled
-    )
-    if given == _UNMARKED:
+    args = [token, CLAIM_TTL_S, text or encode(entry), f"pool:{pool}", f"definition:{definition}"]
+    unsigned = b""
+    while True:
+        call = partial(script(client, _CLAIM), keys=keys, args=[*args, unsigned], client=client)
+        answer, _, mark = _typed(client, call, claimed, cancelled).partition(" ")
+        if answer != _MARKED:
+            break
+        if signing.is_signed(signing.CANCEL, entry.job_id, mark):
+            # Who cancelled it may have ended before it wrote the row. The mark stays, so two steps are safe.
+            report(client, _never_started(entry))
+            return Claim.CANCELLED
         drop("cancel mark", "not signed by this installation", entry.job_id)
-        return Claim.CLAIMED
-    answer = Claim(given)
-    if answer is Claim.CANCELLED:
-        # The process that cancelled it may have ended before it wrote the row. The mark stays, so two steps are safe.
-        report(client, _never_started(entry))
-    return answer
+        unsigned = mark.encode(errors="surrogateescape")  # only this one is ignored
+    if answer == Claim.PAUSED:  # its message is acknowledged after this report, so two steps are safe
+        paused = encode(Outcome(entry.job_id, entry.attempt, entry.place, entry.timings, Ending.PAUSED))
+        _typed(client, lambda: client.xadd(stream_key(), {"e": paused}))
+    return Claim(answer)
 
 
 def _never_started(entry: Started) -> Outcome:

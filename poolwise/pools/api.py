@@ -102,13 +102,13 @@ def cpu_s() -> float:
 
 
 @contextmanager
-def watched(text: Callable[[], str]) -> Iterator[None]:
-    """List the current attempt, whose encoded start `text` returns, for the watchdog while the block runs."""
+def watched(text: str) -> Iterator[None]:
+    """List the current attempt, whose encoded start is `text`, for the watchdog while the block runs."""
     job, pool = CURRENT.get(), base.running_pool()
     if job is None or pool is None or pool.table is None:
         yield
         return
-    job.watch(pool.table.note(text()))
+    job.watch(pool.table.note(text))
     try:
         yield
     finally:
