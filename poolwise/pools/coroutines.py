@@ -14,7 +14,7 @@ from typing import Any
 
 from celery.exceptions import SoftTimeLimitExceeded
 
-from poolwise.pools import forked
+from poolwise.pools import forked, prefork
 from poolwise.pools.interrupts import FINAL, BodyCancelled, Why, exception_for
 from poolwise.pools.job_thread import JobThread, assign
 from poolwise.pools.loop import ADOPT, JobLoop
@@ -70,8 +70,9 @@ class CoroutineBody:
             raise SoftTimeLimitExceeded(*error.args).with_traceback(error.__traceback__) from None
         except asyncio.CancelledError as error:
             raise (await self._cancelled()) from error
-        except Exception:
-            await self._end_parts()
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
+            if isinstance(error, Exception) or not prefork.is_ending():
+                await self._end_parts()
             raise
         finally:
             self._task = None
@@ -148,11 +149,26 @@ def run_in_this_thread(body: CoroutineBody) -> Any:
         runner = _local.runner = asyncio.Runner(loop_factory=JobLoop)
     try:
         with _soft_limit_by_signal(body):
-            return runner.run(body.run(), context=contextvars.copy_context())
-    except (SystemExit, KeyboardInterrupt):  # they end the loop at once: closing it lets the body clean up
+            value, error = runner.run(_outcome(body), context=contextvars.copy_context())
+    except (
+        SystemExit,
+        KeyboardInterrupt,
+    ):  # a signal's end the loop at once: closing it lets the body clean up
         del _local.runner
         runner.close()
         raise
+    if error is not None:
+        raise error
+    return value
+
+
+async def _outcome(body: CoroutineBody) -> tuple[Any, BaseException | None]:
+    try:
+        return await body.run(), None
+    except (SystemExit, KeyboardInterrupt) as error:
+        if prefork.is_ending():
+            raise
+        return None, error  # the body's own; raised in the task, it would end the loop
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Coroutine bodies and their loop, without a worker."""
 
 import asyncio
+import contextvars
 import threading
 import time
 from typing import Any
@@ -12,7 +13,7 @@ from django.db import connection, connections
 
 from poolwise.metering.cpu_clocks import METER, Meter
 from poolwise.pools import api, prefork
-from poolwise.pools.coroutines import CoroutineBody
+from poolwise.pools.coroutines import CoroutineBody, run_in_this_thread
 from poolwise.pools.interrupts import (
     BodyCancelled,
     ChildExited,
@@ -100,6 +101,26 @@ def test_a_child_task_cannot_end_the_loop_of_all_jobs() -> None:
 
     with pytest.raises(ChildExited):
         on_loop(main())
+
+
+def test_a_body_that_exits_ends_as_a_function_does_and_leaves_the_loop_and_no_task() -> None:
+    loops, parts = [], []
+
+    async def leave() -> None:
+        loops.append(asyncio.get_running_loop())
+        parts.append(asyncio.create_task(asyncio.sleep(9)))
+        await asyncio.sleep(0)
+        raise SystemExit(3)
+
+    def run() -> None:
+        METER.set(Meter())
+        run_in_this_thread(CoroutineBody(leave()))
+
+    for _ in range(2):
+        with pytest.raises(SystemExit):
+            contextvars.copy_context().run(run)
+    assert loops[0] is loops[1]
+    assert all(part.cancelled() for part in parts)
 
 
 def test_a_signal_that_ends_the_process_of_a_job_ends_its_loop_too(monkeypatch: pytest.MonkeyPatch) -> None:
