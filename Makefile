@@ -18,7 +18,7 @@ WITHOUT_DATABASE = $(addprefix --ignore tests/,jobs metering pools transport wor
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install up quick test test-postgres drill soak lint style types secrets check audit format env clean distclean
+.PHONY: help install up quick test test-postgres drill soak soak-odd lint style types secrets check audit format env clean distclean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-14s %s\n' "$$name" "$$what"; done
@@ -70,6 +70,9 @@ drill: .installed-dev ## Break running platforms on purpose and check for lost j
 
 soak: .installed-dev ## Ten minutes of load with a random fault every 20 s (ARGS="--seed 7")
 	@$(RUN) -m drills --soak 600 $(ARGS)
+
+soak-odd: .installed-dev ## Twenty minutes of load in which one job in fifty forks, hangs, leaks or ends its process
+	@$(RUN) -m drills --soak 1200 --odd $(ARGS)
 
 format: .installed-dev ## Format the source
 	$(BIN)/ruff check --fix

@@ -9,6 +9,7 @@ import time
 
 from dev import redis_server
 from drills.faults import FAULTS, Scale
+from drills.odd import odd_soak
 from drills.run import Cell, run_drill, timed
 from drills.site import POOLS
 from drills.soak import soak
@@ -32,7 +33,8 @@ def main() -> int:
     seed = random.randrange(1_000_000) if options.seed is None else options.seed
     pools = options.pool or POOLS
     if options.soak:
-        return soak(pools, options.soak, seed=seed, as_json=options.json)
+        run = odd_soak if options.odd else soak
+        return run(pools, options.soak, seed=seed, as_json=options.json)
     cells = _run_all(options, pools, Scale(is_quick=options.quick, seed=seed))
     if options.json:
         print(json.dumps({"seed": seed, "cells": [cell.as_dict() for cell in cells]}, indent=2))
@@ -49,6 +51,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--pool", action="append", choices=POOLS, help="only this pool; may be repeated")
     parser.add_argument("--quick", action="store_true", help="fewer faults, shorter outages")
     parser.add_argument("--soak", type=int, metavar="SECONDS", help="load and random faults for this long")
+    parser.add_argument("--odd", action="store_true", help="with --soak: odd jobs in place of random faults")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--seed", type=int, help="repeat the random choices of an earlier round")
     parser.add_argument("--keep", action="store_true", help="keep the folders of drills that passed, too")

@@ -15,13 +15,14 @@ from typing import Any
 from uuid import UUID
 
 from drills.database import ENDED, Database
+from drills.endings import LOST, ODD, right_ending
 
 #: What must not happen; the rest of the counts is information.
 BROKEN = (
-    "lost", "duplicated", "failed", "without_line", "result_differs", "attempts_exceeded", "history_broken",
-    "bad_timings",
+    "lost", "duplicated", "failed", "wrong_ending", "without_line", "result_differs", "attempts_exceeded",
+    "history_broken", "bad_timings",
 )  # fmt: skip
-INFORMATION = ("accepted", "committed", "extra_starts")
+INFORMATION = ("accepted", "committed", "odd", "extra_starts")
 _RESULT_OF = {"succeeded": "SUCCESS", "failed": "FAILURE", "cancelled": "REVOKED"}
 _MAX_EXAMPLES = 5
 #: A time stamp and a monotonic duration are read one after the other.
@@ -88,6 +89,7 @@ def judge(
     for job in jobs:
         missing.pop(job["id"], None)
         counts.count(job["pool"], "committed")
+        counts.count(job["pool"], "odd", number=int(job["definition"] in ODD))
         own = lines.get(job["id"], Counter())
         counts.count(job["pool"], "extra_starts", number=max(0, own.total() - 1))
         faults = [
@@ -110,8 +112,12 @@ def _faults_of_state(
         yield "lost"
     if len(outcomes) > 1 or any(was in ENDED for was, _, _ in outcomes):
         yield "duplicated"
-    if job["state"] == "failed":
+    ending = (job["state"], job["error_type"])
+    right = right_ending(job["definition"], job["pool"])
+    if ending[0] == "failed" and right[0] != "failed":
         yield "failed"
+    elif ending[0] in ENDED and ending != right:
+        yield "wrong_ending"
     if job["state"] == "succeeded" and not lines[job["attempt"]]:
         yield "without_line"
 
@@ -129,7 +135,9 @@ def _faults_of_result(job: Mapping[str, Any], results: list[tuple[str, str | Non
 def _faults_of_attempts(job: Mapping[str, Any], lines: Counter[int]) -> Iterable[str]:
     if max(job["attempt"], *lines, 0) > job["max_attempts"]:
         yield "attempts_exceeded"
-    if [past["attempt"] for past in job["history"]] != list(range(1, job["attempt"])):
+    # No job fails and is retried: where one has a further attempt, the process of the one before has ended.
+    past = [(each["attempt"], each["error_type"]) for each in job["history"]]
+    if past != [(number, LOST[1]) for number in range(1, job["attempt"])]:
         yield "history_broken"
 
 

@@ -11,7 +11,6 @@ from uuid import UUID
 
 import psycopg
 
-DEFINITION = "drill.effect"
 LIVE = ("queued", "running")
 ENDED = ("succeeded", "failed", "cancelled")
 _FAULTS = (sqlite3.Error, psycopg.Error)
@@ -77,10 +76,8 @@ class Database:
                 connection.execute(_WATCH_POSTGRES)
 
     def live(self) -> dict[str, str]:
-        """Return the pool of each drill job that has not ended, by id. Raise DatabaseAway."""
-        rows = self.ask(
-            f"SELECT id, pool FROM poolwise_job WHERE definition = '{DEFINITION}' AND state IN {LIVE}"
-        )
+        """Return the pool of each job that has not ended, by id. Raise DatabaseAway."""
+        rows = self.ask(f"SELECT id, pool FROM poolwise_job WHERE state IN {LIVE}")
         return {_id(job): pool for job, pool in rows}
 
     def running(self, *, longer_than_s: float) -> dict[str, int]:
@@ -102,12 +99,13 @@ class Database:
                 connection.execute("ROLLBACK")
 
     def jobs(self) -> Iterator[dict[str, Any]]:
-        """Return each drill job with what the checker needs. Raise DatabaseAway."""
+        """Return each job with what the checker needs. Raise DatabaseAway."""
         names = (
             "id", "pool", "state", "attempt", "max_attempts", "history", "created_at", "started_at",
-            "finished_at", "recorded_at", "broker_wait_s", "worker_wait_s", "run_s", "record_lag_s",
+            "finished_at", "recorded_at", "broker_wait_s", "worker_wait_s", "run_s", "record_lag_s", "definition",
+            "error_type",
         )  # fmt: skip
-        rows = self.ask(f"SELECT {', '.join(names)} FROM poolwise_job WHERE definition = '{DEFINITION}'")
+        rows = self.ask(f"SELECT {', '.join(names)} FROM poolwise_job")
         for row in rows:
             job = dict(zip(names, row, strict=True))
             job["id"] = _id(job["id"])

@@ -67,6 +67,7 @@ class Plan:
     pools: tuple[str, ...] = POOLS
     workers: int = 1  # of each pool
     coordinators: int = 1
+    supervised: bool = False  # each worker is the child of its part, which starts it again
     web: bool = False
     database: str = "sqlite"
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -122,9 +123,10 @@ class Site:
         self.database.watch_outcomes()
         for number in range(1, self.plan.coordinators + 1):
             self._add(f"coordinator-{number}", [sys.executable, "manage.py", "coordinator"])
+        restart = ["--restart"] if self.plan.supervised else []
         for pool in self.pools:
             for number in range(1, self.plan.workers + 1):
-                self._add(f"{pool}-{number}", [sys.executable, "manage.py", "pool", pool])
+                self._add(f"{pool}-{number}", [sys.executable, "manage.py", "pool", pool, *restart])
         if self.plan.web:
             self._start_web()
         command = [sys.executable, "-m", "drills.submitter", "--pools", ",".join(self.pools)]
@@ -251,8 +253,11 @@ class Site:
 
     def _is_up(self) -> bool:
         parts = [part for name, part in self.parts.items() if name not in ("submitter", "web")]
-        running = [part.pid for part in parts if part.process is not None and part.process.poll() is None]
-        return len(running) == len(parts) and set(running) <= self._seen_pids()
+        running = [part for part in parts if part.process is not None and part.process.poll() is None]
+        seen = self._seen_pids()
+        return len(running) == len(parts) and all(
+            seen & {part.pid, *(self.children(part.name) if self.plan.supervised else ())} for part in running
+        )
 
     def _seen_pids(self) -> set[int]:
         return {pid for pid, _ in self._heartbeats().values()}
@@ -299,9 +304,9 @@ class Site:
             process.stdin.write(json.dumps(order).encode() + b"\n")
             process.stdin.flush()
 
-    def load(self, *, rate_per_s: float, longest_s: float = 0.5, batch: int = 1) -> None:
-        """Submit this many jobs a second to each pool from now on, in batches."""
-        order = {"rate_per_s": rate_per_s, "longest_s": longest_s, "batch": batch}
+    def load(self, *, rate_per_s: float, longest_s: float = 0.5, batch: int = 1, **more: Any) -> None:
+        """Submit this many jobs a second to each pool from now on, in batches; see `drills.submitter`."""
+        order = {"rate_per_s": rate_per_s, "longest_s": longest_s, "batch": batch, **more}
         self._orders = [order]
         self._send_order(order)
 

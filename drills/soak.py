@@ -34,6 +34,8 @@ _CLAIM_AFTERLIFE_S = 60
 #: The 15 s of a kill, and the time that the queue which grew meanwhile takes before the recovered jobs run.
 _BUDGET_S = 20.0
 
+type Window = tuple[float, float]  # seconds since the begin
+type Growth = dict[str, tuple[int, int, float]]  # bytes before and after, and the share, by part
 FaultAction = Callable[[Site, random.Random], None]
 
 
@@ -103,16 +105,13 @@ class Memory:
             if process is not None and process.poll() is None and (size := _pss_bytes(process.pid)):
                 self.samples.setdefault(name, []).append((at_s, size))
 
-    def growth(self, seconds: float) -> dict[str, tuple[int, int, float]]:
-        """Return the median of the second minute and of the last, in bytes, and the growth as a share.
-
-        A Redis that lost its data has to fill again: its first median is that before the first fault.
-        """
-        growth = {}
+    def growth(self, seconds: float, first: Window, redis_first: Window, last_s: float) -> Growth:
+        """Return the medians of a first time and of the last, in bytes, and the growth as a share."""
+        growth: Growth = {}
         for name, samples in sorted(self.samples.items()):
-            begin_s, end_s = (0.0, FAULT_EVERY_S) if name == "redis" else (MINUTE_S, 2 * MINUTE_S)
+            begin_s, end_s = redis_first if name == "redis" else first
             early = [size for at_s, size in samples if begin_s <= at_s < end_s]
-            late = [size for at_s, size in samples if at_s >= seconds - MINUTE_S]
+            late = [size for at_s, size in samples if at_s >= seconds - last_s]
             if early and late:
                 before, after = int(statistics.median(early)), int(statistics.median(late))
                 growth[name] = (before, after, after / before - 1)
@@ -143,7 +142,14 @@ def soak(pools: Sequence[str], seconds: int, *, seed: int, as_json: bool) -> int
         checked = check(site)
         for cell in cells:
             _fill(cell, site, checked, has_drained=has_drained, trouble=trouble)
-    growth = memory.growth(seconds) if seconds >= 3 * MINUTE_S else {}
+    # A Redis that lost its data has to fill again: its first median is that before the first fault.
+    windows = ((MINUTE_S, 2 * MINUTE_S), (0.0, FAULT_EVERY_S), MINUTE_S)
+    growth = memory.growth(seconds, *windows) if seconds >= 3 * MINUTE_S else {}
+    return finish(cells, growth, seed, folder, as_json=as_json)
+
+
+def finish(cells: list[Cell], growth: Growth, seed: int, folder: Path, *, as_json: bool) -> int:
+    """Print the result and return the exit status; the folder stays unless all is good."""
     grown = [name for name, (_, _, share) in growth.items() if share > FLAT_WITHIN]
     good = all(cell.is_good for cell in cells) and not grown
     _print(cells, growth, seed, as_json=as_json)
@@ -180,7 +186,7 @@ def _run(site: Site, seconds: int, chance: random.Random) -> tuple[Memory, str]:
     return memory, trouble
 
 
-def _print(cells: list[Cell], growth: dict[str, tuple[int, int, float]], seed: int, *, as_json: bool) -> None:
+def _print(cells: list[Cell], growth: Growth, seed: int, *, as_json: bool) -> None:
     if as_json:
         memory = {name: {"before": a, "after": b, "growth": share} for name, (a, b, share) in growth.items()}
         print(json.dumps({"seed": seed, "cells": [c.as_dict() for c in cells], "memory": memory}, indent=2))

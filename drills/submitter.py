@@ -1,8 +1,9 @@
 """Submits the drills' jobs, steadily and in bursts, and writes the id of each that was accepted to a file.
 
 `python -m drills.submitter` reads its orders from standard input, one JSON object a line:
-{"rate_per_s": 10, "longest_s": 0.5} sets the steady load of every pool, {"burst": 500, "pool": "gevent",
-"longest_s": 0.1} submits at once. With --http it submits by the site's form, as a person does.
+{"rate_per_s": 10, "longest_s": 0.5} sets the steady load of every pool; in it "batch" is the number of jobs submitted at
+once, and "odd" the definitions of which one job follows each batch. {"burst": 500, "pool": "gevent", "longest_s": 0.1}
+submits at once. With --http it submits by the site's form, as a person does.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import random
 import select
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,7 +25,7 @@ _LARGEST = 500  # copies of one submission
 class Entry(Protocol):
     """A way to submit."""
 
-    def submit(self, pool: str, duration_s: float, copies: int) -> list[str]:
+    def submit(self, definition: str, pool: str, params: dict[str, float], copies: int) -> list[str]:
         """Return the ids of what was accepted. Raise anything where nothing was."""
 
 
@@ -36,7 +37,7 @@ class FunctionEntry:
 
         django.setup()
 
-    def submit(self, pool: str, duration_s: float, copies: int) -> list[str]:
+    def submit(self, definition: str, pool: str, params: dict[str, float], copies: int) -> list[str]:
         """Submit by `poolwise.submit`."""
         from django.db import close_old_connections, connection
 
@@ -44,7 +45,7 @@ class FunctionEntry:
 
         close_old_connections()
         try:
-            jobs = submit("drill.effect", {"duration_s": duration_s}, pool=pool, copies=copies)
+            jobs = submit(definition, params, pool=pool, copies=copies)
         except Exception:
             connection.close()
             raise
@@ -61,12 +62,16 @@ class FormEntry:
         self._user, self._password = httpx.URL(url).username, httpx.URL(url).password
         self._is_in = False
 
-    def submit(self, pool: str, duration_s: float, copies: int) -> list[str]:
+    def submit(self, definition: str, pool: str, params: dict[str, float], copies: int) -> list[str]:
         """Post the form; a redirect to the job's page means that it was accepted."""
-        page = "/definitions/drill.effect/"
+        page = f"/definitions/{definition}/"
         if not self._is_in:
             self._log_in()
-        data = {"param-duration_s": str(duration_s), "pools": pool, "copies": "1"}
+        data = {
+            "pools": pool,
+            "copies": "1",
+            **{f"param-{name}": str(value) for name, value in params.items()},
+        }
         data["csrfmiddlewaretoken"] = self._client.cookies["csrftoken"]
         answer = self._client.post(page, data=data)
         if answer.status_code != 302 or not answer.headers["Location"].startswith("/jobs/"):
@@ -91,6 +96,8 @@ class Submitter:
         self.entry, self.pools, self.random = entry, pools, random.Random(seed)
         self.turn = itertools.cycle(pools)
         self.rate_per_s, self.longest_s, self.batch = 0.0, 0.5, 1
+        self.definition = "drill.effect"
+        self.odd: dict[str, Iterator[str]] = {}
         self.due_mono = time.monotonic()
         self.accepted = (FOLDER / "accepted").open("a", buffering=1)
         self.refused = (FOLDER / "refused").open("a", buffering=1)
@@ -119,7 +126,9 @@ class Submitter:
                 self._submit(order["pool"], order["longest_s"], copies)
         else:
             self.rate_per_s, self.longest_s = order["rate_per_s"], order["longest_s"]
-            self.batch = order.get("batch", 1)
+            self.batch, self.definition = order.get("batch", 1), order.get("definition", self.definition)
+            if odd := order.get("odd"):
+                self.odd = {pool: itertools.cycle(self.random.sample(odd, len(odd))) for pool in self.pools}
             self.due_mono = time.monotonic()
             if not self.rate_per_s:
                 (FOLDER / "submitter-idle").touch()
@@ -128,11 +137,17 @@ class Submitter:
         # What an outage delayed is not made up for: the load stays the same.
         every_s = self.batch / self.rate_per_s / len(self.pools)
         self.due_mono = max(self.due_mono + every_s, time.monotonic() - 0.5)
-        self._submit(next(self.turn), round(self.random.uniform(0.0, self.longest_s), 3), self.batch)
+        pool = next(self.turn)
+        self._submit(pool, round(self.random.uniform(0.0, self.longest_s), 3), self.batch)
+        if self.odd:
+            self._store(next(self.odd[pool]), pool, {}, 1)
 
     def _submit(self, pool: str, duration_s: float, copies: int) -> None:
+        self._store(self.definition, pool, {"duration_s": duration_s}, copies)
+
+    def _store(self, definition: str, pool: str, params: dict[str, float], copies: int) -> None:
         try:
-            ids = self.entry.submit(pool, duration_s, copies)
+            ids = self.entry.submit(definition, pool, params, copies)
         except Exception as error:  # a fault is at work: what was not accepted may not count
             self.refused.write(f"{pool} {type(error).__name__}: {str(error)[:200]!r}\n")
             return

@@ -6,7 +6,7 @@ from django.apps import AppConfig
 
 
 class DrillsConfig(AppConfig):
-    """The job of the drills and the crash points."""
+    """The jobs of the drills and the crash points."""
 
     name = "drills.app"
     label = "drills"
@@ -14,7 +14,7 @@ class DrillsConfig(AppConfig):
 
     def ready(self) -> None:
         """Wrap the platform's steps, so that a drill can end the process at each of them."""
-        from drills.app import crash_points
+        from drills.app import crash_points, odd  # noqa: F401 - declares the odd jobs
         from poolwise.lifecycle import stream
 
         crash_points.install()

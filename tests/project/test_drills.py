@@ -1,5 +1,6 @@
 """The drills themselves: the checker finds every kind of loss, and a sample of faults causes none."""
 
+import ast
 import math
 import os
 import signal
@@ -16,27 +17,32 @@ from uuid import uuid4
 import pytest
 
 from dev.own_redis import OwnRedis
-from drills import app, checker, proof
+from drills import app, checker, odd, proof
 from drills.database import Database
+from drills.endings import ODD
 from drills.faults import FAULTS, Scale
 from drills.run import Cell, run_drill
-from drills.site import DrillError
+from drills.site import POOLS, DrillError
 from drills.table import table
 from poolwise import definitions
 from poolwise.support.errors import UnknownDefinition
 from tests import ROOT
+from tests.helpers.pace import eventually
 
 pytestmark = pytest.mark.slow
 
 ID = uuid4().hex
 GOOD: dict[str, Any] = {
     "id": ID, "pool": "gevent", "state": "succeeded", "attempt": 2, "max_attempts": 3,
-    "history": [{"attempt": 1}], "created_at": 100.0, "started_at": 101.0, "finished_at": 102.0,
+    "definition": "drill.effect", "error_type": "",
+    "history": [{"attempt": 1, "error_type": "WorkerLost"}], "created_at": 100.0, "started_at": 101.0, "finished_at": 102.0,
     "recorded_at": 102.5, "broker_wait_s": 0.5, "worker_wait_s": 0.5, "run_s": 1.0, "record_lag_s": 0.5,
 }  # fmt: skip
 LINES = {ID: Counter({1: 1, 2: 1})}
-RESULTS = {ID: [("SUCCESS", '{"attempt": 2}')]}
+RESULTS: dict[str, list[tuple[str, str | None]]] = {ID: [("SUCCESS", '{"attempt": 2}')]}
 OUTCOMES = {ID: [("running", "succeeded", 2)]}
+STOPPED = {"state": "failed", "error_type": "TimeLimitExceeded"}
+FAILURE: dict[str, list[tuple[str, str | None]]] = {ID: [("FAILURE", None)]}
 
 
 def judge(changes: dict[str, Any] | None = None, **options: Any) -> dict[str, int]:
@@ -48,7 +54,7 @@ def judge(changes: dict[str, Any] | None = None, **options: Any) -> dict[str, in
 
 
 def test_a_job_that_ran_twice_and_was_recorded_once_is_no_fault() -> None:
-    assert judge() == {"accepted": 1, "committed": 1, "extra_starts": 1}
+    assert judge() == {"accepted": 1, "committed": 1, "odd": 0, "extra_starts": 1}
 
 
 @pytest.mark.parametrize(
@@ -65,6 +71,10 @@ def test_a_job_that_ran_twice_and_was_recorded_once_is_no_fault() -> None:
         ({}, {"results": {ID: RESULTS[ID] * 2}}, "result_differs"),
         ({"max_attempts": 1}, {}, "attempts_exceeded"),
         ({"history": []}, {}, "history_broken"),
+        ({"history": [{"attempt": 1, "error_type": "ValueError"}]}, {}, "history_broken"),
+        ({"definition": "odd.waits"}, {}, "wrong_ending"),
+        ({**STOPPED, "definition": "odd.exits"}, {"results": FAILURE}, "wrong_ending"),
+        ({**STOPPED, "definition": "odd.leaks"}, {"results": FAILURE}, "failed"),
         ({"started_at": 99.0}, {}, "bad_timings"),
         ({"finished_at": 100.5}, {}, "bad_timings"),
         ({"worker_wait_s": -0.1}, {}, "bad_timings"),
@@ -74,6 +84,42 @@ def test_the_checker_finds_each_kind_of_fault(
     changes: dict[str, Any], options: dict[str, Any], fault: str
 ) -> None:
     assert judge(changes, **options)[fault] == 1
+
+
+@pytest.mark.parametrize(
+    ("pool", "error_type"),
+    [("prefork", "MemoryLimitExceeded"), ("gevent", ""), ("gevent", "MemoryLimitExceeded")],
+)
+def test_an_odd_job_has_to_end_as_is_right_on_its_pool(pool: str, error_type: str) -> None:
+    ended = {"state": "failed", "error_type": error_type} if error_type else {}
+    job = {**GOOD, **ended, "definition": "odd.grows", "pool": pool}
+    results = FAILURE if error_type else RESULTS
+    counts = checker.judge([job], {ID: pool}, LINES, results, OUTCOMES)
+    assert counts.pools[pool]["odd"] == 1
+    assert counts.is_good is ((pool == "gevent") != bool(error_type))
+
+
+def test_each_odd_job_has_a_right_ending_on_each_pool() -> None:
+    source = ast.parse((ROOT / "drills/app/odd.py").read_text())
+    functions = [each for each in source.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
+    jobs = {f"odd.{each.name}" for each in functions if each.decorator_list and each.name[0] != "_"}
+    assert jobs == {*ODD, "odd.neighbour"}
+    assert {tuple(endings) for endings in ODD.values()} == {POOLS}
+
+
+def test_what_is_left_of_a_platform_is_found_whoever_its_parent_is_and_ended(tmp_path: Path) -> None:
+    site: Any = SimpleNamespace(folder=tmp_path, parts={})
+    command = ["sh", "-c", "setsid sleep 601 & wait"]
+    environment = {**os.environ, "POOLWISE_DRILL_FOLDER": str(tmp_path)}
+    with odd._killed_at_the_end(site), subprocess.Popen(command, env=environment) as process:
+        eventually(lambda: len(odd._processes(site)) == 2)
+        process.kill()
+        process.wait()
+        [hanging, left] = odd._end(site, within_s=0.0)
+        assert hanging.startswith("programs of stopped jobs run still")
+        assert left.startswith("1 processes are left: ")
+    eventually(lambda: not odd._processes(site))
+    assert list(odd._end(site)) == []
 
 
 def test_clocks_that_a_drill_moved_apart_are_no_fault_but_negative_durations_are() -> None:
