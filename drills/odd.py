@@ -14,7 +14,7 @@ import psutil
 from drills.endings import HANGING_PROGRAM, ODD
 from drills.run import SETTLE_S, Cell, _fill, check
 from drills.site import Plan, Site
-from drills.soak import SAMPLE_EVERY_S, Memory, finish
+from drills.soak import SAMPLE_EVERY_S, Memory, finish, pss_bytes
 
 JOBS_PER_S = 12.0  # of all pools together
 _NEIGHBOURS = 49  # for each odd job
@@ -22,8 +22,9 @@ _LONGEST_S = 0.5
 _WARM_S = 60.0
 #: That of recovered attempts, too, which otherwise live for 30 days, so that Redis would grow all the time.
 _CLAIM_AFTERLIFE_S = 300
-#: Workers that are started every few seconds have not the same memory at each moment, and Redis grows at first.
+#: Redis grows at first, and workers do so for their first seconds.
 _FIRST, _LAST_S = (240.0, 420.0), 180.0
+_YOUNG_S = 20.0
 _DRAIN_S = 300.0
 _STOP_S = 90.0
 _CGROUP_BYTES = 64 * 2**20
@@ -100,7 +101,7 @@ def _killed_at_the_end(site: Site) -> Iterator[None]:
 
 
 def _run(site: Site, seconds: int, odd: Sequence[str]) -> Memory:
-    memory = Memory()
+    memory = Memory(_bytes_of)
     rate_per_s = JOBS_PER_S / len(site.pools)
     site.load(
         rate_per_s=rate_per_s, longest_s=_LONGEST_S, batch=_NEIGHBOURS, definition="odd.neighbour", odd=odd
@@ -111,6 +112,22 @@ def _run(site: Site, seconds: int, odd: Sequence[str]) -> Memory:
         memory.sample(site, at_s)
         site.wait(SAMPLE_EVERY_S)
     return memory
+
+
+def _bytes_of(name: str, pid: int) -> int:
+    """Return the memory of a part; 0 while its worker is young, or has a process of a job beside it.
+
+    The watchdog of a worker that is started anew every few seconds has now 8 MB, now 30.
+    """
+    if not name.startswith(("threads", "gevent", "asyncio")):
+        return pss_bytes(pid)
+    with suppress(psutil.Error):
+        workers = [
+            each for each in psutil.Process(pid).children(recursive=True) if "celery" in each.cmdline()
+        ]
+        if len(workers) == 1 and time.time() - workers[0].create_time() > _YOUNG_S:
+            return int(workers[0].memory_full_info().pss)
+    return 0
 
 
 def _end(site: Site, within_s: float = _STOP_S) -> Iterator[str]:

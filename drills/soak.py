@@ -95,14 +95,15 @@ FAULT_ACTIONS: dict[str, FaultAction] = {
 class Memory:
     """The proportional share of memory of each part, with its children, over time."""
 
-    def __init__(self) -> None:
+    def __init__(self, measure: Callable[[str, int], int] | None = None) -> None:
+        self._measure = measure or (lambda _name, pid: pss_bytes(pid))
         self.samples: dict[str, list[tuple[float, int]]] = {}
 
     def sample(self, site: Site, at_s: float) -> None:
         """Measure each part that runs now."""
         parts = [(part.name, part.process) for part in site.parts.values()]
         for name, process in [*parts, ("redis", site.redis.process)]:
-            if process is not None and process.poll() is None and (size := _pss_bytes(process.pid)):
+            if process is not None and process.poll() is None and (size := self._measure(name, process.pid)):
                 self.samples.setdefault(name, []).append((at_s, size))
 
     def growth(self, seconds: float, first: Window, redis_first: Window, last_s: float) -> Growth:
@@ -118,7 +119,8 @@ class Memory:
         return growth
 
 
-def _pss_bytes(pid: int) -> int:
+def pss_bytes(pid: int) -> int:
+    """Return the proportional share of memory of a process and its children."""
     total = 0
     with suppress(psutil.Error):
         process = psutil.Process(pid)
