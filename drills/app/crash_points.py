@@ -72,8 +72,10 @@ class _Batch:
     def __init__(self) -> None:
         self.pools: set[str] = set()
 
-    def note(self, outcomes: Iterable[tuple[Any, Any]]) -> Iterable[str]:
-        self.pools = {job.pool for job, *_ in outcomes}
+    def note(self, outcomes: Iterable[tuple[Any, ...]], **_: Any) -> Iterable[str]:
+        # A worker's name is that of its pool, a dash, a number and its host.
+        names = (outcome.place.worker.partition("@")[0] for _, outcome, *_ in outcomes)
+        self.pools = {name.rpartition("-")[0] for name in names}
         return self.pools
 
     def last(self, *_: Any, **__: Any) -> Iterable[str]:
