@@ -10,6 +10,7 @@ import mmap
 import os
 import struct
 import tempfile
+import threading
 import time
 from collections import deque
 from contextlib import suppress
@@ -86,6 +87,7 @@ class AttemptTable:
         self._turns = itertools.count(1)
         self._free: deque[int] = deque()
         self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
 
     @classmethod
     def create(cls) -> tuple[Self, int]:
@@ -154,11 +156,12 @@ class AttemptTable:
             return self._free.pop()
         except IndexError:
             pass
-        row = next(self._numbers)  # atomic: no two threads get the same row
-        if row > MAX_ROWS:
-            return None
-        _USED.pack_into(self._memory, 0, max(row, *_USED.unpack_from(self._memory)))
-        return row
+        with self._lock:  # else of two threads the one with the lower row could hide the row of the other
+            row = next(self._numbers)
+            if row > MAX_ROWS:
+                return None
+            _USED.pack_into(self._memory, 0, row)
+            return row
 
     def _write(self, row: int, text: str, deadline_mono: float) -> None:
         raw, at = text.encode()[: ROW_BYTES - _ROW.size], row * ROW_BYTES

@@ -21,8 +21,9 @@ def report(table: AttemptTable, worker: str, pid: int) -> bool:
     """
     outcomes = outcomes_of(table.fault(), table.attempts())
     try:
-        _report(connect(timeout_s=1.0), outcomes)
-        heartbeats.mark_ended(connect(timeout_s=1.0), worker, pid)
+        client = connect(timeout_s=5.0)
+        _report(client, outcomes)
+        heartbeats.mark_ended(client, worker, pid)
     except REDIS_ERRORS as error:
         print(f"Redis is unavailable, so the worker's silence has to tell: {error}", file=sys.stderr)  # noqa: T201
     return bool(outcomes)

@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +103,24 @@ def test_a_full_table_lets_jobs_run_unwatched(monkeypatch: pytest.MonkeyPatch) -
         strike.remove()
     table.note("d", 1.0)
     assert [a.text for a in table.attempts()] == ["d"]
+
+
+def test_no_attempt_is_hidden_by_another_thread_that_notes_one(switch_often: None) -> None:
+    for _ in range(20):
+        table, descriptor = AttemptTable.create()
+        with ThreadPoolExecutor(8) as threads:
+            rows = list(threads.map(table.note, map(str, range(64))))
+        assert len(table.attempts()) == len(rows)
+        os.close(descriptor)
+
+
+@pytest.fixture
+def switch_often() -> Iterator[None]:
+    """Have threads take turns as often as possible."""
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-7)
+    yield
+    sys.setswitchinterval(interval_s)
 
 
 def test_a_heartbeat_is_overdue_once_its_time_is_over() -> None:
