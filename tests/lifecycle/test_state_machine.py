@@ -39,8 +39,8 @@ BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 #: Of a job that has ended, nothing of this may ever change.
 FROZEN = ("state", "attempt", "history", "finished_at", "recorded_at", "error", "worker", "run_s", "due_at")
 POOL = "threads"
-#: About five seconds; POOLWISE_EXAMPLES=2000 searches longer, and differently each time.
-EXAMPLES = int(os.environ.get("POOLWISE_EXAMPLES", "60"))
+#: Some ten seconds; POOLWISE_EXAMPLES=2000 searches longer, and differently each time.
+EXAMPLES = int(os.environ.get("POOLWISE_EXAMPLES", "40"))
 FATES = (
     "runs", "runs", "succeeded", "failed", "fails and is tried again", "cancelled", "lost", "stops", "dies",
     "freezes",

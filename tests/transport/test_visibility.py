@@ -50,7 +50,7 @@ def test_the_jobs_of_a_killed_worker_run_again_after_the_visibility_timeout(lab:
 
 def test_repeated_kills_under_tiny_jobs_lose_none(tmp_path: Path) -> None:
     need_redis_server()
-    jobs, chance = 2000, random.Random(7)
+    jobs, chance = 1000, random.Random(7)
     with closing(Lab(tmp_path, visibility_s=1)) as lab:
         for key in range(jobs):
             lab.send("effect", key, to="threads")

@@ -23,7 +23,7 @@ ROUNDS = 4
 MODELS = ("prefork", "threads", "gevent", "asyncio")
 SLOTS = {"prefork": 2, "threads": 32, "gevent": 200, "asyncio": 200}
 #: Jobs per model; ORM_JOBS sets another number for all.
-JOBS = {"prefork": 60, "threads": 60, "gevent": 200, "asyncio": 200}
+JOBS = {"prefork": 20, "threads": 60, "gevent": 100, "asyncio": 100}
 if "ORM_JOBS" in os.environ:
     JOBS = dict.fromkeys(JOBS, int(os.environ["ORM_JOBS"]))
 POOLS: dict[str, dict[str, Any]] = {
