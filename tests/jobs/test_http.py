@@ -132,7 +132,7 @@ def test_a_redirect_on_the_list_is_followed(hostile_url: str) -> None:
 )
 def test_an_answer_that_breaks_a_limit_is_refused(hostile_url: str, path: str, text: str) -> None:
     begin = time.monotonic()
-    for error in both([f"{hostile_url}/{path}"], timeout_s=0.3):
+    for error in both([f"{hostile_url}/{path}"], timeout_s=0.3 if path == "drip" else 10.0):
         assert isinstance(error, http.FetchRefused)
         assert text in str(error)
     assert time.monotonic() - begin < limit_s(5)
