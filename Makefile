@@ -10,9 +10,10 @@ SPREAD = --dist loadfile --no-loadscope-reorder
 QUICK = not (services or redis or browser or postgres or slow)
 # Without a cache, two processes check types faster; with a cache they take three times as long as one.
 # Tests that do not depend on the kind of database.
-WITHOUT_DATABASE = $(addprefix --ignore tests/,control/test_actions.py jobs management/test_commands.py metering pools transport \
-	worker/stuck worker/test_deaths.py worker/test_forged_messages.py worker/test_forged_redis.py worker/test_shutdown.py project/browser \
-	project/test_drills.py project/test_odd_redis.py project/test_rabbitmq.py project/test_up.py)
+WITHOUT_DATABASE = $(addprefix --ignore tests/,control/test_actions.py control/test_races.py jobs lab/test_platform.py \
+	management/test_commands.py metering pools transport worker/stuck worker/test_deaths.py worker/test_forged_messages.py \
+	worker/test_forged_redis.py worker/test_shutdown.py project/browser project/test_drills.py project/test_odd_redis.py \
+	project/test_rabbitmq.py project/test_up.py)
 
 # Otherwise each process that starts compiles Poolwise again.
 unexport PYTHONDONTWRITEBYTECODE
