@@ -1,23 +1,21 @@
 """Real workers that are killed, or that a job ends: what they held runs again soon, and only that job is blamed."""
 
-import importlib
 import json
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import psutil
 import pytest
 
-from poolwise.definitions import registry
 from poolwise.lifecycle import broker_queues
 from poolwise.lifecycle.heartbeats import pools_up, read_all
 from poolwise.lifecycle.submission import submit
 from poolwise.models import Job, JobState
 from poolwise.support import is_running
 from poolwise.support.redis import worker_client
+from tests.helpers.own_jobs import declare_own, own_platform
 from tests.helpers.pace import eventually, within
 from tests.helpers.platform import Platform
 
@@ -41,8 +39,7 @@ AGAIN_WITHIN_S = 5.0
 @pytest.fixture(scope="module")
 def mortal_processes(platform_processes: Platform) -> Iterator[Platform]:
     """A coordinator, and workers once a test asks for them."""
-    platform_processes.stop_if_running("coordinator")  # it would put off jobs of pools that it does not know
-    with Platform(**ENVIRONMENT) as platform:
+    with own_platform(platform_processes, ENVIRONMENT) as platform:
         yield platform
 
 
@@ -51,11 +48,7 @@ def mortal(
     transactional_db: None, mortal_processes: Platform, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Platform]:
     """The platform of workers that receive more jobs than they run; this process can submit the deadly ones."""
-    settings.JOB_POOLS = {**settings.JOB_POOLS, **POOLS}
-    monkeypatch.setattr(registry, "_by_name", dict(registry._by_name))
-    monkeypatch.setattr(registry, "_name_by_path", dict(registry._name_by_path))
-    sys.modules.pop("tests.worker.deadly.jobs", None)  # to declare them again, in the registry of this test
-    importlib.import_module("tests.worker.deadly.jobs")
+    declare_own(settings, monkeypatch, POOLS, "tests.worker.deadly.jobs")
     mortal_processes.ensure("coordinator")
     yield mortal_processes
     mortal_processes.drain()

@@ -1,20 +1,17 @@
 """A backlog of jobs that use the ORM in every way, which each pool's worker meets at its start."""
 
-import importlib
 import json
 import os
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.conf import settings as site
 from django.contrib.auth.models import Group
 from django.db import connection
 
-from poolwise.definitions import registry
 from poolwise.lifecycle.submission import submit
 from poolwise.models import Job, JobState
+from tests.helpers.own_jobs import declare_own, own_platform
 from tests.helpers.pace import eventually
 from tests.helpers.platform import Platform
 from tests.worker.orm.jobs import ADDED, KINDS, LOCKED
@@ -41,8 +38,7 @@ pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True), pyt
 @pytest.fixture(scope="module")
 def orm_processes(platform_processes: Platform) -> Iterator[Platform]:
     """A coordinator with the jobs that use the ORM, and the workers that tests start."""
-    platform_processes.stop_if_running("coordinator")  # it would put off jobs of pools that it does not know
-    with Platform(**ENVIRONMENT) as platform:
+    with own_platform(platform_processes, ENVIRONMENT) as platform:
         yield platform
 
 
@@ -51,11 +47,7 @@ def orm(
     transactional_db: None, orm_processes: Platform, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Platform]:
     """The platform of these jobs; this process can submit them."""
-    settings.JOB_POOLS = {**site.JOB_POOLS, **POOLS}
-    monkeypatch.setattr(registry, "_by_name", dict(registry._by_name))
-    monkeypatch.setattr(registry, "_name_by_path", dict(registry._name_by_path))
-    sys.modules.pop("tests.worker.orm.jobs", None)  # to declare them again, in the registry of this test
-    importlib.import_module("tests.worker.orm.jobs")
+    declare_own(settings, monkeypatch, POOLS, "tests.worker.orm.jobs")
     orm_processes.ensure("coordinator")
     yield orm_processes
     orm_processes.drain()

@@ -1,15 +1,12 @@
 """Workers of all pools that know the jobs that get stuck, under queues and names of their own."""
 
-import importlib
 import json
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.conf import settings as site
 
-from poolwise.definitions import registry
+from tests.helpers.own_jobs import declare_own, own_platform
 from tests.helpers.platform import Platform
 
 MODELS = ("prefork", "threads", "gevent", "asyncio")
@@ -32,8 +29,7 @@ ENVIRONMENT = {
 @pytest.fixture(scope="package")
 def stuck_processes(platform_processes: Platform) -> Iterator[Platform]:
     """A coordinator, and workers once they are asked for, with the jobs that get stuck; they end with the last test here."""
-    platform_processes.stop_if_running("coordinator")  # it would put off jobs of pools that it does not know
-    with Platform(**ENVIRONMENT) as platform:
+    with own_platform(platform_processes, ENVIRONMENT) as platform:
         yield platform
 
 
@@ -42,11 +38,7 @@ def stuck(
     transactional_db: None, stuck_processes: Platform, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Platform]:
     """The platform of the jobs that get stuck; this process can submit them."""
-    settings.JOB_POOLS = {**site.JOB_POOLS, **POOLS}
-    monkeypatch.setattr(registry, "_by_name", dict(registry._by_name))
-    monkeypatch.setattr(registry, "_name_by_path", dict(registry._name_by_path))
-    sys.modules.pop("tests.worker.stuck.jobs", None)  # to declare them again, in the registry of this test
-    importlib.import_module("tests.worker.stuck.jobs")
+    declare_own(settings, monkeypatch, POOLS, "tests.worker.stuck.jobs")
     stuck_processes.ensure("coordinator", *POOLS)
     yield stuck_processes
     stuck_processes.drain()
