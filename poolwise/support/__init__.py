@@ -33,11 +33,6 @@ from poolwise.support.descendants import (
     kill_family,
 )
 from poolwise.support.dropped import drop
-from poolwise.support.ended_for_job import (
-    ENDED_FOR_JOB_VARIABLE,
-    forget_end_for_job,
-    note_end_for_job,
-)
 from poolwise.support.errors import (
     BadBundle,
     BadDefinition,
@@ -99,7 +94,6 @@ from poolwise.support.samples import Summary, quantile, share, summary, supporte
 from poolwise.support.timing import Stopwatch, Timings, elapsed_wall_s, to_datetime, wall_now
 
 __all__ = [
-    "ENDED_FOR_JOB_VARIABLE",
     "MAX_COMPARED",
     "MAX_REASON_CHARS",
     "MAX_VARIANT_NAME_CHARS",
@@ -154,7 +148,6 @@ __all__ = [
     "elapsed_wall_s",
     "eviction_fault",
     "family",
-    "forget_end_for_job",
     "formats",
     "is_running",
     "is_storable",
@@ -166,7 +159,6 @@ __all__ = [
     "logs",
     "megabytes",
     "native_lock",
-    "note_end_for_job",
     "original",
     "parameter_value",
     "parameters",

@@ -21,10 +21,11 @@ from typing import Self
 ROW_BYTES = 2_048
 MAX_ROWS = 10_000
 #: Row 0: the number of rows ever used and the time at which the next heartbeat is overdue, written by the worker; the
-#: time of the last check, written by the watchdog. All times are CLOCK_MONOTONIC, which all processes share.
+#: time of the last check, written by the watchdog; whether the worker ends for the sake of a job, written by either. All
+#: times are CLOCK_MONOTONIC, which all processes share.
 _USED = struct.Struct("=I")
 _TIME = struct.Struct("=d")
-_CHECKED_AT, _HEARTBEAT_DUE_AT = 8, 16
+_CHECKED_AT, _HEARTBEAT_DUE_AT, _ENDS_FOR_JOB_AT = 8, 16, 24
 #: The length of the text, 0 while the row is free; the deadline (infinite if there is none); the thread that runs the
 #: attempt (0 if none does yet), and the number of its turn there: of the attempts of one thread, the last one runs.
 _ROW = struct.Struct("=I4xdQQ")
@@ -151,6 +152,10 @@ class AttemptTable:
         """Note that the worker has withdrawn its heartbeat and sends no more."""
         _TIME.pack_into(self._memory, _HEARTBEAT_DUE_AT, 0.0)
 
+    def note_end_for_job(self) -> None:
+        """Note that the worker ends for the sake of a job: then its supervisor starts it again without a pause."""
+        self._memory[_ENDS_FOR_JOB_AT] = 1
+
     def _take(self) -> int | None:
         try:
             return self._free.pop()
@@ -174,6 +179,11 @@ class AttemptTable:
     def fault(self) -> str:
         """Return what the worker wrote of its own end; empty if it was killed from outside."""
         return os.pread(self.descriptor, _MAX_FAULT_BYTES, _TABLE_BYTES).decode(errors="replace")
+
+    @property
+    def ends_for_job(self) -> bool:
+        """Return whether the worker ends, or has ended, for the sake of a job."""
+        return bool(self._memory[_ENDS_FOR_JOB_AT])
 
     def close(self) -> None:
         """Free the memory and the descriptor."""

@@ -51,22 +51,25 @@ def outcomes_of(fault: str, attempts: Iterable[WatchedAttempt]) -> list[stream.O
         return []
     blamed = max(on_thread, key=lambda attempt: attempt.turn)
     error, stack = f"{stream.ENDED_WORKER}: {reason[1].strip()}.", f"{reason[0]}\n\n{current[0]}"
-    outcomes = [_outcome(attempt, error, stack if attempt is blamed else "") for attempt in attempts]
-    return [outcome for outcome in outcomes if outcome is not None]
+    outcomes = (
+        outcome(attempt, stream.Ending.LOST, error, error_type="WorkerLost", traceback=stack)
+        if attempt is blamed
+        else outcome(attempt, stream.Ending.RELEASED, "Its worker was ended by another job.")
+        for attempt in attempts
+    )
+    return [each for each in outcomes if each is not None]
 
 
-def _outcome(attempt: WatchedAttempt, error: str, stack: str) -> stream.Outcome | None:
+def outcome(
+    attempt: WatchedAttempt, ending: stream.Ending, error: str, *, error_type: str = "", traceback: str = ""
+) -> stream.Outcome | None:
+    """Return the outcome of an attempt that ends now; None if its row is unreadable, so that it is recovered later."""
     try:
         started = stream.decode(attempt.text)
     except ValueError:
-        return None  # the coordinator recovers it
+        return None
     now = wall_now()
     run_s = elapsed_wall_s(started.timings.started_at or now, now)
-    place = (
-        started.job_id, started.attempt, started.place, replace(started.timings, finished_at=now, run_s=run_s),
-    )  # fmt: skip
-    if stack:
-        return stream.Outcome(
-            *place, stream.Ending.LOST, error_type="WorkerLost", error=error, traceback=stack
-        )
-    return stream.Outcome(*place, stream.Ending.RELEASED, error="Its worker was ended by another job.")
+    timings = replace(started.timings, finished_at=now, run_s=run_s)
+    place = (started.job_id, started.attempt, started.place, timings)
+    return stream.Outcome(*place, ending, error_type=error_type, error=error, traceback=traceback)

@@ -6,7 +6,7 @@ import signal
 import structlog
 from django.conf import settings
 
-from poolwise.support import kill_descendants, note_end_for_job, original, start_native_thread
+from poolwise.support import kill_descendants, original, start_native_thread
 
 log = structlog.get_logger(__name__)
 #: How long a cold shutdown may take: it may wait for a Redis that does not answer.
@@ -20,7 +20,6 @@ def drain(reason: str) -> None:
     global _draining
     if not _draining:
         _draining = True
-        note_end_for_job()
         log.error("the worker takes no more jobs and ends after the running ones", reason=reason)
         os.kill(os.getpid(), signal.SIGTERM)
 

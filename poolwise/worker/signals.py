@@ -41,7 +41,12 @@ def _start_watchdog(name: str) -> None:
     forked.at_fork(table.detach)
     workers = base.running_pool()
     if workers is not None:
-        workers.on_given_up = lambda job: drain(f"{job.name} could not be stopped and may still run")
+
+        def replace_worker(job: Any) -> None:
+            table.note_end_for_job()
+            drain(f"{job.name} could not be stopped and may still run")
+
+        workers.on_given_up = replace_worker
         workers.table = table
         faults.install(table.descriptor)
 

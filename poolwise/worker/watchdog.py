@@ -70,6 +70,7 @@ class Watchdog:
         if not any(attempt.deadline_mono + MARGIN_S < now for attempt in attempts):
             os.kill(self._pid, signal.SIGCONT)
             return False
+        self._table.note_end_for_job()
         try:
             _actions().report_all(attempts)
         finally:

@@ -8,14 +8,13 @@ import json
 import os
 import sys
 import time
-from dataclasses import replace
 from typing import Any
 
 import psutil
 from django.conf import settings
 
 from poolwise.lifecycle import heartbeats, stream
-from poolwise.support import REDIS_ERRORS, connect, elapsed_wall_s, note_end_for_job, wall_now
+from poolwise.support import REDIS_ERRORS, connect
 from poolwise.worker import death
 from poolwise.worker.attempt_table import SETTINGS_VARIABLE, WatchedAttempt
 
@@ -54,8 +53,7 @@ def worker_of(attempt: WatchedAttempt) -> str:
 
 
 def report_all(attempts: list[WatchedAttempt]) -> None:
-    """Report the overdue attempts as failed and the others as released; note why the worker ends."""
-    note_end_for_job()
+    """Report the overdue attempts as failed and the others as released."""
     client = connect(timeout_s=2.0)
     until_mono = time.monotonic() + _REPORT_WITHIN_S
     waiting = list(attempts)
@@ -77,19 +75,8 @@ def _report(client: Any, attempt: WatchedAttempt) -> None:
 
 def outcome_of(attempt: WatchedAttempt) -> stream.Outcome | None:
     """Return the outcome of an attempt: failed if past its limit, else released; None if the row is unreadable."""
-    try:
-        started = stream.decode(attempt.text)
-    except ValueError:
-        return None  # the coordinator recovers it
-    now = wall_now()
-    run_s = elapsed_wall_s(started.timings.started_at or now, now)
-    timings = replace(started.timings, finished_at=now, run_s=run_s)
-    place = (started.job_id, started.attempt, started.place, timings)
     if attempt.deadline_mono < time.monotonic():
         text = f"The time limit was exceeded by a job that does not yield; {stream.WORKER_ENDED}"
-        return stream.Outcome(*place, stream.Ending.FAILED, error_type="TimeLimitExceeded", error=text)
-    return stream.Outcome(
-        *place,
-        stream.Ending.RELEASED,
-        error="Its worker was ended because another job past its time limit did not yield.",
-    )
+        return death.outcome(attempt, stream.Ending.FAILED, text, error_type="TimeLimitExceeded")
+    text = "Its worker was ended because another job past its time limit did not yield."
+    return death.outcome(attempt, stream.Ending.RELEASED, text)

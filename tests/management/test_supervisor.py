@@ -39,7 +39,8 @@ time.sleep(60)
 
 ENDS_FOR_JOB = """
 import os, signal
-open(os.environ["POOLWISE_ENDED_FOR_JOB"], "w").close()
+from poolwise.worker.attempt_table import AttemptTable
+AttemptTable.inherit().note_end_for_job()
 os.kill(os.getpid(), signal.SIGKILL)
 """
 

@@ -16,7 +16,6 @@ from django.conf import settings
 from poolwise.lifecycle import stream
 from poolwise.lifecycle.heartbeats import Heartbeat, read_all, send
 from poolwise.lifecycle.stream import Ending, Place, Started, encode
-from poolwise.support import ENDED_FOR_JOB_VARIABLE
 from poolwise.support.timing import Timings, wall_now
 from poolwise.worker import attempt_table, watchdog_supervisor
 from poolwise.worker.attempt_table import NO_LIMIT, AttemptTable, WatchedAttempt
@@ -144,8 +143,16 @@ def test_an_attempt_past_its_limit_has_failed_and_the_others_are_given_back() ->
     assert outcome_of(WatchedAttempt("{cut off", now)) is None
 
 
+@pytest.fixture
+def table() -> Iterator[AttemptTable]:
+    """The table of a worker, as its supervisor sees it."""
+    table, _ = AttemptTable.create()
+    yield table
+    table.close()
+
+
 def start_worker(
-    tmp_path: Path,
+    table: AttemptTable,
     text: str,
     late_s: float,
     *,
@@ -157,14 +164,14 @@ def start_worker(
     code = f"""
 import ctypes, os, subprocess, sys, time
 from poolwise.worker.attempt_table import AttemptTable
-table, descriptor = AttemptTable.create()
+table = AttemptTable.inherit()
 table.note_heartbeat(next_within_s={30 if is_alive else -1})
 if not {sends_heartbeats}:
     table.note_no_heartbeats()
 table.note({text!r}, time.monotonic() - {late_s})
 table.note({started("5a9c1d3e-0000-4000-8000-000000000002", 1)!r}, float("inf"))
-arguments = [sys.executable, "-m", "poolwise.worker.watchdog", str(descriptor), str(os.getpid()), {PLACE.worker!r}]
-child = subprocess.Popen(arguments, pass_fds=[descriptor])
+arguments = [sys.executable, "-m", "poolwise.worker.watchdog", str(table.descriptor), str(os.getpid()), {PLACE.worker!r}]
+child = subprocess.Popen(arguments, pass_fds=[table.descriptor])
 print(child.pid, flush=True)
 ctypes.PyDLL(None).usleep(20_000_000)  # keeps the interpreter's lock
 """
@@ -172,10 +179,15 @@ ctypes.PyDLL(None).usleep(20_000_000)  # keeps the interpreter's lock
     environment = {
         **os.environ,
         "JOB_KEY_PREFIX": settings.JOB_KEY_PREFIX,
-        ENDED_FOR_JOB_VARIABLE: str(tmp_path / "ended-for-job"),
+        attempt_table.TABLE_VARIABLE: str(table.descriptor),
         **environment,
     }
-    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment)
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        env=environment,
+        pass_fds=[table.descriptor],
+    )
 
 
 def is_gone(pid: int) -> bool:
@@ -187,14 +199,14 @@ def is_gone(pid: int) -> bool:
 
 
 def test_the_watchdog_reports_and_ends_a_worker_that_keeps_the_interpreters_lock(
-    own_keys: Any, tmp_path: Path
+    own_keys: Any, table: AttemptTable
 ) -> None:
-    with start_worker(tmp_path, started(), MARGIN_S - 0.5) as worker:
+    with start_worker(table, started(), MARGIN_S - 0.5) as worker:
         watchdog = int(worker.stdout.readline())
         assert worker.wait(20) == -signal.SIGKILL
         endings = {entry.job_id[-1]: entry.ending for entry in reports(own_keys)}
         assert endings == {"1": Ending.FAILED, "2": Ending.RELEASED}
-        assert (tmp_path / "ended-for-job").exists()
+        assert table.ends_for_job
         eventually(lambda: is_gone(watchdog))
 
 
@@ -223,13 +235,13 @@ def test_a_watchdog_loads_what_it_takes_to_act_once_a_job_comes_near_its_limit()
 
 
 def test_the_watchdog_leaves_a_worker_in_its_time_alone_and_ends_with_it(
-    own_keys: Any, tmp_path: Path
+    own_keys: Any, table: AttemptTable
 ) -> None:
-    with start_worker(tmp_path, started(), -60) as worker:
+    with start_worker(table, started(), -60) as worker:
         watchdog = int(worker.stdout.readline())
         time.sleep(1.0)
         assert worker.poll() is None
-        assert not (tmp_path / "ended-for-job").exists()
+        assert not table.ends_for_job
         os.kill(watchdog, signal.SIGTERM)  # meant for the worker
         time.sleep(0.3)
         assert not is_gone(watchdog)
@@ -239,10 +251,10 @@ def test_the_watchdog_leaves_a_worker_in_its_time_alone_and_ends_with_it(
 
 
 def test_the_watchdog_renews_the_heartbeat_of_a_worker_whose_job_is_within_its_limit(
-    own_keys: Any, tmp_path: Path
+    own_keys: Any, table: AttemptTable
 ) -> None:
     send(own_keys, Heartbeat(PLACE.worker, "threads", 7, "here"))
-    with start_worker(tmp_path, started(), -60, is_alive=False) as worker:
+    with start_worker(table, started(), -60, is_alive=False) as worker:
         time.sleep(2.5)
         seen = eventually(lambda: [b.seen_s_ago for b in read_all(own_keys) if b.seen_s_ago < 1.2])
         assert seen
@@ -253,9 +265,9 @@ def test_the_watchdog_renews_the_heartbeat_of_a_worker_whose_job_is_within_its_l
 
 @pytest.mark.parametrize("has_withdrawn", [False, True])
 def test_the_watchdog_reports_that_its_worker_has_died_unless_it_shut_down(
-    own_keys: Any, tmp_path: Path, has_withdrawn: bool
+    own_keys: Any, table: AttemptTable, has_withdrawn: bool
 ) -> None:
-    with start_worker(tmp_path, started(), -60, sends_heartbeats=not has_withdrawn) as worker:
+    with start_worker(table, started(), -60, sends_heartbeats=not has_withdrawn) as worker:
         watchdog = int(worker.stdout.readline())
         send(own_keys, Heartbeat(PLACE.worker, "threads", worker.pid, "here"))
         worker.kill()
@@ -264,8 +276,10 @@ def test_the_watchdog_reports_that_its_worker_has_died_unless_it_shut_down(
     assert heartbeat.has_ended is not has_withdrawn
 
 
-def test_a_watchdog_ends_though_redis_is_away_when_its_worker_dies(tmp_path: Path, own_redis: Any) -> None:
-    with start_worker(tmp_path, started(), -60, REDIS_URL=own_redis.url) as worker:
+def test_a_watchdog_ends_though_redis_is_away_when_its_worker_dies(
+    table: AttemptTable, own_redis: Any
+) -> None:
+    with start_worker(table, started(), -60, REDIS_URL=own_redis.url) as worker:
         watchdog = int(worker.stdout.readline())
         worker.kill()
         eventually(lambda: is_gone(watchdog))

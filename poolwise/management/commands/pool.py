@@ -10,8 +10,6 @@ import time
 from argparse import ArgumentParser
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from django.conf import settings
@@ -20,11 +18,9 @@ from django.core.management.base import BaseCommand, CommandError
 from poolwise.management.arguments import whole
 from poolwise.pools import MAX_CONCURRENCY, POOL_CLASSES, POOL_ENV, PoolSpec, get_pool
 from poolwise.support import (
-    ENDED_FOR_JOB_VARIABLE,
     PoolwiseError,
     adopt_orphans,
     die_with_parent,
-    forget_end_for_job,
     kill_descendants,
     settings_checks,
 )
@@ -104,21 +100,20 @@ def worker_environment(pool: PoolSpec) -> dict[str, str]:
 def _supervise(pool: PoolSpec, slots: int) -> int:
     """Keep a worker running; pass SIGTERM and SIGINT on as one warm shutdown. Return its last exit status."""
     adopt_orphans()
-    with TemporaryDirectory(prefix="poolwise-") as directory:
-        supervisor = _Supervisor(pool, slots, Path(directory, "ended-for-job"))
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, supervisor.stop)
-        return supervisor.run()
+    supervisor = _Supervisor(pool, slots)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, supervisor.stop)
+    return supervisor.run()
 
 
 class _Supervisor:
     """Starts a pool's worker again whenever it ends by itself, once all that its jobs have started has ended, too."""
 
-    def __init__(self, pool: PoolSpec, slots: int, end_note: Path) -> None:
-        self._pool, self._slots, self._end_note = pool, slots, end_note
+    def __init__(self, pool: PoolSpec, slots: int) -> None:
+        self._pool, self._slots = pool, slots
         self._stopping = False
         self._worker: subprocess.Popen[bytes] | None = None
-        self._was_ended_by_job = False
+        self._for_job = ""  # how a job caused the end of the last worker
 
     def stop(self, *_: object) -> None:
         """Start a warm shutdown of the worker, once."""
@@ -134,12 +129,8 @@ class _Supervisor:
             status = self._run_worker()
             if self._is_stopping():
                 return 0 if status in (0, -signal.SIGTERM) else status
-            if forget_end_for_job(self._end_note):
-                print("the worker ended because a job could not be stopped; starting again", file=sys.stderr)  # noqa: T201
-                pause_s = 0.5
-                continue
-            if self._was_ended_by_job:
-                print("a job ended the worker; starting again", file=sys.stderr)  # noqa: T201
+            if self._for_job:
+                print(f"{self._for_job}; starting again", file=sys.stderr)  # noqa: T201
                 pause_s = 0.5
                 continue
             steady = time.monotonic() - began > _STEADY_AFTER_S
@@ -157,11 +148,7 @@ class _Supervisor:
         name = worker_name(self._pool)
         command = worker_command(self._pool, self._slots, name)
         table, descriptor = attempt_table.AttemptTable.create()
-        environment = {
-            **worker_environment(self._pool),
-            ENDED_FOR_JOB_VARIABLE: str(self._end_note),
-            attempt_table.TABLE_VARIABLE: str(descriptor),
-        }
+        environment = {**worker_environment(self._pool), attempt_table.TABLE_VARIABLE: str(descriptor)}
         # A new session: Ctrl-C reaches only this process, so the worker gets one signal, not two.
         worker = self._worker = subprocess.Popen(  # noqa: S603
             command,
@@ -174,7 +161,9 @@ class _Supervisor:
             self._terminate(worker)
         status = _wait_for(worker)
         kill_descendants()
-        self._was_ended_by_job = death.report(table, name, worker.pid)
+        self._for_job = "a job ended the worker" if death.report(table, name, worker.pid) else ""
+        if table.ends_for_job:
+            self._for_job = "the worker ended because a job could not be stopped"
         table.close()
         return status
 
