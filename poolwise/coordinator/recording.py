@@ -1,11 +1,14 @@
 """From the stream to the database: read a batch of reports, record it, then acknowledge it."""
 
+from collections.abc import Sequence
+from itertools import batched
+
 import structlog
 from django.db import DatabaseError, DataError, IntegrityError
 
 from poolwise.coordinator.hanging import pause_hanging
 from poolwise.lifecycle import cancellation, recorder, stream
-from poolwise.support import REDIS_ERRORS, drop, worker_client
+from poolwise.support import REDIS_ERRORS, worker_client
 
 log = structlog.get_logger(__name__)
 #: A larger batch needs hardly less CPU time per report, and a tenth more memory for good.
@@ -29,24 +32,20 @@ def record_adopted(reader: stream.Reader) -> int:
 def _record(reader: stream.Reader, raw: list[tuple[str, str]]) -> int:
     if not raw:
         return 0
-    entries = []
-    for _, text in raw:
+    entries = [entry for _, text in raw for entry in stream.decode_all(text)]
+    for batch in batched(entries, BATCH, strict=False):
         try:
-            entries.append(stream.decode(text))
-        except ValueError as error:
-            drop("report", error, text[:200])
-    try:
-        _record_together(entries)
-    except Exception as error:
-        if is_temporary(error):
-            raise
-        for entry in entries:
-            _record_or_drop(entry)
+            _record_together(batch)
+        except Exception as error:
+            if is_temporary(error):
+                raise
+            for entry in batch:
+                _record_or_drop(entry)
     reader.acknowledge([entry_id for entry_id, _ in raw])
     return len(raw)
 
 
-def _record_together(entries: list[stream.Entry]) -> None:
+def _record_together(entries: Sequence[stream.Entry]) -> None:
     recorded = recorder.record(entries)
     if recorded.stale or recorded.unknown:
         log.info("reports dropped", **recorded.counts())

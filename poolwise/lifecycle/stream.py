@@ -5,7 +5,7 @@ Beside it stand the claims: an attempt is claimed once, so that a message delive
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import partial
 from itertools import batched, chain
@@ -31,17 +31,57 @@ WORKER_ENDED = "its worker was ended."
 #: Begins the text of a job that ended the process which it shared with others.
 ENDED_WORKER = "The job ended its worker"
 
-_CLAIM = """
-local holder = redis.call('GET', KEYS[1])
-if holder == ARGV[1] then return 'claimed' end
-if holder then return 'taken' end
-local mark = redis.call('GET', KEYS[2])
-if mark and mark ~= ARGV[6] then return 'marked ' .. mark end
-local paused = redis.call('HMGET', KEYS[4], ARGV[4], ARGV[5])
-if paused[1] or paused[2] then return 'paused' end
-redis.call('XADD', KEYS[3], '*', 'e', ARGV[3])
-redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
-return 'claimed'
+#: Applies reports and answers claims, and adds all their texts to the stream as one entry. It reads before it writes,
+#: so that a key of another type leaves nothing half done, and the entry comes first, so that a full Redis refuses all.
+#: An ended attempt's claim stays, marked as ended: nothing gives the attempt back from then on. Of ARGV, 1 to 5 are the
+#: number of reports, the lives of claims (now, after the end, long after) and the mark of an ended one.
+_EXCHANGE = """
+local now, sets, expires, deletes, texts, answers = {}, {}, {}, {}, {}, {}
+local reports, argument, name = tonumber(ARGV[1]), 6, 3
+for i = 1, reports do
+    local claim, duplicate, is_end, worker = KEYS[name], KEYS[name + 1], ARGV[argument] == 'end', ARGV[argument + 1]
+    if now[claim] == nil then now[claim] = redis.call('GET', claim) end
+    local is_own = now[claim] and now[claim]:sub(1, #worker) == worker
+    if is_end then
+        local lives_s = ARGV[redis.call('EXISTS', duplicate) + 3]
+        texts[#texts + 1] = ARGV[argument + 2]
+        if is_own then
+            now[claim] = ARGV[5]
+            sets[claim], deletes[claim] = {ARGV[5], lives_s}, nil
+        else
+            expires[claim] = lives_s
+        end
+    elseif now[claim] ~= ARGV[5] then
+        texts[#texts + 1] = ARGV[argument + 2]
+        if is_own then
+            now[claim] = false
+            sets[claim], deletes[claim] = nil, true
+        end
+    end
+    argument, name = argument + 3, name + 2
+end
+for i = 1, (#KEYS - name + 1) / 2 do
+    local claim, cancel, token = KEYS[name], KEYS[name + 1], ARGV[argument]
+    if now[claim] == nil then now[claim] = redis.call('GET', claim) end
+    local mark = redis.call('GET', cancel)
+    local paused = redis.call('HMGET', KEYS[2], ARGV[argument + 2], ARGV[argument + 3])
+    if now[claim] == token then answers[i] = 'claimed'
+    elseif now[claim] then answers[i] = 'taken'
+    elseif mark and mark ~= ARGV[argument + 4] then answers[i] = 'marked ' .. mark
+    elseif paused[1] or paused[2] then answers[i] = 'paused'
+    else
+        answers[i] = 'claimed'
+        now[claim] = token
+        texts[#texts + 1] = ARGV[argument + 1]
+        sets[claim], deletes[claim] = {token, ARGV[2]}, nil
+    end
+    argument, name = argument + 5, name + 2
+end
+if #texts > 0 then redis.call('XADD', KEYS[1], '*', 'e', table.concat(texts, '\\n')) end
+for claim, set in pairs(sets) do redis.call('SET', claim, set[1], 'EX', set[2]) end
+for claim, lives_s in pairs(expires) do redis.call('EXPIRE', claim, lives_s) end
+for claim in pairs(deletes) do redis.call('DEL', claim) end
+return answers
 """
 _BEGIN_NO_MORE = """
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[1])
@@ -57,25 +97,6 @@ for i = 1, #KEYS / 2 do
 end
 return marked
 """
-#: Marks the claim of its own worker as ended, so that nothing gives the attempt back from then on.
-_END = """
-redis.call('XADD', KEYS[2], '*', 'e', ARGV[3])
-local lives_s = ARGV[redis.call('EXISTS', KEYS[3]) + 1]
-local holder = redis.call('GET', KEYS[1])
-if holder and holder:sub(1, #ARGV[4]) == ARGV[4] then
-    redis.call('SET', KEYS[1], 'ended', 'EX', lives_s)
-else
-    redis.call('EXPIRE', KEYS[1], lives_s)
-end
-return 1
-"""
-_RELEASE = """
-local holder = redis.call('GET', KEYS[1])
-if holder == 'ended' then return 0 end
-redis.call('XADD', KEYS[2], '*', 'e', ARGV[1])
-if holder and holder:sub(1, #ARGV[2]) == ARGV[2] then redis.call('DEL', KEYS[1]) end
-return 1
-"""
 #: Makes the stream again, once it is empty, if a forged entry has taken the last of all ids: none could follow it.
 _REPLACE_SPENT = """
 if redis.call('XLEN', KEYS[1]) > 0 then return 0 end
@@ -87,6 +108,8 @@ return 1
 _SPENT_MS = 2**62
 #: The answer to a claim that met a mark which this installation has not signed.
 _MARKED = "marked"
+#: The value of a claim whose attempt has ended.
+_ENDED = "ended"
 
 
 class Ending(StrEnum):
@@ -152,6 +175,20 @@ class Outcome:
 Entry = Started | Outcome
 
 
+@dataclass(frozen=True, slots=True)
+class ClaimRequest:
+    """A worker's wish to run an attempt; it may be repeated with the same token."""
+
+    entry: Started
+    token: str
+    pool: str = ""
+    definition: str = ""
+    #: The encoded entry, if it is there.
+    text: str = ""
+    #: A cancel mark that this installation has not signed, which the claim ignores.
+    unsigned_mark: str = ""
+
+
 #: The fields in order. `dataclasses.astuple` also copies each value, and this runs four times per job.
 _place_of, _timings_of, _waits_of = (
     attrgetter(*(each.name for each in fields(kind))) for kind in (Place, Timings, Waits)
@@ -209,6 +246,17 @@ def decode(text: str) -> Entry:
         raise ValueError(f"not a report: {error!r}") from error
 
 
+def decode_all(text: str) -> list[Entry]:
+    """Verify and parse an entry of the stream, which has one report on each line; drop lines that are none of ours."""
+    entries = []
+    for line in text.split("\n"):
+        try:
+            entries.append(decode(line))
+        except ValueError as error:
+            drop("report", error, line[:200])
+    return entries
+
+
 def stream_key() -> str:
     """Return the key of the stream."""
     return key("reports")
@@ -260,28 +308,77 @@ def claim(
 ) -> Claim:
     """Claim an attempt and report it as started, in one step. Raise redis-py's errors.
 
-    The claim may be repeated with the same token. While the pool or definition is paused, the attempt is reported as
-    paused instead; if the job was cancelled before it started, as cancelled. `text` is the encoded entry, if it is there.
+    While the pool or definition is paused, the attempt is reported as paused instead; if the job was cancelled before it
+    started, as cancelled.
     """
-    claimed, cancelled = _claim_key(entry.job_id, entry.attempt), _cancel_key(entry.job_id)
-    keys = [claimed, cancelled, stream_key(), pauses_key()]
-    args = [token, CLAIM_TTL_S, text or encode(entry), f"pool:{pool}", f"definition:{definition}"]
-    unsigned = b""
-    while True:
-        call = partial(script(client, _CLAIM), keys=keys, args=[*args, unsigned], client=client)
-        answer, _, mark = _typed(client, call, claimed, cancelled).partition(" ")
-        if answer != _MARKED:
-            break
-        if signing.is_signed(signing.CANCEL, entry.job_id, mark):
-            # Who cancelled it may have ended before it wrote the row. The mark stays, so two steps are safe.
-            report(client, _never_started(entry))
-            return Claim.CANCELLED
-        drop("cancel mark", "not signed by this installation", entry.job_id)
-        unsigned = mark.encode(errors="surrogateescape")  # only this one is ignored
-    if answer == Claim.PAUSED:  # its message is acknowledged after this report, so two steps are safe
-        paused = encode(Outcome(entry.job_id, entry.attempt, entry.place, entry.timings, Ending.PAUSED))
-        _typed(client, lambda: client.xadd(stream_key(), {"e": paused}))
-    return Claim(answer)
+    return exchange(client, [ClaimRequest(entry, token, pool, definition, text)], [])[0]
+
+
+def report(client: Client, outcome: Outcome) -> None:
+    """Report how an attempt ended; a second report changes nothing. Raise redis-py's errors."""
+    exchange(client, [], [outcome])
+
+
+def exchange(client: Client, claims: Sequence[ClaimRequest], outcomes: Sequence[Outcome]) -> list[Claim]:
+    """Report the outcomes, then claim the attempts, in one step; return the answers. Raise redis-py's errors.
+
+    All of it may be repeated, should only the answer have been lost.
+    """
+    answers = [
+        _answer(request, text)
+        for request, text in zip(claims, _exchange(client, claims, outcomes), strict=True)
+    ]
+    # The message of a paused attempt is acknowledged after this second report, and a cancel mark stays, should whoever
+    # cancelled the job end before it wrote the row: so two steps are safe.
+    followed = [
+        _never_started(request.entry) if answer is Claim.CANCELLED else _paused(request.entry)
+        for request, answer in zip(claims, answers, strict=True)
+        if answer in (Claim.CANCELLED, Claim.PAUSED)
+    ]
+    again = [answer for answer in answers if isinstance(answer, ClaimRequest)]
+    if followed or again:
+        second = iter(exchange(client, again, followed))
+        return [next(second) if isinstance(answer, ClaimRequest) else answer for answer in answers]
+    return [answer for answer in answers if isinstance(answer, Claim)]
+
+
+def _answer(request: ClaimRequest, text: str) -> Claim | ClaimRequest:
+    """Return the answer to a claim, or the claim to repeat after a mark that this installation has not signed."""
+    answer, _, mark = text.partition(" ")
+    if answer != _MARKED:
+        return Claim(answer)
+    if signing.is_signed(signing.CANCEL, request.entry.job_id, mark):
+        return Claim.CANCELLED
+    drop("cancel mark", "not signed by this installation", request.entry.job_id)
+    return replace(request, unsigned_mark=mark)  # only this mark is ignored
+
+
+def _exchange(client: Client, claims: Sequence[ClaimRequest], outcomes: Sequence[Outcome]) -> list[str]:
+    names, texts = [stream_key(), pauses_key()], []
+    args: list[Any] = [len(outcomes), CLAIM_TTL_S, CLAIM_AFTERLIFE_S, CLAIM_LONG_AFTERLIFE_S, _ENDED]
+    for outcome in outcomes:
+        claimed = _claim_key(outcome.job_id, outcome.attempt)
+        kind = "release" if outcome.ending is Ending.RELEASED else "end"
+        names += claimed, _duplicate_key(outcome.job_id, outcome.attempt)
+        args += kind, claim_token(outcome.place.worker), encode(outcome)
+        texts.append(claimed)
+    for request in claims:
+        entry = request.entry
+        keys = _claim_key(entry.job_id, entry.attempt), _cancel_key(entry.job_id)
+        names += keys
+        args += (
+            request.token,
+            request.text or encode(entry),
+            f"pool:{request.pool}",
+            f"definition:{request.definition}",
+        )
+        args.append(request.unsigned_mark.encode(errors="surrogateescape"))
+        texts += keys
+    return _typed(client, partial(script(client, _EXCHANGE), keys=names, args=args, client=client), *texts)
+
+
+def _paused(entry: Started) -> Outcome:
+    return Outcome(entry.job_id, entry.attempt, entry.place, entry.timings, Ending.PAUSED)
 
 
 def _never_started(entry: Started) -> Outcome:
@@ -294,21 +391,6 @@ def _never_started(entry: Started) -> Outcome:
         error_type="Cancelled",
         error="Cancelled before it began.",
     )
-
-
-def report(client: Client, outcome: Outcome) -> None:
-    """Report how an attempt ended; a second report changes nothing. Raise redis-py's errors."""
-    of = (outcome.job_id, outcome.attempt)
-    keys = [_claim_key(*of), stream_key(), _duplicate_key(*of)]
-    token = claim_token(outcome.place.worker)
-    if outcome.ending is Ending.RELEASED:
-        # A child process and its worker both report it. Another worker's claim made in between stays.
-        args = [encode(outcome), token]
-        _typed(client, lambda: script(client, _RELEASE)(keys=keys[:2], args=args, client=client), keys[0])
-    else:
-        lives_s = (CLAIM_AFTERLIFE_S, CLAIM_LONG_AFTERLIFE_S)
-        args = [*map(str, lives_s), encode(outcome), token]
-        _typed(client, lambda: script(client, _END)(keys=keys, args=args, client=client))
 
 
 def expect_duplicates(client: Client, attempts: Iterable[tuple[str, int]]) -> None:
