@@ -6,11 +6,12 @@ Nothing here touches the database.
 import json
 import os
 import secrets
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from random import uniform
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
@@ -18,16 +19,17 @@ from django.conf import settings
 
 from poolwise import definitions
 from poolwise.definitions import AttemptContext, Definition
+from poolwise.lifecycle.messages import Verified
 from poolwise.lifecycle.stream import (
     Claim,
+    ClaimRequest,
     Ending,
     Outcome,
     Place,
     Started,
-    claim,
     claim_token,
     encode,
-    report,
+    exchange,
 )
 from poolwise.metering import UNATTRIBUTED
 from poolwise.pools import api, body_probe, left_programs, prefork
@@ -37,9 +39,11 @@ from poolwise.support import (
     ResultRefused,
     Stopwatch,
     Timings,
+    elapsed_wall_s,
     logs,
     redacted,
     redacted_json,
+    wall_now,
     worker_client,
 )
 
@@ -65,33 +69,67 @@ class Delivery:
     received_mono: float | None = None
     request_id: str = ""
 
+    @classmethod
+    def of(cls, verified: Verified, *, pool: str, worker: str) -> Self:
+        """Return a message that this worker has received now."""
+        return cls(
+            verified.job_id, verified.attempt, verified.definition, json.loads(verified.params), pool, worker,
+            verified.published_at, wall_now(), time.monotonic(), verified.request_id,
+        )  # fmt: skip
+
+
+def claim_of(delivery: Delivery, greenlet_or_task: str = "") -> ClaimRequest:
+    """Return the claim of a delivered attempt."""
+    wall, mono = wall_now(), time.monotonic()
+    waited_s = None if delivery.received_mono is None else max(0.0, mono - delivery.received_mono)
+    timings = Timings(
+        published_at=delivery.published_at,
+        received_at=delivery.received_at,
+        started_at=wall,
+        broker_wait_s=elapsed_wall_s(delivery.published_at, delivery.received_at),
+        worker_wait_s=waited_s,
+    )
+    place = Place(delivery.worker, os.getpid(), "", greenlet_or_task)
+    started = Started(delivery.job_id, delivery.attempt, place, timings)
+    # With the same token the claim can be repeated, should only its answer have been lost.
+    token = claim_token(delivery.worker, secrets.token_hex(8))
+    return ClaimRequest(started, token, delivery.pool, delivery.definition, encode(started))
+
+
+def run(delivery: Delivery) -> tuple[Outcome, BaseException | None]:
+    """Run an attempt that is claimed; return its outcome, and the exception by which the pool stopped it, if it did.
+
+    That is `api.Interrupted`, in prefork SystemExit.
+    """
+    with structlog.contextvars.bound_contextvars(**_log_context(delivery)), api.limited():
+        outcome, stop = _run(delivery)
+        _announce(outcome)
+        return outcome, stop
+
 
 def execute(delivery: Delivery) -> Outcome | None:
-    """Run a delivered attempt and report it; return its outcome, or None if the claim was refused.
+    """Claim, run and report a delivered attempt in this thread; return its outcome, or None if the claim was refused.
 
-    If the pool stopped the attempt, raise its exception after the report: `api.Interrupted`, in prefork SystemExit.
+    If the pool stopped the attempt, raise its exception after the report.
     """
-    with structlog.contextvars.bound_contextvars(**_log_context(delivery)):
-        started, watch = _begin(delivery)
-        text = encode(started)
-        # From before the claim until after the report: if the worker is killed in between, the attempt is given back.
-        with api.watched(text):
-            if not _claim(started, text, delivery):
-                return None
-            with api.limited():
-                outcome, stop = _run(delivery, started, watch)
-            _report(outcome)
-        _announce(outcome)
-        if stop is not None:
-            raise stop
-        return outcome
+    request = claim_of(delivery, api.greenlet_or_task())
+    if not _claim(request):
+        return None
+    outcome, stop = run(delivery)
+    report(outcome)
+    if stop is not None:
+        raise stop
+    return outcome
 
 
 def run_here(delivery: Delivery) -> tuple[Started, Outcome]:
     """Run an attempt in this process, for tests, without claim or report; return its start and its outcome."""
-    started, watch = _begin(delivery)
-    outcome, _ = _run(delivery, started, watch)
-    return started, outcome
+    return claim_of(delivery).entry, _run(delivery)[0]
+
+
+def note_refused(delivery: Delivery, answer: Claim) -> None:
+    """Log why a message is dropped."""
+    log.info("message dropped", reason=answer.value, **_log_context(delivery))
 
 
 def _log_context(delivery: Delivery) -> dict[str, Any]:
@@ -107,31 +145,24 @@ def _log_context(delivery: Delivery) -> dict[str, Any]:
     return {name: value for name, value in context.items() if value not in ("", None)}
 
 
-def _begin(delivery: Delivery) -> tuple[Started, Stopwatch]:
-    watch = Stopwatch(api.cpu_s, delivery.published_at, delivery.received_at, delivery.received_mono)
-    place = Place(delivery.worker, os.getpid(), logs.thread_name(), api.greenlet_or_task())
-    return Started(delivery.job_id, delivery.attempt, place, watch.start()), watch
-
-
-def _claim(started: Started, text: str, delivery: Delivery) -> bool:
-    # With the same token the claim can be repeated, should only its answer have been lost.
-    token = claim_token(started.place.worker, secrets.token_hex(8))
-    of = {"pool": delivery.pool, "definition": delivery.definition, "text": text}
-    answer = _retrying(lambda: claim(worker_client(), started, token, **of))
+def _claim(request: ClaimRequest) -> bool:
+    (answer,) = _retrying(lambda: exchange(worker_client(), [request], []))
     if answer is not Claim.CLAIMED:
-        log.info("message dropped", reason=answer.value)
+        log.info("message dropped", reason=answer.value, job=request.entry.job_id)
     return answer is Claim.CLAIMED
 
 
-def _run(delivery: Delivery, started: Started, watch: Stopwatch) -> tuple[Outcome, BaseException | None]:
+def _run(delivery: Delivery) -> tuple[Outcome, BaseException | None]:
+    watch = Stopwatch(api.cpu_s, delivery.published_at, delivery.received_at, delivery.received_mono)
+    place = Place(delivery.worker, os.getpid(), logs.thread_name(), api.greenlet_or_task())
     buffer = logs.LogBuffer(settings.JOB_LOG_MAX_LINES)
-    outcome = Outcome(delivery.job_id, delivery.attempt, started.place, started.timings, Ending.SUCCEEDED)
+    outcome = Outcome(delivery.job_id, delivery.attempt, place, Timings(), Ending.SUCCEEDED)
     stop: api.Interrupted | SystemExit | None = None
     definition: Definition | None = None
     timings: Timings | None = None  # set once the body has ended, so that encoding its result does not count
     token = logs.attempt_log.set(buffer)
     probe: body_probe.BodyProbe | None = None
-    watch.start()  # again, so that the claim's round trip counts as waiting
+    watch.start()
     try:
         probe = body_probe.BodyProbe()
         definition = definitions.resolve(delivery.definition)
@@ -259,8 +290,9 @@ def _traceback_of(error: BaseException) -> str:
         return f"Traceback (most recent call last):\n{frames}{type(error).__name__}: {_text_of(error)}\n"
 
 
-def _report(outcome: Outcome) -> None:
-    _retrying(lambda: report(worker_client(), outcome))
+def report(outcome: Outcome) -> None:
+    """Report an outcome, and wait until Redis has it."""
+    _retrying(lambda: exchange(worker_client(), [], [outcome]))
 
 
 def _retrying[T](call: Callable[[], T]) -> T:

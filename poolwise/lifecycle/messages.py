@@ -3,7 +3,7 @@
 import json
 import reprlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from poolwise.support import RefusedMessage, signing
 
@@ -11,12 +11,19 @@ from poolwise.support import RefusedMessage, signing
 TASK = "poolwise.run"
 HEADER = "poolwise"
 _MAX_ATTEMPT = 100_000
-#: Headers by which a message could ask Celery for more than the job. Poolwise uses none, and they are not signed.
-_NEUTRAL: dict[str, Any] = {
-    "lang": "py", "task": TASK, "eta": None, "expires": None, "group": None, "group_index": None, "retries": 0,
-    "parent_id": None, "kwargsrepr": "{}", "ignore_result": True, "replaced_task_nesting": 0, "stamped_headers": None,
-    "stamps": {},
-}  # fmt: skip
+
+
+class Verified(NamedTuple):
+    """What a message of this installation says. Nothing else of it is used: other headers are not signed."""
+
+    job_id: str
+    attempt: int
+    definition: str
+    params: str  # JSON text
+    published_at: float
+    request_id: str
+    #: The hard and the soft time limit in seconds, or None for each.
+    limits: list[float | None]
 
 
 def signed_options(
@@ -57,8 +64,8 @@ def _signed_text(job_id: str, definition: str, text: str, header: Mapping[str, A
     return json.dumps(signed, separators=(",", ":"))
 
 
-def verified_headers(message: Any) -> dict[str, Any]:
-    """Return the headers of a received message, without any that are not signed. Raise RefusedMessage."""
+def verified(message: Any) -> Verified:
+    """Return what a received message says, once its signature is checked. Raise RefusedMessage."""
     headers = message.headers if isinstance(message.headers, dict) else {}
     if (task := headers.get("task")) != TASK:
         raise RefusedMessage(f"its task is {reprlib.repr(task)}; only {TASK} runs here")
@@ -73,10 +80,15 @@ def verified_headers(message: Any) -> dict[str, Any]:
         raise RefusedMessage(
             "its signature is wrong: it was not published by this installation, or changed since"
         )
-    return {
-        **_NEUTRAL, "id": job_id, "root_id": job_id, "shadow": definition, "timelimit": limits,
-        "argsrepr": f"({definition!r},)", HEADER: header, "origin": "",
-    }  # fmt: skip
+    return Verified(
+        str(job_id),
+        header["attempt"],
+        definition,
+        text,
+        header["published_at"],
+        header["request_id"],
+        limits or [],
+    )
 
 
 def _body(message: Any) -> tuple[str, str]:
@@ -85,7 +97,8 @@ def _body(message: Any) -> tuple[str, str]:
         kind = f"{reprlib.repr(message.content_type)} in {reprlib.repr(message.content_encoding)}"
         raise RefusedMessage(f"its body is {kind}, not application/json in 'utf-8'")
     try:
-        args, kwargs, embed = message.payload
+        # Not by kombu, whose decoder would replace {"__type__": …} by a value of its own.
+        args, kwargs, embed = json.loads(message.body)
         definition, text = args
         is_plain = not kwargs and not any(embed.values())
     except Exception as error:  # a decoder may raise anything for a forged body

@@ -29,7 +29,6 @@ __all__ = [
     "run_sync",
     "sleep",
     "slots_in_use",
-    "watched",
 ]  # fmt: skip
 
 
@@ -102,31 +101,19 @@ def cpu_s() -> float:
 
 
 @contextmanager
-def watched(text: str) -> Iterator[None]:
-    """List the current attempt, whose encoded start is `text`, for the watchdog while the block runs."""
-    job, pool = CURRENT.get(), base.running_pool()
-    if job is None or pool is None or pool.table is None:
-        yield
-        return
-    job.watch(pool.table.note(text))
-    try:
-        yield
-    finally:
-        job.unwatch()
-
-
-@contextmanager
 def limited() -> Iterator[None]:
-    """Let the watchdog enforce the time limit of the current attempt while the block, its body, runs."""
+    """Let the watchdog know, while the block runs, which thread runs the current attempt and when its limit is over."""
     job = CURRENT.get()
     if job is None or job.note is None:
         yield
         return
+    job.begin_turns()
     job.note.limit(job.deadline_mono)
     try:
         yield
     finally:
         job.note.limit(math.inf)
+        job.end_turns()
 
 
 def greenlet_or_task() -> str:

@@ -15,7 +15,7 @@ from poolwise.pools import database_places, forked
 from poolwise.pools.api_types import AttemptNotes, PoolProtocol
 from poolwise.pools.identity import use_job_identity
 from poolwise.pools.interrupts import Why
-from poolwise.pools.request import PoolRequest
+from poolwise.pools.request import Admit, PoolRequest
 from poolwise.support import native_lock
 
 _DRAIN_STEP_S = 0.02
@@ -40,6 +40,8 @@ class JobPool(_BasePool, PoolProtocol[PoolRequest]):
     stalls: Stalls | None = None
     #: The running attempts, for the watchdog; None without a watchdog.
     table: AttemptNotes | None = None
+    #: Returns whether every report of a job that has ended has arrived.
+    is_settled: Callable[[], bool] = staticmethod(lambda: True)
     #: Called with each job that the pool gave up.
     on_given_up: Callable[[PoolRequest], None] | None = None
 
@@ -67,6 +69,10 @@ class JobPool(_BasePool, PoolProtocol[PoolRequest]):
         """Make the call where jobs are launched."""
         call(*args)
 
+    def post_from_thread(self, call: Callable[[], None]) -> None:
+        """Make the call where jobs are launched; a native thread may call this."""
+        self.post(call)
+
     # --- slots
 
     @property
@@ -87,7 +93,7 @@ class JobPool(_BasePool, PoolProtocol[PoolRequest]):
     def fill(self) -> None:
         """Launch waiting jobs while slots are free."""
         while job := self._next():
-            self.launch(job)
+            (job.admit or self.launch)(job)
 
     def _next(self) -> PoolRequest | None:
         with self._lock:
@@ -144,13 +150,14 @@ class JobPool(_BasePool, PoolProtocol[PoolRequest]):
         self, target: Callable[..., Any], args: Any = None, kwargs: Any = None,
         callback: Callable[..., Any] | None = None, accept_callback: Callable[..., Any] | None = None,
         error_callback: Callable[..., Any] | None = None, timeout_callback: Callable[..., Any] | None = None,
-        soft_timeout: float | None = None, timeout: float | None = None, **_: Any,
+        soft_timeout: float | None = None, timeout: float | None = None, admit: Admit | None = None,
+        unbegun: Callable[..., Any] | None = None, **_: Any,
     ) -> PoolRequest:  # fmt: skip
         """Queue a request as a job."""
         job = PoolRequest(
             self, next(self._numbers), partial(target, *(args or ()), **(kwargs or {})),
             accept_callback, callback, error_callback, timeout_callback,
-            soft_timeout or self.options.get("soft_timeout"), timeout or self.options.get("timeout"),
+            soft_timeout or self.options.get("soft_timeout"), timeout or self.options.get("timeout"), admit, unbegun,
         )  # fmt: skip
         self.post(self._enqueue, job)
         return job
@@ -186,7 +193,7 @@ class JobPool(_BasePool, PoolProtocol[PoolRequest]):
     def on_stop(self) -> None:
         """Shut down warm: running jobs finish, jobs that have not begun stay unacknowledged."""
         self.closing = True
-        while self.jobs and self.is_alive:
+        while (self.jobs or not self.is_settled()) and self.is_alive:
             time.sleep(_DRAIN_STEP_S)
             if self.hub is not None:  # it has stopped, but jobs that end must be acknowledged
                 _run_ready_callbacks(self.hub)

@@ -82,7 +82,7 @@ class TaskPool(JobPool):
     def on_start(self) -> None:
         """Begin to keep CPU time and the running event loop per greenlet."""
         super().on_start()
-        self._hub_thread = _native_ident()
+        self._hub_thread, self._hub = _native_ident(), gevent.get_hub()
         self.stalls = Stalls(self.meters)
         RunningLoops().install()
         self._clock = GreenletClock(_meter_of, self.stalls, gevent.get_hub())
@@ -111,6 +111,10 @@ class TaskPool(JobPool):
         job_greenlet.name = job.name
         job_greenlet.spawn_tree_locals = {_JOB: job}
         job_greenlet.start()
+
+    def post_from_thread(self, call: Callable[[], None]) -> None:
+        """Make the call in a greenlet: it may wait, and the hub must not."""
+        self._hub.loop.run_callback_threadsafe(gevent.spawn, call)
 
     def reach_out(self, job: PoolRequest) -> None:
         """Interrupt from the hub, where no body runs."""

@@ -37,6 +37,7 @@ INSIST_S = 0.8
 INSIST_TIMES = 3
 
 type Callback = Callable[..., Any]
+type Admit = Callable[["PoolRequest"], object]
 
 
 class BodyPart:
@@ -66,12 +67,17 @@ class PoolRequest:
     def __init__(
         self, pool: "PoolProtocol[PoolRequest]", number: int, target: Callable[[], Any], accept: Callback | None = None,
         success: Callback | None = None, error: Callback | None = None, timeout: Callback | None = None,
-        soft_s: float | None = None, hard_s: float | None = None,
+        soft_s: float | None = None, hard_s: float | None = None, admit: "Admit | None" = None,
+        unbegun: Callback | None = None,
     ) -> None:  # fmt: skip
         self.pool, self.number, self.target = pool, number, target
         self.accept, self.success = accept or _nothing, success or _nothing
         self.error, self.timeout = error or _nothing, timeout or _nothing
         self.soft_s, self.hard_s = soft_s, hard_s
+        #: Called in place of the launch once a slot is free: it launches the job itself, or drops it.
+        self.admit = admit
+        #: Called if the job is launched and then does not begin.
+        self.unbegun = unbegun or _nothing
         #: The monotonic time at which the hard limit expires.
         self.deadline_mono = math.inf
         self.state = RequestState.WAITING
@@ -109,16 +115,13 @@ class PoolRequest:
     def terminate(self, _signal: object = None) -> None:
         """Do nothing: `Request.terminate` calls this beside the pool's `terminate_job`."""
 
-    def watch(self, note: AttemptNote) -> None:
-        """Let the watchdog find the job, and which thread runs it."""
-        self.note = note
+    def begin_turns(self) -> None:
+        """Note from now on which thread runs the job."""
         self.meter.on_turn = self.run_here
         self.run_here()
 
-    def unwatch(self) -> None:
-        """End what `watch` began."""
-        if self.note is not None:
-            self.note.remove()
+    def end_turns(self) -> None:
+        """End what `begin_turns` began."""
         self.meter.on_turn = None  # without a reference to the job
 
     def run_here(self) -> None:
@@ -134,10 +137,18 @@ class PoolRequest:
         try:
             if self._begin():
                 self._settle()
+            else:
+                self.unbegun()
         except BaseException:  # a callback of Celery failed; the slot must be freed all the same
             logger.critical("The pool could not settle %s", self.name, exc_info=True)
         finally:
             self._end()
+
+    def drop(self) -> None:
+        """End the job before it begins."""
+        if self.note is not None:
+            self.note.remove()
+        self._end()
 
     def adopt_context(self) -> None:
         """Make this the current job of the context."""

@@ -1,11 +1,19 @@
 """Where messages and commands enter a worker: without a valid signature none becomes a job or changes anything."""
 
+import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from poolwise.lifecycle import commands, messages
+from celery import signals
+from celery.worker import state as worker_state
+
+from poolwise.lifecycle import commands, execution, messages
+from poolwise.pools import POOL_ENV, base
 from poolwise.support import RefusedMessage, drop
 from poolwise.transport import PoolConsumer, refuse, remote_control
+from poolwise.worker.conversation import Conversation
+from poolwise.worker.request import JobRequest
 
 #: The commands of Celery's remote control that Poolwise and Flower's views need. Anybody who reaches the broker can send
 #: commands. So those that change something must be signed, and those that end a worker, change limits or load code, or
@@ -18,7 +26,7 @@ REMOTE_COMMANDS = frozenset((
 
 
 class JobConsumer(PoolConsumer):
-    """A consumer that drops messages without a valid signature, before Celery reads any of them."""
+    """A consumer that drops messages without a valid signature, and hands the others to the pool."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         handlers = remote_control.control.Panel.data  # with ours in place of Celery's
@@ -27,21 +35,72 @@ class JobConsumer(PoolConsumer):
         for name in commands.SIGNED:
             if not isinstance(handlers[name], _SignedOnly):
                 handlers[name] = _SignedOnly(name, handlers[name])
+        #: The conversation with Redis; None before the first connection to the broker.
+        self.conversation: Conversation | None = None
         super().__init__(*args, **kwargs)
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
-        """Return a handler of received messages: it verifies the signature, then calls Celery's own handler."""
-        handle = super().create_task_handler(*args, **kwargs)
+        """Return a handler of received messages: it verifies the signature and hands the job to the pool.
+
+        Celery's own would read a message twice more and make a request with all that any task may need.
+        """
+        if self.conversation is None:
+            self.conversation = self._converse()
+        pool = os.environ.get(POOL_ENV, "")
 
         def on_task_received(message: Any) -> None:
             try:
-                message.headers = messages.verified_headers(message)
+                verified = messages.verified(message)
             except RefusedMessage as error:
                 self._drop(message, str(error))
             else:
-                handle(message)
+                delivery = execution.Delivery.of(verified, pool=pool, worker=str(self.hostname))
+                self._receive(JobRequest(message, delivery, verified.limits, self))
 
         return on_task_received
+
+    def _receive(self, request: Any) -> None:
+        if request.id in worker_state.revoked and request.revoked():
+            return
+        if signals.task_received.receivers:
+            signals.task_received.send(sender=self, request=request)
+        if self.event_dispatcher and self.event_dispatcher.enabled:
+            request.send_event(
+                "task-received", name=request.name, args=request.argsrepr, kwargs="{}", root_id=request.id,
+                parent_id=None, retries=0, eta=None, expires=None,
+            )  # fmt: skip
+        worker_state.task_reserved(request)
+        for callback in self.on_task_message:
+            callback(request)
+        self.on_task_request(request)
+
+    def _converse(self) -> Conversation:
+        running = base.running_pool()
+        if running is None:
+            return Conversation(self._post_to_hub)
+        conversation = Conversation(running.post_from_thread)
+        running.is_settled = lambda: conversation.is_settled
+        return conversation
+
+    def _post_to_hub(self, call: Callable[[], None]) -> None:
+        self.hub.call_soon(call)
+
+    def settlers(self, message: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """Return how to acknowledge and to reject a message, from any thread."""
+        return (
+            partial(self._settle_soon, message.ack_log_error),
+            partial(self._settle_soon, message.reject_log_error),
+        )
+
+    def _settle_soon(self, settle: Callable[..., Any], *args: Any) -> None:
+        self.call_soon_ack(settle, *args)
+        # As Celery's own handler does after a lost connection, when it has reduced the prefetch count.
+        if (
+            not self._maximum_prefetch_restored
+            and self.restart_count > 0
+            and self._new_prefetch_count <= self.max_prefetch_count
+        ):
+            self._restore_prefetch_count_after_connection_restart(None)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Drop a message that kombu cannot unpack."""

@@ -17,6 +17,8 @@ from poolwise.worker.watchdog_supervisor import WatchdogProcess
 
 _heartbeat, _pause_watcher = HeartbeatThread(), PauseWatcher()
 _watchdog_process = WatchdogProcess()
+#: The consumer of this process, once it is ready.
+_ready: list[Any] = []
 
 
 @signals.worker_init.connect
@@ -26,6 +28,7 @@ def _mask_prints(**_: Any) -> None:
 
 @signals.worker_ready.connect
 def _on_worker_ready(sender: Any = None, **_: Any) -> None:
+    _ready[:] = [sender]
     connections.close_all()  # Django's system checks opened one; from here on only jobs need connections
     if pool := os.environ.get(POOL_ENV):
         forked.at_fork(lambda: _close_broker_connection(sender))
@@ -59,6 +62,8 @@ def _close_broker_connection(consumer: Any) -> None:
 
 @signals.worker_shutting_down.connect
 def _limit_shutdown(how: str = "", **_: Any) -> None:
+    for consumer in _ready:
+        consumer.conversation.is_closing = True
     if POOL_ENV in os.environ and how == "Warm":
         limit_shutdown(shutdown_grace_s())
 
@@ -66,6 +71,8 @@ def _limit_shutdown(how: str = "", **_: Any) -> None:
 @signals.worker_shutdown.connect
 def _on_worker_shutdown(**_: Any) -> None:
     _pause_watcher.stop()
+    for consumer in _ready:
+        consumer.conversation.flush(timeout_s=2.0)
     flush(timeout_s=2.0)
     if POOL_ENV in os.environ:
         _watchdog_process.stop()

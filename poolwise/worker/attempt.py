@@ -1,0 +1,72 @@
+"""One attempt in its slot: Celery's context and signals around `execution.run`."""
+
+from typing import Any
+from weakref import ReferenceType
+
+from celery import _state, current_app, signals, states
+from celery.app.task import Context
+from django.core.cache import close_caches
+
+from poolwise.lifecycle import execution, messages, stream
+
+_push_task: Any = getattr(_state._task_stack, "push")  # noqa: B009 - the stubs lack both
+_pop_task: Any = getattr(_state._task_stack, "pop")  # noqa: B009
+type Ended = tuple[stream.Outcome, BaseException | None]
+#: Its receivers drop database connections, as `pools.connections` does.
+_DJANGO_FIXUP = "celery.fixups.django"
+
+
+class JobFailed(Exception):
+    """The job failed, and its outcome is reported. Given to receivers of Celery's signals of a failure."""
+
+
+def run(delivery: execution.Delivery) -> Ended:
+    """Run a claimed attempt; return its outcome, and the exception by which the pool stopped it."""
+    task: Any = current_app.tasks[messages.TASK]
+    about: dict[str, Any] = {
+        "sender": task, "task_id": delivery.job_id, "args": (delivery.definition, delivery.params), "kwargs": {}
+    }  # fmt: skip
+    state = states.FAILURE
+    _push_task(task)
+    task.request_stack.push(_context(delivery, about["args"]))
+    try:
+        _send(signals.task_prerun, task=task, **about)
+        outcome, stop = execution.run(delivery)
+        if outcome.ending is stream.Ending.SUCCEEDED:
+            state = states.SUCCESS
+            _send(signals.task_success, sender=task, result=None, runtime=outcome.timings.run_s)
+        elif outcome.ending is stream.Ending.FAILED:
+            error = JobFailed(f"{outcome.error_type}: {outcome.error}")
+            _send(signals.task_failure, exception=error, traceback=None, einfo=None, **about)
+        return outcome, stop
+    finally:
+        _send(signals.task_postrun, task=task, retval=None, state=state, **about)
+        task.request_stack.pop()
+        _pop_task()
+        close_caches()
+
+
+def _context(delivery: execution.Delivery, arguments: tuple[Any, ...]) -> Context:
+    headers = {messages.HEADER: {"attempt": delivery.attempt, "request_id": delivery.request_id}}
+    return Context(
+        id=delivery.job_id, root_id=delivery.job_id, task=messages.TASK, shadow=delivery.definition, args=arguments,
+        kwargs={}, hostname=delivery.worker, called_directly=False, ignore_result=True, headers=headers,
+    )  # fmt: skip
+
+
+def _send(signal: Any, **of: Any) -> None:
+    """Send a signal of Celery if anybody but Celery itself listens."""
+    for _, reference in signal.receivers:
+        receiver = reference() if isinstance(reference, ReferenceType) else reference
+        if getattr(receiver, "__module__", "") != _DJANGO_FIXUP:
+            signal.send(**of)
+            return
+
+
+def run_in_child(delivery: execution.Delivery) -> stream.Outcome:
+    """Run a claimed attempt in a child of prefork; return its outcome. Raise the exception that ends this process."""
+    outcome, stop = run(delivery)
+    if stop is not None:
+        execution.report(outcome)  # nobody reads what a child returns that ends
+        raise stop
+    return outcome
