@@ -10,8 +10,8 @@ WORKER = (
     "before the claim", "after the claim", "before the effect", "after the effect", "before the stream entry",
     "after the stream entry", "before the acknowledgement", "after the acknowledgement",
 )  # fmt: skip
-#: Those of them that a prefork child reaches.
-WORKER_CHILD = WORKER[:6]
+#: Those of them that a prefork child reaches: its worker claims and reports.
+WORKER_CHILD = ("before the effect", "after the effect")
 COORDINATOR = (
     "before the recorder's commit", "after the recorder's commit", "before the stream's acknowledgement",
     "after the stream's acknowledgement",

@@ -14,11 +14,12 @@ from django_celery_results.models import TaskResult
 from jobs.endings import FlakyError, raise_error, succeed, unserialisable
 from jobs.io import wait
 from poolwise.backend import PoolwiseBackend, pool_for
-from poolwise.lifecycle.execution import Delivery, execute
+from poolwise.lifecycle.execution import Delivery
 from poolwise.lifecycle.pool_choice import by_kind
 from poolwise.lifecycle.recorder import record
 from poolwise.models import Job, JobState
 from poolwise.support.errors import InvalidParameters, PoolwiseError, QueueFull, ResultRefused
+from tests.helpers.attempts import execute
 from tests.helpers.core import messages
 
 pytestmark = pytest.mark.django_db

@@ -84,11 +84,10 @@ class _Batch:
 
 def install() -> None:
     """Wrap the steps of execution, recording and publishing."""
-    from poolwise.lifecycle import execution, publishing, recorder, stream, submission
+    from poolwise.lifecycle import publishing, recorder, stream, submission
     from poolwise.worker import request
 
-    _wrap(execution, "_claim", before="before the claim", after="after the claim", only_if=bool)
-    _wrap(execution, "_report", before="before the stream entry", after="after the stream entry")
+    _install_exchange(stream)
     _wrap(
         request.JobRequest, "acknowledge",
         before="before the acknowledgement", after="after the acknowledgement",
@@ -99,6 +98,22 @@ def install() -> None:
     _wrap(submission, "publish_from_web", _pools_of, before="after the commit, before publishing")
     _wrap(publishing, "_mark_published", _pools_of, before="after publishing, before noting it")
     _wrap(submission, "prepare", _pool_option, after="before the commit")
+
+
+def _install_exchange(stream: Any) -> None:
+    exchange = stream.exchange
+
+    @functools.wraps(exchange)
+    def watched(client: Any, claims: Any, outcomes: Any) -> Any:
+        steps = [*["the stream entry"] * bool(outcomes), *["the claim"] * bool(claims)]
+        for step in steps:
+            reach(f"before {step}", *_OWN_POOL)
+        answers = exchange(client, claims, outcomes)
+        for step in steps:
+            reach(f"after {step}", *_OWN_POOL)
+        return answers
+
+    stream.exchange = watched
 
 
 def _install_after_recording(recorder: Any, stream: Any, batch: _Batch) -> None:

@@ -107,21 +107,6 @@ def run(delivery: Delivery) -> tuple[Outcome, BaseException | None]:
         return outcome, stop
 
 
-def execute(delivery: Delivery) -> Outcome | None:
-    """Claim, run and report a delivered attempt in this thread; return its outcome, or None if the claim was refused.
-
-    If the pool stopped the attempt, raise its exception after the report.
-    """
-    request = claim_of(delivery, api.greenlet_or_task())
-    if not _claim(request):
-        return None
-    outcome, stop = run(delivery)
-    report(outcome)
-    if stop is not None:
-        raise stop
-    return outcome
-
-
 def run_here(delivery: Delivery) -> tuple[Started, Outcome]:
     """Run an attempt in this process, for tests, without claim or report; return its start and its outcome."""
     return claim_of(delivery).entry, _run(delivery)[0]
@@ -143,13 +128,6 @@ def _log_context(delivery: Delivery) -> dict[str, Any]:
         "greenlet_or_task": api.greenlet_or_task(),
     }
     return {name: value for name, value in context.items() if value not in ("", None)}
-
-
-def _claim(request: ClaimRequest) -> bool:
-    (answer,) = _retrying(lambda: exchange(worker_client(), [request], []))
-    if answer is not Claim.CLAIMED:
-        log.info("message dropped", reason=answer.value, job=request.entry.job_id)
-    return answer is Claim.CLAIMED
 
 
 def _run(delivery: Delivery) -> tuple[Outcome, BaseException | None]:

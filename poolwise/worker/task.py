@@ -1,27 +1,21 @@
-"""The Celery task `poolwise.run`, which runs every job. All its logic is in `poolwise.lifecycle.execution`."""
+"""The Celery task `poolwise.run`, by whose name every job is published.
 
-import json
-import os
+A worker runs none of its code: `message_filter` takes the message, `request` claims the job, `attempt` runs it.
+"""
+
 from typing import Any
 
 from celery import shared_task
 
 import poolwise.worker.signals  # noqa: F401 - connects the signal handlers
-from poolwise.lifecycle import execution, messages, stream
-from poolwise.pools import POOL_ENV, task
-
-
-class JobFailed(Exception):
-    """The job failed, and its outcome is reported. Raised so that Celery's events show a failure too."""
+from poolwise.lifecycle import messages
+from poolwise.pools import task
 
 
 class RunTask(task.PoolTask):
     """The base of `poolwise.run`."""
 
     abstract = True
-    #: `execution` makes only the body interruptible, so that no limit hits a claim or a report.
-    runs_own_body = True
-    Request = "poolwise.worker.request:JobRequest"
 
     def plain_backend(self) -> Any:
         """Return the app's result backend, which stores nothing for this task."""
@@ -31,27 +25,9 @@ class RunTask(task.PoolTask):
         return self._backend
 
 
-@shared_task(
-    name=messages.TASK, base=RunTask, bind=True, ignore_result=True, throws=(JobFailed,), acks_late=True
-)
-def run(self: Any, definition: str, params: str) -> None:
-    """Run one attempt of a job. The task's id is the job's id; `params` is JSON text."""
-    request = self.request
-    headers = request.get(messages.HEADER) or {}
-    received_at, received_mono = request.get("received") or (None, None)
-    outcome = execution.execute(
-        execution.Delivery(
-            job_id=request.id,
-            attempt=headers.get("attempt", 1),
-            definition=definition,
-            params=json.loads(params),
-            pool=os.environ.get(POOL_ENV, ""),
-            worker=request.hostname or "",
-            published_at=headers.get("published_at"),
-            received_at=received_at,
-            received_mono=received_mono,
-            request_id=headers.get("request_id", ""),
-        )
+@shared_task(name=messages.TASK, base=RunTask, ignore_result=True, acks_late=True)
+def run(definition: str, params: str) -> None:
+    """Raise RuntimeError: only a worker of Poolwise runs a job, whose id is that of the message."""
+    raise RuntimeError(
+        f"Submit {definition} by poolwise.submit; {messages.TASK} is run by a worker of Poolwise alone."
     )
-    if outcome is not None and outcome.ending is stream.Ending.FAILED:
-        raise JobFailed(f"{outcome.error_type}: {outcome.error}")

@@ -22,6 +22,7 @@ from poolwise.support.errors import InvalidParameters
 from poolwise.support.formats import parameters
 from poolwise.support.logs import LogBuffer, attempt_log, logging_config
 from poolwise.web.forms import ParametersForm
+from tests.helpers.attempts import execute
 from tests.helpers.core import messages, reports
 
 CANARY = 'canary-"7f3a\\9\N{SNOWMAN}-canary'
@@ -83,7 +84,7 @@ def test_only_the_body_sees_a_secret_in_clear(
             "t.call_home", {"token": CANARY, "careless": careless}, pool=unserved_pool, user=administrator
         )
     assert not holds_canary(json.dumps(messages(own_keys, unserved_pool)))
-    outcome = execution.execute(delivered(job))
+    outcome = execute(delivered(job))
     assert outcome is not None
     assert outcome.ending is (Ending.FAILED if careless else Ending.SUCCEEDED)
     assert careless or f"of {len(CANARY)}" in str(outcome.result)
@@ -117,7 +118,7 @@ def test_a_result_can_be_read_though_its_numbers_contain_the_secret(
 ) -> None:
     define(born, name="t.born")
     [job] = submission.submit("t.born", {"pin": "2024"}, pool=unserved_pool, user=administrator)
-    execution.execute(delivered(job))
+    execute(delivered(job))
     recorder.record(reports(own_keys))
     assert default_task_backend.get_result(str(job.pk)).return_value == {
         "year": "••••••",
@@ -205,7 +206,7 @@ def test_a_job_with_an_unreadable_secret_fails_with_the_reason(
 ) -> None:
     [job] = submission.submit("t.call_home", {"token": CANARY}, pool=unserved_pool)
     settings.SECRET_KEY = "lost"
-    outcome = execution.execute(delivered(job))
+    outcome = execute(delivered(job))
     assert outcome is not None
     assert outcome.ending is Ending.FAILED
     assert "enter it again" in outcome.error

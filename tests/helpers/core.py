@@ -56,7 +56,8 @@ def messages(client: redis.Redis, queue: str) -> list[dict[str, Any]]:
 
 def reports(client: redis.Redis) -> list[Entry]:
     """Return the entries of the stream."""
-    return [stream.decode(fields["e"]) for _, fields in client.xrange(stream.stream_key())]
+    entries = client.xrange(stream.stream_key())
+    return [entry for _, fields in entries for entry in stream.decode_all(fields["e"])]
 
 
 def coordinator_of(client: Any = None) -> Coordinator:

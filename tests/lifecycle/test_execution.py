@@ -4,7 +4,6 @@ import logging
 import os
 import signal
 from collections.abc import Callable
-from contextvars import Context
 from datetime import date
 from typing import Any
 from uuid import uuid4
@@ -15,16 +14,15 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from poolwise.definitions import AttemptContext
 from poolwise.lifecycle import execution, stream
-from poolwise.lifecycle.execution import Delivery, execute
+from poolwise.lifecycle.execution import Delivery
 from poolwise.lifecycle.stream import Claim, Ending, Outcome, Started
 from poolwise.metering import run_queue
 from poolwise.metering.waits import UNATTRIBUTED
-from poolwise.pools import base, prefork
+from poolwise.pools import prefork
 from poolwise.pools.interrupts import HardStop, Interrupted, RevokedStop, ShutdownStop
-from poolwise.pools.request import CURRENT, PoolRequest
 from poolwise.support.redis import key
 from poolwise.support.timing import wall_now
-from poolwise.worker.attempt_table import NO_LIMIT, AttemptTable
+from tests.helpers.attempts import execute
 from tests.helpers.core import after, reports
 from tests.helpers.pace import limit_s
 
@@ -138,54 +136,6 @@ def test_an_attempt_is_reported_as_started_and_as_ended_with_every_duration(
     assert (ended.job_id, ended.ending, ended.result) == (delivery.job_id, Ending.SUCCEEDED, '[1, "a"]')
     assert None not in ended.timings.as_dict().values()
     assert (ended.place.worker, ended.place.pid, ended.place.thread) == ("w@h", os.getpid(), "MainThread")
-
-
-class PoolHere:
-    """A pool that runs jobs in this thread, with a table of what runs."""
-
-    active, launched, stalls = 1, 1, None
-
-    def __init__(self, table: AttemptTable) -> None:
-        self.table = table
-
-    def offload(self, job: PoolRequest, call: Callable[[], Any]) -> Any:
-        return call()
-
-    run_sync = offload
-
-    def on_loop(self) -> bool:
-        return False
-
-    def cpu_s(self, job: PoolRequest) -> float:
-        return 0.0
-
-    def greenlet_or_task(self, job: PoolRequest) -> str:
-        return job.name
-
-
-def test_a_watchdog_sees_an_attempt_from_its_claim_to_its_report_and_a_deadline_only_in_its_body(
-    own_keys: Any, define: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    table, _ = AttemptTable.create()
-    pool: Any = PoolHere(table)
-    monkeypatch.setattr(base, "_running", [pool])
-    (job := PoolRequest(pool, 1, lambda: None)).deadline_mono = 5.0
-    seen: dict[str, list[float]] = {}
-
-    def noting(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        def noted(*args: Any, **kwargs: Any) -> Any:
-            answer = call(*args, **kwargs)  # noted after it: the answer may never arrive
-            seen[name] = [attempt.deadline_mono for attempt in table.attempts()]
-            return answer
-
-        return noted
-
-    for name in ("claim", "report"):
-        monkeypatch.setattr(execution, name, noting(name, getattr(execution, name)))
-    hooks["body"] = noting("body", lambda: None)
-    Context().run(lambda: (CURRENT.set(job), run(define, hooked)))
-    assert seen == {"claim": [NO_LIMIT], "body": [5.0], "report": [NO_LIMIT]}
-    assert table.attempts() == []
 
 
 def test_a_message_that_comes_twice_runs_once(own_keys: Any, define: Any) -> None:
@@ -506,33 +456,37 @@ def test_a_report_waits_for_a_redis_that_is_full(own_redis: Any, define: Any) ->
 def test_a_claim_whose_answer_was_lost_is_asked_for_again_and_granted(
     own_keys: Any, define: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[Claim] = []
+    exchange = stream.exchange
+    asked: list[list[Claim]] = []
 
-    def lose_the_first_answer(*args: Any, **options: Any) -> Claim:
-        asked.append(stream.claim(*args, **options))
+    def lose_the_first_answer(*args: Any) -> list[Claim]:
+        asked.append(exchange(*args))
         if len(asked) == 1:
             raise TimeoutError
         return asked[-1]
 
-    monkeypatch.setattr(execution, "claim", lose_the_first_answer)
+    monkeypatch.setattr(stream, "exchange", lose_the_first_answer)
     assert run(define, give, {"value": 1}).ending is Ending.SUCCEEDED
-    assert asked == [Claim.CLAIMED, Claim.CLAIMED]
+    assert asked == [[Claim.CLAIMED], [Claim.CLAIMED], []]
 
 
 def test_a_soft_limit_that_comes_after_the_body_does_not_lose_the_report(
     own_keys: Any, define: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    exchange = stream.exchange
     calls: list[int] = []
 
-    def interrupted_once(client: Any, outcome: Outcome) -> None:
+    def interrupted_once(*args: Any) -> list[Claim]:
         calls.append(1)
         if len(calls) == 1:
             raise SoftTimeLimitExceeded
-        stream.report(client, outcome)
+        return exchange(*args)
 
-    monkeypatch.setattr(execution, "report", interrupted_once)
     outcome = run(define, give, {"value": 1})
+    monkeypatch.setattr(execution, "exchange", interrupted_once)
+    execution.report(outcome)
     assert reports(own_keys)[-1] == outcome
+    assert len(calls) == 2
 
 
 def test_log_context_names_the_job_and_is_gone_afterwards(own_keys: Any, define: Any) -> None:
