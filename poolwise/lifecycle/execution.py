@@ -89,11 +89,17 @@ def claim_of(delivery: Delivery, greenlet_or_task: str = "") -> ClaimRequest:
         broker_wait_s=elapsed_wall_s(delivery.published_at, delivery.received_at),
         worker_wait_s=waited_s,
     )
-    place = Place(delivery.worker, os.getpid(), "", greenlet_or_task)
+    # Its process and thread are not known before it starts.
+    place = Place(delivery.worker, 0, "", greenlet_or_task)
     started = Started(delivery.job_id, delivery.attempt, place, timings)
     # With the same token the claim can be repeated, should only its answer have been lost.
     token = claim_token(delivery.worker, secrets.token_hex(8))
     return ClaimRequest(started, token, delivery.pool, delivery.definition, encode(started))
+
+
+def place_of(delivery: Delivery) -> Place:
+    """Return where the attempt runs, called where it does."""
+    return Place(delivery.worker, os.getpid(), logs.thread_name(), api.greenlet_or_task())
 
 
 def run(delivery: Delivery) -> tuple[Outcome, BaseException | None]:
@@ -132,7 +138,7 @@ def _log_context(delivery: Delivery) -> dict[str, Any]:
 
 def _run(delivery: Delivery) -> tuple[Outcome, BaseException | None]:
     watch = Stopwatch(api.cpu_s, delivery.published_at, delivery.received_at, delivery.received_mono)
-    place = Place(delivery.worker, os.getpid(), logs.thread_name(), api.greenlet_or_task())
+    place = place_of(delivery)
     buffer = logs.LogBuffer(settings.JOB_LOG_MAX_LINES)
     outcome = Outcome(delivery.job_id, delivery.attempt, place, Timings(), Ending.SUCCEEDED)
     stop: api.Interrupted | SystemExit | None = None

@@ -113,7 +113,7 @@ def _why_no_more(job: JobRow | Job) -> str:
 
 
 def _fold_started(job: JobRow | Job, entry: Started) -> bool:
-    if job.state != JobState.QUEUED and not _took_over(job, entry):
+    if job.state != JobState.QUEUED and not _took_over(job, entry) and not _tells_place(job, entry):
         return False
     job.state = JobState.RUNNING
     job.due_at = None
@@ -127,6 +127,12 @@ def _took_over(job: JobRow | Job, entry: Started) -> bool:
     at = to_datetime(entry.timings.started_at)
     is_later = job.started_at is not None and at is not None and at > job.started_at
     return job.state == JobState.RUNNING and job.worker != entry.place.worker[:200] and is_later
+
+
+def _tells_place(job: JobRow | Job, entry: Started) -> bool:
+    # A worker claims a job before it knows which of its processes and threads will run it.
+    is_its_own = job.state == JobState.RUNNING and job.worker == entry.place.worker[:200]
+    return is_its_own and not job.pid and bool(entry.place.pid)
 
 
 def is_unwanted(job: JobRow | Job, entry: Started) -> bool:

@@ -39,10 +39,12 @@ _EXCHANGE = """
 local now, sets, expires, deletes, texts, answers = {}, {}, {}, {}, {}, {}
 local reports, argument, name = tonumber(ARGV[1]), 6, 3
 for i = 1, reports do
-    local claim, duplicate, is_end, worker = KEYS[name], KEYS[name + 1], ARGV[argument] == 'end', ARGV[argument + 1]
+    local claim, duplicate, kind, worker = KEYS[name], KEYS[name + 1], ARGV[argument], ARGV[argument + 1]
     if now[claim] == nil then now[claim] = redis.call('GET', claim) end
     local is_own = now[claim] and now[claim]:sub(1, #worker) == worker
-    if is_end then
+    if kind == 'start' then
+        if is_own then texts[#texts + 1] = ARGV[argument + 2] end
+    elseif kind == 'end' then
         local lives_s = ARGV[redis.call('EXISTS', duplicate) + 3]
         texts[#texts + 1] = ARGV[argument + 2]
         if is_own then
@@ -319,14 +321,14 @@ def report(client: Client, outcome: Outcome) -> None:
     exchange(client, [], [outcome])
 
 
-def exchange(client: Client, claims: Sequence[ClaimRequest], outcomes: Sequence[Outcome]) -> list[Claim]:
-    """Report the outcomes, then claim the attempts, in one step; return the answers. Raise redis-py's errors.
+def exchange(client: Client, claims: Sequence[ClaimRequest], reports: Sequence[Entry]) -> list[Claim]:
+    """Report starts and outcomes, then claim attempts, in one step; return the answers. Raise redis-py's errors.
 
     All of it may be repeated, should only the answer have been lost.
     """
     answers = [
         _answer(request, text)
-        for request, text in zip(claims, _exchange(client, claims, outcomes), strict=True)
+        for request, text in zip(claims, _exchange(client, claims, reports), strict=True)
     ]
     # The message of a paused attempt is acknowledged after this second report, and a cancel mark stays, should whoever
     # cancelled the job end before it wrote the row: so two steps are safe.
@@ -353,14 +355,13 @@ def _answer(request: ClaimRequest, text: str) -> Claim | ClaimRequest:
     return replace(request, unsigned_mark=mark)  # only this mark is ignored
 
 
-def _exchange(client: Client, claims: Sequence[ClaimRequest], outcomes: Sequence[Outcome]) -> list[str]:
+def _exchange(client: Client, claims: Sequence[ClaimRequest], reports: Sequence[Entry]) -> list[str]:
     names, texts = [stream_key(), pauses_key()], []
-    args: list[Any] = [len(outcomes), CLAIM_TTL_S, CLAIM_AFTERLIFE_S, CLAIM_LONG_AFTERLIFE_S, _ENDED]
-    for outcome in outcomes:
-        claimed = _claim_key(outcome.job_id, outcome.attempt)
-        kind = "release" if outcome.ending is Ending.RELEASED else "end"
-        names += claimed, _duplicate_key(outcome.job_id, outcome.attempt)
-        args += kind, claim_token(outcome.place.worker), encode(outcome)
+    args: list[Any] = [len(reports), CLAIM_TTL_S, CLAIM_AFTERLIFE_S, CLAIM_LONG_AFTERLIFE_S, _ENDED]
+    for each in reports:
+        claimed = _claim_key(each.job_id, each.attempt)
+        names += claimed, _duplicate_key(each.job_id, each.attempt)
+        args += _kind_of(each), claim_token(each.place.worker), encode(each)
         texts.append(claimed)
     for request in claims:
         entry = request.entry
@@ -375,6 +376,12 @@ def _exchange(client: Client, claims: Sequence[ClaimRequest], outcomes: Sequence
         args.append(request.unsigned_mark.encode(errors="surrogateescape"))
         texts += keys
     return _typed(client, partial(script(client, _EXCHANGE), keys=names, args=args, client=client), *texts)
+
+
+def _kind_of(entry: Entry) -> str:
+    if isinstance(entry, Started):
+        return "start"
+    return "release" if entry.ending is Ending.RELEASED else "end"
 
 
 def _paused(entry: Started) -> Outcome:

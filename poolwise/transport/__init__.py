@@ -5,13 +5,14 @@ Read `redis_transport` first, which puts the channel together: `unacked` has the
 consumer with steps of ours: `lease` renews reserved messages, `remote_control` serves commands.
 """
 
-from poolwise.transport.consumer import PoolConsumer
+from poolwise.transport.consumer import PoolConsumer, copied
 from poolwise.transport.redis_transport import Transport
 from poolwise.transport.refused_messages import refuse
 
 __all__ = [
     "PoolConsumer",
     "Transport",
+    "copied",
     "redis_transport",
     "refuse",
     "refused_messages",

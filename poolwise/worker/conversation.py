@@ -31,7 +31,7 @@ class _Item:
     """A claim or a report, and what to call afterwards."""
 
     claim: stream.ClaimRequest | None
-    outcome: stream.Outcome | None
+    report: stream.Entry | None
     then: Answered
 
 
@@ -59,9 +59,9 @@ class Conversation:
         """Claim an attempt, then call `then` with the answer where jobs are started."""
         self._put(_Item(request, None, then))  # type: ignore[arg-type]
 
-    def report(self, outcome: stream.Outcome, then: Callable[[], object]) -> None:
-        """Report an outcome, then make the call where jobs are started."""
-        self._put(_Item(None, outcome, lambda _: then()))
+    def report(self, entry: stream.Entry, then: Callable[[], object]) -> None:
+        """Report a start or an outcome, then make the call where jobs are started."""
+        self._put(_Item(None, entry, lambda _: then()))
 
     def flush(self, timeout_s: float) -> None:
         """Wait until all is settled, at most `timeout_s`: the process ends."""
@@ -125,8 +125,8 @@ class Conversation:
 
     def _exchange(self, client: Client, items: Sequence[_Item]) -> None:
         claims = [item.claim for item in items if item.claim is not None]
-        outcomes = [item.outcome for item in items if item.outcome is not None]
-        answers = iter(stream.exchange(client, claims, outcomes))
+        reports = [item.report for item in items if item.report is not None]
+        answers = iter(stream.exchange(client, claims, reports))
         calls = [partial(item.then, None if item.claim is None else next(answers)) for item in items]
         self._post(partial(self._make, calls))
 

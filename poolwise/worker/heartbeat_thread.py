@@ -79,20 +79,21 @@ class HeartbeatThread:
                 Exception
             ):  # whatever it is: without this thread every running job would be recovered and run twice
                 log.exception("cannot make the heartbeat")
-            self._wait(sleep)
+            self._wait(sleep, consumer)
 
     def _send(self, client: Any, consumer: Any, heartbeat: heartbeats.Heartbeat) -> None:
         with self._lock:
             if not self._stopped:
                 heartbeats.send(client, heartbeat, consumer.reserved_attempts())
 
-    def _wait(self, sleep: Callable[[float], None]) -> None:
+    def _wait(self, sleep: Callable[[float], None], consumer: Any) -> None:
         """Wait until the next heartbeat is due: at once when the last job has ended, since comparisons wait for that."""
         until_mono = time.monotonic() + settings.JOB_HEARTBEAT_S
         received, was_busy = api.jobs_received(), api.slots_in_use() > 0
         idle_checks = 0
         while (left_s := until_mono - time.monotonic()) > 0 and idle_checks < _IDLE_CHECKS:
             sleep(min(_CHECK_EVERY_S, left_s))
+            consumer.report_places()
             was_busy = was_busy or api.jobs_received() != received
             idle_checks = idle_checks + 1 if was_busy and not api.slots_in_use() else 0
 

@@ -1,6 +1,7 @@
 """Where messages and commands enter a worker: without a valid signature none becomes a job or changes anything."""
 
 import os
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -11,7 +12,7 @@ from celery.worker import state as worker_state
 from poolwise.lifecycle import commands, execution, messages
 from poolwise.pools import POOL_ENV, base
 from poolwise.support import RefusedMessage, drop
-from poolwise.transport import PoolConsumer, refuse, remote_control
+from poolwise.transport import PoolConsumer, copied, refuse, remote_control
 from poolwise.worker.conversation import Conversation
 from poolwise.worker.request import JobRequest
 
@@ -23,6 +24,10 @@ REMOTE_COMMANDS = frozenset((
     "ping", "clock", "heartbeat", "stats", "active", "reserved", "scheduled", "revoked", "registered",
     "active_queues", "query_task", "enable_events", "disable_events",
 ))  # fmt: skip
+
+
+#: The place of a job that ends sooner is reported with its end.
+_PLACE_AFTER_S = 0.2
 
 
 class JobConsumer(PoolConsumer):
@@ -64,11 +69,10 @@ class JobConsumer(PoolConsumer):
             return
         if signals.task_received.receivers:
             signals.task_received.send(sender=self, request=request)
-        if self.event_dispatcher and self.event_dispatcher.enabled:
-            request.send_event(
-                "task-received", name=request.name, args=request.argsrepr, kwargs="{}", root_id=request.id,
-                parent_id=None, retries=0, eta=None, expires=None,
-            )  # fmt: skip
+        request.send_event(
+            "task-received", name=request.name, args=request.argsrepr, kwargs="{}", root_id=request.id,
+            parent_id=None, retries=0, eta=None, expires=None,
+        )  # fmt: skip
         worker_state.task_reserved(request)
         for callback in self.on_task_message:
             callback(request)
@@ -81,6 +85,13 @@ class JobConsumer(PoolConsumer):
         conversation = Conversation(running.post_from_thread)
         running.is_settled = lambda: conversation.is_settled
         return conversation
+
+    def report_places(self) -> None:
+        """Report where jobs run that have run for a while. Any thread may call it."""
+        before = time.time() - _PLACE_AFTER_S
+        for request in copied(worker_state.active_requests):
+            if isinstance(request, JobRequest) and request.time_start < before:
+                request.report_place()
 
     def _post_to_hub(self, call: Callable[[], None]) -> None:
         self.hub.call_soon(call)

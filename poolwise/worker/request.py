@@ -5,6 +5,7 @@ It is one of Celery's requests, so that `inspect`, `revoke` and the shutdown see
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from weakref import ref
@@ -44,6 +45,8 @@ class JobRequest(_Request):
     is_over_memory = False
     claim: stream.ClaimRequest | None = None
     _is_reported = True  # nothing to wait for
+    _place: stream.Place | None = None
+    _has_told_place = False
 
     def __init__(self, message: Any, delivery: execution.Delivery, limits: Any, consumer: Any) -> None:
         self._message, self.delivery, self._consumer = message, delivery, consumer
@@ -89,6 +92,13 @@ class JobRequest(_Request):
     @property
     def _payload(self) -> tuple[Any, ...]:
         return (self._args, {}, {})
+
+    def send_event(self, type: str, **fields: Any) -> None:
+        """Send an event of Celery, if task events are on."""
+        eventer = self._eventer
+        # Without `-E` its only group is that of the worker's own heartbeats.
+        if eventer and eventer.enabled and (not eventer.groups or "task" in eventer.groups):
+            eventer.send(type, uuid=self.id, **fields)
 
     # --- from the queue to a slot
 
@@ -157,7 +167,18 @@ class JobRequest(_Request):
 
     # --- in the slot
 
+    def report_place(self) -> None:
+        """Report, once, where the job runs, which its claim could not know."""
+        place = self._place
+        if place is None and base.running_pool() is None:
+            place = stream.Place(self.delivery.worker, self.worker_pid)
+        if place is not None and self.claim is not None and not self._has_told_place:
+            self._has_told_place = True
+            timings = replace(self.claim.entry.timings, started_at=self.time_start)
+            self.conversation.report(stream.Started(self.id, self.attempt, place, timings), lambda: None)
+
     def _run(self) -> stream.Outcome:
+        self._place = execution.place_of(self.delivery)
         outcome, stop = attempt.run(self.delivery)
         self._report(outcome)
         if stop is not None:

@@ -112,7 +112,7 @@ def test_a_watchdog_reports_the_death_of_a_worker_that_nobody_supervises(mortal:
 def test_the_job_of_a_killed_prefork_child_runs_again_at_once(mortal: Platform) -> None:
     mortal.ensure("mortal_prefork")
     [job], _, pid = busy("mortal_prefork", copies=1)
-    assert job.pid
+    eventually(lambda: job.refresh_from_db() or job.pid)
     assert job.pid != pid
     with within(AGAIN_WITHIN_S):
         os.kill(job.pid, signal.SIGKILL)

@@ -46,7 +46,7 @@ class Consumer:
     """What a request needs of the worker's consumer; its answers from Redis come in a thread of their own."""
 
     hostname, app, connection_errors, controller = "w1@h", current_app, (), None
-    event_dispatcher = SimpleNamespace(enabled=False, send=lambda *a, **k: None)
+    event_dispatcher = SimpleNamespace(enabled=False, groups=(), send=lambda *a, **k: None)
 
     def __init__(self, pool: Any = None) -> None:
         self.pool, self.conversation = pool, attempts.conversation()
