@@ -5,8 +5,6 @@ import json
 import zlib
 from typing import Annotated, Any
 
-import numpy as np
-from PIL import Image
 from pydantic import Field
 
 from jobs.data import MIB, Seed, digest, seeded
@@ -127,6 +125,8 @@ def matrix_product(
 
     Never waits, but NumPy releases the GIL during the product: scales on threads.
     """
+    import numpy as np  # a fifth of a second and 20 MiB in each worker, which most do not need
+
     random = np.random.default_rng(seed)
     # Whole numbers: the product is exact, so its digest is the same on every processor.
     left, right = (random.integers(0, 10, (size, size)).astype(np.float64) for _ in range(2))
@@ -148,6 +148,8 @@ def thumbnail(
 
     Never waits, but Pillow releases the GIL while it scales: scales on threads.
     """
+    from PIL import Image
+
     noise = Image.frombytes("RGB", (16, 16), seeded(seed).randbytes(16 * 16 * 3))
     image = noise.resize((width_px, height_px), Image.Resampling.BICUBIC)
     image.thumbnail((thumbnail_px, thumbnail_px), Image.Resampling.LANCZOS)
