@@ -12,9 +12,9 @@ from typing import Any
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
-from environs import Env
 
 from poolwise.support import logs, redis_urls, whole_cores
+from project import environment as env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
@@ -39,19 +39,19 @@ def _join_running_platform() -> None:
 
 _read_secret_files()
 _join_running_platform()
-env = Env()
+
 
 # --- the site -------------------------------------------------------------------------------------------
-DEBUG: bool = env.bool("DEBUG", True)
-SECRET_KEY: str = env.str("SECRET_KEY", "") or ("insecure-development-key" if DEBUG else "")
+DEBUG: bool = env.flag("DEBUG", True)
+SECRET_KEY: str = env.text("SECRET_KEY", "") or ("insecure-development-key" if DEBUG else "")
 if not DEBUG and (not SECRET_KEY or SECRET_KEY.startswith("insecure")):
     raise ImproperlyConfigured("Set SECRET_KEY (or SECRET_KEY_FILE) to a long random text when DEBUG is off.")
 #: Earlier keys, newest first: sessions and messages signed by them stay valid.
-SECRET_KEY_FALLBACKS: list[str] = list(filter(None, env.list("SECRET_KEY_FALLBACKS", [])))
-ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
-CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
+SECRET_KEY_FALLBACKS: list[str] = list(filter(None, env.names("SECRET_KEY_FALLBACKS", [])))
+ALLOWED_HOSTS: list[str] = env.names("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
+CSRF_TRUSTED_ORIGINS: list[str] = env.names("CSRF_TRUSTED_ORIGINS", [])
 #: The path below which a proxy serves the site, such as /poolwise; the proxy removes it from the requests.
-FORCE_SCRIPT_NAME: str | None = env.str("FORCE_SCRIPT_NAME", "").rstrip("/") or None
+FORCE_SCRIPT_NAME: str | None = env.text("FORCE_SCRIPT_NAME", "").rstrip("/") or None
 if FORCE_SCRIPT_NAME and not FORCE_SCRIPT_NAME.startswith("/"):
     raise ImproperlyConfigured(f"FORCE_SCRIPT_NAME is {FORCE_SCRIPT_NAME}: a path begins with a slash.")
 
@@ -121,7 +121,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
 # Empty counts as unset: it would publish the folder that the server was started in.
-STATIC_ROOT = Path(env.str("STATIC_ROOT", "") or BASE_DIR / "staticfiles")
+STATIC_ROOT = Path(env.text("STATIC_ROOT", "") or BASE_DIR / "staticfiles")
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
@@ -143,7 +143,7 @@ SECURE_CSP = {
     "base-uri": [CSP.NONE],
     "frame-ancestors": [CSP.NONE],
 }
-HTTPS: bool = env.bool("HTTPS", False)
+HTTPS: bool = env.flag("HTTPS", False)
 SECURE_SSL_REDIRECT = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
@@ -157,14 +157,14 @@ SECURE_REFERRER_POLICY = "same-origin"
 # Poolwise cannot know whether other names of the domain use HTTPS too (subdomains, preload).
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 #: Proxies in front whose X-Forwarded-For is trusted for the address of a login.
-PROXY_COUNT: int = env.int("PROXY_COUNT") if os.environ.get("PROXY_COUNT") else int(HTTPS)
+PROXY_COUNT: int = env.whole("PROXY_COUNT", 0) if os.environ.get("PROXY_COUNT") else int(HTTPS)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1_000
 DATA_UPLOAD_MAX_NUMBER_FILES = 0
 
 # --- throttled logins -----------------------------------------------------------------------------------
-LOGIN_FAILURE_LIMIT: int = env.int("LOGIN_FAILURE_LIMIT", 5)
-LOGIN_COOL_OFF_MIN: float = env.float("LOGIN_COOL_OFF_MIN", 10.0)
+LOGIN_FAILURE_LIMIT: int = env.whole("LOGIN_FAILURE_LIMIT", 5)
+LOGIN_COOL_OFF_MIN: float = env.number("LOGIN_COOL_OFF_MIN", 10.0)
 AXES_FAILURE_LIMIT = LOGIN_FAILURE_LIMIT
 # `manage.py check` reports a value out of range; where it is not run, the throttle must not be off.
 AXES_COOLOFF_TIME = timedelta(minutes=min(max(LOGIN_COOL_OFF_MIN, 0.1), 525_600))
@@ -179,7 +179,7 @@ AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 
 # --- the database ---------------------------------------------------------------------------------------
-DATABASE_URL: str = env.str("DATABASE_URL", f"sqlite:///{VAR_DIR / 'poolwise.sqlite3'}")
+DATABASE_URL: str = env.text("DATABASE_URL", f"sqlite:///{VAR_DIR / 'poolwise.sqlite3'}")
 try:
     # Health checks: a connection from before a restart of the database would fail the first request on it.
     _DATABASE: Any = dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True)
@@ -202,8 +202,8 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Redis and Celery -----------------------------------------------------------------------------------
-REDIS_URL: str = redis_urls.for_redis(env.str("REDIS_URL", "redis://127.0.0.1:6379/0"))
-BROKER_URL: str = redis_urls.for_broker(env.str("BROKER_URL", REDIS_URL))
+REDIS_URL: str = redis_urls.for_redis(env.text("REDIS_URL", "redis://127.0.0.1:6379/0"))
+BROKER_URL: str = redis_urls.for_broker(env.text("BROKER_URL", REDIS_URL))
 
 JOB_CELERY_APP = "project"
 CELERY_BROKER_URL = BROKER_URL
@@ -215,15 +215,15 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "celery"
-WORKER_PREFETCH_MULTIPLIER: int = env.int("WORKER_PREFETCH_MULTIPLIER", 1)
+WORKER_PREFETCH_MULTIPLIER: int = env.whole("WORKER_PREFETCH_MULTIPLIER", 1)
 CELERY_WORKER_PREFETCH_MULTIPLIER = WORKER_PREFETCH_MULTIPLIER
 CELERY_WORKER_CONSUMER = "poolwise.worker.message_filter:JobConsumer"
-CELERY_WORKER_SEND_TASK_EVENTS = env.bool("TASK_EVENTS", False)
+CELERY_WORKER_SEND_TASK_EVENTS = env.flag("TASK_EVENTS", False)
 CELERY_TASK_SEND_SENT_EVENT = False
 #: Seconds that running jobs get at SIGTERM; then they return to their queue, and the worker ends soon after.
-SHUTDOWN_GRACE_S: float = env.float("SHUTDOWN_GRACE_S", 20.0)
+SHUTDOWN_GRACE_S: float = env.number("SHUTDOWN_GRACE_S", 20.0)
 #: The same for a worker that drains itself because a job in it could not be stopped.
-DRAIN_GRACE_S: float = env.float("DRAIN_GRACE_S", 60.0)
+DRAIN_GRACE_S: float = env.number("DRAIN_GRACE_S", 60.0)
 CELERY_ENABLE_UTC = True
 CELERY_TIMEZONE = TIME_ZONE
 
@@ -233,14 +233,14 @@ JOB_POOLS: Any = {
     "prefork": {
         "model": "prefork",
         "queue": "prefork",
-        "concurrency": env.int("PREFORK_CONCURRENCY", whole_cores()),
+        "concurrency": env.whole("PREFORK_CONCURRENCY", whole_cores()),
     },
-    "threads": {"model": "threads", "queue": "threads", "concurrency": env.int("THREADS_CONCURRENCY", 32)},
-    "gevent": {"model": "gevent", "queue": "gevent", "concurrency": env.int("GEVENT_CONCURRENCY", 200)},
-    "asyncio": {"model": "asyncio", "queue": "asyncio", "concurrency": env.int("ASYNCIO_CONCURRENCY", 200)},
+    "threads": {"model": "threads", "queue": "threads", "concurrency": env.whole("THREADS_CONCURRENCY", 32)},
+    "gevent": {"model": "gevent", "queue": "gevent", "concurrency": env.whole("GEVENT_CONCURRENCY", 200)},
+    "asyncio": {"model": "asyncio", "queue": "asyncio", "concurrency": env.whole("ASYNCIO_CONCURRENCY", 200)},
 }
 if "JOB_POOLS" in os.environ:
-    JOB_POOLS = env.json("JOB_POOLS")
+    JOB_POOLS = env.from_json("JOB_POOLS", {})
 #: Where a job of each kind runs when the submission names no pool.
 JOB_DEFAULT_POOLS: dict[str, str] = {
     "io": "gevent",
@@ -248,42 +248,42 @@ JOB_DEFAULT_POOLS: dict[str, str] = {
     "mixed": "threads",
     "hazard": "threads",
 }
-JOB_KEY_PREFIX: str = env.str("JOB_KEY_PREFIX", "poolwise:")
-JOB_MAX_COPIES: int = env.int("JOB_MAX_COPIES", 1000)
-JOB_MAX_QUEUED: int = env.int("JOB_MAX_QUEUED", 10_000)
-JOB_MAX_QUEUED_PER_USER: int = env.int("JOB_MAX_QUEUED_PER_USER", 2_000)
+JOB_KEY_PREFIX: str = env.text("JOB_KEY_PREFIX", "poolwise:")
+JOB_MAX_COPIES: int = env.whole("JOB_MAX_COPIES", 1000)
+JOB_MAX_QUEUED: int = env.whole("JOB_MAX_QUEUED", 10_000)
+JOB_MAX_QUEUED_PER_USER: int = env.whole("JOB_MAX_QUEUED_PER_USER", 2_000)
 #: The time limit of definitions that declare none; 0: none.
-JOB_TIME_LIMIT_S: float = env.float("JOB_TIME_LIMIT_S", 3600.0)
+JOB_TIME_LIMIT_S: float = env.number("JOB_TIME_LIMIT_S", 3600.0)
 #: After how many workers that jobs of one definition ended by hanging, in 5 minutes, it is paused; 0: never.
-JOB_PAUSE_AFTER_HANGS: int = env.int("JOB_PAUSE_AFTER_HANGS", 5)
+JOB_PAUSE_AFTER_HANGS: int = env.whole("JOB_PAUSE_AFTER_HANGS", 5)
 #: The jobs of one worker that have connections to a database server at a time; the others wait for one to end.
-JOB_DATABASE_CONNECTIONS: int = env.int("JOB_DATABASE_CONNECTIONS", 20)
-JOB_RESULT_MAX_BYTES: int = env.int("JOB_RESULT_MAX_BYTES", 1_048_576)
-JOB_LOG_MAX_LINES: int = env.int("JOB_LOG_MAX_LINES", 200)
-JOB_HEARTBEAT_S: float = env.float("JOB_HEARTBEAT_S", 2.0)
+JOB_DATABASE_CONNECTIONS: int = env.whole("JOB_DATABASE_CONNECTIONS", 20)
+JOB_RESULT_MAX_BYTES: int = env.whole("JOB_RESULT_MAX_BYTES", 1_048_576)
+JOB_LOG_MAX_LINES: int = env.whole("JOB_LOG_MAX_LINES", 200)
+JOB_HEARTBEAT_S: float = env.number("JOB_HEARTBEAT_S", 2.0)
 #: Touched with each heartbeat, for cheap health checks; empty: none.
-JOB_HEARTBEAT_FILE: str = env.str("JOB_HEARTBEAT_FILE", "")
-JOB_WORKER_DEAD_AFTER_S: float = env.float("JOB_WORKER_DEAD_AFTER_S", 8.0)
-JOB_PUBLISH_BUDGET_S: float = env.float("JOB_PUBLISH_BUDGET_S", 0.5)
-JOB_SAMPLE_EVERY_S: float = env.float("JOB_SAMPLE_EVERY_S", 5.0)
-JOB_SAMPLE_KEEP_DAYS: int = env.int("JOB_SAMPLE_KEEP_DAYS", 8)
-JOB_KEEP_DAYS: float = env.float("JOB_KEEP_DAYS", 30.0)
-JOB_KEEP_MAX: int = env.int("JOB_KEEP_MAX", 1_000_000)
-AUDIT_KEEP_DAYS: float = env.float("AUDIT_KEEP_DAYS", 365.0)
-API_MAX_BODY_BYTES: int = env.int("API_MAX_BODY_BYTES", 1_048_576)
-JOB_FILES_DIR: str = env.str("JOB_FILES_DIR", "") or str(VAR_DIR / "files")
-JOB_HTTP_DEMO_URL: str = env.str("JOB_HTTP_DEMO_URL", "http://127.0.0.1:8099")
+JOB_HEARTBEAT_FILE: str = env.text("JOB_HEARTBEAT_FILE", "")
+JOB_WORKER_DEAD_AFTER_S: float = env.number("JOB_WORKER_DEAD_AFTER_S", 8.0)
+JOB_PUBLISH_BUDGET_S: float = env.number("JOB_PUBLISH_BUDGET_S", 0.5)
+JOB_SAMPLE_EVERY_S: float = env.number("JOB_SAMPLE_EVERY_S", 5.0)
+JOB_SAMPLE_KEEP_DAYS: int = env.whole("JOB_SAMPLE_KEEP_DAYS", 8)
+JOB_KEEP_DAYS: float = env.number("JOB_KEEP_DAYS", 30.0)
+JOB_KEEP_MAX: int = env.whole("JOB_KEEP_MAX", 1_000_000)
+AUDIT_KEEP_DAYS: float = env.number("AUDIT_KEEP_DAYS", 365.0)
+API_MAX_BODY_BYTES: int = env.whole("API_MAX_BODY_BYTES", 1_048_576)
+JOB_FILES_DIR: str = env.text("JOB_FILES_DIR", "") or str(VAR_DIR / "files")
+JOB_HTTP_DEMO_URL: str = env.text("JOB_HTTP_DEMO_URL", "http://127.0.0.1:8099")
 #: Allow jobs that end their worker on purpose.
-JOB_ALLOW_HARMFUL: bool = env.bool("JOB_ALLOW_HARMFUL", DEBUG)
+JOB_ALLOW_HARMFUL: bool = env.flag("JOB_ALLOW_HARMFUL", DEBUG)
 #: Whether HTTP jobs may reach the public internet (ports 80 and 443); private addresses only by the list below.
-JOB_HTTP_PUBLIC: bool = env.bool("JOB_HTTP_PUBLIC", True)
-JOB_HTTP_ALLOWED_HOSTS: list[str] = env.list(
+JOB_HTTP_PUBLIC: bool = env.flag("JOB_HTTP_PUBLIC", True)
+JOB_HTTP_ALLOWED_HOSTS: list[str] = env.names(
     "JOB_HTTP_ALLOWED_HOSTS", [JOB_HTTP_DEMO_URL.split("://", 1)[-1]]
 )
 
 TASKS = {"default": {"BACKEND": "poolwise.backend.PoolwiseBackend", "QUEUES": []}}
 
 # --- logs -----------------------------------------------------------------------------------------------
-LOG_FORMAT: str = env.str("LOG_FORMAT", "console")
-LOG_LEVEL: str = env.str("LOG_LEVEL", "INFO").upper()
+LOG_FORMAT: str = env.text("LOG_FORMAT", "console")
+LOG_LEVEL: str = env.text("LOG_LEVEL", "INFO").upper()
 LOGGING = logs.logging_config(style=LOG_FORMAT, level=LOG_LEVEL)
