@@ -123,7 +123,9 @@ def _bytes_of(name: str, pid: int) -> int:
         return pss_bytes(pid)
     with suppress(psutil.Error):
         workers = [
-            each for each in psutil.Process(pid).children(recursive=True) if "celery" in each.cmdline()
+            each
+            for each in psutil.Process(pid).children(recursive=True)
+            if "poolwise.worker.program" in each.cmdline()
         ]
         if len(workers) == 1 and time.time() - workers[0].create_time() > _YOUNG_S:
             return int(workers[0].memory_full_info().pss)

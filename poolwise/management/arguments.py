@@ -2,10 +2,12 @@
 
 from argparse import ArgumentParser
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from poolwise.definitions import Definition, value_of
 from poolwise.support import PoolwiseError, as_written
+
+if TYPE_CHECKING:
+    from poolwise.definitions import Definition
 
 
 def add_parameters(parser: ArgumentParser) -> None:
@@ -33,8 +35,10 @@ def number(text: str) -> float:
 whole.__name__, number.__name__ = "int", "float"
 
 
-def parameters(definition: Definition, given: Iterable[str]) -> dict[str, Any]:
+def parameters(definition: "Definition", given: Iterable[str]) -> dict[str, Any]:
     """Return the values of `NAME=VALUE` by name, each of its parameter's type. Raise PoolwiseError."""
+    from poolwise.definitions import value_of  # a command that takes only numbers does without pydantic
+
     fields = {field.name: field for field in definition.fields}
     values: dict[str, Any] = {}
     for text in given:

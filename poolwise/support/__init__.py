@@ -2,26 +2,12 @@
 
 It imports no other room. Names are imported from here; modules with several functions, such as `signing` and `logs`, are
 imported as modules.
+What takes pydantic or redis-py is imported when it is first used: a process that only starts a worker needs neither.
 """
 
-from poolwise.support.bounded import (
-    MAX_COMPARED,
-    MAX_REASON_CHARS,
-    MAX_VARIANT_NAME_CHARS,
-    VARIANT_NAME,
-    Count,
-    Frozen,
-    Json,
-    Name,
-    Number,
-    Ratio,
-    Seconds,
-    Share,
-    ShortText,
-    Text,
-    Values,
-    VariantName,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from poolwise.support.cpu import cores, cpu_quota, usable_cores, whole_cores
 from poolwise.support.descendants import (
     adopt_orphans,
@@ -50,7 +36,6 @@ from poolwise.support.errors import (
     UnknownPool,
     UserLimitReached,
 )
-from poolwise.support.failover import leaving
 from poolwise.support.formats import (
     SECRET_MARK,
     as_uuid,
@@ -78,20 +63,41 @@ from poolwise.support.native_threads import (
     start_native_thread,
 )
 from poolwise.support.redaction import redacted, redacted_json
-from poolwise.support.redis import (
-    REDIS_ERRORS,
-    Client,
-    connect,
-    eviction_fault,
-    key,
-    remove_foreign,
-    script,
-    web_client,
-    with_types,
-    worker_client,
-)
 from poolwise.support.samples import Summary, quantile, share, summary, supported_quantile
 from poolwise.support.timing import Stopwatch, Timings, elapsed_wall_s, to_datetime, wall_now
+
+if TYPE_CHECKING:
+    from poolwise.support.bounded import (
+        MAX_COMPARED,
+        MAX_REASON_CHARS,
+        MAX_VARIANT_NAME_CHARS,
+        VARIANT_NAME,
+        Count,
+        Frozen,
+        Json,
+        Name,
+        Number,
+        Ratio,
+        Seconds,
+        Share,
+        ShortText,
+        Text,
+        Values,
+        VariantName,
+    )
+    from poolwise.support.failover import leaving
+    from poolwise.support.redis import (
+        REDIS_ERRORS,
+        Client,
+        connect,
+        eviction_fault,
+        key,
+        remove_foreign,
+        script,
+        web_client,
+        with_types,
+        worker_client,
+    )
 
 __all__ = [
     "MAX_COMPARED",
@@ -195,3 +201,46 @@ __all__ = [
     "with_types",
     "worker_client",
 ]
+
+_LATER = {
+    "bounded": (
+        "MAX_COMPARED",
+        "MAX_REASON_CHARS",
+        "MAX_VARIANT_NAME_CHARS",
+        "VARIANT_NAME",
+        "Count",
+        "Frozen",
+        "Json",
+        "Name",
+        "Number",
+        "Ratio",
+        "Seconds",
+        "Share",
+        "ShortText",
+        "Text",
+        "Values",
+        "VariantName",
+    ),
+    "failover": ("leaving",),
+    "redis": (
+        "REDIS_ERRORS",
+        "Client",
+        "connect",
+        "eviction_fault",
+        "key",
+        "remove_foreign",
+        "script",
+        "web_client",
+        "with_types",
+        "worker_client",
+    ),
+}
+_MODULE_OF = {name: module for module, names in _LATER.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name of `_LATER` when it is first used."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    return value

@@ -10,12 +10,14 @@ import uuid
 from collections.abc import Callable, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
-from django.http import HttpRequest, HttpResponse
 
 from poolwise.support.redaction import redacted, redacted_json
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponse
 
 STYLES = ("console", "json")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -183,10 +185,10 @@ def _formatter(style: str) -> dict[str, Any]:
 class RequestIdMiddleware:
     """Give each web request an id; its log lines, its jobs and their log lines contain it."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+    def __init__(self, get_response: "Callable[[HttpRequest], HttpResponse]") -> None:
         self.get_response = get_response
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def __call__(self, request: "HttpRequest") -> "HttpResponse":
         """Answer the request with its id bound to the log context and sent back in `X-Request-ID`."""
         given = request.headers.get("X-Request-ID", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from celery import current_app
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
-from kombu.transport import resolve_transport
 
 from poolwise.support.redis_urls import (
     REDIS_SCHEMES,
@@ -98,9 +96,8 @@ def check_addresses(app_configs: Sequence[AppConfig] | None = None, **_: Any) ->
             settings.BROKER_URL == settings.REDIS_URL
         ):  # by default BROKER_URL is REDIS_URL: report the mistake once
             return messages
-    try:
-        resolve_transport(scheme := scheme_of(settings.BROKER_URL))
-    except (KeyError, ImportError, AttributeError, ValueError):
+    scheme = scheme_of(settings.BROKER_URL)
+    if not _has_transport(scheme):
         messages.append(
             Error(
                 f"BROKER_URL begins with {scheme!r}, for which Celery has no transport here.",
@@ -117,6 +114,18 @@ def check_addresses(app_configs: Sequence[AppConfig] | None = None, **_: Any) ->
             )
         )
     return messages
+
+
+def _has_transport(scheme: str) -> bool:
+    if scheme in ("redis", "rediss", "amqp", "amqps"):
+        return True
+    from kombu.transport import resolve_transport  # a process that starts a worker mostly does without
+
+    try:
+        resolve_transport(scheme)
+    except (KeyError, ImportError, AttributeError, ValueError):
+        return False
+    return True
 
 
 def _unreadable_addresses() -> list[CheckMessage]:
@@ -145,4 +154,8 @@ def _fault_of(address: str) -> str:
 
 
 def _lacks_primary(scheme: str) -> bool:
-    return scheme == "sentinel" and not current_app.conf.broker_transport_options.get("master_name")
+    if scheme != "sentinel":
+        return False
+    from celery import current_app
+
+    return not current_app.conf.broker_transport_options.get("master_name")

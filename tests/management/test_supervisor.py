@@ -17,13 +17,11 @@ from tests import ROOT
 from tests.helpers.pace import eventually, within
 
 SUPERVISOR = """
-import sys, django
-django.setup()
-from django.core.management import call_command
+import sys
 from poolwise.management.commands import pool
 pool.worker_command = lambda *_: [sys.executable, "-S", "-c", sys.argv[1]]
 pool.worker_name = lambda _: "w1@h"
-call_command("pool", "threads", "--restart")
+pool.Command().run_from_argv(["manage.py", "pool", "threads", "--restart"])
 """
 #: A program in a session of its own, without a parent, which ignores SIGTERM and has inherited the output.
 LEAVES = """
@@ -36,7 +34,12 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit("asked to end"))
 print("waits", flush=True)
 time.sleep(60)
 """
-
+SENDS_HEARTBEATS = """
+import os
+from poolwise.worker.attempt_table import AttemptTable
+AttemptTable.inherit().note_heartbeat(next_within_s=60)
+print('pid', os.getpid(), flush=True)
+"""
 ENDS_FOR_JOB = """
 import os, signal
 from poolwise.worker.attempt_table import AttemptTable
@@ -130,7 +133,7 @@ def test_a_worker_whose_supervisor_was_killed_ends_as_at_sigterm(supervise: Star
 
 
 def test_a_worker_that_was_killed_is_reported_as_ended(own_keys: Any, supervise: Start) -> None:
-    process = supervise("import os\nprint('pid', os.getpid(), flush=True)" + WAITS)
+    process = supervise(SENDS_HEARTBEATS + WAITS)
     pid = int(line_with("pid", process).split()[1])
     send(own_keys, Heartbeat("w1@h", "threads", pid, "h"))
     os.kill(pid, signal.SIGKILL)

@@ -74,10 +74,8 @@ def test_the_command_of_a_worker_has_model_slots_queue_and_a_unique_name(model: 
     first = worker_command(pool, 5, worker_name(pool))
     assert first[first.index("--concurrency") + 1] == "5"
     assert first[first.index("--queues") + 1] == "q"
-    assert first[first.index("--pool") + 1] == ("custom" if model == "asyncio" else model)
+    assert first[first.index("--pool") + 1] == model
     name = first[first.index("--hostname") + 1]
     assert name.startswith("fast-")
     assert name != worker_name(pool), "a restarted worker needs a new name"
-    environment = worker_environment(pool)
-    assert environment["POOLWISE_POOL"] == "fast"
-    assert ("CELERY_CUSTOM_WORKER_POOL" in environment) == (model == "asyncio")
+    assert worker_environment(pool)["POOLWISE_POOL"] == "fast"

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from poolwise.management.arguments import whole
-from poolwise.pools import MAX_CONCURRENCY, POOL_CLASSES, POOL_ENV, PoolSpec, get_pool
+from poolwise.pools import MAX_CONCURRENCY, POOL_ENV, PoolSpec, get_pool
 from poolwise.support import (
     PoolwiseError,
     adopt_orphans,
@@ -24,7 +24,7 @@ from poolwise.support import (
     kill_descendants,
     settings_checks,
 )
-from poolwise.worker import attempt_table, death
+from poolwise.worker import attempt_table
 
 _STEADY_AFTER_S = 10.0
 _LONGEST_PAUSE_S = 30.0
@@ -80,21 +80,24 @@ def worker_name(pool: PoolSpec) -> str:
 
 def worker_command(pool: PoolSpec, concurrency: int, name: str) -> list[str]:
     """Return the command line of the pool's Celery worker."""
-    model = "custom" if pool.model == "asyncio" else pool.model
     return [
-        *(sys.executable, "-m", "celery", "-A", settings.JOB_CELERY_APP, "worker"),
-        *("--pool", model, "--concurrency", str(concurrency), "--queues", pool.queue),
-        *("--hostname", name, "--without-gossip", "--without-mingle"),
+        *(
+            sys.executable,
+            "-m",
+            "poolwise.worker.program",
+            "--app",
+            settings.JOB_CELERY_APP,
+            "--pool",
+            pool.model,
+        ),
+        *("--concurrency", str(concurrency), "--queues", pool.queue, "--hostname", name),
     ]
 
 
 def worker_environment(pool: PoolSpec) -> dict[str, str]:
     """Return the environment of the pool's Celery worker."""
     # Celery runs Django's checks in each worker, which imports every page and form, and ignores the result.
-    environment = {"CELERY_SKIP_CHECKS": "1", **os.environ, POOL_ENV: pool.name}
-    if pool.model == "asyncio":
-        environment["CELERY_CUSTOM_WORKER_POOL"] = POOL_CLASSES["asyncio"]
-    return environment
+    return {"CELERY_SKIP_CHECKS": "1", **os.environ, POOL_ENV: pool.name}
 
 
 def _supervise(pool: PoolSpec, slots: int) -> int:
@@ -161,7 +164,7 @@ class _Supervisor:
             self._terminate(worker)
         status = _wait_for(worker)
         kill_descendants()
-        self._for_job = "a job ended the worker" if death.report(table, name, worker.pid) else ""
+        self._for_job = "a job ended the worker" if _report_death(table, name, worker.pid) else ""
         if table.ends_for_job:
             self._for_job = "the worker ended because a job could not be stopped"
         table.close()
@@ -175,6 +178,15 @@ class _Supervisor:
 
     def _is_stopping(self) -> bool:
         return self._stopping
+
+
+def _report_death(table: attempt_table.AttemptTable, name: str, pid: int) -> bool:
+    """Report the death of a worker, unless it shut down or never got ready; return whether a job of it ended it."""
+    if not table.sends_heartbeats and not table.fault():
+        return False
+    from poolwise.worker import death  # it takes Redis and pydantic, which a supervisor mostly does without
+
+    return death.report(table, name, pid)
 
 
 def _wait_for(worker: subprocess.Popen[bytes]) -> int:
