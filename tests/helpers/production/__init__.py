@@ -1,0 +1,1 @@
+"""A folder for PYTHONPATH: modules that hide what production does not have."""
