@@ -23,6 +23,7 @@ def main() -> None:
         if sys.argv[1:2] and sys.argv[1] in WITHOUT_APPS:
             _run_without_apps(sys.argv)
         else:
+            _load_apps()
             execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
         if "--traceback" in sys.argv:
@@ -39,6 +40,15 @@ def _read_settings() -> None:
         settings.DEBUG  # noqa: B018 - the first to be read loads them all
     except ValueError as error:
         raise ImproperlyConfigured(f"{error} See docs/settings.md.") from error
+
+
+def _load_apps() -> None:
+    import django
+
+    from poolwise.support import startup
+
+    with startup.uncollected():
+        django.setup()
 
 
 def _run_without_apps(argv: list[str]) -> None:

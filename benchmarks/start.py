@@ -30,6 +30,9 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     **{pool: ("pool", pool) for pool in ("prefork", "threads", "gevent", "asyncio")},
 }
 COMMANDS: Mapping[str, tuple[str, ...]] = {"check": ("check",), "migrate": ("migrate", "--verbosity", "0")}
+#: Hides what only development has installed.
+_PRODUCTION = ROOT / "tests/helpers/production"
+_DEVELOPMENT = ("PYTHONDONTWRITEBYTECODE", "JOB_POOLS", "POOLWISE_POOL")
 ALL = {**COMMANDS, **ROLES}
 _LIMIT_S, _POLL_S, _SETTLE_S, _MIB = 60.0, 0.01, 4.0, 2**20
 
@@ -65,7 +68,13 @@ def main() -> None:
 
 def _environment(url: str, folder: Path) -> dict[str, str]:
     own = {"REDIS_URL": url, "BROKER_URL": url, "DATABASE_URL": f"sqlite:///{folder}/database.sqlite3"}
-    return {**os.environ, **own, "PREFORK_CONCURRENCY": "2", "DEBUG": "true", "LOG_LEVEL": "WARNING"}
+    more = {
+        "PREFORK_CONCURRENCY": "2",
+        "DEBUG": "true",
+        "LOG_LEVEL": "WARNING",
+        "PYTHONPATH": str(_PRODUCTION),
+    }
+    return {name: value for name, value in os.environ.items() if name not in _DEVELOPMENT} | own | more
 
 
 def _run_to_end(arguments: tuple[str, ...], environment: dict[str, str]) -> None:

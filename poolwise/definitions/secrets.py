@@ -7,12 +7,14 @@ import functools
 import hashlib
 import json
 from base64 import urlsafe_b64encode
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
 from poolwise.support import SECRET_MARK, InvalidParameters
+
+if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
 
 
 class Secret:
@@ -39,6 +41,8 @@ def reveal(owner: str, name: str, value: Any) -> Any:
     """Return a secret decrypted, any other value as it is. Raise InvalidParameters if it cannot be decrypted."""
     if not is_hidden(value):
         return value
+    from cryptography.fernet import InvalidToken  # few workers ever see a secret
+
     try:
         parts = json.loads(_fernet().decrypt(str(value[SECRET_MARK]).encode()))
     except (InvalidToken, ValueError):
@@ -56,11 +60,13 @@ def reveal_or_keep(owner: str, name: str, value: Any) -> Any:
         return value
 
 
-def _fernet() -> MultiFernet:
+def _fernet() -> "MultiFernet":
     return _fernet_of((settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
 
 
 @functools.lru_cache(maxsize=4)
-def _fernet_of(keys: tuple[str, ...]) -> MultiFernet:
+def _fernet_of(keys: tuple[str, ...]) -> "MultiFernet":
+    from cryptography.fernet import Fernet, MultiFernet
+
     digests = (hashlib.sha256(f"poolwise.secret\0{key}".encode()).digest() for key in keys)
     return MultiFernet([Fernet(urlsafe_b64encode(digest)) for digest in digests])

@@ -36,15 +36,17 @@ def _run(app: str, pool: str, queue: str, name: str, slots: int) -> None:
     from celery.app.utils import find_app
 
     from poolwise.pools import POOL_CLASSES
+    from poolwise.support import startup
 
-    worker = find_app(app).Worker(
-        hostname=name,
-        pool_cls=POOL_CLASSES.get(pool, pool),
-        concurrency=slots,
-        queues=[queue],
-        without_gossip=True,
-        without_mingle=True,
-    )
+    with startup.uncollected():  # all that it loads, and before a pool forks
+        worker = find_app(app).Worker(
+            hostname=name,
+            pool_cls=POOL_CLASSES.get(pool, pool),
+            concurrency=slots,
+            queues=[queue],
+            without_gossip=True,
+            without_mingle=True,
+        )
     worker.start()
     sys.exit(worker.exitcode)
 
