@@ -54,7 +54,7 @@ _MAX_ERROR_CHARS = 4_000
 _MAX_TRACEBACK_CHARS = 60_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Delivery:
     """A message that a worker received: everything the attempt needs."""
 

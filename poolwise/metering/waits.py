@@ -12,7 +12,7 @@ _TOLERANCE_SHARE = 0.02
 _IDLE_S = 0.0005
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Waits:
     """The parts of a run that are not CPU time, in seconds; None where a part cannot be measured."""
 

@@ -15,6 +15,22 @@ from poolwise.pools.connections import with_own_connections
 from poolwise.pools.identity import IDENTITY, use_job_identity
 
 
+def run_alone(run: Callable[[], Any]) -> Any:
+    """Return `run()`, called as a job where no pool of ours keeps jobs apart: in a child of prefork, or by hand.
+
+    There, too, other threads of a body count for it and see its request.
+    """
+    caller = IDENTITY.get()
+    identity, meter = IDENTITY.set(caller or greenlet.getcurrent()), METER.set(Meter())
+    try:
+        if prefork.is_child() and caller is None:
+            return with_own_connections(contextvars.copy_context().run, forked.run, run)
+        return forked.run(run)
+    finally:
+        METER.reset(meter)
+        IDENTITY.reset(identity)
+
+
 class PoolTask(DjangoTask):
     """A task that may be an `async def` and whose body every pool can interrupt."""
 
@@ -42,22 +58,10 @@ class PoolTask(DjangoTask):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the body in the way of the current pool."""
         if api.current_job() is None:
-            return self._run_plain(*args, **kwargs)
+            return run_alone(functools.partial(self.run, *args, **kwargs))
         if self.runs_own_body:
             return self.run(*args, **kwargs)
         return api.run_sync(self.run, *args, **kwargs)
-
-    def _run_plain(self, *args: Any, **kwargs: Any) -> Any:
-        # Without a pool of ours, too, other threads of a body count for it and see its request.
-        run, caller = functools.partial(self.run, *args, **kwargs), IDENTITY.get()
-        identity, meter = IDENTITY.set(caller or greenlet.getcurrent()), METER.set(Meter())
-        try:
-            if prefork.is_child() and caller is None:
-                return with_own_connections(contextvars.copy_context().run, forked.run, run)
-            return forked.run(run)
-        finally:
-            METER.reset(meter)
-            IDENTITY.reset(identity)
 
     def apply_async(self, *args: Any, **kwargs: Any) -> Any:
         """Publish the task; from a job on an event loop, in a thread."""

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
 
@@ -23,7 +23,7 @@ def to_datetime(stamp: float | None) -> datetime | None:
     return None if stamp is None else datetime.fromtimestamp(stamp, UTC)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Timings:
     """The timings of one attempt: POSIX time stamps and durations, in seconds."""
 
@@ -56,7 +56,7 @@ class Stopwatch:
     published_at: float | None = None
     received_at: float | None = None
     received_mono: float | None = None
-    _timings: Timings = Timings()
+    _timings: Timings = field(default_factory=Timings)
     _started_mono: float = 0.0
     _started_cpu_s: float = 0.0
 

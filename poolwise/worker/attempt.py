@@ -1,5 +1,6 @@
 """One attempt in its slot: Celery's context and signals around `execution.run`."""
 
+from functools import partial
 from typing import Any
 from weakref import ReferenceType
 
@@ -8,9 +9,9 @@ from celery.app.task import Context
 from django.core.cache import close_caches
 
 from poolwise.lifecycle import execution, messages, stream
+from poolwise.pools import task
 
-_push_task: Any = getattr(_state._task_stack, "push")  # noqa: B009 - the stubs lack both
-_pop_task: Any = getattr(_state._task_stack, "pop")  # noqa: B009
+_tasks: Any = getattr(_state, "_task_stack")  # noqa: B009 - the stubs lack it
 type Ended = tuple[stream.Outcome, BaseException | None]
 #: Its receivers drop database connections, as `pools.connections` does.
 _DJANGO_FIXUP = "celery.fixups.django"
@@ -22,27 +23,27 @@ class JobFailed(Exception):
 
 def run(delivery: execution.Delivery) -> Ended:
     """Run a claimed attempt; return its outcome, and the exception by which the pool stopped it."""
-    task: Any = current_app.tasks[messages.TASK]
+    celery_task: Any = current_app.tasks[messages.TASK]
     about: dict[str, Any] = {
-        "sender": task, "task_id": delivery.job_id, "args": (delivery.definition, delivery.params), "kwargs": {}
+        "sender": celery_task, "task_id": delivery.job_id, "args": (delivery.definition, delivery.params), "kwargs": {}
     }  # fmt: skip
-    state = states.FAILURE
-    _push_task(task)
-    task.request_stack.push(_context(delivery, about["args"]))
+    state: str = states.FAILURE
+    _tasks.push(celery_task)
+    celery_task.request_stack.push(_context(delivery, about["args"]))
     try:
-        _send(signals.task_prerun, task=task, **about)
+        _send(signals.task_prerun, task=celery_task, **about)
         outcome, stop = execution.run(delivery)
         if outcome.ending is stream.Ending.SUCCEEDED:
             state = states.SUCCESS
-            _send(signals.task_success, sender=task, result=None, runtime=outcome.timings.run_s)
+            _send(signals.task_success, sender=celery_task, result=None, runtime=outcome.timings.run_s)
         elif outcome.ending is stream.Ending.FAILED:
             error = JobFailed(f"{outcome.error_type}: {outcome.error}")
             _send(signals.task_failure, exception=error, traceback=None, einfo=None, **about)
         return outcome, stop
     finally:
-        _send(signals.task_postrun, task=task, retval=None, state=state, **about)
-        task.request_stack.pop()
-        _pop_task()
+        _send(signals.task_postrun, task=celery_task, retval=None, state=state, **about)
+        celery_task.request_stack.pop()
+        _tasks.pop()
         close_caches()
 
 
@@ -65,7 +66,7 @@ def _send(signal: Any, **of: Any) -> None:
 
 def run_in_child(delivery: execution.Delivery) -> stream.Outcome:
     """Run a claimed attempt in a child of prefork; return its outcome. Raise the exception that ends this process."""
-    outcome, stop = run(delivery)
+    outcome, stop = task.run_alone(partial(run, delivery))
     if stop is not None:
         execution.report(outcome)  # nobody reads what a child returns that ends
         raise stop

@@ -41,6 +41,7 @@ class JobRequest(_Request):
     _utc, _decoded, _eta, _expires, _parent_id, _ignore_result = True, True, None, None, None, True
     _content_type = _content_encoding = None
     _type, _kwargsrepr = messages.TASK, "{}"
+    _kwargs: dict[str, Any] = {}
     stamped_headers, stamps = (), {}  # type: ignore[var-annotated]
     is_over_memory = False
     claim: stream.ClaimRequest | None = None
@@ -56,7 +57,7 @@ class JobRequest(_Request):
         self._app, self._eventer = consumer.app, consumer.event_dispatcher
         self._connection_errors = consumer.connection_errors
         self._task = consumer.app.tasks[messages.TASK]
-        self._args, self._kwargs = (delivery.definition, delivery.params), {}
+        self._args = (delivery.definition, delivery.params)
         self._argsrepr = f"({delivery.definition!r},)"
         self._on_ack, self._on_reject = consumer.settlers(message)
         self.time_limits = limits
