@@ -1,7 +1,8 @@
-"""CPU time of the recorder for each job: `python -m benchmarks.recording [--postgres] [--batches 20]`.
+"""CPU time of recording for each job: `python -m benchmarks.recording [--postgres] [--batches 20] [--jobs 100]`.
 
-Jobs arrive as they do under load: in each batch 100 jobs start and 100 end, most of them the same. The figure is the CPU
-time of this process alone; a database server's own is not in it.
+Jobs arrive as they do under load: in each batch as many start as end, most of them the same. Signatures are verified and
+entries parsed as by the coordinator; only reading them from Redis is not in it. The database server's own CPU time is
+printed beside that of this process.
 """
 
 import argparse
@@ -11,13 +12,14 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from dev.own_postgres import OwnPostgres
+import psutil
 
-JOBS_A_BATCH = 100
+from dev.own_postgres import OwnPostgres
 
 
 def main() -> None:
@@ -27,6 +29,7 @@ def main() -> None:
         "--postgres", action="store_true", help="a PostgreSQL server of its own instead of SQLite"
     )
     parser.add_argument("--batches", type=int, default=20)
+    parser.add_argument("--jobs", type=int, default=100, help="jobs that start, and that end, in each batch")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="poolwise-recording-") as name, ExitStack() as cleanup:
         os.environ["DATABASE_URL"] = f"sqlite:///{Path(name) / 'database.sqlite3'}"
@@ -37,10 +40,26 @@ def main() -> None:
             cleanup.callback(server.stop)
             os.environ["DATABASE_URL"] = server.url
         _set_up()
-        took_s = _measure(options.batches)
-    us = [seconds / JOBS_A_BATCH * 1e6 for seconds in took_s]
-    low, high = min(us), max(us)
-    print(f"{statistics.median(us):.0f} µs of CPU a job ({low:.0f} to {high:.0f}, {len(us)} batches)")
+        servers_cpu_s = _cpu_s_of(server) if options.postgres else float
+        took = _measure(options.batches, options.jobs, servers_cpu_s)
+    for name, seconds in zip(("recorder", "database server"), zip(*took, strict=True), strict=True):
+        us = [each / options.jobs * 1e6 for each in seconds]
+        if any(us):
+            print(
+                f"{name}: {statistics.mean(us):.0f} µs of CPU a job "
+                f"(median {statistics.median(us):.0f}, {min(us):.0f} to {max(us):.0f}, {len(us)} batches)"
+            )
+
+
+def _cpu_s_of(server: OwnPostgres) -> Callable[[], float]:
+    assert server.process is not None
+    parent = psutil.Process(server.process.pid)
+
+    def cpu_s() -> float:
+        times = [each.cpu_times() for each in (parent, *parent.children())]
+        return sum(each.user + each.system for each in times)
+
+    return cpu_s
 
 
 def _set_up() -> None:
@@ -52,32 +71,44 @@ def _set_up() -> None:
     call_command("migrate", verbosity=0)
 
 
-def _measure(batches: int) -> list[float]:
-    from poolwise.lifecycle import recorder
+def _measure(batches: int, size: int, servers_cpu_s: Callable[[], float]) -> list[tuple[float, float]]:
+    """Return for each batch but the first the CPU time of this process and of the database server, in seconds."""
+    from poolwise.coordinator import recording
+    from poolwise.lifecycle import stream
     from poolwise.models import Job
 
     jobs = [
         Job(definition="io.wait", kind="io", params={"duration_s": 0.1}, pool="threads")
-        for _ in range((batches + 1) * JOBS_A_BATCH)
+        for _ in range((batches + 1) * size)
     ]
     Job.objects.bulk_create(jobs, batch_size=500)
-    took_s = []
+    took = []
     ended: list[Any] = []
-    for batch in itertools.batched(jobs, JOBS_A_BATCH, strict=True):
+    late = max(1, size // 10)
+    for batch in itertools.batched(jobs, size, strict=True):
         pairs = [_entries(str(job.pk)) for job in batch]
         # The ends of the jobs that the batch before started, and of most that this one starts.
         entries = [
             *ended,
-            *itertools.chain.from_iterable(pairs[:-10]),
-            *(started for started, _ in pairs[-10:]),
+            *itertools.chain.from_iterable(pairs[:-late]),
+            *(started for started, _ in pairs[-late:]),
         ]
-        ended = [outcome for _, outcome in pairs[-10:]]
-        begin_s = time.process_time()
-        recorded = recorder.record(entries)
-        took_s.append(time.process_time() - begin_s)
-        if recorded.stale or recorded.unknown:
-            sys.exit(f"not all entries counted: {recorded.counts()}")
-    return took_s[1:]
+        ended = [outcome for _, outcome in pairs[-late:]]
+        raw = [("0-1", stream.encode(entry)) for entry in entries]
+        begin_s, servers_begin_s = time.process_time(), servers_cpu_s()
+        recording._record(_NoStream(), raw)  # type: ignore[arg-type]
+        took.append((time.process_time() - begin_s, servers_cpu_s() - servers_begin_s))
+    expected = batches * size + size - late
+    if (recorded := Job.objects.ended().count()) != expected:
+        sys.exit(f"{recorded} of {expected} jobs have ended")
+    return took[1:]
+
+
+class _NoStream:
+    """A reader whose entries need no acknowledgement."""
+
+    def acknowledge(self, ids: Sequence[str]) -> None:
+        """Do nothing."""
 
 
 def _entries(job_id: str) -> tuple[Any, Any]:

@@ -36,7 +36,7 @@ class JobRow:
 
     id: UUID
     definition: str
-    params: dict[str, Any]
+    params: str  # JSON
     state: str
     attempt: int
     max_attempts: int

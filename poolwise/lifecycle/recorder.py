@@ -19,8 +19,8 @@ from django_celery_results.models import TaskResult
 
 from poolwise.lifecycle.folding import ATTEMPT_DEFAULTS, JobRow, fold, is_unwanted
 from poolwise.lifecycle.stream import Ending, Entry, Outcome, Place, Started
-from poolwise.models import Job, JobLog, JobState, update_rows, upsert_rows
-from poolwise.support import as_uuid, is_storable, shown, storable, to_datetime
+from poolwise.models import Job, JobLog, JobState, lock_rows, update_rows, upsert_rows
+from poolwise.support import SECRET_MARK, as_uuid, is_storable, shown, storable, to_datetime
 
 _READ = [each.name for each in fields(JobRow)]
 _WRITTEN = (
@@ -67,7 +67,7 @@ def record(entries: Iterable[Entry]) -> Recorded:
         outcomes: dict[UUID, tuple[JobRow, Outcome, str]] = {}
         logs: list[JobLog] = []
         for entry in entries:
-            job = jobs.get(as_uuid(entry.job_id))
+            job = jobs.get(entry.job_id)
             if job is None:
                 recorded.unknown += 1
             elif not fold(job, entry, now=now):
@@ -108,11 +108,12 @@ def _storable(entry: Entry) -> Entry:
     )
 
 
-def _lock(job_ids: Iterable[str]) -> dict[UUID | None, JobRow]:
-    ids = [job_id for job_id in map(as_uuid, job_ids) if job_id]
-    # In one order, so that two coordinators cannot deadlock.
-    rows = Job.objects.select_for_update().filter(pk__in=ids).order_by("pk").values_list(*_READ)
-    return {row[0]: JobRow(*row) for row in rows}
+def _lock(job_ids: Iterable[str]) -> dict[str, JobRow]:
+    """Return the jobs by the ids that the entries give, which anybody may have written."""
+    ids = {text: job_id for text in job_ids if (job_id := as_uuid(text))}
+    rows = lock_rows(Job, _READ, set(ids.values()), as_text=("params",))
+    jobs = {row[0]: JobRow(*row) for row in rows}
+    return {text: jobs[job_id] for text, job_id in ids.items() if job_id in jobs}
 
 
 def _write_results(outcomes: Iterable[tuple[JobRow, Outcome, str]], *, now: datetime) -> None:
@@ -128,7 +129,7 @@ def _result_of(job: JobRow, outcome: Outcome, status: str, now: datetime) -> tup
         str(job.id),
         job.definition,
         "[]",
-        json.dumps({name: shown(value) for name, value in job.params.items()}),
+        _shown(job.params),
         status,
         outcome.place.worker[:100],
         "application/json",
@@ -138,8 +139,14 @@ def _result_of(job: JobRow, outcome: Outcome, status: str, now: datetime) -> tup
         to_datetime(outcome.timings.started_at),
         now,
         outcome.traceback or None,
-        json.dumps({"attempt": outcome.attempt, "children": []}),
+        f'{{"attempt": {outcome.attempt}, "children": []}}',
     )
+
+
+def _shown(params: str) -> str:
+    if SECRET_MARK not in params:  # nearly always: no need to parse them
+        return params
+    return json.dumps({name: shown(value) for name, value in json.loads(params).items()})
 
 
 def _log_of(outcome: Outcome) -> Sequence[JobLog]:

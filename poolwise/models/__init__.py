@@ -3,7 +3,7 @@
 from poolwise.models.comparison import Batch, Comparison
 from poolwise.models.control import ApiToken, AuditEntry, Pause
 from poolwise.models.job import ENDED, LIVE, Job, JobLog, JobQuerySet, JobState, waiting
-from poolwise.models.many_rows import update_rows, upsert_rows
+from poolwise.models.many_rows import lock_rows, update_rows, upsert_rows
 from poolwise.models.pools import PinnedDefinition, Pool, PoolConfiguration, PoolSample
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "PoolConfiguration",
     "PoolSample",
     "audit",
+    "lock_rows",
     "update_rows",
     "upsert_rows",
     "waiting",

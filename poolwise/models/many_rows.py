@@ -1,10 +1,10 @@
-"""Write many rows with one statement and without a model instance for each.
+"""Lock and write many rows with one statement and without a model instance for each.
 
 The ORM's own part of that takes several times as long as the statement: see `benchmarks/recording.py`.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,6 +12,24 @@ from uuid import UUID
 from django.db import connections, models, router
 
 type Row = Sequence[Any]
+
+
+def lock_rows(
+    model: type[models.Model], names: Sequence[str], keys: Iterable[UUID], *, as_text: Collection[str] = ()
+) -> list[list[Any]]:
+    """Lock the rows with these primary keys, which are UUIDs, and return the named fields of each, the key first.
+
+    The values of the JSON fields in `as_text` are returned as text.
+    """
+    table = _Table(model, names)
+    columns, key = ", ".join(table.columns), table.columns[0]
+    selected = f"SELECT {columns} FROM {table.name} WHERE {key}"  # noqa: S608
+    # Ordered, so that two writers cannot deadlock.
+    if table.is_postgres:
+        text = f"{{{','.join(map(str, keys))}}}"
+        return table.fetch(f"{selected} = ANY(%s::uuid[]) ORDER BY {key} FOR UPDATE", text, as_text)
+    text = json.dumps([each.hex for each in keys])
+    return table.fetch(f"{selected} IN (SELECT value FROM json_each(%s)) ORDER BY {key}", text, as_text)
 
 
 def update_rows(model: type[models.Model], names: Sequence[str], rows: Sequence[Row]) -> None:
@@ -22,7 +40,7 @@ def update_rows(model: type[models.Model], names: Sequence[str], rows: Sequence[
     key, *rest = table.columns
     if table.is_postgres:
         changes = ", ".join(f"{column} = new.{column}" for column in rest)
-        new = f"FROM {table.source} WHERE old.{key} = new.{key}"
+        new = f"FROM {table.staging} AS new WHERE old.{key} = new.{key}"
         table.execute(f"UPDATE {table.name} AS old SET {changes} {new}", rows)  # noqa: S608
     else:
         changes = ", ".join(f"{column} = %s" for column in rest)
@@ -44,7 +62,7 @@ def upsert_rows(
         f"{column} = EXCLUDED.{column}" for column in changed
     )
     if table.is_postgres:
-        selected = f"SELECT {columns} FROM {table.source}"  # noqa: S608
+        selected = f"SELECT {columns} FROM {table.staging}"  # noqa: S608
         table.execute(f"INSERT INTO {table.name} ({columns}) {selected} {on_conflict}", rows)
     else:
         values = ", ".join(["%s"] * len(table.columns))
@@ -54,38 +72,63 @@ def upsert_rows(
 
 # The statements contain names of tables and columns alone; all values are parameters.
 class _Table:
-    """The columns of a statement: all rows in one JSON parameter on PostgreSQL, one execution a row on SQLite."""
+    """The columns of a statement. All rows at once by COPY on PostgreSQL, one execution a row on SQLite."""
 
     def __init__(self, model: type[models.Model], names: Sequence[str]) -> None:
         self._connection: Any = connections[router.db_for_write(model)]
         self._fields: list[Any] = [model._meta.get_field(name) for name in names]
-        self._names = names
+        self._names, self._table = names, model._meta.db_table
         self.is_postgres = self._connection.vendor == "postgresql"
-        self.name = self._quote(model._meta.db_table)
+        self.name = self._quote(self._table)
         self.columns = [self._quote(field.column) for field in self._fields]
 
-    def _quote(self, name: str | None) -> str:
+    def _quote(self, name: str) -> str:
         return str(self._connection.ops.quote_name(name))
 
     def column(self, name: str) -> str:
         """Return the quoted column of a field."""
         return self.columns[list(self._names).index(name)]
 
+    def fetch(self, statement: str, keys: str, as_text: Collection[str]) -> list[list[Any]]:
+        """Return the rows of a query with the keys as its only parameter, as Django's fields read them."""
+        with self._connection.cursor() as cursor:
+            rows = [list(row) for row in cursor.execute(statement, [keys]).fetchall()]
+        for at, field in enumerate(self._fields):
+            column = field.get_col(self._table)
+            convert = self._connection.ops.get_db_converters(column) + column.get_db_converters(
+                self._connection
+            )
+            if convert and field.name not in as_text:
+                for row in rows:
+                    for each in convert if row[at] is not None else ():
+                        row[at] = each(row[at], column, self._connection)
+        return rows
+
     @property
-    def source(self) -> str:
-        """Return the rows as a table `new`, for PostgreSQL."""
-        typed = (
+    def staging(self) -> str:
+        """Return the temporary table for these columns, for PostgreSQL."""
+        return self._quote(f"poolwise_new_{self._table}")
+
+    def execute(self, statement: str, rows: Sequence[Row]) -> None:
+        """Copy the rows into the staging table, then execute a statement once for all of them."""
+        typed = ", ".join(
             f"{column} {field.db_type(self._connection)}"
             for column, field in zip(self.columns, self._fields, strict=True)
         )
-        return f"json_to_recordset(%s::json) AS new({', '.join(typed)})"
-
-    def execute(self, statement: str, rows: Sequence[Row]) -> None:
-        """Execute a statement once for all rows."""
-        keys = [field.column for field in self._fields]
-        objects = [dict(zip(keys, row, strict=True)) for row in rows]
+        as_json = [at for at, field in enumerate(self._fields) if isinstance(field, models.JSONField)]
         with self._connection.cursor() as cursor:
-            cursor.execute(statement, [json.dumps(objects, default=_as_text, ensure_ascii=False)])
+            # Each time: a pooler may have given this transaction another session.
+            cursor.execute(
+                f"CREATE TEMPORARY TABLE IF NOT EXISTS {self.staging} ({typed}) ON COMMIT DELETE ROWS"
+            )
+            cursor.execute(f"DELETE FROM {self.staging}")  # noqa: S608 - of an earlier call in this transaction
+            with (
+                self._connection.wrap_database_errors,
+                cursor.copy(f"COPY {self.staging} FROM STDIN") as copy,
+            ):
+                for row in rows:
+                    copy.write_row(_with_json(row, as_json) if as_json else row)
+            cursor.execute(statement)
 
     def execute_each(self, statement: str, rows: Sequence[Row]) -> None:
         """Execute a statement once for each row, prepared once."""
@@ -97,8 +140,11 @@ class _Table:
         return value if adapt is None else adapt(self._connection, value)
 
 
-def _as_text(value: Any) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+def _with_json(row: Row, as_json: Iterable[int]) -> Row:
+    row = list(row)
+    for at in as_json:
+        row[at] = json.dumps(row[at])
+    return row
 
 
 #: How SQLite stores what it has no type for, as Django's fields do.
