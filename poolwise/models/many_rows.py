@@ -3,6 +3,7 @@
 The ORM's own part of that takes several times as long as the statement: see `benchmarks/recording.py`.
 """
 
+import functools
 import json
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
@@ -21,7 +22,7 @@ def lock_rows(
 
     The values of the JSON fields in `as_text` are returned as text.
     """
-    table = _Table(model, names)
+    table = _table(model, tuple(names))
     columns, key = ", ".join(table.columns), table.columns[0]
     selected = f"SELECT {columns} FROM {table.name} WHERE {key}"  # noqa: S608
     # Ordered, so that two writers cannot deadlock.
@@ -36,7 +37,7 @@ def update_rows(model: type[models.Model], names: Sequence[str], rows: Sequence[
     """Update rows that exist. Each has a value for each name, that of the primary key first."""
     if not rows:
         return
-    table = _Table(model, names)
+    table = _table(model, tuple(names))
     key, *rest = table.columns
     if table.is_postgres:
         changes = ", ".join(f"{column} = new.{column}" for column in rest)
@@ -54,7 +55,7 @@ def upsert_rows(
     """Insert rows; where one with the same value of the unique field exists, update all fields but those of `once`."""
     if not rows:
         return
-    table = _Table(model, names)
+    table = _table(model, tuple(names))
     columns = ", ".join(table.columns)
     kept = {unique, *once}
     changed = [column for name, column in zip(names, table.columns, strict=True) if name not in kept]
@@ -70,20 +71,53 @@ def upsert_rows(
         table.execute_each(statement, rows)
 
 
+@functools.cache
+def _table(model: type[models.Model], names: tuple[str, ...]) -> "_Table":
+    return _Table(model, names)
+
+
 # The statements contain names of tables and columns alone; all values are parameters.
 class _Table:
     """The columns of a statement. All rows at once by COPY on PostgreSQL, one execution a row on SQLite."""
 
     def __init__(self, model: type[models.Model], names: Sequence[str]) -> None:
-        self._connection: Any = connections[router.db_for_write(model)]
+        self._alias, self._names = router.db_for_write(model), names
         self._fields: list[Any] = [model._meta.get_field(name) for name in names]
-        self._names, self._table = names, model._meta.db_table
+        self._as_json = [at for at, field in enumerate(self._fields) if isinstance(field, models.JSONField)]
         self.is_postgres = self._connection.vendor == "postgresql"
-        self.name = self._quote(self._table)
+        self.name = self._quote(model._meta.db_table)
         self.columns = [self._quote(field.column) for field in self._fields]
+        self._converters = self._read_converters(model._meta.db_table)
+        #: On PostgreSQL: a table of the session.
+        self.staging = self._quote(f"poolwise_new_{model._meta.db_table}")
+        typed = (
+            f"{column} {field.db_type(self._connection)}"
+            for column, field in zip(self.columns, self._fields, strict=True)
+        )
+        # Each time: a pooler may have given this transaction another session. The rows are those of an earlier call
+        # in the same transaction.
+        self._make_staging = (
+            f"CREATE TEMPORARY TABLE IF NOT EXISTS {self.staging} ({', '.join(typed)}) ON COMMIT DELETE ROWS; "
+            f"DELETE FROM {self.staging}"  # noqa: S608
+        )
+
+    @property
+    def _connection(self) -> Any:
+        return connections[self._alias]
 
     def _quote(self, name: str) -> str:
         return str(self._connection.ops.quote_name(name))
+
+    def _read_converters(self, table: str) -> list[tuple[int, str, Any, list[Any]]]:
+        columns = [field.get_col(table) for field in self._fields]
+        return [
+            (at, self._names[at], column, converters)
+            for at, column in enumerate(columns)
+            if (
+                converters := self._connection.ops.get_db_converters(column)
+                + column.get_db_converters(self._connection)
+            )
+        ]
 
     def column(self, name: str) -> str:
         """Return the quoted column of a field."""
@@ -91,53 +125,35 @@ class _Table:
 
     def fetch(self, statement: str, keys: str, as_text: Collection[str]) -> list[list[Any]]:
         """Return the rows of a query with the keys as its only parameter, as Django's fields read them."""
-        with self._connection.cursor() as cursor:
+        connection = self._connection
+        with connection.cursor() as cursor:
             rows = [list(row) for row in cursor.execute(statement, [keys]).fetchall()]
-        for at, field in enumerate(self._fields):
-            column = field.get_col(self._table)
-            convert = self._connection.ops.get_db_converters(column) + column.get_db_converters(
-                self._connection
-            )
-            if convert and field.name not in as_text:
-                for row in rows:
-                    for each in convert if row[at] is not None else ():
-                        row[at] = each(row[at], column, self._connection)
+        for at, name, column, converters in self._converters:
+            for row in rows if name not in as_text else ():
+                for convert in converters if row[at] is not None else ():
+                    row[at] = convert(row[at], column, connection)
         return rows
-
-    @property
-    def staging(self) -> str:
-        """Return the temporary table for these columns, for PostgreSQL."""
-        return self._quote(f"poolwise_new_{self._table}")
 
     def execute(self, statement: str, rows: Sequence[Row]) -> None:
         """Copy the rows into the staging table, then execute a statement once for all of them."""
-        typed = ", ".join(
-            f"{column} {field.db_type(self._connection)}"
-            for column, field in zip(self.columns, self._fields, strict=True)
-        )
-        as_json = [at for at, field in enumerate(self._fields) if isinstance(field, models.JSONField)]
-        with self._connection.cursor() as cursor:
-            # Each time: a pooler may have given this transaction another session.
-            cursor.execute(
-                f"CREATE TEMPORARY TABLE IF NOT EXISTS {self.staging} ({typed}) ON COMMIT DELETE ROWS"
-            )
-            cursor.execute(f"DELETE FROM {self.staging}")  # noqa: S608 - of an earlier call in this transaction
-            with (
-                self._connection.wrap_database_errors,
-                cursor.copy(f"COPY {self.staging} FROM STDIN") as copy,
-            ):
+        connection = self._connection
+        with connection.cursor() as cursor:
+            cursor.execute(self._make_staging)
+            with connection.wrap_database_errors, cursor.copy(f"COPY {self.staging} FROM STDIN") as copy:
                 for row in rows:
-                    copy.write_row(_with_json(row, as_json) if as_json else row)
+                    copy.write_row(_with_json(row, self._as_json) if self._as_json else row)
             cursor.execute(statement)
 
     def execute_each(self, statement: str, rows: Sequence[Row]) -> None:
         """Execute a statement once for each row, prepared once."""
-        with self._connection.cursor() as cursor:
-            cursor.executemany(statement, [[self._adapted(value) for value in row] for row in rows])
+        connection = self._connection
+        with connection.cursor() as cursor:
+            cursor.executemany(statement, [[_adapted(connection, value) for value in row] for row in rows])
 
-    def _adapted(self, value: Any) -> Any:
-        adapt = _ADAPTED.get(type(value))
-        return value if adapt is None else adapt(self._connection, value)
+
+def _adapted(connection: Any, value: Any) -> Any:
+    adapt = _ADAPTED.get(type(value))
+    return value if adapt is None else adapt(connection, value)
 
 
 def _with_json(row: Row, as_json: Iterable[int]) -> Row:
