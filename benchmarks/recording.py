@@ -95,7 +95,7 @@ def _measure(batches: int, size: int, servers_cpu_s: Callable[[], float]) -> lis
         ]
         ended = [outcome for _, outcome in pairs[-late:]]
         raw = [("0-1", stream.encode(entry)) for entry in entries]
-        begin_s, servers_begin_s = time.process_time(), servers_cpu_s()
+        servers_begin_s, begin_s = servers_cpu_s(), time.process_time()
         recording._record(_NoStream(), raw)  # type: ignore[arg-type]
         took.append((time.process_time() - begin_s, servers_cpu_s() - servers_begin_s))
     expected = batches * size + size - late

@@ -30,7 +30,7 @@ def lock_rows(
         text = f"{{{','.join(map(str, keys))}}}"
         return table.fetch(f"{selected} = ANY(%s::uuid[]) ORDER BY {key} FOR UPDATE", text, as_text)
     text = json.dumps([each.hex for each in keys])
-    return table.fetch(f"{selected} IN (SELECT value FROM json_each(%s)) ORDER BY {key}", text, as_text)
+    return table.fetch(f"{selected} IN (SELECT value FROM json_each(%s)) ORDER BY {key}", text, as_text)  # noqa: S608
 
 
 def update_rows(model: type[models.Model], names: Sequence[str], rows: Sequence[Row]) -> None:
@@ -41,7 +41,7 @@ def update_rows(model: type[models.Model], names: Sequence[str], rows: Sequence[
     key, *rest = table.columns
     if table.is_postgres:
         changes = ", ".join(f"{column} = new.{column}" for column in rest)
-        new = f"FROM {table.staging} AS new WHERE old.{key} = new.{key}"
+        new = f"FROM {table.given} WHERE old.{key} = new.{key}"
         table.execute(f"UPDATE {table.name} AS old SET {changes} {new}", rows)  # noqa: S608
     else:
         changes = ", ".join(f"{column} = %s" for column in rest)
@@ -63,7 +63,7 @@ def upsert_rows(
         f"{column} = EXCLUDED.{column}" for column in changed
     )
     if table.is_postgres:
-        selected = f"SELECT {columns} FROM {table.staging}"  # noqa: S608
+        selected = f"SELECT {columns} FROM {table.given}"  # noqa: S608
         table.execute(f"INSERT INTO {table.name} ({columns}) {selected} {on_conflict}", rows)
     else:
         values = ", ".join(["%s"] * len(table.columns))
@@ -78,28 +78,20 @@ def _table(model: type[models.Model], names: tuple[str, ...]) -> "_Table":
 
 # The statements contain names of tables and columns alone; all values are parameters.
 class _Table:
-    """The columns of a statement. All rows at once by COPY on PostgreSQL, one execution a row on SQLite."""
+    """The columns of a statement. All rows at once on PostgreSQL, one execution a row on SQLite."""
 
     def __init__(self, model: type[models.Model], names: Sequence[str]) -> None:
         self._alias, self._names = router.db_for_write(model), names
         self._fields: list[Any] = [model._meta.get_field(name) for name in names]
-        self._as_json = [at for at, field in enumerate(self._fields) if isinstance(field, models.JSONField)]
         self.is_postgres = self._connection.vendor == "postgresql"
         self.name = self._quote(model._meta.db_table)
         self.columns = [self._quote(field.column) for field in self._fields]
         self._converters = self._read_converters(model._meta.db_table)
-        #: On PostgreSQL: a table of the session.
-        self.staging = self._quote(f"poolwise_new_{model._meta.db_table}")
-        typed = (
-            f"{column} {field.db_type(self._connection)}"
-            for column, field in zip(self.columns, self._fields, strict=True)
-        )
-        # Each time: a pooler may have given this transaction another session. The rows are those of an earlier call
-        # in the same transaction.
-        self._make_staging = (
-            f"CREATE TEMPORARY TABLE IF NOT EXISTS {self.staging} ({', '.join(typed)}) ON COMMIT DELETE ROWS; "
-            f"DELETE FROM {self.staging}"  # noqa: S608
-        )
+        # Without a length: a cast to it would cut texts instead of raising an error.
+        types = (field.db_type(self._connection).partition("(")[0] for field in self._fields)
+        arrays = ", ".join(f"%s::{name}[]" for name in types)
+        #: The rows as a table, for PostgreSQL.
+        self.given = f"unnest({arrays}) AS new({', '.join(self.columns)})"
 
     @property
     def _connection(self) -> Any:
@@ -135,14 +127,9 @@ class _Table:
         return rows
 
     def execute(self, statement: str, rows: Sequence[Row]) -> None:
-        """Copy the rows into the staging table, then execute a statement once for all of them."""
-        connection = self._connection
-        with connection.cursor() as cursor:
-            cursor.execute(self._make_staging)
-            with connection.wrap_database_errors, cursor.copy(f"COPY {self.staging} FROM STDIN") as copy:
-                for row in rows:
-                    copy.write_row(_with_json(row, self._as_json) if self._as_json else row)
-            cursor.execute(statement)
+        """Execute a statement once for all rows: each column is one parameter."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement, list(map(_as_array, zip(*rows, strict=True))))
 
     def execute_each(self, statement: str, rows: Sequence[Row]) -> None:
         """Execute a statement once for each row, prepared once."""
@@ -156,11 +143,18 @@ def _adapted(connection: Any, value: Any) -> Any:
     return value if adapt is None else adapt(connection, value)
 
 
-def _with_json(row: Row, as_json: Iterable[int]) -> Row:
-    row = list(row)
-    for at in as_json:
-        row[at] = json.dumps(row[at])
-    return row
+def _as_array(values: Iterable[Any]) -> str:
+    return f"{{{','.join(map(_as_element, values))}}}"
+
+
+def _as_element(value: object) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, list | dict):
+        value = json.dumps(value)
+    elif not isinstance(value, str):
+        return str(value)
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 #: How SQLite stores what it has no type for, as Django's fields do.
