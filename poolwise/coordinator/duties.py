@@ -19,6 +19,7 @@ from poolwise.metering import process_stats
 from poolwise.support import REDIS_ERRORS, BrokerUnavailable, Client, drop, dropped, duty, key, wall_now
 
 log = structlog.get_logger(__name__)
+_SWEEP_EVERY_S, _READ_ON_EVERY_S = 1.0, 0.1
 
 
 def platform_duties(reader: stream.Reader) -> list[duty.Duty]:
@@ -31,7 +32,7 @@ def platform_duties(reader: stream.Reader) -> list[duty.Duty]:
         # First: after Redis lost its data, pauses must be there before anything is published.
         _pauses(client),
         duty.Duty("publish", 0.25, publishing.publish_due),
-        duty.Duty("recovery", 1.0, recovery.run, begin=recovery.begin),
+        duty.Duty("recovery", _SWEEP_EVERY_S, recovery.run, begin=recovery.begin),
         _cancelling(client),
         duty.Duty("adopt", 2.0, lambda: record_adopted(reader)),
         _alone(reader, "sample", sample_every_s, lambda: undeclared.warn(sample(client))),
@@ -104,7 +105,7 @@ class _Recovery:
 
     def __init__(self, client: Client) -> None:
         self._recovery = Recovery(client)
-        self._grace_until_mono = 0.0
+        self._grace_until_mono = self._sweep_mono = 0.0
 
     def begin(self, is_after_outage: bool) -> None:
         """Count no worker as dead before it can have sent a heartbeat."""
@@ -114,7 +115,13 @@ class _Recovery:
         if is_after_outage:
             self._recovery.reset()
 
-    def run(self) -> None:
-        """Recover lost jobs. Raise the errors of Redis and the database."""
+    def run(self) -> duty.Pacing:
+        """Sweep, or read on while much is missing. Raise the errors of Redis and the database."""
+        now = time.monotonic()
         with suppress(BrokerUnavailable):  # publishing logs it already
-            self._recovery.sweep(is_after_outage=time.monotonic() < self._grace_until_mono)
+            if now >= self._sweep_mono:
+                self._sweep_mono = now + 0.9 * _SWEEP_EVERY_S
+                self._recovery.sweep(is_after_outage=now < self._grace_until_mono)
+            else:
+                self._recovery.read_on()
+        return duty.Pacing(_READ_ON_EVERY_S if self._recovery.is_urgent else None)

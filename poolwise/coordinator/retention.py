@@ -132,12 +132,10 @@ def _too_many() -> JobQuerySet:
         return _prunable()
     newest = Job.objects.order_by("-created_at", "-id").values_list("created_at", "pk")
     oldest_kept = newest[keep - 1 : keep].first()
-    return (
-        Job.objects.none() if oldest_kept is None else _beyond(_prunable(), "lt", "created_at", oldest_kept)
-    )
+    return Job.objects.none() if oldest_kept is None else beyond(_prunable(), "lt", "created_at", oldest_kept)
 
 
-def _beyond[Rows: QuerySet[Any]](rows: Rows, way: str, name: str, key: _Key | None) -> Rows:
+def beyond[Rows: QuerySet[Any]](rows: Rows, way: str, name: str, key: _Key | None) -> Rows:
     """Return the rows before (`lt`) or after (`gt`) a key, by the time field of that name and the primary key."""
     if key is None:
         return rows
@@ -149,7 +147,7 @@ def _beyond[Rows: QuerySet[Any]](rows: Rows, way: str, name: str, key: _Key | No
 
 def _delete_jobs(jobs: JobQuerySet) -> Iterator[_Step]:
     key: _Key | None = None
-    while rows := list(_beyond(jobs, "gt", "created_at", key).values_list("created_at", "pk")[:BATCH]):
+    while rows := list(beyond(jobs, "gt", "created_at", key).values_list("created_at", "pk")[:BATCH]):
         key = rows[-1]
         _delete([pk for _, pk in rows])
         yield "jobs", len(rows)
@@ -171,7 +169,7 @@ def _orphans(now: datetime) -> Iterator[list[int]]:
     before = now - timedelta(days=settings.JOB_KEEP_DAYS)
     results: QuerySet[Any] = TaskResult.objects.filter(date_done__lt=before).order_by("date_done", "pk")
     results, key = results.values_list("date_done", "pk", "task_id"), None
-    while rows := list(_beyond(results, "gt", "date_done", key)[:BATCH]):
+    while rows := list(beyond(results, "gt", "date_done", key)[:BATCH]):
         key = rows[-1][:2]
         ids = {pk: as_uuid(task_id) for _, pk, task_id in rows}
         wanted = [job_id for job_id in ids.values() if job_id]

@@ -1,6 +1,7 @@
 """The messages that wait at the broker. Only Redis lists them; other brokers give the length of a queue."""
 
-from collections.abc import Iterator
+import re
+from dataclasses import dataclass, field
 from typing import Any
 
 from kombu.utils.json import loads
@@ -11,7 +12,7 @@ from poolwise.lifecycle.messages import HEADER
 from poolwise.pools import get_pool
 from poolwise.transport import Transport
 
-_CHUNK = 1000
+_CHUNK = 500
 
 
 def length(pool: str) -> int:
@@ -31,37 +32,51 @@ def _declared(connection: Any, queue: str) -> int:
             return 0  # no worker has ever declared it
 
 
-def waiting(pool: str) -> set[AttemptId] | None:
-    """Return the attempts whose messages wait at the broker; None if the broker cannot list them.
+@dataclass(slots=True)
+class Reading:
+    """The attempts whose messages wait in a pool's queue, read in slices."""
 
-    Raise BrokerUnavailable.
-    """
-    queue = get_pool(pool).queue
-    with background_connection() as connection:
-        if not isinstance(connection.transport, Transport):
-            return None if _declared(connection, queue) else set()
-        return set(_attempts(connection.default_channel, queue))
+    pool: str
+    found: set[AttemptId] = field(default_factory=set)
+    is_listed: bool = True  # else the broker cannot list them
+    _list: int = 0  # one for each priority
+    _first: int = 0
+
+    def read(self, limit: int) -> bool:
+        """Read about so many more messages; return whether that was all. Raise BrokerUnavailable.
+
+        A message that is in the queue all the time is found: each list is read from the end that producers push to, so
+        one that moves between two slices is read twice.
+        """
+        queue = get_pool(self.pool).queue
+        with background_connection() as connection:
+            if not isinstance(connection.transport, Transport):
+                self.is_listed = not _declared(connection, queue)  # none waits
+                return True
+            channel = connection.default_channel
+            lists = [channel._q_for_pri(queue, priority) for priority in channel.priority_steps]
+            until = limit
+            while until > 0 and self._list < len(lists):
+                slice_ = channel.client.lrange(lists[self._list], self._first, self._first + _CHUNK - 1)
+                self.found.update(filter(None, map(attempt_of, slice_)))
+                until -= _CHUNK
+                self._first += _CHUNK
+                if len(slice_) < _CHUNK:
+                    self._list, self._first = self._list + 1, 0
+            return self._list == len(lists)
 
 
-def _attempts(channel: Any, queue: str) -> Iterator[AttemptId]:
-    for priority in channel.priority_steps:
-        for raw in _messages(channel, channel._q_for_pri(queue, priority)):
-            if (attempt := attempt_of(raw)) is not None:
-                yield attempt
+#: A published message has both in this order, and in its body, which is base64, there is no quotation mark.
+_ATTEMPT = re.compile(rb'"id": "([0-9a-f-]{36})".{0,2000}?"poolwise": \{"attempt": (\d{1,6})[,}]')
 
 
 def attempt_of(raw: bytes | str) -> AttemptId | None:
     """Return the attempt of a message; None if it is not one of Poolwise."""
+    # Seven times as fast as to decode it.
+    if isinstance(raw, bytes) and (match := _ATTEMPT.search(raw)):
+        return match[1].decode(), int(match[2])
     try:
         headers = loads(raw)["headers"]
         return str(headers["id"]), int((headers.get(HEADER) or {}).get("attempt", 1))
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
-
-
-def _messages(channel: Any, name: str) -> Iterator[bytes]:
-    # From the end that producers push to: a message that moves between two reads is read twice, never skipped.
-    first = 0
-    while chunk := channel.client.lrange(name, first, first + _CHUNK - 1):
-        yield from chunk
-        first += _CHUNK

@@ -200,10 +200,12 @@ class Job(models.Model):
             models.Index(fields=("definition", "-created_at"), name="job_definition"),
             models.Index(fields=("pool", "created_at"), name="job_queue", condition=models.Q(state="queued")),
             models.Index(
-                fields=("due_at",), name="job_due", condition=models.Q(state="queued", due_at__isnull=False)
+                fields=("state", "due_at"),  # without its state SQLite prefers the index of all states
+                name="job_due",
+                condition=models.Q(state="queued", due_at__isnull=False),
             ),
             models.Index(
-                fields=("state", "due_at"),  # without its state SQLite prefers the index of all states
+                fields=("state", "due_at"),
                 name="job_mark_due",
                 condition=models.Q(state="cancelled", due_at__isnull=False),
             ),

@@ -1,5 +1,6 @@
 """Reconcile queued jobs with the messages at the broker."""
 
+from collections import Counter
 from collections.abc import Iterable
 from uuid import UUID
 
@@ -7,7 +8,7 @@ import structlog
 from django.db.models import Count
 from django.utils import timezone
 
-from poolwise.lifecycle import broker_queues, heartbeats
+from poolwise.lifecycle import heartbeats
 from poolwise.models import Job, JobQuerySet
 from poolwise.pools import all_pools
 from poolwise.support import as_uuid
@@ -25,29 +26,26 @@ def _published() -> JobQuerySet:
     return Job.objects.queued().filter(due_at=None).order_by()
 
 
+def published_on(pool: str) -> JobQuerySet:
+    """Return the jobs of a pool whose messages must be at the broker or at a worker."""
+    return _published().filter(pool=pool)
+
+
 def published(living: frozenset[heartbeats.AttemptId]) -> dict[str, int]:
     """Return by pool how many published jobs wait that no living worker has reserved; pools without any are absent."""
-    rows = _published().exclude(pk__in=_ids(living)).values_list("pool")
-    declared = all_pools()
-    return {pool: count for pool, count in rows.annotate(count=Count("id")) if pool in declared}
+    queued = {
+        pool: Job.objects.queued().filter(pool=pool).count() for pool in all_pools()
+    }  # of an index alone
+    rows = Job.objects.queued().filter(due_at__isnull=False).order_by()
+    absent = Counter(dict(rows.values_list("pool").annotate(count=Count("*"))))
+    absent.update(_published().filter(pk__in=_ids(living)).values_list("pool", flat=True))
+    return {pool: left for pool, count in queued.items() if (left := count - absent[pool]) > 0}
 
 
 def pools_of(attempts: Iterable[heartbeats.AttemptId]) -> set[str]:
     """Return the pools on which published jobs of these attempts wait."""
     rows = _published().filter(pk__in=_ids(attempts))
     return set(rows.values_list("pool", flat=True).distinct())
-
-
-def unaccounted(pool: str, living: frozenset[heartbeats.AttemptId]) -> set[heartbeats.AttemptId]:
-    """Return the published attempts of a pool that are neither at a living worker nor at the broker.
-
-    Raise BrokerUnavailable.
-    """
-    # The database first: messages published after this moment are not missed.
-    published_jobs = _published().filter(pool=pool).values_list("pk", "attempt")
-    rows = {(str(pk), attempt) for pk, attempt in published_jobs} - living
-    waiting = broker_queues.waiting(pool) if rows else None
-    return set() if waiting is None else rows - waiting
 
 
 def publish_again(gone: Iterable[heartbeats.AttemptId]) -> int:

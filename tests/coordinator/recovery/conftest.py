@@ -9,7 +9,7 @@ import redis
 from django.conf import settings as django_settings
 from django.utils import timezone
 
-from poolwise.coordinator.recovery import Recovery, heartbeat_ages, missing_since
+from poolwise.coordinator.recovery import Recovery, heartbeat_ages, missing_since, sweep
 from poolwise.lifecycle import publishing
 from poolwise.lifecycle.heartbeats import AttemptId, Heartbeat, mark_ended, send
 from poolwise.models import Job, JobState
@@ -41,8 +41,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def recovery(db: None, own_keys: Any, clock: Clock, settings: Any) -> Recovery:
-    """Recovery for workers that send heartbeats each second and are dead after five."""
+def recovery(
+    db: None, own_keys: Any, clock: Clock, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> Recovery:
+    """Recovery for workers that send heartbeats each second and are dead after five; each sweep counts."""
+    monkeypatch.setattr(sweep, "_COUNTS_APART", 0)
     settings.JOB_HEARTBEAT_S, settings.JOB_WORKER_DEAD_AFTER_S = 1.0, 5.0
     return Recovery(own_keys)
 

@@ -3,13 +3,14 @@
 from datetime import timedelta
 from typing import Any
 from unittest import mock
+from uuid import UUID
 
 import pytest
 import redis
 from django.utils import timezone
 
 from dev.own_redis import OwnRedis
-from poolwise.coordinator.recovery import Recovery
+from poolwise.coordinator.recovery import Recovery, queue_check
 from poolwise.coordinator.recovery.sweep import _SWEEPS_A_READ
 from poolwise.lifecycle import broker_queues, publishing, recorder, stream
 from poolwise.models import Job, JobState
@@ -159,8 +160,13 @@ def test_a_coordinator_that_is_far_behind_seldom_reads_the_queues(
     published()
     broker.delete(unserved_pool)
     read: list[str] = []
-    waiting = broker_queues.waiting
-    monkeypatch.setattr(broker_queues, "waiting", lambda pool: read.append(pool) or waiting(pool))
+    begin = queue_check.QueueCheck.begin
+
+    def note(self: queue_check.QueueCheck, *, all_count: bool) -> None:
+        read.append(self.pool)
+        begin(self, all_count=all_count)
+
+    monkeypatch.setattr(queue_check.QueueCheck, "begin", note)
     monkeypatch.setattr(stream, "backlog_s", lambda client: 100.0)
     sweeps(recovery, clock, 20)
     assert len(read) == 4
@@ -295,8 +301,13 @@ def test_queues_as_long_as_they_should_be_are_seldom_read(
 ) -> None:
     published()
     read: list[str] = []
-    waiting = broker_queues.waiting
-    monkeypatch.setattr(broker_queues, "waiting", lambda pool: read.append(pool) or waiting(pool))
+    begin = queue_check.QueueCheck.begin
+
+    def note(self: queue_check.QueueCheck, *, all_count: bool) -> None:
+        read.append(self.pool)
+        begin(self, all_count=all_count)
+
+    monkeypatch.setattr(queue_check.QueueCheck, "begin", note)
     sweeps(recovery, clock, 2 * _SWEEPS_A_READ)
     assert len(read) == 2
 
@@ -315,7 +326,10 @@ def test_a_long_queue_is_read_whole(
     monkeypatch.setattr(broker_queues, "_CHUNK", 3)
     jobs = [published() for _ in range(8)]
     broker.lpush(unserved_pool, "no message", '{"headers": {}}', '{"headers": null}', "[]")
-    assert broker_queues.waiting(unserved_pool) == {(str(job.pk), 1) for job in jobs}
+    reading, steps = broker_queues.Reading(unserved_pool), 1
+    while not reading.read(3):
+        steps += 1
+    assert (reading.found, steps) == ({(str(job.pk), 1) for job in jobs}, 5)
     assert broker_queues.length(unserved_pool) == 12
 
 
@@ -331,4 +345,63 @@ def test_a_broker_that_is_away_recovers_no_job_and_harms_nothing(
     with pytest.raises(BrokerUnavailable, match="does not answer"):
         broker_queues.length("threads")
     own_redis.start()
-    assert broker_queues.waiting("threads") == set()
+    reading = broker_queues.Reading("threads")
+    assert reading.read(1)
+    assert reading.found == set()
+
+
+@pytest.mark.parametrize("turned", [0, 3])
+def test_what_is_missing_in_a_long_queue_is_found_slice_by_slice(
+    recovery: Recovery,
+    published: Any,
+    clock: Clock,
+    unserved_pool: str,
+    broker: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    turned: int,
+) -> None:
+    monkeypatch.setattr(broker_queues, "_CHUNK", 2)
+    monkeypatch.setattr(queue_check, "STEP", 4)
+    jobs = [published() for _ in range(20)]
+    for message in broker.lrange(unserved_pool, 5, 6):
+        broker.lrem(unserved_pool, 1, message)
+    for _ in range(turned):  # a worker receives some and gives them back, again and again
+        recovery.sweep()
+        broker.lmove(unserved_pool, unserved_pool, "RIGHT", "LEFT")
+        clock.advance(0.1)
+    lost = {job.pk for job in jobs} - {
+        UUID(message["headers"]["id"]) for message in messages(broker, unserved_pool)
+    }
+    for _ in range(100):
+        assert recovery.sweep() in (0, 2)
+        if again := set(Job.objects.unpublished(now=timezone.now()).values_list("pk", flat=True)):
+            break
+        clock.advance(0.5)
+    assert again == lost
+
+
+def test_much_that_is_missing_is_published_again_by_and_by_between_sweeps(
+    recovery: Recovery,
+    published: Any,
+    clock: Clock,
+    unserved_pool: str,
+    broker: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(queue_check, "GONE_A_STEP", 2)
+    for _ in range(5):
+        published()
+    broker.delete(unserved_pool)
+    assert sweeps(recovery, clock, 5) == 2
+    assert recovery.is_urgent
+    assert [recovery.read_on() for _ in range(3)] == [2, 1, 0]
+    assert not recovery.is_urgent
+
+
+def test_a_messages_attempt_is_read_the_same_with_and_without_decoding(
+    published: Any, unserved_pool: str, broker: redis.Redis
+) -> None:
+    job = published(params={"text": '"id": "00000000-0000-0000-0000-000000000000"'}, attempt=3)
+    [raw] = broker.lrange(unserved_pool, 0, 0)
+    assert broker_queues._ATTEMPT.search(raw.encode())
+    assert broker_queues.attempt_of(raw) == broker_queues.attempt_of(raw.encode()) == (str(job.pk), 3)
