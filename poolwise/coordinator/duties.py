@@ -34,10 +34,17 @@ def platform_duties(reader: stream.Reader) -> list[duty.Duty]:
         duty.Duty("publish", 0.25, publishing.publish_due),
         duty.Duty("recovery", _SWEEP_EVERY_S, recovery.run, begin=recovery.begin),
         _cancelling(client),
-        duty.Duty("adopt", 2.0, lambda: record_adopted(reader)),
         _alone(reader, "sample", sample_every_s, lambda: undeclared.warn(sample(client))),
         _alone(reader, "prune", 3600.0, prune_samples),
         _alone(reader, "retention", 1.0, retention.Turns().take),
+        duty.Duty("connections", 30.0, close_old_connections),
+    ]
+
+
+def recording_duties(reader: stream.Reader) -> list[duty.Duty]:
+    """Return the duties of the loop that records."""
+    return [
+        duty.Duty("adopt", 2.0, lambda: record_adopted(reader)),
         duty.Duty("connections", 30.0, close_old_connections),
     ]
 

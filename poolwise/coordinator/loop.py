@@ -1,4 +1,4 @@
-"""The loop of the coordinator: it records outcomes and runs the duties that it is given.
+"""The loops of the coordinator: one records outcomes, the other runs the duties, so that a slow one delays no outcome.
 
 Several coordinators may run, independently.
 """
@@ -12,13 +12,12 @@ from collections.abc import Sequence
 import structlog
 from django.db import close_old_connections
 
-from poolwise.coordinator.recording import BATCH, FAULTS, is_temporary, record_new
+from poolwise.coordinator.pace import Pace
+from poolwise.coordinator.recording import FAULTS, is_temporary, record_new, record_pending
 from poolwise.lifecycle import heartbeats, stream
 from poolwise.support import Client, duty, worker_client
 
 log = structlog.get_logger(__name__)
-#: Reports that arrive within this time are recorded together: recording one alone costs 17 ms of a core.
-_GATHER_S = 0.1
 _PAUSE_AFTER_FAULT_S = 1.0
 #: How long at most a stopping coordinator still records; the next one records the rest.
 _LAST_REPORTS_S = 3.0
@@ -31,23 +30,27 @@ def own_reader(client: Client | None = None) -> stream.Reader:
 
 
 class Coordinator:
-    """Records what `reader` reads and runs the duties, in one loop, until `stop` is called."""
+    """Records what `reader` reads and runs the duties, in one loop, until `stop` is called.
 
-    def __init__(self, reader: stream.Reader, duties: Sequence[duty.Duty]) -> None:
+    `paced_by` are the duties of another loop that may ask for more time to gather reports.
+    """
+
+    def __init__(
+        self, reader: stream.Reader, duties: Sequence[duty.Duty], *, paced_by: Sequence[duty.Duty] = ()
+    ) -> None:
         self._reader, self._duties = reader, duties
         self._is_ready = self._had_outage = self._stopping = False
         self._logged_fault = ""
+        self._pace = Pace([*duties, *paced_by])
 
     def run(self) -> None:
         """Run until `stop` is called; log faults of Redis or the database, and wait until they are over."""
         while not self._stopping:
             try:
                 self._begin_unless_ready()
-                recorded = record_new(self._reader, wait_ms=_wait_ms(self._duties))
+                recorded = self._record(_wait_ms(self._duties))
                 _do_what_is_due(self._duties, recorded)
                 self._logged_fault = ""
-                if 0 < recorded < BATCH:
-                    time.sleep(_gather_s(self._duties))
             except FAULTS as error:
                 self._wait_out(error)
         self._record_rest()
@@ -65,16 +68,28 @@ class Coordinator:
 
     def _begin_unless_ready(self) -> None:
         if not self._is_ready:
-            self._reader.prepare()
+            self._prepare()
+            # First: a fault that comes meanwhile, in another thread too, must make it begin again.
+            self._is_ready, had_outage, self._had_outage = True, self._had_outage, False
             for each in self._duties:
-                each.begin(self._had_outage)
-            self._is_ready = True
+                each.begin(had_outage)
+
+    def _prepare(self) -> None:
+        self._reader.prepare()
+        while self._had_outage and record_pending(self._reader):
+            pass
+
+    def _record(self, wait_ms: int) -> int:
+        recorded = record_new(self._reader, wait_ms=wait_ms, gather_s=self._pace.gather_s())
+        self._pace.note(recorded)
+        return recorded
+
+    def begin_again(self) -> None:
+        """Let the duties begin again, as after an outage: the group and the marks may be gone with Redis' data."""
+        self._is_ready, self._had_outage = False, True
 
     def _wait_out(self, error: Exception) -> None:
-        self._is_ready, self._had_outage = (
-            False,
-            True,
-        )  # the group may be gone with Redis' data: make it again
+        self.begin_again()
         if str(error) != self._logged_fault:
             self._logged_fault = str(error)
             log.error(
@@ -103,13 +118,7 @@ def _do_what_is_due(duties: Sequence[duty.Duty], recorded: int) -> None:
             log.exception("a duty failed", duty=each.name)
 
 
-def _gather_s(duties: Sequence[duty.Duty]) -> float:
-    """Return how long to gather reports: as long as a duty asks for, else `_GATHER_S`."""
-    wanted = (each.pacing.gather_s for each in duties)
-    return next((seconds for seconds in wanted if seconds is not None), _GATHER_S)
-
-
 def _wait_ms(duties: Sequence[duty.Duty]) -> int:
-    """Return how long to wait for reports: until the next duty is due."""
-    wait_s = min((each.due_mono for each in duties), default=time.monotonic() + 1.0) - time.monotonic()
-    return max(0, math.ceil(wait_s * 1000))
+    """Return how long to wait for reports: until the next duty is due, and at most a second."""
+    wait_s = min((each.due_mono for each in duties), default=math.inf) - time.monotonic()
+    return max(0, math.ceil(min(wait_s, 1.0) * 1000))

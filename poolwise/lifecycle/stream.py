@@ -486,6 +486,10 @@ class Reader:
         answer = self.client.xautoclaim(stream_key(), GROUP, self.name, idle_ms, count=count)
         return [(entry_id, fields.get("e", "")) for entry_id, fields in answer[1] if fields]
 
+    def pending(self, *, count: int) -> list[tuple[str, str]]:
+        """Return entries that this reader took and did not acknowledge, the oldest first."""
+        return _flatten(self.client.xreadgroup(GROUP, self.name, {stream_key(): "0"}, count=count))
+
     def acknowledge(self, ids: Sequence[str]) -> None:
         """Remove recorded entries from the stream."""
         if ids:
@@ -495,4 +499,5 @@ class Reader:
 def _flatten(answer: Any) -> list[tuple[str, str]]:
     # RESP3 answers with a dictionary, and wraps the entries of a stream in one more list.
     batches = chain(*answer.values()) if isinstance(answer, dict) else (batch for _, batch in answer or ())
-    return [(entry_id, fields.get("e", "")) for batch in batches for entry_id, fields in batch]
+    # Without fields: deleted since it was taken.
+    return [(entry_id, fields.get("e", "")) for batch in batches for entry_id, fields in batch if fields]

@@ -14,7 +14,7 @@ from django_celery_results.models import TaskResult
 from structlog.testing import capture_logs
 
 from dev.own_redis import OwnRedis
-from poolwise.coordinator import loop, recording
+from poolwise.coordinator import ThreadedCoordinator, loop, pace, recording
 from poolwise.coordinator.loop import own_reader
 from poolwise.coordinator.pool_samples import prune_samples, sample
 from poolwise.coordinator.recording import record_adopted, record_new
@@ -29,6 +29,7 @@ from poolwise.support.redis import key, worker_client
 from poolwise.support.timing import Timings, wall_now
 from tests import ROOT
 from tests.helpers.core import after, coordinate, coordinator_of, keep_connections, reports
+from tests.helpers.pace import limit_s
 from tests.helpers.platform import Platform, _test_database_url
 
 pytestmark = pytest.mark.django_db
@@ -394,3 +395,85 @@ def test_a_duty_after_recording_runs_before_the_others_when_something_was_record
     stream.report(own_keys, ended(make()))
     run_for(duties, 0.3, own_keys)
     assert logged == ["after", "first"]
+
+
+# --- recording in a thread of its own -------------------------------------------------------------------
+def threaded(duties: list[Duty], client: Any, monkeypatch: pytest.MonkeyPatch) -> ThreadedCoordinator:
+    monkeypatch.setattr(loop, "_PAUSE_AFTER_FAULT_S", 0.05)
+    own_reader(client).prepare()
+    return ThreadedCoordinator(own_reader(client), [], duties)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_slow_duty_delays_no_outcome_and_duties_after_recording_follow_it(
+    own_keys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, seen = make(), threading.Event()
+
+    def wait_for_the_row() -> None:
+        stream.report(own_keys, ended(job))
+        until_mono = time.monotonic() + limit_s(10)
+        while time.monotonic() < until_mono and not Job.objects.ended().exists():
+            time.sleep(0.02)
+        if Job.objects.ended().exists():
+            seen.set()
+
+    slow = Duty("slow", 60.0, wait_for_the_row)
+    after_it = Duty("after", 60.0, lambda: seen.is_set() and acting.stop(), after_recording=True)
+    acting = threaded([slow, after_it], own_keys, monkeypatch)
+    after(limit_s(15), acting.stop)
+    acting.run()
+    assert seen.is_set()
+    assert after_it.due_mono > slow.due_mono, "it ran again after the slow one"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_was_taken_before_a_fault_of_the_database_is_recorded_as_soon_as_it_is_over(
+    own_keys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, record, faults = make(), recorder.record, iter([OperationalError("gone"), OperationalError("gone")])
+
+    def fail_twice(entries: Any) -> Any:
+        if (fault := next(faults, None)) is not None:
+            raise fault
+        return record(entries)
+
+    begun: list[bool] = []
+    monkeypatch.setattr(recorder, "record", fail_twice)
+    monkeypatch.setattr(recording, "_ADOPT_IDLE_MS", 3_600_000)  # not by adoption
+    # The duties begin again, as after an outage.
+    is_over = lambda: True in begun and Job.objects.ended().exists()  # noqa: E731
+    stop = Duty("stop", 0.05, lambda: is_over() and acting.stop(), begin=begun.append)
+    acting = threaded([stop], own_keys, monkeypatch)
+    stream.report(own_keys, ended(job))
+    after(limit_s(10), acting.stop)
+    acting.run()
+    assert is_over()
+    assert begun[0] is False
+    assert reports(own_keys) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_error_in_the_thread_that_records_ends_the_coordinator(
+    own_keys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "record_new", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        threaded([Duty("d", 0.1, lambda: None)], own_keys, monkeypatch).run()
+
+
+def test_reports_are_gathered_for_as_long_as_the_load_or_a_duty_asks_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    duty, now = Duty("d", 60.0, lambda: None), [100.0]
+    monkeypatch.setattr(pace.time, "monotonic", lambda: now[0])
+    gathering = pace.Pace([duty])
+    assert gathering.gather_s() == 0.01
+    # A burst, a pause, and one job at a time.
+    for recorded, times, expected_s in ((0, 1, 0.01), (500, 1, 0.15), (0, 1, 0.15), (2, 10, 0.01)):
+        for _ in range(times):
+            now[0] += 0.1
+            gathering.note(recorded)
+        assert gathering.gather_s() == pytest.approx(expected_s)
+    duty.pacing = Pacing(gather_s=0.0)
+    assert gathering.gather_s() == 0.0

@@ -63,7 +63,9 @@ def reports(client: redis.Redis) -> list[Entry]:
 def coordinator_of(client: Any = None) -> Coordinator:
     """Return a coordinator with all duties, like that of the command."""
     reader = own_reader(client)
-    return Coordinator(reader, [*platform.platform_duties(reader), *lab_duties()])
+    return Coordinator(
+        reader, [*platform.recording_duties(reader), *platform.platform_duties(reader), *lab_duties()]
+    )
 
 
 def keep_connections(monkeypatch: pytest.MonkeyPatch) -> None:

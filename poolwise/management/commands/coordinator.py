@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError
 
-from poolwise.coordinator import Coordinator, own_reader, platform_duties
+from poolwise.coordinator import ThreadedCoordinator, own_reader, platform_duties, recording_duties
 from poolwise.lab import lab_duties
 from poolwise.management.patience import PatientCommand
 from poolwise.support import REDIS_ERRORS, eviction_fault, wait_for_migrations, worker_client
@@ -28,7 +28,8 @@ class Command(PatientCommand):
         except REDIS_ERRORS as error:
             self.stderr.write(f"Redis does not answer yet ({error}); waiting for it.")
         reader = own_reader()
-        coordinator = Coordinator(reader, [*platform_duties(reader), *lab_duties()])
+        duties = [*platform_duties(reader), *lab_duties()]
+        coordinator = ThreadedCoordinator(reader, recording_duties(reader), duties)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: coordinator.stop())
         if wait_for_migrations.wait_until_migrated(lambda: coordinator.is_stopping):
