@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from poolwise.definitions import AttemptContext, JobTask, Lesson, Secret, job
-    from poolwise.lifecycle.submission import CancelOutcome, cancel, get_job, get_result, run_again, submit
+    from poolwise.lifecycle.submission import (
+        CancelOutcome,
+        cancel,
+        get_job,
+        get_result,
+        run_again,
+        submit,
+        submit_many,
+    )
     from poolwise.models import Job
     from poolwise.support.errors import (
         BadDefinition,
@@ -44,6 +52,7 @@ __all__ = [
     "job",
     "run_again",
     "submit",
+    "submit_many",
 ]
 
 # One thread for each NumPy product: its CPU time then is the job's own, and jobs do not compete for the cores.
@@ -54,7 +63,7 @@ _HOMES = {
     "poolwise.definitions": ("AttemptContext", "JobTask", "Lesson", "Secret", "job"),
     "poolwise.models": ("Job",),
     "poolwise.lifecycle.submission": (
-        *("CancelOutcome", "cancel", "get_job", "get_result", "run_again", "submit"),
+        *("CancelOutcome", "cancel", "get_job", "get_result", "run_again", "submit", "submit_many"),
     ),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -35,7 +35,7 @@ type JobLike = Any
 @contextmanager
 def manual() -> Iterator[None]:
     """Store submitted jobs as queued and publish none of them, for `assert_enqueued` and `run_enqueued`."""
-    with patch.object(submission, "deliver", lambda jobs: None):
+    with patch.object(submission, "deliver", lambda jobs, **_: None):
         yield
 
 
@@ -111,7 +111,7 @@ def _definition(job: JobLike) -> Definition:
     return get(job) if isinstance(job, str) else from_task(job)
 
 
-def _run_all(jobs: Sequence[Job]) -> None:
+def _run_all(jobs: Sequence[Job], **_: Any) -> None:
     for job in jobs:
         recorder.record(execution.run_here(_delivery(job)))
         job.refresh_from_db()

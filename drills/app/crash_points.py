@@ -133,7 +133,7 @@ def _install_after_recording(recorder: Any, stream: Any, batch: _Batch) -> None:
     )  # fmt: skip
 
 
-def _pools_of(jobs: Iterable[Any]) -> Iterable[str]:
+def _pools_of(jobs: Iterable[Any], **_: Any) -> Iterable[str]:
     return {job.pool for job in jobs}
 
 

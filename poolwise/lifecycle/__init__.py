@@ -10,7 +10,8 @@
 
 Beside them:
 
-- before a job is stored: `pool_choice`, `back_pressure`, `deduplication`, `limit_support`, `environment`
+- before a job is stored: `pool_choice`, `precheck`, `back_pressure`, `deduplication`, `limit_support`, `environment`
+- how it is stored: `storing`
 - at the broker: `broker`, `commands`, `broker_queues`, `duplicate_deliveries`
 - while jobs wait or run: `cancellation`, `pauses`, `heartbeats`
 

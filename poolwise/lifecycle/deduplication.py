@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from poolwise import definitions
@@ -38,25 +39,27 @@ def unique_keys(definition: Definition, params: Mapping[str, Any]) -> list[str]:
     return [hashlib.sha256(text.encode()).hexdigest()]
 
 
+def keys_of(job: Job) -> list[str]:
+    """Return the keys under which an equal job of a unique definition may be stored."""
+    return unique_keys(definitions.get(job.definition), job.params)
+
+
 def earlier(jobs: Sequence[Job]) -> list[Job]:
     """Return the stored jobs that are equal to these, in their order; nothing if these are new.
 
     Raise InvalidParameters if the key belongs to another submission, UnderWay for a job that the user may not see.
     """
-    first = jobs[0]
-    if first.idempotency_key:
-        return _by_idempotency_key(jobs)
-    if first.unique_key:
-        return _under_way(first)
-    return []
+    return (_by_idempotency_key(jobs) if jobs[0].idempotency_key else []) or _under_way(jobs)
 
 
 def _by_idempotency_key(jobs: Sequence[Job]) -> list[Job]:
     keys = [job.idempotency_key for job in jobs]
     stored = {job.idempotency_key: job for job in Job.objects.filter(idempotency_key__in=keys)}
     if not stored:
-        return _under_way(jobs[0]) if jobs[0].unique_key else []
-    if len(stored) != len(jobs) or not all(_is_same_submission(job, jobs[0]) for job in stored.values()):
+        return []
+    if len(stored) != len(jobs) or not all(
+        _is_same_submission(stored[job.idempotency_key], job) for job in jobs
+    ):
         raise InvalidParameters(
             {
                 "idempotency_key": "It belongs to another submission, with other parameters or copies; choose a new one."
@@ -71,12 +74,20 @@ def _is_same_submission(stored: Job, new: Job) -> bool:
     return stored.definition == new.definition and in_clear(stored.params) == in_clear(new.params)
 
 
-def _under_way(new: Job) -> list[Job]:
-    keys = unique_keys(definitions.get(new.definition), new.params)
-    live = _marked(Job.objects.filter(unique_key__in=keys, state__in=LIVE)[:1])
-    if live and new.user and not Job.objects.visible_to(new.user).filter(pk=live[0].pk).exists():
+def _under_way(jobs: Sequence[Job]) -> list[Job]:
+    """Return the job of a unique definition that is under way; among jobs of one submission it refuses them all."""
+    keys = [keys_of(job) if job.unique_key else [] for job in jobs]
+    if not any(keys):
+        return []
+    live = _marked(Job.objects.filter(unique_key__in=[*chain.from_iterable(keys)], state__in=LIVE))
+    if live and len(jobs) > 1:
+        held = {job.unique_key for job in live}
+        place = next(place for place, own in enumerate(keys) if held.intersection(own))
+        raise UnderWay(f"jobs.{place}: {UnderWay()}")
+    user = jobs[0].user
+    if live and user and not Job.objects.visible_to(user).filter(pk=live[0].pk).exists():
         raise UnderWay  # without any detail of the job
-    return live
+    return live[:1]
 
 
 def _marked(jobs: Iterable[Job]) -> list[Job]:

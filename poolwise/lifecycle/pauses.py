@@ -4,7 +4,7 @@ The operator's actions write the copy, and so does every coordinator each second
 `stream.claim` and `poolwise.worker.pause_watcher` read it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,9 +48,14 @@ class Paused:
 
 def paused_now() -> Paused:
     """Return what is paused, from the database."""
+    return paused_of(Pause.objects.order_by().values_list("kind", "name", "state"))
+
+
+def paused_of(rows: Iterable[tuple[str, str, str]]) -> Paused:
+    """Return the pauses of rows with kind, name and state."""
     pools: dict[str, str] = {}
     definitions: dict[str, str] = {}
-    for kind, name, state in Pause.objects.order_by().values_list("kind", "name", "state"):
+    for kind, name, state in rows:
         (pools if kind == Pause.Kind.POOL else definitions)[name] = state
     return Paused(pools, definitions)
 

@@ -1,39 +1,72 @@
 """Submit a job, run it again, cancel it: what pages, API, commands and code call."""
 
+import functools
 import json
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from copy import copy
+from typing import TYPE_CHECKING, Any, Required, TypedDict
+from uuid import UUID, uuid4
 
 import structlog
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
 from poolwise import definitions
 from poolwise.lifecycle import back_pressure, cancellation, deduplication
+from poolwise.lifecycle.back_pressure import Limit
 from poolwise.lifecycle.cancellation import CancelOutcome
-from poolwise.lifecycle.pool_choice import chosen
+from poolwise.lifecycle.pauses import Paused
+from poolwise.lifecycle.pool_choice import Choice, chosen
+from poolwise.lifecycle.precheck import precheck
 from poolwise.lifecycle.publishing import grace, publish_from_web
+from poolwise.lifecycle.storing import insert
 from poolwise.models import Batch, Job, JobState, audit
-from poolwise.pools import get_pool
-from poolwise.support import InvalidParameters, Unavailable, UnknownJob, as_uuid
+from poolwise.pools import AUTO, get_pool
+from poolwise.support import (
+    InvalidParameters,
+    Unavailable,
+    UnknownDefinition,
+    UnknownJob,
+    UnknownPool,
+    as_uuid,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from django.contrib.auth.models import User
 
-__all__ = ["CancelOutcome", "cancel", "get_job", "get_result", "prepare", "run_again", "submit"]
+__all__ = [
+    "CancelOutcome",
+    "cancel",
+    "get_job",
+    "get_result",
+    "prepare",
+    "run_again",
+    "submit",
+    "submit_many",
+]
 log = structlog.get_logger(__name__)
 #: The row that refused an insert may be gone before it is read.
 _TRIES = 3
 
 
-def publish_after_commit(jobs: Sequence[Job]) -> None:
-    """Publish stored jobs once the surrounding transaction has committed."""
-    transaction.on_commit(lambda: publish_from_web(jobs))
+class NewJob(TypedDict, total=False):
+    """One of the jobs that `submit_many` takes."""
+
+    definition: Required[str]
+    #: Without it, the definition's defaults.
+    params: Mapping[str, Any]
+    #: Without it, the pool is chosen as for `auto`.
+    pool: str
+
+
+def publish_after_commit(jobs: Sequence[Job], *, paused: Paused | None = None) -> None:
+    """Publish stored jobs once the surrounding transaction has committed; `paused`, if it was read just now."""
+    transaction.on_commit(lambda: publish_from_web(jobs, paused=paused))
 
 
 #: Called with the jobs that were stored; `poolwise.testing` replaces it.
@@ -74,19 +107,115 @@ def submit(
         batch=batch,
         parent=parent,
     )
-    if idempotency_key:
-        deduplication.mark(jobs, key=idempotency_key)
     if run_after is not None:
         _schedule(jobs, run_after)
-    if earlier := _earlier_or_stored(jobs, batch, user):
-        return earlier
-    if run_after is None and batch is None:
-        deliver(jobs)
-    log.info("jobs submitted", definition=definition, pool=pool, copies=copies, request_id=request_id)
+    at_once = run_after is None
+    jobs, is_new = _stored(jobs, user=user, key=idempotency_key, batch=batch, at_once=at_once)
+    if is_new:
+        log.info("jobs submitted", definition=definition, pool=pool, copies=copies, request_id=request_id)
     return jobs
 
 
-def _earlier_or_stored(jobs: Sequence[Job], batch: Batch | None, user: "User | None") -> list[Job]:
+def submit_many(
+    jobs: Sequence[NewJob], *, user: "User | None" = None, request_id: str = "", idempotency_key: str = ""
+) -> list[Job]:
+    """Store jobs with different parameters, all or none, and publish them as `submit` does; return them in their order.
+
+    Each is a dict with `definition` and, if wanted, `params` and `pool` (else `auto`). Equal jobs under the same
+    idempotency key are returned as by `submit`; that a job of a unique definition has not ended refuses all: UnderWay.
+    Raise InvalidParameters that names what is wrong of each job, such as `jobs.3.params.duration_s` of the fourth, also
+    for an unknown definition or pool and for more jobs than JOB_MAX_COPIES; else raise as `submit` does.
+    """
+    if not 1 <= len(jobs) <= settings.JOB_MAX_COPIES:
+        raise InvalidParameters({"jobs": f"Give 1 to {settings.JOB_MAX_COPIES} jobs."})
+    stored, is_new = _stored(_prepared(jobs, user, request_id), user=user, key=idempotency_key)
+    if is_new:
+        log.info("jobs submitted", jobs=len(stored), request_id=request_id)
+    return stored
+
+
+def _prepared(jobs: Sequence[NewJob], user: "User | None", request_id: str) -> list[Job]:
+    """Return unsaved jobs. Raise InvalidParameters, with the faults of all, or Unavailable."""
+    prepared: list[Job] = []
+    faults: dict[str, str] = {}
+    choose = functools.cache(chosen)  # once for each definition and pool
+    for place, job in enumerate(jobs):
+        try:
+            prepared += _prepared_one(job, choose, user=user, request_id=request_id)
+        except InvalidParameters as error:
+            faults |= {f"jobs.{place}.{name}": text for name, text in error.errors.items()}
+        except Unavailable as error:
+            raise Unavailable(f"jobs.{place}: {error}") from error
+    keys: dict[str, int] = {}
+    for place, row in enumerate(prepared if not faults else ()):
+        if row.unique_key and keys.setdefault(row.unique_key, place) != place:
+            faults[f"jobs.{place}.params"] = (
+                f"{row.definition} is unique, and jobs.{keys[row.unique_key]} has the same."
+            )
+    if faults:
+        raise InvalidParameters(faults)
+    return prepared
+
+
+def _prepared_one(job: NewJob, choose: Callable[[str, str], Choice], **fields: Any) -> list[Job]:
+    if not isinstance(job, Mapping) or "definition" not in job:
+        raise InvalidParameters({"definition": "Give an object with the name of a definition."})
+    if unknown := job.keys() - NewJob.__annotations__.keys():
+        raise InvalidParameters({str(name): "It is not known here." for name in sorted(unknown, key=str)})
+    try:
+        choice = choose(job["definition"], job.get("pool", AUTO))
+        return prepare(
+            job["definition"],
+            job.get("params", {}),
+            pool=choice.pool,
+            copies=1,
+            chosen_by=choice.why,
+            **fields,
+        )
+    except InvalidParameters as error:
+        named = {name if name == "params" else f"params.{name}": text for name, text in error.errors.items()}
+        raise InvalidParameters(named) from error
+    except UnknownDefinition as error:
+        raise InvalidParameters({"definition": str(error)}) from error
+    except UnknownPool as error:
+        raise InvalidParameters({"pool": str(error)}) from error
+
+
+def _stored(
+    jobs: list[Job], *, user: "User | None", key: str, batch: Batch | None = None, at_once: bool = True
+) -> tuple[list[Job], bool]:
+    """Store jobs and have them published; return them and True, or the earlier jobs equal to them and False."""
+    if key:
+        deduplication.mark(jobs, key=key)
+    limits = back_pressure.limits_of(jobs, user) if batch is None else []
+    for_later = jobs[0].run_after is not None
+    before = precheck(jobs, limits, for_later=for_later)
+    is_plain = not before.is_near and not before.may_be_known and jobs[0].parent_id is None
+    if not (is_plain and _could_insert(jobs)):
+        near = limits if before.is_near else []
+        if earlier := _earlier_or_stored(jobs, near, for_later=for_later):
+            return earlier, False
+    if at_once and batch is None:
+        # Within a transaction that lasts, the pauses may change before the jobs are published.
+        deliver(jobs, paused=None if connection.in_atomic_block else before.paused)
+    return jobs, True
+
+
+def _could_insert(jobs: Sequence[Job]) -> bool:
+    """Insert the jobs; return False where an equal one was stored meanwhile."""
+    # One row needs no transaction of its own, which takes two more round trips.
+    needs_own = len(jobs) > 1 or (
+        connection.in_atomic_block and any(job.idempotency_key or job.unique_key for job in jobs)
+    )
+    try:
+        with transaction.atomic() if needs_own else nullcontext():
+            insert(jobs)
+    except IntegrityError:
+        return False
+    return True
+
+
+def _earlier_or_stored(jobs: Sequence[Job], limits: Sequence[Limit], *, for_later: bool) -> list[Job]:
     """Return the earlier jobs equal to these; if there are none, store these and return nothing. Raise as `submit`."""
     for tries_left in reversed(range(_TRIES)):
         if earlier := deduplication.earlier(jobs):
@@ -94,11 +223,9 @@ def _earlier_or_stored(jobs: Sequence[Job], batch: Batch | None, user: "User | N
         try:
             with transaction.atomic():
                 _hold_parent(jobs)
-                if batch is None:
-                    back_pressure.check(
-                        jobs[0].pool, len(jobs), user, for_later=jobs[0].run_after is not None
-                    )
-                Job.objects.bulk_create(jobs, batch_size=500)
+                if limits:
+                    back_pressure.check(limits, for_later=for_later)
+                insert(jobs)
             break
         except IntegrityError:  # an equal job was stored meanwhile; it may have ended by the next try
             if not tries_left:
@@ -141,22 +268,26 @@ def prepare(
                 {"copies": f"{definition} is unique: one job with the same parameters at a time."}
             )
         fields["unique_key"] = deduplication.unique_keys(registered, valid)[0]
-    size = len(json.dumps(valid).encode())
     now = timezone.now()
-    return [
-        Job(
-            definition=registered.name,
-            kind=registered.kind,
-            params=valid,
-            pool=pool,
-            max_attempts=registered.max_attempts,
-            payload_bytes=size,
-            created_at=now,
-            due_at=now + grace(),
-            **fields,
-        )
-        for _ in range(copies)
-    ]
+    first = Job(
+        definition=registered.name,
+        kind=registered.kind,
+        params=valid,
+        pool=pool,
+        max_attempts=registered.max_attempts,
+        payload_bytes=len(json.dumps(valid).encode()),
+        created_at=now,
+        due_at=now + grace(),
+        **fields,
+    )
+    return [first, *(_copy(first) for _ in range(copies - 1))]
+
+
+def _copy(job: Job) -> Job:
+    """Return a job that differs in its id alone: to make one from all its fields takes several times as long."""
+    copied = copy(job)
+    copied.pk = uuid4()
+    return copied
 
 
 def get_job(job_id: str | UUID) -> Job:

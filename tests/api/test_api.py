@@ -48,7 +48,7 @@ class Caller:
 @pytest.fixture(autouse=True)
 def sent(monkeypatch: pytest.MonkeyPatch, redis_client: redis.Redis) -> list[Job]:
     jobs: list[Job] = []
-    monkeypatch.setattr(submission, "publish_from_web", jobs.extend)
+    monkeypatch.setattr(submission, "publish_from_web", lambda given, **_: jobs.extend(given))
     return jobs
 
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def _unsent(monkeypatch: pytest.MonkeyPatch, redis_client: redis.Redis) -> None:
-    monkeypatch.setattr(submission, "publish_from_web", lambda jobs: len(jobs))
+    monkeypatch.setattr(submission, "publish_from_web", lambda jobs, **_: len(jobs))
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def _within_the_tests_transaction() -> Iterator[None]:
 
 @pytest.fixture
 def token(administrator: Any, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(submission, "publish_from_web", lambda jobs: len(jobs))
+    monkeypatch.setattr(submission, "publish_from_web", lambda jobs, **_: len(jobs))
     return tokens.create(administrator, "fuzz")[1]
 
 

@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres]
 @pytest.fixture(autouse=True)
 def _nothing_goes_out(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     settings.JOB_KEEP_MAX = 0
-    monkeypatch.setattr(submission, "deliver", lambda jobs: None)
+    monkeypatch.setattr(submission, "deliver", lambda jobs, **_: None)
     monkeypatch.setattr(cancellation, "_mark", lambda job: False)
     monkeypatch.setattr(cancellation, "_revoke", lambda job, is_away=False: None)
 

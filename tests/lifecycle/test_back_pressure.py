@@ -23,7 +23,7 @@ from tests.helpers.posted import WAIT, form, text_of
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch, redis_client: redis.Redis) -> None:
-    monkeypatch.setattr(submission, "publish_from_web", lambda jobs: len(jobs))
+    monkeypatch.setattr(submission, "publish_from_web", lambda jobs, **_: len(jobs))
 
 
 def ended(count: int, pool: str = "gevent") -> None:
@@ -89,7 +89,7 @@ def test_the_page_answers_429_with_the_queues_state_and_keeps_the_form(
 def test_submissions_that_race_at_the_limit_do_not_pass_it_together(
     settings: Any, monkeypatch: pytest.MonkeyPatch, redis_client: redis.Redis
 ) -> None:
-    monkeypatch.setattr(submission, "publish_from_web", lambda jobs: len(jobs))
+    monkeypatch.setattr(submission, "publish_from_web", lambda jobs, **_: len(jobs))
     settings.JOB_MAX_QUEUED = 100
     together, refused = threading.Barrier(6), []
 

@@ -22,7 +22,7 @@ WAIT = {"duration_s": 0.0}
 
 @pytest.fixture(autouse=True)
 def _nothing_goes_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(submission, "publish_from_web", len)
+    monkeypatch.setattr(submission, "publish_from_web", lambda jobs, **_: len(jobs))
 
 
 def tidy(folder: str) -> None:

@@ -17,7 +17,7 @@ from kombu.exceptions import LimitExceeded
 from poolwise.lifecycle import broker, duplicate_deliveries, pauses, publishing
 from poolwise.lifecycle.publishing import publish, publish_due, publish_from_web
 from poolwise.lifecycle.submission import submit
-from poolwise.models import Job, JobQuerySet, JobState
+from poolwise.models import Job, JobState
 from poolwise.support.redis import key
 from tests.helpers.core import coordinate, messages
 from tests.helpers.pace import limit_s
@@ -76,7 +76,7 @@ def test_a_database_that_fails_once_the_jobs_are_stored_fails_no_request_and_the
     assert Job.objects.unpublished(now=timezone.now() + timedelta(hours=1)).get() == unsent
     unsent.delete()
     with monkeypatch.context() as patch, django_capture_on_commit_callbacks(execute=True):
-        patch.setattr(JobQuerySet, "update_in_order", is_locked)
+        patch.setattr(publishing, "_mark_published", is_locked)
         [job] = submit("io.wait", {}, pool=unserved_pool)
     assert len(messages(own_redis.client(), unserved_pool)) == 1
     job.refresh_from_db()

@@ -24,7 +24,7 @@ TOMORROW = timedelta(days=1)
 
 @pytest.fixture(autouse=True)
 def _unsent(monkeypatch: pytest.MonkeyPatch, redis_client: redis.Redis) -> None:
-    monkeypatch.setattr(submission, "publish_from_web", lambda jobs: len(jobs))
+    monkeypatch.setattr(submission, "publish_from_web", lambda jobs, **_: len(jobs))
 
 
 def later(after: timedelta = TOMORROW, **options: Any) -> list[Job]:

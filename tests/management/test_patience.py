@@ -127,7 +127,9 @@ def test_a_drain_waits_for_the_database(
 
 @pytest.mark.django_db
 def test_a_part_whose_reply_was_lost_is_submitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(submission, "deliver", failing(OperationalError(RESTARTED), then=lambda jobs: None))
+    monkeypatch.setattr(
+        submission, "deliver", failing(OperationalError(RESTARTED), then=lambda jobs, **_: None)
+    )
     call_command("submit", "io.wait", "--pool", "threads", "--copies", "3", "--param", "duration_s=0.1")
     assert Job.objects.count() == 3
 

@@ -39,7 +39,7 @@ def make(user: Any) -> Callable[..., Job]:
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     """The jobs that would go to the broker; nothing goes there."""
     jobs: list[Job] = []
-    monkeypatch.setattr(submission, "publish_from_web", jobs.extend)
+    monkeypatch.setattr(submission, "publish_from_web", lambda given, **_: jobs.extend(given))
     return jobs
 
 

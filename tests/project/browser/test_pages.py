@@ -79,7 +79,7 @@ def test_filters_work_without_a_reload_and_stay_in_the_address(page: Page, make:
 
 
 def test_a_job_is_submitted_by_keyboard_alone(page: Page, monkeypatch: Any) -> None:
-    monkeypatch.setattr("poolwise.lifecycle.submission.publish_from_web", lambda jobs: 0)
+    monkeypatch.setattr("poolwise.lifecycle.submission.publish_from_web", lambda jobs, **_: 0)
     page.goto("/definitions/io.wait/")
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
