@@ -40,8 +40,9 @@ def user_of(text: str) -> "User | None":
     if token is None or not token.user.is_active:
         return None
     now = timezone.now()
-    stale = Q(last_used_at=None) | Q(last_used_at__lt=now - _NOTE_USE_EVERY)
-    ApiToken.objects.filter(stale, pk=token.pk).update(last_used_at=now)
+    if token.last_used_at is None or token.last_used_at < now - _NOTE_USE_EVERY:
+        stale = Q(last_used_at=None) | Q(last_used_at__lt=now - _NOTE_USE_EVERY)
+        ApiToken.objects.filter(stale, pk=token.pk).update(last_used_at=now)
     user: User = token.user
     return user
 

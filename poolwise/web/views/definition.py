@@ -1,6 +1,7 @@
 """The page of one definition: its form, and submitting it."""
 
 import json
+from contextlib import nullcontext
 from typing import Any
 from uuid import UUID
 
@@ -16,8 +17,9 @@ from django.views.decorators.http import require_http_methods
 from poolwise import definitions
 from poolwise.control import require_submit
 from poolwise.definitions import Definition
-from poolwise.lifecycle import limit_support, pauses, pool_choice, submission
+from poolwise.lifecycle import heartbeats, limit_support, pauses, pool_choice, submission
 from poolwise.models import Job
+from poolwise.pools import all_pools
 from poolwise.reports import pools_now
 from poolwise.support import (
     BrokerUnavailable,
@@ -110,7 +112,8 @@ def _submit(
             idempotency_key=key and f"{key} {pools[0]}",
         )
         return [again]
-    with transaction.atomic():
+    # For one pool a transaction around would only add statements.
+    with transaction.atomic() if len(pools) > 1 else nullcontext():
         jobs = [
             job
             for pool in pools
@@ -149,13 +152,25 @@ def announce(request: PageRequest, jobs: list[Job]) -> None:
         else f"The job {jobs[0].definition} was"
     )
     messages.success(request, f"{what} submitted.")
-    wanted, now = {job.pool for job in jobs}, pools_now()
-    for notice in [
-        pool.unserved_notice for pool in now.pools.values() if pool.name in wanted and pool.state == "down"
-    ]:
-        messages.warning(request, str(notice))
-    for text in _limit_warnings(definitions.get(jobs[0].definition), sorted(wanted & now.pools.keys())):
+    wanted = {job.pool for job in jobs}
+    if not _are_served(wanted):
+        _warn_of_unserved(request, wanted)
+    for text in _limit_warnings(definitions.get(jobs[0].definition), sorted(wanted & all_pools().keys())):
         messages.warning(request, text)
+
+
+def _are_served(pools: set[str]) -> bool:
+    try:
+        return pools <= heartbeats.pools_up().keys()
+    except BrokerUnavailable:
+        return False
+
+
+def _warn_of_unserved(request: PageRequest, wanted: set[str]) -> None:
+    now = pools_now()  # it counts every queue, so only if it must
+    for pool in now.pools.values():
+        if pool.name in wanted and pool.state == "down":
+            messages.warning(request, str(pool.unserved_notice))
     if now.redis_is_away:
         messages.warning(request, str(now.platform))
 
