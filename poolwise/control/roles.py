@@ -3,10 +3,13 @@
 For another mix, make a group of your own. Staff status, which opens the admin, is separate from roles.
 """
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied
+from django.db import connection
 
 from poolwise.models import Comparison, Job
 
@@ -67,6 +70,45 @@ def make_roles(**_: Any) -> None:
         group.permissions.set(known[name] for name in wanted if name in known)
 
 
+_MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
+_PERMISSIONS = """
+SELECT {own}, django_content_type.app_label, auth_permission.codename FROM {table}
+JOIN auth_permission ON auth_permission.id = {permission}
+JOIN django_content_type ON django_content_type.id = auth_permission.content_type_id WHERE {user} = %s
+"""
+
+
+def read_permissions(user: Any) -> None:
+    """Read the permissions of a user by one statement for Django's ModelBackend, which else makes two with the ORM.
+
+    It keeps them with the user, in these two attributes; where another backend is used, it does nothing.
+    """
+    is_known = hasattr(user, "_user_perm_cache") or hasattr(user, "_group_perm_cache")
+    if is_known or not user.is_active or user.is_superuser or _MODEL_BACKEND not in settings.AUTHENTICATION_BACKENDS:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(_statement(user._meta.model), [user.pk, user.pk])
+        rows = cursor.fetchall()
+    user._user_perm_cache, user._group_perm_cache = (
+        {f"{app}.{codename}" for own, app, codename in rows if own == is_own} for is_own in (1, 0)
+    )
+
+
+@cache
+def _statement(model: type[Any]) -> str:
+    own, groups = model._meta.get_field("user_permissions"), model._meta.get_field("groups")
+    of_user = {"own": 1, "table": own.m2m_db_table(), "permission": f"{own.m2m_db_table()}.{own.m2m_reverse_name()}",
+               "user": f"{own.m2m_db_table()}.{own.m2m_column_name()}"}  # fmt: skip
+    of_groups = {
+        "own": 0,
+        "table": f"auth_group_permissions JOIN {groups.m2m_db_table()} ON "
+        f"{groups.m2m_db_table()}.{groups.m2m_reverse_name()} = auth_group_permissions.group_id",
+        "permission": "auth_group_permissions.permission_id",
+        "user": f"{groups.m2m_db_table()}.{groups.m2m_column_name()}",
+    }
+    return " UNION ALL ".join(_PERMISSIONS.format(**names) for names in (of_user, of_groups))
+
+
 def require(user: Any, permission: str) -> None:
     """Raise PermissionDenied unless the user has the permission."""
     if not user.has_perm(permission):
@@ -75,6 +117,7 @@ def require(user: Any, permission: str) -> None:
 
 def require_submit(user: Any) -> None:
     """Raise PermissionDenied unless the user may submit jobs and plan comparisons."""
+    read_permissions(user)
     if not user.has_perm(SUBMIT):
         raise PermissionDenied("You may not submit jobs. Ask an administrator for the role submitter.")
 

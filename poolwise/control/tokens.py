@@ -36,7 +36,8 @@ def revoke(token: ApiToken, *, by: "User | None" = None) -> bool:
 def user_of(text: str) -> "User | None":
     """Return the user of a token; None if the token is unknown or revoked, or the user may not log in."""
     # 256 random bits cannot be guessed, so a plain hash with an index is enough.
-    token = ApiToken.objects.select_related("user").filter(digest=_digest(text), revoked_at=None).first()
+    rows = ApiToken.objects.select_related("user").filter(digest=_digest(text), revoked_at=None)
+    token = next(iter(rows), None)
     if token is None or not token.user.is_active:
         return None
     now = timezone.now()

@@ -17,7 +17,7 @@ _ROWS = 500
 def insert(jobs: Sequence[Job]) -> None:
     """Insert new jobs; several need a transaction around. Raise IntegrityError for a key that is taken."""
     fields = [f for f in _fields() if not f.null or any(getattr(job, f.attname) is not None for job in jobs)]
-    own = [field for field in fields if not _is_shared(jobs, field.attname)]
+    own = [field for field in fields if not _is_shared(jobs, field.attname)] if len(jobs) > 1 else []
     shared = [field for field in fields if field not in own]
     values = _prepared(jobs[0], shared)
     into = f"INSERT INTO {_quoted(Job._meta.db_table)} ({', '.join(_column(f) for f in (*shared, *own))})"
