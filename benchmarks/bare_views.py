@@ -23,7 +23,7 @@ app = Celery("bare", broker=settings.REDIS_URL, set_as_current=False)
 app.conf.update(broker_transport="kombu.transport.redis:Transport", task_ignore_result=True)
 
 
-@app.task(name="bare.wait")  # type: ignore[untyped-decorator]
+@app.task(name="bare.wait")
 def wait(duration_s: float) -> None:
     """Never runs: no worker serves its queue."""
 

@@ -77,7 +77,7 @@ def _set_up() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
     django.setup()
     call_command("migrate", verbosity=0)
-    logging.getLogger().handlers[0] = logging.StreamHandler(Path(os.devnull).open("w"))
+    logging.getLogger().handlers[0] = logging.FileHandler(os.devnull)
     settings.ROOT_URLCONF = "benchmarks.bare_views"
     settings.JOB_MAX_QUEUED_PER_USER = settings.JOB_MAX_QUEUED
 
@@ -142,7 +142,7 @@ def _many_calls() -> dict[str, Callable[[], Any]]:
 
     api, user = _Posts.of_api(), _user()
     body = {"definition": "io.wait", "params": {"duration_s": 0.1}, "pool": "threads", "copies": MANY}
-    wanted = [
+    wanted: Any = [
         {"definition": "io.wait", "params": {"duration_s": n / MANY}, "pool": "threads"} for n in range(MANY)
     ]
     return {
@@ -195,7 +195,7 @@ class _Posts:
         posts._csrf = csrf
         return posts
 
-    def token(self) -> Mapping[str, str]:
+    def token(self) -> dict[str, str]:
         """Return the fields that each form has of its own."""
         return {"csrfmiddlewaretoken": self._csrf, "token": f"{time.monotonic_ns()}"}
 
@@ -207,7 +207,7 @@ class _Posts:
             "wsgi.input": BytesIO(body.encode()), "wsgi.url_scheme": "http", "CONTENT_LENGTH": str(len(body)),
             **self._headers,
         }  # fmt: skip
-        response = self._application(environ, lambda status, headers: statuses.append(status))
+        response = self._application(environ, lambda status, headers, exc_info=None: statuses.append(status))  # type: ignore[arg-type,func-returns-value]
         text = b"".join(response)
         response.close()
         if not statuses[0].startswith(str(expected)):

@@ -1,6 +1,7 @@
 """Jobs: submit, list, get, cancel, run again."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from ninja import Query, Status
 from poolwise import reports
 from poolwise.api.app import BUSY, PROBLEMS, api
 from poolwise.api.idempotency import Key, stored_key
-from poolwise.api.request_bodies import WITHOUT, AgainIn, CancelIn, SubmitIn
+from poolwise.api.request_bodies import WITHOUT, AgainIn, CancelIn, SubmitIn, SubmitManyIn
 from poolwise.api.schemas import CancelledOut, JobDetailOut, JobPageOut, ResultOut, SubmittedOut
 from poolwise.control import roles
 from poolwise.lifecycle import submission
@@ -45,8 +46,37 @@ def submit(request: HttpRequest, payload: SubmitIn, idempotency_key: Key = "") -
         raise InvalidParameters({"definition": str(error)}) from error
     except UnknownPool as error:
         raise InvalidParameters({"pool": str(error)}) from error
-    was_there = all(job.was_there for job in jobs)
-    return Status(200 if was_there else 201, {"jobs": jobs})
+    return _submitted(jobs)
+
+
+@api.post("/jobs/many", response={201: SubmittedOut, 200: SubmittedOut, **PROBLEMS, **BUSY}, tags=["jobs"])
+def submit_many(request: HttpRequest, payload: SubmitManyIn, idempotency_key: Key = "") -> Any:
+    """Submit jobs with different parameters, all or none; 200 if they were submitted before.
+
+    422 names each faulty job by its place, such as `jobs.3.params.duration_s` of the fourth. 409: one of them cannot run
+    here, or is unique and one like it is under way. 429 and 503: see Retry-After.
+    """
+    roles.require_submit(request.user)
+    try:
+        jobs = submission.submit_many(
+            [
+                submission.NewJob(definition=job.definition, params=job.params, pool=job.pool)
+                for job in payload.jobs
+            ],
+            user=request.user,  # type: ignore[arg-type]
+            request_id=getattr(request, "request_id", ""),
+            idempotency_key=stored_key(request, idempotency_key),
+        )
+    except InvalidParameters as error:
+        named = {"idempotency_key": views.IDEMPOTENCY_KEY}
+        raise InvalidParameters(
+            {named.get(name, name): text for name, text in error.errors.items()}
+        ) from error
+    return _submitted(jobs)
+
+
+def _submitted(jobs: Sequence[Job]) -> Status[Any]:
+    return Status(200 if all(job.was_there for job in jobs) else 201, {"jobs": jobs})
 
 
 @api.get("/jobs", response={200: JobPageOut, **PROBLEMS}, tags=["jobs"])

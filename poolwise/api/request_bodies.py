@@ -46,6 +46,20 @@ class SubmitIn(In):
     copies: int = Field(1, ge=1)
 
 
+class NewJobIn(In):
+    """One of several jobs."""
+
+    definition: str = Field(max_length=200)
+    params: dict[str, Any] = {}
+    pool: str = Field("auto", max_length=100)
+
+
+class SubmitManyIn(In):
+    """Jobs with different parameters, at most JOB_MAX_COPIES."""
+
+    jobs: list[NewJobIn] = Field(min_length=1)
+
+
 class AgainIn(In):
     """What differs from the job that is run again."""
 

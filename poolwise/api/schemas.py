@@ -116,7 +116,7 @@ class JobDetailOut(JobOut):
 
 
 class SubmittedOut(Schema):
-    """The submitted jobs."""
+    """The submitted jobs, in the order of the request."""
 
     jobs: list[JobOut]
 

@@ -84,7 +84,12 @@ def read_permissions(user: Any) -> None:
     It keeps them with the user, in these two attributes; where another backend is used, it does nothing.
     """
     is_known = hasattr(user, "_user_perm_cache") or hasattr(user, "_group_perm_cache")
-    if is_known or not user.is_active or user.is_superuser or _MODEL_BACKEND not in settings.AUTHENTICATION_BACKENDS:
+    if (
+        is_known
+        or not user.is_active
+        or user.is_superuser
+        or _MODEL_BACKEND not in settings.AUTHENTICATION_BACKENDS
+    ):
         return
     with connection.cursor() as cursor:
         cursor.execute(_statement(user._meta.model), [user.pk, user.pk])

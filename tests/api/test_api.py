@@ -102,6 +102,62 @@ def test_a_job_is_submitted_listed_read_cancelled_and_run_again(bob: Caller, use
     assert (again.json()["parent_id"], again.json()["pool"]) == (job["id"], "threads")
 
 
+def wanted(*durations_s: Any) -> dict[str, Any]:
+    """Return the body that submits waits of different lengths."""
+    return {"jobs": [WAIT | {"params": {"duration_s": each}} for each in durations_s]}
+
+
+def test_different_jobs_are_submitted_by_one_request_and_once_under_their_key(
+    bob: Caller, sent: list[Job], django_capture_on_commit_callbacks: Any
+) -> None:
+    key = {"Idempotency-Key": "k", "X-Request-ID": "api-2"}
+    with django_capture_on_commit_callbacks(execute=True):
+        first = bob.post("/jobs/many", wanted(0.3, 0.1), **key)
+        again = bob.post("/jobs/many", wanted(0.3, 0.1), **key)
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert [job["params"] for job in first.json()["jobs"]] == [{"duration_s": 0.3}, {"duration_s": 0.1}]
+    assert [job["id"] for job in first.json()["jobs"]] == [job["id"] for job in again.json()["jobs"]]
+    assert [str(job.pk) for job in sent] == [job["id"] for job in first.json()["jobs"]]
+    assert len(bob.get("/jobs", submission="api-2").json()["jobs"]) == 2
+    other = bob.post("/jobs/many", wanted(0.1), **key)
+    assert (other.status_code, list(other.json()["fields"])) == (422, ["Idempotency-Key"])
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        (wanted(0.1, "soon", -1), ["jobs.1.params.duration_s", "jobs.2.params.duration_s"]),
+        ({"jobs": [WAIT, {"definition": "io.wiat"}]}, ["jobs.1.definition"]),
+        ({"jobs": [WAIT, WAIT | {"pool": "gevnet"}]}, ["jobs.1.pool"]),
+        ({"jobs": [WAIT, WAIT | {"copies": 2}]}, ["jobs.1.copies"]),
+        ({"jobs": [WAIT, {"params": {}}]}, ["jobs.1.definition"]),
+        ({"jobs": []}, ["jobs"]),
+        ({}, ["jobs"]),
+        (wanted(*[0.1] * 4), ["jobs"]),
+    ],
+    ids=str,
+)
+def test_a_fault_of_one_of_many_jobs_is_named_by_its_place_and_stores_nothing(
+    bob: Caller, settings: Any, body: Any, fields: list[str]
+) -> None:
+    settings.JOB_MAX_COPIES = 3
+    answer = bob.post("/jobs/many", body)
+    assert (answer.status_code, list(answer.json()["fields"])) == (422, fields)
+    assert not Job.objects.exists()
+
+
+def test_many_jobs_come_under_the_limits_and_the_role_as_one_does(
+    bob: Caller, user: Any, settings: Any
+) -> None:
+    settings.JOB_MAX_QUEUED_PER_USER = 1
+    answer = bob.post("/jobs/many", wanted(0.1, 0.2))
+    assert (answer.status_code, answer.json()["queue"]["queued"]) == (429, 0)
+    assert answer["Retry-After"]
+    user.groups.clear()
+    assert bob.post("/jobs/many", wanted(0.1)).status_code == 403
+    assert not Job.objects.exists()
+
+
 def test_pages_of_jobs_follow_each_other_by_cursor(bob: Caller, user: Any) -> None:
     Job.objects.bulk_create(
         [Job(definition="io.wait", kind="io", pool="gevent", user=user) for _ in range(120)]

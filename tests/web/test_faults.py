@@ -25,7 +25,7 @@ def test_a_database_that_does_not_answer_is_a_503_that_says_to_try_again(
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr("poolwise.lifecycle.submission.Job.objects.bulk_create", fail)
+    monkeypatch.setattr("poolwise.lifecycle.submission.insert", fail)
     response = browser.post(WAIT, form())
     assert (response.status_code, response["Retry-After"]) == (503, "5")
     assert "check that before you repeat it" in text_of(response)
