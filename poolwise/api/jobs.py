@@ -1,11 +1,11 @@
 """Jobs: submit, list, get, cancel, run again."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django_celery_results.models import TaskResult
 from ninja import Query, Status
@@ -14,7 +14,15 @@ from poolwise import reports
 from poolwise.api.app import BUSY, PROBLEMS, api
 from poolwise.api.idempotency import Key, stored_key
 from poolwise.api.request_bodies import WITHOUT, AgainIn, CancelIn, SubmitIn, SubmitManyIn
-from poolwise.api.schemas import CancelledOut, JobDetailOut, JobPageOut, ResultOut, SubmittedOut
+from poolwise.api.schemas import (
+    CancelledOut,
+    JobDetailOut,
+    JobOut,
+    JobPageOut,
+    ResultOut,
+    SubmittedOut,
+    without_secrets,
+)
 from poolwise.control import roles
 from poolwise.lifecycle import submission
 from poolwise.models import Job, JobState
@@ -46,7 +54,7 @@ def submit(request: HttpRequest, payload: SubmitIn, idempotency_key: Key = "") -
         raise InvalidParameters({"definition": str(error)}) from error
     except UnknownPool as error:
         raise InvalidParameters({"pool": str(error)}) from error
-    return _submitted(jobs)
+    return _submitted(request, jobs)
 
 
 @api.post("/jobs/many", response={201: SubmittedOut, 200: SubmittedOut, **PROBLEMS, **BUSY}, tags=["jobs"])
@@ -72,11 +80,22 @@ def submit_many(request: HttpRequest, payload: SubmitManyIn, idempotency_key: Ke
         raise InvalidParameters(
             {named.get(name, name): text for name, text in error.errors.items()}
         ) from error
-    return _submitted(jobs)
+    return _submitted(request, jobs)
 
 
-def _submitted(jobs: Sequence[Job]) -> Status[Any]:
-    return Status(200 if all(job.was_there for job in jobs) else 201, {"jobs": jobs})
+def _submitted(request: HttpRequest, jobs: Sequence[Job]) -> HttpResponse:
+    status = 200 if all(job.was_there for job in jobs) else 201
+    return api.create_response(request, {"jobs": [_as_out(job) for job in jobs]}, status=status)
+
+
+def _as_out(job: Job) -> dict[str, Any]:
+    """Return what the schema JobOut makes of a job, without its validation: that of 1,000 jobs takes 0.1 s."""
+    made: dict[str, Callable[[Job], Any]] = {
+        "user": JobOut.resolve_user,
+        "due_at": JobOut.resolve_due_at,
+        "params": lambda job: without_secrets(job.params),
+    }
+    return {name: made[name](job) if name in made else getattr(job, name) for name in JobOut.model_fields}
 
 
 @api.get("/jobs", response={200: JobPageOut, **PROBLEMS}, tags=["jobs"])

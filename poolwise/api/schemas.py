@@ -12,11 +12,12 @@ from poolwise.lab import Report
 from poolwise.support import shown
 
 
-def _without_secrets(params: Mapping[str, Any]) -> dict[str, Any]:
+def without_secrets(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters as anybody may see them."""
     return {name: shown(value) for name, value in params.items()}
 
 
-Params = Annotated[dict[str, Any], BeforeValidator(_without_secrets)]
+Params = Annotated[dict[str, Any], BeforeValidator(without_secrets)]
 
 
 class QueueOut(Schema):

@@ -117,12 +117,13 @@ def _send_all(jobs: Sequence[Job], connection: Any, until_mono: float, sent: lis
         sender = _Sender(producer)
         # Without batches each message is sent at once, and its arrival is known.
         size = _BATCH if producer.supports_batch_publish else 1
-        for chunk in batched(jobs, size, strict=False):
-            if time.monotonic() > until_mono:
-                break
-            sending = [job for job in chunk if sender.send_or_postpone(job)]
-            batch.flush()
-            sent += sending
+        with producer.connection._reraise_as_library_errors():
+            for chunk in batched(jobs, size, strict=False):
+                if time.monotonic() > until_mono:
+                    break
+                sending = [job for job in chunk if sender.send_or_postpone(job)]
+                batch.flush()
+                sent += sending
 
 
 class _Sender:
@@ -133,6 +134,7 @@ class _Sender:
         self._queues: dict[str, Any] = {}
         self._limits = functools.cache(_limits)
         self._is_lean = _is_lean()
+        self._origin = anon_nodename()
 
     def send_or_postpone(self, job: Job) -> bool:
         """Send a job's message; where its pool is no longer declared, postpone the job and return False."""
@@ -175,8 +177,7 @@ class _Sender:
 
     def _declared(self, name: str) -> Any:
         queue: Any = current_app.amqp.queues[name]
-        with self._producer.connection._reraise_as_library_errors():
-            self._producer.maybe_declare(queue)
+        self._producer.maybe_declare(queue)
         return queue
 
     def _publish(self, queue: Any, options: Mapping[str, Any]) -> None:
@@ -191,19 +192,18 @@ class _Sender:
             "timelimit": [options["time_limit"], options["soft_time_limit"]],
             "argsrepr": options["argsrepr"],
             "kwargsrepr": options["kwargsrepr"],
-            "origin": anon_nodename(),
+            "origin": self._origin,
         }
-        with self._producer.connection._reraise_as_library_errors():
-            self._producer.publish(
-                (options["args"], {}, _EMBED),
-                exchange="",
-                routing_key=queue.name,
-                serializer="json",
-                headers=headers,
-                delivery_mode=queue.exchange.delivery_mode or _PERSISTENT,
-                correlation_id=job_id,
-                reply_to="",
-            )
+        self._producer.publish(
+            (options["args"], {}, _EMBED),
+            exchange="",
+            routing_key=queue.name,
+            serializer="json",
+            headers=headers,
+            delivery_mode=queue.exchange.delivery_mode or _PERSISTENT,
+            correlation_id=job_id,
+            reply_to="",
+        )
 
 
 def _is_lean() -> bool:

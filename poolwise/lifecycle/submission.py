@@ -193,7 +193,8 @@ def _stored(
     is_plain = not before.is_near and not before.may_be_known and jobs[0].parent_id is None
     if not (is_plain and _could_insert(jobs)):
         near = limits if before.is_near else []
-        if earlier := _earlier_or_stored(jobs, near, for_later=for_later):
+        is_new = not before.may_be_known and not is_plain  # else another one was faster
+        if earlier := _earlier_or_stored(jobs, near, for_later=for_later, is_new=is_new):
             return earlier, False
     if at_once and batch is None:
         # Within a transaction that lasts, the pauses may change before the jobs are published.
@@ -215,10 +216,12 @@ def _could_insert(jobs: Sequence[Job]) -> bool:
     return True
 
 
-def _earlier_or_stored(jobs: Sequence[Job], limits: Sequence[Limit], *, for_later: bool) -> list[Job]:
+def _earlier_or_stored(
+    jobs: Sequence[Job], limits: Sequence[Limit], *, for_later: bool, is_new: bool
+) -> list[Job]:
     """Return the earlier jobs equal to these; if there are none, store these and return nothing. Raise as `submit`."""
     for tries_left in reversed(range(_TRIES)):
-        if earlier := deduplication.earlier(jobs):
+        if not is_new and (earlier := deduplication.earlier(jobs)):
             return earlier
         try:
             with transaction.atomic():
@@ -228,6 +231,7 @@ def _earlier_or_stored(jobs: Sequence[Job], limits: Sequence[Limit], *, for_late
                 insert(jobs)
             break
         except IntegrityError:  # an equal job was stored meanwhile; it may have ended by the next try
+            is_new = False
             if not tries_left:
                 raise
     return []
@@ -285,8 +289,8 @@ def prepare(
 
 def _copy(job: Job) -> Job:
     """Return a job that differs in its id alone: to make one from all its fields takes several times as long."""
-    copied = copy(job)
-    copied.pk = uuid4()
+    copied = Job.__new__(Job)
+    copied.__dict__.update(job.__dict__, id=uuid4(), _state=copy(job._state))
     return copied
 
 

@@ -123,6 +123,18 @@ def test_different_jobs_are_submitted_by_one_request_and_once_under_their_key(
     assert (other.status_code, list(other.json()["fields"])) == (422, ["Idempotency-Key"])
 
 
+def test_the_answer_to_a_submission_is_what_the_list_shows_later(bob: Caller, define: Any) -> None:
+    define(with_secret, name="test.secret")
+    body = {"definition": "test.secret", "params": {"token": "hunter23"}, "pool": "threads"}
+    one = bob.post("/jobs", body).json()["jobs"]
+    many = bob.post("/jobs/many", {"jobs": [body, WAIT]}).json()["jobs"]
+    listed = {job["id"]: job for job in bob.get("/jobs").json()["jobs"]}
+    assert len(listed) == 3
+    for job in (*one, *many):
+        assert job == listed[job["id"]]
+        assert "hunter23" not in str(job)
+
+
 @pytest.mark.parametrize(
     ("body", "fields"),
     [

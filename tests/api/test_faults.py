@@ -65,9 +65,7 @@ def test_a_method_that_an_address_does_not_take_says_which_it_does(
 
 
 @pytest.mark.parametrize("error", [OperationalError("database or disk is full"), InterfaceError("closed")])
-@pytest.mark.parametrize(
-    "where", ["poolwise.lifecycle.submission.insert", "poolwise.control.tokens.user_of"]
-)
+@pytest.mark.parametrize("where", ["poolwise.lifecycle.submission.insert", "poolwise.control.tokens.user_of"])
 def test_a_database_that_does_not_answer_is_a_503_that_says_when_to_try_again(
     call: Caller, monkeypatch: pytest.MonkeyPatch, where: str, error: Exception
 ) -> None:
