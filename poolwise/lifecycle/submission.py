@@ -19,7 +19,7 @@ from poolwise.lifecycle import back_pressure, cancellation, deduplication
 from poolwise.lifecycle.back_pressure import Limit
 from poolwise.lifecycle.cancellation import CancelOutcome
 from poolwise.lifecycle.pauses import Paused
-from poolwise.lifecycle.pool_choice import Choice, chosen
+from poolwise.lifecycle.pool_choice import chosen
 from poolwise.lifecycle.precheck import precheck
 from poolwise.lifecycle.publishing import grace, publish_from_web
 from poolwise.lifecycle.storing import insert
@@ -138,40 +138,31 @@ def _prepared(jobs: Sequence[NewJob], user: "User | None", request_id: str) -> l
     """Return unsaved jobs. Raise InvalidParameters, with the faults of all, or Unavailable."""
     prepared: list[Job] = []
     faults: dict[str, str] = {}
-    choose = functools.cache(chosen)  # once for each definition and pool
+
+    @functools.cache  # once for each definition and pool
+    def blank(definition: str, pool: str) -> Job:
+        choice = chosen(definition, pool)
+        return _blank(definition, pool=choice.pool, chosen_by=choice.why, user=user, request_id=request_id)
+
     for place, job in enumerate(jobs):
         try:
-            prepared += _prepared_one(job, choose, user=user, request_id=request_id)
+            prepared.append(_prepared_one(job, blank))
         except InvalidParameters as error:
             faults |= {f"jobs.{place}.{name}": text for name, text in error.errors.items()}
         except Unavailable as error:
             raise Unavailable(f"jobs.{place}: {error}") from error
-    keys: dict[str, int] = {}
-    for place, row in enumerate(prepared if not faults else ()):
-        if row.unique_key and keys.setdefault(row.unique_key, place) != place:
-            faults[f"jobs.{place}.params"] = (
-                f"{row.definition} is unique, and jobs.{keys[row.unique_key]} has the same."
-            )
-    if faults:
+    if faults := faults or _repeated(prepared):
         raise InvalidParameters(faults)
     return prepared
 
 
-def _prepared_one(job: NewJob, choose: Callable[[str, str], Choice], **fields: Any) -> list[Job]:
-    if not isinstance(job, Mapping) or "definition" not in job:
+def _prepared_one(job: NewJob, blank: Callable[[str, str], Job]) -> Job:
+    if not isinstance(job, Mapping) or not isinstance(job.get("definition"), str):
         raise InvalidParameters({"definition": "Give an object with the name of a definition."})
     if unknown := job.keys() - NewJob.__annotations__.keys():
         raise InvalidParameters({str(name): "It is not known here." for name in sorted(unknown, key=str)})
     try:
-        choice = choose(job["definition"], job.get("pool", AUTO))
-        return prepare(
-            job["definition"],
-            job.get("params", {}),
-            pool=choice.pool,
-            copies=1,
-            chosen_by=choice.why,
-            **fields,
-        )
+        return _filled(blank(job["definition"], job.get("pool", AUTO)), job.get("params", {}))
     except InvalidParameters as error:
         named = {name if name == "params" else f"params.{name}": text for name, text in error.errors.items()}
         raise InvalidParameters(named) from error
@@ -179,6 +170,17 @@ def _prepared_one(job: NewJob, choose: Callable[[str, str], Choice], **fields: A
         raise InvalidParameters({"definition": str(error)}) from error
     except UnknownPool as error:
         raise InvalidParameters({"pool": str(error)}) from error
+
+
+def _repeated(jobs: Sequence[Job]) -> dict[str, str]:
+    """Return the fault of each job of a unique definition that is there twice."""
+    first: dict[str, int] = {}
+    keys = [(place, job.unique_key) for place, job in enumerate(jobs) if job.unique_key]
+    return {
+        f"jobs.{place}.params": f"{jobs[place].definition} is unique, and jobs.{first[key]} has the same."
+        for place, key in keys
+        if first.setdefault(key, place) != place
+    }
 
 
 def _stored(
@@ -259,32 +261,44 @@ def prepare(
     definition: str, params: Mapping[str, Any], *, pool: str, copies: int, **fields: Any
 ) -> list[Job]:
     """Return unsaved jobs for validated parameters. Raise as `submit` does."""
+    blank = _blank(definition, pool=pool, **fields)
+    if not 1 <= copies <= settings.JOB_MAX_COPIES:
+        raise InvalidParameters({"copies": f"Choose 1 to {settings.JOB_MAX_COPIES} copies."})
+    first = _filled(blank, params)
+    if first.unique_key and copies > 1:
+        raise InvalidParameters(
+            {"copies": f"{definition} is unique: one job with the same parameters at a time."}
+        )
+    return [first, *(_copy(first) for _ in range(copies - 1))]
+
+
+def _blank(definition: str, *, pool: str, **fields: Any) -> Job:
+    """Return an unsaved job without parameters. Raise UnknownDefinition, UnknownPool or Unavailable."""
     registered = definitions.get(definition)
     get_pool(pool)
     if reason := registered.unavailable():
         raise Unavailable(f"{definition} cannot run here: {reason}")
-    if not 1 <= copies <= settings.JOB_MAX_COPIES:
-        raise InvalidParameters({"copies": f"Choose 1 to {settings.JOB_MAX_COPIES} copies."})
-    valid = registered.validate(params)
-    if registered.unique and fields.get("batch") is None:  # a comparison runs its copies nevertheless
-        if copies > 1:
-            raise InvalidParameters(
-                {"copies": f"{definition} is unique: one job with the same parameters at a time."}
-            )
-        fields["unique_key"] = deduplication.unique_keys(registered, valid)[0]
     now = timezone.now()
-    first = Job(
+    return Job(
         definition=registered.name,
         kind=registered.kind,
-        params=valid,
         pool=pool,
         max_attempts=registered.max_attempts,
-        payload_bytes=len(json.dumps(valid).encode()),
         created_at=now,
         due_at=now + grace(),
         **fields,
     )
-    return [first, *(_copy(first) for _ in range(copies - 1))]
+
+
+def _filled(blank: Job, params: Mapping[str, Any]) -> Job:
+    """Return a copy of a job with validated parameters. Raise InvalidParameters."""
+    registered = definitions.get(blank.definition)
+    job = _copy(blank)
+    job.params = registered.validate(params)
+    job.payload_bytes = len(json.dumps(job.params).encode())
+    if registered.unique and blank.batch_id is None:  # a comparison runs its copies nevertheless
+        job.unique_key = deduplication.unique_keys(registered, job.params)[0]
+    return job
 
 
 def _copy(job: Job) -> Job:
