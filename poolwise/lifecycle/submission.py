@@ -305,6 +305,7 @@ def _copy(job: Job) -> Job:
     """Return a job that differs in its id alone: to make one from all its fields takes several times as long."""
     copied = Job.__new__(Job)
     copied.__dict__.update(job.__dict__, id=uuid4(), _state=copy(job._state))
+    copied._state.fields_cache = dict(job._state.fields_cache)
     return copied
 
 

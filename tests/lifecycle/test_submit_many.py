@@ -186,6 +186,7 @@ def test_one_job_takes_three_statements_and_no_transaction_of_its_own(
     user.has_perm("poolwise.submit_job")  # else that is counted, too
     with CaptureQueriesContext(connection) as captured:
         [job] = submit("io.wait", {}, pool=unserved_pool, user=user, idempotency_key="k")
+        assert job.user is user  # no statement reads it again
     kinds = [query["sql"].removeprefix("1 times: ").split()[0] for query in captured.captured_queries]
     assert kinds == ["SELECT", "INSERT", "UPDATE"]
     assert job.is_published
