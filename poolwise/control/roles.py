@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.db import connection
 
@@ -72,9 +73,8 @@ def make_roles(**_: Any) -> None:
 
 _MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
 _PERMISSIONS = """
-SELECT {own}, django_content_type.app_label, auth_permission.codename FROM {table}
-JOIN auth_permission ON auth_permission.id = {permission}
-JOIN django_content_type ON django_content_type.id = auth_permission.content_type_id WHERE {user} = %s
+SELECT {own}, auth_permission.content_type_id, auth_permission.codename FROM {table}
+JOIN auth_permission ON auth_permission.id = {permission} WHERE {user} = %s
 """
 
 
@@ -95,8 +95,12 @@ def read_permissions(user: Any) -> None:
         cursor.execute(_statement(user._meta.model), [user.pk, user.pk])
         rows = cursor.fetchall()
     user._user_perm_cache, user._group_perm_cache = (
-        {f"{app}.{codename}" for own, app, codename in rows if own == is_own} for is_own in (1, 0)
+        {f"{_app(kind)}.{codename}" for own, kind, codename in rows if own == is_own} for is_own in (1, 0)
     )
+
+
+def _app(content_type: int) -> str:
+    return ContentType.objects.get_for_id(content_type).app_label  # Django keeps these
 
 
 @cache

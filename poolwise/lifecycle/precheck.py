@@ -20,11 +20,11 @@ type _Part = tuple[str, list[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Precheck:
-    """What is paused; whether a limit is near, and whether jobs with these keys are stored."""
+    """What is paused; whether a limit is near, and whether jobs with these keys are stored already."""
 
     paused: Paused
     is_near: bool
-    may_be_known: bool
+    is_known: bool
 
 
 def precheck(jobs: Sequence[Job], limits: Sequence[Limit], *, for_later: bool) -> Precheck:
@@ -42,7 +42,7 @@ def precheck(jobs: Sequence[Job], limits: Sequence[Limit], *, for_later: bool) -
         paused_of((kind, name, state) for kind, _, name, state in rows if kind not in (_LIMIT, _KNOWN)),
         is_near=len(open_limits) < len(limits)
         or any(limit.is_near(number) for limit, number in zip(open_limits, counts, strict=True)),
-        may_be_known=any(number for kind, number, *_ in rows if kind == _KNOWN),
+        is_known=any(number for kind, number, *_ in rows if kind == _KNOWN),
     )
 
 
@@ -54,9 +54,12 @@ def _of_limits(limits: Sequence[Limit], for_later: bool) -> Iterator[_Part]:
 
 
 def _of_keys(jobs: Sequence[Job]) -> Iterator[_Part]:
-    """Yield the parts that find jobs with the keys of these; of an idempotency key the first job stands for all."""
+    """Yield the parts that find jobs with the keys of these, except an idempotency key of one job: its insert will tell.
+
+    Of idempotency keys the first job's stands for all. A unique key may be stored as an earlier secret made it.
+    """
     found = f"SELECT '{_KNOWN}', COUNT(*), '', '' FROM {Job._meta.db_table} WHERE"  # noqa: S608
-    if key := jobs[0].idempotency_key:
+    if (key := jobs[0].idempotency_key) and len(jobs) > 1:
         yield f"{found} idempotency_key = %s", [key]
     keys = [key for job in jobs if job.unique_key for key in deduplication.keys_of(job)]
     if keys:

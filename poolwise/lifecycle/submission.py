@@ -192,10 +192,10 @@ def _stored(
     limits = back_pressure.limits_of(jobs, user) if batch is None else []
     for_later = jobs[0].run_after is not None
     before = precheck(jobs, limits, for_later=for_later)
-    is_plain = not before.is_near and not before.may_be_known and jobs[0].parent_id is None
+    is_plain = not before.is_near and not before.is_known and jobs[0].parent_id is None
     if not (is_plain and _could_insert(jobs)):
         near = limits if before.is_near else []
-        is_new = not before.may_be_known and not is_plain  # else another one was faster
+        is_new = len(jobs) > 1 and not before.is_known and not is_plain
         if earlier := _earlier_or_stored(jobs, near, for_later=for_later, is_new=is_new):
             return earlier, False
     if at_once and batch is None:
@@ -206,12 +206,9 @@ def _stored(
 
 def _could_insert(jobs: Sequence[Job]) -> bool:
     """Insert the jobs; return False where an equal one was stored meanwhile."""
-    # One row needs no transaction of its own, which takes two more round trips.
-    needs_own = len(jobs) > 1 or (
-        connection.in_atomic_block and any(job.idempotency_key or job.unique_key for job in jobs)
-    )
     try:
-        with transaction.atomic() if needs_own else nullcontext():
+        # One row needs no transaction of its own, which takes two more round trips.
+        with transaction.atomic() if len(jobs) > 1 else nullcontext():
             insert(jobs)
     except IntegrityError:
         return False

@@ -170,7 +170,7 @@ def test_equal_jobs_of_a_unique_definition_refuse_all(unique: Definition) -> Non
 def test_a_submission_that_another_one_overtakes_returns_the_others_jobs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    nothing_known = precheck.Precheck(submission.Paused(), is_near=False, may_be_known=False)
+    nothing_known = precheck.Precheck(submission.Paused(), is_near=False, is_known=False)
     with testing.manual():
         first = submit_many(waits(0.1, 0.2), idempotency_key="k")
         monkeypatch.setattr(submission, "precheck", lambda *_, **__: nothing_known)  # as a race would find it
