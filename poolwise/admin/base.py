@@ -43,8 +43,9 @@ class LongList(ShortList):
     def get_results(self, request: HttpRequest) -> None:
         """Read the page that the URL asks for, `?p=before-<cursor>` or `?p=after-<cursor>`."""
         way, _, cursor = request.GET.get(PAGE_VAR, "").partition("-")
-        moment = self.get_ordering(request, self.queryset)[0].removeprefix("-")
-        self.page = paging.page_of(self.queryset, {way: cursor}, moment=moment)
+        self.page = self.read_page(
+            {way: cursor}, self.get_ordering(request, self.queryset)[0].removeprefix("-")
+        )
         self.result_list = self.page.rows
         self.result_count = paging.bounded_count(self.queryset)
         self.is_capped = self.result_count >= paging.COUNT_LIMIT
@@ -52,6 +53,10 @@ class LongList(ShortList):
         self.show_admin_actions, self.can_show_all, self.multi_page = True, False, False
         self.newer = self.page.newer and self.get_query_string({PAGE_VAR: f"after-{self.page.newer}"})
         self.older = self.page.older and self.get_query_string({PAGE_VAR: f"before-{self.page.older}"})
+
+    def read_page(self, keys: dict[str, str], moment: str) -> paging.Page[Any]:
+        """Return the page that the cursor asks for."""
+        return paging.page_of(self.queryset, keys, moment=moment)
 
     def url_for_result(self, result: Any) -> str:
         """Return the URL of the row's page on the site, if it has one, else of its page in the admin."""

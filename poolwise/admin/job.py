@@ -13,14 +13,15 @@ from poolwise.admin import actions
 from poolwise.admin.base import LongList, PageViewer, state_label
 from poolwise.admin.filters import JOB_FILTERS
 from poolwise.models import Job
-from poolwise.reports import JobFilter, list_jobs, ready_waits, timeline
+from poolwise.reports import JobFilter, Page, list_jobs, ready_waits, timeline
+from poolwise.reports import JobList as Listed
 from poolwise.support import percent, seconds
 
 
 class JobList(LongList):
     """The jobs that `reports.list_jobs` returns for the filters and the search."""
 
-    cut_to = ""
+    listed: Listed
 
     def get_filters(self, request: HttpRequest) -> Any:
         """Return the filters. Raise IncorrectLookupParameters for any other lookup: no index might answer it."""
@@ -38,9 +39,13 @@ class JobList(LongList):
             chosen = JobFilter(**values, q=self.query, owner="all")
         except ValidationError as error:
             raise IncorrectLookupParameters from error
-        listed = list_jobs(request.user, chosen, jobs)  # type: ignore[arg-type]
-        self.cut_to = listed.cut_to
-        return listed.jobs
+        self.listed = list_jobs(request.user, chosen, jobs)  # type: ignore[arg-type]
+        self.cut_to = self.listed.cut_to
+        return self.listed.jobs
+
+    def read_page(self, keys: dict[str, str], moment: str) -> Page[Job]:
+        """Return the page that the cursor asks for, by the index of its first filter."""
+        return self.listed.page(keys)
 
 
 @admin.register(Job)

@@ -27,6 +27,9 @@ LIVE = (JobState.QUEUED, JobState.RUNNING)
 
 ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
+#: The shortest stall that a job is found by, in seconds.
+STALLING_S = 0.002
+
 
 def is_due(now: datetime) -> models.Q:
     """Return the condition of a job that waits for a slot."""
@@ -107,7 +110,12 @@ class Job(models.Model):
     pool = models.CharField(max_length=100)
     state = models.CharField(max_length=10, choices=JobState, default=JobState.QUEUED)
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="jobs"
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="jobs",
+        db_index=False,  # `job_of_user` begins with it
     )
     chosen_by = models.CharField(
         max_length=300, blank=True, help_text="How the pool was chosen, if submitted to `auto`."
@@ -194,10 +202,12 @@ class Job(models.Model):
         ordering = ("-created_at", "-id")
         indexes = (
             models.Index(fields=("-created_at", "-id"), name="job_newest"),
-            models.Index(fields=("user", "-created_at"), name="job_of_user"),
-            models.Index(fields=("state", "-created_at"), name="job_state"),
-            models.Index(fields=("pool", "-created_at"), name="job_pool"),
-            models.Index(fields=("definition", "-created_at"), name="job_definition"),
+            # All columns in one direction: a list starts at a row of values, see `reports.lead`.
+            models.Index(fields=("user", "created_at"), name="job_of_user"),
+            models.Index(fields=("state", "created_at"), name="job_state"),
+            models.Index(fields=("pool", "created_at"), name="job_pool"),
+            models.Index(fields=("definition", "created_at"), name="job_definition"),
+            models.Index(fields=("request_id", "created_at"), name="job_of_submission"),
             models.Index(fields=("pool", "created_at"), name="job_queue", condition=models.Q(state="queued")),
             models.Index(
                 fields=("state", "due_at"),  # without its state SQLite prefers the index of all states
@@ -216,6 +226,11 @@ class Job(models.Model):
             ),
             models.Index(fields=("worker",), name="job_running", condition=models.Q(state="running")),
             models.Index(fields=("pool", "finished_at", "state"), name="job_finished"),
+            models.Index(
+                fields=("worker", "started_at"),
+                name="job_stalling",
+                condition=models.Q(caused_stall_s__gte=STALLING_S),
+            ),
             models.Index(fields=("user",), name="job_queue_of_user", condition=models.Q(state="queued")),
         )
         constraints = (

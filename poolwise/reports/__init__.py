@@ -1,7 +1,7 @@
 """Reports: the read side of pages, admin, API and commands; only this room reads many rows.
 
-Now: `queues`, `pools_now`, `notices`. Lists: `job_list`, `paging`, `known_pools`; `one_submission` by pool. The dashboard:
-`windows` over `ended_jobs`, `by_definition`, `changes`, `epoch`. One job: `timeline`, `time_split`.
+Now: `queues`, `pools_now`, `notices`. Lists: `job_list`, `lead`, `paging`, `known_pools`; `one_submission` by pool. The
+dashboard: `windows` over `ended_jobs`, `by_definition`, `changes`, `epoch`. One job: `timeline`, `time_split`.
 """
 
 from poolwise.reports.by_definition import DefinitionFigures, most_failing, slowest
@@ -14,6 +14,7 @@ from poolwise.reports.changes import (
 )
 from poolwise.reports.job_list import AGES, SEARCH_LIMIT, Counts, JobFilter, JobList, list_jobs
 from poolwise.reports.known_pools import known_pools
+from poolwise.reports.lead import Lead
 from poolwise.reports.notices import CANCEL_LEVELS, REDIS_AWAY, no_coordinator, no_worker
 from poolwise.reports.one_submission import Submission, newest_of, submission
 from poolwise.reports.paging import COUNT_LIMIT, Page, page_of
@@ -36,6 +37,7 @@ __all__ = [
     "DefinitionFigures",
     "JobFilter",
     "JobList",
+    "Lead",
     "Page",
     "PoolDetails",
     "PoolFigures",

@@ -17,15 +17,17 @@ from poolwise import definitions
 from poolwise.models import LIVE, Job, JobQuerySet
 from poolwise.reports import paging
 from poolwise.reports.known_pools import known_pools
+from poolwise.reports.lead import ALL, Lead
 from poolwise.reports.paging import Page, page_of
 from poolwise.support import InvalidParameters, UnknownDefinition, as_uuid, is_storable
 
 #: The search, and every filter but the first, apply to the newest jobs only, so that a long history costs nothing.
-SEARCH_LIMIT = 20_000
+SEARCH_LIMIT = 10_000
 #: Each has an index with the creation time; the first that is used leads.
-_INDEXED = ("user_id", "definition", "pool", "state")
+_INDEXED = ("request_id", "user_id", "definition", "pool", "state")
 _SCOPES = {
     "": "jobs",
+    "request_id": "jobs of this submission",
     "user_id": "of your jobs",
     "definition": "jobs of this definition",
     "pool": "jobs on this pool",
@@ -105,18 +107,21 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class JobList:
-    """The jobs that match a filter; `cut_to` names the newest jobs that were searched, empty if all were."""
+    """The jobs that match a filter, newest first; `cut_to` names the newest jobs that were searched, empty if all were."""
 
     jobs: JobQuerySet
     cut_to: str = ""
+    lead: Lead = ALL
 
     def page(self, keys: Mapping[str, Any], *, strict: bool = False) -> Page[Job]:
         """Return the page that the cursors `before` and `after` ask for; see `page_of`."""
-        return page_of(self.jobs, keys, strict=strict)
+        return page_of(self.jobs, keys, lead=self.lead, strict=strict)
 
     def counts(self) -> Counts:
         """Count the newest jobs by state."""
-        return Counts(Counter(self.jobs.values_list("state", flat=True)[: paging.COUNT_LIMIT]))
+        # Without the primary key in their order, which no index has.
+        newest = self.jobs.order_by(*self.lead.order("created_at"))
+        return Counts(Counter(newest.values_list("state", flat=True)[: paging.COUNT_LIMIT]))
 
 
 def list_jobs(user: User, chosen: JobFilter, among: JobQuerySet | None = None) -> JobList:
@@ -126,41 +131,30 @@ def list_jobs(user: User, chosen: JobFilter, among: JobQuerySet | None = None) -
     match the first.
     """
     exact = _exact(user, chosen)
-    lead = next((name for name in _INDEXED if name in exact), "")
-    jobs, order = _newest(
-        Job.objects.select_related("user") if among is None else among, lead, exact.pop(lead, None)
-    )
-    if chosen.age:
-        jobs = jobs.filter(created_at__gte=timezone.now() - AGES[chosen.age][1])
+    column = next((name for name in _INDEXED if name in exact), "")
+    lead = Lead(column, exact.pop(column, None))
+    all_jobs = Job.objects.select_related("user") if among is None else among
+    order = (*lead.order("created_at"), "-id")
+    since = timezone.now() - AGES[chosen.age][1] if chosen.age else None
+    jobs = lead.since(all_jobs, "created_at", since)
     if (pk := as_uuid(chosen.q)) and jobs.filter(pk=pk, **exact).exists():
-        return JobList(jobs.filter(pk=pk, **exact).order_by(*order, "-id"))
-    edge = _edge(jobs.order_by(*order)) if exact or chosen.submission or chosen.q else None
+        return JobList(jobs.filter(pk=pk, **exact).order_by(*order), lead=lead)
+    edge = _edge(jobs.order_by(*order[:-1])) if exact or chosen.q else None
     if edge:
-        jobs = jobs.filter(created_at__gte=edge)
-    if chosen.submission:
-        exact["request_id"] = chosen.submission
+        jobs = lead.since(all_jobs, "created_at", edge)
     if chosen.q:
         jobs = jobs.alias(params_text=Cast("params", TextField())).filter(_holds(chosen.q))
-    cut_to = f"{SEARCH_LIMIT:,} {_SCOPES[lead]}" if edge else ""
-    return JobList(jobs.filter(**exact).order_by(*order, "-id"), cut_to)
+    cut_to = f"{SEARCH_LIMIT:,} {_SCOPES[column]}" if edge else ""
+    return JobList(jobs.filter(**exact).order_by(*order), cut_to, lead)
 
 
 def _exact(user: User, chosen: JobFilter) -> dict[str, Any]:
     names = ("definition", "pool", "state", "kind")
     exact = {name: getattr(chosen, name) for name in names if getattr(chosen, name)}
+    if chosen.submission:
+        exact["request_id"] = chosen.submission
     sees_all = chosen.owner == "all" and user.has_perm("poolwise.view_job")
     return exact if sees_all else {"user_id": user.pk, **exact}
-
-
-def _newest(jobs: JobQuerySet, lead: str, value: Any) -> tuple[JobQuerySet, tuple[str, ...]]:
-    """Return the jobs with that value and their order, newest first, so that only the right index fits.
-
-    With `=`, the order would be that of all jobs: for a state or user without recent jobs, PostgreSQL scanned millions
-    of newer jobs.
-    """
-    if not lead:
-        return jobs, ("-created_at",)
-    return jobs.filter(**{f"{lead}__gte": value, f"{lead}__lte": value}), (lead, "-created_at")
 
 
 def _edge(newest: JobQuerySet) -> datetime | None:

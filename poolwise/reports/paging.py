@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Model, QuerySet
 
+from poolwise.reports.lead import ALL, Lead
 from poolwise.support import InvalidParameters
 
 PAGE_SIZE = 50
@@ -35,24 +36,29 @@ def bounded_count(rows: QuerySet[Any]) -> int:
 
 
 def page_of[Row: Model](
-    rows: QuerySet[Row], keys: Mapping[str, Any], *, moment: str = "created_at", strict: bool = False
+    rows: QuerySet[Row],
+    keys: Mapping[str, Any],
+    *,
+    moment: str = "created_at",
+    lead: Lead = ALL,
+    strict: bool = False,
 ) -> Page[Row]:
     """Return the page after the cursor `before` (older rows) or before the cursor `after` (newer ones), else the first.
 
-    The rows come newest first, by `moment` and then by primary key. With `strict`, raise InvalidParameters for an
-    invalid cursor: with the first page instead, a program that follows the cursors would loop.
+    The rows come newest first, by `moment` and then by primary key, all with the value of `lead`. With `strict`, raise
+    InvalidParameters for an invalid cursor: with the first page instead, a program that follows the cursors would loop.
     """
     before, after = (_parse(rows, str(keys.get(name, ""))) for name in ("before", "after"))
     if strict:
         _refuse_bad(keys, before=before, after=after)
     if after:
-        newer_rows = list(rows.filter(_beyond("gt", moment, after)).reverse()[: PAGE_SIZE + 1])
+        newer_rows = list(rows.filter(lead.beyond("gt", moment, *after)).reverse()[: PAGE_SIZE + 1])
         if len(newer_rows) > PAGE_SIZE:
             shown = newer_rows[PAGE_SIZE - 1 :: -1]
             return Page(shown, _cursor(shown[0], moment), _cursor(shown[-1], moment), is_first=False)
         before = None  # fewer than a page: show the first page
     if before:
-        rows = rows.filter(_beyond("lt", moment, before))
+        rows = rows.filter(lead.beyond("lt", moment, *before))
     shown = list(rows[: PAGE_SIZE + 1])
     has_older, shown = len(shown) > PAGE_SIZE, shown[:PAGE_SIZE]
     return Page(
@@ -66,12 +72,6 @@ def page_of[Row: Model](
 def _refuse_bad(keys: Mapping[str, Any], **parsed: _Key | None) -> None:
     if bad := [name for name, key in parsed.items() if keys.get(name) and key is None]:
         raise InvalidParameters(dict.fromkeys(bad, _NO_CURSOR))
-
-
-def _beyond(way: str, moment: str, key: _Key) -> Q:
-    # The first condition lets the database start in the middle of the index.
-    at, pk = key
-    return Q(**{f"{moment}__{way}e": at}) & (Q(**{f"{moment}__{way}": at}) | Q(**{f"pk__{way}": pk}))
 
 
 def _cursor(row: Model, moment: str) -> str:

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from poolwise.models import Job
+from poolwise.models import STALLING_S, Job
 from poolwise.reports import timeline
 from poolwise.support import percent
 
@@ -11,6 +11,8 @@ _TOLERANCE_S = 0.005
 _TOLERANCE_SHARE = 0.02
 #: The share of a stall that a job must have caused to be shown; the machine may have prolonged the stall.
 _CAUSED_SHARE = 0.1
+#: How many of the worker's newest jobs that caused a stall are searched for the one that stalled a job.
+_STALLING_JOBS = 1_000
 #: A smaller share of the run in which the job was ready to compute is not mentioned beside its CPU share.
 NOTABLE_SHARE = 0.1
 _READY = {"run_queue": "waiting for a core", "gil_wait": "waiting for the GIL"}
@@ -61,14 +63,16 @@ def on_cpu(job: Job) -> str:
 
 
 def stalled_by(job: Job) -> Job | None:
-    """Return the job that stalled the event loop of this one the longest, None if unknown."""
+    """Return the job that stalled the event loop of this one the longest, None if unknown or of less than `STALLING_S`."""
     if not job.stall_s or job.started_at is None or job.finished_at is None:
         return None
     slack = timedelta(seconds=_TOLERANCE_S)
+    begun = Job.objects.filter(
+        worker=job.worker, started_at__lte=job.finished_at + slack, caused_stall_s__gte=STALLING_S
+    ).order_by("-started_at")
     concurrent = Job.objects.filter(
-        worker=job.worker,
+        pk__in=begun.values("pk")[:_STALLING_JOBS],
         pid=job.pid,
-        started_at__lte=job.finished_at + slack,
         finished_at__gte=job.started_at - slack,
         caused_stall_s__gte=job.stall_s * _CAUSED_SHARE,
         # The stall that it caused is part of this job's stall, within the tolerance.

@@ -29,7 +29,7 @@ LIVE_EVERY_S, IDLE_EVERY_S = 1.0, 10.0
 @signed_in
 def comparisons(request: PageRequest) -> HttpResponse:
     """List the comparisons that the user may see, newest first."""
-    visible = Comparison.objects.visible_to(request.user).select_related("user")
+    visible = Comparison.objects.visible_to(request.user).select_related("user").with_pools()
     wanted = visible.defer("environment", "report").annotate(
         answer_text=F("report__answer__text"), answer_state=F("report__answer__state")
     )

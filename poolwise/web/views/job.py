@@ -16,7 +16,7 @@ from poolwise import definitions
 from poolwise.control import may_cancel, require_cancel, require_submit
 from poolwise.lifecycle import cancellation, pauses, submission
 from poolwise.models import Job, JobState
-from poolwise.reports import CANCEL_LEVELS, on_cpu, pools_now, stalled_by, time_split, timeline
+from poolwise.reports import CANCEL_LEVELS, Lead, on_cpu, pools_now, stalled_by, time_split, timeline
 from poolwise.support import PoolwiseError, QueueFull, pretty
 from poolwise.web.views.definition import announce, busy
 from poolwise.web.views.live import PageRequest, live_page, signed_in
@@ -53,11 +53,12 @@ def job(request: PageRequest, pk: UUID) -> HttpResponse:
 
 
 def _page_context(request: PageRequest, job: Job) -> dict[str, Any]:
-    reruns = Job.objects.visible_to(request.user).filter(parent=job).only("pk", "state", "definition", "pool")
+    visible, of_job = Job.objects.visible_to(request.user), Lead("parent_id", job.pk)
+    reruns = of_job.since(visible, "created_at", None).order_by(*of_job.order("created_at"))
     return {
         "job": job,
         "definition": definitions.find(job.definition),
-        "reruns": reruns[:10],
+        "reruns": reruns.only("pk", "state", "definition", "pool")[:10],
         "may_cancel": may_cancel(request.user, job),
         "token": token_urlsafe(),
     }
