@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
-from poolwise.reports import paging
+from poolwise.reports import Lead, paging
 from poolwise.support import is_storable
 
 if TYPE_CHECKING:  # the stubs' class is generic, Django's is not
@@ -56,7 +56,7 @@ class LongList(ShortList):
 
     def read_page(self, keys: dict[str, str], moment: str) -> paging.Page[Any]:
         """Return the page that the cursor asks for."""
-        return paging.page_of(self.queryset, keys, moment=moment)
+        return paging.page_of(self.queryset, keys, lead=Lead(moment=moment))
 
     def url_for_result(self, result: Any) -> str:
         """Return the URL of the row's page on the site, if it has one, else of its page in the admin."""

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
@@ -17,7 +17,7 @@ from poolwise import definitions
 from poolwise.models import LIVE, Job, JobQuerySet
 from poolwise.reports import paging
 from poolwise.reports.known_pools import known_pools
-from poolwise.reports.lead import ALL, Lead
+from poolwise.reports.lead import Lead, only
 from poolwise.reports.paging import Page, page_of
 from poolwise.support import InvalidParameters, UnknownDefinition, as_uuid, is_storable
 
@@ -109,18 +109,24 @@ class Counts:
 class JobList:
     """The jobs that match a filter, newest first; `cut_to` names the newest jobs that were searched, empty if all were."""
 
-    jobs: JobQuerySet
+    #: Before the lead bounds them.
+    among: JobQuerySet
+    lead: Lead = field(default_factory=Lead)
     cut_to: str = ""
-    lead: Lead = ALL
+
+    @property
+    def jobs(self) -> JobQuerySet:
+        """Return all of them."""
+        return self.lead.all(self.among).order_by(*self.lead.order, "-id")
 
     def page(self, keys: Mapping[str, Any], *, strict: bool = False) -> Page[Job]:
         """Return the page that the cursors `before` and `after` ask for; see `page_of`."""
-        return page_of(self.jobs, keys, lead=self.lead, strict=strict)
+        return page_of(self.among.order_by(*self.lead.order, "-id"), keys, lead=self.lead, strict=strict)
 
     def counts(self) -> Counts:
         """Count the newest jobs by state."""
         # Without the primary key in their order, which no index has.
-        newest = self.jobs.order_by(*self.lead.order("created_at"))
+        newest = self.jobs.order_by(*self.lead.order)
         return Counts(Counter(newest.values_list("state", flat=True)[: paging.COUNT_LIMIT]))
 
 
@@ -132,20 +138,16 @@ def list_jobs(user: User, chosen: JobFilter, among: JobQuerySet | None = None) -
     """
     exact = _exact(user, chosen)
     column = next((name for name in _INDEXED if name in exact), "")
-    lead = Lead(column, exact.pop(column, None))
-    all_jobs = Job.objects.select_related("user") if among is None else among
-    order = (*lead.order("created_at"), "-id")
     since = timezone.now() - AGES[chosen.age][1] if chosen.age else None
-    jobs = lead.since(all_jobs, "created_at", since)
-    if (pk := as_uuid(chosen.q)) and jobs.filter(pk=pk, **exact).exists():
-        return JobList(jobs.filter(pk=pk, **exact).order_by(*order), lead=lead)
-    edge = _edge(jobs.order_by(*order[:-1])) if exact or chosen.q else None
-    if edge:
-        jobs = lead.since(all_jobs, "created_at", edge)
+    lead = Lead(column, exact.pop(column, None), since=since)
+    jobs = only(Job.objects.prefetch_related("user") if among is None else among, exact)
+    if (pk := as_uuid(chosen.q)) and lead.all(jobs).filter(pk=pk).exists():
+        return JobList(jobs.filter(pk=pk), lead)
+    edge = _edge(lead) if exact or chosen.q else None
     if chosen.q:
         jobs = jobs.alias(params_text=Cast("params", TextField())).filter(_holds(chosen.q))
     cut_to = f"{SEARCH_LIMIT:,} {_SCOPES[column]}" if edge else ""
-    return JobList(jobs.filter(**exact).order_by(*order), cut_to, lead)
+    return JobList(jobs, replace(lead, since=edge or since), cut_to)
 
 
 def _exact(user: User, chosen: JobFilter) -> dict[str, Any]:
@@ -157,9 +159,10 @@ def _exact(user: User, chosen: JobFilter) -> dict[str, Any]:
     return exact if sees_all else {"user_id": user.pk, **exact}
 
 
-def _edge(newest: JobQuerySet) -> datetime | None:
+def _edge(lead: Lead) -> datetime | None:
     """Return the creation time of the last job to search, None if there are fewer; reads only the index."""
-    return newest.values_list("created_at", flat=True)[SEARCH_LIMIT : SEARCH_LIMIT + 1].first()
+    newest = lead.all(Job.objects.order_by(*lead.order)).values_list("created_at", flat=True)
+    return newest[SEARCH_LIMIT : SEARCH_LIMIT + 1].first()
 
 
 def _holds(text: str) -> Q:

@@ -7,45 +7,68 @@ state without recent jobs PostgreSQL scanned millions of newer ones, and SQLite 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from django.db.models import BooleanField, F, Func, Q, QuerySet, Value
-from django.db.models.expressions import Combinable, CombinedExpression
+from django.db.models import BooleanField, F, Func, QuerySet, Value
+from django.db.models.functions import Coalesce
+from django.db.models.lookups import GreaterThan, GreaterThanOrEqual, LessThan
 
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """The column that a list is filtered by, and its value; of an index on (column, time). Without a column all rows."""
+    """The rows with one value in one column, or all rows, by time; of an index on (column, time).
+
+    `since` leaves out the older ones. Each method sets one bound to each side: of two, SQLite takes the first.
+    """
 
     column: str = ""
     value: Any = None
+    moment: str = "created_at"
+    since: datetime | None = None
 
-    def order(self, moment: str) -> tuple[str, ...]:
+    @property
+    def order(self) -> tuple[str, ...]:
         """Return the order of the list, newest first."""
-        return (f"-{self.column}", f"-{moment}") if self.column else (f"-{moment}",)
+        return (f"-{self.column}", f"-{self.moment}") if self.column else (f"-{self.moment}",)
 
-    def since[Rows: QuerySet[Any]](self, rows: Rows, moment: str, since: Any) -> Rows:
-        """Return the rows with the value, since a time, None for all."""
+    def all[Rows: QuerySet[Any]](self, rows: Rows) -> Rows:
+        """Return all rows of the list."""
+        return self._from_oldest(self._to_newest(rows))
+
+    def before[Rows: QuerySet[Any]](self, rows: Rows, at: datetime, pk: Any) -> Rows:
+        """Return the rows that are older than one, by its time and primary key."""
+        return self._from_oldest(rows.filter(self._beyond(LessThan, at, pk)))
+
+    def after[Rows: QuerySet[Any]](self, rows: Rows, at: datetime, pk: Any) -> Rows:
+        """Return the rows that are newer than one."""
+        return self._to_newest(rows.filter(self._beyond(GreaterThan, max(at, self.since or at), pk)))
+
+    def _from_oldest[Rows: QuerySet[Any]](self, rows: Rows) -> Rows:
+        if self.since is None:
+            return rows.filter(**{f"{self.column}__gte": self.value}) if self.column else rows
         if not self.column:
-            return rows.filter(**{f"{moment}__gte": since}) if since else rows
-        rows = rows.filter(**{f"{self.column}__lte": self.value})
-        if since is None:
-            return rows.filter(**{f"{self.column}__gte": self.value})
-        return rows.filter(_compared({self.column: self.value, moment: since}, ">="))
+            return rows.filter(**{f"{self.moment}__gte": self.since})
+        return rows.filter(_compared(GreaterThanOrEqual, {self.column: self.value, self.moment: self.since}))
 
-    def beyond(self, way: str, moment: str, at: Any, pk: Any) -> Q | Combinable:
-        """Return the condition of the rows before (`lt`) or after (`gt`) one, by its time and primary key."""
-        if self.column:
-            return _compared({self.column: self.value, moment: at, "pk": pk}, {"lt": "<", "gt": ">"}[way])
-        # The first condition lets the database start in the middle of the index.
-        return Q(**{f"{moment}__{way}e": at}) & (Q(**{f"{moment}__{way}": at}) | Q(**{f"pk__{way}": pk}))
+    def _to_newest[Rows: QuerySet[Any]](self, rows: Rows) -> Rows:
+        return rows.filter(**{f"{self.column}__lte": self.value}) if self.column else rows
+
+    def _beyond(self, lookup: type[LessThan | GreaterThan], at: datetime, pk: Any) -> Any:
+        own = {self.column: self.value} if self.column else {}
+        return _compared(lookup, {**own, self.moment: at, "pk": pk})
 
 
-ALL = Lead()
+def only[Rows: QuerySet[Any]](rows: Rows, values: Mapping[str, Any]) -> Rows:
+    """Return the rows with these values of other columns, as expressions, so that no index but the list's own fits."""
+    blank = {name: 0 if isinstance(value, int) else "" for name, value in values.items()}
+    hidden = {f"only_{name}": Coalesce(name, Value(blank[name])) for name in values}
+    return rows.alias(**hidden).filter(**{f"only_{name}": value for name, value in values.items()})
 
 
-def _compared(values: Mapping[str, Any], operator: str) -> CombinedExpression:
-    template = "(%(expressions)s)"
-    columns = Func(*map(F, values), template=template, output_field=BooleanField())
-    bounds = Func(*map(Value, values.values()), template=template, output_field=BooleanField())
-    return CombinedExpression(columns, operator, bounds, output_field=BooleanField())
+def _compared(lookup: Any, values: Mapping[str, Any]) -> Any:
+    columns, bounds = (
+        Func(*parts, template="(%(expressions)s)", output_field=BooleanField())
+        for parts in (map(F, values), map(Value, values.values()))
+    )
+    return lookup(columns, bounds)

@@ -8,12 +8,13 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 
-from poolwise.reports.lead import ALL, Lead
+from poolwise.reports.lead import Lead
 from poolwise.support import InvalidParameters
 
 PAGE_SIZE = 50
 #: Rows are counted up to this bound.
 COUNT_LIMIT = 5_000
+NEWEST = Lead()
 _NO_CURSOR = "Not a cursor: use `older` or `newer` of a response unchanged."
 #: A row's position in its list: its time and its primary key.
 _Key = tuple[datetime, Any]
@@ -39,32 +40,32 @@ def page_of[Row: Model](
     rows: QuerySet[Row],
     keys: Mapping[str, Any],
     *,
-    moment: str = "created_at",
-    lead: Lead = ALL,
+    lead: Lead = NEWEST,
     strict: bool = False,
 ) -> Page[Row]:
     """Return the page after the cursor `before` (older rows) or before the cursor `after` (newer ones), else the first.
 
-    The rows come newest first, by `moment` and then by primary key, all with the value of `lead`. With `strict`, raise
-    InvalidParameters for an invalid cursor: with the first page instead, a program that follows the cursors would loop.
+    The rows come newest first, in the order of `lead` and then by primary key. With `strict`, raise InvalidParameters for
+    an invalid cursor: with the first page instead, a program that follows the cursors would loop.
     """
     before, after = (_parse(rows, str(keys.get(name, ""))) for name in ("before", "after"))
     if strict:
         _refuse_bad(keys, before=before, after=after)
     if after:
-        newer_rows = list(rows.filter(lead.beyond("gt", moment, *after)).reverse()[: PAGE_SIZE + 1])
+        newer_rows = list(lead.after(rows, *after).reverse()[: PAGE_SIZE + 1])
         if len(newer_rows) > PAGE_SIZE:
             shown = newer_rows[PAGE_SIZE - 1 :: -1]
-            return Page(shown, _cursor(shown[0], moment), _cursor(shown[-1], moment), is_first=False)
+            return Page(
+                shown, _cursor(shown[0], lead.moment), _cursor(shown[-1], lead.moment), is_first=False
+            )
         before = None  # fewer than a page: show the first page
-    if before:
-        rows = rows.filter(lead.beyond("lt", moment, *before))
+    rows = lead.before(rows, *before) if before else lead.all(rows)
     shown = list(rows[: PAGE_SIZE + 1])
     has_older, shown = len(shown) > PAGE_SIZE, shown[:PAGE_SIZE]
     return Page(
         shown,
-        newer=_cursor(shown[0], moment) if before and shown else None,
-        older=_cursor(shown[-1], moment) if has_older else None,
+        newer=_cursor(shown[0], lead.moment) if before and shown else None,
+        older=_cursor(shown[-1], lead.moment) if has_older else None,
         is_first=not before,
     )
 

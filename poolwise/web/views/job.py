@@ -54,7 +54,7 @@ def job(request: PageRequest, pk: UUID) -> HttpResponse:
 
 def _page_context(request: PageRequest, job: Job) -> dict[str, Any]:
     visible, of_job = Job.objects.visible_to(request.user), Lead("parent_id", job.pk)
-    reruns = of_job.since(visible, "created_at", None).order_by(*of_job.order("created_at"))
+    reruns = of_job.all(visible).order_by(*of_job.order)
     return {
         "job": job,
         "definition": definitions.find(job.definition),
