@@ -28,8 +28,8 @@ _EVERY_S = 1.7
 _SAMPLE_EVERY_S, _SAMPLED_S = 5, 8 * 86_400
 
 
-def fill(rows: int) -> None:
-    """Write `rows` jobs and all that belongs to them."""
+def fill(rows: int, *, sampled_s: int = _SAMPLED_S, comparisons: int = 200) -> None:
+    """Write `rows` jobs and all that belongs to them; `sampled_s` is how far back the samples of pools go."""
     _users()
     indexes = _drop_indexes()
     with connection.cursor() as cursor:
@@ -37,10 +37,10 @@ def fill(rows: int) -> None:
         cursor.execute(_RESULTS[connection.vendor])
         cursor.execute(_LOGS)
         for pool in POOLS:
-            cursor.execute(_samples(pool, _SAMPLED_S // _SAMPLE_EVERY_S))
+            cursor.execute(_samples(pool, sampled_s // _SAMPLE_EVERY_S))
         for statement in indexes:
             cursor.execute(statement)
-    _comparisons()
+    _comparisons(comparisons)
 
 
 def _drop_indexes() -> list[str]:
@@ -164,7 +164,7 @@ def _samples(pool: str, rows: int) -> str:
     )
 
 
-def _comparisons(rounds: int = 5, copies: int = 50, others: int = 200) -> None:
+def _comparisons(others: int, rounds: int = 5, copies: int = 50) -> None:
     """Write a finished comparison with its jobs, one that runs, and many others with the same report."""
     from poolwise.lab import report as lab_report
     from poolwise.models import Comparison

@@ -52,7 +52,7 @@ class PoolSample(models.Model):
 
     class Meta:
         indexes = (
-            models.Index(fields=("pool", "at"), name="sample_pool_at"),
+            models.Index(fields=("pool", "at", "queued"), name="sample_pool_at"),
             models.Index(fields=("at",), name="sample_at"),
         )
 

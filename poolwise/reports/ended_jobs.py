@@ -1,20 +1,25 @@
 """Ended jobs, in limited numbers: the newest of each pool, and a part of each older bucket of time."""
 
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import QuerySet, Value
+from django.db.models.functions import Coalesce
 
 from poolwise.models import ENDED, Job, JobState
 from poolwise.pools import all_pools
+from poolwise.reports import by_bucket
 from poolwise.reports.epoch import bucket_of
 
 #: The most jobs that are read for percentiles, the newest of each pool; counts are of all.
-MAX_ROWS = 50_000
-#: How many jobs are read of each older bucket of time.
-ROWS_OF_OLD_BUCKET = 100
+MAX_ROWS = 4_000
+#: How many jobs are read of each older bucket of time: enough for a 95th percentile.
+ROWS_OF_OLD_BUCKET = 24
 DONE = (JobState.SUCCEEDED, JobState.FAILED)
+_SAMPLED = ("broker_wait_s", "worker_wait_s", "run_s", "cpu_s")
+_IN_BUCKET = "pool = %s AND finished_at >= since AND finished_at < until"
+# As an expression: SQLite with statistics would use the index of states and read every job.
+_IS_DONE = f"{_IN_BUCKET} AND COALESCE(state, '') IN ('succeeded', 'failed')"
 
 
 class EndedJob(NamedTuple):
@@ -53,22 +58,16 @@ def rows_of_pool() -> int:
 
 def newest_rows(pool: str, bucket_s: int, since: datetime) -> list[EndedJob]:
     """Return the newest jobs of a pool that succeeded or failed."""
-    return _read(_done(pool).filter(finished_at__gte=since), bucket_s, rows_of_pool())
+    jobs = Job.objects.filter(pool=pool, finished_at__gte=since).alias(
+        known_state=Coalesce("state", Value(""))
+    )
+    return _read(jobs.filter(known_state__in=DONE).order_by("-finished_at"), bucket_s, rows_of_pool())
 
 
-def rows_before(pool: str, bucket_s: int, buckets: Iterable[int]) -> list[EndedJob]:
-    """Return some jobs of each bucket."""
-    rows: list[EndedJob] = []
-    for bucket in buckets:
-        start = datetime.fromtimestamp(bucket * bucket_s, UTC)
-        end = start + timedelta(seconds=bucket_s)
-        within = _done(pool).filter(finished_at__gte=start, finished_at__lt=end)
-        rows += _read(within, bucket_s, ROWS_OF_OLD_BUCKET)
-    return rows
-
-
-def _done(pool: str) -> QuerySet[Job]:
-    return Job.objects.filter(pool=pool, state__in=DONE).order_by("-finished_at")
+def rows_before(pool: str, bucket_s: int, buckets: range) -> list[EndedJob]:
+    """Return some jobs of each bucket, the newest; without definition and state."""
+    found = by_bucket.newest(Job, bucket_s, buckets, _SAMPLED, _IS_DONE, pool, limit=ROWS_OF_OLD_BUCKET)
+    return [EndedJob._make([bucket, *row, "", "", None]) for bucket, rows in found.items() for row in rows]
 
 
 def _read(jobs: QuerySet[Job], bucket_s: int, limit: int) -> list[EndedJob]:
@@ -76,11 +75,8 @@ def _read(jobs: QuerySet[Job], bucket_s: int, limit: int) -> list[EndedJob]:
     return [EndedJob(*row) for row in columns[:limit]]
 
 
-def ended(pool: str, bucket_s: int, since: datetime) -> list[Ended]:
-    """Return the number of all ended jobs of a pool, by bucket and state."""
-    # Not grouped by state: SQLite with statistics would use the index of states and read every job.
-    # This way the index (pool, finished_at, state) is enough.
-    rows = Job.objects.filter(pool=pool, finished_at__gte=since).order_by()
-    counts = {state.value: Count("pool", filter=Q(state=state)) for state in ENDED}
-    buckets = rows.values(bucket=bucket_of("finished_at", bucket_s)).annotate(**counts)
-    return [Ended(*row) for row in buckets.values_list(*Ended._fields)]
+def ended(pool: str, bucket_s: int, buckets: range) -> list[Ended]:
+    """Return the number of all ended jobs of a pool, by bucket and state; buckets without any are left out."""
+    counts = ", ".join(f"COUNT(*) FILTER (WHERE state = '{state.value}')" for state in ENDED)
+    found = by_bucket.aggregates(Job, bucket_s, buckets, counts, _IN_BUCKET, pool)
+    return [Ended(bucket, *row) for bucket, row in found.items() if any(row)]

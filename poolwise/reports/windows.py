@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
-from django.db.models import Avg, Max
 from django.utils import timezone
 
 from poolwise.models import PoolSample
 from poolwise.pools import PoolSpec, all_pools
+from poolwise.reports import by_bucket
 from poolwise.reports.by_definition import DefinitionFigures, by_definition
 from poolwise.reports.changes import ConfigurationChange, changes
 from poolwise.reports.ended_jobs import Ended, EndedJob, ended, newest_rows, rows_before, rows_of_pool
-from poolwise.reports.epoch import bucket_of
 from poolwise.support import Summary, quantile, summary, supported_quantile
 
 
@@ -123,14 +122,17 @@ def dashboard(window: Window, *, now: datetime | None = None) -> Dashboard:
     now = now or timezone.now()
     # Whole buckets: a partial one at the left edge would look like a drop.
     first = int((now - timedelta(seconds=window.length_s)).timestamp()) // window.bucket_s
-    since = datetime.fromtimestamp(first * window.bucket_s, UTC)
+    since, last = (
+        datetime.fromtimestamp(first * window.bucket_s, UTC),
+        int(now.timestamp()) // window.bucket_s,
+    )
     figures: list[PoolFigures] = []
     newest: dict[str, Sequence[EndedJob]] = {}
     values: dict[_Key, _Values] = {}
     for spec in all_pools().values():
         rows, counts = (
             newest_rows(spec.name, window.bucket_s, since),
-            ended(spec.name, window.bucket_s, since),
+            ended(spec.name, window.bucket_s, range(first, last + 1)),
         )
         newest[spec.name] = rows
         figures.append(_figures(spec, rows, counts))
@@ -139,7 +141,7 @@ def dashboard(window: Window, *, now: datetime | None = None) -> Dashboard:
             older = rows_before(spec.name, window.bucket_s, range(first, rows[-1].bucket))
         _add(values, _percentiles(spec.name, [*rows, *older]))
         _add(values, _rates(spec.name, counts, window, first, now))
-    _add(values, _backlogs(window, since))
+    _add(values, _backlogs(window, range(first, last + 1)))
     return Dashboard(
         window,
         since,
@@ -214,14 +216,17 @@ def _rates(
     return rates
 
 
-def _backlogs(window: Window, since: datetime) -> dict[_Key, _Values]:
-    samples = PoolSample.objects.filter(at__gte=since, pool__in=list(all_pools())).order_by()
-    grouped = samples.annotate(bucket=bucket_of("at", window.bucket_s)).values("pool", "bucket")
-    rows = grouped.annotate(mean=Avg("queued"), most=Max("queued"))
-    return {
-        (row["bucket"], row["pool"]): {"queued": float(row["mean"]), "queued_max": row["most"]}
-        for row in rows
-    }
+def _backlogs(window: Window, buckets: range) -> dict[_Key, _Values]:
+    values: dict[_Key, _Values] = {}
+    for pool in all_pools():
+        within = "pool = %s AND at >= since AND at < until"
+        found = by_bucket.aggregates(
+            PoolSample, window.bucket_s, buckets, "AVG(queued), MAX(queued)", within, pool
+        )
+        for bucket, (mean, most) in found.items():
+            if most is not None:
+                values[bucket, pool] = {"queued": float(mean), "queued_max": most}
+    return values
 
 
 def _points(window: Window, values: Mapping[_Key, _Values]) -> Iterator[PoolPoint]:

@@ -92,7 +92,7 @@ def test_many_jobs_are_read_in_part_yet_every_bucket_has_its_point(monkeypatch: 
 def test_the_dashboard_reads_within_its_limit(django_assert_max_num_queries: Callable[..., Any]) -> None:
     for minute in range(30):
         ended("gevent", start=NOON - timedelta(minutes=minute))
-    with django_assert_max_num_queries(14):  # three a pool, the samples and the changes
+    with django_assert_max_num_queries(17):  # three a pool, and the changes
         reports.dashboard(WINDOWS["7d"], now=NOON)
 
 
