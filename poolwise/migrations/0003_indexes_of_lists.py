@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('poolwise', '0001_initial'),
+        ('poolwise', '0002_index_of_due_jobs'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
