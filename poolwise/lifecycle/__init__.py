@@ -3,9 +3,9 @@
 1. `submission`: validate the parameters, insert the job, publish its message after the commit
 2. `publishing`: send the messages, within a time budget in a web request, else from the coordinator
 3. `messages`: sign a message when publishing, verify it when a worker receives it
-4. `poolwise.worker.task`: the Celery task `poolwise.run`, which hands a message to `execution`
-5. `execution`: one attempt as named steps: claim, run, report; it never touches the database
-6. `stream`: the Redis stream of reports, `started` and `ended`
+4. `poolwise.worker.request`: a received message, claimed, run in its slot, reported, acknowledged
+5. `execution`: one attempt in its slot; it touches neither Redis nor the database
+6. `stream`: claims, and the Redis stream of reports, `started` and `ended`
 7. `recorder`: write what the reports change into the database, exactly once; `folding` says what one changes
 
 Beside them:

@@ -1,6 +1,6 @@
-"""One attempt as named steps: claim → run → report. Only `_run` handles what the body raises.
+"""One attempt in its slot. Only `_run` handles what the body raises; nothing here touches the database.
 
-Nothing here touches the database.
+`poolwise.worker.conversation` makes the claim before it and the report after it.
 """
 
 import json
