@@ -132,6 +132,7 @@ def logging_config(*, style: str, level: str) -> dict[str, Any]:
         raise ValueError(f"LOG_LEVEL must be one of {', '.join(LEVELS)}, not {level!r}.")
     structlog.configure(
         processors=[
+            structlog.stdlib.filter_by_level,  # first: what is not logged costs next to nothing
             *_SHARED,
             structlog.stdlib.PositionalArgumentsFormatter(),
             structlog.processors.StackInfoRenderer(),
