@@ -5,10 +5,12 @@ after another (`feed`, `slots`, `probes`, `voiding`) from the coordinator's `dut
 that `sizing` sizes, on `fresh` workers where a command has started them; `report` builds the report from `validity`,
 `statistics` and `answer`; `charts` draws it, `bundle` and `handout` export it; pages show `disturbances`, `progress`,
 `estimate` and `latest`. One comparison and one pool run at a time, and a disturbed batch is repeated.
+Bundles and charts are imported when they are first used: the coordinator needs none, and they take 15 MiB.
 """
 
-from poolwise.lab.bundle import Bundle
-from poolwise.lab.charts import Chart
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from poolwise.lab.design import MAX_IN_FLIGHT, MAX_SEED, OWN, OWN_LABEL, Design
 from poolwise.lab.disturbances import disturbances
 from poolwise.lab.duties import lab_duties
@@ -31,6 +33,10 @@ from poolwise.lab.rounds import status
 from poolwise.lab.run import stop, to_renew
 from poolwise.lab.validity.measured import MIN_STALL_S
 from poolwise.lab.variants import Vary, choices, variants_of
+
+if TYPE_CHECKING:
+    from poolwise.lab.bundle import Bundle
+    from poolwise.lab.charts import Chart
 
 __all__ = [
     "MAX_IN_FLIGHT",
@@ -74,3 +80,12 @@ __all__ = [
     "waits_for",
     "with_lessons",
 ]
+
+_LATER = {"Bundle": "bundle", "Chart": "charts"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name of `_LATER` when it is first used."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 class Frozen(BaseModel):
     """An immutable value; parsing drops every field that the model does not name."""
 
-    model_config = ConfigDict(extra="ignore", strict=False, frozen=True)
+    model_config = ConfigDict(extra="ignore", strict=False, frozen=True, defer_build=True)
 
 
 def _small_json(value: dict[str, Any]) -> dict[str, Any]:
