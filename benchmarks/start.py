@@ -147,7 +147,7 @@ def _cpu_s(pid: int) -> float:
 
 
 def _memory(pid: int) -> Figures:
-    """Return the PSS of the process, its watchdog, and the mean of its other children, in MiB."""
+    """Return the PSS of the process and its watchdog, and what each other child adds: its private pages; in MiB."""
     sizes: dict[str, list[float]] = defaultdict(list)
     for process in _family(pid):
         kind = (
@@ -157,7 +157,8 @@ def _memory(pid: int) -> Figures:
             if "watchdog" in " ".join(process.cmdline())
             else "child"
         )
-        sizes[kind].append(process.memory_full_info().pss / _MIB)
+        memory = process.memory_full_info()
+        sizes[kind].append((memory.uss if kind == "child" else memory.pss) / _MIB)
     return {f"{kind}_mib": sum(values) / len(values) for kind, values in sizes.items()}
 
 

@@ -19,6 +19,27 @@ from tests.worker.stuck.limit_probes import probe_this_worker
 
 LIMIT_S = 1.0
 
+#: What no idle worker needs.
+UNWANTED = (
+    *(
+        "numpy",
+        "scipy",
+        "PIL",
+        "altair",
+        "ninja",
+        "cryptography.fernet",
+        "prompt_toolkit",
+        "celery.bin.celery",
+    ),
+    *("poolwise.web", "poolwise.api", "poolwise.lab", "poolwise.admin", "project.urls", "rich", "environs"),
+)
+
+
+@job(name="stuck.loaded", kind="cpu")
+def loaded() -> list[str]:
+    """Return what this worker has loaded and no worker needs."""
+    return [name for name in UNWANTED if sys.modules.get(name)]
+
 
 @job(name="stuck.computes", kind="cpu", time_limit_s=LIMIT_S)
 def computes(seconds: float = 20.0) -> None:
