@@ -181,7 +181,12 @@ def test_a_queued_job_that_was_asked_to_stop_and_that_nobody_reserved_is_cancell
 
 
 @pytest.mark.parametrize(
-    ("asked", "index"), [(cancellation._unmarked, "job_mark_due"), (cancellation._overdue, "job_stop_asked")]
+    ("asked", "index"),
+    [
+        (cancellation._unmarked, "job_mark_due"),
+        (cancellation._overdue, "job_stop_asked"),
+        (lambda: Job.objects.unpublished(now=timezone.now()).order_by("due_at"), "job_due"),
+    ],
 )
 def test_what_the_coordinator_asks_every_few_seconds_is_answered_in_order_by_an_index_of_its_own(
     asked: Callable[[], JobQuerySet], index: str
