@@ -153,6 +153,7 @@ class Recovery:
         worker has just ended, all that is missing counts as its own: it may have received it since its last heartbeat.
         """
         if backlog_s > _FAR_BEHIND_S and self._sweeps % _SWEEPS_A_READ_BEHIND:
+            self.is_urgent = False
             return 0
         unseen_s = max(_unseen_s(), backlog_s + _MARGIN_S)
         living = workers.held_by(workers.alive)
