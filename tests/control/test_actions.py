@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 
 from poolwise.control import drain, pause, purge, resume
-from poolwise.lifecycle import pauses
+from poolwise.lifecycle import pauses, precheck
 from poolwise.lifecycle.heartbeats import pools_up
 from poolwise.lifecycle.pauses import Paused
 from poolwise.lifecycle.submission import submit
@@ -51,7 +51,7 @@ def states(*jobs: Job) -> set[str]:
 def submit_past_the_pause(monkeypatch: pytest.MonkeyPatch, pool: str, copies: int) -> list[Job]:
     """Publish as a process would that does not know of the pause yet."""
     with monkeypatch.context() as patch:
-        patch.setattr(pauses, "paused_now", Paused)
+        patch.setattr(precheck, "paused_of", lambda _: Paused())
         patch.setattr(settings, "JOB_PUBLISH_BUDGET_S", 30.0)  # a loaded machine publishes all of them, too
         return submit("endings.succeed", {}, pool=pool, copies=copies)
 

@@ -17,7 +17,7 @@ from django.conf import settings
 
 from dev.ports import free_port
 from poolwise.control import pause, purge, resume
-from poolwise.lifecycle import broker, broker_queues, pauses
+from poolwise.lifecycle import broker, broker_queues, pauses, precheck
 from poolwise.lifecycle.submission import submit
 from poolwise.models import Job, JobState, Pause
 from tests.helpers.core import forget_connections
@@ -126,9 +126,8 @@ def test_a_pool_on_rabbitmq_is_paused_purged_and_resumed(
             pause("pool", "threads", user=None, reason="a test")
             time.sleep(2.0)
             with monkeypatch.context() as patch:
-                patch.setattr(
-                    pauses, "paused_now", pauses.Paused
-                )  # as a worker that has not read the pause yet
+                # as a worker that has not read the pause yet
+                patch.setattr(precheck, "paused_of", lambda _: pauses.Paused())
                 jobs = submit("endings.succeed", {}, pool="threads", copies=5)
             time.sleep(1.0)
             assert Job.objects.queued().count() == broker_queues.length("threads") == 5

@@ -141,6 +141,7 @@ TABLE = {
     "api:resume_pool": (NO, API_OPERATED),
     "api:run_again": (NO, API_RUN_THEIRS_AGAIN),
     "api:submit": (API_SIGNED_IN, API_SUBMITTED),
+    "api:submit_many": (NO, API_SUBMITTED),
     "poolwise:cancel": (NO, CHANGE_THEIRS),
     "poolwise:cancel-comparison": (NO, CHANGE_THEIRS),
     "poolwise:catalogue": (SIGNED_IN, NO),
@@ -266,9 +267,10 @@ def _posted(name: str) -> dict[str, Any]:
         return {}
     asked = {
         "definition": "io.wait", "pool": "gevent", "pools": ["gevent"], "params": {}, "reason": "night", "confirm": True,
-        "rounds": 1, "copies": 1,
+        "rounds": 1, "copies": 1, "jobs": [{"definition": "io.wait"}],
     }  # fmt: skip
     wanted = {"api:submit": ("definition", "pool", "params"), "api:purge_pool": ("reason", "confirm")}
+    wanted["api:submit_many"] = ("jobs",)
     wanted |= {"api:plan": ("definition", "pools", "params", "rounds", "copies")}
     wanted |= {"api:list_jobs": wanted["api:submit"], "api:list_comparisons": wanted["api:plan"]}
     keys = wanted.get(
