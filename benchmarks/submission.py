@@ -137,8 +137,7 @@ def _calls() -> dict[str, Callable[[], Any]]:
 
 
 def _many_calls() -> dict[str, Callable[[], Any]]:
-    import poolwise
-    from poolwise import submit
+    from poolwise import submit, submit_many
 
     api, user = _Posts.of_api(), _user()
     body = {"definition": "io.wait", "params": {"duration_s": 0.1}, "pool": "threads", "copies": MANY}
@@ -149,7 +148,7 @@ def _many_calls() -> dict[str, Callable[[], Any]]:
         f"{MANY} copies": lambda: submit(
             "io.wait", {"duration_s": 0.1}, pool="threads", copies=MANY, user=user
         ),
-        f"submit_many of {MANY}": lambda: poolwise.submit_many(wanted, user=user),
+        f"submit_many of {MANY}": lambda: submit_many(wanted, user=user),
         f"POST API, {MANY} copies": lambda: api.post("/api/jobs", json.dumps(body), 201),
     }
 
