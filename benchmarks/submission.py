@@ -206,7 +206,7 @@ class _Posts:
             "wsgi.input": BytesIO(body.encode()), "wsgi.url_scheme": "http", "CONTENT_LENGTH": str(len(body)),
             **self._headers,
         }  # fmt: skip
-        response = self._application(environ, lambda status, headers, exc_info=None: statuses.append(status))  # type: ignore[arg-type,func-returns-value]
+        response = self._application(environ, lambda status, headers, exc_info=None: statuses.append(status))  # type: ignore[arg-type]
         text = b"".join(response)
         response.close()
         if not statuses[0].startswith(str(expected)):
