@@ -4,7 +4,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 
 import psutil
-from django.db.models import Count, Q
+from django.db.models import Count, Q, Value
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from poolwise.lab.probes import machine_cpu_s
@@ -37,11 +38,13 @@ def _comparisons() -> Iterator[str]:
 
 def _jobs(pools: Sequence[str]) -> Iterator[str]:
     """Yield which jobs run or wait, but for those of a live comparison, which end before another starts."""
-    live = Job.objects.live().exclude(batch__comparison__state__in=LIVE).order_by().values("pool")
+    live = Job.objects.live().exclude(batch__comparison__state__in=LIVE).order_by()
+    # An expression: SQLite with statistics would group by the index of pools and read every job.
+    by_name = live.values(name=Coalesce("pool", Value("")))
     running_now = Count("pk", filter=Q(state=JobState.RUNNING))
-    counted = live.annotate(running=running_now, queued=waiting(timezone.now())["queued"])
+    counted = by_name.annotate(running=running_now, queued=waiting(timezone.now())["queued"])
     by_pool: Mapping[str, tuple[int, int]] = {
-        pool: (running, queued) for pool, running, queued in counted.values_list("pool", "running", "queued")
+        pool: (running, queued) for pool, running, queued in counted.values_list("name", "running", "queued")
     }
     for pool in pools:
         running, queued = by_pool.get(pool, (0, 0))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from django.db.models import QuerySet, Value
 from django.db.models.functions import Coalesce
 
-from poolwise.models import ENDED, Job, JobState
+from poolwise.models import ENDED, LIVE, Job, JobState
 from poolwise.pools import all_pools
 from poolwise.reports import by_bucket
 from poolwise.reports.epoch import bucket_of
@@ -15,11 +15,12 @@ from poolwise.reports.epoch import bucket_of
 MAX_ROWS = 4_000
 #: How many jobs are read of each older bucket of time: enough for a 95th percentile.
 ROWS_OF_OLD_BUCKET = 24
-DONE = (JobState.SUCCEEDED, JobState.FAILED)
+_NOT_DONE = (*LIVE, JobState.CANCELLED)
 _SAMPLED = ("broker_wait_s", "worker_wait_s", "run_s", "cpu_s")
 _IN_BUCKET = "pool = %s AND finished_at >= since AND finished_at < until"
-# As an expression: SQLite with statistics would use the index of states and read every job.
-_IS_DONE = f"{_IN_BUCKET} AND COALESCE(state, '') IN ('succeeded', 'failed')"
+# As an expression: SQLite with statistics would use the index of states and read every job. And negated: PostgreSQL
+# expects few rows of an equal expression, and would read and sort the whole window.
+_IS_DONE = f"{_IN_BUCKET} AND COALESCE(state, '') NOT IN ('queued', 'running', 'cancelled')"
 
 
 class EndedJob(NamedTuple):
@@ -61,7 +62,7 @@ def newest_rows(pool: str, bucket_s: int, since: datetime) -> list[EndedJob]:
     jobs = Job.objects.filter(pool=pool, finished_at__gte=since).alias(
         known_state=Coalesce("state", Value(""))
     )
-    return _read(jobs.filter(known_state__in=DONE).order_by("-finished_at"), bucket_s, rows_of_pool())
+    return _read(jobs.exclude(known_state__in=_NOT_DONE).order_by("-finished_at"), bucket_s, rows_of_pool())
 
 
 def rows_before(pool: str, bucket_s: int, buckets: range) -> list[EndedJob]:
