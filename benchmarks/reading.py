@@ -154,7 +154,7 @@ def _cpu_s() -> float:
     if connection.vendor != "postgresql":
         return time.process_time()
     connection.ensure_connection()
-    pid = connection.connection.info.backend_pid  # type: ignore[union-attr]
+    pid = connection.connection.info.backend_pid
     return time.process_time() + int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
