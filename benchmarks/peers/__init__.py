@@ -1,0 +1,1 @@
+"""Poolwise beside other queues: `python -m benchmarks.peers` measures them in turns, in one run."""

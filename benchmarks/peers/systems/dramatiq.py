@@ -1,0 +1,28 @@
+"""Dramatiq: two processes with threads."""
+
+from benchmarks.peers.servers import Servers
+from benchmarks.peers.system import RESULTS, System
+
+
+def _command(slots: int) -> list[str]:
+    app = "benchmarks.peers.apps.dramatiq_app"
+    return ["dramatiq", app, "--processes", "2", "--threads", str(slots // 2)]
+
+
+def _in_redis(servers: Servers) -> int:
+    return int(servers.client(RESULTS).dbsize())
+
+
+SYSTEMS = (
+    System(
+        name="dramatiq",
+        app="dramatiq_app",
+        command=_command,
+        stored=_in_redis,
+        slots={"": 16, "wait": 100},
+        packages=("dramatiq", "redis"),
+        environment={"BENCH_BACKEND": "redis"},
+        settings="2 processes × 8 threads (waits: × 50), results in Redis",
+        note="result in Redis for ten minutes; late acks; no state, no timings",
+    ),
+)
