@@ -56,8 +56,10 @@ def prepare(system: System, servers: Servers) -> None:
         return
     servers.create_database(system.database)
     environment = system.environment_for(servers, WORKLOADS["empty"])
-    for words in system.prepare:
-        subprocess.run(system.program(words), cwd=processes.ROOT, env=environment, check=True)
+    with (servers.directory / f"{system.name}-prepare.log").open("ab") as log:
+        for words in system.prepare:
+            command = system.program(words)
+            subprocess.run(command, cwd=processes.ROOT, env=environment, check=True, stdout=log, stderr=log)
     made.touch()
 
 

@@ -50,6 +50,14 @@ def running(command: Sequence[str], environment: Mapping[str, str], log: Path) -
         _end(process)
 
 
+def several(command: Sequence[str], count: int) -> list[str]:
+    """Return a command that runs another one several times at once."""
+    if count == 1:
+        return [*command]
+    script = "trap 'kill $started' TERM; " + '"$0" "$@" & started="$started $!"; ' * count + "wait"
+    return ["sh", "-c", script, *command]
+
+
 def _end(process: subprocess.Popen[bytes]) -> None:
     everyone = tree(process.pid)
     with suppress(subprocess.TimeoutExpired):
@@ -121,4 +129,4 @@ def environment(**values: str) -> dict[str, str]:
     """Return this process's environment without settings of a platform of the caller's, and with the values."""
     foreign = ("DJANGO_", "JOB_", "CELERY_", "REDIS_", "BROKER_", "DATABASE_", "POOLWISE_", "PYTHONDONTWRITE")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    return {**kept, **values}
+    return {**kept, "PYTHONPATH": str(ROOT), **values}

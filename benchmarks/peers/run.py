@@ -2,6 +2,7 @@
 
 import os
 import random
+import sqlite3
 import subprocess
 import sys
 import time
@@ -10,12 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
+import redis
+
 from benchmarks.peers import measuring, servers
 from benchmarks.peers.measuring import Measured
 from benchmarks.peers.system import System
 from benchmarks.peers.workloads import Workload
 
 _LOG_CHARS = 2_000
+_FAULTS = (
+    TimeoutError, RuntimeError, OSError, subprocess.SubprocessError, psycopg.Error, sqlite3.Error, redis.RedisError
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,7 @@ def _rounds(plan: Plan, systems: Sequence[System], running: servers.Servers) -> 
                 try:
                     measuring.prepare(system, running)
                     yield measuring.measure(system, workload, running, number=number, wanted=plan.jobs)
-                except (TimeoutError, RuntimeError, OSError, subprocess.SubprocessError) as error:
+                except _FAULTS as error:
                     print(_failure(system, running.directory, error), file=sys.stderr, flush=True)
 
 

@@ -55,6 +55,7 @@ class Servers:
         """Create the database of a system, empty."""
         if self.postgres:
             with psycopg.connect(self.postgres.url, autocommit=True) as connection:
+                connection.execute(f'DROP DATABASE IF EXISTS "{name}"'.encode())
                 connection.execute(f'CREATE DATABASE "{name}"'.encode())
 
     @contextmanager

@@ -42,6 +42,8 @@ class System:
     prepare: Sequence[Sequence[str]] = ()
     #: Other processes by role, started before the worker.
     beside: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    #: How many of the worker's processes to start, from its slots.
+    processes: Callable[[int], int] = lambda _: 1
     #: Jobs that were submitted and are not in the queue yet: a query, in the database of `stored`.
     unpublished: str = ""
     #: The only kind of database with which it runs; empty: any.
@@ -101,13 +103,12 @@ class System:
     def running(self, servers: Servers, workload: Workload) -> Iterator[dict[str, int]]:
         """Run its processes; yield their numbers by role, the worker's as `workers`."""
         environment = self.environment_for(servers, workload)
-        commands = {**self.beside, "workers": self.command(self.slots_for(workload))}
+        slots = self.slots_for(workload)
+        worker = processes.several(self.program(self.command(slots)), self.processes(slots))
+        commands = {role: self.program(words) for role, words in self.beside.items()} | {"workers": worker}
         with ExitStack() as cleanup:
-            yield {
-                role: cleanup.enter_context(
-                    processes.running(
-                        self.program(words), environment, servers.directory / f"{self.name}-{role}.log"
-                    )
-                )
-                for role, words in commands.items()
-            }
+            pids = {}
+            for role, words in commands.items():
+                log = servers.directory / f"{self.name}-{role}.log"
+                pids[role] = cleanup.enter_context(processes.running(words, environment, log))
+            yield pids

@@ -3,11 +3,22 @@
 from collections.abc import Mapping, Sequence
 
 from benchmarks.peers.system import System
-from benchmarks.peers.systems import celery, dramatiq, huey, poolwise
+from benchmarks.peers.systems import (
+    arq,
+    celery,
+    django_q2,
+    django_tasks_db,
+    dramatiq,
+    huey,
+    poolwise,
+    procrastinate,
+    rq,
+    taskiq,
+)
 
-SYSTEMS: Mapping[str, System] = {
-    system.name: system for module in (poolwise, celery, dramatiq, huey) for system in module.SYSTEMS
-}
+_MODULES = (poolwise, celery, dramatiq, huey, rq, taskiq, arq, procrastinate, django_q2, django_tasks_db)
+
+SYSTEMS: Mapping[str, System] = {system.name: system for module in _MODULES for system in module.SYSTEMS}
 
 
 def chosen(names: Sequence[str]) -> list[System]:
