@@ -19,7 +19,7 @@ WITHOUT_DATABASE = $(addprefix --ignore tests/,control/test_actions.py control/t
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install up quick test test-postgres drill soak soak-odd lint style types secrets check audit format env clean distclean
+.PHONY: help install up quick test test-postgres drill soak soak-odd bench lint style types secrets check audit format env clean distclean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-14s %s\n' "$$name" "$$what"; done
@@ -75,6 +75,14 @@ soak: .installed-dev ## Ten minutes of load with a random fault every 20 s (ARGS
 soak-odd: .installed-dev ## Twenty minutes of load in which one job in fifty forks, hangs, leaks or ends its process
 	@$(RUN) -m drills --soak 1200 --odd $(ARGS)
 
+.bench/peers: benchmarks/requirements.txt
+.bench/arq: benchmarks/requirements-arq.txt
+.bench/peers .bench/arq:
+	@python=$$(dev/python) && "$$python" -m venv --clear $@ && $@/bin/pip install --quiet --requirement $< && touch $@
+
+bench: .installed-dev .bench/peers .bench/arq ## Measure Poolwise beside other queues: hours (ARGS="--systems poolwise,rq --rounds 1")
+	@$(RUN) -m benchmarks.peers --workload empty,wait,compute,payload --database postgres,sqlite $(ARGS)
+
 format: .installed-dev ## Format the source
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
@@ -87,4 +95,4 @@ clean: ## Remove caches and built files; data in var/ stays
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 distclean: clean ## Remove .venv too, and all data in var/
-	rm -rf .venv .audit var
+	rm -rf .venv .audit .bench var

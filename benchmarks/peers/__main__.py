@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.peers import chart, report
 from benchmarks.peers.measuring import Measured
-from benchmarks.peers.run import Plan, described, measured
+from benchmarks.peers.run import Machine, Plan, described, measured
 from benchmarks.peers.systems import SYSTEMS, chosen
 from benchmarks.peers.workloads import WORKLOADS
 
@@ -26,16 +26,15 @@ def main() -> int:
         return 0
     plan = _plan(options)
     results: list[Measured] = []
-    versions: dict[str, str] = {}
-    for one in measured(plan, versions):
+    machine = Machine()
+    for one in measured(plan, machine):
         results.append(one)
         print(_row(one), flush=True)
-    run = described(plan, results, versions)
+    run = described(plan, results, machine)
     if options.json:
         options.json.write_text(json.dumps(run, indent=1) + "\n")
     _report(run, options)
-    wanted = len(plan.workloads) * plan.rounds * len(plan.systems)
-    return 0 if len(results) >= wanted else 1
+    return 1 if machine.failures else 0
 
 
 def _report(run: dict[str, object], options: argparse.Namespace) -> None:
@@ -58,9 +57,16 @@ def _plan(options: argparse.Namespace) -> Plan:
     except (ValueError, KeyError) as error:
         sys.exit(f"{error}")
     if missing := [system.name for system in systems if not system.is_installed]:
-        sys.exit(f"Not installed: {', '.join(missing)}. Run `make .bench`.")
-    databases = options.database.split(",")
-    return Plan(systems, workloads, databases, options.rounds, options.jobs, durable=not options.no_fsync)
+        sys.exit(f"Not installed: {', '.join(missing)}. Run `make .bench/peers .bench/arq`.")
+    return Plan(
+        systems,
+        workloads,
+        options.database.split(","),
+        options.rounds,
+        options.jobs,
+        durable=not options.no_fsync,
+        limits=not options.no_limits,
+    )
 
 
 def _arguments() -> argparse.Namespace:
@@ -74,6 +80,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=0, help="jobs of a measurement (default: the workload's)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds (default 5)")
     parser.add_argument("--no-fsync", action="store_true", help="PostgreSQL does not wait for the disk")
+    parser.add_argument("--no-limits", action="store_true", help="do not measure what the machine can do")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the run to FILE")
     parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="write a chart to FILE.svg")
     parser.add_argument(

@@ -17,6 +17,7 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     worker_disable_rate_limits=True,
     worker_prefetch_multiplier=int(os.environ["BENCH_PREFETCH"]),
+    redis_max_connections=1_000,
     task_ignore_result=_backend == "ignored",
 )
 if _backend != "ignored":

@@ -1,4 +1,4 @@
-"""Dramatiq with Redis, and its results there if BENCH_BACKEND says so."""
+"""Dramatiq with Redis, and its results there."""
 
 import os
 
@@ -6,16 +6,21 @@ import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.results import Results
 from dramatiq.results.backends import RedisBackend
+from redis import Redis
 
 from benchmarks.peers.bodies import FUNCTIONS, PARAMS
 
-_stored = os.environ["BENCH_BACKEND"] == "redis"
-broker = RedisBroker(url=os.environ["BENCH_REDIS"])
-if _stored:
-    broker.add_middleware(Results(backend=RedisBackend(url=os.environ["BENCH_RESULTS"])))
+# The client allows a hundred connections by default, and each greenlet may have one.
+_queues, _results = (
+    Redis.from_url(os.environ[name], max_connections=1_000) for name in ("BENCH_REDIS", "BENCH_RESULTS")
+)
+broker = RedisBroker(client=_queues)
+broker.add_middleware(Results(backend=RedisBackend(client=_results)))
 dramatiq.set_broker(broker)
-_options = {"store_results": True} if _stored else {}
-ACTORS = {name: dramatiq.actor(function, actor_name=name, **_options) for name, function in FUNCTIONS.items()}
+ACTORS = {
+    name: dramatiq.actor(function, actor_name=name, store_results=True)
+    for name, function in FUNCTIONS.items()
+}
 
 
 def enqueue(workload: str, jobs: int) -> None:

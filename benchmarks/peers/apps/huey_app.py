@@ -3,10 +3,13 @@
 import os
 
 from huey import RedisHuey
+from redis import ConnectionPool
 
 from benchmarks.peers.bodies import FUNCTIONS, PARAMS
 
-huey = RedisHuey("peers", url=os.environ["BENCH_REDIS"], results=True, store_none=True)
+# The client allows a hundred connections by default, and each greenlet may have one.
+_pool = ConnectionPool.from_url(os.environ["BENCH_REDIS"], max_connections=1_000)
+huey = RedisHuey("peers", connection_pool=_pool, results=True, store_none=True)
 TASKS = {name: huey.task(name=name)(function) for name, function in FUNCTIONS.items()}
 
 

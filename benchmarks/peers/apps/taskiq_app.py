@@ -8,9 +8,11 @@ from taskiq_redis import ListQueueBroker, RedisAsyncResultBackend
 
 from benchmarks.peers.bodies import COROUTINES, PARAMS
 
-_results = RedisAsyncResultBackend(os.environ["BENCH_RESULTS"], result_ex_time=3600)
+_results = RedisAsyncResultBackend(
+    os.environ["BENCH_RESULTS"], result_ex_time=3600, max_connection_pool_size=1_000
+)
 broker = (
-    ListQueueBroker(os.environ["BENCH_REDIS"])
+    ListQueueBroker(os.environ["BENCH_REDIS"], max_connection_pool_size=1_000)
     .with_result_backend(_results)
     .with_serializer(ORJSONSerializer())
 )

@@ -24,7 +24,6 @@ SYSTEMS = (
         stored=_in_redis,
         slots={"": 16, "wait": 500},
         packages=("dramatiq", "redis"),
-        environment={"BENCH_BACKEND": "redis"},
         settings="2 processes × 8 threads (waits: × 250 greenlets), results in Redis",
         note="result in Redis for ten minutes; late acks; no state, no timings",
     ),
