@@ -44,9 +44,10 @@ def _report(run: dict[str, object], options: argparse.Namespace) -> None:
 
 
 def _row(one: Measured) -> str:
+    lag = "" if one.lag_p99_s is None else f"; stored after {one.lag_p99_s:.3f} s (p99)"
     roles = ", ".join(f"{role} {us / 1000:.2f}" for role, us in one.cpu_us.items())
     return _ROW.format(
-        one.round, one.system, one.workload, one.database, one.rate, one.total_cpu_us / 1000, roles
+        one.round, one.system, one.workload, one.database, one.rate, one.total_cpu_us / 1000, roles + lag
     )
 
 

@@ -1,9 +1,10 @@
 """One measurement: a warm worker finds its queue full. How long until each outcome is stored, and how much CPU time?"""
 
+import math
 import os
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from benchmarks.peers import marks, processes
@@ -33,6 +34,8 @@ class Measured:
     cpu_us: Mapping[str, float]
     submit_s: float
     submit_cpu_us: Mapping[str, float] = field(default_factory=dict)
+    #: Within which 99 % of the outcomes were stored after their job had ended; None if the system does not note it.
+    lag_p99_s: float | None = None
 
     @property
     def rate(self) -> float:
@@ -84,14 +87,31 @@ def measure(system: System, workload: Workload, servers: Servers, *, number: int
             cpu_s = {role: processes.cpu_s(pid) for role, pid in pids.items()}
             begin_mono = time.monotonic()
         stored_mono = _drained(servers, count, before, jobs)
-        used = {role: (processes.cpu_s(pid) - cpu_s[role]) / jobs * 1e6 for role, pid in pids.items()}
-    ends_mono = [end for _, end in marks.read(servers.marks)[before.bodies :]]
-    last_mono = ends_mono[-1] if system.stored is None else max(stored_mono, ends_mono[-1])
+        used_s = {role: processes.cpu_s(pid) - cpu_s[role] for role, pid in pids.items()}
+    ends_s = [end - begin_mono for _, end in marks.read(servers.marks)[before.bodies :]]
+    stored_s = ends_s[-1] if system.stored is None else max(stored_mono - begin_mono, ends_s[-1])
     return Measured(
-        system.name, workload.name, servers.database, number, jobs, slots, ends_mono[0] - begin_mono,
-        ends_mono[-1] - begin_mono, last_mono - begin_mono, used, submitted,
-        {role: seconds / jobs * 1e6 for role, seconds in submit_cpu_s.items()},
+        system.name, workload.name, servers.database, number, jobs, slots, ends_s[0], ends_s[-1], stored_s,
+        _each_us(used_s, jobs), submitted, _each_us(submit_cpu_s, jobs), _lag_p99_s(system, servers, jobs),
     )  # fmt: skip
+
+
+def _each_us(spent_s: Mapping[str, float], jobs: int) -> dict[str, float]:
+    return {role: seconds / jobs * 1e6 for role, seconds in spent_s.items()}
+
+
+def _lag_p99_s(system: System, servers: Servers, jobs: int) -> float | None:
+    if not system.lags:
+        return None
+    with servers.connected(system.database) as connection:
+        lags = [row[0] for row in connection.execute(system.lags.format(jobs=jobs)).fetchall()]
+    return percentile([lag for lag in lags if lag is not None], 99)
+
+
+def percentile(values: Sequence[float], percent: float) -> float | None:
+    """Return the smallest value that so many percent of the values do not exceed; None without values."""
+    ordered = sorted(values)
+    return ordered[math.ceil(len(ordered) * percent / 100) - 1] if ordered else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,13 +61,19 @@ class Servers:
     @contextmanager
     def counting(self, name: str, query: str) -> Iterator[Callable[[], int]]:
         """Yield a function that runs a query for one number in the database of a system."""
+        with self.connected(name) as connection:
+            yield lambda: int(connection.execute(query).fetchone()[0])
+
+    @contextmanager
+    def connected(self, name: str) -> Iterator[Any]:
+        """Connect to the database of a system for the length of a with block."""
         if self.postgres:
             with psycopg.connect(self.database_url(name), autocommit=True) as connection:
-                yield lambda: _number(connection.execute(query.encode()).fetchone())
+                yield connection
             return
         file = f"file:{self.directory / name}.sqlite3?mode=ro"
         with closing(sqlite3.connect(file, uri=True, isolation_level=None, timeout=20)) as lite:
-            yield lambda: _number(lite.execute(query).fetchone())
+            yield lite
 
     def pids(self) -> dict[str, int]:
         """Return the process numbers of the servers by their role."""
@@ -75,10 +81,6 @@ class Servers:
         if self.postgres and self.postgres.process:
             pids["database"] = self.postgres.process.pid
         return pids
-
-
-def _number(row: Any) -> int:
-    return int(row[0])
 
 
 @contextmanager

@@ -46,6 +46,8 @@ class System:
     processes: Callable[[int], int] = lambda _: 1
     #: Jobs that were submitted and are not in the queue yet: a query, in the database of `stored`.
     unpublished: str = ""
+    #: The seconds from the end of each of the newest jobs until its outcome was stored: a query, for `{jobs}` jobs.
+    lags: str = ""
     #: The only kind of database with which it runs; empty: any.
     only: str = ""
 
@@ -100,15 +102,16 @@ class System:
             yield lambda: stored(servers)
 
     @contextmanager
-    def running(self, servers: Servers, workload: Workload) -> Iterator[dict[str, int]]:
-        """Run its processes; yield their numbers by role, the worker's as `workers`."""
+    def running(self, servers: Servers, workload: Workload, role: str = "") -> Iterator[dict[str, int]]:
+        """Run its processes, or the one of a role; yield their numbers by role, the worker's as `workers`."""
         environment = self.environment_for(servers, workload)
         slots = self.slots_for(workload)
         worker = processes.several(self.program(self.command(slots)), self.processes(slots))
         commands = {role: self.program(words) for role, words in self.beside.items()} | {"workers": worker}
         with ExitStack() as cleanup:
             pids = {}
-            for role, words in commands.items():
-                log = servers.directory / f"{self.name}-{role}.log"
-                pids[role] = cleanup.enter_context(processes.running(words, environment, log))
+            for name, words in commands.items():
+                if role in ("", name):
+                    log = servers.directory / f"{self.name}-{name}.log"
+                    pids[name] = cleanup.enter_context(processes.running(words, environment, log))
             yield pids

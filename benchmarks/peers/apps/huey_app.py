@@ -2,6 +2,11 @@
 
 import os
 
+if int(os.environ["BENCH_SLOTS"]) >= 100:  # greenlets
+    from gevent import monkey
+
+    monkey.patch_all()
+
 from huey import RedisHuey
 from redis import ConnectionPool
 

@@ -2,17 +2,18 @@
 
 import asyncio
 import os
+from typing import Any
 
 from taskiq.serializers import ORJSONSerializer
 from taskiq_redis import ListQueueBroker, RedisAsyncResultBackend
 
 from benchmarks.peers.bodies import COROUTINES, PARAMS
 
-_results = RedisAsyncResultBackend(
-    os.environ["BENCH_RESULTS"], result_ex_time=3600, max_connection_pool_size=1_000
-)
+# Each coroutine may have a connection; the client's default of five seconds ends the read of an idle worker.
+_options: dict[str, Any] = {"max_connection_pool_size": 1_000, "socket_timeout": None}
+_results: Any = RedisAsyncResultBackend(os.environ["BENCH_RESULTS"], result_ex_time=3600, **_options)
 broker = (
-    ListQueueBroker(os.environ["BENCH_REDIS"], max_connection_pool_size=1_000)
+    ListQueueBroker(os.environ["BENCH_REDIS"], **_options)
     .with_result_backend(_results)
     .with_serializer(ORJSONSerializer())
 )

@@ -34,6 +34,7 @@ def _system(pool: str) -> System:
         command=partial(_command, pool),
         stored=("poolwise", "SELECT count(*) FROM poolwise_job WHERE state = 'succeeded'"),
         unpublished="SELECT count(*) FROM poolwise_job WHERE due_at IS NOT NULL AND state = 'queued'",
+        lags="SELECT record_lag_s FROM poolwise_job WHERE state = 'succeeded' ORDER BY finished_at DESC LIMIT {jobs}",
         slots=SLOTS[pool],
         packages=("celery", "django", "redis"),
         environment={**_ENVIRONMENT, "BENCH_POOL": pool},
