@@ -125,7 +125,7 @@ def _warm_up(
 ) -> None:
     before = count()
     producer.enqueue(workload.name, jobs)
-    _until(lambda: marks.count(servers.marks) >= jobs and count() - before >= jobs, "the first jobs")
+    until(lambda: marks.count(servers.marks) >= jobs and count() - before >= jobs, "the first jobs")
     time.sleep(_SETTLE_S)
 
 
@@ -138,7 +138,7 @@ def _submit(
     answer = producer.enqueue(workload.name, jobs)
     if system.unpublished:
         with servers.counting(system.database, system.unpublished) as unpublished:
-            _until(lambda: unpublished() == 0, "the last messages")
+            until(lambda: unpublished() == 0, "the last messages")
     cpu_s = {role: processes.cpu_s(pid) - before_s[role] for role, pid in pids.items()}
     return answer["seconds"], {"producer": answer["cpu_s"], **cpu_s}
 
@@ -146,13 +146,14 @@ def _submit(
 def _drained(servers: Servers, count: Counter, before: _Before, jobs: int) -> float:
     """Wait until all has run and is stored; return when that was."""
     wanted = before.bodies + jobs
-    _until(lambda: marks.count(servers.marks) >= wanted, "the jobs")
+    until(lambda: marks.count(servers.marks) >= wanted, "the jobs")
     # Only now, since counting takes CPU time of the database.
-    _until(lambda: count() - before.stored >= jobs, "the outcomes")
+    until(lambda: count() - before.stored >= jobs, "the outcomes")
     return time.monotonic()
 
 
-def _until(is_so: Callable[[], bool], what: str) -> None:
+def until(is_so: Callable[[], bool], what: str) -> None:
+    """Wait until something is so. Raise TimeoutError."""
     until_mono = time.monotonic() + _TIMEOUT_S
     while not is_so():
         if time.monotonic() > until_mono:

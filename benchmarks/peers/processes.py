@@ -67,6 +67,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         with suppress(psutil.Error):
             one.kill()
     process.wait()
+    psutil.wait_procs(everyone, timeout=_GRACE_S)
 
 
 @contextmanager
@@ -102,13 +103,11 @@ class Producer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        assert self._process.stdin is not None
-        with suppress(OSError):
-            self._process.stdin.close()
+        # At the end of its standard input it ends.
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_GRACE_S)
+            self._process.communicate(timeout=_GRACE_S)
         self._process.kill()
-        self._process.wait()
+        self._process.communicate()
 
     def enqueue(self, workload: str, jobs: int) -> dict[str, float]:
         """Submit jobs; return the seconds it took and the producer's CPU time. Raise RuntimeError."""

@@ -21,6 +21,7 @@ def tables(run: Mapping[str, Any]) -> str:
     for database, workload in _groups(run["measured"]):
         rows = [row for row in run["measured"] if (row["database"], row["workload"]) == (database, workload)]
         parts.append(f"### {workload}, {database}\n\n{_table(rows, run)}")
+        parts += filter(None, [_lags(rows)])
     if run.get("limits"):
         parts.append(f"### Limits of the machine in this run\n\n{_limits(run['limits'])}")
     return "\n\n".join([*parts, _settings_of_systems(run)]) + "\n"
@@ -114,6 +115,16 @@ def _share(rounds: Mapping[int, Mapping[str, Any]], run: Mapping[str, Any]) -> s
     stores_rows = bool(run["systems"][row["system"]]["database"])
     limit = limit_of(row["workload"], row["database"], stores_rows, medians)
     return f"{_median(rounds, 'rate') / limit:.1%}" if limit else "–"
+
+
+def _lags(rows: Rows) -> str:
+    """Return how soon after a job 99 % of the outcomes were stored, of the systems that note it."""
+    by_system = rounds_by_system([row for row in rows if row["lag_p99_s"] is not None])
+    lines = [_joined(("end of a job → stored, p99", "s", "lowest–highest")), _joined(["---"] * 3)]
+    for name, rounds in sorted(by_system.items()):
+        lags_s = [row["lag_p99_s"] for row in rounds.values()]
+        lines.append(_joined((name, f"{median(lags_s):.2f}", f"{min(lags_s):.2f}–{max(lags_s):.2f}")))
+    return "\n".join(lines) if by_system else ""
 
 
 def _limits(limits: Mapping[str, Sequence[float]]) -> str:

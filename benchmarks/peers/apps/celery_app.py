@@ -1,6 +1,8 @@
 """Celery as its guide to optimizing advises: no events, no rate limits, short jobs prefetched."""
 
 import os
+from collections.abc import Sequence
+from typing import Any
 
 from celery import Celery
 
@@ -31,3 +33,20 @@ def enqueue(workload: str, jobs: int) -> None:
     with app.producer_pool.acquire(block=True) as producer:
         for _ in range(jobs):
             task.apply_async(kwargs=params, producer=producer)
+
+
+def submit_one() -> str:
+    """Submit a job that does nothing; return its id."""
+    return str(TASKS["empty"].delay().id)
+
+
+def stored(ids: Sequence[str]) -> list[str]:
+    """Return those jobs whose outcome is stored."""
+    if _backend == "django-db":
+        from django_celery_results.models import TaskResult
+
+        done = TaskResult.objects.filter(task_id__in=ids, status="SUCCESS")
+        return list(done.values_list("task_id", flat=True))
+    backend: Any = app.backend
+    values = backend.mget([backend.get_key_for_task(one) for one in ids])
+    return [one for one, value in zip(ids, values, strict=True) if value]

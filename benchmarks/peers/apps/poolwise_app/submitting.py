@@ -7,14 +7,16 @@ import django
 django.setup()
 
 from benchmarks.peers.bodies import PARAMS  # noqa: E402
-from poolwise import submit  # noqa: E402
+from poolwise import Job, submit  # noqa: E402
 
 _COPIES = 1000
 
 
-def submit_copies(workload: str, jobs: int) -> None:
-    """Submit jobs in requests of 1,000 copies at most."""
+def submit_copies(workload: str, jobs: int) -> list[Job]:
+    """Submit jobs in requests of 1,000 copies at most; return them."""
+    submitted: list[Job] = []
     for first in range(0, jobs, _COPIES):
         copies = min(_COPIES, jobs - first)
         name = f"poolwise_app.{workload}"
-        submit(name, PARAMS[workload], pool=os.environ["BENCH_POOL"], copies=copies)
+        submitted += submit(name, PARAMS[workload], pool=os.environ["BENCH_POOL"], copies=copies)
+    return submitted
