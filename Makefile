@@ -80,7 +80,7 @@ soak-odd: .installed-dev ## Twenty minutes of load in which one job in fifty for
 .bench/peers .bench/arq:
 	@python=$$(dev/python) && "$$python" -m venv --clear $@ && $@/bin/pip install --quiet --requirement $< && touch $@
 
-bench: .installed-dev .bench/peers .bench/arq ## Measure Poolwise beside other queues: hours (ARGS="--systems poolwise,rq --rounds 1")
+bench: .installed-dev .bench/peers .bench/arq ## Measure Poolwise beside other queues: a night (ARGS="--systems poolwise,rq --rounds 1")
 	@$(RUN) -m benchmarks.peers --workload empty,wait,compute,payload --database postgres,sqlite $(ARGS)
 
 format: .installed-dev ## Format the source

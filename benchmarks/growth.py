@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from benchmarks import ended_jobs
 from benchmarks.peers import marks, measuring, processes, servers
 from benchmarks.peers.measuring import until
+from benchmarks.peers.system import System
 from benchmarks.peers.systems import SYSTEMS
 from benchmarks.peers.workloads import WORKLOADS
 
@@ -35,16 +37,19 @@ class Grown:
     idle_cores: float
 
 
-def measure(pool: str, depth: int, running: servers.Servers) -> Grown:
-    """Return how fast the first jobs of a queue run."""
+def measure(pool: str, depth: int, running: servers.Servers, rows: int = 0) -> Grown:
+    """Return how fast the first jobs of a queue run, beside so many rows of jobs that have ended."""
     system, workload = SYSTEMS[f"poolwise-{pool}"], WORKLOADS["empty"]
     measuring.prepare(system, running)
     running.client().flushall()
-    running.marks.write_bytes(b"")
     environment = system.environment_for(running, workload)
     log = running.directory / "producer.log"
     with system.running(running, workload, role="coordinator") as pids:
         with processes.Producer(system.bin / "python", system.app, environment, log) as producer:
+            if rows:
+                _run_one(producer, system, running)
+                ended_jobs.fill(running.database_url(system.database), rows)
+            running.marks.write_bytes(b"")
             submit_s = producer.enqueue(workload.name, depth)["seconds"]
         with running.counting(system.database, system.unpublished) as unpublished:
             until(lambda: unpublished() == 0, "the last messages")
@@ -53,6 +58,13 @@ def measure(pool: str, depth: int, running: servers.Servers) -> Grown:
         idle_cores = (processes.cpu_s(pids["coordinator"]) - before_s) / _IDLE_S
         with system.running(running, workload, role="workers"):
             return Grown(pool, depth, _rate(running, min(depth, 2_000)), submit_s, idle_cores)
+
+
+def _run_one(producer: processes.Producer, system: System, running: servers.Servers) -> None:
+    workload = WORKLOADS["empty"]
+    producer.enqueue(workload.name, 1)
+    with system.running(running, workload, role="workers"), system.counter(running) as count:
+        until(lambda: count() == 1, "the first job")
 
 
 def _rate(running: servers.Servers, jobs: int) -> float:
@@ -72,7 +84,7 @@ def main() -> int:
         for case in order.sample(cases, len(cases)):
             # Each has an empty database: jobs that stay queued in one would count for the next.
             with servers.running(options.database, durable=True) as running:
-                found.append(measure(*case, running))
+                found.append(measure(*case, running, options.rows))
     print(_ROW.format("pool", "queued", "jobs/s", "submitting one job, ms", "idle coordinator, % of a core"))
     for case in cases:
         print(_line([one for one in found if (one.pool, one.depth) == case]))
@@ -91,7 +103,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pools", default="prefork,threads,gevent,asyncio", help="pools (default: all four)")
     parser.add_argument("--depths", default="1000,100000", help="jobs queued (default 1000,100000)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds (default 3)")
-    parser.add_argument("--database", choices=("postgres", "sqlite"), default="postgres")
+    parser.add_argument(
+        "--rows", type=int, default=0, help="jobs that have ended in the database (default 0)"
+    )
+    parser.add_argument(
+        "--database", choices=("postgres", "sqlite"), default="postgres", help="no rows in SQLite"
+    )
     return parser.parse_args()
 
 

@@ -28,6 +28,7 @@ class _Open:
                 self.visible_s.append(time.monotonic() - self.began.pop(job))
 
     def until(self, until_mono: float) -> None:
+        self.look()  # even if the call took longer than there is between two jobs
         while (left_s := until_mono - time.monotonic()) > 0:
             time.sleep(min(_LOOK_EVERY_S, left_s))
             self.look()

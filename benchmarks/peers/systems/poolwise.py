@@ -16,6 +16,7 @@ _ENVIRONMENT = {
     "SECRET_KEY": "only-for-benchmarks-0123456789abcdef0123456789abcdef0123456789",
     "LOG_LEVEL": "WARNING",
     "JOB_MAX_QUEUED": "1000000",
+    "JOB_KEEP_MAX": "20000000",
     "JOB_PUBLISH_BUDGET_S": "10",
     # The harness freezes workers while it fills their queue.
     "JOB_WORKER_DEAD_AFTER_S": "60",
