@@ -14,7 +14,7 @@ _LOOK_EVERY_S = 0.005
 _TIMEOUT_S = 30.0
 
 
-class _Open:
+class Waiting:
     """Jobs without a visible outcome, and how long it took for the others."""
 
     def __init__(self, app: Any) -> None:
@@ -44,7 +44,7 @@ def main() -> None:
     """Submit a job to warm up, then the others at the rate."""
     name, jobs, rate = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
     app = import_module(f"benchmarks.peers.apps.{name}")
-    waiting = _Open(app)
+    waiting = Waiting(app)
     waiting.began[app.submit_one()] = time.monotonic()
     waiting.until_none()
     waiting.visible_s.clear()

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from benchmarks.peers import chart, processes, report
+from benchmarks.peers import chart, light, processes, report
 from benchmarks.peers.measuring import measure, percentile
 from benchmarks.peers.run import Machine, Plan, described
 from benchmarks.peers.servers import running
@@ -179,3 +180,18 @@ def test_celery_is_measured_in_a_round() -> None:
     assert set(one.cpu_us) == {"workers", "redis"}
     assert run["measured"][0]["rate"] == pytest.approx(20 / one.stored_s)
     assert "| celery-ignored-threads |" in report.tables(run)
+
+
+class _App:
+    """A system whose outcomes are visible at once."""
+
+    def stored(self, ids: list[int]) -> list[int]:
+        return ids
+
+
+def test_who_submits_too_slowly_looks_for_outcomes_all_the_same() -> None:
+    waiting = light.Waiting(_App())
+    waiting.began[1] = time.monotonic()
+    waiting.until(time.monotonic() - 1.0)
+    assert not waiting.began
+    assert 0 <= waiting.visible_s[0] < 1
