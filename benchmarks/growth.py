@@ -76,6 +76,7 @@ def _rate(running: servers.Servers, jobs: int) -> float:
 def main() -> int:
     """Measure every length on every pool in turns and print the medians."""
     options = _arguments()
+    processes.clean_up_at_sigterm()
     depths = [int(depth) for depth in options.depths.split(",")]
     cases = [(pool, depth) for pool in options.pools.split(",") for depth in depths]
     found: list[Grown] = []

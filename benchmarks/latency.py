@@ -62,6 +62,7 @@ def main() -> int:
     found: dict[str, list[Seconds]] = {}
     order = random.Random(1)
     systems = chosen(options.systems.split(","))
+    processes.clean_up_at_sigterm()
     with servers.running(options.database, durable=True) as running:
         for _ in range(options.rounds):
             for system in order.sample(systems, len(systems)):

@@ -177,6 +177,7 @@ def main() -> None:
     parser.add_argument("--database", choices=("postgres", "sqlite"), default="postgres")
     options = parser.parse_args()
     found: dict[str, list[float]] = {}
+    processes.clean_up_at_sigterm()
     with servers.running(options.database, durable=True) as running:
         for _ in range(options.rounds):
             for name, value in measured(running):

@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks.peers import chart, report
+from benchmarks.peers import chart, processes, report
 from benchmarks.peers.measuring import Measured
 from benchmarks.peers.run import Machine, Plan, described, measured
 from benchmarks.peers.systems import SYSTEMS, chosen
@@ -24,6 +24,7 @@ def main() -> int:
         run = json.loads(options.table.read_text())
         _report(run, options)
         return 0
+    processes.clean_up_at_sigterm()
     plan = _plan(options)
     results: list[Measured] = []
     machine = Machine()

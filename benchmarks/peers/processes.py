@@ -124,6 +124,11 @@ class Producer:
         raise RuntimeError("The jobs could not be submitted; the producer's log has the reason.")
 
 
+def clean_up_at_sigterm() -> None:
+    """End this process at SIGTERM as at Ctrl-C, so that it ends its servers and workers."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 def environment(**values: str) -> dict[str, str]:
     """Return this process's environment without settings of a platform of the caller's, and with the values."""
     foreign = ("DJANGO_", "JOB_", "CELERY_", "REDIS_", "BROKER_", "DATABASE_", "POOLWISE_", "PYTHONDONTWRITE")
