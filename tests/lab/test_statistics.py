@@ -28,7 +28,6 @@ from poolwise.lab.statistics import (
     time_per_job,
 )
 from poolwise.lab.statistics.best import alpha_at
-from poolwise.lab.statistics.student import t_quantile
 
 durations = st.floats(min_value=1e-4, max_value=1e4, allow_nan=False)
 rounds = st.dictionaries(st.integers(1, 9), durations, min_size=3, max_size=9)
@@ -87,13 +86,6 @@ def test_the_bounds_are_those_of_a_paired_t_test_of_scipy() -> None:
     own = difference(slow, fast)
     assert (own.low, own.high) == (pytest.approx(np.exp(theirs.low)), pytest.approx(np.exp(theirs.high)))
     assert own.ratio == pytest.approx(np.exp(np.mean(logs[0] - logs[1])))
-
-
-@pytest.mark.parametrize("alpha", [0.3, 0.05, 0.0125, 1e-3, 1e-6])
-@pytest.mark.parametrize("freedom", [1, 1.5, 2, 4, 7.3, 29, 250.5, 1e4, math.inf])
-def test_the_quantiles_of_students_t_are_those_of_scipy(freedom: float, alpha: float) -> None:
-    distribution = scipy.stats.norm if math.isinf(freedom) else scipy.stats.t(freedom)
-    assert t_quantile(freedom, alpha) == pytest.approx(distribution.isf(alpha), rel=1e-9)
 
 
 def test_what_slows_a_whole_round_cancels() -> None:

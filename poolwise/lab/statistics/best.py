@@ -7,8 +7,7 @@ other, so only differences within rounds count: what slows a whole round cancels
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-from poolwise.lab.statistics.student import t_quantile
+from functools import cache
 
 #: The time of each round in seconds, by the round's number.
 type Sample = Mapping[int, float]
@@ -94,11 +93,19 @@ def difference(slow: Sample, fast: Sample, *, share: float = 1.0, looked: bool =
 
 def _half(rounds: int, share: float, *, looked: bool) -> float:
     """Return the half width of a bound in standard deviations of a round."""
-    return t_quantile(rounds - 1, share * alpha_at(rounds, looked=looked)) / math.sqrt(rounds)
+    return _quantile(rounds - 1, share * alpha_at(rounds, looked=looked)) / math.sqrt(rounds)
 
 
 def _exp(logarithm: float) -> float:
     return math.exp(min(_LARGEST_LOG, logarithm))
+
+
+@cache
+def _quantile(freedom: int, alpha: float) -> float:
+    # Imported here: SciPy takes most of a second, and only comparisons need it.
+    from scipy.stats import t
+
+    return float(t.isf(alpha, freedom))
 
 
 def alpha_at(rounds: int, *, looked: bool) -> float:

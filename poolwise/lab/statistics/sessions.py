@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from poolwise.lab.statistics.best import FEWEST_ROUNDS
-from poolwise.lab.statistics.student import t_quantile
 
 type SessionOutcome = Literal["slower", "faster", "no change", "cannot tell"]
 SLOWER: Final = "slower"
@@ -114,11 +113,18 @@ def _half(errors: Sequence[tuple[float, int]], session_sd: float, alpha: float) 
     total = session_sd**2 + math.fsum(error for error, _ in errors)
     uncertain = math.fsum(error**2 / freedom for error, freedom in errors)
     freedom = total**2 / uncertain if uncertain else math.inf
-    return t_quantile(freedom, alpha) * math.sqrt(total)
+    return _quantile(freedom, alpha) * math.sqrt(total)
 
 
 def _exp(logarithm: float) -> float:
     return math.exp(max(-400.0, min(400.0, logarithm)))
+
+
+def _quantile(freedom: float, alpha: float) -> float:
+    # Imported here: SciPy takes most of a second, and only comparisons need it.
+    from scipy.stats import norm, t
+
+    return float(norm.isf(alpha) if math.isinf(freedom) else t.isf(alpha, freedom))
 
 
 def outcome(change: SessionRatio, allowance: float) -> SessionOutcome:
