@@ -185,8 +185,8 @@ class _Sender:
         job_id = options["task_id"]
         headers = {
             **_HEADERS,
+            "id": job_id,  # before our own header, as `broker_queues` expects it
             **options["headers"],
-            "id": job_id,
             "root_id": job_id,
             "shadow": options["shadow"],
             "timelimit": [options["time_limit"], options["soft_time_limit"]],

@@ -93,9 +93,16 @@ class HeartbeatThread:
         idle_checks = 0
         while (left_s := until_mono - time.monotonic()) > 0 and idle_checks < _IDLE_CHECKS:
             sleep(min(_CHECK_EVERY_S, left_s))
-            consumer.report_places()
+            self._report_places(consumer)
             was_busy = was_busy or api.jobs_received() != received
             idle_checks = idle_checks + 1 if was_busy and not api.slots_in_use() else 0
+
+    @staticmethod
+    def _report_places(consumer: Any) -> None:
+        try:
+            consumer.report_places()
+        except Exception:  # as above
+            log.exception("cannot report where jobs run")
 
     def _heartbeat(self, consumer: Any, started_at: float) -> heartbeats.Heartbeat:
         _, lag_s = api.loop_lag_s()

@@ -17,7 +17,7 @@ from django.utils import timezone
 from poolwise import lab
 from poolwise.coordinator import retention
 from poolwise.coordinator.recording import is_temporary
-from poolwise.lifecycle import back_pressure, cancellation, recorder, submission
+from poolwise.lifecycle import cancellation, recorder, submission
 from poolwise.lifecycle.cancellation import CancelOutcome
 from poolwise.lifecycle.stream import Ending, Outcome, Place, Started
 from poolwise.models import Batch, Comparison, Job, JobLog, JobState
@@ -57,13 +57,23 @@ def test_a_job_that_retention_deleted_a_moment_ago_runs_again_without_its_parent
     assert (again.parent, again.definition) == (None, job.definition)
 
 
+def _once_held(monkeypatch: pytest.MonkeyPatch, call: Callable[[], object]) -> None:
+    """Make the call when the parent of a new job is held and the job is not stored yet."""
+    hold = submission._hold_parent
+
+    def held(jobs: Any) -> None:
+        hold(jobs)
+        call()
+
+    monkeypatch.setattr(submission, "_hold_parent", held)
+
+
 def test_retention_waits_for_a_job_that_is_run_again_and_leaves_the_new_one_without_a_parent(
     elsewhere: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [job] = make(1)
     pruning: list[Any] = []
-    # When the parent is held and the new job is not stored yet.
-    monkeypatch.setattr(back_pressure, "check", lambda *_, **__: pruning.append(elsewhere(retention.prune)))
+    _once_held(monkeypatch, lambda: pruning.append(elsewhere(retention.prune)))
     again = submission.run_again(job, user=None)
     assert pruning[0].result(30).jobs == 1
     again.refresh_from_db()
@@ -156,9 +166,7 @@ def test_a_request_of_a_user_who_is_deleted_meanwhile_is_a_409(
     [job] = make(1, user=user)
     browser = Client(raise_request_exception=False)
     browser.force_login(user)
-    monkeypatch.setattr(
-        back_pressure, "check", lambda *_, **__: get_user_model().objects.filter(pk=user.pk).delete()
-    )
+    _once_held(monkeypatch, lambda: get_user_model().objects.filter(pk=user.pk).delete())
     response = browser.post(path.format(job.pk), content_type="application/json")
     assert response.status_code == 409
     assert "deleted or changed meanwhile" in response.content.decode()

@@ -15,7 +15,8 @@ from poolwise.coordinator import duties as platform
 from poolwise.coordinator import loop as coordinating
 from poolwise.coordinator.loop import Coordinator, own_reader
 from poolwise.lab.duties import lab_duties
-from poolwise.lifecycle import broker, publishing, stream
+from poolwise.lifecycle import broker, broker_queues, publishing, stream
+from poolwise.lifecycle.heartbeats import AttemptId
 from poolwise.lifecycle.stream import Entry
 from poolwise.support import redis as redis_client
 from tests.helpers.pace import limit_s
@@ -52,6 +53,14 @@ def messages(client: redis.Redis, queue: str) -> list[dict[str, Any]]:
         definition, params = json.loads(base64.b64decode(message["body"]))[0]
         message["args"] = [definition, json.loads(params)]
     return queued
+
+
+def waiting(pool: str) -> set[AttemptId] | None:
+    """Return the attempts whose messages wait at the broker; None if the broker cannot list them."""
+    reading = broker_queues.Reading(pool)
+    while not reading.read(1000):
+        pass
+    return reading.found if reading.is_listed else None
 
 
 def reports(client: redis.Redis) -> list[Entry]:

@@ -92,7 +92,6 @@ def test_serialisation_takes_a_growing_share_and_a_reference_a_small_message(
         shares = [size["share"] for size in result["sizes"]]
         assert shares[0] < 0.3 < shares[-1]
     last = {way: result["sizes"][-1] for way, result in results.items()}
-    assert last["reference"]["passing_s"] < last["json"]["passing_s"]
     assert last["msgpack"]["message_bytes"] < 0.9 * last["json"]["message_bytes"]
     assert last["reference"]["message_bytes"] < 1000
     assert "as msgpack" in lesson("hazard.large_payload", list(results.values()))

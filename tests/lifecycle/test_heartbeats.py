@@ -238,7 +238,8 @@ def consumer(settings: Any) -> Any:
     settings.JOB_HEARTBEAT_S = 0.1
     pool = SimpleNamespace(limit=8)
     reserved = lambda: [("a", 2)]  # noqa: E731
-    return SimpleNamespace(hostname="threads-1@h", pool=pool, reserved_attempts=reserved, unconnected_s=0.0)
+    parts = {"pool": pool, "reserved_attempts": reserved, "report_places": lambda: None}
+    return SimpleNamespace(hostname="threads-1@h", unconnected_s=0.0, **parts)
 
 
 def test_a_heartbeat_thread_sends_until_it_is_stopped_and_then_never_again(

@@ -54,6 +54,7 @@ def test_queue_names_that_celery_accepts_are_accepted(queue: str) -> None:
 
 @pytest.mark.django_db
 def test_the_table_of_pools_follows_the_settings(settings: Any) -> None:
+    _sync_pools()  # the database may have been made while a test had pools of its own
     assert set(Pool.objects.values_list("name", flat=True)) == set(settings.JOB_POOLS)
     settings.JOB_POOLS = {"threads": {**SOUND, "concurrency": 9}}
     _sync_pools()

@@ -26,7 +26,7 @@ def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
         ("pool threads", {"JOB_POOLS": "[1]"}, "JOB_POOLS declares no pool"),
         ("pool threads", {"JOB_POOLS": "{}"}, "JOB_POOLS"),
         ("pool threads", {"JOB_POOLS": '{"a": 5}'}, "JOB_POOLS['a'] is 5"),
-        ("pool threads", {"JOB_KEEP_DAYS": "x"}, '"JOB_KEEP_DAYS" invalid'),
+        ("pool threads", {"JOB_KEEP_DAYS": "x"}, "JOB_KEEP_DAYS is 'x'; it must be a number"),
         ("pool threads", {"DATABASE_URL": "x"}, "DATABASE_URL"),
         # A value that Django's settings refuse, and one that only the pools do.
         *((command, {"LOG_LEVEL": "loud"}, "LOG_LEVEL must be one of") for command in COMMANDS),

@@ -20,7 +20,7 @@ from poolwise.control import pause, purge, resume
 from poolwise.lifecycle import broker, broker_queues, pauses, precheck
 from poolwise.lifecycle.submission import submit
 from poolwise.models import Job, JobState, Pause
-from tests.helpers.core import forget_connections
+from tests.helpers.core import forget_connections, waiting
 from tests.helpers.pace import eventually
 from tests.helpers.platform import Platform
 from tests.helpers.services import absent
@@ -152,7 +152,7 @@ def test_a_queue_of_rabbitmq_has_a_length_and_may_be_empty(
     monkeypatch.setenv("CELERY_BROKER_URL", rabbitmq)
     forget_connections()
     try:
-        assert (broker_queues.length(unserved_pool), broker_queues.waiting(unserved_pool)) == (
+        assert (broker_queues.length(unserved_pool), waiting(unserved_pool)) == (
             0,
             set(),
         )  # never declared
@@ -161,10 +161,10 @@ def test_a_queue_of_rabbitmq_has_a_length_and_may_be_empty(
         eventually(
             lambda: broker_queues.length(unserved_pool) == 3
         )  # sent by one connection, counted by another
-        assert broker_queues.waiting(unserved_pool) is None
+        assert waiting(unserved_pool) is None
         with broker.background_connection() as connection:
             connection.default_channel.queue_purge(unserved_pool)
-        assert (broker_queues.length(unserved_pool), broker_queues.waiting(unserved_pool)) == (0, set())
+        assert (broker_queues.length(unserved_pool), waiting(unserved_pool)) == (0, set())
     finally:
         Job.objects.all().delete()
         leave_rabbitmq()

@@ -9,12 +9,12 @@ from typing import Any
 import psutil
 import pytest
 
-from poolwise.lifecycle import broker_queues
 from poolwise.lifecycle.heartbeats import pools_up, read_all
 from poolwise.lifecycle.submission import submit
 from poolwise.models import Job, JobState
 from poolwise.support import is_running
 from poolwise.support.redis import worker_client
+from tests.helpers.core import waiting
 from tests.helpers.own_jobs import declare_own, own_platform
 from tests.helpers.pace import eventually, within
 from tests.helpers.platform import Platform
@@ -58,7 +58,7 @@ def busy(pool: str, copies: int = RECEIVED) -> tuple[list[Job], list[Job], int]:
     """Have a pool's one worker receive all jobs; return those that it runs, the others, and its process id."""
     jobs = submit("endings.slow", {"duration_s": 3}, pool=pool, copies=copies)
     here = Job.objects.running().filter(pool=pool)
-    eventually(lambda: here.count() == min(SLOTS, copies) and not broker_queues.waiting(pool))
+    eventually(lambda: here.count() == min(SLOTS, copies) and not waiting(pool))
     for job in jobs:
         job.refresh_from_db()
     [worker] = pools_up()[pool]
@@ -69,9 +69,9 @@ def busy(pool: str, copies: int = RECEIVED) -> tuple[list[Job], list[Job], int]:
 
 def is_again(pool: str, running: list[Job], received: list[Job], dead: str) -> bool:
     """Return whether each job waits at the broker, as the next attempt where it ran, or has begun on another worker."""
-    waiting = broker_queues.waiting(pool) or set()
+    there = waiting(pool) or set()
     begun = Job.objects.filter(pool=pool).exclude(state=JobState.QUEUED).exclude(worker=dead)
-    again = waiting | {(str(pk), attempt) for pk, attempt in begun.values_list("pk", "attempt")}
+    again = there | {(str(pk), attempt) for pk, attempt in begun.values_list("pk", "attempt")}
     return again >= {(str(job.pk), 2) for job in running} | {(str(job.pk), 1) for job in received}
 
 

@@ -102,10 +102,10 @@ def _exp(logarithm: float) -> float:
 
 @cache
 def _quantile(freedom: int, alpha: float) -> float:
-    # Imported here: SciPy takes most of a second, and only comparisons need it.
-    from scipy.stats import t
+    # Imported here, and not `scipy.stats`, which takes most of a second and 60 MB: only comparisons need it.
+    from scipy.special import stdtrit
 
-    return float(t.isf(alpha, freedom))
+    return -float(stdtrit(freedom, alpha))
 
 
 def alpha_at(rounds: int, *, looked: bool) -> float:

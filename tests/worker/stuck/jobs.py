@@ -27,7 +27,6 @@ UNWANTED = (
         "PIL",
         "altair",
         "ninja",
-        "cryptography.fernet",
         "prompt_toolkit",
         "celery.bin.celery",
     ),
