@@ -94,7 +94,10 @@ class JobConsumer(PoolConsumer):
                 request.report_place()
 
     def _post_to_hub(self, call: Callable[[], None]) -> None:
-        self.hub.call_soon(call)
+        if self.is_running:
+            self.hub.call_soon(call)
+        else:  # no loop makes it any more; the jobs that still end must be acknowledged
+            call()
 
     def settlers(self, message: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
         """Return how to acknowledge and to reject a message, from any thread."""
