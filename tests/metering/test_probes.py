@@ -252,7 +252,8 @@ def test_a_computing_job_stalls_the_waiting_one_and_is_shown_as_its_cause(
     assert sleeper.stall_s >= hog.caused_stall_s > 0.5 * hog.cpu_s
     assert sleeper.stall_s > 0.4
     assert sleeper.caused_stall_s == 0
-    assert stalled_by(sleeper) == hog
+    # Where the machine prolonged the stall to ten times what it caused, no job is shown.
+    assert stalled_by(sleeper) == (hog if hog.caused_stall_s >= 0.1 * sleeper.stall_s else None)
 
 
 @linux
