@@ -26,6 +26,8 @@ REMOTE_COMMANDS = frozenset((
 ))  # fmt: skip
 
 
+#: Prefork fetches one message beyond its slots: those are few, and one would wait after each job for the next message.
+_SPARE = 1
 #: The place of a job that ends sooner is reported with its end.
 _PLACE_AFTER_S = 0.2
 
@@ -43,6 +45,8 @@ class JobConsumer(PoolConsumer):
         #: The conversation with Redis; None before the first connection to the broker.
         self.conversation: Conversation | None = None
         super().__init__(*args, **kwargs)
+        if self.pool.uses_semaphore:
+            self.initial_prefetch_count += _SPARE
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         """Return a handler of received messages: it verifies the signature and hands the job to the pool.
