@@ -82,9 +82,10 @@ def _mark(batch: Sequence[tuple[UUID, int]]) -> list[tuple[UUID, int]] | None:
 
 def _withdraw(queue: str, ids: Collection[str]) -> int | None:
     """Remove the messages of these jobs from the queue; newer ones stay."""
-    connection = broker.web_connection()
+    # Of its own: another thread may close the shared one just now.
+    connection = broker.web_connection().clone()
     try:
-        with connection.channel() as channel:
+        with connection, connection.channel() as channel:
             client = getattr(channel, "client", None)
             # Other brokers cannot remove single messages: there the workers drop those of cancelled jobs.
             return None if client is None else _withdraw_from_list(client, queue, ids)
