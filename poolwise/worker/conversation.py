@@ -16,12 +16,14 @@ import redis
 import structlog
 
 from poolwise.lifecycle import stream
-from poolwise.support import REDIS_ERRORS, Client, connect, native_lock, original, start_native_thread
+from poolwise.support import Client, connect, native_lock, original, start_native_thread
 
 log = structlog.get_logger(__name__)
 #: At most this many claims and reports go in one call, so that Redis serves others in between.
 MOST_AT_ONCE = 64
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
+#: Raised while Redis cannot be reached; any other error is about what was sent, or a Redis that is full.
+_AWAY = (redis.ConnectionError, redis.TimeoutError, OSError)
 
 type Answered = Callable[[stream.Claim | None], object]
 
@@ -80,9 +82,14 @@ class Conversation:
     # --- in the thread
 
     def _run(self) -> None:
-        client = connect(timeout_s=5.0)
+        client, pause_s = connect(timeout_s=5.0), _FIRST_PAUSE_S
         while True:
-            self._talk(client, self._taken())
+            refused = self._talk(client, self._taken())
+            for item in refused:
+                self._items.put(item)  # behind those that came meanwhile, which it must not keep back
+            if refused:
+                original("time", "sleep")(pause_s)
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S) if refused else _FIRST_PAUSE_S
 
     def _taken(self) -> list[_Item]:
         """Wait for an item, and return it with those that wait behind it."""
@@ -94,34 +101,40 @@ class Conversation:
             pass
         return items
 
-    def _talk(self, client: Client, items: Sequence[_Item]) -> None:
+    def _talk(self, client: Client, items: Sequence[_Item]) -> Sequence[_Item]:
+        """Send the items, however long Redis is away; return those that could not be sent though it was there."""
         pause_s = _FIRST_PAUSE_S
-        while items:
+        while True:
             try:
-                items = self._sent(client, items)
-            except REDIS_ERRORS as error:
+                return self._refused(client, items)
+            except _AWAY as error:
                 log.warning("Redis is unavailable; retrying", error=str(error), waiting=len(items))
-            if items:
-                original("time", "sleep")(pause_s)
-                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            original("time", "sleep")(pause_s)
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
-    def _sent(self, client: Client, items: Sequence[_Item]) -> Sequence[_Item]:
-        """Send the items; return those that Redis refuses, which must not keep back the others."""
+    def _refused(self, client: Client, items: Sequence[_Item]) -> Sequence[_Item]:
+        """Send the items together; if that fails, each alone. Return those that fail alone. Raise if Redis is away."""
         try:
             self._exchange(client, items)
-        except redis.ResponseError as error:
-            if len(items) == 1:
-                raise
-            log.warning("Redis refuses a call; trying its parts alone", error=str(error))
-            return [item for item in items if not self._is_sent_alone(client, item)]
+        except _AWAY:
+            raise
+        except Exception as error:  # whatever it is: without this thread no slot gets a job
+            log.warning(
+                "Redis refuses a call",
+                error=repr(error),
+                parts=len(items),
+                exc_info=not isinstance(error, redis.RedisError),
+            )
+            return [item for item in items if self._fails(client, item)] if len(items) > 1 else items
         return ()
 
-    def _is_sent_alone(self, client: Client, item: _Item) -> bool:
+    def _fails(self, client: Client, item: _Item) -> bool:
+        """Send an item alone; return whether that failed, also because Redis is away now: the others are answered."""
         try:
             self._exchange(client, [item])
-        except redis.ResponseError:
-            return False
-        return True
+        except Exception:
+            return True
+        return False
 
     def _exchange(self, client: Client, items: Sequence[_Item]) -> None:
         claims = [item.claim for item in items if item.claim is not None]
