@@ -44,6 +44,8 @@ for i = 1, reports do
     local is_own = now[claim] and now[claim]:sub(1, #worker) == worker
     if kind == 'start' then
         if is_own then texts[#texts + 1] = ARGV[argument + 2] end
+    elseif kind == 'pause' then
+        texts[#texts + 1] = ARGV[argument + 2]
     elseif kind == 'end' then
         local lives_s = ARGV[redis.call('EXISTS', duplicate) + 3]
         texts[#texts + 1] = ARGV[argument + 2]
@@ -382,7 +384,8 @@ def _exchange(client: Client, claims: Sequence[ClaimRequest], reports: Sequence[
 def _kind_of(entry: Entry) -> str:
     if isinstance(entry, Started):
         return "start"
-    return "release" if entry.ending is Ending.RELEASED else "end"
+    # A paused attempt has no claim; one that was made meanwhile stays as it is.
+    return {Ending.RELEASED: "release", Ending.PAUSED: "pause"}.get(entry.ending, "end")
 
 
 def _paused(entry: Started) -> Outcome:

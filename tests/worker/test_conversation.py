@@ -115,6 +115,7 @@ def test_what_redis_refuses_does_not_keep_back_the_rest(
     monkeypatch.setattr(stream, "exchange", refuse)
     conversation, event = blocked()
     answers: list[str] = []
+    later: list[str] = []
 
     def note(name: str) -> Callable[[object], None]:
         return lambda _: answers.append(name)
@@ -124,9 +125,32 @@ def test_what_redis_refuses_does_not_keep_back_the_rest(
     event.set()
     eventually(lambda: answers == ["a", "b"])
     assert not conversation.is_settled
+    conversation.claim(claim_of(str(uuid4())), lambda _: later.append("later"))
+    eventually(lambda: later == ["later"], limit_s(10))
     is_refused = False
     eventually(lambda: conversation.is_settled, limit_s(10))
     assert answers == ["a", "b", "refused"]
+
+
+@pytest.mark.parametrize("fault", [redis.ConnectionError("away"), ValueError("unexpected")])
+def test_each_is_answered_once_though_an_error_comes_between_its_parts(
+    own_keys: Any, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    exchange, faults = stream.exchange, [redis.ResponseError("refused"), None, fault]
+
+    def fail(client: Any, claims: Any, outcomes: Any) -> Any:
+        if claims and faults and (error := faults.pop(0)) is not None:
+            raise error
+        return exchange(client, claims, outcomes)
+
+    monkeypatch.setattr(stream, "exchange", fail)
+    conversation, event = blocked()
+    answers: list[Any] = []
+    for name in ("a", "b", "c"):
+        conversation.claim(claim_of(str(uuid4())), lambda answer, name=name: answers.append((name, answer)))
+    event.set()
+    eventually(lambda: conversation.is_settled, limit_s(10))
+    assert sorted(answers) == [(name, Claim.CLAIMED) for name in ("a", "b", "c")]
 
 
 def test_an_answer_that_fails_does_not_keep_back_the_others(own_keys: Any) -> None:
@@ -166,6 +190,14 @@ def test_a_start_counts_only_while_the_claim_is_its_workers(own_keys: Any) -> No
     stream.exchange(own_keys, [], [start, outcome_of(job_id)])
     stream.exchange(own_keys, [], [start])
     assert reports(own_keys)[1:] == [start, outcome_of(job_id)]
+
+
+def test_a_pause_leaves_a_claim_that_was_made_meanwhile_as_it_is(own_keys: Any) -> None:
+    job_id = str(uuid4())
+    stream.exchange(own_keys, [claim_of(job_id)], [])
+    stream.exchange(own_keys, [], [Outcome(job_id, 1, PLACE, Timings(), Ending.PAUSED)])
+    claim = stream._claim_key(job_id, 1)
+    assert (own_keys.get(claim), own_keys.ttl(claim) > stream.CLAIM_AFTERLIFE_S) == ("w@h 1", True)
 
 
 def test_all_of_a_call_is_refused_if_a_key_has_another_type_and_done_once_it_is_gone(own_keys: Any) -> None:
