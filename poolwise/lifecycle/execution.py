@@ -8,10 +8,10 @@ import os
 import secrets
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from random import uniform
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
@@ -39,7 +39,6 @@ from poolwise.support import (
     ResultRefused,
     Stopwatch,
     Timings,
-    elapsed_wall_s,
     logs,
     redacted,
     redacted_json,
@@ -80,21 +79,16 @@ class Delivery:
 
 def claim_of(delivery: Delivery, greenlet_or_task: str = "") -> ClaimRequest:
     """Return the claim of a delivered attempt."""
-    wall, mono = wall_now(), time.monotonic()
-    waited_s = None if delivery.received_mono is None else max(0.0, mono - delivery.received_mono)
-    timings = Timings(
-        published_at=delivery.published_at,
-        received_at=delivery.received_at,
-        started_at=wall,
-        broker_wait_s=elapsed_wall_s(delivery.published_at, delivery.received_at),
-        worker_wait_s=waited_s,
-    )
     # Its process and thread are not known before it starts.
     place = Place(delivery.worker, 0, "", greenlet_or_task)
-    started = Started(delivery.job_id, delivery.attempt, place, timings)
+    started = Started(delivery.job_id, delivery.attempt, place, _watch(delivery).start())
     # With the same token the claim can be repeated, should only its answer have been lost.
     token = claim_token(delivery.worker, secrets.token_hex(8))
     return ClaimRequest(started, token, delivery.pool, delivery.definition, encode(started))
+
+
+def _watch(delivery: Delivery) -> Stopwatch:
+    return Stopwatch(api.cpu_s, delivery.published_at, delivery.received_at, delivery.received_mono)
 
 
 def place_of(delivery: Delivery) -> Place:
@@ -137,7 +131,7 @@ def _log_context(delivery: Delivery) -> dict[str, Any]:
 
 
 def _run(delivery: Delivery) -> tuple[Outcome, BaseException | None]:
-    watch = Stopwatch(api.cpu_s, delivery.published_at, delivery.received_at, delivery.received_mono)
+    watch = _watch(delivery)
     place = place_of(delivery)
     buffer = logs.LogBuffer(settings.JOB_LOG_MAX_LINES)
     outcome = Outcome(delivery.job_id, delivery.attempt, place, Timings(), Ending.SUCCEEDED)
@@ -276,19 +270,15 @@ def _traceback_of(error: BaseException) -> str:
 
 
 def report(outcome: Outcome) -> None:
-    """Report an outcome, and wait until Redis has it."""
-    _retrying(lambda: exchange(worker_client(), [], [outcome]))
-
-
-def _retrying[T](call: Callable[[], T]) -> T:
-    """Return what `call` returns; retry while Redis is unavailable. This time does not count as the job's."""
+    """Report an outcome in the child of prefork that ran it, and wait until Redis has it."""
     pause_s = 0.05
     while True:
         try:
-            return cast(T, api.offload(call))
+            exchange(worker_client(), [], [outcome])
+            return
         except REDIS_ERRORS as error:
             log.warning("Redis is unavailable; retrying", error=str(error), pause_s=pause_s)
-            api.sleep(pause_s)
+            time.sleep(pause_s)
             pause_s = min(pause_s * 2, _MAX_BACK_OFF_S)
         except SoftTimeLimitExceeded:
             continue  # prefork's limit is a signal, which may come after the body; the call can be repeated
