@@ -1,7 +1,7 @@
 """Paused pools and definitions: rows in the database, and a copy in Redis that workers read.
 
 The operator's actions write the copy, and so does every coordinator each second, in case Redis lost its data.
-`stream.claim` and `poolwise.worker.pause_watcher` read it.
+`stream.exchange` and `poolwise.worker.pause_watcher` read it.
 """
 
 from collections.abc import Iterable, Mapping

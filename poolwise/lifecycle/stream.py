@@ -308,17 +308,6 @@ def claim_token(worker: str, unique: str = "") -> str:
     return f"{worker} {unique}"
 
 
-def claim(
-    client: Client, entry: Started, token: str, *, pool: str = "", definition: str = "", text: str = ""
-) -> Claim:
-    """Claim an attempt and report it as started, in one step. Raise redis-py's errors.
-
-    While the pool or definition is paused, the attempt is reported as paused instead; if the job was cancelled before it
-    started, as cancelled.
-    """
-    return exchange(client, [ClaimRequest(entry, token, pool, definition, text)], [])[0]
-
-
 def report(client: Client, outcome: Outcome) -> None:
     """Report how an attempt ended; a second report changes nothing. Raise redis-py's errors."""
     exchange(client, [], [outcome])

@@ -28,7 +28,7 @@ from poolwise.support.duty import Duty, Pacing
 from poolwise.support.redis import key, worker_client
 from poolwise.support.timing import Timings, wall_now
 from tests import ROOT
-from tests.helpers.core import after, coordinate, coordinator_of, keep_connections, reports
+from tests.helpers.core import after, claim, coordinate, coordinator_of, keep_connections, reports
 from tests.helpers.pace import limit_s
 from tests.helpers.platform import Platform, _test_database_url
 
@@ -71,7 +71,7 @@ def reader(own_keys: Any) -> Reader:
 # --- recording ------------------------------------------------------------------------------------------
 def test_what_is_reported_is_recorded_and_taken_off_the_stream(own_keys: Any, reader: Reader) -> None:
     job = make()
-    stream.claim(own_keys, Started(str(job.pk), 1, PLACE, timings()), "token")
+    claim(own_keys, Started(str(job.pk), 1, PLACE, timings()), "token")
     stream.report(own_keys, ended(job))
     assert record_new(reader) == 2
     job.refresh_from_db()

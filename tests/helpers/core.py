@@ -55,6 +55,13 @@ def messages(client: redis.Redis, queue: str) -> list[dict[str, Any]]:
     return queued
 
 
+def claim(
+    client: Any, entry: stream.Started, token: str, *, pool: str = "", definition: str = ""
+) -> stream.Claim:
+    """Claim one attempt, and report it as started."""
+    return stream.exchange(client, [stream.ClaimRequest(entry, token, pool, definition)], [])[0]
+
+
 def waiting(pool: str) -> set[AttemptId] | None:
     """Return the attempts whose messages wait at the broker; None if the broker cannot list them."""
     reading = broker_queues.Reading(pool)

@@ -17,6 +17,7 @@ from poolwise.models import Pause
 from poolwise.support import signing
 from poolwise.support.redis import connect, key
 from poolwise.support.timing import Timings
+from tests.helpers.core import claim
 
 JSON = st.recursive(
     st.none()
@@ -97,7 +98,7 @@ def test_reports(client: Any, stranger: redis.Redis, field: bytes, value: bytes,
     reader.prepare()
     stranger.xadd(stream.stream_key(), {field: value, "e": _written(signing.REPORT, value, is_signed)})
     stranger.xadd(stream.stream_key(), {field: value})
-    stream.claim(client, STARTED, "token")
+    claim(client, STARTED, "token")
     read = reader.read(count=10, block_ms=0)
     decoded: list[Any] = []
     for _, text in read:
@@ -129,13 +130,13 @@ def test_pauses(client: Any, stranger: redis.Redis, field: bytes, value: bytes) 
 @given(value=BYTES)
 def test_marks_and_claims(client: Any, stranger: redis.Redis, value: bytes) -> None:
     stranger.set(stream._cancel_key(STARTED.job_id), value)
-    assert stream.claim(client, STARTED, "token") is Claim.CLAIMED
+    assert claim(client, STARTED, "token") is Claim.CLAIMED
     stranger.set(stream._claim_key(STARTED.job_id, 1), value)
     stranger.set(stream._duplicate_key(STARTED.job_id, 1), value)
-    assert stream.claim(client, STARTED, "another") is Claim.TAKEN
+    assert claim(client, STARTED, "another") is Claim.TAKEN
     stream.begin_no_more(client, STARTED.job_id, 1)
     stranger.delete(stream._claim_key(STARTED.job_id, 1))
-    assert stream.claim(client, STARTED, "another") is Claim.CANCELLED
+    assert claim(client, STARTED, "another") is Claim.CANCELLED
 
 
 TYPES = {
@@ -154,7 +155,7 @@ def test_keys_of_another_type_are_made_again(client: Any, stranger: redis.Redis,
     names += [stream.stream_key(), stream._claim_key(STARTED.job_id, 1), stream._cancel_key(STARTED.job_id)]
     for name in names:
         TYPES[kind](stranger, name)
-    claimed = stream.claim(client, STARTED, "token")
+    claimed = claim(client, STARTED, "token")
     assert claimed is (Claim.TAKEN if kind == "string" else Claim.CLAIMED)
     assert heartbeats.read_all(client) == []
     assert heartbeats.reserved_attempts(client) == {}
@@ -169,15 +170,15 @@ def test_keys_of_another_type_are_made_again(client: Any, stranger: redis.Redis,
 def test_marks_follow_a_change_of_the_key(client: Any, settings: Any) -> None:
     stream.mark_cancelled(client, [STARTED.job_id])
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "a new one", [settings.SECRET_KEY]
-    assert stream.claim(client, STARTED, "token") is Claim.CANCELLED
+    assert claim(client, STARTED, "token") is Claim.CANCELLED
     settings.SECRET_KEY_FALLBACKS = []
-    assert stream.claim(client, STARTED, "token") is Claim.CLAIMED
+    assert claim(client, STARTED, "token") is Claim.CLAIMED
 
 
 def test_a_stream_whose_last_id_is_taken_is_made_again_once_it_is_empty(client: Any) -> None:
     reader, other = stream.Reader(client, "reader"), stream.Reader(client, "other")
     reader.prepare()
-    stream.claim(client, STARTED, "token")
+    claim(client, STARTED, "token")
     client.xadd(stream.stream_key(), {"e": "x"}, id=f"{2**64 - 1}-{2**64 - 1}")
     with pytest.raises(redis.ResponseError):
         client.xadd(stream.stream_key(), {"e": "x"})

@@ -23,7 +23,7 @@ from poolwise.support.errors import InvalidParameters, UnknownPool
 from poolwise.support.timing import Timings
 from poolwise.worker import pause_watcher
 from poolwise.worker.pause_watcher import PauseWatcher
-from tests.helpers.core import reports
+from tests.helpers.core import claim, reports
 from tests.helpers.pace import limit_s
 
 pytestmark = pytest.mark.django_db
@@ -76,19 +76,19 @@ def test_a_claim_of_what_is_paused_gives_the_attempt_back_until_it_is_resumed(
     job = make(due_at=None)
     of = {"pool": "gevent", "definition": "io.wait"}
     write_copy(own_keys, paused)
-    assert stream.claim(own_keys, started(str(job.pk)), "t", **of) is Claim.PAUSED
+    assert claim(own_keys, started(str(job.pk)), "t", **of) is Claim.PAUSED
     recorder.record(reports(own_keys))
     job.refresh_from_db()
     assert (job.state, job.attempt, job.due_at, job.worker) == (JobState.QUEUED, 1, job.created_at, "")
     write_copy(own_keys, Paused({"threads": "paused"}, {"io.waits": "paused"}))
-    assert stream.claim(own_keys, started(str(job.pk)), "t", **of) is Claim.CLAIMED
+    assert claim(own_keys, started(str(job.pk)), "t", **of) is Claim.CLAIMED
 
 
 def test_what_was_given_back_does_not_touch_a_job_that_runs_or_has_ended(own_keys: redis.Redis) -> None:
     write_copy(own_keys, Paused({"gevent": "paused"}))
     for state in (JobState.RUNNING, JobState.CANCELLED):
         job = make(state=state)
-        stream.claim(own_keys, started(str(job.pk)), "t", pool="gevent")
+        claim(own_keys, started(str(job.pk)), "t", pool="gevent")
         assert recorder.record(reports(own_keys)[-1:]).stale == 1
         job.refresh_from_db()
         assert (job.state, job.due_at) == (state, None)
@@ -96,9 +96,9 @@ def test_what_was_given_back_does_not_touch_a_job_that_runs_or_has_ended(own_key
 
 def test_a_running_claim_asked_again_is_not_given_back(own_keys: redis.Redis) -> None:
     job_id = str(uuid4())
-    assert stream.claim(own_keys, started(job_id), "t", pool="gevent") is Claim.CLAIMED
+    assert claim(own_keys, started(job_id), "t", pool="gevent") is Claim.CLAIMED
     write_copy(own_keys, Paused({"gevent": "paused"}))
-    assert stream.claim(own_keys, started(job_id), "t", pool="gevent") is Claim.CLAIMED
+    assert claim(own_keys, started(job_id), "t", pool="gevent") is Claim.CLAIMED
 
 
 def test_paused_jobs_are_not_published_and_are_in_order_once_they_may(
@@ -220,10 +220,10 @@ def test_a_purge_leaves_what_runs_and_the_queued_jobs_of_a_pool_that_is_gone_go(
 def test_a_purge_leaves_what_began_a_moment_ago_to_finish_and_counts_it_not(own_keys: redis.Redis) -> None:
     jobs = [make(pool="gone") for _ in range(3)]
     runs = str(jobs[1].pk)
-    stream.claim(own_keys, started(runs), "t")
+    claim(own_keys, started(runs), "t")
     assert purge("gone", user=None, reason="x").cancelled == 2
-    assert stream.claim(own_keys, started(str(jobs[0].pk)), "t") is Claim.CANCELLED
-    assert stream.claim(own_keys, started(runs, attempt=2), "t") is Claim.CLAIMED  # it may be tried again
+    assert claim(own_keys, started(str(jobs[0].pk)), "t") is Claim.CANCELLED
+    assert claim(own_keys, started(runs, attempt=2), "t") is Claim.CLAIMED  # it may be tried again
     recorder.record(
         [started(runs), Outcome(runs, 1, Place("w@h", 1), Timings(), Ending.SUCCEEDED, result="1")]
     )
@@ -241,7 +241,7 @@ def test_a_purge_that_cannot_notify_the_workers_leaves_that_to_the_coordinator(
     job.refresh_from_db()
     assert (job.state, job.due_at) == (JobState.CANCELLED, job.finished_at)
     assert cancellation.settle(own_keys) == 1
-    assert stream.claim(own_keys, started(str(job.pk)), "t") is Claim.CANCELLED
+    assert claim(own_keys, started(str(job.pk)), "t") is Claim.CANCELLED
 
 
 def test_a_purge_that_dies_before_the_database_is_finished_by_the_workers_that_meet_its_marks(
@@ -251,7 +251,7 @@ def test_a_purge_that_dies_before_the_database_is_finished_by_the_workers_that_m
     with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
         patch.setattr(JobQuerySet, "update_in_order", mock.Mock(side_effect=KeyboardInterrupt))
         purge("gone", user=None, reason="x")
-    assert stream.claim(own_keys, started(str(job.pk)), "t") is Claim.CANCELLED
+    assert claim(own_keys, started(str(job.pk)), "t") is Claim.CANCELLED
     recorder.record(reports(own_keys))
     job.refresh_from_db()
     assert job.state == JobState.CANCELLED

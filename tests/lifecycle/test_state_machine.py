@@ -31,6 +31,7 @@ from poolwise.lifecycle import broker, publishing, recorder, stream, submission
 from poolwise.lifecycle.stream import Claim, Ending, Entry, Outcome, Place, Started
 from poolwise.models import ENDED, Job, JobLog, JobState
 from poolwise.support.timing import Timings
+from tests.helpers.core import claim
 
 pytestmark = pytest.mark.django_db
 
@@ -209,12 +210,10 @@ class Life(RuleBasedStateMachine):
         self.now += timedelta(milliseconds=10)
         started = Started(*attempt, Place(worker, 1), self._timings())
         token = f"{worker} {self.tokens}"
-        answer = stream.claim(self.client, started, token)
+        answer = claim(self.client, started, token)
         if answer is Claim.CLAIMED:
             assert attempt not in self.runs, "two living workers run one attempt"
-            assert (
-                stream.claim(self.client, started, token) is Claim.CLAIMED
-            )  # the answer was lost: ask again
+            assert claim(self.client, started, token) is Claim.CLAIMED  # the answer was lost: ask again
             self.runs[attempt] = worker
 
     def _end(self, attempt: Attempt, ending: Ending, retry_in_s: float | None = None) -> None:

@@ -12,6 +12,7 @@ from poolwise.lifecycle.stream import Claim, Ending, Outcome, Place, Reader, Sta
 from poolwise.metering import Waits
 from poolwise.support import signing
 from poolwise.support.timing import Timings
+from tests.helpers.core import claim
 
 STARTED = Started("0" * 32, 1, Place("w@h", 7, "MainThread", "job-1"), Timings(1.0, 2.0, 3.0))
 
@@ -75,67 +76,67 @@ def test_a_report_that_was_changed_or_never_signed_is_refused() -> None:
 
 
 def test_an_attempt_is_claimed_once_and_the_same_token_may_ask_again(redis_client: redis.Redis) -> None:
-    assert stream.claim(redis_client, STARTED, "a") is Claim.CLAIMED
-    assert stream.claim(redis_client, STARTED, "a") is Claim.CLAIMED
-    assert stream.claim(redis_client, STARTED, "b") is Claim.TAKEN
+    assert claim(redis_client, STARTED, "a") is Claim.CLAIMED
+    assert claim(redis_client, STARTED, "a") is Claim.CLAIMED
+    assert claim(redis_client, STARTED, "b") is Claim.TAKEN
     assert redis_client.xlen(stream.stream_key()) == 1
 
 
 def test_giving_back_an_attempt_that_has_ended_changes_nothing(redis_client: redis.Redis) -> None:
-    stream.claim(redis_client, STARTED, stream.claim_token("w@h", "a"))
+    claim(redis_client, STARTED, stream.claim_token("w@h", "a"))
     stream.report(redis_client, outcome())
     stream.report(
         redis_client, outcome(Ending.RELEASED)
     )  # by a watchdog that saw it before its end was reported
     assert redis_client.xlen(stream.stream_key()) == 2
-    assert stream.claim(redis_client, STARTED, stream.claim_token("w@h", "b")) is Claim.TAKEN
+    assert claim(redis_client, STARTED, stream.claim_token("w@h", "b")) is Claim.TAKEN
 
 
 def test_an_end_that_another_worker_reports_leaves_the_claim_of_the_one_that_runs_it(
     redis_client: redis.Redis,
 ) -> None:
-    stream.claim(redis_client, STARTED, stream.claim_token("w@h", "a"))
+    claim(redis_client, STARTED, stream.claim_token("w@h", "a"))
     stream.report(redis_client, replace(outcome(), place=Place("v@h")))
     stream.report(redis_client, outcome(Ending.RELEASED))
-    assert stream.claim(redis_client, STARTED, stream.claim_token("w@h", "b")) is Claim.CLAIMED
+    assert claim(redis_client, STARTED, stream.claim_token("w@h", "b")) is Claim.CLAIMED
 
 
 def test_a_cancelled_job_cannot_be_claimed(redis_client: redis.Redis) -> None:
     stream.mark_cancelled(redis_client, [STARTED.job_id])
-    assert stream.claim(redis_client, STARTED, "a") is Claim.CANCELLED
+    assert claim(redis_client, STARTED, "a") is Claim.CANCELLED
     assert redis_client.xlen(stream.stream_key()) == 1
 
 
 def test_what_was_begun_before_its_job_was_marked_as_cancelled_is_not_reported_as_cancelled(
     redis_client: redis.Redis,
 ) -> None:
-    stream.claim(redis_client, STARTED, "a")
+    claim(redis_client, STARTED, "a")
     stream.mark_cancelled(redis_client, [STARTED.job_id])
     assert (
-        stream.claim(redis_client, STARTED, "a") is Claim.CLAIMED
+        claim(redis_client, STARTED, "a") is Claim.CLAIMED
     )  # the answer was lost: it runs, and is asked to stop
-    assert stream.claim(redis_client, STARTED, "b") is Claim.TAKEN
+    assert claim(redis_client, STARTED, "b") is Claim.TAKEN
     assert redis_client.xlen(stream.stream_key()) == 1
 
 
 def test_a_claim_outlives_its_end_but_not_a_release(redis_client: redis.Redis) -> None:
-    stream.claim(redis_client, STARTED, stream.claim_token("w@h", "a"))
+    claim(redis_client, STARTED, stream.claim_token("w@h", "a"))
     stream.report(redis_client, outcome())
-    assert stream.claim(redis_client, STARTED, "b") is Claim.TAKEN
+    assert claim(redis_client, STARTED, "b") is Claim.TAKEN
     released = replace(STARTED, attempt=2)
-    stream.claim(redis_client, released, stream.claim_token("w@h", "a"))
+    claim(redis_client, released, stream.claim_token("w@h", "a"))
     stream.report(redis_client, replace(outcome(Ending.RELEASED), attempt=2))
-    assert stream.claim(redis_client, released, "b") is Claim.CLAIMED
+    assert claim(redis_client, released, "b") is Claim.CLAIMED
 
 
 def test_a_worker_that_reports_a_release_twice_leaves_the_next_worker_its_claim(
     redis_client: redis.Redis,
 ) -> None:
-    stream.claim(redis_client, STARTED, stream.claim_token("w@h", "a"))
+    claim(redis_client, STARTED, stream.claim_token("w@h", "a"))
     stream.report(redis_client, outcome(Ending.RELEASED))
-    assert stream.claim(redis_client, STARTED, stream.claim_token("w@h2", "b")) is Claim.CLAIMED
+    assert claim(redis_client, STARTED, stream.claim_token("w@h2", "b")) is Claim.CLAIMED
     stream.report(redis_client, outcome(Ending.RELEASED))
-    assert stream.claim(redis_client, STARTED, "c") is Claim.TAKEN
+    assert claim(redis_client, STARTED, "c") is Claim.TAKEN
 
 
 @pytest.mark.parametrize("is_expected_first", [True, False])
@@ -147,7 +148,7 @@ def test_a_claim_outlives_for_long_an_attempt_whose_second_message_may_come(
     if is_expected_first:
         stream.expect_duplicates(redis_client, [attempt])
     for started in (STARTED, other):
-        stream.claim(redis_client, started, "a")
+        claim(redis_client, started, "a")
         stream.report(
             redis_client, outcome() if started is STARTED else replace(outcome(), job_id=other.job_id)
         )
@@ -162,7 +163,7 @@ def test_a_reader_gets_each_entry_and_another_adopts_what_it_left(redis_client: 
     first, second = Reader(redis_client, "first"), Reader(redis_client, "second")
     first.prepare()
     second.prepare()
-    stream.claim(redis_client, STARTED, "a")
+    claim(redis_client, STARTED, "a")
     [(entry_id, text)] = first.read(count=10, block_ms=10)
     assert stream.decode(text) == STARTED
     assert second.read(count=10, block_ms=10) == second.read(count=10, block_ms=0) == []

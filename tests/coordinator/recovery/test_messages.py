@@ -17,7 +17,7 @@ from poolwise.models import Job, JobState
 from poolwise.support.redis import key
 from poolwise.support.timing import Timings
 from tests.coordinator.recovery.conftest import Clock
-from tests.helpers.core import messages
+from tests.helpers.core import claim, messages
 
 pytestmark = pytest.mark.django_db
 
@@ -177,7 +177,7 @@ def give_back(job: Job, own_keys: Any) -> None:
     place = stream.Place("stopped@host", 42)
     started = stream.Started(str(job.pk), job.attempt, place, Timings())
     released = stream.Outcome(str(job.pk), job.attempt, place, Timings(), stream.Ending.RELEASED)
-    assert stream.claim(own_keys, started, stream.claim_token(place.worker)) is stream.Claim.CLAIMED
+    assert claim(own_keys, started, stream.claim_token(place.worker)) is stream.Claim.CLAIMED
     stream.report(own_keys, released)
     recorder.record([started, released])
 
@@ -229,7 +229,7 @@ def test_what_was_published_again_is_known_as_begun_for_as_long_as_the_other_mes
     ended = stream.Outcome(str(job.pk), 1, started.place, Timings(), stream.Ending.SUCCEEDED)
 
     def run() -> None:
-        assert stream.claim(own_keys, started, "t") is stream.Claim.CLAIMED
+        assert claim(own_keys, started, "t") is stream.Claim.CLAIMED
         stream.report(own_keys, ended)
 
     if is_over:  # and it is not recorded yet

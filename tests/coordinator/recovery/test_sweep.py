@@ -13,6 +13,7 @@ from poolwise.models import Job, JobState
 from poolwise.support.redis import key
 from poolwise.support.timing import Timings
 from tests.coordinator.recovery.conftest import Clock
+from tests.helpers.core import claim
 
 pytestmark = pytest.mark.django_db
 
@@ -128,7 +129,7 @@ def test_the_message_of_a_lost_attempt_that_comes_late_is_known_however_late_it_
 ) -> None:
     job = running()
     started = stream.Started(str(job.pk), 1, Place("w1@host", 42), Timings())
-    stream.claim(own_keys, started, "frozen")
+    claim(own_keys, started, "frozen")
     heartbeat(ago_s=6)
     assert recovery.sweep() == 1
     stream.report(own_keys, ended(job))  # it was frozen, and ends after all
