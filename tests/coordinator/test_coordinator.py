@@ -29,7 +29,7 @@ from poolwise.support.redis import key, worker_client
 from poolwise.support.timing import Timings, wall_now
 from tests import ROOT
 from tests.helpers.core import after, claim, coordinate, coordinator_of, keep_connections, reports
-from tests.helpers.pace import limit_s
+from tests.helpers.pace import eventually, limit_s
 from tests.helpers.platform import Platform, _test_database_url
 
 pytestmark = pytest.mark.django_db
@@ -246,13 +246,21 @@ def test_a_coordinator_shows_itself_while_it_runs_and_not_afterwards(
     own_redis: Any, monkeypatch: Any
 ) -> None:
     own_redis.start()
-    seen: list[bool] = []
     keep_connections(monkeypatch)
-    acting = coordinator_of()
-    timer = threading.Timer(0.5, lambda: (seen.append(coordinator_is_up()), acting.stop()))
-    timer.start()
+    acting, seen = coordinator_of(), threading.Event()
+
+    def stop_once_shown() -> None:
+        try:
+            eventually(coordinator_is_up)
+            seen.set()
+        finally:
+            acting.stop()
+
+    watching = threading.Thread(target=stop_once_shown)
+    watching.start()
     acting.run()
-    assert seen == [True]
+    watching.join()
+    assert seen.is_set()
     assert not coordinator_is_up()
 
 

@@ -13,10 +13,11 @@ from django.utils import timezone
 
 from poolwise.lifecycle import cancellation, recorder, stream
 from poolwise.lifecycle.cancellation import CancelOutcome, cancel, mark_again, settle, stop_unwanted
-from poolwise.lifecycle.stream import Claim, Ending, Outcome, Place, Started, claim
+from poolwise.lifecycle.stream import Claim, Ending, Outcome, Place, Started
 from poolwise.models import Job, JobQuerySet, JobState
 from poolwise.support.redis import key
 from poolwise.support.timing import Timings
+from tests.helpers.core import claim
 
 pytestmark = pytest.mark.django_db
 PLACE = Place("threads-1@here", 7)
