@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -474,7 +475,7 @@ def test_reports_are_gathered_for_as_long_as_the_load_or_a_duty_asks_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     duty, now = Duty("d", 60.0, lambda: None), [100.0]
-    monkeypatch.setattr(pace.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(pace, "time", SimpleNamespace(monotonic=lambda: now[0]))
     gathering = pace.Pace([duty])
     assert gathering.gather_s() == 0.01
     # A burst, a pause, and one job at a time.

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -39,8 +40,9 @@ def cpu_used(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
         cpu_s, mono_s = readings(cores), readings(1.0)
         monkeypatch.setattr(disturbing, "machine_cpu_s", lambda: next(cpu_s))
-        monkeypatch.setattr(disturbing.time, "monotonic", lambda: next(mono_s))
-        monkeypatch.setattr(disturbing.time, "sleep", lambda _: None)
+        # Its name for the module, not the module: other threads of this process read the clock too.
+        clock = SimpleNamespace(monotonic=lambda: next(mono_s), sleep=lambda _: None)
+        monkeypatch.setattr(disturbing, "time", clock)
         monkeypatch.setattr(disturbing.psutil, "cpu_count", lambda: 4)
 
     return use

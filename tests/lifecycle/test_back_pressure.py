@@ -1,8 +1,10 @@
 """What may wait: bounds of pools and users, races at them, and when to try again."""
 
 import threading
+import time
 from datetime import timedelta
 from io import StringIO
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -120,7 +122,7 @@ def test_bulk_submission_waits_for_room_and_goes_on(
     def make_room(_: float) -> None:
         Job.objects.update(state=JobState.SUCCEEDED)
 
-    monkeypatch.setattr(submitting.time, "sleep", make_room)
+    monkeypatch.setattr(submitting, "time", SimpleNamespace(sleep=make_room, monotonic=time.monotonic))
     out, err = StringIO(), StringIO()
     call_command("submit", "io.wait", "--pool", "gevent", "--copies", "8", stdout=out, stderr=err)
     assert Job.objects.count() == 8

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -74,7 +75,7 @@ def test_a_job_that_waits_logs_it_once_and_frees_its_turn_if_it_is_stopped(
         sleep(0.01)
 
     sleep = time.sleep
-    monkeypatch.setattr(time, "sleep", nap)
+    monkeypatch.setattr(database_places, "time", SimpleNamespace(sleep=nap, monotonic=time.monotonic))
     places, first = Places(1), job(1)
     places.take(first)
     with caplog.at_level(logging.INFO, "poolwise"), pytest.raises(RevokedStop):
