@@ -43,6 +43,7 @@ class PoolConsumer(consumer.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._acks: deque[tuple[Any, tuple[Any, ...]]] = deque()
+        self._will_run_acks = False
         self._late: deque[tuple[str, bool]] = deque()
         self._reserved_at_loss: deque[str] = deque()
         self._kept: list[Any] = []
@@ -98,12 +99,15 @@ class PoolConsumer(consumer.Consumer):
     def call_soon_ack(self, p: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Settle a message in the event loop; at once if no event loop runs."""
         self._acks.append((p, args))
-        if self.hub and self.blueprint.state == bootsteps.RUN:
-            return self.hub.call_soon(self._run_acks)
-        self._run_acks()
+        if not (self.hub and self.blueprint.state == bootsteps.RUN):
+            self._run_acks()
+        elif not self._will_run_acks:  # else the loop has not come to those before yet, and will do this one too
+            self._will_run_acks = True
+            self.hub.call_soon(self._run_acks)
         return p
 
     def _run_acks(self) -> None:
+        self._will_run_acks = False  # first: what is added from here on asks again
         with suppress(IndexError):
             while True:
                 settle, args = self._acks.popleft()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import redis
@@ -106,7 +107,17 @@ class Transport(stock.Transport):
         timeout_s = options.get("visibility_timeout", Channel.visibility_timeout)
         options.setdefault("unacked_restore_interval", sweep_interval_s(timeout_s))
         self.cycle.hub = loop
+        others = set(loop.on_tick)
         super().register_with_event_loop(connection, loop)
+        # kombu's own call registers each socket again in each turn of the loop, which takes longer than the turn.
+        loop.on_tick.difference_update(loop.on_tick - others)
+        loop.on_tick.add(partial(self._before_poll, loop))
+
+    def _before_poll(self, loop: Any) -> None:
+        self.cycle.on_poll_start()
+        for descriptor in self.cycle.fds:
+            if descriptor not in loop.readers:
+                loop.add_reader(descriptor, self.on_readable, descriptor)
 
 
 class SentinelChannel(Channel, stock.SentinelChannel):
