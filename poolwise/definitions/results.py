@@ -82,13 +82,16 @@ def _is_stored_by_value(part: Any) -> bool:
     )
 
 
+_encode = json.JSONEncoder(allow_nan=False).encode  # `dumps` would make one for each result
+
+
 def json_text(value: Any, adapter: TypeAdapter[Any] | None) -> str:
     """Return a result as JSON text. Raise any exception if it has none: this calls the value's own methods."""
     if adapter is None:
         ready = to_jsonable_python(value, inf_nan_mode="constants", fallback=_other)
     else:
         ready = adapter.dump_python(value, mode="json", by_alias=True, warnings=False, fallback=_other)
-    return json.dumps(ready, allow_nan=False)
+    return _encode(ready)
 
 
 def _other(value: Any) -> Any:

@@ -3,7 +3,9 @@
 `poolwise.worker.conversation` makes the claim before it and the report after it.
 """
 
+import itertools
 import json
+import logging
 import os
 import secrets
 import time
@@ -39,6 +41,7 @@ from poolwise.support import (
     ResultRefused,
     Stopwatch,
     Timings,
+    compact_json,
     logs,
     redacted,
     redacted_json,
@@ -47,7 +50,10 @@ from poolwise.support import (
 )
 
 log = structlog.get_logger(__name__)
+_stdlib_log = logging.getLogger(__name__)
 _MAX_BACK_OFF_S = 2.0
+#: Distinguishes the claims of this process; random bytes for each would give up the interpreter's lock each time.
+_PROCESS, _claims = secrets.token_hex(8), itertools.count()
 _MAX_RETRY_DELAY_S = 86_400.0
 _MAX_ERROR_CHARS = 4_000
 _MAX_TRACEBACK_CHARS = 60_000
@@ -72,7 +78,7 @@ class Delivery:
     def of(cls, verified: Verified, *, pool: str, worker: str) -> Self:
         """Return a message that this worker has received now."""
         return cls(
-            verified.job_id, verified.attempt, verified.definition, json.loads(verified.params), pool, worker,
+            verified.job_id, verified.attempt, verified.definition, compact_json.loads(verified.params), pool, worker,
             verified.published_at, wall_now(), time.monotonic(), verified.request_id,
         )  # fmt: skip
 
@@ -83,7 +89,7 @@ def claim_of(delivery: Delivery, greenlet_or_task: str = "") -> ClaimRequest:
     place = Place(delivery.worker, 0, "", greenlet_or_task)
     started = Started(delivery.job_id, delivery.attempt, place, _watch(delivery).start())
     # With the same token the claim can be repeated, should only its answer have been lost.
-    token = claim_token(delivery.worker, secrets.token_hex(8))
+    token = claim_token(delivery.worker, f"{_PROCESS}{next(_claims):x}")
     return ClaimRequest(started, token, delivery.pool, delivery.definition, encode(started))
 
 
@@ -101,10 +107,15 @@ def run(delivery: Delivery) -> tuple[Outcome, BaseException | None]:
 
     That is `api.Interrupted`, in prefork SystemExit.
     """
-    with structlog.contextvars.bound_contextvars(**_log_context(delivery)), api.limited():
-        outcome, stop = _run(delivery)
+    tokens = structlog.contextvars.bind_contextvars(**_log_context(delivery))
+    try:
+        with api.limited():
+            outcome, stop = _run(delivery)
         _announce(outcome)
         return outcome, stop
+    finally:
+        if api.current_job() is None:  # a job of our pools has a context of its own, which ends with it
+            structlog.contextvars.reset_contextvars(**tokens)
 
 
 def run_here(delivery: Delivery) -> tuple[Started, Outcome]:
@@ -286,7 +297,10 @@ def report(outcome: Outcome) -> None:
 
 def _announce(outcome: Outcome) -> None:
     timings = outcome.timings
-    level = log.info if outcome.ending is Ending.SUCCEEDED else log.warning
+    is_success = outcome.ending is Ending.SUCCEEDED
+    if is_success and not _stdlib_log.isEnabledFor(logging.INFO):
+        return  # structlog finds that out at ten times the cost
+    level = log.info if is_success else log.warning
     level(
         "job ended",
         ending=outcome.ending.value,

@@ -1,11 +1,10 @@
 """A job's message: signed when it is published, verified before a worker uses any of it."""
 
-import json
 import reprlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from poolwise.support import RefusedMessage, signing
+from poolwise.support import RefusedMessage, compact_json, signing
 
 #: The one Celery task that Poolwise's workers run.
 TASK = "poolwise.run"
@@ -32,7 +31,7 @@ def signed_options(
 ) -> dict[str, Any]:  # fmt: skip
     """Return the options of `send_task` for one attempt; times are POSIX seconds and seconds."""
     # As text: kombu's decoder would replace {"__type__": …} within parameters by a value of its own.
-    text = json.dumps(params, separators=(",", ":"))
+    text = compact_json.dumps(params)
     header = {"attempt": attempt, "published_at": published_at, "request_id": request_id}
     limits = [time_limit_s, soft_time_limit_s]
     header["signature"] = signing.sign(
@@ -61,7 +60,7 @@ def _signed_text(job_id: str, definition: str, text: str, header: Mapping[str, A
         header["published_at"],
         header["request_id"],
     ]
-    return json.dumps(signed, separators=(",", ":"))
+    return compact_json.dumps(signed)
 
 
 def verified(message: Any) -> Verified:
@@ -98,7 +97,7 @@ def _body(message: Any) -> tuple[str, str]:
         raise RefusedMessage(f"its body is {kind}, not application/json in 'utf-8'")
     try:
         # Not by kombu, whose decoder would replace {"__type__": …} by a value of its own.
-        args, kwargs, embed = json.loads(message.body)
+        args, kwargs, embed = compact_json.loads(message.body)
         definition, text = args
         is_plain = not kwargs and not any(embed.values())
     except Exception as error:  # a decoder may raise anything for a forged body

@@ -43,6 +43,7 @@ __all__ = [
     "install",
     "left_programs",
     "limits",
+    "identity",
     "prefork",
     "task",
 ]

@@ -143,6 +143,7 @@ __all__ = [
     "as_written",
     "close_descriptor",
     "close_inherited",
+    "compact_json",
     "connect",
     "cores",
     "count",

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
 
@@ -79,5 +79,10 @@ class Stopwatch:
         cpu_s = max(0.0, self.cpu_clock() - self._started_cpu_s)
         run_s = max(0.0, time.monotonic() - self._started_mono)
         # Start plus monotonic duration: a wall clock that steps back cannot put the end before the start.
-        finished_at = (self._timings.started_at or wall_now()) + run_s
-        return replace(self._timings, finished_at=finished_at, run_s=run_s, cpu_s=cpu_s)
+        begun = self._timings
+        finished_at = (begun.started_at or wall_now()) + run_s
+        # Not by `replace`, which takes six times as long.
+        return Timings(
+            begun.published_at, begun.received_at, begun.started_at, finished_at,
+            begun.broker_wait_s, begun.worker_wait_s, run_s, cpu_s,
+        )  # fmt: skip

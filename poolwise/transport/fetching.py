@@ -16,7 +16,7 @@ import redis
 from kombu.log import get_logger
 from kombu.utils.json import loads
 
-from poolwise.support import drop, remove_foreign
+from poolwise.support import compact_json, drop, remove_foreign
 from poolwise.transport.acks import QoS
 from poolwise.transport.clients import ClientChannel
 from poolwise.transport.refused_messages import refuse
@@ -183,7 +183,7 @@ class FetchingChannel(ClientChannel):
         queue = fetched.key.queue
         self._queue_cycle.rotate(queue)
         try:
-            message = loads(fetched.raw.decode())
+            message = compact_json.loads(fetched.raw)
             tag = message["properties"]["delivery_tag"]
             self._check(message, tag)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

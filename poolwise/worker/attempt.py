@@ -1,15 +1,16 @@
 """One attempt in its slot: Celery's context and signals around `execution.run`."""
 
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from weakref import ReferenceType
 
 from celery import _state, current_app, signals, states
 from celery.app.task import Context
-from django.core.cache import close_caches
+from django.core.cache import BaseCache, caches, close_caches
+from django.utils.module_loading import import_string
 
 from poolwise.lifecycle import execution, messages, stream
-from poolwise.pools import task
+from poolwise.pools import identity, task
 
 _tasks: Any = getattr(_state, "_task_stack")  # noqa: B009 - the stubs lack it
 type Ended = tuple[stream.Outcome, BaseException | None]
@@ -28,8 +29,8 @@ def run(delivery: execution.Delivery) -> Ended:
         "sender": celery_task, "task_id": delivery.job_id, "args": (delivery.definition, delivery.params), "kwargs": {}
     }  # fmt: skip
     state: str = states.FAILURE
-    _tasks.push(celery_task)
-    celery_task.request_stack.push(_context(delivery, about["args"]))
+    identity.enter(_tasks, celery_task)
+    identity.enter(celery_task.request_stack, _context(delivery, about["args"]))
     try:
         _send(signals.task_prerun, task=celery_task, **about)
         outcome, stop = execution.run(delivery)
@@ -42,17 +43,28 @@ def run(delivery: execution.Delivery) -> Ended:
         return outcome, stop
     finally:
         _send(signals.task_postrun, task=celery_task, retval=None, state=state, **about)
-        celery_task.request_stack.pop()
-        _tasks.pop()
-        close_caches()
+        identity.leave(celery_task.request_stack)
+        identity.leave(_tasks)
+        if _caches_end_with_job():
+            close_caches()
 
 
 def _context(delivery: execution.Delivery, arguments: tuple[Any, ...]) -> Context:
     headers = {messages.HEADER: {"attempt": delivery.attempt, "request_id": delivery.request_id}}
-    return Context(
-        id=delivery.job_id, root_id=delivery.job_id, task=messages.TASK, shadow=delivery.definition, args=arguments,
-        kwargs={}, hostname=delivery.worker, called_directly=False, ignore_result=True, headers=headers,
-    )  # fmt: skip
+    context = Context.__new__(Context)  # its own `__init__` looks for headers among the fields
+    context.__dict__ = {
+        "id": delivery.job_id, "root_id": delivery.job_id, "task": messages.TASK, "shadow": delivery.definition,
+        "args": arguments, "kwargs": {}, "hostname": delivery.worker, "called_directly": False,
+        "ignore_result": True, "headers": headers,
+    }  # fmt: skip
+    return context
+
+
+@cache
+def _caches_end_with_job() -> bool:
+    """Return whether a configured cache has anything to close; it does not change while a worker runs."""
+    kinds = (import_string(options["BACKEND"]) for options in caches.settings.values())
+    return any(kind.close is not BaseCache.close for kind in kinds)
 
 
 def _send(signal: Any, **of: Any) -> None:

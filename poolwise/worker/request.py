@@ -4,6 +4,7 @@ It is one of Celery's requests, so that `inspect`, `revoke` and the shutdown see
 """
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -44,6 +45,7 @@ class JobRequest(_Request):
     _kwargs: dict[str, Any] = {}
     stamped_headers, stamps = (), {}  # type: ignore[var-annotated]
     is_over_memory = False
+    _terminate_on_ack: Any = None  # what `terminate` was called with before the job began
     claim: stream.ClaimRequest | None = None
     _is_reported = True  # nothing to wait for
     _place: stream.Place | None = None
@@ -290,8 +292,13 @@ class JobRequest(_Request):
 
     def on_accepted(self, pid: int, time_accepted: float) -> None:
         """Note that the job starts, and watch its memory if it has a limit."""
-        super().on_accepted(pid, time_accepted)
-        if pid != os.getpid() and base.running_pool() is None:
+        self.worker_pid = pid
+        self.time_start = wall_now() - (time.monotonic() - time_accepted)
+        worker_state.task_accepted(self)
+        self.send_event("task-started")
+        if self._terminate_on_ack is not None:
+            self.terminate(*self._terminate_on_ack)
+        if base.running_pool() is None and pid != os.getpid():
             _memory.watch(self, pid, _memory_limit_bytes(self.name))
 
     def end_over_memory(self, used_bytes: int, limit_bytes: int) -> None:
