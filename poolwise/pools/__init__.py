@@ -40,10 +40,10 @@ __all__ = [
     "faults",
     "forked",
     "get_pool",
+    "identity",
     "install",
     "left_programs",
     "limits",
-    "identity",
     "prefork",
     "task",
 ]

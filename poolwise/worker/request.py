@@ -45,6 +45,7 @@ class JobRequest(_Request):
     _kwargs: dict[str, Any] = {}
     stamped_headers, stamps = (), {}  # type: ignore[var-annotated]
     is_over_memory = False
+    time_start: float | None = None
     _terminate_on_ack: Any = None  # what `terminate` was called with before the job began
     claim: stream.ClaimRequest | None = None
     _is_reported = True  # nothing to wait for
