@@ -62,6 +62,8 @@ class QoS(stock.QoS):
         self.is_immediate = False  # the worker is stopping: acknowledge at once
         self.is_lost = False  # the connection is lost: acknowledge through the next one
         self.is_timer_set = False
+        #: A fetch waits until it may bring so many messages: each has its cost.
+        self.least_room = 1
         self._acks: deque[str] = deque()
         self._acks_sent: list[str] = []
         self._next_sweep_at = 0.0
@@ -69,11 +71,19 @@ class QoS(stock.QoS):
     @property
     def room(self) -> int:
         """Return how many messages one fetch may bring."""
-        is_limited_elsewhere = "can_consume" in self.__dict__  # worker_disable_prefetch replaces the method
-        if not self.prefetch_count or is_limited_elsewhere:
+        if not self.prefetch_count or self._is_limited_elsewhere:
             return 1
         stored = len(self._delivered) - len(self._dirty)
         return max(1, min(MAX_FETCH, self.prefetch_count - stored))
+
+    @property
+    def _is_limited_elsewhere(self) -> bool:
+        return "can_consume" in self.__dict__  # worker_disable_prefetch replaces the method
+
+    @property
+    def is_worth_a_fetch(self) -> bool:
+        """Return whether a fetch may bring `least_room` messages."""
+        return self._is_limited_elsewhere or self.room >= self.least_room
 
     @property
     def has_acks(self) -> bool:

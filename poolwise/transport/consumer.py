@@ -17,7 +17,7 @@ from celery.exceptions import CPendingDeprecationWarning
 from celery.utils.log import get_logger
 from celery.worker import loops, state
 
-from poolwise.transport.acks import QoS
+from poolwise.transport.acks import MAX_FETCH, QoS
 from poolwise.transport.redis_transport import Transport
 from poolwise.transport.upstream import bootsteps, consumer
 
@@ -175,6 +175,9 @@ class PoolConsumer(consumer.Consumer):
         self._settle_late()
         self._give_back()
         self._unconnected_since_mono = None
+        for qos in self._open_qos():  # half of what waits here while all slots are busy
+            waiting = min(MAX_FETCH, qos.prefetch_count - self.pool.num_processes)
+            qos.least_room = max(1, waiting // 2)
         super().on_ready()
 
     @property

@@ -68,7 +68,7 @@ class FetchingChannel(ClientChannel):
             super()._brpop_start(timeout)
             return
         queues = self._queue_cycle.consume(len(self.active_queues))
-        if not queues or monotonic() < self._pause_until:
+        if not queues or monotonic() < self._pause_until or not self.qos.is_worth_a_fetch:
             return
         self._keys = [
             Key(queue, self.global_keyprefix + self._q_for_pri(queue, priority))

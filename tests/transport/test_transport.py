@@ -79,6 +79,18 @@ def test_messages_arrive_in_order_and_up_to_the_prefetch_count(client: Client, b
     assert broker.client.hlen("unacked") == 4
 
 
+def test_a_fetch_waits_until_it_may_bring_enough_messages(client: Client) -> None:
+    client.send("q", *range(10))
+    client.consume("q", prefetch=4)
+    client.connection.default_channel.qos.least_room = 3
+    assert client.drain() == [0, 1, 2, 3]
+    for message in client.messages[:2]:
+        message.ack()
+    assert client.drain() == [0, 1, 2, 3]
+    client.messages[2].ack()
+    assert client.drain() == list(range(7))
+
+
 def test_acknowledgements_are_sent_when_nothing_else_happens(client: Client, broker: Broker) -> None:
     client.send("q", *range(3))
     client.consume("q", prefetch=9)

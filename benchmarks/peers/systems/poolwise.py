@@ -15,6 +15,7 @@ _ENVIRONMENT = {
     "DEBUG": "false",
     "SECRET_KEY": "only-for-benchmarks-0123456789abcdef0123456789abcdef0123456789",
     "LOG_LEVEL": "WARNING",
+    "WORKER_PREFETCH_MULTIPLIER": "8",  # the others fetch as many or more
     "JOB_MAX_QUEUED": "1000000",
     "JOB_KEEP_MAX": "20000000",
     "JOB_PUBLISH_BUDGET_S": "10",
