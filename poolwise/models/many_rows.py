@@ -143,8 +143,17 @@ def _adapted(connection: Any, value: Any) -> Any:
     return value if adapt is None else adapt(connection, value)
 
 
-def _as_array(values: Iterable[Any]) -> str:
+def _as_array(values: Sequence[Any]) -> str:
+    kinds = set(map(type, values))
+    if kinds == {str} and "\\" not in (quoted := '","'.join(values)) and quoted.count('"') == 2 * len(values) - 2:
+        return f'{{"{quoted}"}}'
+    if not any(issubclass(kind, _QUOTED) for kind in kinds):
+        return f"{{{','.join(['NULL' if value is None else str(value) for value in values])}}}"
     return f"{{{','.join(map(_as_element, values))}}}"
+
+
+#: Their texts may have characters that an array gives a meaning.
+_QUOTED = (str, list, dict)
 
 
 def _as_element(value: object) -> str:
