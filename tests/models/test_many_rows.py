@@ -44,6 +44,23 @@ def test_updated_rows_read_as_they_were_given_and_other_columns_stay() -> None:
     assert Job.objects.filter(finished_at=AT, offloaded=True, pk__in=[each.pk for each in jobs]).count() == 3
 
 
+@pytest.mark.parametrize(
+    "texts",
+    [
+        pytest.param(["a", "", "NULL", "null"], id="plain"),
+        pytest.param(["a,b", "{c}", " d ", "e"], id="delimiters"),
+        pytest.param(["a", 'say "b"', "c", '"'], id="quotation marks"),
+        pytest.param(["a", "b\\", "\\n", '\\"'], id="backslashes"),
+    ],
+)
+def test_any_text_is_stored_as_it_is(texts: list[str]) -> None:
+    jobs = [job() for _ in texts]
+    update_rows(Job, ("id", "error"), [(each.pk, text) for each, text in zip(jobs, texts, strict=True)])
+    for each, text in zip(jobs, texts, strict=True):
+        each.refresh_from_db()
+        assert each.error == text
+
+
 def test_a_row_is_inserted_once_and_then_updated_but_for_what_is_kept() -> None:
     names = (
         "task_id",
