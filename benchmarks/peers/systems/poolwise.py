@@ -42,7 +42,7 @@ def _system(pool: str) -> System:
         environment={**_ENVIRONMENT, "BENCH_POOL": pool},
         prepare=[["python", "manage.py", "migrate", "--verbosity", "0"]],
         beside={"coordinator": ["python", "manage.py", "coordinator"]},
-        settings=f"pool {pool}, default settings",
+        settings=f"pool {pool}, WORKER_PREFETCH_MULTIPLIER 8",
         note="state, result, place and all timings of each job in the database; late acks, lost jobs run again",
     )
 
