@@ -8,8 +8,9 @@ from poolwise.support import duty
 
 #: A started and an ended of one short job are one write. Each batch costs some milliseconds, however small it is.
 _LEAST_S, _MOST_S = 0.01, 0.15
-#: Gathered for the longest time from so many reports a second.
-_FULL_HZ = 600.0
+#: Up to so many reports a second, two for each job, somebody may wait for each result; from the second rate on, they are
+#: gathered for the longest time.
+_FEW_HZ, _MANY_HZ = 60.0, 160.0
 
 
 @dataclass(slots=True)
@@ -29,5 +30,6 @@ class Pace:
     def gather_s(self) -> float:
         """Return how long to gather the next reports, in seconds."""
         wanted = (each.pacing.gather_s for each in self.duties)
-        by_load_s = max(_LEAST_S, _MOST_S * min(1.0, self._rate_hz / _FULL_HZ))
+        load = (self._rate_hz - _FEW_HZ) / (_MANY_HZ - _FEW_HZ)
+        by_load_s = _LEAST_S + (_MOST_S - _LEAST_S) * min(1.0, max(0.0, load))
         return next((seconds for seconds in wanted if seconds is not None), by_load_s)
