@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from poolwise.support import duty
 
 #: A started and an ended of one short job are one write. Each batch costs some milliseconds, however small it is.
-_LEAST_S, _MOST_S = 0.01, 0.15
+_LEAST_S, _MOST_S = 0.01, 0.1
 #: Up to so many reports a second, two for each job, somebody may wait for each result; from the second rate on, they are
 #: gathered for the longest time.
 _FEW_HZ, _MANY_HZ = 60.0, 160.0
