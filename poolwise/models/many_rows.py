@@ -145,13 +145,11 @@ def _adapted(connection: Any, value: Any) -> Any:
 
 def _as_array(values: Sequence[Any]) -> str:
     kinds = set(map(type, values))
-    if (
-        kinds == {str}
-        and "\\" not in (quoted := '","'.join(values))
-        and quoted.count('"') == 2 * len(values) - 2
-    ):
-        return f'{{"{quoted}"}}'
-    if not any(issubclass(kind, _QUOTED) for kind in kinds):
+    if kinds == {str}:
+        quoted = '","'.join(values)
+        if "\\" not in quoted and quoted.count('"') == 2 * len(values) - 2:
+            return f'{{"{quoted}"}}'
+    elif not any(issubclass(kind, _QUOTED) for kind in kinds):
         return f"{{{','.join(['NULL' if value is None else str(value) for value in values])}}}"
     return f"{{{','.join(map(_as_element, values))}}}"
 

@@ -101,9 +101,8 @@ class PoolConsumer(consumer.Consumer):
         self._acks.append((p, args))
         if not (self.hub and self.blueprint.state == bootsteps.RUN):
             self._run_acks()
-        elif (
-            not self._will_run_acks
-        ):  # else the loop has not come to those before yet, and will do this one too
+        elif not self._will_run_acks:
+            # Else the loop has yet to come to those before, and will do this one too.
             self._will_run_acks = True
             self.hub.call_soon(self._run_acks)
         return p
