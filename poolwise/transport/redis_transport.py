@@ -14,6 +14,7 @@ from poolwise.transport.poller import Poller
 from poolwise.transport.upstream import stock, transports
 
 _BINDING_PARTS = 3
+_NONE = (None, ())
 
 
 class Channel(FetchingChannel):
@@ -116,7 +117,8 @@ class Transport(stock.Transport):
     def _before_poll(self, loop: Any) -> None:
         self.cycle.on_poll_start()
         for descriptor in self.cycle.fds:
-            if descriptor not in loop.readers:
+            # One of an earlier connection may have had this number.
+            if loop.readers.get(descriptor, _NONE)[0] != self.on_readable:
                 loop.add_reader(descriptor, self.on_readable, descriptor)
 
 
