@@ -54,7 +54,7 @@ def _record(reader: stream.Reader, raw: list[tuple[str, str]]) -> int:
             for entry in batch:
                 _record_or_drop(entry)
     reader.acknowledge([entry_id for entry_id, _ in raw])
-    return max(len(entries), len(raw))  # of some entries all was dropped
+    return max(len(entries), len(raw))  # an entry without a valid report counts too
 
 
 def _record_together(entries: Sequence[stream.Entry]) -> None:

@@ -22,6 +22,7 @@ _PLAIN = (bool, int, float, str, list, dict, tuple, type(None), None, Any, ..., 
 _UNUSABLE = (PydanticUserError, NameError, TypeError)
 _NOTHING = (None, typing.NoReturn, typing.Never)
 _django = DjangoJSONEncoder()
+_encode = json.JSONEncoder(allow_nan=False).encode  # `dumps` would make one for each result
 
 
 def result_adapter(owner: str, func: Callable[..., Any]) -> TypeAdapter[Any] | None:
@@ -80,9 +81,6 @@ def _is_stored_by_value(part: Any) -> bool:
     return (
         part is Iterator or hasattr(part, "tolist") or issubclass(part, (str, int, float, list, tuple, dict))
     )
-
-
-_encode = json.JSONEncoder(allow_nan=False).encode  # `dumps` would make one for each result
 
 
 def json_text(value: Any, adapter: TypeAdapter[Any] | None) -> str:

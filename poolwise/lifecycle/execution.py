@@ -5,7 +5,6 @@
 
 import itertools
 import json
-import logging
 import os
 import secrets
 import time
@@ -50,7 +49,6 @@ from poolwise.support import (
 )
 
 log = structlog.get_logger(__name__)
-_stdlib_log = logging.getLogger(__name__)
 _MAX_BACK_OFF_S = 2.0
 #: Distinguishes the claims of this process; random bytes for each would give up the interpreter's lock each time.
 _PROCESS, _claims = secrets.token_hex(8), itertools.count()
@@ -297,10 +295,7 @@ def report(outcome: Outcome) -> None:
 
 def _announce(outcome: Outcome) -> None:
     timings = outcome.timings
-    is_success = outcome.ending is Ending.SUCCEEDED
-    if is_success and not _stdlib_log.isEnabledFor(logging.INFO):
-        return  # structlog finds that out at ten times the cost
-    level = log.info if is_success else log.warning
+    level = log.info if outcome.ending is Ending.SUCCEEDED else log.warning
     level(
         "job ended",
         ending=outcome.ending.value,

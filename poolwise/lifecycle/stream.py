@@ -13,7 +13,6 @@ from typing import Any
 from uuid import UUID
 
 import redis
-from django.conf import settings
 
 from poolwise.metering import UNATTRIBUTED, Waits
 from poolwise.support import Client, Timings, compact_json, drop, key, script, signing, wall_now, with_types
@@ -283,12 +282,11 @@ def _written_ms(entry_id: str) -> int:
 
 
 def _claim_key(job_id: str, attempt: int) -> str:
-    # Not by `key`, which takes three times as long: this runs several times for each job.
-    return f"{settings.JOB_KEY_PREFIX}claim:{job_id}:{attempt}"
+    return key("claim", job_id, attempt)
 
 
 def _cancel_key(job_id: str) -> str:
-    return f"{settings.JOB_KEY_PREFIX}cancelled:{job_id}"
+    return key("cancelled", job_id)
 
 
 def _typed[T](client: Client, call: Callable[[], T], *texts: str) -> T:
@@ -297,7 +295,7 @@ def _typed[T](client: Client, call: Callable[[], T], *texts: str) -> T:
 
 
 def _duplicate_key(job_id: str, attempt: int) -> str:
-    return f"{settings.JOB_KEY_PREFIX}duplicate:{job_id}:{attempt}"
+    return key("duplicate", job_id, attempt)
 
 
 def pauses_key() -> str:

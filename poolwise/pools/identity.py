@@ -25,10 +25,10 @@ def enter(stack: Any, value: Any) -> None:
 def leave(stack: Any) -> None:
     """Remove the value on top of one of Celery's stacks."""
     storage, key = stack._local.__storage__, identity()
-    if not (below := storage.get(key, _EMPTY)["stack"][:-1]):
-        storage.pop(key, None)
-    else:
+    if below := storage.get(key, _EMPTY)["stack"][:-1]:
         storage[key] = {"stack": below}
+    else:
+        storage.pop(key, None)
 
 
 def use_job_identity(*tasks: Any) -> None:

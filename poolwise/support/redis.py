@@ -36,7 +36,7 @@ REDIS_ERRORS = (redis.RedisError, OSError)
 
 def key(*parts: object) -> str:
     """Return a key of ours: the configured prefix and the parts joined by colons."""
-    return str(settings.JOB_KEY_PREFIX) + ":".join(str(part) for part in parts)
+    return f"{settings.JOB_KEY_PREFIX}{':'.join(map(str, parts))}"
 
 
 def connect(*, timeout_s: float) -> Client:

@@ -14,7 +14,6 @@ from poolwise.transport.poller import Poller
 from poolwise.transport.upstream import stock, transports
 
 _BINDING_PARTS = 3
-_NONE = (None, ())
 
 
 class Channel(FetchingChannel):
@@ -117,8 +116,9 @@ class Transport(stock.Transport):
     def _before_poll(self, loop: Any) -> None:
         self.cycle.on_poll_start()
         for descriptor in self.cycle.fds:
+            registered = loop.readers.get(descriptor)
             # One of an earlier connection may have had this number.
-            if loop.readers.get(descriptor, _NONE)[0] != self.on_readable:
+            if registered is None or registered[0] != self.on_readable:
                 loop.add_reader(descriptor, self.on_readable, descriptor)
 
 

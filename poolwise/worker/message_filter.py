@@ -1,6 +1,5 @@
 """Where messages and commands enter a worker: without a valid signature none becomes a job or changes anything."""
 
-import math
 import os
 import time
 from collections.abc import Callable
@@ -95,7 +94,7 @@ class JobConsumer(PoolConsumer):
         """Report where jobs run that have run for a while. Any thread may call it."""
         before = time.time() - _PLACE_AFTER_S
         for request in copied(worker_state.active_requests):
-            if isinstance(request, JobRequest) and (request.time_start or math.inf) < before:
+            if isinstance(request, JobRequest) and request.time_start < before:
                 request.report_place()
 
     def _post_to_hub(self, call: Callable[[], None]) -> None:

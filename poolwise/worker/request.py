@@ -4,7 +4,6 @@ It is one of Celery's requests, so that `inspect`, `revoke` and the shutdown see
 """
 
 import os
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -45,8 +44,6 @@ class JobRequest(_Request):
     _kwargs: dict[str, Any] = {}
     stamped_headers, stamps = (), {}  # type: ignore[var-annotated]
     is_over_memory = False
-    time_start: float | None = None
-    _terminate_on_ack: Any = None  # what `terminate` was called with before the job began
     claim: stream.ClaimRequest | None = None
     _is_reported = True  # nothing to wait for
     _place: stream.Place | None = None
@@ -293,12 +290,7 @@ class JobRequest(_Request):
 
     def on_accepted(self, pid: int, time_accepted: float) -> None:
         """Note that the job starts, and watch its memory if it has a limit."""
-        self.worker_pid = pid
-        self.time_start = wall_now() - (time.monotonic() - time_accepted)
-        worker_state.task_accepted(self)
-        self.send_event("task-started")
-        if self._terminate_on_ack is not None:
-            self.terminate(*self._terminate_on_ack)
+        super().on_accepted(pid, time_accepted)
         if base.running_pool() is None and pid != os.getpid():
             _memory.watch(self, pid, _memory_limit_bytes(self.name))
 

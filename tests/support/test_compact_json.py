@@ -17,7 +17,7 @@ def test_a_value_reads_as_it_was_written(value: object) -> None:
     assert ", " not in text
 
 
-def test_a_number_that_is_none_is_kept() -> None:
+def test_not_a_number_reads_as_it_was_written() -> None:
     assert math.isnan(compact_json.loads(compact_json.dumps(float("nan"))))
 
 
